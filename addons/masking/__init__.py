@@ -1,0 +1,1 @@
+"""Masking: the plan, the strategies, and the addon that asks for both."""

@@ -1,0 +1,40 @@
+"""
+What an addon may be handed in its constructor. Reading one constructor tells its powers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from protocols.session import Session
+
+if TYPE_CHECKING:
+    from addons.sql.catalog import Snapshot
+
+
+class Clock(Protocol):
+    """The reactor's clock, or a test's."""
+
+    def seconds(self) -> float:
+        """Monotonic seconds."""
+
+    def callLater(self, delay: float, call: Any, *args: Any, **kwargs: Any) -> Any:
+        """As IReactorTime."""
+
+
+class Catalogs(Protocol):
+    """What the gateway knows of the targets' relations, columns and functions."""
+
+    def snapshot(self, session: Session) -> Snapshot | None:
+        """The newest one for the session's target and database; None until one was read."""
+
+    def refresh(self, session: Session) -> Any:
+        """Read it again; a Deferred of the new Snapshot. Callers share one reading."""
+
+
+class Sink(Protocol):
+    """Where an addon may leave evidence of its own."""
+
+    def note(self, session: Session, kind: str, facts: Mapping[str, str]) -> None:
+        """Record it; order is kept with the session's other records."""

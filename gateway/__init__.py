@@ -1,0 +1,1 @@
+"""Ring 3: composition, processes and disk."""

@@ -1,0 +1,1 @@
+"""The `ostiary` command: one file per noun."""

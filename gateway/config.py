@@ -1,0 +1,113 @@
+"""
+`ostiary.toml` as typed values. Loading refuses what it does not know and says how to mend it.
+
+The shapes are frozen, so that a revision of the configuration is one value that
+workers can switch to together. Paths are absolute once loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A service login at a target."""
+
+    name: str
+    user: str
+    auth: str = "password"  #: "password", "certificate", "trust"
+    catalog: bool = False
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetEntry:
+    """A `[[target]]`."""
+
+    name: str
+    protocol: str
+    host: str
+    port: int
+    database: str
+    databases: tuple[str, ...]
+    accounts: tuple[Account, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tls: str = "verify"  #: "verify", "encrypt", "off"
+    tls_name: str = ""
+    tls_ca: Path | None = None
+    revocation: str = "lease"
+
+    def account(self, name: str) -> Account | None:
+        """The account of that name; the first one for ""."""
+        if not name:
+            return self.accounts[0]
+        return next((a for a in self.accounts if a.name == name), None)
+
+    @property
+    def catalog_account(self) -> Account:
+        return next((a for a in self.accounts if a.catalog), self.accounts[0])
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityEntry:
+    """An `[[identity]]`."""
+
+    subject: str
+    kind: str = "human"
+    groups: frozenset[str] = frozenset()
+    on_behalf_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """A `[[listen]]`: a protocol on a Twisted endpoint string."""
+
+    protocol: str
+    endpoint: str
+    tls: str = "require"  #: "require", "optional"
+    auth: tuple[str, ...] = ("password", "scram")
+
+
+@dataclass(frozen=True, slots=True)
+class AddonEntry:
+    """An `[[addon]]`: a dotted path to a class, and its keyword arguments."""
+
+    use: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """`[audit]`."""
+
+    directory: Path
+    timeout: float = 2.0  #: seconds
+    segment_records: int = 65536
+    segment_bytes: int = 64 << 20
+    segment_seconds: float = 3600.0
+    anchor_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One revision of `ostiary.toml`."""
+
+    file: Path
+    name: str
+    state: Path
+    workers: int | str
+    drain: float
+    certificate: Path
+    key: Path
+    audit: Audit
+    control_listen: str
+    listens: tuple[Listen, ...]
+    targets: Mapping[str, TargetEntry]
+    identities: Mapping[str, IdentityEntry]
+    addons: tuple[AddonEntry, ...]
+    digest: bytes = b""  #: SHA-256 of the file's bytes

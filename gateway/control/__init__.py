@@ -1,0 +1,1 @@
+"""The one process that owns identities, the vault, requests, grants and shared counts."""

@@ -1,0 +1,1 @@
+"""Reading the store back: search, bundle, one file per export format."""

@@ -1,0 +1,88 @@
+"""
+What a relay wants done. Counterpart of `hooks`: that is what is asked, this is what is asked for.
+
+A relay returns lists of these; the adapter performs them one at a time, in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocols.command import Command
+from protocols.result import Outcome
+from protocols.verdict import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class ToClient:
+    """Write these bytes to the client now."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToTarget:
+    """Write these bytes to the target, behind every intent that is not durable yet."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Put this command to the addons; the relay pulls no frame until `answer` is called."""
+
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Intend:
+    """
+    Record this command, and release `data` to the target when the record is durable.
+
+    :ivar number: the command's number in its session; `Report` repeats it.
+    :ivar poison: what goes to the target instead when the record is refused.
+    """
+
+    number: int
+    decision: Decision
+    data: bytes
+    poison: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A command was denied: record the refusal. Nothing of it was or will be sent."""
+
+    number: int
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A command that was intended has ended: record what came of it, tell the addons."""
+
+    number: int
+    decision: Decision
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Speak TLS with the client from here on. `data`: bytes of the handshake already read."""
+
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTarget:
+    """Ask the target, on a connection of its own, to cancel what runs for this session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """Close both sides once what was written has left."""
+
+    why: str
+
+
+Effect = ToClient | ToTarget | Ask | Intend | Refused | Report | StartTls | CancelTarget | Hangup

@@ -1,0 +1,132 @@
+"""
+What addons are asked and told. Each hook names its method in full; its docstring is
+a promise to addon authors. A method called `on_*` that is not here is refused at start.
+
+An addon is any object. It defines the hooks it cares for, returns a verdict (or a
+Deferred of one, or None for "no opinion"), and changes nothing in place. Phases
+are fixed (session, rewrite, judge, ask); order in the configuration counts inside one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from protocols.command import Command, Statement
+from protocols.result import Columns, Outcome, RowBatch
+from protocols.session import Session
+from protocols.verdict import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Something an addon may have an opinion about. Use a subclass."""
+
+    method: ClassVar[str] = ""
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHook(Hook):
+    """An identity has proved itself and names a target. Nothing was dialled. Answer Allow or Deny."""
+
+    method: ClassVar[str] = "on_session"
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteHook(Hook):
+    """A statement came. Answer Allow, Replace or Deny. `statement.text` is what earlier addons left."""
+
+    method: ClassVar[str] = "on_rewrite"
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeHook(Hook):
+    """A command came and is rewritten. Answer Allow, Deny, or Hold (asked in the ask phase)."""
+
+    method: ClassVar[str] = "on_judge"
+    command: Command
+    sent: str  #: the text after rewriting
+
+
+@dataclass(frozen=True, slots=True)
+class AskHook(Hook):
+    """Everybody allowed it. Last chance to want a person's word. Answer Allow, Deny or Hold. Never for PARSE."""
+
+    method: ClassVar[str] = "on_ask"
+    command: Command
+    sent: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedHook(Hook):
+    """Told to every addon after the last verdict, allowed or not. The answer is ignored."""
+
+    method: ClassVar[str] = "on_decided"
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnsHook(Hook):
+    """
+    Rows are about to come, and this is their shape. Answer a MaskPlan, or None when
+    nothing is masked. Called once per shape, synchronously; masks only ever add up.
+    A plan must be a pure function of (session, decision, columns): it may be remembered.
+    """
+
+    method: ClassVar[str] = "on_columns"
+    decision: Decision
+    columns: Columns
+
+
+@dataclass(frozen=True, slots=True)
+class RowsHook(Hook):
+    """One read's rows, not yet sent to the client. Answer Deny to end the command in an error, else None."""
+
+    method: ClassVar[str] = "on_rows"
+    decision: Decision
+    batch: RowBatch
+
+
+@dataclass(frozen=True, slots=True)
+class TextHook(Hook):
+    """
+    Text other than rows is about to reach the client. Answer the fields to send
+    instead, or None to leave them. Synchronous.
+
+    :ivar kind: "error", "notice", "notification" or "parameter".
+    :ivar fields: for errors and notices PostgreSQL's field codes ("S", "C", "M", "D", …);
+        for a notification {"channel", "payload"}; for a parameter {"name", "value"}.
+    :ivar decision: the command that it answers, None between commands.
+    """
+
+    method: ClassVar[str] = "on_text"
+    kind: str
+    fields: dict[str, str]
+    decision: Decision | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeHook(Hook):
+    """A command ended. Told, not asked. `outcome.transaction` is the status that followed it."""
+
+    method: ClassVar[str] = "on_outcome"
+    decision: Decision
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedHook(Hook):
+    """The session is over; forget what was kept for it."""
+
+    method: ClassVar[str] = "on_closed"
+
+
+HOOKS: dict[str, type[Hook]] = {
+    hook.method: hook
+    for hook in (
+        SessionHook, RewriteHook, JudgeHook, AskHook, DecidedHook,
+        ColumnsHook, RowsHook, TextHook, OutcomeHook, ClosedHook,
+    )
+}

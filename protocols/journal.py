@@ -1,0 +1,57 @@
+"""
+What the wire needs of the evidence: somewhere to put records, and word when they are durable.
+
+`gateway.journal` implements it over the link to the notary; tests use a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from protocols.result import Outcome
+from protocols.session import Session
+from protocols.verdict import Decision
+
+
+class Waiter(Protocol):
+    """Who waits for durability: a session's FIFO."""
+
+    def durable(self, sequence: int) -> None:
+        """Every record up to `sequence` (cumulative, worker-wide) is on stable storage."""
+
+    def refused(self, sequence: int, why: str) -> None:
+        """This one intent was not recorded (its grant is unknown, spent, expired or another's)."""
+
+    def unrecordable(self, why: str) -> None:
+        """The notary is gone or its store refuses: every record still waiting is refused."""
+
+
+class Journal(Protocol):
+    """
+    Records of one worker. Every call returns the record's sequence, gap-free and
+    rising, and never blocks. What is called in one reactor turn travels as one append.
+
+    :raises protocols.errors.Unrecordable: nothing can be recorded now.
+    """
+
+    def opened(self, session: Session, facts: Mapping[str, str], waiter: Waiter) -> int:
+        """A session began; `facts` name the TLS rule, proof and weaker settings in force."""
+
+    def intend(self, session: Session, number: int, decision: Decision, waiter: Waiter) -> int:
+        """A command is about to be forwarded."""
+
+    def refuse(self, session: Session, number: int, decision: Decision) -> int:
+        """A command was denied."""
+
+    def report(self, session: Session, number: int, decision: Decision, outcome: Outcome, micros: int) -> int:
+        """A command ended after `micros` microseconds."""
+
+    def note(self, session: Session | None, kind: str, facts: Mapping[str, str]) -> int:
+        """
+        Anything else worth proving, e.g. "login.failed", "request.held",
+        "cancel", "malformed", "disclosure". Facts hold no secret and no masked value.
+        """
+
+    def closed(self, session: Session, why: str) -> int:
+        """The session ended."""

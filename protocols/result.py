@@ -1,0 +1,95 @@
+"""
+What comes back from a target: columns once, rows in batches, and what came of it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field of a RowDescription (PostgreSQL 18 manual, 54.7)."""
+
+    name: str
+    table_oid: int  #: 0: not a plain column, which proves nothing
+    attribute: int  #: attribute number; 0 with a table OID is a whole row
+    type_oid: int
+    format: int = 0  #: 0 text, 1 binary
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The shape of the rows that follow; asked about once, before any row passes."""
+
+    fields: tuple[Column, ...]
+
+
+class Null(enum.Enum):
+    """The mask that makes a cell SQL NULL; its own type, so that `None` can mean 'clear'."""
+
+    NULL = "null"
+
+
+NULL = Null.NULL
+
+CellMask = bytes | Null | None
+"""For one column: bytes put in every non-NULL cell's place, NULL, or None to leave it clear."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPlan:
+    """
+    One entry per column. Computed once per `Columns`, applied to bytes by the kernel.
+
+    :ivar alarm: why the wire disagreed with the text's analysis; recorded when not empty.
+    """
+
+    cells: tuple[CellMask, ...]
+    alarm: str = ""
+
+    @property
+    def clean(self) -> bool:
+        return all(cell is None for cell in self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class RowBatch:
+    """The rows of one read, counted. Their bytes have not left yet."""
+
+    rows: int
+    bytes: int
+    total_rows: int  #: of this command so far, this batch included
+    total_bytes: int
+
+
+class Ending(enum.StrEnum):
+    """How a command ended."""
+
+    COMPLETE = "complete"
+    ERROR = "error"  #: the target said so; `sqlstate` holds its code
+    SKIPPED = "skipped"  #: an earlier error made the target ignore it
+    SUSPENDED = "suspended"  #: its portal was closed before its end
+    REFUSED = "refused"  #: it was recorded but its release was refused; it did not run
+    LIMIT = "limit"  #: cut by a limit, ended in an error
+    UNKNOWN = "unknown"  #: the session ended before the target answered
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a command."""
+
+    ending: Ending
+    tags: tuple[str, ...] = ()  #: command tags, e.g. ("SELECT 3",)
+    sqlstate: str = ""
+    rows: int = 0
+    bytes: int = 0
+    cells_masked: int = 0
+    copied_bytes: int = 0  #: COPY data in either direction
+    copied_sha256: bytes = b""
+    transaction: str = ""  #: status of the ReadyForQuery that followed, "" before it
+    alarm: str = ""
+    columns: tuple[str, ...] = ()  #: names of the masked columns
+    facts: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,112 @@
+"""
+What an addon may answer, and what the whole chain decided.
+
+`Allow` and `Deny` are final for one addon; `Hold` asks people; `Replace` is
+masking's way to send another text than the client's. The pipeline folds the
+answers of all addons into one `Decision`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocols.command import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """
+    This addon has nothing against it.
+
+    :ivar rule: the rule that allowed it, for the evidence; "" for no opinion.
+    :ivar remember: whether the same question may be answered from memory. Hours,
+        quotas and anything that counts must say False.
+    """
+
+    rule: str = ""
+    remember: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """
+    It does not pass, and here is what to do about it.
+
+    :ivar reason: one sentence for the person at the prompt. Never holds a value.
+    :ivar code: a stable "OST-nnn" from docs/errors.md.
+    :ivar rule: the rule's name, "" when there is none.
+    :ivar hint: what to do next.
+    :ivar sqlstate: five characters; 42501 unless the field's own term fits better.
+    :ivar facts: small strings for agents, sent as JSON in DETAIL.
+    """
+
+    reason: str
+    code: str = "OST-200"
+    rule: str = ""
+    hint: str = ""
+    sqlstate: str = "42501"
+    facts: tuple[tuple[str, str], ...] = ()
+    remember: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """
+    People must say yes first.
+
+    :ivar mode: "hold" keeps the live session waiting; "retry" refuses at once with
+        the request's id, and the identical command passes once after approval.
+    :ivar approvers: groups whose members may answer.
+    :ivar quorum: distinct people needed; the requester and on_behalf_of never count.
+    :ivar timeout: seconds until a held request is answered no.
+    :ivar lifetime: seconds a grant stays good.
+    """
+
+    rule: str
+    reason: str
+    approvers: frozenset[str]
+    mode: str = "hold"
+    quorum: int = 1
+    timeout: float = 300.0
+    lifetime: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """
+    Send this text in the client's place (rewrite phase only).
+
+    :ivar columns: names of the masked columns it covers, for the evidence.
+    """
+
+    text: str
+    rule: str = ""
+    columns: tuple[str, ...] = ()
+    remember: bool = True
+
+
+Verdict = Allow | Deny | Hold | Replace
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """
+    What all addons together said of one command.
+
+    :ivar verdict: Allow or Deny, nothing else.
+    :ivar sent: the text that goes to the target; equal to the command's unless replaced.
+    :ivar addon: the class name of the addon that decided, "" when all allowed.
+    :ivar grant: the grant that this command spends, "" for none.
+    :ivar binding: 32 bytes the grant is bound to; empty without a grant.
+    :ivar columns: names of the columns that masking covers.
+    """
+
+    command: Command
+    verdict: Allow | Deny
+    sent: str = ""
+    addon: str = ""
+    rule: str = ""
+    grant: str = ""
+    request: str = ""
+    binding: bytes = b""
+    columns: tuple[str, ...] = ()
