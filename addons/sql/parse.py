@@ -1,0 +1,107 @@
+"""
+SQL text to PostgreSQL's own parse tree, through libpg_query. Refuses what the server's grammar refuses.
+
+Results are remembered by exact text: a fingerprint drops the literals that decisions rest on.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import postgast
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+
+STATEMENT_LIMIT = 1 << 20
+"""Bytes of text. Larger ones are data in disguise, and a stranger's way to spend our time."""
+
+_KEPT = 4096  # texts
+_KEPT_LENGTH = 64 << 10  # characters; longer texts are parsed again rather than kept
+
+
+class Unparsable(Exception):
+    """PostgreSQL's grammar does not accept it. `position` is 1-based in characters, 0 when unknown."""
+
+    def __init__(self, why: str, position: int = 0) -> None:
+        super().__init__(why)
+        self.why, self.position = why, position
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """
+    One string as the server would read it. Treat the trees as read-only: they are shared.
+
+    :ivar statements: the statement nodes' own messages (SelectStmt, DropStmt, ...), in order.
+    :ivar result: the whole ParseResult; copy it before changing anything for `deparse`.
+    """
+
+    text: str
+    statements: tuple[Message, ...]
+    result: tree.ParseResult
+
+
+def unwrap(node: Message) -> Message:
+    """The message inside a `Node`; other messages as they are."""
+    if isinstance(node, tree.Node):
+        field = node.WhichOneof("node")
+        return getattr(node, field) if field else node
+    return node
+
+
+def parse(text: str) -> Parsed:
+    """
+    The trees of every statement in a string.
+
+    :raises Unparsable: the grammar refuses it, it holds NUL, or it is over STATEMENT_LIMIT.
+    """
+    kept = _parsed.get(text)
+    if kept is not None:
+        _parsed.move_to_end(text)
+        return kept
+    if "\0" in text:
+        raise Unparsable("text holds a NUL character")
+    if len(text) > STATEMENT_LIMIT or len(text.encode("utf-8", "surrogatepass")) > STATEMENT_LIMIT:
+        raise Unparsable("text is longer than 1 MiB")
+    try:
+        result = postgast.parse(text)
+    except (postgast.PgQueryError, UnicodeEncodeError) as error:
+        raise Unparsable(str(getattr(error, "message", "not UTF-8")), getattr(error, "cursorpos", 0)) from None
+    parsed = Parsed(text, tuple(unwrap(raw.stmt) for raw in result.stmts), result)
+    if len(text) <= _KEPT_LENGTH:
+        _parsed[text] = parsed
+        if len(_parsed) > _KEPT:
+            _parsed.popitem(last=False)
+    return parsed
+
+
+_parsed: OrderedDict[str, Parsed] = OrderedDict()
+
+
+def deparse(result: tree.ParseResult) -> str:
+    """
+    The text of a tree.
+
+    :raises Unparsable: libpg_query cannot write it.
+    """
+    try:
+        return postgast.deparse(result)
+    except postgast.PgQueryError as error:
+        raise Unparsable(str(error.message)) from None
+
+
+def walk(message: Message) -> Iterator[Message]:
+    """Every message in a tree, the root first, `Node` wrappers passed over."""
+    waiting = [message]
+    while waiting:
+        here = unwrap(waiting.pop())
+        yield here
+        for field, value in here.ListFields():
+            if field.message_type is None:
+                continue
+            if field.is_repeated:
+                waiting.extend(reversed(value))
+            else:
+                waiting.append(value)

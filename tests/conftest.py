@@ -1,0 +1,8 @@
+"""Shared by all tests: the import path is the checkout, not what is installed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
