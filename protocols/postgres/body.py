@@ -1,0 +1,139 @@
+"""
+The inside of one frame, read field by field; every read is checked against the end.
+
+Source: PostgreSQL 18 manual, 54.6 "Message Data Types".
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from protocols.errors import LocalError, PeerError
+
+_U16 = Struct("!H")  # a count, a format code, an attribute number
+_U32 = Struct("!I")  # an OID, a process id, a protocol version
+_I32 = Struct("!i")  # a length where -1 is NULL, a row limit, a type modifier
+
+
+class NotText(PeerError):
+    """Bytes that are not UTF-8 where text is due. A server would answer 22021 and go on."""
+
+
+class Body:
+    """A reader over one frame's body."""
+
+    __slots__ = ("_data", "_at", "_what")
+
+    def __init__(self, data: bytes, what: str) -> None:
+        self._data, self._at, self._what = data, 0, what
+
+    def take(self, length: int) -> bytes:
+        """Exactly so many bytes."""
+        end = self._at + length
+        if length < 0 or end > len(self._data):
+            raise self.wrong(f"{length} bytes are due, {len(self._data) - self._at} are there")
+        piece, self._at = self._data[self._at : end], end
+        return piece
+
+    def u8(self) -> int:
+        return self.take(1)[0]
+
+    def u16(self) -> int:
+        return _U16.unpack(self.take(2))[0]
+
+    def i16(self) -> int:
+        value = self.u16()
+        return value - 0x10000 if value & 0x8000 else value
+
+    def u32(self) -> int:
+        return _U32.unpack(self.take(4))[0]
+
+    def i32(self) -> int:
+        return _I32.unpack(self.take(4))[0]
+
+    def raw(self) -> bytes:
+        """A String's bytes; the NUL behind it is dropped."""
+        end = self._data.find(b"\0", self._at)
+        if end < 0:
+            raise self.wrong("a string does not end")
+        piece, self._at = self._data[self._at : end], end + 1
+        return piece
+
+    def text(self) -> str:
+        """A String that must be UTF-8."""
+        at = self._at
+        try:
+            return self.raw().decode("utf-8")
+        except UnicodeDecodeError:
+            raise NotText(f"{self._what}: a string is not UTF-8", offset=at) from None
+
+    def value(self) -> bytes | None:
+        """A length and so many bytes; None for SQL NULL."""
+        length = self.i32()
+        return None if length == -1 else self.take(length)
+
+    def values(self) -> tuple[bytes | None, ...]:
+        """A count and so many values."""
+        return tuple(self.value() for _ in range(self.u16()))
+
+    def format(self) -> int:
+        """A format code: 0 text, 1 binary."""
+        code = self.u16()
+        if code > 1:
+            raise self.wrong(f"format code {code}")
+        return code
+
+    def formats(self) -> tuple[int, ...]:
+        """A count and so many format codes."""
+        return tuple(self.format() for _ in range(self.u16()))
+
+    def rest(self) -> bytes:
+        return self.take(len(self._data) - self._at)
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
+    def end(self) -> None:
+        """Nothing may follow."""
+        if self.left:
+            raise self.wrong(f"{self.left} bytes too many")
+
+    def wrong(self, why: str) -> PeerError:
+        """The error to raise, naming the message and where."""
+        return PeerError(f"{self._what}: {why}", offset=self._at)
+
+
+def u8(number: int) -> bytes:
+    return bytes((number,))
+
+
+def u16(number: int) -> bytes:
+    if not 0 <= number <= 0xFFFF:
+        raise LocalError(f"{number} does not fit a 16-bit field")
+    return _U16.pack(number)
+
+
+def u32(number: int) -> bytes:
+    return _U32.pack(number & 0xFFFFFFFF)
+
+
+def string(text: str | bytes) -> bytes:
+    """A String; a NUL inside would start another field."""
+    raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    if b"\0" in raw:
+        raise LocalError("a string to send holds a NUL")
+    return raw + b"\0"
+
+
+def value(content: bytes | None) -> bytes:
+    """A length and the bytes; -1 for None."""
+    return b"\xff\xff\xff\xff" if content is None else _U32.pack(len(content)) + content
+
+
+def values(contents: tuple[bytes | None, ...]) -> bytes:
+    return u16(len(contents)) + b"".join(map(value, contents))
+
+
+def formats(codes: tuple[int, ...]) -> bytes:
+    return u16(len(codes)) + b"".join(map(u16, codes))

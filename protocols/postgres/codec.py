@@ -1,0 +1,251 @@
+"""
+Bytes to PostgreSQL v3 frames and back. No sockets, no clock, no meaning.
+
+A frame that a stranger promises is judged by its five-byte head, before anything
+is kept for it. Frames of the streamed tags that are larger than STREAM_OVER are
+not collected: the reader says `Opened`, and their body is taken piece by piece.
+
+Source: PostgreSQL 18 manual, 54.7 "Message Formats" and 54.2.1 "Start-up".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from struct import Struct
+from types import MappingProxyType
+from typing import NamedTuple
+
+from protocols.errors import LocalError, PeerError
+
+_HEAD = Struct("!BI")  # tag, length (the length counts itself but not the tag)
+_LENGTH = Struct("!I")  # length of a start-up packet, or of a tagged frame behind its tag
+
+BODY_LIMIT = 1 << 20
+"""Bytes. Not the server's 1 GiB: what is collected here is memory that a stranger can spend."""
+
+STARTUP_LIMIT = 10_000
+"""Bytes, head included: MAX_STARTUP_PACKET_LENGTH in the server's pqcomm.h."""
+
+STREAM_OVER = 256 << 10
+"""Bytes. Larger bodies of streamed tags pass through in pieces."""
+
+STREAM_LIMIT = (1 << 30) - 1
+"""Bytes. The server's own largest message (MaxAllocSize, memutils.h)."""
+
+ROWS = frozenset(b"Dd")
+"""Tags of DataRow and CopyData: what runs of rows are made of."""
+
+_COMPACT_AT = 64 << 10  # bytes read and not yet dropped; below it, moving the rest costs more
+
+
+class Frame(NamedTuple):
+    """One whole message."""
+
+    tag: bytes
+    body: bytes
+
+
+class Opened(NamedTuple):
+    """A streamed message begins; `length` bytes of body follow through `body_*`."""
+
+    tag: bytes
+    length: int
+
+
+class Run(NamedTuple):
+    """Consecutive whole frames, as they came."""
+
+    count: int
+    data: bytes
+
+
+def encode(tag: bytes, body: bytes = b"") -> bytes:
+    """One tagged frame as it travels."""
+    return _HEAD.pack(tag[0], _sized(len(body) + 4)) + body
+
+
+def encode_head(tag: bytes, length: int) -> bytes:
+    """The head of a frame whose `length` bytes of body are sent separately."""
+    return _HEAD.pack(tag[0], _sized(length + 4))
+
+
+def encode_startup(body: bytes) -> bytes:
+    """One frame without a tag: how a connection begins."""
+    return _LENGTH.pack(_sized(len(body) + 4)) + body
+
+
+def encode_all(frames: Iterable[Frame]) -> bytes:
+    return b"".join(encode(*frame) for frame in frames)
+
+
+def _sized(length: int) -> int:
+    """The protocol's lengths are signed 32-bit."""
+    if length > 0x7FFFFFFF:
+        raise LocalError(f"a frame of {length} bytes cannot be sent")
+    return length
+
+
+def scan_run(
+    buffer: bytes | bytearray | memoryview,
+    start: int,
+    stop: int,
+    tags: frozenset[int] = ROWS,
+    largest: int = STREAM_OVER,
+) -> tuple[int, int]:
+    """
+    Walk consecutive whole frames with a tag in `tags`, making no objects of them.
+
+    It ends quietly at another tag, at a body above `largest`, at a frame that is
+    not all there and at one whose length is wrong: the reader says what that is.
+
+    :returns: how many, and the offset behind the last of them.
+    """
+    count, unpack = 0, _HEAD.unpack_from
+    while start + 5 <= stop:
+        tag, length = unpack(buffer, start)
+        end = start + 1 + length
+        if tag not in tags or end > stop or not 4 <= length <= largest + 4:
+            break
+        start, count = end, count + 1
+    return count, start
+
+
+class FrameReader:
+    """
+    Frames out of one direction of a connection.
+
+    :param limits: largest body per tag (as an int), in bytes.
+    :param limit: the same for every other tag.
+    :param streamed: tags whose large bodies are not collected. Their limit is
+        `limits`, else STREAM_LIMIT.
+    """
+
+    def __init__(
+        self,
+        limits: Mapping[int, int] = MappingProxyType({}),
+        limit: int = BODY_LIMIT,
+        streamed: frozenset[int] = frozenset(),
+    ) -> None:
+        self._limits, self._limit = {tag: STREAM_LIMIT for tag in streamed} | dict(limits), limit
+        self._streamed = streamed
+        # A read that finds nothing pending is kept as the bytes it is: no copy.
+        self._buffer: bytes | bytearray = b""
+        self._start = 0  # first unread byte of _buffer
+        self._dropped = 0  # bytes that left _buffer; for offsets in errors
+        self._open = 0  # bytes of an opened body still to come
+
+    def __len__(self) -> int:
+        """Bytes that were fed and not yet taken."""
+        return len(self._buffer) - self._start
+
+    def feed(self, data: bytes) -> None:
+        """Bytes arrived."""
+        if self._start == len(self._buffer):
+            self._dropped += self._start
+            self._buffer, self._start = data, 0
+            return
+        if self._start >= _COMPACT_AT or not isinstance(self._buffer, bytearray):
+            self._dropped += self._start
+            self._buffer, self._start = bytearray(memoryview(self._buffer)[self._start :]), 0
+        self._buffer += data
+
+    def peek_header(self) -> tuple[bytes, int] | None:
+        """
+        Tag and body length of the next frame, which stays where it is.
+
+        :returns: None until its five-byte head has arrived.
+        :raises PeerError: the length is below 4, or above the tag's limit. The
+            stream has no resync point, so the reader is finished.
+        """
+        if len(self._buffer) - self._start < 5:
+            return None
+        tag, length = _HEAD.unpack_from(self._buffer, self._start)
+        if not 4 <= length <= self._limits.get(tag, self._limit) + 4:
+            raise PeerError(f"frame {bytes((tag,))!r} of length {length}", offset=self.offset + 1)
+        return bytes((tag,)), length - 4
+
+    def next_frame(self) -> Frame | Opened | None:
+        """
+        Take one frame. `Opened` comes only of streamed tags; take its body before the next frame.
+
+        :returns: None until a whole frame has arrived.
+        :raises PeerError: as peek_header.
+        """
+        if self._open:
+            raise RuntimeError(f"{self._open} bytes of an opened body were not taken")
+        head = self.peek_header()
+        if head is None:
+            return None
+        tag, length = head
+        if length > STREAM_OVER and tag[0] in self._streamed:
+            self._start += 5
+            self._open = length
+            return Opened(tag, length)
+        if len(self) < 5 + length:
+            return None
+        return Frame(tag, self._take(5, length))
+
+    def next_startup(self) -> bytes | None:
+        """
+        Take the body of one frame without a tag.
+
+        :returns: None until it is whole.
+        :raises PeerError: the length is out of what a server accepts.
+        """
+        if len(self) < 4:
+            return None
+        (length,) = _LENGTH.unpack_from(self._buffer, self._start)
+        if not 8 <= length <= STARTUP_LIMIT:
+            raise PeerError(f"start-up packet of length {length}", offset=self.offset)
+        return self._take(4, length - 4) if len(self) >= length else None
+
+    def next_run(self, tags: frozenset[int] = ROWS) -> Run | None:
+        """Take all consecutive whole frames of these tags as one piece; None when there is none."""
+        if self._open:
+            return None
+        count, end = scan_run(self._buffer, self._start, len(self._buffer), tags)
+        if not count:
+            return None
+        return Run(count, self._take(0, end - self._start))
+
+    @property
+    def body_left(self) -> int:
+        """Bytes of the opened body that were not taken yet."""
+        return self._open
+
+    def body_chunk(self, most: int = STREAM_OVER) -> bytes:
+        """Take what has arrived of the opened body, at most so many bytes; b"" for nothing yet."""
+        length = min(most, self._open, len(self))
+        self._open -= length
+        return self._take(0, length)
+
+    def body_exactly(self, length: int) -> bytes | None:
+        """
+        Take so many bytes of the opened body; None until they have arrived.
+
+        :raises PeerError: the body ends before.
+        """
+        if length > self._open:
+            raise PeerError(f"{length} bytes of a body that has {self._open}", offset=self.offset)
+        if len(self) < length:
+            return None
+        self._open -= length
+        return self._take(0, length)
+
+    def take_all(self) -> bytes:
+        """Take everything that was not read, e.g. for the next reader of this connection."""
+        return self._take(0, len(self))
+
+    @property
+    def offset(self) -> int:
+        """Bytes taken since the connection began."""
+        return self._dropped + self._start
+
+    def _take(self, skip: int, length: int) -> bytes:
+        """Bytes behind the next `skip`; both are read then. One copy at most."""
+        start = self._start + skip
+        self._start = start + length
+        if isinstance(self._buffer, bytes):
+            return self._buffer[start : self._start]
+        with memoryview(self._buffer) as view:
+            return bytes(view[start : self._start])
