@@ -1,0 +1,355 @@
+"""
+Asks the addons about a command, in fixed phases, and folds their answers into one Decision.
+
+The only place that decides what happens when an addon misbehaves: one that raises,
+times out, answers nonsense or is cancelled is a Deny with its name in it. What needs
+no waiting is answered without a Deferred, since nearly every command is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgpack
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import TimeoutError as TwistedTimeout
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from addons.needs import Clock
+from protocols.command import Command, FunctionCall, Path, Statement
+from protocols.hooks import (
+    HOOKS, AskHook, ClosedHook, ColumnsHook, DecidedHook, Hook, JudgeHook, OutcomeHook, RewriteHook, RowsHook,
+    SessionHook, TextHook,
+)
+from protocols.result import NULL, Columns, MaskPlan, Outcome, RowBatch
+from protocols.session import Session
+from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Verdict
+
+ADDON_DEADLINE = 10.0
+"""Seconds one addon may think. A person's answer is a Hold, which has its own timeout."""
+
+Steps = Generator[Deferred[Any], Any, Decision]
+Held = Callable[[str, Hold], None]
+"""Told the request's id when a command starts to wait for people."""
+
+
+class UnknownHook(Exception):
+    """An addon defines an `on_*` method that nobody would ever call."""
+
+
+class Approvals(Protocol):
+    """Where requests go; `gateway.control` behind it."""
+
+    def submit(self, request: Mapping[str, Any]) -> Deferred[Mapping[str, Any]]:
+        """{"state": "granted", "grant", "request"} or {"state": "pending", "request"}."""
+
+    def answer(self, request: str) -> Deferred[Mapping[str, Any]]:
+        """Fires when people answered: {"state": "granted"|"denied"|"expired", "grant", "by", "reason"}."""
+
+    def withdraw(self, request: str, why: str) -> None:
+        """Nobody waits any more; the request must never be granted."""
+
+
+def binding(session: Session, command: Command, sent: str) -> bytes:
+    """32 bytes that change when anything changes that an approver saw or that the target would read."""
+    text = command.text if isinstance(command, Statement) else f"fastpath {command.oid}"
+    parameters = command.parameters if isinstance(command, Statement) else command.arguments
+    settings = sorted(item for item in command.settings.items() if item[0] not in _COSMETIC)
+    return hashlib.sha256(msgpack.packb([
+        session.identity.subject, session.identity.on_behalf_of, session.target.name, session.account,
+        session.database, session.policy_revision, text, sent,
+        [[p.type_oid, p.format, p.value] for p in parameters], settings,
+    ])).digest()
+
+
+_COSMETIC = frozenset({"application_name", "in_hot_standby", "server_version", "is_superuser", "scram_iterations"})
+
+
+def _safely(value: Any) -> str:
+    """An exception's class, never its text: that may hold what the client sent."""
+    return type(value).__name__
+
+
+class Pipeline:
+    """One chain of addons, shared by all sessions of a worker."""
+
+    log = Logger()
+
+    def __init__(self, addons: Sequence[object], approvals: Approvals, clock: Clock) -> None:
+        """
+        :raises UnknownHook: an addon has an `on_*` attribute that is no hook.
+        """
+        self._approvals, self._clock = approvals, clock
+        self._called: dict[str, list[tuple[str, Callable[[Any], Any]]]] = {name: [] for name in HOOKS}
+        for addon in addons:
+            for name in dir(addon):
+                if not name.startswith("on_"):
+                    continue
+                if name not in HOOKS:
+                    raise UnknownHook(f"{type(addon).__name__}.{name}")
+                self._called[name].append((type(addon).__name__, getattr(addon, name)))
+
+    def hears(self, method: str) -> bool:
+        """Whether any addon defines this hook, so that the wire can skip what nobody asked for."""
+        return bool(self._called[method])
+
+    # -- questions ---------------------------------------------------------------------
+
+    def admit(self, session: Session) -> Verdict | Deferred[Verdict]:
+        """Whether a session may begin: Allow or Deny."""
+        return _run(self._admit(session))
+
+    def _admit(self, session: Session) -> Generator[Deferred[Any], Any, Verdict]:
+        hook, allowed = SessionHook(session), False
+        for name, method in self._called[SessionHook.method]:
+            verdict = yield from self._ask(name, method, hook)
+            if isinstance(verdict, Deny):
+                return verdict
+            allowed = allowed or (isinstance(verdict, Allow) and bool(verdict.rule))
+        if not allowed:
+            return Deny("no rule admits this identity to that target", code="OST-101", sqlstate="28000")
+        return Allow()
+
+    def decide(self, session: Session, command: Command, held: Held) -> Decision | Deferred[Decision]:
+        """
+        What all addons say. The Decision's verdict is Allow or Deny; never raises for an addon's fault.
+
+        Cancelling the Deferred withdraws a pending request: the command will never run.
+        """
+        return _run(self._decide(session, command, held))
+
+    def _decide(self, session: Session, command: Command, held: Held) -> Steps:
+        decision = yield from self._phases(session, command, held)
+        self._tell(DecidedHook(session, decision))
+        return decision
+
+    def _phases(self, session: Session, command: Command, held: Held) -> Steps:
+        sent, columns = (command.text if isinstance(command, Statement) else ""), ()
+        if isinstance(command, Statement):
+            answer = yield from self._rewrite(session, command)
+            if isinstance(answer, Decision):
+                return answer
+            sent, columns = answer
+        rule, holds = "", []
+        for hook in (JudgeHook(session, command, sent), AskHook(session, command, sent)):
+            if isinstance(hook, AskHook) and command.path is Path.PARSE:
+                break
+            for name, method in self._called[hook.method]:
+                verdict = yield from self._ask(name, method, hook)
+                if isinstance(verdict, Deny):
+                    return Decision(command, verdict, sent, addon=name, rule=verdict.rule, columns=columns)
+                if isinstance(verdict, Hold):
+                    holds.append((name, verdict))
+                elif isinstance(verdict, Allow):
+                    rule = verdict.rule or rule
+        if holds and command.path is not Path.PARSE:
+            name, hold = _strictest(holds)
+            return (yield from self._approve(session, command, sent, columns, name, hold, held))
+        return Decision(command, Allow(rule), sent, rule=rule, columns=columns)
+
+    def _rewrite(
+        self, session: Session, statement: Statement
+    ) -> Generator[Deferred[Any], Any, Decision | tuple[str, tuple[str, ...]]]:
+        text, columns, asked = statement.text, (), statement
+        for name, method in self._called[RewriteHook.method]:
+            verdict = yield from self._ask(name, method, RewriteHook(session, asked))
+            if isinstance(verdict, Deny):
+                return Decision(statement, verdict, text, addon=name, rule=verdict.rule, columns=columns)
+            if isinstance(verdict, Replace):
+                text, columns = verdict.text, columns + verdict.columns
+                asked = _with_text(statement, text)
+        return text, columns
+
+    def _ask(self, name: str, method: Callable[[Any], Any], hook: Hook) -> Generator[Deferred[Any], Any, Verdict]:
+        """One addon's answer; whatever goes wrong is a Deny that names it."""
+        try:
+            answer = method(hook)
+            if isinstance(answer, Deferred):
+                answer.addTimeout(ADDON_DEADLINE, self._clock)
+                answer = yield answer
+        except (CancelledError, TwistedTimeout):
+            return _broken(name, "did not answer in time")
+        except Exception as error:  # the one place where an addon's fault becomes a refusal
+            self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=_safely(error))
+            return _broken(name, "failed")
+        if answer is None:
+            return Allow()
+        if isinstance(answer, _ANSWERS[hook.method]):
+            return answer
+        return _broken(name, "gave an answer that is no verdict here")
+
+    # -- people ------------------------------------------------------------------------
+
+    def _approve(
+        self, session: Session, command: Command, sent: str, columns: tuple[str, ...],
+        name: str, hold: Hold, held: Held,
+    ) -> Steps:
+        bound = binding(session, command, sent)
+        request = ""
+
+        def denied(reason: str, code: str, hint: str = "") -> Decision:
+            facts = (("request", request),) if request else ()
+            deny = Deny(reason, code, hold.rule, hint, facts=facts)
+            return Decision(command, deny, sent, name, hold.rule, request=request, columns=columns)
+
+        try:
+            answer = yield self._approvals.submit(_request(session, command, sent, hold, bound))
+            request = answer["request"]
+            if answer["state"] == "pending" and hold.mode == "retry":
+                hint = f"ask for `ostiary request approve {request}`, then send the identical command again"
+                return denied(f"{hold.reason}; request {request} was made", "OST-301", hint)
+            if answer["state"] == "pending":
+                waiting = self._approvals.answer(request)
+                held(request, hold)
+                answer = yield waiting
+        except CancelledError:
+            if request:
+                self._approvals.withdraw(request, "the client is gone")
+            return denied("cancelled while it waited for approval", "OST-304")
+        except Exception as error:  # control's failure must refuse, whatever it is
+            self.log.error("no approval could be asked for: {error}", error=_safely(error))
+            return denied("approval cannot be asked for now", "OST-305", "try again when the gateway's control is back")
+        if answer["state"] != "granted":
+            by = f" by {answer['by']}" if answer.get("by") else ""
+            why = f": {answer['reason']}" if answer.get("reason") else ""
+            code = {"denied": "OST-302", "expired": "OST-303"}.get(answer["state"], "OST-304")
+            return denied(f"request {request} was {answer['state']}{by}{why}", code)
+        return Decision(
+            command, Allow(hold.rule, remember=False), sent, name, hold.rule,
+            grant=answer["grant"], request=request, binding=bound, columns=columns,
+        )
+
+    # -- what comes back ---------------------------------------------------------------
+
+    def plan(self, session: Session, decision: Decision, columns: Columns) -> MaskPlan | None:
+        """
+        The masks of all addons together; None when nothing is masked.
+        An addon that fails here masks everything.
+        """
+        plan: MaskPlan | None = None
+        for name, method in self._called[ColumnsHook.method]:
+            try:
+                answer = method(ColumnsHook(session, decision, columns))
+                if answer is not None and len(answer.cells) != len(columns.fields):
+                    raise ValueError("a mask for each column, no more and no fewer")
+            except Exception as error:  # what cannot be masked with certainty is masked whole
+                self.log.error("addon {addon} failed in on_columns: {error}", addon=name, error=_safely(error))
+                answer = MaskPlan((NULL,) * len(columns.fields), f"{name} failed")
+            plan = _both(plan, answer)
+        return plan
+
+    def rows(self, session: Session, decision: Decision, batch: RowBatch) -> Deny | None:
+        """The first addon that wants this result ended."""
+        for name, method in self._called[RowsHook.method]:
+            try:
+                answer = method(RowsHook(session, decision, batch))
+            except Exception as error:  # fail closed: the result ends in an error
+                self.log.error("addon {addon} failed in on_rows: {error}", addon=name, error=_safely(error))
+                return _broken(name, "failed")
+            if answer is not None:
+                return answer if isinstance(answer, Deny) else _broken(name, "gave no verdict")
+        return None
+
+    def text(self, session: Session, kind: str, fields: dict[str, str], decision: Decision | None) -> dict[str, str]:
+        """The fields to send to the client in place of these."""
+        for name, method in self._called[TextHook.method]:
+            try:
+                answer = method(TextHook(session, kind, dict(fields), decision))
+            except Exception as error:  # text that nobody could judge is not shown
+                self.log.error("addon {addon} failed in on_text: {error}", addon=name, error=_safely(error))
+                answer = {k: v for k, v in fields.items() if k in "SVC"} | {"M": "text withheld (OST-901)"}
+            fields = fields if answer is None else answer
+        return fields
+
+    def ended(self, session: Session, decision: Decision, outcome: Outcome) -> None:
+        """A command ended."""
+        self._tell(OutcomeHook(session, decision, outcome))
+
+    def closed(self, session: Session) -> None:
+        """The session is over."""
+        self._tell(ClosedHook(session))
+
+    def _tell(self, hook: Hook) -> None:
+        for name, method in self._called[hook.method]:
+            try:
+                method(hook)
+            except Exception as error:  # told, not asked: it cannot change what was decided
+                self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=_safely(error))
+
+
+_ANSWERS: dict[str, tuple[type, ...]] = {
+    SessionHook.method: (Allow, Deny),
+    RewriteHook.method: (Allow, Deny, Replace),
+    JudgeHook.method: (Allow, Deny, Hold),
+    AskHook.method: (Allow, Deny, Hold),
+}
+
+
+def _broken(name: str, what: str) -> Deny:
+    return Deny(f"the addon {name} {what}, so nothing passes", code="OST-901", hint="tell the gateway's operator")
+
+
+def _with_text(statement: Statement, text: str) -> Statement:
+    return Statement(
+        text, statement.path, statement.parameters, statement.name, statement.transaction,
+        statement.pipelined, statement.settings, statement.prepared,
+    )
+
+
+def _strictest(holds: Sequence[tuple[str, Hold]]) -> tuple[str, Hold]:
+    """The one that wants the most people; among equals the first asked."""
+    return max(holds, key=lambda each: each[1].quorum)
+
+
+def _request(session: Session, command: Command, sent: str, hold: Hold, bound: bytes) -> dict[str, Any]:
+    """What an approver is shown and what the grant is bound to."""
+    parameters = command.parameters if isinstance(command, Statement) else command.arguments
+    return {
+        "session": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
+        "kind": session.identity.kind, "target": session.target.name, "database": session.database,
+        "account": session.account, "peer": session.peer, "rule": hold.rule, "why": hold.reason, "mode": hold.mode,
+        "text": command.text if isinstance(command, Statement) else f"function {command.oid}", "sent": sent,
+        "parameters": [[p.type_oid, p.format, p.value] for p in parameters],
+        "approvers": sorted(hold.approvers), "quorum": hold.quorum, "timeout": hold.timeout,
+        "lifetime": hold.lifetime, "binding": bound,
+    }
+
+
+def _both(one: MaskPlan | None, other: MaskPlan | None) -> MaskPlan | None:
+    """Masks only add up: where either masks, the cell is masked; the first one's way wins."""
+    if one is None or other is None:
+        return one or other
+    cells = tuple(b if a is None else a for a, b in zip(one.cells, other.cells, strict=True))
+    return MaskPlan(cells, "; ".join(filter(None, (one.alarm, other.alarm))))
+
+
+def _run(steps: Generator[Deferred[Any], Any, Any]) -> Any:
+    """Run to the end at once where nothing waits; else a Deferred that can be cancelled."""
+    try:
+        waiting = next(steps)
+    except StopIteration as done:
+        return done.value
+    return _resume(steps, waiting)
+
+
+def _resume(steps: Generator[Deferred[Any], Any, Any], waiting: Deferred[Any]) -> Deferred[Any]:
+    current = [waiting]
+    whole: Deferred[Any] = Deferred(lambda _: current[0].cancel())
+
+    def step(result: Any) -> None:
+        try:
+            following = result.throwExceptionIntoGenerator(steps) if isinstance(result, Failure) else steps.send(result)
+        except StopIteration as done:
+            whole.callback(done.value)
+            return
+        except BaseException:
+            whole.errback(Failure())
+            return
+        current[0] = following
+        following.addBoth(step)
+
+    waiting.addBoth(step)
+    return whole
