@@ -62,3 +62,22 @@ def _mask_row(
     parts.append(rows[clear_from:stop])
     body = b"".join(parts)
     return b"D" + _LENGTH.pack(len(body) + 4) + body, stop, masked
+
+
+def payload(frames: bytes) -> bytes:
+    """
+    What a run of whole CopyData messages carries, without their heads.
+
+    :raises PeerError: a length does not add up.
+    """
+    parts, start, end = [], 0, len(frames)
+    while start < end:
+        if end - start < 5:
+            raise PeerError("message cut short", offset=start)
+        (length,) = _LENGTH.unpack_from(frames, start + 1)
+        stop = start + 1 + length
+        if length < 4 or stop > end:
+            raise PeerError("message outside its run", offset=start)
+        parts.append(frames[start + 5 : stop])
+        start = stop
+    return b"".join(parts)

@@ -133,6 +133,7 @@ class FrameReader:
         self._start = 0  # first unread byte of _buffer
         self._dropped = 0  # bytes that left _buffer; for offsets in errors
         self._open = 0  # bytes of an opened body still to come
+        self._searched = 0  # offset up to which has_waiting has looked
 
     def __len__(self) -> int:
         """Bytes that were fed and not yet taken."""
@@ -207,6 +208,19 @@ class FrameReader:
         if not count:
             return None
         return Run(count, self._take(0, end - self._start))
+
+    def has_waiting(self, tag: bytes) -> bool:
+        """Whether a whole frame of this tag waits, behind whatever else does. Takes nothing."""
+        at, stop = max(self._start, self._searched - self._dropped), len(self._buffer)
+        while at + 5 <= stop:
+            found, length = _HEAD.unpack_from(self._buffer, at)
+            if length < 4 or at + 1 + length > stop:
+                break
+            if found == tag[0]:
+                return True
+            at += 1 + length
+        self._searched = at + self._dropped
+        return False
 
     @property
     def body_left(self) -> int:

@@ -1,0 +1,368 @@
+"""
+A target's messages to the client: rows counted and masked, errors and notices put to the
+addons, each reply matched with what was asked.
+
+A reply out of its order ends the session: what cannot be attributed cannot be masked.
+Source: PostgreSQL 18 manual, 54.2 "Message Flow".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from protocols.effects import CancelTarget, Effect, Hangup, ToClient
+from protocols.errors import PeerError
+from protocols.kernel import mask_rows, payload
+from protocols.postgres import replies
+from protocols.postgres.codec import Frame, FrameReader, Opened, Run, encode, encode_head
+from protocols.postgres.conversation import ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Portal, Running
+from protocols.postgres.refusal import Poisoned, denial
+from protocols.result import Columns, Ending, RowBatch
+
+MASKED_ROW_LIMIT = 64 << 20
+"""Bytes of one row that must be masked on the wire: it is collected, since its length comes first."""
+
+_STREAMED = frozenset(b"DdV")
+_ROWS = {b"D": frozenset(b"D"), b"d": frozenset(b"d")}
+_CODINGS = frozenset({"UTF8", "SQL_ASCII", "LATIN1", "LATIN9", "WIN1252"})
+"""Client encodings in which no byte of a longer character looks like a quote or backslash."""
+
+
+class Backend:
+    """The target's half of a relay."""
+
+    def __init__(self, conversation: Conversation, opinions: Opinions) -> None:
+        self._talk, self._opinions = conversation, opinions
+        self._reader = FrameReader(limit=16 << 20, streamed=_STREAMED)
+        self._big: list[bytes] | None = None  # a large row that has to be masked
+        self._big_for: Running | None = None
+        self._big_tag = b""
+        self._takers: dict[bytes, Callable[[bytes, Frame], list[Effect]]] = {
+            b"1": self._parse_complete, b"2": self._bind_complete, b"3": self._close_complete,
+            b"T": self._row_description, b"n": self._no_data, b"t": self._parameter_description,
+            b"C": self._command_complete, b"I": self._empty_query, b"s": self._portal_suspended,
+            b"E": self._error, b"N": self._notice, b"A": self._notification, b"S": self._parameter,
+            b"Z": self._ready, b"G": self._copy_in, b"H": self._copy_out, b"c": self._copy_done, b"V": self._call_result,
+        }
+
+    def feed(self, data: bytes) -> list[Effect]:
+        """Bytes came: the effects of every message that is whole."""
+        self._reader.feed(data)
+        effects: list[Effect] = []
+        while True:
+            if self._reader.body_left:
+                if not self._stream(effects):
+                    return effects
+            elif (run := self._next_rows()) is not None:
+                effects += self._rows(run)
+            elif (frame := self._reader.next_frame()) is None:
+                return effects
+            elif isinstance(frame, Opened):
+                self._open(frame, effects)
+            else:
+                effects += self._take(frame)
+
+    def _next_rows(self) -> Run | None:
+        """Whole rows of one kind: DataRow or CopyData, never mixed, since only one of them is masked."""
+        head = self._reader.peek_header()
+        kind = _ROWS.get(head[0]) if head else None
+        return self._reader.next_run(kind) if kind else None
+
+    def _take(self, frame: Frame) -> list[Effect]:
+        taker = self._takers.get(frame.tag)
+        if taker is None:
+            raise PeerError(f"a message {frame.tag!r} that no server sends here")
+        return taker(encode(frame.tag, frame.body), frame)
+
+    # -- rows --------------------------------------------------------------------------
+
+    def _rows(self, run: Run) -> list[Effect]:
+        """Whole DataRow messages, or whole CopyData messages."""
+        copied = run.data[:1] == b"d"
+        running = self._producing(run.data[:1])
+        if running.cut:
+            return []
+        if copied:
+            running.copy(payload(run.data))
+        refused = self._count(running, run.count, len(run.data))
+        if refused:
+            return refused
+        if copied or running.plan is None or running.plan.clean:
+            return [ToClient(run.data)]
+        data, masked = mask_rows(run.data, running.plan.cells)
+        running.cells_masked += masked
+        return [ToClient(data)]
+
+    def _producing(self, tag: bytes) -> Running:
+        """The command whose rows these are."""
+        head = self._talk.head
+        if head is None or head.running is None or head.kind not in (Kind.QUERY, Kind.EXECUTE):
+            raise PeerError("rows that nobody asked for")
+        running = head.running
+        if running.refusal is not None and not running.cut:
+            raise Poisoned("rows in answer to a refused command")
+        if tag == b"D" and self._opinions.hears_columns and running.columns is None:
+            self._shape(running, head.portal)
+        return running
+
+    def _shape(self, running: Running, portal: Portal | None) -> None:
+        """Columns and plan of a portal's rows, at the first of them."""
+        shape = portal.shape() if portal else None
+        if shape is None:
+            raise PeerError("rows without a description")
+        if portal.prepared is not None and portal.columns is None:
+            shape = _with_formats(shape, portal.formats)
+        self._plan(running, shape)
+
+    def _plan(self, running: Running, columns: Columns) -> None:
+        running.columns = columns
+        if self._opinions.hears_columns:
+            running.plan = self._opinions.plan(running.decision, columns)
+            running.alarm = running.alarm or (running.plan.alarm if running.plan else "")
+
+    def _count(self, running: Running, rows: int, size: int) -> list[Effect]:
+        running.rows += rows
+        running.bytes += size
+        if not self._opinions.hears_rows:
+            return []
+        deny = self._opinions.rows(running.decision, RowBatch(rows, size, running.rows, running.bytes))
+        if deny is None:
+            return []
+        running.cut, running.ending = True, Ending.LIMIT
+        running.refusal = denial(deny, running.number)
+        return [CancelTarget()]
+
+    def _open(self, opened: Opened, effects: list[Effect]) -> None:
+        """A message too large to collect begins."""
+        if opened.tag == b"V":
+            self._big_for, self._big, self._big_tag = self._expect(Kind.CALL).running, None, b"V"
+            effects.append(ToClient(encode_head(opened.tag, opened.length)))
+            return
+        running = self._producing(opened.tag)
+        self._big_for, self._big_tag, self._big = running, opened.tag, None
+        effects += self._count(running, 1, opened.length + 5)
+        masked = opened.tag == b"D" and running.plan is not None and not running.plan.clean
+        if masked and opened.length > MASKED_ROW_LIMIT:
+            raise PeerError("a row too large to be masked on the wire")
+        if masked:
+            self._big = [encode_head(opened.tag, opened.length)]
+        elif not running.cut:
+            effects.append(ToClient(encode_head(opened.tag, opened.length)))
+
+    def _stream(self, effects: list[Effect]) -> bool:
+        """Pass what has arrived of a large message; False when more must come first."""
+        chunk, running = self._reader.body_chunk(), self._big_for
+        if not chunk:
+            return False
+        if self._big_tag == b"d":
+            running.copy(chunk)
+        if self._big is None:
+            if not running.cut:
+                effects.append(ToClient(chunk))
+            return True
+        self._big.append(chunk)
+        if not self._reader.body_left and not running.cut:
+            data, masked = mask_rows(b"".join(self._big), running.plan.cells)
+            running.cells_masked += masked
+            effects.append(ToClient(data))
+            self._big = None
+        return True
+
+    # -- replies -----------------------------------------------------------------------
+
+    def _expect(self, *kinds: Kind) -> Awaited:
+        """What the next reply answers; it must be one of these."""
+        head = self._talk.head
+        if head is None or head.kind not in kinds:
+            raise PeerError(f"a reply to {'/'.join(k.value for k in kinds)} while {head and head.kind.value} is awaited")
+        if head.running is not None and head.running.refusal is not None and not head.running.cut:
+            raise Poisoned("a refused command was accepted by the target")
+        return head
+
+    def _parse_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
+        entry = self._expect(Kind.PARSE)
+        self._talk.awaited.popleft()
+        self._talk.end(entry.running)
+        return [ToClient(raw)]
+
+    def _bind_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
+        entry = self._expect(Kind.BIND)
+        self._talk.awaited.popleft()
+        before = entry.undo[2] if entry.undo else None
+        if before is not None:  # the portal that stood under this name is gone
+            self._talk.end(before.running, Ending.SUSPENDED)
+        return [ToClient(raw)]
+
+    def _close_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
+        entry = self._expect(Kind.CLOSE)
+        self._talk.awaited.popleft()
+        if entry.portal is not None:
+            self._talk.end(entry.portal.running, Ending.SUSPENDED)
+        return [ToClient(raw)]
+
+    def _parameter_description(self, raw: bytes, frame: Frame) -> list[Effect]:
+        entry = self._expect(Kind.DESCRIBE)
+        if entry.prepared is not None:
+            entry.prepared.types = replies.ParameterDescription.parse(frame.body).type_oids
+        return [] if entry.hidden else [ToClient(raw)]
+
+    def _row_description(self, raw: bytes, frame: Frame) -> list[Effect]:
+        entry = self._expect(Kind.DESCRIBE, Kind.QUERY)
+        columns = replies.RowDescription.parse(frame.body).columns
+        if entry.kind is Kind.QUERY:
+            self._plan(entry.running, columns)
+            return [ToClient(raw)]
+        return self._described(entry, raw, columns)
+
+    def _no_data(self, raw: bytes, frame: Frame) -> list[Effect]:
+        return self._described(self._expect(Kind.DESCRIBE), raw, Columns(()))
+
+    def _described(self, entry: Awaited, raw: bytes, columns: Columns) -> list[Effect]:
+        self._talk.awaited.popleft()
+        for described in (entry.prepared, entry.portal):
+            if described is not None:
+                described.columns = columns
+        return [] if entry.hidden else [ToClient(raw)]
+
+    def _command_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
+        entry = self._expect(Kind.QUERY, Kind.EXECUTE)
+        if entry.running.cut:
+            return self._cut_too_late(entry.running)
+        entry.running.tags.append(replies.CommandComplete.parse(frame.body).done)
+        self._executed(entry)
+        return [ToClient(raw)]
+
+    def _empty_query(self, raw: bytes, frame: Frame) -> list[Effect]:
+        self._executed(self._expect(Kind.QUERY, Kind.EXECUTE))
+        return [ToClient(raw)]
+
+    def _executed(self, entry: Awaited) -> None:
+        self._talk.copying = None if self._talk.copying is entry.running else self._talk.copying
+        if entry.kind is Kind.EXECUTE:
+            self._talk.awaited.popleft()
+            self._talk.end(entry.running)
+
+    def _portal_suspended(self, raw: bytes, frame: Frame) -> list[Effect]:
+        entry = self._expect(Kind.EXECUTE)
+        if entry.running.cut:
+            return self._cut_too_late(entry.running)
+        self._talk.awaited.popleft()
+        return [ToClient(raw)]
+
+    def _cut_too_late(self, running: Running) -> list[Effect]:
+        """
+        It ended before the cancel arrived. The client must not take a short result for the whole,
+        and what follows must not run on a success that the client was told is an error.
+        """
+        fatal = running.refusal | {"S": "FATAL", "V": "FATAL"}
+        return [ToClient(replies.ErrorResponse(fatal).encode()), Hangup("a limit ended the session")]
+
+    def _call_result(self, raw: bytes, frame: Frame) -> list[Effect]:
+        self._expect(Kind.CALL)
+        return [ToClient(raw)]
+
+    def _ready(self, raw: bytes, frame: Frame) -> list[Effect]:
+        transaction = replies.ReadyForQuery.parse(frame.body).transaction
+        head = self._talk.head
+        if head is None or head.kind not in ENDS_IN_READY:
+            raise PeerError("ReadyForQuery that nobody waits for")
+        self._talk.awaited.popleft()
+        if head.running is not None:
+            self._talk.end(head.running)
+        self._talk.copying = None
+        return [*self._talk.ready(transaction, head.step), ToClient(raw)]
+
+    # -- COPY --------------------------------------------------------------------------
+
+    def _copy_in(self, raw: bytes, frame: Frame) -> list[Effect]:
+        entry = self._expect(Kind.QUERY, Kind.EXECUTE)
+        while len(self._talk.awaited) > 1 and self._talk.awaited[1].kind is Kind.SYNC:
+            del self._talk.awaited[1]  # sent before the client knew: a target that copies in ignores it
+        self._talk.copying = entry.running
+        return [ToClient(raw)]
+
+    def _copy_out(self, raw: bytes, frame: Frame) -> list[Effect]:
+        self._expect(Kind.QUERY, Kind.EXECUTE)
+        return [ToClient(raw)]
+
+    def _copy_done(self, raw: bytes, frame: Frame) -> list[Effect]:
+        entry = self._expect(Kind.QUERY, Kind.EXECUTE)
+        return [] if entry.running.cut else [ToClient(raw)]
+
+    # -- text --------------------------------------------------------------------------
+
+    def _error(self, raw: bytes, frame: Frame) -> list[Effect]:
+        error = replies.ErrorResponse.parse(frame.body)
+        head = self._talk.head
+        running = head.running if head else None
+        if running is not None and running.refusal is not None:
+            shown = running.refusal
+        else:
+            shown = self._shown("error", dict(error.fields), running)
+        if running is not None:
+            running.sqlstate = error.sqlstate
+            running.ending = running.ending if running.cut or running.ended else Ending.ERROR
+            if running.refusal is not None and not running.cut:
+                running.ending = Ending.REFUSED
+        self._after_error(head)
+        data = raw if shown is None else replies.ErrorResponse(shown).encode()
+        return [ToClient(data)]
+
+    def _after_error(self, head: Awaited | None) -> None:
+        if head is None:
+            return
+        self._talk.copying = None
+        if head.kind not in ENDS_IN_READY:
+            if head.running is not None:
+                self._talk.end(head.running)
+            self._talk.skip_to_sync()
+
+    def _notice(self, raw: bytes, frame: Frame) -> list[Effect]:
+        head = self._talk.head
+        shown = self._shown("notice", dict(replies.NoticeResponse.parse(frame.body).fields), head and head.running)
+        return [ToClient(raw if shown is None else replies.NoticeResponse(shown).encode())]
+
+    def _shown(self, kind: str, fields: dict[str, str], running: Running | None) -> dict[str, str] | None:
+        """What the addons make of it; None when it may pass as it came."""
+        if not self._opinions.hears_text:
+            return None
+        shown = self._opinions.text(kind, fields, running.decision if running else None)
+        return None if shown == fields else shown
+
+    def _notification(self, raw: bytes, frame: Frame) -> list[Effect]:
+        message = replies.NotificationResponse.parse(frame.body)
+        shown = self._shown("notification", {"channel": message.channel, "payload": message.payload}, None)
+        if shown is None:
+            return [ToClient(raw)]
+        return [ToClient(replace(message, channel=shown["channel"], payload=shown["payload"]).encode())]
+
+    def _parameter(self, raw: bytes, frame: Frame) -> list[Effect]:
+        message = replies.ParameterStatus.parse(frame.body)
+        changed = meaning_changed(message.name, message.value)
+        if changed:
+            return [Hangup(changed)]
+        self._talk.set(message.name, message.value)
+        shown = self._shown("parameter", {"name": message.name, "value": message.value}, None)
+        if shown is None:
+            return [ToClient(raw)]
+        return [ToClient(replies.ParameterStatus(message.name, shown["value"]).encode())]
+
+
+def meaning_changed(name: str, value: str) -> str:
+    """Why no text can be judged any more after the target reported this; "" when it still can."""
+    if name == "standard_conforming_strings" and value != "on":
+        return "standard_conforming_strings was turned off, so text no longer means what it says"
+    if name == "client_encoding" and value.upper().replace("-", "") not in _CODINGS:
+        return f"client_encoding {value} can hide a quote inside a character"
+    return ""
+
+
+def _with_formats(columns: Columns, formats: tuple[int, ...]) -> Columns:
+    """A statement's columns with the formats that Bind chose: none, one for all, or one each."""
+    if not formats:
+        return columns
+    each = formats * len(columns.fields) if len(formats) == 1 else formats
+    if len(each) != len(columns.fields):
+        raise PeerError("Bind chose formats for another number of columns")
+    return Columns(tuple(replace(c, format=f) for c, f in zip(columns.fields, each)))

@@ -1,0 +1,313 @@
+"""
+A client's messages into commands, and decided commands into bytes for the target.
+
+Takes one message at a time and none while a verdict is outstanding. Parse is decided as
+text, Bind as text with values; the Execute messages of its portal are that same command.
+What this session never prepared or bound is asked about in SQL's own words.
+Source: PostgreSQL 18 manual, 54.2 "Message Flow".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from protocols.command import Command, FunctionCall, Parameter, Path, Statement
+from protocols.effects import Ask, Effect, Hangup, Intend, Refused, ToTarget
+from protocols.errors import PeerError
+from protocols.kernel import payload
+from protocols.postgres import messages
+from protocols.postgres.body import NotText
+from protocols.postgres.codec import Frame, Run
+from protocols.postgres.conversation import Awaited, Conversation, Kind, Opinions, Portal, Prepared, Running
+from protocols.postgres.intake import Intake, Piece, TooLarge
+from protocols.postgres.refusal import denial, poison_parse, poison_query
+from protocols.verdict import Allow, Decision, Deny
+
+PREPARED_LIMIT = 10_000
+"""Statements, and open portals: what one session may make us remember."""
+
+TEXTS_LIMIT = 64 << 20
+"""Characters of prepared text in one session."""
+
+_ALWAYS_HEARD = (b"S", b"X")  # what a target that skips still listens to
+
+_Release = Callable[[Decision], list[Effect]]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+class Frontend:
+    """The client's half of a relay."""
+
+    def __init__(self, conversation: Conversation, opinions: Opinions) -> None:
+        self._talk, self._opinions = conversation, opinions
+        self._intake = Intake()
+        self._number = 0
+        self._release: _Release | None = None
+        self._asked: Command | None = None
+        self._texts = MappingProxyType(conversation.texts)
+        self._takers: dict[bytes, Callable[[Frame], list[Effect]]] = {
+            b"Q": self._query, b"P": self._parse, b"B": self._bind, b"D": self._describe, b"E": self._execute,
+            b"C": self._close, b"S": self._sync, b"H": self._flush, b"F": self._call, b"X": self._terminate,
+            b"c": self._copy_end, b"f": self._copy_end,
+        }
+
+    @property
+    def asking(self) -> bool:
+        """Whether a verdict is outstanding."""
+        return self._release is not None
+
+    @property
+    def behind(self) -> int:
+        """Bytes read and not looked at."""
+        return len(self._intake)
+
+    def terminates(self) -> bool:
+        """Whether the client has already said goodbye behind what is held."""
+        return self._intake.terminates()
+
+    def feed(self, data: bytes) -> list[Effect]:
+        """Bytes came: take what can be taken."""
+        self._intake.feed(data)
+        return self.pull()
+
+    def pull(self) -> list[Effect]:
+        """Take messages until one needs a verdict or none is whole."""
+        effects: list[Effect] = []
+        while self._release is None:
+            message = self._intake.next_message()
+            if message is None:
+                break
+            effects += self._take(message)
+        return effects
+
+    def answer(self, decision: Decision) -> list[Effect]:
+        """The verdict on what was asked; then on with the next message."""
+        release, self._release, self._asked = self._release, None, None
+        if release is None:
+            raise AssertionError("an answer to no question")
+        return release(decision) + self.pull()
+
+    # -- messages ----------------------------------------------------------------------
+
+    def _take(self, message: Frame | TooLarge | Piece | Run) -> list[Effect]:
+        if isinstance(message, Piece):
+            return self._copy_data(message.data, b"" if message.head else message.data)
+        if isinstance(message, Run):
+            return self._copy_data(message.data, payload(message.data))
+        if self._talk.skipping and message.tag not in _ALWAYS_HEARD:
+            return []  # the target would read past it too
+        if isinstance(message, TooLarge):
+            return self._too_large(message)
+        taker = self._takers.get(message.tag)
+        if taker is None:
+            raise PeerError(f"no client sends a message {message.tag!r} here")
+        try:
+            return taker(message)
+        except NotText:
+            return self._refuse_unread(message.tag, "text that is not UTF-8; set client_encoding to UTF8", "22021", "OST-702")
+
+    def _query(self, frame: Frame) -> list[Effect]:
+        return self._ask(self._statement(messages.Query.parse(frame.body).text, Path.SIMPLE), self._run_query)
+
+    def _parse(self, frame: Frame) -> list[Effect]:
+        parse = messages.Parse.parse(frame.body)
+        if len(self._talk.prepared) >= PREPARED_LIMIT or self._talk.text_length > TEXTS_LIMIT:
+            return self._refuse_unread(frame.tag, "too many prepared statements in one session", "54000", "OST-703")
+        statement = self._statement(parse.text, Path.PARSE, name=parse.name)
+        return self._ask(statement, lambda decision: self._run_parse(parse, frame, decision))
+
+    def _bind(self, frame: Frame) -> list[Effect]:
+        bind = messages.Bind.parse(frame.body)
+        if len(self._talk.portals) >= PREPARED_LIMIT and bind.portal not in self._talk.portals:
+            return self._refuse_unread(frame.tag, "too many open portals in one session", "54000", "OST-703")
+        prepared = self._talk.prepared.get(bind.statement)
+        text = prepared.text if prepared else f"EXECUTE {_quoted(bind.statement)}"
+        types = prepared.types if prepared else ()
+        values = tuple(
+            Parameter(types[i] if i < len(types) else 0, bind.format_of(i), value) for i, value in enumerate(bind.values)
+        )
+        statement = self._statement(text, Path.BIND, values, bind.statement)
+        return self._ask(statement, lambda decision: self._run_bind(bind, prepared, frame, decision))
+
+    def _describe(self, frame: Frame) -> list[Effect]:
+        message = messages.Describe.parse(frame.body)
+        return self._describing(message, hidden=False)
+
+    def _describing(self, message: messages.Describe, hidden: bool) -> list[Effect]:
+        prepared = self._talk.prepared.get(message.name) if message.kind == "S" else None
+        portal = self._talk.portals.get(message.name) if message.kind == "P" else None
+        for described in (prepared, portal):
+            if described is not None:
+                described.described = True
+        self._await(Awaited(Kind.DESCRIBE, prepared=prepared, portal=portal, hidden=hidden))
+        return [ToTarget(message.encode())]
+
+    def _execute(self, frame: Frame) -> list[Effect]:
+        execute = messages.Execute.parse(frame.body)
+        portal = self._talk.portals.get(execute.portal)
+        if portal is not None:
+            return self._run_portal(portal, execute, frame)
+        many = execute.limit or "ALL"
+        statement = self._statement(f"FETCH FORWARD {many} FROM {_quoted(execute.portal)}", Path.BIND)
+        return self._ask(statement, lambda decision: self._run_cursor(execute, frame, decision))
+
+    def _run_portal(self, portal: Portal, execute: messages.Execute, frame: Frame) -> list[Effect]:
+        effects: list[Effect] = []
+        known = portal.described or (portal.prepared is not None and portal.prepared.described)
+        if self._opinions.hears_columns and not known:
+            effects += self._describing(messages.Describe("P", execute.portal), hidden=True)
+        self._await(Awaited(Kind.EXECUTE, portal.running, portal))
+        return [*effects, ToTarget(_encoded(frame))]
+
+    def _close(self, frame: Frame) -> list[Effect]:
+        close = messages.Close.parse(frame.body)
+        table = self._talk.prepared if close.kind == "S" else self._talk.portals
+        portal = self._talk.portals.get(close.name) if close.kind == "P" else None
+        undo = self._talk.replace(table, close.name, None)
+        self._await(Awaited(Kind.CLOSE, portal=portal, undo=undo))
+        return [ToTarget(_encoded(frame))]
+
+    def _sync(self, frame: Frame) -> list[Effect]:
+        messages.Sync.parse(frame.body)
+        self._talk.skipping = False
+        if self._talk.copying is None:  # a target that copies in ignores Sync
+            self._await(Awaited(Kind.SYNC))
+            self._talk.step += 1
+        return [ToTarget(_encoded(frame))]
+
+    def _flush(self, frame: Frame) -> list[Effect]:
+        messages.Flush.parse(frame.body)
+        return [ToTarget(_encoded(frame))]
+
+    def _call(self, frame: Frame) -> list[Effect]:
+        call = messages.FunctionCall.parse(frame.body)
+        arguments = tuple(Parameter(0, call.format_of(i), value) for i, value in enumerate(call.values))
+        command = FunctionCall(call.oid, arguments, self._talk.transaction, self._talk.settings)
+        return self._ask(command, lambda decision: self._run_call(frame, decision))
+
+    def _terminate(self, frame: Frame) -> list[Effect]:
+        return [ToTarget(_encoded(frame)), Hangup("client said goodbye")]
+
+    def _copy_data(self, data: bytes, content: bytes) -> list[Effect]:
+        running = self._talk.copying or self._next_copy()
+        if running is None:
+            return []  # outside COPY a server drops it
+        running.copy(content)
+        return [ToTarget(data)]
+
+    def _copy_end(self, frame: Frame) -> list[Effect]:
+        running = self._talk.copying or self._next_copy()
+        self._talk.copying = None
+        return [ToTarget(_encoded(frame))] if running else []
+
+    def _next_copy(self) -> Running | None:
+        """The command whose COPY a client may already be feeding before the target asked for data."""
+        last = self._talk.awaited[-1] if self._talk.awaited else None
+        return last.running if last and last.kind in (Kind.QUERY, Kind.EXECUTE) else None
+
+    # -- questions ---------------------------------------------------------------------
+
+    def _statement(self, text: str, path: Path, parameters: tuple[Parameter, ...] = (), name: str = "") -> Statement:
+        talk = self._talk
+        return Statement(
+            text, path, parameters, name, talk.transaction, bool(talk.awaited), talk.settings, self._texts
+        )
+
+    def _ask(self, command: Command, release: _Release) -> list[Effect]:
+        self._release, self._asked = release, command
+        return [Ask(command)]
+
+    def _refuse_unread(self, tag: bytes, why: str, sqlstate: str, code: str) -> list[Effect]:
+        """Refuse a message that no addon can be asked about."""
+        path = {b"Q": Path.SIMPLE, b"P": Path.PARSE, b"F": Path.FASTPATH}.get(tag, Path.BIND)
+        decision = Decision(self._statement("", path), Deny(why, code, sqlstate=sqlstate))
+        return self._refused(decision, tag in b"QF")
+
+    def _too_large(self, message: TooLarge) -> list[Effect]:
+        why = f"a message of {message.length} bytes is over the gateway's limit"
+        return self._refuse_unread(message.tag, why, "54000", "OST-701")
+
+    # -- verdicts ----------------------------------------------------------------------
+
+    def _refused(self, decision: Decision, simple: bool) -> list[Effect]:
+        """Poison in the command's place; in the extended protocol the target then skips to Sync, and so do we."""
+        running = self._running(decision)
+        running.refusal = denial(decision.verdict, running.number)
+        running.ended = True  # its record is the refusal, not an outcome
+        self._await(Awaited(Kind.QUERY if simple else Kind.PARSE, running))
+        self._talk.skipping = not simple
+        poison = poison_query(running.number) if simple else poison_parse(running.number)
+        return [Refused(running.number, decision), ToTarget(poison)]
+
+    def _run_query(self, decision: Decision) -> list[Effect]:
+        if isinstance(decision.verdict, Deny):
+            return self._refused(decision, simple=True)
+        running = self._running(decision)
+        self._await(Awaited(Kind.QUERY, running))
+        self._talk.step += 1
+        data = messages.Query(decision.sent).encode()
+        return [Intend(running.number, decision, data, poison_query(running.number))]
+
+    def _run_parse(self, parse: messages.Parse, frame: Frame, decision: Decision) -> list[Effect]:
+        if isinstance(decision.verdict, Deny):
+            return self._refused(decision, simple=False)
+        running, prepared = self._running(decision), Prepared(parse.text, decision.sent, parse.type_oids)
+        undo = self._talk.replace(self._talk.prepared, parse.name, prepared)
+        self._await(Awaited(Kind.PARSE, running, prepared=prepared, undo=undo))
+        same = decision.sent == parse.text
+        data = _encoded(frame) if same else messages.Parse(parse.name, decision.sent, parse.type_oids).encode()
+        return [Intend(running.number, decision, data, poison_parse(running.number))]
+
+    def _run_bind(
+        self, bind: messages.Bind, prepared: Prepared | None, frame: Frame, decision: Decision
+    ) -> list[Effect]:
+        if isinstance(decision.verdict, Allow) and prepared and decision.sent != prepared.sent:
+            decision = Decision(decision.command, _CHANGED, decision.sent, columns=decision.columns)
+        if isinstance(decision.verdict, Deny):
+            return self._refused(decision, simple=False)
+        running = self._running(decision)
+        portal = Portal(running, prepared, bind.result_formats, self._talk.step)
+        undo = self._talk.replace(self._talk.portals, bind.portal, portal)
+        self._await(Awaited(Kind.BIND, running, portal, undo=undo))
+        return [Intend(running.number, decision, _encoded(frame), poison_parse(running.number))]
+
+    def _run_cursor(self, execute: messages.Execute, frame: Frame, decision: Decision) -> list[Effect]:
+        """Execute of a portal that SQL made (DECLARE): a command of its own."""
+        if isinstance(decision.verdict, Deny):
+            return self._refused(decision, simple=False)
+        running, effects = self._running(decision), []
+        portal = Portal(running, None, (), self._talk.step, described=True)
+        if self._opinions.hears_columns:
+            self._await(Awaited(Kind.DESCRIBE, portal=portal, hidden=True))
+            effects.append(ToTarget(messages.Describe("P", execute.portal).encode()))
+        self._await(Awaited(Kind.EXECUTE, running, portal))
+        return [*effects, Intend(running.number, decision, _encoded(frame), poison_parse(running.number))]
+
+    def _run_call(self, frame: Frame, decision: Decision) -> list[Effect]:
+        if isinstance(decision.verdict, Deny):
+            return self._refused(decision, simple=True)
+        running = self._running(decision)
+        self._await(Awaited(Kind.CALL, running))
+        return [Intend(running.number, decision, _encoded(frame), poison_query(running.number))]
+
+    def _running(self, decision: Decision) -> Running:
+        self._number += 1
+        return Running(self._number, decision)
+
+    def _await(self, entry: Awaited) -> None:
+        entry.step = self._talk.step
+        self._talk.awaited.append(entry)
+
+
+_CHANGED = Deny(
+    "what this prepared statement means has changed since it was prepared", code="OST-704", sqlstate="0A000",
+    hint="prepare it again (DEALLOCATE ALL, or reconnect)",
+)
+
+
+def _encoded(frame: Frame) -> bytes:
+    return messages.encode(frame.tag, frame.body)

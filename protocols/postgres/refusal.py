@@ -1,0 +1,58 @@
+"""
+How a refusal tells the truth: the target gets something it must reject, the client our reason.
+
+The target's own error path then does the rest: skip until Sync, rollback, savepoints and
+the status in ReadyForQuery stay the server's. The poison is text that no grammar accepts, so it
+needs no privilege, touches no name, and shows in the server's log with the command's number.
+"""
+
+from __future__ import annotations
+
+import json
+
+from protocols.errors import PeerError
+from protocols.postgres.messages import Parse, Query
+from protocols.postgres.replies import error_fields
+from protocols.verdict import Deny, Hold
+
+_NAME = "ostiary_refused"
+"""A statement name in Parse; never stored, since its text is rejected before the name is looked at."""
+
+
+class Poisoned(PeerError):
+    """The target accepted what every PostgreSQL must reject. Nothing it says can be believed."""
+
+
+def poison_query(number: int) -> bytes:
+    """In a Query's or FunctionCall's place: answered by an error and ReadyForQuery."""
+    return Query(f"ostiary refused command {number}").encode()
+
+
+def poison_parse(number: int) -> bytes:
+    """In the place of Parse or Bind: answered by an error, then all is skipped until Sync."""
+    return Parse(_NAME, f"ostiary refused command {number}").encode()
+
+
+def denial(deny: Deny, number: int) -> dict[str, str]:
+    """The error that a client gets: code and reason for people, JSON in DETAIL for agents."""
+    facts = {"code": deny.code, "rule": deny.rule, "command": number, **dict(deny.facts)}
+    detail = json.dumps({k: v for k, v in facts.items() if v != ""}, ensure_ascii=False)
+    return error_fields(deny.sqlstate, f"{deny.reason} [{deny.code}]", detail=detail, hint=deny.hint)
+
+
+def unrecorded(why: str) -> Deny:
+    """A command whose record the notary refused or could not write."""
+    return Deny(
+        f"not recorded, so not sent: {why}", code="OST-801", sqlstate="58030",
+        hint="nothing was changed; try again when the evidence store is back",
+    )
+
+
+def waiting(request: str, hold: Hold) -> dict[str, str]:
+    """The NOTICE of a held command."""
+    groups = ", ".join(sorted(hold.approvers))
+    return error_fields(
+        "00000", f"held for approval: {hold.reason} [OST-300]", "NOTICE",
+        detail=json.dumps({"code": "OST-300", "rule": hold.rule, "request": request}),
+        hint=f"someone in {groups} runs: ostiary request approve {request}  (Ctrl-C gives up)",
+    )

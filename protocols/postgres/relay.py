@@ -1,0 +1,81 @@
+"""
+The relay of one PostgreSQL session after both logins: bytes and verdicts in, effects out.
+
+Joins the client's half (`frontend`) and the target's half (`backend`) over one
+`Conversation`. Knows no transport, clock, log or randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from protocols.effects import Effect, ToClient
+from protocols.postgres.backend import Backend
+from protocols.postgres.conversation import Conversation, Opinions
+from protocols.postgres.frontend import Frontend
+from protocols.postgres.refusal import denial, unrecorded, waiting
+from protocols.postgres.replies import ErrorResponse, NoticeResponse, error_fields
+from protocols.verdict import Decision, Hold
+
+
+class PostgresRelay:
+    """Between one client and one target, both logged in."""
+
+    def __init__(self, opinions: Opinions, settings: Mapping[str, str]) -> None:
+        """
+        :param settings: what the target reported at login (ParameterStatus).
+        """
+        lower = MappingProxyType({name.lower(): value for name, value in settings.items()})
+        self._talk = Conversation(lower)
+        self._frontend = Frontend(self._talk, opinions)
+        self._backend = Backend(self._talk, opinions)
+
+    def from_client(self, data: bytes) -> list[Effect]:
+        """
+        :raises PeerError: the client broke the protocol; only its session ends.
+        """
+        return self._frontend.feed(data)
+
+    def from_target(self, data: bytes) -> list[Effect]:
+        """
+        :raises PeerError: the target broke the protocol, or answered out of order.
+        """
+        return self._backend.feed(data)
+
+    def answer(self, decision: Decision) -> list[Effect]:
+        """The verdict on the last Ask."""
+        return self._frontend.answer(decision)
+
+    def held(self, request: str, hold: Hold) -> list[Effect]:
+        """People are asked: tell the client whom and how."""
+        return [ToClient(NoticeResponse(waiting(request, hold)).encode())]
+
+    def refused(self, number: int, why: str) -> list[Effect]:
+        """Its record was refused, so the target gets its poison: its error becomes ours."""
+        for entry in self._talk.awaited:
+            if entry.running is not None and entry.running.number == number:
+                entry.running.refusal = denial(unrecorded(why), number)
+        return []
+
+    def withdrawn(self) -> bool:
+        """Whether Terminate came behind a held command."""
+        return self._frontend.terminates()
+
+    def close(self, why: str) -> list[Effect]:
+        """The session is over: report what has not ended."""
+        return self._talk.abandon()
+
+    def farewell(self, why: str) -> bytes:
+        """Last words: a FATAL error, as a server gives."""
+        return ErrorResponse(error_fields("08006", why, "FATAL")).encode()
+
+    @property
+    def behind(self) -> int:
+        """Bytes from the client not looked at yet."""
+        return self._frontend.behind
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is awaited and no transaction is open."""
+        return not self._talk.awaited and self._talk.transaction.value == "I" and not self._frontend.asking

@@ -1,0 +1,48 @@
+"""
+Who wants to go where, out of the user name that an unmodified client sends.
+
+`IDENTITY@TARGET` or `IDENTITY@TARGET+ACCOUNT`, split from the right, because an
+identity may be an e-mail address. The same in every protocol.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+FORM = "IDENTITY@TARGET or IDENTITY@TARGET+ACCOUNT"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # of a target or an account
+_IDENTITY = re.compile(r"[^\W_][\w.@+=~-]{0,254}")  # no separator of another product: none of : / % # | \ and spaces
+
+
+class WrongForm(Exception):
+    """The name does not say who and where. Its text is for the person at the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Who, where, and as which service login ("" is the target's first)."""
+
+    identity: str
+    target: str
+    account: str = ""
+
+
+def select(user: str, database: str = "") -> Selection:
+    """
+    Read a user name; `database` names the target when the user name has no "@".
+
+    :raises WrongForm: with the right form shown.
+    """
+    identity, at, place = user.rpartition("@")
+    if not at:
+        identity, place = user, database
+        if not place:
+            raise WrongForm(f"the user name does not say which target: use {FORM}")
+    target, plus, account = place.partition("+")
+    if not _IDENTITY.fullmatch(identity):
+        raise WrongForm(f"the user name is not of the form {FORM}")
+    if not _NAME.fullmatch(target) or (plus and not _NAME.fullmatch(account)):
+        raise WrongForm(f"the target or the account in the user name is not a name: use {FORM}")
+    return Selection(identity, target, account)
