@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from addons.needs import Clock
-from protocols.command import Command, FunctionCall, Path, Statement
+from protocols.command import Command, Path, Statement
 from protocols.hooks import (
     HOOKS, AskHook, ClosedHook, ColumnsHook, DecidedHook, Hook, JudgeHook, OutcomeHook, RewriteHook, RowsHook,
     SessionHook, TextHook,
