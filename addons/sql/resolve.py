@@ -1,0 +1,134 @@
+"""
+A statement's tree to the relations it names: which RangeVars are relations, and which relations they may be.
+
+A name that a WITH clause made is not a relation, by PostgreSQL's own scoping (parse_relation.c,
+scanNameSpaceForCTE): an entry sees the ones before it, or all of them under RECURSIVE. A name
+without a schema may be any relation of that name unless the search path is known, because a
+temporary table or a later SET can put any of them first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+
+from addons.sql.catalog import Relation, Snapshot
+from addons.sql.parse import unwrap
+
+WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+
+_NOT_RELATIONS = frozenset({("LockingClause", "locked_rels")})
+"""FOR UPDATE OF names aliases of its own SELECT."""
+
+_SOURCES = frozenset({
+    ("SelectStmt", "from_clause"), ("JoinExpr", "larg"), ("JoinExpr", "rarg"),
+    ("UpdateStmt", "from_clause"), ("DeleteStmt", "using_clause"), ("MergeStmt", "source_relation"),
+})
+"""Where a CTE's name is looked for, and a sub-select may stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """
+    One place where a statement names a relation.
+
+    :ivar node: the `Node` that holds it when a sub-select may stand in its place, else None.
+    :ivar place: the message and field that hold it, such as ("InsertStmt", "relation").
+    :ivar writing: it stands inside an INSERT, UPDATE, DELETE or MERGE.
+    """
+
+    name: tree.RangeVar
+    node: tree.Node | None
+    place: tuple[str, str]
+    writing: bool
+
+
+def references(statement: Message) -> list[Reference]:
+    """Every relation that a statement names in a RangeVar, CTE names left out."""
+    found: list[Reference] = []
+    _visit(statement, ("", ""), None, frozenset(), False, found)
+    return found
+
+
+def _visit(
+    message: Message, place: tuple[str, str], node: tree.Node | None, ctes: frozenset[str], writing: bool, found: list[Reference]
+) -> None:
+    kind = type(message).__name__
+    if kind == "RangeVar":
+        if place not in _NOT_RELATIONS and not (place in _SOURCES and not message.schemaname and message.relname in ctes):
+            found.append(Reference(message, node if place in _SOURCES else None, place, writing))
+        return
+    writing = writing or kind in WRITES
+    if kind in WRITES or kind == "SelectStmt":
+        ctes = _with_clause(message, ctes, writing, found)
+    for child, field, holder in children(message):
+        if field != "with_clause" or kind not in WRITES | {"SelectStmt"}:
+            _visit(child, (kind, field), holder, ctes, writing, found)
+
+
+def _with_clause(message: Message, ctes: frozenset[str], writing: bool, found: list[Reference]) -> frozenset[str]:
+    """Visit the WITH entries, each with the names that it sees; returns what the statement sees."""
+    if not message.HasField("with_clause"):
+        return ctes
+    entries = [unwrap(n) for n in message.with_clause.ctes]
+    everything = ctes | {e.ctename for e in entries}
+    seen = everything if message.with_clause.recursive else ctes
+    for entry in entries:
+        _visit(entry, ("WithClause", "ctes"), None, seen, writing, found)
+        seen = seen | {entry.ctename}
+    return everything
+
+
+def children(message: Message) -> Iterator[tuple[Message, str, tree.Node | None]]:
+    """The messages directly inside one, with their field's name and the Node around them if there is one."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for item in value if field.is_repeated else (value,):
+            if isinstance(item, tree.Node):
+                if item.WhichOneof("node"):
+                    yield unwrap(item), field.name, item
+            else:
+                yield item, field.name, None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """
+    How names are looked up in one session.
+
+    :ivar path: schemas in search order when known for certain, None when not. pg_catalog
+        comes first unless it is listed, as the server has it.
+    """
+
+    snapshot: Snapshot
+    path: tuple[str, ...] | None = None
+
+    def relations(self, name: tree.RangeVar) -> tuple[Relation, ...]:
+        """
+        What a RangeVar may mean, most likely first: none when the catalog does not know it, several
+        when it depends on a search path that is not known.
+        """
+        known = [r for r in self.snapshot.named(name.schemaname, name.relname) if r.kind != "c"]
+        if name.schemaname == "pg_temp":
+            return tuple(r for r in self.snapshot.named("", name.relname) if r.schema.startswith("pg_temp_"))
+        if name.schemaname or len(known) < 2:
+            return tuple(known)
+        return self._ordered(known)
+
+    def _ordered(self, known: Sequence[Relation]) -> tuple[Relation, ...]:
+        """Several schemas have it. System names win unless the path says otherwise; temporary ones always may."""
+        first = next((r for r in known if r.schema == "pg_catalog"), None)
+        if self.path is None:
+            return tuple(known)
+        temporary = [r for r in known if r.schema.startswith("pg_temp_")]
+        if "pg_catalog" not in self.path and first is not None:
+            return (first, *temporary)
+        for schema in self.path:
+            here = [r for r in known if r.schema == schema]
+            if here:
+                return (*here, *temporary)
+        return tuple(known)

@@ -1,0 +1,212 @@
+"""
+A target's catalog, read with the gateway's own account, to a Snapshot; one reading shared by all who wait.
+
+Kept fresh three ways: asked (an unknown name or OID, DDL that passed), and by polling a digest of
+row versions. What another client changes between two polls is not known until the next one;
+`docs/masking.md` says so.
+
+Source: PostgreSQL 18 manual, chapter 52; columns used exist since PostgreSQL 12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.python.failure import Failure
+
+from addons.needs import Clock
+from addons.sql.catalog import Row, Snapshot, build
+from protocols.session import Session
+
+POLL = 15.0  #: seconds between looks at the digest
+READING = 30.0  #: seconds a reading may take; then whoever waits is refused
+
+#: One consistent view; names come out qualified because nothing is on the path.
+OPENING = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    "SELECT pg_catalog.set_config('search_path', '', true)",
+)
+CLOSING = "COMMIT"
+
+_EXTENSION = (
+    "EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
+    " AND x.objid = p.oid AND x.deptype = 'e')"
+)
+
+QUERIES: dict[str, str] = {
+    "schemas": "SELECT nspname FROM pg_catalog.pg_namespace",
+    "relations": (
+        "SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltype FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    ),
+    "columns": (
+        "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,"
+        " CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END"
+        " FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r','v','m','p','f','c')"
+        " LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
+        " WHERE a.attnum > 0 AND NOT a.attisdropped"
+    ),
+    "inherits": "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits",
+    "views": (
+        "SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid) FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind IN ('v','m') AND n.nspname NOT IN ('pg_catalog','information_schema')"
+    ),
+    "functions": (
+        "SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.prosecdef, p.proretset, p.prorettype,"
+        " p.proargtypes, p.pronargs - p.pronargdefaults, " + _EXTENSION + ","
+        " CASE WHEN l.lanname = 'sql' AND n.nspname <> 'pg_catalog' THEN p.prosrc END"
+        " FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
+        " JOIN pg_catalog.pg_language l ON l.oid = p.prolang"
+    ),
+    "types": (
+        "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typcategory, t.typrelid, t.typelem, t.typbasetype"
+        " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"
+        " WHERE t.oid >= 16384 OR t.typtype IN ('c','d')"
+    ),
+    "operators": "SELECT oprname, oprcode::pg_catalog.oid FROM pg_catalog.pg_operator WHERE oid >= 16384",
+    "casts": "SELECT castsource, casttarget, castfunc FROM pg_catalog.pg_cast WHERE castfunc >= 16384",
+    "constraints": "SELECT conname FROM pg_catalog.pg_constraint WHERE oid >= 16384",
+}
+
+DIGEST = "SELECT pg_catalog.md5(pg_catalog.concat_ws(',', " + ", ".join(
+    f"(SELECT pg_catalog.string_agg({key} || ':' || xmin, ',' ORDER BY {key}) FROM pg_catalog.{table}{where})"
+    for table, key, where in (
+        ("pg_namespace", "oid::text", ""),
+        ("pg_class", "oid::text", " WHERE oid >= 16384"),
+        ("pg_attribute", "attrelid::text || '.' || attnum", " WHERE attrelid >= 16384 AND attnum > 0"),
+        ("pg_inherits", "inhrelid::text || '.' || inhseqno", ""),
+        ("pg_rewrite", "oid::text", " WHERE oid >= 16384"),
+        ("pg_proc", "oid::text", " WHERE oid >= 16384"),
+        ("pg_type", "oid::text", " WHERE oid >= 16384"),
+        ("pg_operator", "oid::text", " WHERE oid >= 16384"),
+        ("pg_cast", "oid::text", " WHERE oid >= 16384"),
+        ("pg_constraint", "oid::text", " WHERE oid >= 16384"),
+    )
+) + "))"
+
+
+class Querying(Protocol):
+    """A connection to a target, logged in with the catalog account."""
+
+    def query(self, sql: str) -> Deferred[list[tuple[str | None, ...]]]:
+        """Rows in text format; fails when the target says error."""
+
+    def close(self) -> Any:
+        """Hang up."""
+
+
+Connect = Callable[[Session], Deferred]
+
+
+@inlineCallbacks
+def read(connection: Querying) -> Any:
+    """Every query in one transaction, to a (Snapshot, digest)."""
+    for statement in OPENING:
+        yield connection.query(statement)
+    digest = yield connection.query(DIGEST)
+    rows: dict[str, Sequence[Row]] = {}
+    for name, sql in QUERIES.items():
+        rows[name] = yield connection.query(sql)
+    yield connection.query(CLOSING)
+    return build(rows), digest[0][0]
+
+
+class _Shelf:
+    """What is known of one database of one target."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.snapshot: Snapshot | None = None
+        self.digest: str | None = None
+        self.waiting: list[Deferred] = []  #: for the reading under way
+        self.next: list[Deferred] = []  #: came while one was under way: its answer may be older than their question
+        self.reading = False
+
+
+class Catalogs:
+    """
+    Implements `addons.needs.Catalogs`.
+
+    :param connect: dials the session's target and database with the catalog account; the
+        session says where, never who.
+    """
+
+    def __init__(self, connect: Connect, clock: Clock, interval: float = POLL) -> None:
+        self._connect, self._clock, self._interval = connect, clock, interval
+        self._shelves: dict[tuple[str, str], _Shelf] = {}
+        self._poll = None
+
+    def snapshot(self, session: Session) -> Snapshot | None:
+        shelf = self._shelves.get((session.target.name, session.database))
+        return shelf.snapshot if shelf else None
+
+    def refresh(self, session: Session) -> Deferred[Snapshot]:
+        """
+        Read again, beginning after now. Callers that come while a reading is under way
+        share the next one: the one under way may have begun before what they saw.
+        """
+        shelf = self._shelves.setdefault((session.target.name, session.database), _Shelf(session))
+        answer: Deferred[Snapshot] = Deferred()
+        if shelf.reading:
+            shelf.next.append(answer)
+            return answer
+        shelf.waiting.append(answer)
+        self._read(shelf)
+        return answer
+
+    def start(self) -> None:
+        """Begin polling."""
+        self._poll = self._clock.callLater(self._interval, self._look)
+
+    def stop(self) -> None:
+        if self._poll is not None:
+            self._poll.cancel()
+            self._poll = None
+
+    def _look(self) -> None:
+        self.start()
+        for shelf in self._shelves.values():
+            if not shelf.reading and shelf.snapshot is not None:
+                self._connected(shelf, self._changed).addErrback(lambda _why: None)  # the next look tries again
+
+    @inlineCallbacks
+    def _changed(self, connection: Querying, shelf: _Shelf) -> Any:
+        rows = yield connection.query(DIGEST)
+        if rows[0][0] != shelf.digest:
+            self.refresh(shelf.session).addErrback(lambda _why: None)
+
+    def _read(self, shelf: _Shelf) -> None:
+        shelf.reading = True
+        self._connected(shelf, lambda connection, _shelf: read(connection)).addBoth(self._done, shelf)
+
+    def _connected(self, shelf: _Shelf, work: Callable[[Querying, _Shelf], Deferred]) -> Deferred:
+        """Dial, work, hang up, all within READING."""
+        done = _maybe(self._connect, shelf.session)
+        done.addCallback(lambda connection: work(connection, shelf).addBoth(_closed, connection))
+        return done.addTimeout(READING, self._clock)
+
+    def _done(self, result: tuple[Snapshot, str] | Failure, shelf: _Shelf) -> None:
+        shelf.reading = False
+        waiting, shelf.waiting, shelf.next = shelf.waiting, shelf.next, []
+        if not isinstance(result, Failure):
+            shelf.snapshot, shelf.digest = result
+        if shelf.waiting:
+            self._read(shelf)
+        for answer in waiting:
+            answer.errback(result) if isinstance(result, Failure) else answer.callback(result[0])
+
+
+def _maybe(connect: Connect, session: Session) -> Deferred:
+    try:
+        answer = connect(session)
+    except OSError:
+        return fail(Failure())
+    return answer if isinstance(answer, Deferred) else succeed(answer)
+
+
+def _closed(result: Any, connection: Querying) -> Any:
+    connection.close()
+    return result
