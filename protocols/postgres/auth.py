@@ -100,7 +100,7 @@ class TargetLogin:
         presents: bool = False,
     ) -> None:
         self._user, self._password, self._nonce = user, password, nonce
-        self._startup = messages.Startup(version, {"user": user, "database": database, **parameters})
+        self._startup = messages.Startup(version, {**parameters, "user": user, "database": database})
         self._tls, self._binding, self._methods, self._clear = tls, binding, methods, clear
         self._version, self._presents = version, presents
         self._reader = FrameReader(limit=_BODY_LIMIT)

@@ -145,7 +145,9 @@ class FrameReader:
             self._dropped += self._start
             self._buffer, self._start = data, 0
             return
-        if self._start >= _COMPACT_AT or not isinstance(self._buffer, bytearray):
+        # Half of it at least, so that a backlog is not moved again for each read.
+        worn = self._start >= _COMPACT_AT and self._start * 2 >= len(self._buffer)
+        if worn or not isinstance(self._buffer, bytearray):
             self._dropped += self._start
             self._buffer, self._start = bytearray(memoryview(self._buffer)[self._start :]), 0
         self._buffer += data

@@ -54,8 +54,11 @@ class Verifier:
     @classmethod
     def decoy(cls, subject: str, key: bytes, iterations: int = LEAST_ITERATIONS) -> Self:
         """One that nobody can match, the same each time: an unknown subject looks like a wrong secret."""
-        salt = hmac.digest(key, b"salt " + subject.encode("utf-8", "replace"), "sha256")
-        return cls(iterations, salt[:SALT_LENGTH], hmac.digest(key, b"stored " + salt, "sha256"), salt)
+        salt, stored, server = (
+            hmac.digest(key, part + subject.encode("utf-8", "replace"), "sha256")
+            for part in (b"salt ", b"stored ", b"server ")
+        )
+        return cls(iterations, salt[:SALT_LENGTH], stored, server)
 
     @classmethod
     def parse(cls, text: str) -> Self:
