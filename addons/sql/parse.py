@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import postgast
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from postgast import pg_query_pb2 as tree
 
 STATEMENT_LIMIT = 1 << 20
@@ -69,6 +69,9 @@ def parse(text: str) -> Parsed:
         result = postgast.parse(text)
     except (postgast.PgQueryError, UnicodeEncodeError) as error:
         raise Unparsable(str(getattr(error, "message", "not UTF-8")), getattr(error, "cursorpos", 0)) from None
+    except DecodeError:
+        # Over 100 messages deep. Lifting protobuf's limit lets 50 000 nested operators overflow the C stack.
+        raise Unparsable("statement is nested too deeply") from None
     parsed = Parsed(text, tuple(unwrap(raw.stmt) for raw in result.stmts), result)
     if len(text) <= _KEPT_LENGTH:
         _parsed[text] = parsed
