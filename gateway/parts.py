@@ -1,0 +1,58 @@
+"""
+What a child runs: the notary, control or a worker behind one small interface.
+
+The supervisor, a child's main loop and the inline mode all speak to a part through these
+five calls, so that one process and many run the same code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from gateway.boot import Boot, Peers
+from gateway.config import Config
+
+
+class CannotSwitch(Exception):
+    """This part cannot take that revision. The text says the key and the mend."""
+
+
+class Part(Protocol):
+    """Notary, control or worker. Every call may return a Deferred."""
+
+    def start(self) -> Deferred[None] | None:
+        """Begin; fires when the part serves."""
+
+    def prepare(self, revision: int, config: Config) -> Any:
+        """
+        Build everything for a revision, and change nothing yet.
+
+        :raises CannotSwitch: it cannot be built.
+        """
+
+    def record(self, revision: int) -> Any:
+        """Control only: put the new revision into the evidence; fires when that is durable."""
+
+    def switch(self, revision: int) -> Any:
+        """From here on, what was prepared for this revision holds."""
+
+    def drain(self, patience: float) -> Any:
+        """
+        Take nothing new, let what runs finish for `patience` seconds, then close it.
+
+        Fires when nothing runs any more. Called again with less patience, it hurries.
+        """
+
+
+Build = Callable[[Boot, Config, Peers, Any], Part]
+"""(boot, configuration, who may connect, reactor) to a part."""
+
+
+def named(path: str) -> Any:
+    """The object at a dotted path."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
