@@ -1,0 +1,347 @@
+"""
+What the wire tells of sessions and commands, as records on their way to the notary.
+
+Implements `protocols.journal.Journal` for one worker. Calls of one reactor turn travel
+as one append; the notary's cumulative word wakes those who wait. Nothing here
+blocks, and nothing is kept when it cannot be recorded: it is refused.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import msgpack
+from twisted.internet.interfaces import IReactorTime
+
+from gateway.notary.client import NotaryClient
+from gateway.notary.record import NAME_LIMIT, Kind
+from protocols.command import FunctionCall, Parameter, Statement
+from protocols.errors import Unrecordable
+from protocols.journal import Waiter
+from protocols.result import Outcome
+from protocols.session import Session
+from protocols.verdict import Decision, Deny
+
+WINDOW_RECORDS = 4096
+WINDOW_BYTES = 8 << 20
+"""Unacknowledged at once. `full` asks for a pause at this; at twice this, calls are refused."""
+_FLUSH_BYTES = 1 << 20
+"""A batch this large does not wait for the end of the reactor's turn."""
+VALUE_LIMIT = 4096
+"""Bytes of one parameter's value that are recorded as they are; a longer one by length and SHA-256."""
+VALUES_LIMIT = 1 << 20
+"""Bytes of all values of one command that are recorded as they are."""
+_ALLOW, _DENY = 1, 2
+_IDENTITY_FACTS = ("identity", "subject", "user")
+
+
+@dataclass(slots=True)
+class _Open:
+    """A session as the journal knows it."""
+
+    id: bytes
+    target: str
+    who: list[str | None]
+    records: int = 0
+    commands: int = 0
+    intents: dict[int, int] = field(default_factory=dict)  #: command number: sequence of its intent
+    withdrawn: set[int] = field(default_factory=set)  #: commands whose waiter was told that they do not run
+
+
+class Journal:
+    """
+    :param client: a connected NotaryClient.
+    :param clock: the reactor; times out what the notary does not acknowledge.
+    :param timeout: seconds, `audit.timeout`.
+    """
+
+    def __init__(self, client: NotaryClient, clock: IReactorTime, timeout: float = 2.0) -> None:
+        self._client, self._clock, self._timeout = client, clock, timeout
+        self._pack = msgpack.Packer(use_bin_type=True, unicode_errors="backslashreplace").pack
+        self._sessions: dict[str, _Open] = {}
+        self._waiting: deque[tuple[int, Waiter, _Open, int]] = deque()  # sequence, who, session, command (-1: none)
+        self._outgoing: list[list[Any]] = []
+        self._outgoing_bytes = 0
+        self._unacked: deque[tuple[int, int, float]] = deque()  # per append: last sequence, bytes, when
+        self._unacked_bytes = 0
+        self._sequence = self._base = self._acked = 0
+        self._bases: list[tuple[int, int]] = []  # (first sequence - 1, worker) of every incarnation
+        self._worker: int | None = None
+        self._why = client.why_down
+        self._turn: Any = None
+        self._watch: Any = None
+        self._drained: list[Callable[[], None]] = []
+        client.listen(self)
+
+    # protocols.journal.Journal
+
+    def opened(self, session: Session, facts: Mapping[str, str], waiter: Waiter) -> int:
+        """A session began."""
+        self._check(begins=True)
+        held, who = self._open(session), session.identity
+        fields = [session.target.protocol, session.policy_revision]
+        body = [
+            *held.who, who.kind, sorted(who.groups), who.proof, session.application, dict(sorted(facts.items())),
+        ]
+        terms = [f"identity\0{name}" for name in (who.subject, who.on_behalf_of) if name]
+        sequence = self._add(held, Kind.OPENED, _ALLOW, None, fields, body, terms)
+        self._waiting.append((sequence, waiter, held, -1))
+        return sequence
+
+    def intend(self, session: Session, number: int, decision: Decision, waiter: Waiter) -> int:
+        """A command is about to be forwarded."""
+        self._check(begins=True)
+        held, command = self._open(session), decision.command
+        text, name, oid, values = _asked(command)
+        sent = None if decision.sent in ("", text) else decision.sent
+        fields = [
+            number, command.path.value, _short(decision.rule), _short(decision.grant), _short(decision.request),
+            decision.binding, sent is not None, len(values), len(decision.columns), session.policy_revision,
+        ]
+        body = [*held.who, text, sent, values, decision.columns, decision.addon, name, oid]
+        sequence = self._add(held, Kind.INTENT, _ALLOW, None, fields, body)
+        held.intents[number] = sequence
+        held.commands += 1
+        self._waiting.append((sequence, waiter, held, number))
+        return sequence
+
+    def refuse(self, session: Session, number: int, decision: Decision) -> int:
+        """A command was denied."""
+        self._check()
+        held, command, verdict = self._open(session), decision.command, decision.verdict
+        text, name, oid, values = _asked(command)
+        deny = verdict if isinstance(verdict, Deny) else Deny("")
+        sent = None if decision.sent in ("", text) else decision.sent
+        fields = [
+            number, command.path.value, _short(decision.rule or deny.rule), _short(deny.code), _short(decision.request),
+            _short(decision.addon), session.policy_revision,
+        ]
+        body = [*held.who, text, sent, values, deny.reason, deny.hint, deny.sqlstate, name, oid]
+        return self._add(held, Kind.REFUSAL, _DENY, None, fields, body)
+
+    def report(self, session: Session, number: int, decision: Decision, outcome: Outcome, micros: int) -> int:
+        """A command ended."""
+        self._check()
+        held = self._open(session)
+        if number in held.withdrawn:  # its outcome is recorded: it did not run
+            held.withdrawn.discard(number)
+            return self._sequence
+        return self._outcome(held, number, outcome.ending.value, outcome, micros)
+
+    def note(self, session: Session | None, kind: str, facts: Mapping[str, str]) -> int:
+        """Anything else worth proving."""
+        self._check()
+        held = self._open(session) if session is not None else _NOBODY
+        who = next((facts[name] for name in _IDENTITY_FACTS if facts.get(name)), None) if session is None else None
+        terms = [f"identity\0{who}"] if who else None
+        return self._add(held, Kind.NOTE, 0, None, [_short(kind)], [dict(sorted(facts.items()))], terms)
+
+    def closed(self, session: Session, why: str) -> int:
+        """The session ended; commands without a report have an unknown outcome."""
+        self._check()
+        held = self._open(session)
+        for number in list(held.intents):
+            self._outcome(held, number, "unknown", None, 0)
+        sequence = self._add(held, Kind.CLOSED, 0, None, [held.commands], [why])
+        del self._sessions[session.id]
+        return sequence
+
+    # Flow
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is unacknowledged that clients should be paused."""
+        return self._sequence - self._acked >= WINDOW_RECORDS or self._pending_bytes >= WINDOW_BYTES
+
+    def when_drained(self, call: Callable[[], None]) -> None:
+        """Call once, when no longer `full` (or nothing can be recorded at all); at once when it is not."""
+        if not self.full:
+            call()
+        else:
+            self._drained.append(call)
+
+    @property
+    def _pending_bytes(self) -> int:
+        return self._unacked_bytes + self._outgoing_bytes
+
+    def flush(self) -> None:
+        """Send what was called until now, instead of at the end of the reactor's turn."""
+        if self._turn is not None:
+            if self._turn.active():
+                self._turn.cancel()
+            self._turn = None
+        if not self._outgoing or self._worker is None:
+            return
+        items, size = self._outgoing, self._outgoing_bytes
+        self._outgoing, self._outgoing_bytes = [], 0
+        now = self._clock.seconds()
+        self._unacked.append((self._sequence, size, now))
+        self._unacked_bytes += size
+        self._client.append(self._worker, self._sequence - self._base - len(items) + 1, items)
+        if self._watch is None:
+            self._watch = self._clock.callLater(self._timeout, self._look)
+
+    # Listener of the client
+
+    def up(self, number: int) -> None:
+        """A new incarnation: its sequence at the notary starts at 1, ours goes on rising."""
+        self._worker, self._base, self._acked = number, self._sequence, self._sequence
+        self._bases.append((self._base, number))
+        self._why = ""
+
+    def down(self, why: str) -> None:
+        """Whatever is not acknowledged is refused."""
+        self._worker, self._why = None, why
+        self._outgoing, self._outgoing_bytes, self._unacked_bytes = [], 0, 0
+        self._unacked.clear()
+        self._acked = self._sequence
+        self._refuse_waiting(why, recorded=False)
+        self._wake_drained()
+
+    def acknowledged(self, last: int, refused: Sequence[tuple[int, str]]) -> None:
+        """Cumulative; those refused are told first, so that what is durable can be released in order."""
+        last += self._base
+        self._acked = last
+        while self._unacked and self._unacked[0][0] <= last:
+            self._unacked_bytes -= self._unacked.popleft()[1]
+        self._why = ""
+        reasons = {self._base + sequence: why for sequence, why in refused}
+        awake: dict[Waiter, None] = {}
+        while self._waiting and self._waiting[0][0] <= last:
+            sequence, waiter, held, number = self._waiting.popleft()
+            if sequence in reasons:
+                held.intents.pop(number, None)
+                held.withdrawn.add(number)
+                waiter.refused(sequence, reasons[sequence])
+            else:
+                awake[waiter] = None
+        for waiter in awake:
+            waiter.durable(last)
+        self._wake_drained()
+
+    # Inside
+
+    def _check(self, *, begins: bool = False) -> None:
+        """While the store is late nothing may begin, but what ends is still told."""
+        if self._worker is None or (begins and self._why):
+            raise Unrecordable(self._why or "the notary is not connected")
+        if self._sequence - self._acked >= 2 * WINDOW_RECORDS or self._pending_bytes >= 2 * WINDOW_BYTES:
+            raise Unrecordable("too much waits to be recorded")
+
+    def _open(self, session: Session) -> _Open:
+        held = self._sessions.get(session.id)
+        if held is None:
+            who = session.identity
+            held = self._sessions[session.id] = _Open(
+                bytes.fromhex(session.id.replace("-", "")), _short(session.target.name),
+                [who.subject, who.on_behalf_of, session.account, session.database, session.peer],
+            )
+        return held
+
+    def _add(
+        self, held: _Open, kind: int, verdict: int, ref: list[int] | None, fields: list[Any], body: list[Any],
+        terms: list[str] | None = None,
+    ) -> int:
+        event = self._pack([int(kind), held.id, held.records, held.target, verdict, ref, *fields])
+        packed = self._pack(body)
+        if held is not _NOBODY:
+            held.records += 1
+        self._outgoing.append([event, packed, terms])
+        self._outgoing_bytes += len(event) + len(packed)
+        self._sequence += 1
+        if self._outgoing_bytes >= _FLUSH_BYTES:
+            self.flush()
+        elif self._turn is None:
+            self._turn = self._clock.callLater(0, self._end_of_turn)
+        return self._sequence
+
+    def _end_of_turn(self) -> None:
+        self._turn = None
+        self.flush()
+
+    def _outcome(self, held: _Open, number: int, ending: str, outcome: Outcome | None, micros: int) -> int:
+        intent = held.intents.pop(number, None)
+        ref = None if intent is None else self._reference(intent)
+        if outcome is None:
+            fields: list[Any] = [number, ending, "", 0, 0, 0, 0, 0, ""]
+            body: list[Any] = [(), (), "", {}, b""]
+        else:
+            fields = [
+                number, ending, _short(outcome.sqlstate), outcome.rows, outcome.bytes, outcome.cells_masked,
+                outcome.copied_bytes, micros, outcome.transaction,
+            ]
+            facts = dict(sorted(outcome.facts.items()))
+            body = [outcome.tags, outcome.columns, outcome.alarm, facts, outcome.copied_sha256]
+        return self._add(held, Kind.OUTCOME, _ALLOW, ref, fields, body)
+
+    def _reference(self, sequence: int) -> list[int]:
+        """[worker, sequence] as the notary numbers an intent, also one of an earlier incarnation."""
+        base, worker = next(entry for entry in reversed(self._bases) if entry[0] < sequence)
+        return [worker, sequence - base]
+
+    def _look(self) -> None:
+        """Has the oldest append waited too long?"""
+        self._watch = None
+        if not self._unacked:
+            return
+        waited = self._clock.seconds() - self._unacked[0][2]
+        if waited >= self._timeout:
+            self._why = "the evidence store does not answer"
+            self._refuse_waiting(self._why, recorded=True)
+            self._wake_drained()
+            waited = 0.0
+        self._watch = self._clock.callLater(self._timeout - waited, self._look)
+
+    def _refuse_waiting(self, why: str, *, recorded: bool) -> None:
+        """
+        Tell everyone who waits. Where the intents may still become durable (`recorded`), the
+        outcome that follows each says that it did not run.
+        """
+        waiting, self._waiting = self._waiting, deque()
+        for _, _, held, number in waiting:
+            if number in held.intents:
+                held.withdrawn.add(number)
+                if recorded:
+                    self._outcome(held, number, "refused", None, 0)
+                else:
+                    del held.intents[number]
+        for waiter in dict.fromkeys(waiter for _, waiter, _, _ in waiting):
+            waiter.unrecordable(why)
+
+    def _wake_drained(self) -> None:
+        if self._drained and (not self.full or self._why):
+            drained, self._drained = self._drained, []
+            for call in drained:
+                call()
+
+
+_NOBODY = _Open(b"", "", [])
+
+
+def _asked(command: Statement | FunctionCall) -> tuple[str, str, int, list[list[Any]]]:
+    """Text, prepared name, function OID and values of a command."""
+    if isinstance(command, FunctionCall):
+        return "", "", command.oid, _values(command.arguments)
+    return command.text, command.name, 0, _values(command.parameters) if command.parameters else []
+
+
+def _values(parameters: Sequence[Parameter]) -> list[list[Any]]:
+    """[type, format, value] each; a long value as [type, format, nil, length, SHA-256]."""
+    room, values = VALUES_LIMIT, []
+    for parameter in parameters:
+        value = parameter.value
+        if value is not None and (len(value) > VALUE_LIMIT or len(value) > room):
+            values.append([parameter.type_oid, parameter.format, None, len(value), sha256(value).digest()])
+            continue
+        room -= len(value or b"")
+        values.append([parameter.type_oid, parameter.format, value])
+    return values
+
+
+def _short(text: str) -> str:
+    """A name in clear; names are ours, but a leaf is bounded whatever they are."""
+    return text if len(text) <= NAME_LIMIT else text[:NAME_LIMIT]

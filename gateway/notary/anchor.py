@@ -1,0 +1,107 @@
+"""
+The `file` anchor: every checkpoint of the ledger, appended to a file kept elsewhere.
+
+Nothing local can tell that a whole directory was put back to an older, valid copy; a
+checkpoint that was kept outside can. Signed notes follow one another, an empty line between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gateway.notary.merkle import CompactRange
+from gateway.notary.note import Checkpoint, NoteError, Verifier
+
+
+class AnchorMismatch(Exception):
+    """A kept checkpoint contradicts the ledger: it was rolled back or forked."""
+
+
+class FileAnchor:
+    """Appends in its own thread: the file may be on a disk that answers late or never."""
+
+    def __init__(self, file: Path, failed: Callable[[OSError], None]) -> None:
+        self._file, self._failed = file, failed
+        self._notes: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="anchor", daemon=True)
+        self._thread.start()
+
+    def append(self, checkpoint: str) -> None:
+        self._notes.put(checkpoint)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Give what is queued a moment to be written."""
+        self._notes.put(None)
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while (note := self._notes.get()) is not None:
+            try:
+                append(self._file, note)
+            except OSError as e:
+                self._failed(e)
+
+
+def append(file: Path, checkpoint: str) -> None:
+    """One more checkpoint, durable."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    try:
+        os.write(fd, f"{checkpoint}\n".encode())
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def parse(text: str, verifier: Verifier) -> list[Checkpoint]:
+    """
+    The checkpoints in such a file, or in a single note. A torn last one is left out.
+
+    :raises NoteError: one is not signed by this key: somebody wrote into the file.
+    """
+    parts = text.split("\n\n")
+    found = []
+    for body, signatures in zip(parts[::2], parts[1::2], strict=False):
+        note = f"{body.lstrip()}\n\n{signatures.rstrip()}\n"
+        with contextlib.suppress(_Torn):
+            found.append(_open(note, verifier, last=signatures is parts[-1]))
+    return found
+
+
+class _Torn(Exception):
+    """The file ends inside a note."""
+
+
+def _open(note: str, verifier: Verifier, *, last: bool) -> Checkpoint:
+    try:
+        return Checkpoint.parse(verifier.open(note))
+    except NoteError as e:
+        if last:
+            raise _Torn from e
+        raise
+
+
+def check(anchors: Sequence[Checkpoint], hashes: Sequence[bytes]) -> int:
+    """
+    The size of the newest anchor; 0 when there is none.
+
+    :param hashes: the ledger's leaf hashes.
+    :raises AnchorMismatch: an anchor is newer than the ledger, or of another one.
+    """
+    tree, newest = CompactRange(), 0
+    for anchor in sorted(anchors, key=lambda a: a.size):
+        if anchor.size > len(hashes):
+            raise AnchorMismatch(
+                f"rolled back: an anchor has seen {anchor.size} ledger entries, {len(hashes)} are here"
+            )
+        while tree.size < anchor.size:
+            tree.append(hashes[tree.size])
+        if tree.root() != anchor.root:
+            raise AnchorMismatch(f"forked: the first {anchor.size} ledger entries are not those that were anchored")
+        newest = anchor.size
+    return newest

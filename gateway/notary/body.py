@@ -1,0 +1,94 @@
+"""
+Bodies: what is private in a record, encrypted by the notary and provable one by one.
+
+Key tree: master (a file apart from the store) -> session key -> record key, each an
+HMAC-SHA-256. The record key depends on 16 random bytes stored before the ciphertext, so
+it is used once, and AES-256-GCM's nonce can be zero. The leaf carries the hash of
+the stored bytes, and a commitment to the *plain* bytes under an opening that only the
+record key gives: AES-GCM alone does not commit to its key, so without it an exporter could
+show a second key that decrypts to another text. With it an auditor needs SHA-256 alone.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_NONCE = bytes(12)
+_SALT = 16  # bytes
+_SESSIONS_KEPT = 1024  # derived session keys; a bound on memory, not on sessions
+
+
+class BodyError(Exception):
+    """A body that this key does not open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What is stored, and the two digests that go into the leaf."""
+
+    stored: bytes
+    hashed: bytes
+    commitment: bytes
+
+
+def body_hash(stored: bytes) -> bytes:
+    """Of the stored (encrypted) bytes; 0x02 keeps it apart from leaves and nodes."""
+    return sha256(b"\x02" + stored).digest()
+
+
+def commit(opening: bytes, plain: bytes) -> bytes:
+    """Binding by SHA-256, hiding by the opening's 32 secret bytes."""
+    return sha256(b"ostiary-body\x00" + opening + plain).digest()
+
+
+class Bodies:
+    """The notary's body key, at work."""
+
+    def __init__(self, master: bytes, random: Callable[[int], bytes] = os.urandom) -> None:
+        if len(master) != 32:
+            raise BodyError("the body key has 32 bytes")
+        self._master, self._random = master, random
+        self._term_key = hmac.digest(master, b"ostiary-term", "sha256")
+        self._sessions: dict[bytes, bytes] = {}
+
+    def seal(self, session: bytes, plain: bytes) -> Sealed:
+        """Encrypt one body."""
+        salt = self._random(_SALT)
+        key = self._record_key(session, salt)
+        stored = salt + AESGCM(key).encrypt(_NONCE, plain, None)
+        return Sealed(stored, body_hash(stored), commit(_opening(key), plain))
+
+    def open(self, session: bytes, stored: bytes) -> tuple[bytes, bytes]:
+        """
+        The plain bytes, and the opening that proves them against the leaf.
+
+        :raises BodyError: another key, or damaged.
+        """
+        key = self._record_key(session, stored[:_SALT])
+        try:
+            return AESGCM(key).decrypt(_NONCE, stored[_SALT:], None), _opening(key)
+        except InvalidTag as e:
+            raise BodyError("this key does not open it") from e
+
+    def term(self, text: str) -> bytes:
+        """A 16-byte pseudonym for exact search, e.g. of "identity\\0ada@clinic.example"."""
+        return hmac.digest(self._term_key, text.encode(), "sha256")[:16]
+
+    def _record_key(self, session: bytes, salt: bytes) -> bytes:
+        key = self._sessions.get(session)
+        if key is None:
+            if len(self._sessions) >= _SESSIONS_KEPT:
+                self._sessions.clear()
+            key = self._sessions[session] = hmac.digest(self._master, b"ostiary-session" + session, "sha256")
+        return hmac.digest(key, b"ostiary-record" + salt, "sha256")
+
+
+def _opening(key: bytes) -> bytes:
+    return hmac.digest(key, b"ostiary-opening", "sha256")

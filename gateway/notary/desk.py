@@ -1,0 +1,279 @@
+"""
+One connection to the notary, from its side: who it is, and what it may ask.
+
+Everything that a worker sends is checked before it is queued: the kind is one that
+workers may write, the sequence has no gap, the session is its own. A worker that breaks
+this is cut off, and its open intents get unknown outcomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+import msgpack
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.link import Link, peer_credentials
+from gateway.notary.environment import Unfit
+from gateway.notary.record import LEAF_LIMIT, WORKER_KINDS, BadRecord, Kind, event, pack, parse_event
+from gateway.notary.store import Entry, Store
+
+if TYPE_CHECKING:
+    from gateway.notary.process import Notary
+
+_STAMP_ROOM = 512
+"""Bytes of a leaf that are the stamp's, with a few terms."""
+_TERMS = 8
+_PAGE = 1 << 20  # bytes per answer to a reader
+_ENTRIES = 4096  # ledger entries per answer
+_NAME = 64  # characters of a grant's or request's name
+_BINDING = 32  # bytes
+_MALFORMED = (ValueError, TypeError, IndexError, KeyError, BadRecord, msgpack.exceptions.UnpackException)
+
+
+class Desk(Link):
+    """See the module."""
+
+    def __init__(self, notary: Notary) -> None:
+        super().__init__()
+        self._notary = notary
+        self._log = Logger()
+        self.role: str | None = None
+        self.number: int | None = None
+        self._expected = 1
+        self._following = False
+        self.pid = self.uid = -1
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.pid, self.uid, _ = peer_credentials(self.transport.getHandle())
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self._notary.left(self)
+        if self.number is not None:
+            self._notary.writer.submit(_Leave(self.number))
+            self.number = None
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            super().dataReceived(data)
+        except _MALFORMED as e:
+            self._log.error("cut off {role} {pid}: {why}", role=self.role, pid=self.pid, why=type(e).__name__)
+            self.transport.abortConnection()
+
+    def frame_received(self, frame: list[Any]) -> None:
+        op, *rest = frame
+        if self.role is None:
+            self._hello(op, *rest)
+            return
+        getattr(self, _ALLOWED[self.role if self.role in _ALLOWED else "worker"][op])(*rest)
+
+    # Coming and going
+
+    def _hello(self, op: str, token: str) -> None:
+        self.role = self._notary.role(token, self.uid) if op == "hello" else None
+        if self.role is None:
+            self.send("denied", "this token is not known here")
+            self.transport.loseConnection()
+            return
+        self._notary.seated(self)
+        if self._notary.why_down is None:
+            self.up()
+        else:
+            self.send("down", self._notary.why_down)
+
+    def up(self) -> None:
+        """Evidence is recorded (again): a worker gets its number, a reader just word."""
+        if self.role == "reader":
+            self.send("up", 0)
+        else:
+            self._notary.writer.submit(_Join(self))
+
+    def joined(self, number: int) -> None:
+        """This worker's record 0 is durable."""
+        if not self.connected_now:
+            self._notary.writer.submit(_Leave(number))
+            return
+        self.number, self._expected = number, 1
+        self.send("up", number)
+
+    def down(self, why: str) -> None:
+        self.number = None
+        self.send("down", why)
+
+    # Workers
+
+    def _append(self, number: int, first: int, items: list[list[Any]]) -> None:
+        if number != self.number:
+            return  # sent before our "down" reached it; it knows by now that this is refused
+        if first != self._expected or not items:
+            raise BadRecord("a gap in the sequence")
+        entries = [self._entry(number, first + place, *item) for place, item in enumerate(items)]
+        self._expected += len(entries)
+        self._notary.writer.submit(_Append(self, entries))
+
+    def _entry(self, number: int, sequence: int, packed: bytes, body: bytes | None, terms: list[str] | None) -> Entry:
+        fields = parse_event(packed)
+        if fields[0] not in WORKER_KINDS or len(packed) > LEAF_LIMIT - _STAMP_ROOM:
+            raise BadRecord("not a worker's record, or too long")
+        if (body is not None and type(body) is not bytes) or len(terms or ()) > _TERMS:
+            raise BadRecord("body or terms")
+        if fields[1] and not self._notary.claim(fields[1], self, ending=fields[0] == Kind.CLOSED):
+            raise BadRecord("another worker's session")
+        return Entry(number, sequence, packed, fields, body, [str(term) for term in terms or ()])
+
+    # Control, and whoever looks at evidence
+
+    def _grant(
+        self, ask: int, name: str, binding: bytes, expires_ns: int, uses: int, request: str, facts: dict[str, str]
+    ) -> None:
+        if not 0 < len(name) <= _NAME or len(request) > _NAME or len(binding) != _BINDING or uses < 0:
+            raise BadRecord("not a grant")
+        packed = event(Kind.APPROVAL, name, binding, int(expires_ns), int(uses), request)
+        self._notary.writer.submit(_Own(self, ask, packed, facts))
+
+    def _admin(self, ask: int, what: str, facts: dict[str, str]) -> None:
+        packed = event(Kind.ADMIN, what[:_NAME], self.pid, self.uid)
+        self._notary.writer.submit(_Own(self, ask, packed, facts))
+
+    # Readers
+
+    def _status(self, ask: int) -> None:
+        store = self._notary.writer.store
+        if store is None or self._notary.why_down is not None:
+            self.send("failed", ask, self._notary.why_down or "starting")
+            return
+        self.send("done", ask, store.segment.number, store.segment.size, store.ledger.size)
+
+    def _ledger(self, ask: int, start: int) -> None:
+        self._read_later(ask, lambda store: _entries(store, start))
+
+    def _read(self, ask: int, number: int, start: int) -> None:
+        self._read_later(ask, lambda store: _page(store, number, start))
+
+    def _follow(self, ask: int) -> None:
+        self._following = True
+        self.send("done", ask)
+
+    def news(self) -> None:
+        """Something was recorded; a follower reads on."""
+        store = self._notary.writer.store
+        if self._following and store is not None:
+            self.send("news", store.segment.number, store.segment.size)
+
+    def _read_later(self, ask: int, read: Any) -> None:
+        """In a thread: pages may have to come from the disk."""
+        store = self._notary.writer.store
+        if store is None:
+            self.send("failed", ask, self._notary.why_down or "starting")
+            return
+        reading = deferToThread(read, store)
+        reading.addCallback(lambda answer: self.send("done", ask, *answer))
+        reading.addErrback(self._unread, ask)
+
+    def _unread(self, failure: Failure, ask: int) -> None:
+        failure.trap(lmdb.Error, Unfit, OSError)
+        self.send("failed", ask, failure.getErrorMessage())
+
+
+_READER = {"admin": "_admin", "status": "_status", "ledger": "_ledger", "read": "_read", "follow": "_follow"}
+_ALLOWED: dict[str, dict[str, str]] = {
+    "worker": {"append": "_append"},
+    "control": {"append": "_append", "grant": "_grant", "admin": "_admin"},
+    "reader": _READER,
+}
+
+
+def _entries(store: Store, start: int) -> tuple[list[bytes], str]:
+    entries, checkpoint = store.ledger.page(start)
+    return entries[:_ENTRIES], checkpoint
+
+
+def _page(store: Store, number: int, start: int) -> tuple[list[list[Any]], str]:
+    page = store.page(number, start, _PAGE)
+    return [list(row) for row in page.rows], page.head
+
+
+class _Append:
+    """A worker's batch."""
+
+    first = False
+
+    def __init__(self, desk: Desk, entries: list[Entry]) -> None:
+        self._desk, self._entries = desk, entries
+        self.weight = (len(entries), sum(len(e.packed) + len(e.body or b"") for e in entries))
+
+    def entries(self, store: Store) -> Sequence[Entry]:
+        return self._entries
+
+    def done(self, refusals: Sequence[str]) -> None:
+        if self._desk.number == self._entries[0].worker:
+            refused = [[e.sequence, why] for e, why in zip(self._entries, refusals, strict=True) if why]
+            self._desk.send("ack", self._entries[-1].sequence, refused)
+
+    def failed(self, why: str) -> None:
+        """The desk hears "down"."""
+
+
+class _Join:
+    """A worker's first record."""
+
+    weight, first = (1, 200), False
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._number = desk, 0
+
+    def entries(self, store: Store) -> Sequence[Entry]:
+        entry = store.join((self._desk.role or "")[:16], self._desk.pid, self._desk.uid)
+        self._number = entry.worker
+        return [entry]
+
+    def done(self, refusals: Sequence[str]) -> None:
+        self._desk.joined(self._number)
+
+    def failed(self, why: str) -> None:
+        """The desk hears "down", and "up" after it."""
+
+
+class _Leave:
+    """A worker is gone."""
+
+    weight, first = (64, 8192), True
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def entries(self, store: Store) -> Sequence[Entry]:
+        return store.leave(self._number)
+
+    def done(self, refusals: Sequence[str]) -> None:
+        """Nobody waits."""
+
+    def failed(self, why: str) -> None:
+        """What it left open is closed when the store is opened again."""
+
+
+class _Own:
+    """A record of the notary's own that somebody asked for."""
+
+    weight, first = (1, 1024), False
+
+    def __init__(self, desk: Desk, ask: int, packed: bytes, facts: dict[str, str]) -> None:
+        self._desk, self._ask, self._packed = desk, ask, packed
+        self._body = pack([dict(sorted((str(k), str(v)) for k, v in facts.items()))])
+
+    def entries(self, store: Store) -> Sequence[Entry]:
+        return [store.own(self._packed, self._body)]
+
+    def done(self, refusals: Sequence[str]) -> None:
+        if self._desk.connected_now:
+            self._desk.send("done", self._ask)
+
+    def failed(self, why: str) -> None:
+        if self._desk.connected_now:
+            self._desk.send("failed", self._ask, why)

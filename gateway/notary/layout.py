@@ -1,0 +1,58 @@
+"""Where things are in a store's directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.notary.seal import bodies_file, leaves_file
+
+_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """
+    Paths under one store::
+
+        notary.lock             held while the notary lives
+        ledger/data.mdb         the ledger; ledger/checkpoint is a copy in text
+        open/000000000042/      the active segment, and closed ones that are not sealed yet
+        open/spare/             the next one, its space reserved
+        sealed/000000000041.mdb and .bodies.mdb
+    """
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "notary.lock"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger"
+
+    @property
+    def spare(self) -> Path:
+        return self.root / "open" / "spare"
+
+    def open(self, number: int) -> Path:
+        return self.root / "open" / f"{number:0{_DIGITS}d}"
+
+    def sealed(self, number: int) -> Path:
+        """The prefix of both sealed files."""
+        return self.root / "sealed" / f"{number:0{_DIGITS}d}"
+
+    def files(self, number: int) -> tuple[Path, Path | None] | None:
+        """Leaves and bodies of a segment, sealed if it is; None when it is nowhere."""
+        sealed, opened = leaves_file(self.sealed(number)), self.open(number) / "data.mdb"
+        if sealed.exists():
+            bodies = bodies_file(self.sealed(number))
+            return sealed, bodies if bodies.exists() else None
+        return (opened, None) if opened.exists() else None
+
+    def present(self) -> set[int]:
+        """Numbers of all segments that have a file."""
+        names = {path.name for path in (self.root / "open").glob("[0-9]*")}
+        names |= {path.name.split(".")[0] for path in (self.root / "sealed").glob("[0-9]*.mdb")}
+        return {int(name) for name in names if name.isdigit()}

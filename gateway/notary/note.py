@@ -1,0 +1,144 @@
+"""
+Signed notes: a text and who signed it, and the checkpoint of a log as such a text.
+
+Source: C2SP signed-note and tlog-checkpoint (c2sp.org), signature type 0x01, Ed25519.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+from dataclasses import dataclass
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+_ED25519 = b"\x01"
+_DASH = "\u2014 "
+
+
+class NoteError(Exception):
+    """A note or key that is malformed, or that nobody trusted has signed."""
+
+
+def key_id(name: str, public: bytes) -> bytes:
+    """Four bytes that tell keys of one name apart. Not a security check by themselves."""
+    return sha256(name.encode() + b"\n" + _ED25519 + public).digest()[:4]
+
+
+class Signer:
+    """A private key under a name."""
+
+    def __init__(self, name: str, private: Ed25519PrivateKey) -> None:
+        _check_name(name)
+        self.name, self._private = name, private
+        self.public = private.public_key().public_bytes_raw()
+        self._id = key_id(name, self.public)
+
+    @classmethod
+    def generate(cls, name: str) -> Signer:
+        return cls(name, Ed25519PrivateKey.generate())
+
+    def sign(self, text: str) -> str:
+        """The note: the text, an empty line, and one signature line."""
+        signature = self._private.sign(text.encode())
+        return f"{text}\n{_DASH}{self.name} {base64.b64encode(self._id + signature).decode()}\n"
+
+    @property
+    def verifier(self) -> Verifier:
+        return Verifier(self.name, self.public)
+
+
+class Verifier:
+    """A public key under a name; its text form is what an auditor is given."""
+
+    def __init__(self, name: str, public: bytes) -> None:
+        _check_name(name)
+        if len(public) != 32:
+            raise NoteError("an Ed25519 public key has 32 bytes")
+        self.name, self.public = name, public
+        self._id = key_id(name, public)
+        self._key = Ed25519PublicKey.from_public_bytes(public)
+
+    @classmethod
+    def parse(cls, text: str) -> Verifier:
+        """From `name+hash+base64`."""
+        name, _, rest = text.strip().partition("+")
+        hashed, _, encoded = rest.partition("+")
+        try:
+            raw = base64.b64decode(encoded, validate=True)
+        except binascii.Error as e:
+            raise NoteError(f"not a verifier key: {e}") from e
+        if raw[:1] != _ED25519 or len(raw) != 33 or key_id(name, raw[1:]).hex() != hashed:
+            raise NoteError("not an Ed25519 verifier key, or its hash does not match")
+        return cls(name, raw[1:])
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self._id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
+
+    def open(self, note: str) -> str:
+        """
+        The note's text.
+
+        :raises NoteError: it is malformed or holds no good signature of this key.
+        """
+        text, lines = split_note(note)
+        for name, identifier, signature in lines:
+            if name == self.name and identifier == self._id:
+                with contextlib.suppress(InvalidSignature):
+                    self._key.verify(signature, text.encode())
+                    return text
+                raise NoteError(f"the signature of {name} does not match")
+        raise NoteError(f"no signature of {self.name}")
+
+
+def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+    """The text, and (name, key id, signature) of each signature line. Nothing is verified."""
+    text, separator, tail = note.rpartition("\n\n")
+    if not separator or not tail.endswith("\n"):
+        raise NoteError("not a signed note")
+    return text + "\n", [_signature_line(line) for line in tail[:-1].split("\n")]
+
+
+def _signature_line(line: str) -> tuple[str, bytes, bytes]:
+    name, separator, encoded = line.removeprefix(_DASH).partition(" ")
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+    except binascii.Error as e:
+        raise NoteError("a signature line is not base64") from e
+    if not line.startswith(_DASH) or not separator or len(raw) < 5:
+        raise NoteError("not a signature line")
+    return name, raw[:4], raw[4:]
+
+
+def _check_name(name: str) -> None:
+    if not name or "+" in name or any(c.isspace() for c in name):
+        raise NoteError(f"a key's name is not empty and has no space and no plus: {name!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A log's size and root at one moment."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    @property
+    def text(self) -> str:
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+    @classmethod
+    def parse(cls, text: str) -> Checkpoint:
+        """Exactly three lines; we write no extension lines."""
+        lines = text.split("\n")
+        try:
+            origin, size, root = lines[0], lines[1], base64.b64decode(lines[2], validate=True)
+            checkpoint = cls(origin, int(size), root)
+        except (IndexError, ValueError) as e:
+            raise NoteError("not a checkpoint") from e
+        if checkpoint.text != text or len(root) != 32:
+            raise NoteError("not a checkpoint in canonical form")
+        return checkpoint

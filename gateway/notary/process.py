@@ -1,0 +1,238 @@
+"""
+The notary as a service: workers append, control grants, readers read. In its own process or inline.
+
+Frames (`gateway.link`), first from the other side:
+
+    ["hello", token]                              -> ["up", worker] | ["down", why] | ["denied", why]
+    ["append", worker, first, [[event, body|nil, terms|nil], …]]   -> ["ack", last, [[sequence, why], …]], cumulative
+    ["grant", id, name, binding, expires_ns, uses, request, facts] -> ["done", id] | ["failed", id, why]     (control)
+    ["admin", id, what, facts]                    -> ["done", id] | ["failed", id, why]
+    ["status", id] ["ledger", id, start] ["read", id, segment, start] ["follow", id]                         (readers)
+
+"down" takes back everything not acknowledged; "up" follows by itself with a new worker
+number, whose sequence starts at 1. A reader shows no token: the kernel says that
+it is our own user, or root.
+
+    python -m gateway.notary.process < one JSON line, then open until the notary is to stop
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields as fields_of
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet import reactor as default_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.internet.stdio import StandardIO
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+
+from gateway.config import Audit
+from gateway.notary import keys
+from gateway.notary.anchor import FileAnchor
+from gateway.notary.desk import Desk
+from gateway.notary.store import Store, create
+from gateway.notary.writer import Writer, describe
+
+Tokens = Mapping[str, str] | Callable[[str], str | None]
+"""A token's role: "control", or anything else for a worker; None for a token that is not ours."""
+
+
+def init_store(audit: Audit, origin: str, state: Path) -> None:
+    """Make keys and an empty store; what exists is left as it is."""
+    create(audit, keys.create(state, origin))
+
+
+class Notary(Service):
+    """
+    :param origin: the log's name, e.g. "clinic-gw".
+    :param state: the gateway's state directory; the keys are in it.
+    :param tokens: who may connect as what.
+    """
+
+    def __init__(self, audit: Audit, origin: str, state: Path, tokens: Tokens, reactor: Any = default_reactor) -> None:
+        self._audit, self._origin, self._state, self._reactor = audit, origin, state, reactor
+        self.tokens = tokens
+        self._log = Logger()
+        self._desks: set[Desk] = set()
+        self._owners: dict[bytes, Desk] = {}
+        self._ports: list[Any] = []
+        self.why_down: str | None = "the notary is starting"
+        self._anchor: FileAnchor | None = None
+        self.writer = Writer(self._open_store, reactor.callFromThread, self._up, self._down, self._news)
+        self._factory = _Desks(self)
+
+    # Service
+
+    def startService(self) -> None:
+        super().startService()
+        if self._audit.anchor_file is not None:
+            self._anchor = FileAnchor(self._audit.anchor_file, self._anchor_failed)
+        self.writer.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, commit what is queued, close the store."""
+        super().stopService()
+        for port in self._ports:
+            port.stopListening()
+        return deferToThread(self._stop_threads).addCallback(self._stopped)
+
+    def _stop_threads(self) -> None:
+        self.writer.stop()
+        if self._anchor is not None:
+            self._anchor.close()
+
+    def _stopped(self, _: None) -> None:
+        for desk in list(self._desks):
+            desk.transport.loseConnection()
+
+    def listen(self, where: Path | str | int, mode: int = 0o600) -> None:
+        """On a UNIX path, or on an inherited listening socket."""
+        if isinstance(where, int):
+            self._ports.append(self._reactor.adoptStreamPort(where, socket.AF_UNIX, self._factory))
+            return
+        _remove_dead_socket(Path(where))
+        self._ports.append(self._reactor.listenUNIX(str(where), self._factory, mode=mode))
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve the other end of a socketpair. Takes the socket over."""
+        connection.setblocking(False)
+        self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, self._factory)
+        connection.close()
+
+    # What desks need
+
+    def role(self, token: str, uid: int) -> str | None:
+        """Who shows this token; None for nobody."""
+        if not token:
+            return "reader" if uid in (os.getuid(), 0) else None
+        return self.tokens(token) if callable(self.tokens) else self.tokens.get(token)
+
+    def seated(self, desk: Desk) -> None:
+        self._desks.add(desk)
+
+    def left(self, desk: Desk) -> None:
+        self._desks.discard(desk)
+        for session in [session for session, owner in self._owners.items() if owner is desk]:
+            del self._owners[session]
+
+    def claim(self, session: bytes, desk: Desk, *, ending: bool) -> bool:
+        """Whether this desk may speak of a session; the first to do so owns it until it ends."""
+        if self._owners.setdefault(session, desk) is not desk:
+            return False
+        if ending:
+            del self._owners[session]
+        return True
+
+    # Word from the writer
+
+    def _open_store(self) -> Store:
+        return Store(self._audit, keys.load(self._state, self._origin), anchor=self._anchor)
+
+    def _up(self) -> None:
+        self.why_down = None
+        self._log.info("evidence is recorded in {directory}", directory=str(self._audit.directory))
+        for desk in list(self._desks):
+            desk.up()
+
+    def _down(self, why: str) -> None:
+        if why != self.why_down:
+            self._log.error("nothing can be recorded: {why}", why=why)
+        self.why_down = why
+        for desk in list(self._desks):
+            desk.down(why)
+
+    def _news(self) -> None:
+        for desk in self._desks:
+            desk.news()
+
+    def _anchor_failed(self, error: OSError) -> None:
+        self._log.error("the anchor file cannot be written: {why}", why=describe(error))
+
+
+class _Desks(Factory):
+    noisy = False
+
+    def __init__(self, notary: Notary) -> None:
+        self._notary = notary
+
+    def buildProtocol(self, addr: IAddress | None) -> Desk:
+        return Desk(self._notary)
+
+
+def _remove_dead_socket(path: Path) -> None:
+    """A socket file that a killed notary left behind; one that answers is left alone."""
+    if not path.exists():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+
+
+class _Orders(LineOnlyReceiver):
+    """
+    The parent's pipe: one JSON line of settings, later ones with new tokens. Its end is ours.
+
+    {"audit": {…as gateway.config.Audit…}, "origin": …, "state": …, "listen": path or fd, "tokens": {token: role}}
+    """
+
+    delimiter = b"\n"
+    MAX_LENGTH = 1 << 20
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._notary: Notary | None = None
+
+    def lineReceived(self, line: bytes) -> None:
+        order = json.loads(line)
+        if self._notary is not None:
+            self._notary.tokens = order["tokens"]
+            return
+        self._notary = Notary(_audit(order["audit"]), order["origin"], Path(order["state"]), order["tokens"], self._reactor)
+        self._notary.listen(order["listen"])
+        self._notary.startService()
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._notary.stopService)
+        self.transport.write(b"ready\n")
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+
+def _audit(values: Mapping[str, Any]) -> Audit:
+    known = {field.name for field in fields_of(Audit)}
+    paths = {name: Path(values[name]) for name in ("directory", "anchor_file") if values.get(name)}
+    return Audit(**{name: value for name, value in values.items() if name in known} | paths)
+
+
+def order(audit: Audit, origin: str, state: Path, listen: Path | int, tokens: Mapping[str, str]) -> bytes:
+    """The line that a parent writes to a notary's stdin."""
+    values = {field.name: getattr(audit, field.name) for field in fields_of(Audit)}
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    where = listen if isinstance(listen, int) else str(listen)
+    line = {"audit": settings, "origin": origin, "state": str(state), "listen": where, "tokens": dict(tokens)}
+    return json.dumps(line).encode() + b"\n"
+
+
+def main(argv: Sequence[str] = ()) -> None:
+    """Serve until stdin ends."""
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    StandardIO(_Orders(default_reactor))
+    default_reactor.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""
+What a store holds when the notary starts: read in a child, checked, and refused if it is not sound.
+
+Moves nothing and deletes nothing but a segment that the ledger never named and that
+holds no record of anybody: the notary died while making it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.notary import anchor, ledger
+from gateway.notary.environment import Unfit
+from gateway.notary.examine import Findings, Job, examine, read_ledger
+from gateway.notary.layout import Layout
+from gateway.notary.merkle import leaf_hash
+from gateway.notary.note import NoteError, Verifier
+from gateway.notary.record import Kind, unpack
+from gateway.notary.state import State
+
+_OURS = {Kind.HEADER, Kind.CARRY, Kind.WORKER, Kind.NOTARY}
+
+
+class Unsound(Exception):
+    """The evidence on disk is not what it was. Nothing is recorded until a person has looked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The newest segment, as found."""
+
+    number: int
+    size: int
+    root: bytes
+    closed: bool
+    state: State
+
+
+def recover(layout: Layout, verifier: Verifier, anchor_file: Path | None) -> Last | None:
+    """
+    The newest segment, once it and the ledger are checked; None in a new store.
+
+    :raises Unsound: something is missing, changed, or rolled back.
+    """
+    try:
+        packed, checkpoint = read_ledger(layout.ledger)
+        ledger.check(packed, checkpoint, verifier)
+    except (Unfit, ledger.LedgerError) as e:
+        raise Unsound(f"ledger: {e}") from e
+    _check_anchor(packed, verifier, anchor_file)
+    entries = [ledger.named(unpack(entry)) for entry in packed]
+    opened = [e for e in entries if e["what"] == "seg.open"]
+    newest = opened[-1] if opened else None
+    _drop_unborn(layout, verifier.name, newest["segment"] if newest else 0)
+    return _last(layout, verifier.name, entries, newest) if newest else None
+
+
+def promised(entries: Sequence[dict[str, Any]], number: int) -> tuple[tuple[int, bytes], ...]:
+    """(size, root) pairs that the ledger has of a segment."""
+    return tuple(
+        (e["size"], e["root"])
+        for e in entries
+        if e["what"] in ("head", "seg.close", "seg.seal") and e["segment"] == number
+    )
+
+
+def _last(layout: Layout, log: str, entries: Sequence[dict[str, Any]], opened: dict[str, Any]) -> Last:
+    number = opened["segment"]
+    files = layout.files(number)
+    if files is None:
+        raise Unsound(f"segment {number} is in the ledger and not on disk")
+    leaves, bodies = files
+    job = Job(str(leaves), bodies and str(bodies), number, log, opened["public_key"], promised(entries, number))
+    found = examine([job])[0]
+    if found.problems:
+        raise Unsound(f"segment {number}: {found.problems[0]}")
+    closed = next((e for e in entries if e["what"] == "seg.close" and e["segment"] == number), None)
+    if closed and closed["size"] != found.size:
+        raise Unsound(f"segment {number}: {found.size} records, the ledger closed it with {closed['size']}")
+    return Last(number, found.size, found.root, closed is not None, found.state())
+
+
+def _check_anchor(packed: Sequence[bytes], verifier: Verifier, anchor_file: Path | None) -> None:
+    if anchor_file is None or not anchor_file.exists():
+        return
+    try:
+        anchor.check(anchor.parse(anchor_file.read_text(), verifier), [leaf_hash(e) for e in packed])
+    except (anchor.AnchorMismatch, NoteError) as e:
+        raise Unsound(f"anchor: {e}") from e
+
+
+def _drop_unborn(layout: Layout, log: str, newest: int) -> None:
+    """A segment whose birth was cut short: on disk, not in the ledger, and empty of evidence."""
+    for number in sorted(layout.present()):
+        if number <= newest:
+            continue
+        path = layout.open(number)
+        found = examine([Job(str(path / "data.mdb"), None, number, log, bytes(32))])[0]
+        if number != newest + 1 or not _unborn(found, path):
+            raise Unsound(f"segment {number} holds records and is not in the ledger: the ledger was put back")
+        shutil.rmtree(path)
+
+
+def _unborn(found: Findings, path: Path) -> bool:
+    return path.exists() and set(found.kinds) <= _OURS
