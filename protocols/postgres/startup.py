@@ -16,11 +16,11 @@ Accepts = Callable[[str, str], bool]
 
 HARMLESS = frozenset({
     "application_name", "bytea_output", "client_min_messages", "datestyle", "extra_float_digits",
-    "fallback_application_name", "geqo", "idle_in_transaction_session_timeout", "idle_session_timeout",
+    "geqo", "idle_in_transaction_session_timeout", "idle_session_timeout",
     "intervalstyle", "jit", "lc_messages", "lc_monetary", "lc_numeric", "lc_time", "lock_timeout",
-    "search_path", "statement_timeout", "tcp_user_timeout", "timezone", "transaction_timeout", "work_mem",
+    "statement_timeout", "timezone", "transaction_timeout", "work_mem",
     "default_transaction_read_only", "default_transaction_isolation", "default_transaction_deferrable",
-    "synchronous_commit", "target_session_attrs",
+    "synchronous_commit",
 })  # fmt: skip
 """Settings that change how answers look or how long they may take, never what a text means."""
 
