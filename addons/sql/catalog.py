@@ -85,7 +85,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A type made after initdb: composite, domain, enum, base, range or array."""
+    """A type: base, composite, domain, enum, range, pseudo or array."""
 
     oid: int
     schema: str

@@ -19,7 +19,7 @@ from addons.sql.catalog import Relation
 from addons.sql.naming import column_name, last_name, strings
 from addons.sql.parse import unwrap
 from addons.sql.resolve import Names, children
-from addons.sql.scope import CLEAN, SYSTEM_COLUMNS, UNKNOWN, Output, Scope, Taint, item, renamed, union
+from addons.sql.scope import CLEAN, SYSTEM_COLUMNS, UNKNOWN, Item, Output, Scope, Taint, item, renamed, union
 
 Columns = Callable[[Relation], Mapping[str, Output]]
 """The masked columns of a relation by name; what is not in it is clean."""
@@ -37,7 +37,8 @@ class Lineage:
     """
     One statement's reading. Make a new one for each.
 
-    :param opaque: why a function call may return anything ("" when it may not); its value is then UNKNOWN.
+    :param opaque: why a call, operator or cast may return anything ("" when it may not). Strict readers take
+        its value for UNKNOWN; others have refused the statement already.
     :param nulls: labels whose masks keep NULL as NULL, so that IS NULL and count() are right.
     """
 
@@ -47,7 +48,7 @@ class Lineage:
         masked: Columns,
         *,
         strict: bool = False,
-        opaque: Callable[[tree.FuncCall], str] = lambda _call: "",
+        opaque: Callable[[Message], str] = lambda _message: "",
         nulls: frozenset[str] = frozenset(),
     ) -> None:
         self._names, self._masked, self._strict, self._opaque, self._nulls = names, masked, strict, opaque, nulls
@@ -61,7 +62,7 @@ class Lineage:
             return self._write(statement, outer or Scope())
         scope = (outer or Scope()).inner()
         if statement.HasField("with_clause"):
-            self._with(statement.with_clause, scope)
+            self.with_entries(statement.with_clause, scope)
         if statement.op > tree.SETOP_NONE:
             outputs = self._set_operation(statement, scope)
         elif statement.values_lists:
@@ -79,7 +80,8 @@ class Lineage:
         """A data-modifying CTE. Strict readers get UNKNOWN columns; others ask `writes` about it."""
         return None
 
-    def _with(self, clause: tree.WithClause, scope: Scope) -> None:
+    def with_entries(self, clause: tree.WithClause, scope: Scope) -> None:
+        """Adds a WITH clause's names to the scope."""
         entries = [unwrap(n) for n in clause.ctes]
         if clause.recursive:
             scope.ctes.update({e.ctename: None for e in entries})
@@ -120,7 +122,7 @@ class Lineage:
 
     def _plain(self, statement: tree.SelectStmt, scope: Scope) -> list[Output] | None:
         for node in statement.from_clause:
-            scope.star.extend(self._from(node, scope))
+            scope.star.extend(self.source(node, scope))
         self._use("WHERE", self._optional(statement, "where_clause", scope))
         outputs = [o for node in statement.target_list for o in self.target(unwrap(node), scope)]
         for node in statement.group_clause:
@@ -182,14 +184,14 @@ class Lineage:
             return [Output("?", self.value(value.arg, scope))]
         return None
 
-    def _all_of(self, found: object) -> list[Output]:
+    def _all_of(self, found: Item | None) -> list[Output]:
         if found is None:
             return [Output("?", self._lost())]
         return [Output("?", found.whole)] if found.columns is None else list(found.columns)
 
     # FROM
 
-    def _from(self, node: tree.Node, scope: Scope) -> list[Output]:
+    def source(self, node: tree.Node, scope: Scope) -> list[Output]:
         """Adds what a FROM entry brings to the scope; returns its part of `*`."""
         inside = unwrap(node)
         if isinstance(inside, tree.JoinExpr):
@@ -197,9 +199,9 @@ class Lineage:
         if isinstance(inside, tree.RangeTableSample):
             for argument in (*inside.args, inside.repeatable):
                 self._use("TABLESAMPLE", self.value(argument, scope))
-            return self._from(inside.relation, scope)
+            return self.source(inside.relation, scope)
         if isinstance(inside, tree.RangeVar):
-            scope.items.append(self._relation(inside, scope))
+            scope.items.append(self.relation(inside, scope))
         elif isinstance(inside, tree.RangeSubselect):
             within = Scope(scope, scope.ctes) if inside.lateral else Scope(scope.parent, scope.ctes)
             columns = self.query(unwrap(inside.subquery), within)
@@ -208,7 +210,8 @@ class Lineage:
             scope.items.append(self._table_function(inside, scope))
         return self._all_of(scope.items[-1])
 
-    def _relation(self, name: tree.RangeVar, scope: Scope) -> object:
+    def relation(self, name: tree.RangeVar, scope: Scope) -> Item:
+        """A named relation, or a WITH entry of that name."""
         alias = name.alias.aliasname or name.relname
         renames = strings(name.alias.colnames)
         if not name.schemaname and name.relname in scope.ctes:
@@ -227,7 +230,7 @@ class Lineage:
         found = [m[name] for m in masks if name in m]
         return found[0] if len(found) == 1 else Output(name, union(o.taint for o in found))
 
-    def _table_function(self, function: Message, scope: Scope) -> object:
+    def _table_function(self, function: Message, scope: Scope) -> Item:
         """A function, XMLTABLE or JSON_TABLE: its rows come of its arguments, so masks there decide how many."""
         taint = self._children(function, scope)
         self._use("a function in FROM", taint)
@@ -237,8 +240,8 @@ class Lineage:
 
     def _join(self, join: tree.JoinExpr, scope: Scope) -> list[Output]:
         mark = len(scope.items)
-        left = self._from(join.larg, scope)
-        right = self._from(join.rarg, scope)
+        left = self.source(join.larg, scope)
+        right = self.source(join.rarg, scope)
         shared = strings(join.using_clause)
         if join.is_natural:
             shared = [c.name for c in left if any(c.name == d.name for d in right)]
@@ -264,7 +267,8 @@ class Lineage:
         """What an expression is made of."""
         inside = unwrap(node)
         read = self._READERS.get(type(inside).__name__)
-        return read(self, inside, scope) if read is not None else self._children(inside, scope)
+        taint = read(self, inside, scope) if read is not None else self._children(inside, scope)
+        return taint | UNKNOWN if self._strict and self._opaque(inside) else taint
 
     def _children(self, message: Message, scope: Scope) -> Taint:
         return union(self.value(child, scope) for child, _field, _node in children(message))
@@ -292,7 +296,7 @@ class Lineage:
         column = source.find(names[-1])
         return column.taint if column is not None else self._missing(names[-1], source, scope)
 
-    def _missing(self, name: str, source: object, scope: Scope) -> Taint:
+    def _missing(self, name: str, source: Item | None, scope: Scope) -> Taint:
         """Not a column: a system column, or t.f meaning f(t), or nothing."""
         if name in SYSTEM_COLUMNS:
             if source is not None and source.masked:
@@ -328,7 +332,7 @@ class Lineage:
             self._use(f"{name}(), which returns rows,", taint)
         if name == "count" and taint <= self._nulls:
             return CLEAN
-        return taint | (UNKNOWN if self._opaque(call) else CLEAN)
+        return taint
 
     def _window(self, window: tree.WindowDef, scope: Scope) -> None:
         for node in window.partition_clause:

@@ -1,0 +1,190 @@
+"""
+Declared columns and a catalog, to every column that must be masked: the declared ones, their inheritance
+children and partitions, generated columns, columns of a masked row type, and whatever views make of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from addons.masking.declared import Declaration, Strategy
+from addons.masking.strategies import expression, problem, quoted, shows_null
+from addons.sql import system
+from addons.sql.catalog import READABLE, Column, Relation, Snapshot
+from addons.sql.lineage import Lineage
+from addons.sql.naming import strings
+from addons.sql.parse import Unparsable, parse, walk
+from addons.sql.resolve import Names
+from addons.sql.scope import Output
+
+_ROUNDS = 16  #: of views over row types over views; more is nobody's schema, and everything is then masked
+
+
+class Misdeclared(Exception):
+    """The configuration names what the catalog does not have. The target is refused until it is mended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """One masked column."""
+
+    column: Column
+    strategy: Strategy
+    label: str
+
+
+class Cover:
+    """
+    What is masked for one set of declarations in one snapshot.
+
+    :ivar relations: relation OID to its masked columns by name; relations without any are not in it.
+    :ivar row_types: type OIDs whose values hold masked columns.
+    """
+
+    def __init__(self, snapshot: Snapshot, declared: Sequence[Declaration], opaque: Callable[[Message], str]) -> None:
+        self.snapshot, self._opaque = snapshot, opaque
+        self.relations: dict[int, dict[str, Masked]] = {}
+        self.row_types: set[int] = set()
+        self._strategies: dict[str, Strategy] = {}
+        self._views: dict[int, dict[str, Masked]] = {}
+        self._sub_selects: dict[tuple[int, bool], str] = {}
+        for declaration in declared:
+            self._declare(declaration)
+        self._systems()
+        self._spread()
+        self.nulls = frozenset(
+            m.label for columns in self.relations.values() for m in columns.values()
+            if shows_null(m.column, m.strategy, snapshot)
+        )
+
+    # questions
+
+    def outputs(self, relation: Relation) -> Mapping[str, Output]:
+        """For lineage: the masked columns of a relation."""
+        return {name: Output(name, frozenset({m.label}), m.label) for name, m in self.relations.get(relation.oid, {}).items()}
+
+    def masks(self, relation: Relation) -> bool:
+        return relation.oid in self.relations
+
+    def sub_select(self, relation: Relation, *, only: bool) -> str:
+        """The SELECT that stands in a masked relation's place."""
+        text = self._sub_selects.get((relation.oid, only))
+        if text is None:
+            masked = self.relations[relation.oid]
+            columns = ", ".join(
+                f"{expression(c, masked[c.name].strategy, self.snapshot)} AS {quoted(c.name)}" if c.name in masked else quoted(c.name)
+                for c in relation.columns
+            )
+            name = f"{quoted(relation.schema)}.{quoted(relation.name)}"
+            text = self._sub_selects[relation.oid, only] = f"SELECT {columns} FROM {'ONLY ' if only else ''}{name}"
+        return text
+
+    def column(self, table_oid: int, attribute: int) -> str:
+        """The label of a masked (table, attribute) from the wire; attribute 0 is the whole row. "" when clean."""
+        masked = self.relations.get(table_oid)
+        if masked is None:
+            return ""
+        if attribute == 0:
+            return f"{self.snapshot.relations[table_oid].label}.*"
+        return next((m.label for m in masked.values() if m.column.number == attribute), "")
+
+    # how it is found
+
+    def _declare(self, declaration: Declaration) -> None:
+        found = [r for r in self.snapshot.named(declaration.schema, declaration.relation) if r.kind in READABLE]
+        if not found:
+            raise Misdeclared(f"masking is declared for {declaration.schema}.{declaration.relation}, which is no relation there")
+        column = found[0].column(declaration.column)
+        if column is None:
+            raise Misdeclared(f"masking is declared for {declaration.label}, which is no column there")
+        why = problem(column, declaration.strategy, self.snapshot)
+        if why:
+            raise Misdeclared(f"masking of {declaration.label}: {why}")
+        family = {found[0].oid} | self.snapshot.descendants(found[0].oid)
+        for oid in family | {a for member in family for a in self.snapshot.ancestors(member)}:
+            relation = self.snapshot.relations.get(oid)
+            inherited = relation.column(declaration.column) if relation is not None else None
+            if inherited is not None:
+                self._mask(relation, inherited, declaration.strategy)
+
+    def _mask(self, relation: Relation, column: Column, strategy: Strategy = Strategy()) -> bool:
+        """Returns whether that is news."""
+        columns = self.relations.setdefault(relation.oid, {})
+        if column.name in columns:
+            return False
+        label = f"{relation.label}.{column.name}"
+        columns[column.name] = Masked(column, strategy, label)
+        self._strategies[label] = strategy
+        return True
+
+    def _systems(self) -> None:
+        for relation in self.snapshot.relations.values():
+            if not relation.system:
+                continue
+            secret = system.refused(relation)
+            for column in relation.columns:
+                if secret or column.name in system.statement_texts(relation):
+                    self._mask(relation, column)
+
+    def _spread(self) -> None:
+        """Generated columns, row types and views feed each other; until nothing is new."""
+        mine = [r for r in self.snapshot.relations.values() if not r.system]
+        for _ in range(_ROUNDS):
+            news = [self._generated(r) for r in mine if r.oid in self.relations and not r.definition]
+            news += [self._rows()]
+            news += [self._of_row_type(r) for r in mine]
+            news += [self._view(r) for r in mine if r.definition]
+            if not any(news):
+                return
+        for relation in mine:
+            for column in relation.columns:
+                self._mask(relation, column)
+
+    def _generated(self, relation: Relation) -> bool:
+        masked, news = self.relations[relation.oid], False
+        for column in relation.columns:
+            if column.generated and column.name not in masked and _mentions(column.generated, masked):
+                news |= self._mask(relation, column)
+        return news
+
+    def _rows(self) -> bool:
+        """Row types of masked relations, and the arrays, domains and composites that hold such."""
+        before = len(self.row_types)
+        self.row_types |= {self.snapshot.relations[oid].row_type for oid in self.relations} - {0}
+        self.row_types |= {
+            t.oid for t in self.snapshot.types.values() if t.element in self.row_types or t.base in self.row_types
+        }
+        return len(self.row_types) > before
+
+    def _of_row_type(self, relation: Relation) -> bool:
+        return any([self._mask(relation, c) for c in relation.columns if c.type_oid in self.row_types])
+
+    def _view(self, view: Relation) -> bool:
+        """A view's columns by lineage of its definition; all of them when that is not understood."""
+        try:
+            statements = parse(view.definition).statements
+            lineage = Lineage(Names(self.snapshot), self.outputs, strict=True, opaque=self._opaque)
+            outputs = lineage.query(statements[0]) if len(statements) == 1 else None
+        except (Unparsable, RecursionError):
+            outputs = None
+        if outputs is None or len(outputs) != len(view.columns):
+            return any([self._mask(view, c) for c in view.columns])
+        tainted = [(c, o) for c, o in zip(view.columns, outputs, strict=True) if o.taint]
+        return any([self._mask(view, c, self._inherited(c, o)) for c, o in tainted])
+
+    def _inherited(self, column: Column, output: Output) -> Strategy:
+        """A masked column passed on unchanged keeps its strategy; anything made of it is redacted."""
+        strategy = self._strategies.get(output.plain, Strategy())
+        return Strategy() if problem(column, strategy, self.snapshot) else strategy
+
+
+def _mentions(expression_text: str, masked: Iterable[str]) -> bool:
+    """Whether a generated column's expression names a masked column, or is not understood."""
+    try:
+        found = {n for m in walk(parse(f"SELECT {expression_text}").result) if type(m).__name__ == "ColumnRef" for n in strings(m.fields)}
+    except Unparsable:
+        return True
+    return bool(found & set(masked))

@@ -1,0 +1,106 @@
+"""
+The `columns` table of the masking addon's configuration, to checked declarations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+STRATEGIES = ("redact", "null", "partial", "date", "token")
+_KEYS = frozenset({"relation", "column", "strategy", "keep", "clear", "targets", "databases"})
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """
+    How a value is masked.
+
+    :ivar kind: one of STRATEGIES.
+    :ivar keep: for `partial` how many last characters stay; 0 for others.
+    """
+
+    kind: str = "redact"
+    keep: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """
+    One column that must be masked.
+
+    :ivar clear: groups whose members see it as it is.
+    :ivar targets: names of the targets it is about; empty is all of them. `databases` likewise.
+    """
+
+    schema: str
+    relation: str
+    column: str
+    strategy: Strategy
+    clear: frozenset[str]
+    targets: frozenset[str] = frozenset()
+    databases: frozenset[str] = frozenset()
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.relation}.{self.column}"
+
+
+def declarations(entries: Iterable[Mapping[str, Any]]) -> tuple[Declaration, ...]:
+    """
+    :raises ValueError: an entry that is not understood, with the way to mend it.
+    """
+    found = tuple(_one(index, entry) for index, entry in enumerate(entries))
+    for index, here in enumerate(found):
+        if any(here.label == other.label and here.targets == other.targets for other in found[:index]):
+            raise ValueError(f"columns[{index}]: {here.label} is declared twice")
+    return found
+
+
+def _one(index: int, entry: Mapping[str, Any]) -> Declaration:
+    where = f"columns[{index}]"
+    unknown = sorted(set(entry) - _KEYS)
+    if unknown:
+        raise ValueError(f"{where}.{unknown[0]}: no such key; there are {', '.join(sorted(_KEYS))}")
+    schema, dot, relation = _text(where, entry, "relation").partition(".")
+    if not (schema and dot and relation):
+        raise ValueError(f'{where}.relation: write the schema too, as in "public.patients"')
+    return Declaration(
+        schema, relation, _text(where, entry, "column"), _strategy(where, entry),
+        *(_names(where, entry, key) for key in ("clear", "targets", "databases")),
+    )
+
+
+def _text(where: str, entry: Mapping[str, Any], key: str) -> str:
+    value = entry.get(key)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{where}.{key}: a non-empty string is needed")
+    return value
+
+
+def _names(where: str, entry: Mapping[str, Any], key: str) -> frozenset[str]:
+    value = entry.get(key, ())
+    if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
+        raise ValueError(f"{where}.{key}: a list of names is needed")
+    return frozenset(value)
+
+
+def _strategy(where: str, entry: Mapping[str, Any]) -> Strategy:
+    kind, keep = entry.get("strategy", "redact"), entry.get("keep")
+    if kind not in STRATEGIES:
+        raise ValueError(f"{where}.strategy: one of {', '.join(STRATEGIES)}")
+    if kind == "token":
+        # The key would stand in the statement, where pg_stat_activity and the server's log show it.
+        raise ValueError(f'{where}.strategy: "token" is not offered yet; use "redact"')
+    if kind == "partial":
+        if isinstance(keep, bool) or not isinstance(keep, int) or not 1 <= keep <= 8:
+            raise ValueError(f"{where}.keep: how many last characters stay, 1 to 8")
+        return Strategy(kind, keep)
+    if kind == "date":
+        if keep not in (None, "year"):
+            raise ValueError(f'{where}.keep: only "year" is offered')
+        return Strategy(kind)
+    if keep is not None:
+        raise ValueError(f'{where}.keep: goes with "partial" or "date"')
+    return Strategy(kind)

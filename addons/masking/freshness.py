@@ -1,0 +1,122 @@
+"""
+When the catalog may be old: after DDL that passed here, and what a session made that the catalog cannot see yet.
+
+DDL inside an open transaction is seen by its own session alone, so the catalog is read again when the
+transaction ends; until then the names that the session made are taken for its own.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+from twisted.internet.defer import Deferred
+
+from addons.masking.kinds import CREATES, QUIET
+from addons.needs import Catalogs
+from addons.sql.catalog import Snapshot
+from addons.sql.parse import Parsed, Unparsable, parse, walk
+from addons.sql.resolve import Names, references
+from protocols.command import Statement, Transaction
+from protocols.result import Outcome
+from protocols.session import Session
+from protocols.verdict import Allow, Decision
+
+_Place = tuple[str, str]
+
+
+class Freshness:
+    """Wraps the catalogs of all targets."""
+
+    def __init__(self, catalogs: Catalogs) -> None:
+        self._catalogs = catalogs
+        self._stale: dict[_Place, int] = {}  #: how many changes passed since the last reading began
+        self._made: dict[str, frozenset[str]] = {}
+        self._open: set[str] = set()  #: sessions whose DDL may not be committed yet
+
+    def snapshot(self, session: Session) -> Snapshot | None:
+        """The newest one; None when there is none, or DDL passed since."""
+        return None if _place(session) in self._stale else self._catalogs.snapshot(session)
+
+    def refresh(self, session: Session) -> Deferred[Snapshot]:
+        """A reading that begins after now."""
+        place = _place(session)
+        seen = self._stale.get(place)
+
+        def done(snapshot: Snapshot) -> Snapshot:
+            if self._stale.get(place) == seen:
+                self._stale.pop(place, None)
+            return snapshot
+
+        return self._catalogs.refresh(session).addCallback(done)
+
+    def doubt(self, session: Session) -> None:
+        """Something unknown came back: the next statement waits for a newer catalog."""
+        place = _place(session)
+        self._stale[place] = self._stale.get(place, 0) + 1
+
+    def made(self, session: Session) -> frozenset[str]:
+        return self._made.get(session.id, frozenset())
+
+    def own(self, session: Session, decision: Decision) -> bool:
+        """Whether unknown OIDs are explained by what this session made and the statement names."""
+        made, parsed = self.made(session), _parsed(decision)
+        snapshot = self._catalogs.snapshot(session)
+        if not made or parsed is None or snapshot is None:
+            return False
+        names = Names(snapshot)
+        strangers = [r.name.relname for s in parsed.statements for r in references(s) if not names.relations(r.name)]
+        return bool(strangers) and made.issuperset(strangers)
+
+    def decided(self, session: Session, decision: Decision) -> None:
+        """Remember what is about to be made."""
+        parsed = _parsed(decision)
+        if parsed is None or not isinstance(decision.verdict, Allow) or not _changes(parsed):
+            return
+        names = frozenset(n for s in parsed.statements for n in _makes(s))
+        if names:
+            self._made[session.id] = self.made(session) | names
+
+    def ended(self, session: Session, decision: Decision, outcome: Outcome) -> None:
+        parsed = _parsed(decision)
+        idle = outcome.transaction == Transaction.IDLE
+        if parsed is not None and isinstance(decision.verdict, Allow) and _changes(parsed):
+            self.doubt(session)
+            if not idle:
+                self._open.add(session.id)
+        if idle and session.id in self._open:
+            self._open.discard(session.id)
+            self.doubt(session)
+
+    def closed(self, session: Session) -> None:
+        if session.id in self._open or session.id in self._made:
+            self.doubt(session)
+        self._made.pop(session.id, None)
+        self._open.discard(session.id)
+
+
+def _place(session: Session) -> _Place:
+    return session.target.name, session.database
+
+
+def _parsed(decision: Decision) -> Parsed | None:
+    if not isinstance(decision.command, Statement):
+        return None
+    try:
+        return parse(decision.command.text)
+    except Unparsable:
+        return None
+
+
+def _changes(parsed: Parsed) -> bool:
+    """Whether it may change the catalog."""
+    return any(type(s).__name__ not in QUIET or _into(s) for s in parsed.statements)
+
+
+def _into(statement: Message) -> bool:
+    return isinstance(statement, tree.SelectStmt) and any(isinstance(m, tree.IntoClause) for m in walk(statement))
+
+
+def _makes(statement: Message) -> list[str]:
+    """Names of the relations that a statement makes or gives."""
+    found = [r.name.relname for r in references(statement) if r.place in CREATES]
+    return found + [statement.newname] if isinstance(statement, tree.RenameStmt) else found

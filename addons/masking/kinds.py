@@ -1,0 +1,51 @@
+"""
+Which kinds of statement a session that sees masked values may send at all, and which may name a masked relation.
+
+An allow-list over PostgreSQL 18's statement nodes. What is not on it can run code that nobody here
+can read (DO), or make a road around masking (foreign tables, operators, casts).
+"""
+
+from __future__ import annotations
+
+KNOWN = frozenset("""
+    SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CopyStmt ExplainStmt PrepareStmt ExecuteStmt DeallocateStmt
+    DeclareCursorStmt FetchStmt ClosePortalStmt TransactionStmt VariableSetStmt VariableShowStmt DiscardStmt
+    ListenStmt UnlistenStmt NotifyStmt LockStmt ConstraintsSetStmt CheckPointStmt CallStmt SetOperationStmt
+    VacuumStmt ReindexStmt ClusterStmt TruncateStmt RefreshMatViewStmt
+    CreateStmt CreateTableAsStmt ViewStmt IndexStmt CreateSeqStmt CreateSchemaStmt CreateDomainStmt CreateEnumStmt
+    CompositeTypeStmt CreateRangeStmt CreateStatsStmt CreateTrigStmt CreatePolicyStmt RuleStmt CreateFunctionStmt
+    AlterTableStmt AlterDomainStmt AlterEnumStmt AlterTypeStmt AlterSeqStmt AlterOwnerStmt AlterObjectSchemaStmt
+    AlterPolicyStmt AlterStatsStmt AlterTableMoveAllStmt AlterObjectDependsStmt RenameStmt ReplicaIdentityStmt
+    DropStmt CommentStmt SecLabelStmt GrantStmt GrantRoleStmt AlterDefaultPrivilegesStmt DropOwnedStmt ReassignOwnedStmt
+    CreateRoleStmt AlterRoleStmt AlterRoleSetStmt DropRoleStmt
+    CreatedbStmt DropdbStmt AlterDatabaseStmt AlterDatabaseSetStmt AlterDatabaseRefreshCollStmt
+    CreateTableSpaceStmt DropTableSpaceStmt AlterTableSpaceOptionsStmt
+    CreateExtensionStmt AlterExtensionStmt AlterSystemStmt ReturnStmt RawStmt
+""".split())
+
+REWRITTEN = {
+    "SelectStmt": None,
+    "ExplainStmt": "query",
+    "PrepareStmt": "query",
+    "DeclareCursorStmt": "query",
+}
+"""Statements in which a SELECT can be rewritten, and the field that holds it."""
+
+HARMLESS = frozenset({
+    "LockStmt", "VacuumStmt", "ReindexStmt", "ClusterStmt", "TruncateStmt", "DropStmt", "GrantStmt", "CommentStmt",
+    "SecLabelStmt", "RefreshMatViewStmt",
+})
+"""They may name a masked relation: they return nothing of it and write nothing of ours into it."""
+
+CREATES = frozenset({
+    ("CreateStmt", "relation"), ("IntoClause", "rel"), ("ViewStmt", "view"), ("CreateSeqStmt", "sequence"),
+    ("CompositeTypeStmt", "typevar"),
+})
+"""Where a RangeVar names what will be, not what is."""
+
+QUIET = frozenset("""
+    SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CopyStmt ExplainStmt PrepareStmt ExecuteStmt DeallocateStmt
+    DeclareCursorStmt FetchStmt ClosePortalStmt TransactionStmt VariableSetStmt VariableShowStmt DiscardStmt ListenStmt
+    UnlistenStmt NotifyStmt LockStmt ConstraintsSetStmt CheckPointStmt TruncateStmt RefreshMatViewStmt
+""".split())
+"""They leave the catalog as it is (SELECT INTO does not); after any other it is read again."""

@@ -1,0 +1,237 @@
+"""
+The masking addon: who sees which columns masked, asked of every statement, every shape of rows and every text.
+
+It holds no value and no key. What it decided is remembered by exact text, catalog revision, the columns
+that are masked for the session, and the search path, never longer than the catalog that it rests on.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from addons.masking import refusals
+from addons.masking.cover import Cover, Misdeclared
+from addons.masking.declared import Declaration, declarations
+from addons.masking.freshness import Freshness
+from addons.masking.statements import Statements, UnknownNames
+from addons.masking.strategies import cell
+from addons.masking.text import notified, rebuilt, reported
+from addons.needs import Catalogs
+from addons.sql.calls import Calls
+from addons.sql.catalog import FIRST_USER_OID, Snapshot
+from protocols.command import FunctionCall, Path, Statement
+from protocols.hooks import ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, TextHook
+from protocols.result import NULL, CellMask, Column, MaskPlan
+from protocols.session import Session
+from protocols.verdict import Allow, Decision, Deny, Replace
+
+_KEPT = 4096  #: decisions remembered
+
+
+class Settings(Protocol):
+    """What is tracked of a session's settings."""
+
+    def search_path(self, session: Session) -> tuple[str, ...] | None:
+        """Schemas in order; None when not known for certain."""
+
+
+class Masking:
+    """
+    :param columns: declarations: relation, column, strategy, keep, and `clear`, the groups that see it as it is.
+    :param functions: "schema.function" names that return nothing of masked columns.
+    :param notifications: whether payloads of NOTIFY reach sessions that see masked columns.
+    """
+
+    def __init__(
+        self,
+        *,
+        columns: Iterable[Mapping[str, Any]],
+        catalogs: Catalogs,
+        settings: Settings | None = None,
+        functions: Iterable[str] = (),
+        notifications: bool = False,
+    ) -> None:
+        self._declared = declarations(columns)
+        self._listed = _functions(functions)
+        self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
+        self._fresh = Freshness(catalogs)
+        self._covers: dict[tuple[str, tuple[str, ...]], tuple[Cover, Calls]] = {}
+        self._decided: OrderedDict[tuple, Allow | Replace | Deny] = OrderedDict()
+
+    # statements
+
+    def on_rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
+        """Layers 0 and 1. Waits only while the catalog is read."""
+        masked = self._masked(hook.session)
+        if not masked:
+            return Allow(remember=False)
+        if hook.statement.settings.get("standard_conforming_strings", "on").lower() != "on":
+            return refusals.settings("standard_conforming_strings")
+        snapshot = self._fresh.snapshot(hook.session)
+        if snapshot is None:
+            return self._refreshed(hook, masked)
+        try:
+            return self._judged(hook.session, hook.statement, snapshot, masked)
+        except UnknownNames:
+            return self._refreshed(hook, masked)
+
+    def _refreshed(self, hook: RewriteHook, masked: tuple[Declaration, ...]) -> Deferred:
+        """Decide again with a catalog that is newer than the question."""
+
+        def again(snapshot: Snapshot) -> Allow | Replace | Deny:
+            try:
+                return self._judged(hook.session, hook.statement, snapshot, masked)
+            except UnknownNames as unknown:
+                return refusals.unknown(unknown.names)
+
+        return self._fresh.refresh(hook.session).addCallbacks(again, lambda _failure: refusals.no_catalog())
+
+    def _judged(
+        self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
+    ) -> Allow | Replace | Deny:
+        path = self._path(session, statement)
+        made = self._fresh.made(session)
+        key = (statement.text, snapshot.revision, tuple(d.label for d in masked), path, made)
+        known = self._decided.get(key)
+        if known is not None:
+            self._decided.move_to_end(key)
+            return known
+        try:
+            cover, calls = self._cover(snapshot, session, masked)
+        except Misdeclared as error:
+            return refusals.misdeclared(str(error))
+        verdict = Statements(cover, calls, path, made).verdict(statement.text)
+        self._decided[key] = verdict
+        if len(self._decided) > _KEPT:
+            self._decided.popitem(last=False)
+        return verdict
+
+    def _path(self, session: Session, statement: Statement) -> tuple[str, ...] | None:
+        """
+        Known only where it cannot change between now and when the server reads the text: what is
+        prepared is read again under the path of a later moment.
+        """
+        if self._settings is None or statement.path is not Path.SIMPLE:
+            return None
+        return self._settings.search_path(session)
+
+    def on_judge(self, hook: JudgeHook) -> Allow | Deny | None:
+        """The fast path: a function by its OID."""
+        if not isinstance(hook.command, FunctionCall):
+            return None
+        masked = self._masked(hook.session)
+        if not masked:
+            return None
+        snapshot = self._fresh.snapshot(hook.session)
+        try:
+            listed = snapshot is not None and self._cover(snapshot, hook.session, masked)[1].by_oid(hook.command.oid)
+        except Misdeclared as error:
+            return refusals.misdeclared(str(error))
+        function = snapshot.functions.get(hook.command.oid) if snapshot is not None else None
+        return Allow(remember=False) if listed else refusals.fastpath(function.label if function else f"function {hook.command.oid}")
+
+    # what comes back
+
+    def on_columns(self, hook: ColumnsHook) -> MaskPlan | None:
+        """Layer 3: what the wire says of each column's origin. It only adds masks, and each is an alarm."""
+        masked = self._masked(hook.session)
+        if not masked:
+            return None
+        snapshot = self._catalogs.snapshot(hook.session)
+        if snapshot is None:
+            return MaskPlan(tuple(NULL for _ in hook.columns.fields), alarm="no catalog")
+        try:
+            cover = self._cover(snapshot, hook.session, masked)[0]
+        except Misdeclared:
+            return MaskPlan(tuple(NULL for _ in hook.columns.fields), alarm="masking is misdeclared")
+        cells, alarms = [], []
+        for field in hook.columns.fields:
+            mask, alarm = self._cell(field, cover, hook)
+            cells.append(mask)
+            alarms += [alarm] if alarm else []
+        return MaskPlan(tuple(cells), alarm="; ".join(alarms)) if alarms else None
+
+    def _cell(self, field: Column, cover: Cover, hook: ColumnsHook) -> tuple[CellMask, str]:
+        snapshot = cover.snapshot
+        label = cover.column(field.table_oid, field.attribute)
+        if label:
+            return cell(field.type_oid, snapshot), f"{label} came back although the statement was thought clean of it"
+        if field.type_oid in cover.row_types:
+            return NULL, f"a row type that holds masked columns came back (type {field.type_oid})"
+        stranger = field.table_oid >= FIRST_USER_OID and field.table_oid not in snapshot.relations
+        if stranger or field.type_oid >= FIRST_USER_OID and field.type_oid not in snapshot.types:
+            if self._fresh.own(hook.session, hook.decision):
+                return None, ""
+            self._fresh.doubt(hook.session)
+            return NULL, f"relation {field.table_oid} or type {field.type_oid} is not in the catalog"
+        return None, ""
+
+    def on_text(self, hook: TextHook) -> dict[str, str] | None:
+        """Layer 7: errors, notices, notifications and parameters."""
+        if not self._masked(hook.session):
+            return None
+        wrote, rewritten = _wrote(hook.decision)
+        snapshot = self._catalogs.snapshot(hook.session)
+        if hook.kind == "notification":
+            return None if self._notifications else notified(hook.fields)
+        if hook.kind == "parameter":
+            return reported(hook.fields, hook.session.application, wrote, snapshot)
+        return rebuilt(hook.fields, wrote, rewritten, snapshot, notice=hook.kind == "notice")
+
+    # keeping up
+
+    def on_decided(self, hook: DecidedHook) -> None:
+        self._fresh.decided(hook.session, hook.decision)
+
+    def on_outcome(self, hook: OutcomeHook) -> None:
+        self._fresh.ended(hook.session, hook.decision, hook.outcome)
+
+    def on_closed(self, hook: ClosedHook) -> None:
+        self._fresh.closed(hook.session)
+
+    # who
+
+    def _masked(self, session: Session) -> tuple[Declaration, ...]:
+        """The declarations in force for a session; none for somebody who sees everything clear."""
+        return tuple(d for d in self._here(session) if not d.clear & session.identity.groups)
+
+    def _here(self, session: Session) -> list[Declaration]:
+        return [
+            d for d in self._declared
+            if (not d.targets or session.target.name in d.targets) and (not d.databases or session.database in d.databases)
+        ]
+
+    def _cover(self, snapshot: Snapshot, session: Session, masked: tuple[Declaration, ...]) -> tuple[Cover, Calls]:
+        """
+        :raises Misdeclared: also for a declaration that this session sees clear: it is wrong for somebody.
+        """
+        key = (snapshot.revision, tuple(d.label for d in masked))
+        found = self._covers.get(key)
+        if found is None:
+            calls = Calls(snapshot, self._listed)
+            found = Cover(snapshot, masked, calls.opaque), calls
+            if len(masked) < len(self._here(session)):
+                Cover(snapshot, self._here(session), calls.opaque)
+            if len(self._covers) > 64:
+                self._covers.clear()
+            self._covers[key] = found
+        return found
+
+
+def _functions(names: Iterable[str]) -> frozenset[str]:
+    found = frozenset(names)
+    for name in found:
+        if name.count(".") != 1 or not all(name.split(".")):
+            raise ValueError(f'functions: write the schema too, as in "public.active_patients", not "{name}"')
+    return found
+
+
+def _wrote(decision: Decision | None) -> tuple[str, bool]:
+    """The client's own text, and whether another was sent."""
+    if decision is None or not isinstance(decision.command, Statement):
+        return "", False
+    return decision.command.text, bool(decision.sent) and decision.sent != decision.command.text

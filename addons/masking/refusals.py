@@ -1,0 +1,120 @@
+"""
+What a refused statement is told: which column or name, why, and what to ask for. One function a reason.
+
+Codes are stable; `docs/errors.md` explains each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from addons.sql.lineage import Use
+from protocols.verdict import Deny
+
+RULE = "masking"
+
+
+def _deny(code: str, reason: str, hint: str, *facts: tuple[str, str], sqlstate: str = "42501") -> Deny:
+    return Deny(reason, code=code, rule=RULE, hint=hint, facts=facts, sqlstate=sqlstate)
+
+
+def _listed(labels: Iterable[str]) -> str:
+    return ", ".join(sorted(labels))
+
+
+def unparsable(why: str) -> Deny:
+    return _deny("OST-501", f"the statement could not be read: {why}", "mend the statement", sqlstate="42601")
+
+
+def opaque_kind(kind: str) -> Deny:
+    return _deny(
+        "OST-502", f"{kind} is refused while you see masked columns: what it would do cannot be seen from here",
+        "ask somebody with clear access to run it",
+    )
+
+
+def unlisted(call: str) -> Deny:
+    return _deny(
+        "OST-503", f"{call} is not known to be free of masked values",
+        'ask the gateway\'s operator to add it to the masking addon\'s "functions", if it returns none',
+        ("call", call),
+    )
+
+
+def ambiguous(name: str, meanings: Sequence[str]) -> Deny:
+    return _deny(
+        "OST-504", f'"{name}" may be {" or ".join(meanings)}, and one of them is masked',
+        "write the schema before the name", ("name", name),
+    )
+
+
+def holds_values(relation: str) -> Deny:
+    return _deny(
+        "OST-505", f"{relation} may hold values of masked columns or secrets", "ask for clear access", ("relation", relation),
+    )
+
+
+def unknown(names: Iterable[str]) -> Deny:
+    named = _listed(names)
+    return _deny("OST-506", f'relation "{named}" does not exist', "", ("relation", named), sqlstate="42P01")
+
+
+def decided_by_mask(use: Use) -> Deny:
+    columns = _listed(use.taint)
+    if use.where == "a system column":
+        return _deny(
+            "OST-511", f"{columns} is a system column of a masked relation, which is not offered", "leave it out", ("columns", columns),
+        )
+    return _deny(
+        "OST-510", f"{columns} is masked for you and would decide in {use.where}, where only masks would be compared",
+        f"leave it out of {use.where}, or ask for clear access to {columns}", ("columns", columns), ("position", use.where),
+    )
+
+
+def cannot_mask(what: str, relation: str) -> Deny:
+    return _deny(
+        "OST-512", f"{what} reaches {relation}, which has columns masked for you, and cannot be masked",
+        "use a plain SELECT, or ask for clear access", ("relation", relation),
+    )
+
+
+def writes_masked(columns: Iterable[str]) -> Deny:
+    named = _listed(columns)
+    return _deny(
+        "OST-513", f"{named} is masked for you, so you may not write it: a mask could replace the real value",
+        f"write only other columns, or ask for clear access to {named}", ("columns", named),
+    )
+
+
+def write_reads_masked(columns: Iterable[str]) -> Deny:
+    named = _listed(columns)
+    return _deny(
+        "OST-514", f"{named} is masked for you and would be read by a write or returned from it",
+        "leave it out, or ask for clear access", ("columns", named),
+    )
+
+
+def unproven(why: str) -> Deny:
+    return _deny("OST-515", f"the statement could not be masked with certainty: {why}", "write it more simply")
+
+
+def undermines(what: str) -> Deny:
+    return _deny(
+        "OST-516", f"{what} would change what masking is declared for", "ask somebody with clear access to run it",
+    )
+
+
+def settings(name: str) -> Deny:
+    return _deny("OST-517", f"{name} may not be set so: statements would mean something else than they say", "leave it as it is")
+
+
+def misdeclared(why: str) -> Deny:
+    return _deny("OST-520", f"everything on this target is refused: {why}", "the gateway's operator must mend `columns`")
+
+
+def no_catalog() -> Deny:
+    return _deny("OST-521", "the target's catalog cannot be read now, so nothing can be masked with certainty", "try again later")
+
+
+def fastpath(function: str) -> Deny:
+    return _deny("OST-530", f"{function} may not be called by the fast path while you see masked columns", "use SELECT")

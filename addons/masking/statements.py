@@ -1,0 +1,254 @@
+"""
+One statement's text to a verdict for somebody who sees masked columns: sent as it came, rewritten, or refused by name.
+
+Layer 0 and 1 of the design: what reaches no masked relation is clean; a SELECT that does is
+rewritten at its sources; anything else that does is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+
+from addons.masking import refusals
+from addons.masking.cover import Cover
+from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN
+from addons.masking.writes import judge_write
+from addons.sql import system
+from addons.sql.calls import Calls
+from addons.sql.catalog import Relation
+from addons.sql.lineage import Lineage
+from addons.sql.naming import strings
+from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
+from addons.sql.resolve import WRITES, Names, Reference, references
+from addons.sql.rewrite import with_sources
+from protocols.verdict import Allow, Deny, Replace
+
+
+class Refused(Exception):
+    """Carries the Deny out of the depth of a tree."""
+
+    def __init__(self, deny: Deny) -> None:
+        super().__init__(deny.reason)
+        self.deny = deny
+
+
+class UnknownNames(Exception):
+    """The catalog does not have these relations; it may be old."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        super().__init__(", ".join(sorted(names)))
+        self.names = names
+
+
+@dataclass
+class Reach:
+    """What one statement reaches that is masked."""
+
+    hits: list[tuple[Reference, Relation]] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Statements:
+    """
+    Judges statements for one cover.
+
+    :ivar path: the schemas of the search path, None when it is not known for certain.
+    :ivar made: names this session created, perhaps in a transaction that the catalog cannot see into.
+    """
+
+    cover: Cover
+    calls: Calls
+    path: tuple[str, ...] | None = None
+    made: frozenset[str] = frozenset()
+
+    def verdict(self, text: str) -> Allow | Replace | Deny:
+        """
+        :raises UnknownNames: some relation is not in the snapshot.
+        """
+        try:
+            return self._verdict(parse(text))
+        except Unparsable as error:
+            return refusals.unparsable(error.why)
+        except Refused as refused:
+            return refused.deny
+        except RecursionError:
+            return refusals.unproven("it is nested too deeply")
+
+    def _verdict(self, parsed: Parsed) -> Allow | Replace:
+        names = Names(self.cover.snapshot, self.path if len(parsed.statements) == 1 else None)
+        hits: list[tuple[Reference, Relation]] = []
+        for statement in parsed.statements:
+            hits += self._statement(statement, names)
+        if not hits:
+            return Allow(remember=False)
+        return self._rewritten(parsed, names, hits)
+
+    def _statement(self, statement: Message, names: Names) -> list[tuple[Reference, Relation]]:
+        """Refuses, or returns the masked sources to rewrite: none when it is clean."""
+        self._kinds(statement)
+        call = self.calls.unlisted(statement)
+        if call:
+            raise Refused(refusals.unlisted(call))
+        reach = self._reach(statement, names)
+        if reach.unknown - self.made:
+            raise UnknownNames(frozenset(reach.unknown))
+        if not reach.hits:
+            return []
+        kind = type(statement).__name__
+        if kind in REWRITTEN:
+            self._query(statement, names, reach.hits)
+            return reach.hits
+        if kind in ("InsertStmt", "UpdateStmt", "DeleteStmt"):
+            deny = judge_write(statement, names, self.cover, [relation for _reference, relation in reach.hits])
+            if deny is not None:
+                raise Refused(deny)
+        elif kind not in HARMLESS:
+            raise Refused(refusals.cannot_mask(_title(kind), reach.hits[0][1].label))
+        return []
+
+    # what it is
+
+    def _kinds(self, statement: Message) -> None:
+        for message in walk(statement):
+            kind = type(message).__name__
+            if kind.endswith("Stmt") and kind not in KNOWN:
+                raise Refused(refusals.opaque_kind(_title(kind)))
+            if kind in _LOOKED_AT:
+                getattr(self, _LOOKED_AT[kind])(message)
+
+    def _create_function(self, create: tree.CreateFunctionStmt) -> None:
+        """Only SQL bodies can be read, and they are judged as statements. A listed name is the operator's word for its body."""
+        options = {unwrap(n).defname: unwrap(n).arg for n in create.options}
+        names = strings(create.funcname)
+        if self.calls.vouches(names[-1]):
+            raise Refused(refusals.undermines(f"replacing the listed function {names[-1]}"))
+        language = unwrap(options["language"]).sval.lower() if "language" in options else ("sql" if create.HasField("sql_body") else "")
+        if language != "sql":
+            raise Refused(refusals.opaque_kind(f"a function in {language or 'no language'}"))
+        if "as" in options:
+            for body in strings(unwrap(options["as"]).items):
+                verdict = Statements(self.cover, self.calls, None, self.made).verdict(body)
+                if not isinstance(verdict, Allow):
+                    raise Refused(verdict if isinstance(verdict, Deny) else refusals.cannot_mask("a function's body", ", ".join(verdict.columns)))
+
+    def _rename(self, rename: Message) -> None:
+        """Functions by name are listed by name; a schema's new name would hide what is declared in it."""
+        kind = rename.rename_type if isinstance(rename, tree.RenameStmt) else rename.object_type
+        if kind in _ROUTINES:
+            raise Refused(refusals.undermines("renaming or moving a function"))
+        if kind == tree.OBJECT_SCHEMA and any(
+            self.cover.snapshot.relations[oid].schema == rename.subname for oid in self.cover.relations
+        ):
+            raise Refused(refusals.undermines(f"renaming schema {rename.subname}"))
+
+    def _table_as(self, create: tree.CreateTableAsStmt) -> None:
+        """What EXECUTE returns was decided when it was prepared, and may hold masks."""
+        if isinstance(unwrap(create.query), tree.ExecuteStmt):
+            raise Refused(refusals.opaque_kind("CREATE TABLE AS EXECUTE"))
+
+    def _variable(self, variable: tree.VariableSetStmt) -> None:
+        if variable.name.lower() == _QUOTING and variable.kind == tree.VAR_SET_VALUE and not _is_on(variable.args):
+            raise Refused(refusals.settings(_QUOTING))
+
+    def _call(self, call: tree.FuncCall) -> None:
+        if strings(call.funcname)[-1:] != ["set_config"]:
+            return
+        first = unwrap(call.args[0]) if call.args else None
+        if not isinstance(first, tree.A_Const) or first.WhichOneof("val") != "sval" or first.sval.sval.lower() == _QUOTING:
+            raise Refused(refusals.settings("set_config with a computed name, or standard_conforming_strings"))
+
+    # what it reaches
+
+    def _reach(self, statement: Message, names: Names) -> Reach:
+        reach = Reach()
+        for reference in references(statement):
+            if reference.place in CREATES:
+                continue
+            found = names.relations(reference.name)
+            if not found:
+                reach.unknown.add(reference.name.relname)
+            masked = [r for r in found if self.cover.masks(r)]
+            if not masked:
+                continue
+            if len(found) > 1:
+                raise Refused(refusals.ambiguous(reference.name.relname, [r.label for r in found]))
+            if system.refused(found[0]):
+                raise Refused(refusals.holds_values(found[0].label))
+            reach.hits.append((reference, found[0]))
+        return reach
+
+    # SELECT
+
+    def _query(self, statement: Message, names: Names, hits: Sequence[tuple[Reference, Relation]]) -> None:
+        """Whether the SELECT inside may be rewritten: no writes, every source replaceable, no predicate on masks."""
+        holder = REWRITTEN[type(statement).__name__]
+        query = unwrap(getattr(statement, holder)) if holder else statement
+        label = hits[0][1].label
+        if not isinstance(query, tree.SelectStmt):
+            raise Refused(refusals.cannot_mask(f"{_title(type(statement).__name__)} of {_title(type(query).__name__)}", label))
+        if isinstance(statement, tree.ExplainStmt) and any(unwrap(n).defname.lower() == "analyze" for n in statement.options):
+            raise Refused(refusals.cannot_mask("EXPLAIN ANALYZE", label))
+        for message in walk(query):
+            kind = type(message).__name__
+            if kind in WRITES:
+                raise Refused(refusals.cannot_mask(f"a SELECT with {_title(kind)} in it", label))
+            if kind == "IntoClause":
+                raise Refused(refusals.cannot_mask("SELECT INTO", label))
+        for reference, relation in hits:
+            if reference.node is None:
+                raise Refused(refusals.cannot_mask(_PLACES.get(reference.place[0], reference.place[0]), relation.label))
+        lineage = Lineage(names, self.cover.outputs, nulls=self.cover.nulls)
+        lineage.query(query)
+        if lineage.uses:
+            raise Refused(refusals.decided_by_mask(lineage.uses[0]))
+
+    def _rewritten(self, parsed: Parsed, names: Names, hits: Sequence[tuple[Reference, Relation]]) -> Replace:
+        def replacement(reference: Reference) -> str | None:
+            found = names.relations(reference.name)
+            if reference.place in CREATES or not found or not self.cover.masks(found[0]) or reference.writing or reference.node is None:
+                return None
+            return self.cover.sub_select(found[0], only=not reference.name.inh)
+
+        try:
+            text = with_sources(parsed, replacement)
+        except Unparsable as error:
+            raise Refused(refusals.unproven(error.why)) from None
+        columns = {m.label for _reference, relation in hits for m in self.cover.relations[relation.oid].values()}
+        return Replace(text, rule=refusals.RULE, columns=tuple(sorted(columns)), remember=False)
+
+
+_QUOTING = "standard_conforming_strings"
+_LOOKED_AT = {
+    "CreateFunctionStmt": "_create_function",
+    "RenameStmt": "_rename",
+    "AlterObjectSchemaStmt": "_rename",
+    "VariableSetStmt": "_variable",
+    "CreateTableAsStmt": "_table_as",
+    "FuncCall": "_call",
+}
+_ROUTINES = frozenset({tree.OBJECT_FUNCTION, tree.OBJECT_PROCEDURE, tree.OBJECT_ROUTINE, tree.OBJECT_AGGREGATE, tree.OBJECT_OPERATOR})
+_PLACES = {"RangeTableSample": "TABLESAMPLE", "IntoClause": "SELECT INTO", "CopyStmt": "COPY"}
+
+
+def _is_on(arguments: Sequence[tree.Node]) -> bool:
+    """SET x TO on, in any of its spellings."""
+    if len(arguments) != 1:
+        return False
+    value = unwrap(arguments[0])
+    if not isinstance(value, tree.A_Const):
+        return False
+    kind = value.WhichOneof("val")
+    if kind == "sval":
+        return value.sval.sval.lower() in ("on", "true", "yes", "1")
+    return kind == "ival" and value.ival.ival == 1 or kind == "boolval" and value.boolval.boolval
+
+
+def _title(kind: str) -> str:
+    """SelectStmt to SELECT; CreateTableAsStmt to CREATE TABLE AS."""
+    words = "".join(f" {c}" if c.isupper() else c for c in kind.removesuffix("Stmt"))
+    return words.strip().upper()

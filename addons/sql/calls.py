@@ -1,0 +1,129 @@
+"""
+What a statement would run besides the server's own code: functions, operators, casts, by whatever notation.
+
+A function made by a user can read anything, so it passes only when the operator of the gateway lists
+it. Names are looked up in every schema, since a search_path can put any of them first; extension
+code in C under a name that the server also has is taken for what its name says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+
+from addons.sql.catalog import Function, Snapshot
+from addons.sql.functions import OPERATORS, SETTERS, catalog_class
+from addons.sql.naming import strings
+from addons.sql.parse import walk
+
+_SERVERS = frozenset({"pg_catalog", "information_schema"})
+_SAFE_CLASSES = frozenset({"read", "session", "write", "large-object", "maintenance"})
+"""Classes of catalog functions that return nothing of a table they were not given."""
+
+_ROW_PSEUDO_TYPES = frozenset({2249, 2276, 2283, 2776, 5077, 5079})  #: record, any, anyelement, anynonarray, anycompatible…
+_WORDS = frozenset({"BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"})
+"""What the parser writes where an operator's name would be; they use <= and >=."""
+
+
+class Calls:
+    """
+    :param listed: "schema.function" names that the operator vouches for.
+    """
+
+    def __init__(self, snapshot: Snapshot, listed: frozenset[str]) -> None:
+        self._snapshot, self._listed = snapshot, listed
+        self._bad_operators = {n for n, oids in snapshot.operators.items() if any(self._foreign(oid) for oid in oids)}
+        self._bad_casts = {t for t, oids in snapshot.casts.items() if any(self._foreign(oid) for oid in oids)}
+        self._attributes = {f.name for f in snapshot.functions.values() if self._attribute(f)}
+
+    def unlisted(self, statement: Message) -> str:
+        """The first call in a tree that cannot be vouched for, as a phrase; "" when there is none."""
+        for message in walk(statement):
+            why = self.opaque(message)
+            if why:
+                return why
+        return ""
+
+    def opaque(self, message: Message) -> str:
+        """Why one message of a tree may return anything: a phrase naming it, or ""."""
+        kind = type(message).__name__
+        if kind == "FuncCall":
+            names = strings(message.funcname)
+            return "" if self.listed(*_split(names)) else f"function {'.'.join(names)}"
+        if kind == "A_Expr":
+            return self._operator(strings(message.name))
+        if kind == "SubLink":
+            return self._operator(strings(message.oper_name))
+        if kind == "SortBy":
+            return self._operator(strings(message.use_op))
+        if kind == "TypeCast":
+            return self._cast(strings(message.type_name.names))
+        if kind == "ColumnRef":
+            names = strings(message.fields)
+            return self._notation(names[1:])
+        if kind == "A_Indirection":
+            return self._notation(strings(message.indirection))
+        if kind == "CreateTrigStmt":
+            return "" if self.listed(*_split(strings(message.funcname))) else f"function {'.'.join(strings(message.funcname))}"
+        return ""
+
+    def listed(self, schema: str, name: str) -> bool:
+        """Whether every function that a name may mean is vouched for."""
+        if schema == "pg_catalog" and f"{schema}.{name}" in self._listed:
+            return True
+        known = [f for f in self._snapshot.by_function_name.get(name, ()) if f.schema not in _SERVERS]
+        if schema in ("", *_SERVERS):
+            own = catalog_class(schema, name) in _SAFE_CLASSES or (schema, name) in SETTERS
+            if schema:
+                return own
+            if own:
+                return not any(self._foreign(f.oid) for f in known)
+        known = [f for f in known if not schema or f.schema == schema]
+        return bool(known) and all(f.label in self._listed for f in known)
+
+    def vouches(self, name: str) -> bool:
+        """Whether some listed function has that name, in whatever schema."""
+        return any(label.rpartition(".")[2] == name for label in self._listed)
+
+    def by_oid(self, oid: int) -> bool:
+        """The same for a function called by its OID. False for one that is not known."""
+        function = self._snapshot.functions.get(oid)
+        return function is not None and (function.label in self._listed or function.schema in _SERVERS and self.listed(function.schema, function.name))
+
+    def _foreign(self, oid: int) -> bool:
+        """Whether a function may hold a user's code. Extensions' compiled code is their author's."""
+        function = self._snapshot.functions.get(oid)
+        if function is None:
+            return True
+        if function.schema in _SERVERS or function.label in self._listed:
+            return False
+        return not (function.extension and function.language in ("c", "internal"))
+
+    def _attribute(self, function: Function) -> bool:
+        """Whether `t.f` may call it: a foreign function that takes one row."""
+        if not self._foreign(function.oid) or not function.arguments or function.required > 1:
+            return False
+        kind = self._snapshot.types.get(function.arguments[0])
+        return function.arguments[0] in _ROW_PSEUDO_TYPES or kind is not None and kind.kind in ("c", "d")
+
+    def _operator(self, names: list[str]) -> str:
+        if not names or names[0] == "pg_catalog" and len(names) > 1:
+            return ""
+        name = names[-1]
+        if name in self._bad_operators or (name not in OPERATORS and name not in self._snapshot.operators and name not in _WORDS):
+            return f"operator {name}"
+        return ""
+
+    def _cast(self, names: list[str]) -> str:
+        schema, name = _split(names)
+        found = [t for t in self._snapshot.by_type_name.get(name, ()) if not schema or t.schema == schema]
+        return f"a cast to {name}" if any(t.oid in self._bad_casts for t in found) else ""
+
+    def _notation(self, names: Iterable[str]) -> str:
+        return next((f"function {n}" for n in names if n in self._attributes), "")
+
+
+def _split(names: list[str]) -> tuple[str, str]:
+    return (names[-2] if len(names) > 1 else "", names[-1] if names else "")

@@ -1,0 +1,80 @@
+"""
+A statement's tree with sub-selects in the place of some relations, and the text of it, proven by parsing it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+
+from addons.sql.naming import strings
+from addons.sql.parse import Parsed, Unparsable, deparse, parse, unwrap, walk
+from addons.sql.resolve import Reference, references
+
+Replacement = Callable[[Reference], str | None]
+"""The SELECT to put in a reference's place, or None to leave it."""
+
+_POSITIONS = frozenset({"stmt_location", "stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"})
+
+
+def with_sources(parsed: Parsed, replace: Replacement) -> str:
+    """
+    The text of the statements with sources replaced. Aliases stay; a relation without one keeps its name as one.
+
+    :raises Unparsable: libpg_query cannot write the tree, or reads its own text differently.
+    """
+    result = tree.ParseResult()
+    result.CopyFrom(parsed.result)
+    for raw in result.stmts:
+        statement = unwrap(raw.stmt)
+        gone = {names for reference in references(statement) if (names := _put(reference, replace(reference)))}
+        if gone:
+            _unqualify(statement, gone)
+    text = deparse(result)
+    if shape(parse(text).result) != shape(result):
+        raise Unparsable("the rewritten statement does not read back as meant")
+    return text
+
+
+def _put(reference: Reference, text: str | None) -> tuple[str, str] | None:
+    """Returns (schema, name) when the relation could also be named by its schema, in columns."""
+    if text is None:
+        return None
+    if reference.node is None:
+        raise Unparsable("no sub-select may stand there")
+    name = reference.name
+    source = tree.RangeSubselect()
+    source.subquery.select_stmt.CopyFrom(parse(text).statements[0])
+    if name.HasField("alias"):
+        source.alias.CopyFrom(name.alias)
+        named = None
+    else:
+        source.alias.aliasname = name.relname
+        named = (name.schemaname, name.relname)
+    reference.node.range_subselect.CopyFrom(source)
+    return named
+
+
+def _unqualify(statement: Message, gone: Iterable[tuple[str, str]]) -> None:
+    """`schema.table.column` to `table.column`: a sub-select has no schema."""
+    names = {name for _schema, name in gone}
+    for ref in walk(statement):
+        if isinstance(ref, tree.ColumnRef) and len(ref.fields) > 2:
+            star = not isinstance(unwrap(ref.fields[-1]), tree.String)
+            path = strings(ref.fields)
+            table = path[-1] if star else path[-2]
+            if table in names:
+                del ref.fields[: len(ref.fields) - 2]
+
+
+def shape(result: tree.ParseResult) -> bytes:
+    """A tree without where in the text things stood: equal shapes mean the same statements."""
+    bare = tree.ParseResult()
+    bare.CopyFrom(result)
+    for message in walk(bare):
+        for field, _value in message.ListFields():
+            if field.name.endswith("location") or field.name in _POSITIONS:
+                message.ClearField(field.name)
+    return bare.SerializeToString(deterministic=True)
