@@ -1,0 +1,87 @@
+"""
+The demo's database process: PostgreSQL behind its TLS front, for as long as stdin is open.
+
+    python -m gateway.demo.server DIRECTORY PORT
+
+prints `ready PORT SOCKETS` once clients are welcome (port 0 takes a free one) and stops
+everything when stdin ends, which it does however the parent ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as the_reactor
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Protocol
+from twisted.internet.stdio import StandardIO
+
+from gateway.demo.certificate import issue
+from gateway.demo.front import Front
+from gateway.demo.place import CannotServe, Place, prepare
+from gateway.demo.postgres import Postgres
+
+HOST = "127.0.0.1"
+SOCKET = ".s.PGSQL.5432"
+
+
+class Lifeline(Protocol):
+    """Stdin: nothing is read from it, its end is the order to stop."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def connectionLost(self, reason: Any = None) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+
+def main(words: list[str]) -> int:
+    """Run until stdin ends. Prints one line, `ready …` or `failed …`."""
+    reactor: Any = the_reactor
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the foreground; we end with it
+    try:
+        place = prepare(Path(words[0]))
+        postgres = Postgres(place)
+        postgres.make()
+        postgres.start()
+    except CannotServe as problem:
+        print(f"failed {problem}", flush=True)
+        return 1
+    try:
+        return _serve(reactor, place, postgres, int(words[1]))
+    finally:
+        postgres.stop()
+
+
+def _serve(reactor: Any, place: Place, postgres: Postgres, port: int) -> int:
+    if not place.key.exists():
+        issue(place.authority, place.certificate, place.key, HOST)
+    front = Front(reactor, postgres.sockets / SOCKET, place.certificate, place.key)
+    problems: list[str] = []
+
+    def listening(bound: Any) -> None:
+        print(f"ready {bound.getHost().port} {postgres.sockets}", flush=True)
+        StandardIO(Lifeline(reactor))
+
+    def refused(failure: Any) -> None:
+        failure.trap(CannotListenError)
+        problems.append(f"port {port} is in use")
+        reactor.stop()
+
+    def begin() -> None:
+        TCP4ServerEndpoint(reactor, port, interface=HOST).listen(front).addCallbacks(listening, refused)
+
+    reactor.callWhenRunning(begin)
+    reactor.run(installSignalHandlers=False)
+    for problem in problems:
+        print(f"failed {problem}", flush=True)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
