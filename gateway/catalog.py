@@ -23,10 +23,11 @@ from protocols.session import Session
 POLL = 15.0  #: seconds between looks at the digest
 READING = 30.0  #: seconds a reading may take; then whoever waits is refused
 
-#: One consistent view; names come out qualified because nothing is on the path.
+#: One consistent view; names come out qualified because nothing is on the path. Writing out a view takes
+#: locks on its tables, which a session's open ALTER TABLE would hold against us.
 OPENING = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    "SELECT pg_catalog.set_config('search_path', '', true)",
+    "SELECT pg_catalog.set_config('search_path', '', true), pg_catalog.set_config('lock_timeout', '2s', true)",
 )
 CLOSING = "COMMIT"
 

@@ -1,8 +1,9 @@
 """
 When the catalog may be old: after DDL that passed here, and what a session made that the catalog cannot see yet.
 
-DDL inside an open transaction is seen by its own session alone, so the catalog is read again when the
-transaction ends; until then the names that the session made are taken for its own.
+DDL inside an open transaction is seen by its own session alone, and its locks can keep the catalog from
+being read, so that is read again when the transaction ends; until then the names that the session
+made are taken for its own.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ class Freshness:
     def made(self, session: Session) -> frozenset[str]:
         return self._made.get(session.id, frozenset())
 
+    def changing(self, session: Session) -> bool:
+        """Whether a newer catalog would not show what this session did."""
+        return session.id in self._open
+
     def own(self, session: Session, decision: Decision) -> bool:
         """Whether unknown OIDs are explained by what this session made and the statement names."""
         made, parsed = self.made(session), _parsed(decision)
@@ -80,9 +85,7 @@ class Freshness:
         parsed = _parsed(decision)
         idle = outcome.transaction == Transaction.IDLE
         if parsed is not None and isinstance(decision.verdict, Allow) and _changes(parsed):
-            self.doubt(session)
-            if not idle:
-                self._open.add(session.id)
+            self._open.add(session.id)
         if idle and session.id in self._open:
             self._open.discard(session.id)
             self.doubt(session)

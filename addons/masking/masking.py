@@ -25,7 +25,7 @@ from addons.sql.calls import Calls
 from addons.sql.catalog import FIRST_USER_OID, Snapshot
 from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, TextHook
-from protocols.result import NULL, CellMask, Column, MaskPlan
+from protocols.result import NULL, CellMask, Column, MaskPlan, Outcome
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Replace
 
@@ -33,10 +33,19 @@ _KEPT = 4096  #: decisions remembered
 
 
 class Settings(Protocol):
-    """What is tracked of a session's settings."""
+    """What is tracked of a session's settings; `addons.sql.settings.Settings`."""
 
-    def search_path(self, session: Session) -> tuple[str, ...] | None:
+    def search_path(self, session: Session, reported: Mapping[str, str] | None = None) -> tuple[str, ...] | None:
         """Schemas in order; None when not known for certain."""
+
+    def decided(self, session: Session, decision: Decision, teller: object) -> None:
+        """As the hook."""
+
+    def ended(self, session: Session, decision: Decision, outcome: Outcome, teller: object) -> None:
+        """As the hook."""
+
+    def closed(self, session: Session) -> None:
+        """As the hook."""
 
 
 class Masking:
@@ -76,7 +85,9 @@ class Masking:
             return self._refreshed(hook, masked)
         try:
             return self._judged(hook.session, hook.statement, snapshot, masked)
-        except UnknownNames:
+        except UnknownNames as unknown:
+            if self._fresh.changing(hook.session):
+                return refusals.unknown(unknown.names)
             return self._refreshed(hook, masked)
 
     def _refreshed(self, hook: RewriteHook, masked: tuple[Declaration, ...]) -> Deferred:
@@ -117,7 +128,7 @@ class Masking:
         """
         if self._settings is None or statement.path is not Path.SIMPLE:
             return None
-        return self._settings.search_path(session)
+        return self._settings.search_path(session, statement.settings)
 
     def on_judge(self, hook: JudgeHook) -> Allow | Deny | None:
         """The fast path: a function by its OID."""
@@ -186,12 +197,18 @@ class Masking:
 
     def on_decided(self, hook: DecidedHook) -> None:
         self._fresh.decided(hook.session, hook.decision)
+        if self._settings is not None:
+            self._settings.decided(hook.session, hook.decision, self)
 
     def on_outcome(self, hook: OutcomeHook) -> None:
         self._fresh.ended(hook.session, hook.decision, hook.outcome)
+        if self._settings is not None:
+            self._settings.ended(hook.session, hook.decision, hook.outcome, self)
 
     def on_closed(self, hook: ClosedHook) -> None:
         self._fresh.closed(hook.session)
+        if self._settings is not None:
+            self._settings.closed(hook.session)
 
     # who
 

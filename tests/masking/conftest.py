@@ -1,0 +1,71 @@
+"""One PostgreSQL 15 with the corpus's database, and the addon configured as the corpus's policy says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from addons.masking import Masking
+from tests.masking.gate import Catalogs, Gate, session
+from tests.servers import POSTGRES_15, PostgresServer
+
+CORPUS = Path(os.environ.get("OSTIARY_CORPUS", Path(__file__).resolve().parents[3] / "shared" / "corpus"))
+
+SETTINGS = {"wal_level": "logical", "shared_preload_libraries": "'pg_stat_statements'", "log_statement": "none"}
+
+
+@pytest.fixture(scope="session")
+def corpus() -> ModuleType:
+    """The corpus's runner, as a module: its canaries and its judging."""
+    runner = CORPUS / "run_corpus.py"
+    if not runner.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"the corpora are not at {CORPUS}")
+        pytest.skip(f"the corpora are not at {CORPUS}")
+    spec = importlib.util.spec_from_file_location("run_corpus", runner)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def server(corpus: ModuleType) -> Iterator[PostgresServer]:
+    server = PostgresServer(POSTGRES_15, SETTINGS)
+    try:
+        server.start()
+        server.sql("CREATE ROLE app SUPERUSER LOGIN")
+        server.sql("CREATE DATABASE clinic OWNER app")
+        corpus.PORT = server.port
+        server.sql(corpus.text(str(CORPUS / "postgres" / "setup.sql")), "clinic")
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def columns() -> list[dict[str, Any]]:
+    """The corpus's masked columns, as the configuration declares them."""
+    policy = json.loads((CORPUS / "postgres" / "policy.json").read_text())
+    return [
+        {"relation": f"public.{relation}", "column": column, "clear": ["privacy"]}
+        for relation, names in policy["canary_columns"].items() if relation != "patients_archive" for column in names
+    ]
+
+
+@pytest.fixture
+def addon(server: PostgresServer, columns: list[dict[str, Any]]) -> Masking:
+    return Masking(columns=columns, catalogs=Catalogs(server.port), functions=["public.active_patients"])
+
+
+@pytest.fixture
+def gate(addon: Masking, server: PostgresServer) -> Iterator[Gate]:
+    gate = Gate(addon, server.port, session())
+    yield gate
+    gate.close()
