@@ -1,0 +1,48 @@
+"""
+Access: which identities reach which targets, with which accounts and databases. Nothing is dialled before it says yes.
+
+An unknown target and a forbidden one get the same answer, so that nobody can list targets by asking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from protocols.hooks import SessionHook
+from protocols.verdict import Allow, Deny, Verdict
+
+from addons.sql.conditions import Conditions, Now, conditions, tables
+
+REFUSED = Deny(
+    "There is no such target, account or database for this identity.",
+    "OST-101",
+    hint="Check IDENTITY@TARGET+ACCOUNT and the database, or ask the gateway's operator for access.",
+    sqlstate="28000",
+)
+"""Also what the gateway answers for a target, account or database that it does not know."""
+
+
+class Access:
+    """
+    :param rules: tables of groups, identities, kinds, targets, accounts, databases, hours, days; one that fits lets in.
+    :param now: needed by rules with hours.
+    """
+
+    def __init__(self, *, rules: Iterable[Mapping[str, object]], now: Now | None = None) -> None:
+        self._rules: list[tuple[str, Conditions]] = []
+        for table in tables(rules, "rules"):
+            name = table.text("name", f"access[{len(self._rules)}]")
+            fits = conditions(table)
+            table.end()
+            if not (fits.groups or fits.identities or fits.kinds):
+                raise ValueError(f"{table.where}: name who it is for: groups, identities or kinds")
+            if fits.timed and now is None:
+                raise ValueError(f"{table.where}.hours: no clock was given")
+            self._rules.append((name, fits))
+        self._now = now
+
+    def on_session(self, hook: SessionHook) -> Verdict:
+        for name, fits in self._rules:
+            if fits.fits(hook.session) and (not fits.timed or fits.holds(self._now())):
+                return Allow(name, remember=False)
+        return REFUSED

@@ -1,0 +1,100 @@
+"""
+Approval: statements that always need another person's word, whatever policy says of them.
+
+Policy's own `approve` is the fine tool (classes, relations, columns); here whole groups, kinds, targets and databases are
+put under it. It speaks in the ask phase, after everybody has allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from protocols.command import Path, Statement, Transaction
+from protocols.hooks import AskHook
+from protocols.session import Session
+from protocols.verdict import Allow, Hold, Verdict
+
+from addons.sql.classify import classify
+from addons.sql.conditions import Conditions, Now, Table, conditions, tables
+from addons.sql.parse import Unparsable, parse
+
+_PLUMBING = frozenset({"transaction", "session"})
+"""What clients send by themselves; asking a person about it would teach people to say yes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One table of `rules`."""
+
+    name: str
+    conditions: Conditions
+    approvers: frozenset[str]
+    quorum: int
+    mode: str
+    reason: str
+    timeout: float
+    lifetime: float
+
+
+class Approval:
+    """
+    :param timeout: seconds until a held request is answered no.
+    :param lifetime: seconds that a grant stays good.
+    :param rules: who and where always asks, with `approvers`, and optionally `quorum`, `mode`, `reason`.
+    :param now: needed by rules with hours.
+    """
+
+    def __init__(
+        self, *, timeout: float = 300.0, lifetime: float = 300.0, rules: Iterable[Mapping[str, object]] = (), now: Now | None = None
+    ) -> None:
+        own = Table({"timeout": timeout, "lifetime": lifetime}, "approval")
+        self._timeout, self._lifetime = float(own.number("timeout")), float(own.number("lifetime"))
+        self._rules = [self._rule(table, now) for table in tables(rules, "rules")]
+        self._now = now
+
+    def on_ask(self, hook: AskHook) -> Verdict:
+        command, session = hook.command, hook.session
+        if command.path is Path.PARSE or (isinstance(command, Statement) and _plumbing(command.text)):
+            return Allow()
+        timed = False
+        for rule in self._rules:
+            if not rule.conditions.fits(session):
+                continue
+            timed = timed or rule.conditions.timed
+            if not rule.conditions.timed or rule.conditions.holds(self._now()):
+                return Hold(
+                    rule.name, rule.reason, rule.approvers, mode=rule.mode or _mode(session, command), quorum=rule.quorum,
+                    timeout=rule.timeout, lifetime=rule.lifetime,
+                )
+        return Allow(remember=not timed)
+
+    def _rule(self, table: Table, now: Now | None) -> Asking:
+        made = Asking(
+            table.text("name"), conditions(table), table.texts("approvers"), int(table.number("quorum", 1)),
+            table.text("mode", known=("", "hold", "retry")), table.text("reason", "Every statement here needs another person's word."),
+            float(table.number("timeout", self._timeout)), float(table.number("lifetime", self._lifetime)),
+        )
+        table.end()
+        if not made.name:
+            raise ValueError(f"{table.where}.name: every rule has a name, which requests and evidence show")
+        if not made.approvers:
+            raise ValueError(f"{table.where}.approvers: name the groups whose members may approve")
+        if made.conditions.timed and now is None:
+            raise ValueError(f"{table.where}.hours: no clock was given")
+        return made
+
+
+def _plumbing(text: str) -> bool:
+    """Whether a string only opens and closes transactions, resets, and shows settings."""
+    try:
+        found = classify(parse(text))
+    except Unparsable:
+        return False
+    return all(not f.changes and not f.executes and not f.functions and f.classes.keys() <= _PLUMBING for f in found)
+
+
+def _mode(session: Session, command: object) -> str:
+    """A person at a prompt waits; an open transaction, a pipeline, a workload and an agent come back later."""
+    busy = command.transaction is not Transaction.IDLE or getattr(command, "pipelined", False)
+    return "retry" if busy or session.identity.kind != "human" else "hold"

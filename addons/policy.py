@@ -1,0 +1,237 @@
+"""
+Policy: what an identity may ask a PostgreSQL target to do, decided from the statement's real parse.
+
+A string of several statements is decided whole, by its strictest part. What does not parse, what is not known and
+what no rule or default mentions is refused. Answers never show a value.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+
+from protocols.command import Command, FunctionCall, Path, Statement, Transaction
+from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
+from protocols.session import Session
+from protocols.verdict import Allow, Deny, Hold, Verdict
+
+from addons.needs import Catalogs
+from addons.sql.assess import Assessed, Assessor, Classes, with_prepared
+from addons.sql.classify import Finding
+from addons.sql.conditions import Now, tables
+from addons.sql.kinds import CLASSES
+from addons.sql.parse import Unparsable
+from addons.sql.rules import ALLOW, APPROVE, DENY, VERDICTS, Rule, Rules, Ruling, rule, strictest
+from addons.sql.settings import Gate, Settings
+
+_KEPT = 8192  #: analysed texts
+_KEPT_LENGTH = 64 << 10  #: characters; longer texts are analysed again
+
+_CODES = {
+    "unparsable": "OST-201", "unknown": "OST-202", "write-unfiltered": "OST-204", "function-unlisted": "OST-205",
+    "server-config": "OST-206", "dynamic": "OST-209",
+}
+_HINTS = {
+    "write-unfiltered": "Compare a key of the written table with constants: WHERE id = …, or id IN (…).",
+    "function-unlisted": "Ask the gateway's operator to add the function to Policy's `functions`.",
+    "unparsable": "Correct the statement; PostgreSQL's own grammar refuses it.",
+    "dynamic": "Prepare the statement in this session with PREPARE, and run it as it is written.",
+}
+
+
+class Policy:
+    """
+    :param default: class to "allow", "approve" or "deny"; a class that is not named is denied.
+    :param rules: asked in order before the default; see docs/policy.md.
+    :param functions: functions, procedures and operators to vouch for: "name" or "schema.name".
+    :param search_paths: more search paths that a client may set.
+    :param session_settings: more settings that a client may set to anything.
+    :param approvers: groups that answer what `default` says to approve.
+    :param catalogs: lets SQL functions be judged by their bodies, and the fast path at all.
+    :param settings: what sessions set and prepared; shared with masking, kept over reloads; its own when not given.
+    :param now: needed by rules with hours.
+    """
+
+    def __init__(
+        self,
+        *,
+        default: Mapping[str, str],
+        rules: Iterable[Mapping[str, object]] = (),
+        functions: Iterable[str] = (),
+        search_paths: Iterable[str] = (),
+        session_settings: Iterable[str] = (),
+        approvers: Iterable[str] = (),
+        catalogs: Catalogs | None = None,
+        settings: Settings | None = None,
+        now: Now | None = None,
+    ) -> None:
+        self._settings = settings or Settings()
+        self.gate = Gate(_texts(search_paths, "search_paths"), _texts(session_settings, "session_settings"))
+        self._approvers = frozenset(_texts(approvers, "approvers"))
+        self._rules = Rules(_default(default, bool(self._approvers)), tuple(rule(t) for t in tables(rules, "rules")), now)
+        self._assessor = Assessor(_texts(functions, "functions"), self.gate)
+        self._catalogs = catalogs
+        self._analysed: OrderedDict[tuple[str, str], tuple[Assessed, ...] | Unparsable] = OrderedDict()
+        self._fitting: dict[str, tuple[Rule, ...]] = {}
+
+    def on_judge(self, hook: JudgeHook) -> Verdict:
+        session, command = hook.session, hook.command
+        why = self.gate.ambiguous(command.settings)
+        if why:
+            return Deny(f"No statement can be judged: {why}.", "OST-207", hint="Set it back, or connect again.")
+        if isinstance(command, FunctionCall):
+            return self._fast_path(session, command)
+        ruling = strictest(self.explain(session, command))
+        return self._verdict(ruling, session, command, remember=not self._executes(session, command))
+
+    def explain(self, session: Session, command: Statement) -> list[Ruling]:
+        """What decided each class of each statement of a command's own text, in order."""
+        fitting = self._fitting_rules(session)
+        analysed = self.analyse(session, command.text)
+        if isinstance(analysed, Unparsable):
+            return [self._rules.decide(fitting, "unparsable", "is not what PostgreSQL's grammar accepts", None)]
+        found = [
+            self._rules.decide(fitting, kind, why, part.finding)
+            for part in analysed
+            for kind, why in self._all_classes(session, command, part, analysed).items()
+        ]
+        return found or [Ruling(ALLOW, "session", "is empty")]
+
+    def analyse(self, session: Session, text: str) -> tuple[Assessed, ...] | Unparsable:
+        """A string's statements, remembered by exact text and catalog revision."""
+        snapshot = self._catalogs.snapshot(session) if self._catalogs is not None else None
+        key = (text, snapshot.revision if snapshot is not None else "")
+        found = self._analysed.get(key)
+        if found is None:
+            try:
+                found = self._assessor.assess(text, snapshot)
+            except Unparsable as error:
+                found = error.with_traceback(None)
+            if len(text) <= _KEPT_LENGTH:
+                self._analysed[key] = found
+                if len(self._analysed) > _KEPT:
+                    self._analysed.popitem(last=False)
+        return found
+
+    def on_decided(self, hook: DecidedHook) -> None:
+        """Learn what was prepared and which settings are on their way."""
+        decision, session = hook.decision, hook.session
+        self._settings.decided(session, decision, "Policy")
+        command = decision.command
+        if not isinstance(command, Statement) or command.path is Path.PARSE or not isinstance(decision.verdict, Allow):
+            return
+        analysed = self.analyse(session, command.text)
+        for part in analysed if isinstance(analysed, tuple) else ():
+            if part.finding.prepares:
+                self._settings.prepared.learn(session.id, part.finding.prepares, command.text)
+
+    def on_outcome(self, hook: OutcomeHook) -> None:
+        self._settings.ended(hook.session, hook.decision, hook.outcome, "Policy")
+
+    def on_closed(self, hook: ClosedHook) -> None:
+        self._settings.closed(hook.session)
+        self._fitting.pop(hook.session.id, None)
+
+    def _fitting_rules(self, session: Session) -> tuple[Rule, ...]:
+        found = self._fitting.get(session.id)
+        if found is None:
+            found = self._fitting[session.id] = self._rules.fitting(session)
+        return found
+
+    def _all_classes(self, session: Session, command: Statement, part: Assessed, whole: tuple[Assessed, ...]) -> Classes:
+        """A statement's classes, with those of what it executes by name."""
+        if not part.finding.executes:
+            return part.classes
+
+        def lookup(name: str) -> list[Classes]:
+            found = [p.classes for p in whole if p.finding.prepares == name]
+            for text in self._settings.prepared.texts(session.id, name):
+                found.extend(p.classes for p in self._parts(session, text) if p.finding.prepares == name)
+            if name in command.prepared:
+                found.extend(p.classes for p in self._parts(session, command.prepared[name]))
+            return found
+
+        return with_prepared(part, lookup)
+
+    def _parts(self, session: Session, text: str) -> tuple[Assessed, ...]:
+        found = self.analyse(session, text)
+        return found if isinstance(found, tuple) else ()
+
+    def _fast_path(self, session: Session, command: FunctionCall) -> Verdict:
+        snapshot = self._catalogs.snapshot(session) if self._catalogs is not None else None
+        function = snapshot.functions.get(command.oid) if snapshot is not None else None
+        if snapshot is None or function is None:
+            return Deny(
+                "The function of this call is not known to the gateway.", "OST-208",
+                hint="Call it by name with SELECT.", facts=(("oid", str(command.oid)),),
+            )
+        classes = self._assessor.function((function.schema, function.name), snapshot)
+        fitting = self._fitting_rules(session)
+        finding = Finding("FunctionCall", functions={(function.schema, function.name)})
+        found = strictest(self._rules.decide(fitting, kind, why, finding) for kind, why in classes.items())
+        return self._verdict(found, session, command)
+
+    def _executes(self, session: Session, command: Statement) -> bool:
+        """Whether the answer rests on what the session prepared, and not on the text alone."""
+        return any(part.finding.executes for part in self._parts(session, command.text))
+
+    def _verdict(self, ruling: Ruling, session: Session, command: Command, remember: bool = False) -> Verdict:
+        name = ruling.rule.name if ruling.rule else ""
+        if ruling.verdict == DENY:
+            return _deny(ruling, name)
+        if ruling.verdict == ALLOW:
+            return Allow(name, remember=remember and not ruling.timed)
+        if command.path is Path.PARSE:
+            return Allow(name, remember=False)  # nothing runs yet: Bind asks
+        return self._hold(ruling, session, command)
+
+    def _hold(self, ruling: Ruling, session: Session, command: Command) -> Hold:
+        reason = f"The statement {ruling.why}."
+        found = ruling.rule
+        if found is None:
+            return Hold(f"default.{ruling.kind}", reason, self._approvers, mode=hold_mode("", session, command))
+        return Hold(
+            found.name, found.reason or reason, found.approvers, mode=hold_mode(found.mode, session, command),
+            quorum=found.quorum, timeout=found.timeout, lifetime=found.lifetime,
+        )
+
+
+def hold_mode(wanted: str, session: Session, command: Command) -> str:
+    """A person at a prompt waits; in an open transaction or a pipeline, and for workloads and agents, the request is retried."""
+    if wanted:
+        return wanted
+    busy = command.transaction is not Transaction.IDLE or getattr(command, "pipelined", False)
+    return "retry" if busy or session.identity.kind != "human" else "hold"
+
+
+def _deny(ruling: Ruling, name: str) -> Deny:
+    code = _CODES.get(ruling.kind, "OST-200")
+    if ruling.rule is not None:
+        code = "OST-203"
+        reason = ruling.rule.reason or f"Rule {name} refuses it: the statement {ruling.why}."
+    else:
+        reason = f"Policy refuses class {ruling.kind}: the statement {ruling.why}."
+    hint = (ruling.rule.hint if ruling.rule else "") or _HINTS.get(ruling.kind, "")
+    return Deny(
+        reason, code, rule=name, hint=hint, sqlstate="42601" if code == "OST-201" else "42501",
+        facts=(("class", ruling.kind),), remember=False,
+    )
+
+
+def _default(default: object, approvers: bool) -> dict[str, str]:
+    if not isinstance(default, Mapping):
+        raise ValueError("default: must be a table of class to verdict, such as { read = \"allow\" }")
+    for kind, verdict in default.items():
+        if kind not in CLASSES:
+            raise ValueError(f"default.{kind}: unknown class; known: {', '.join(sorted(CLASSES))}")
+        if verdict not in VERDICTS:
+            raise ValueError(f"default.{kind}: unknown verdict {verdict!r}; known: {', '.join(VERDICTS)}")
+        if verdict == APPROVE and not approvers:
+            raise ValueError(f"default.{kind}: to approve, name the groups that may in `approvers`")
+    return dict(default)
+
+
+def _texts(value: object, where: str) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(v, str) for v in value):
+        raise ValueError(f"{where}: must be a list of strings")
+    return tuple(value)

@@ -1,0 +1,423 @@
+"""
+A parsed statement to what it is and what it touches: one pass over the whole tree, judged by node types alone.
+
+Nested statements (in WITH, COPY, EXPLAIN ANALYZE, PREPARE, DECLARE, views, rules) count as themselves. What depends
+on the gateway's configuration (functions, settings, prepared names) is gathered here and weighed in `assess`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+
+from addons.sql.bounds import Columns, filtered, finite_query
+from addons.sql.changes import Change, change_of, is_set_config, plain_calls, set_config
+from addons.sql.constants import strings
+from addons.sql.kinds import ALTER_DESTRUCTIVE, ALTER_PRIVILEGE, PARTS, SECRETS, STATEMENTS, TRUSTED_LANGUAGES
+from addons.sql.parse import Parsed, unwrap, walk
+
+Name = tuple[str, str]
+"""(schema or "", name)."""
+
+_NAMED_OPERATORS = frozenset({
+    tree.AEXPR_OP, tree.AEXPR_OP_ANY, tree.AEXPR_OP_ALL, tree.AEXPR_DISTINCT, tree.AEXPR_NOT_DISTINCT, tree.AEXPR_NULLIF,
+    tree.AEXPR_IN, tree.AEXPR_LIKE, tree.AEXPR_ILIKE, tree.AEXPR_SIMILAR,
+})
+_LEAVES = (tree.String, tree.A_Const, tree.TypeName, tree.A_Star, tree.Alias, tree.ParamRef, tree.Node)
+"""Nothing to look into. A `Node` is here when it is empty, as in a list whose place is not used."""
+_WEAK_LOCKS = {1: "read", 2: "write", 3: "write"}  #: ACCESS SHARE, ROW SHARE, ROW EXCLUSIVE (lockdefs.h)
+_UNFILTERED = "has a filter that does not bound the rows it reaches in {}"
+
+
+@dataclass(slots=True)
+class Finding:
+    """
+    What one statement is and touches.
+
+    :ivar classes: class to one clause that says why; no value is in it.
+    :ivar relations: every relation named, CTE names left out; `written` is the part that it writes.
+    :ivar columns: last parts of column names, "*" for stars.
+    :ivar fields: names after a parenthesis, `(x).name`: a composite's field, or a function's call.
+    """
+
+    kind: str
+    classes: dict[str, str] = field(default_factory=dict)
+    relations: set[Name] = field(default_factory=set)
+    written: set[Name] = field(default_factory=set)
+    columns: set[str] = field(default_factory=set)
+    functions: set[Name] = field(default_factory=set)
+    called: set[Name] = field(default_factory=set)
+    fields: set[str] = field(default_factory=set)
+    operators: set[Name] = field(default_factory=set)
+    changes: list[Change] = field(default_factory=list)
+    prepares: str = ""
+    executes: set[str] = field(default_factory=set)
+
+    def add(self, kind: str, why: str) -> None:
+        self.classes.setdefault(kind, why)
+
+
+def unknown_columns(schema: str, name: str) -> frozenset[str] | None:
+    """What is known of columns without a catalog."""
+    return None
+
+
+def classify(parsed: Parsed, columns: Columns = unknown_columns) -> tuple[Finding, ...]:
+    """One Finding for each statement of a string, in order."""
+    return tuple(_finding(statement, columns) for statement in parsed.statements)
+
+
+def _finding(statement: Message, columns: Columns) -> Finding:
+    found = Finding(type(statement).__name__.removesuffix("Stmt"))
+    if isinstance(statement, tree.VariableSetStmt):
+        found.changes.append(change_of(statement))
+        return found
+    plain = [set_config(call, select) for call, select in plain_calls(statement)]
+    _Visit(found, columns).run(statement)
+    if len(found.changes) == len(plain):
+        found.changes = plain
+    if isinstance(statement, tree.PrepareStmt):
+        found.prepares = statement.name
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """CTE names in force, and whether each one's rows are named (for `bounds`)."""
+
+    ctes: dict[str, bool] = field(default_factory=dict)
+
+
+class _Visit:
+    """One walk. The stack holds (message, scope)."""
+
+    def __init__(self, found: Finding, columns: Columns) -> None:
+        self.found, self.columns = found, columns
+        self.stack: list[tuple[Message, _Scope]] = []
+
+    def run(self, message: Message, scope: _Scope | None = None) -> None:
+        self.stack.append((message, scope or _Scope()))
+        while self.stack:
+            here, inside = self.stack.pop()
+            here = unwrap(here)
+            if isinstance(here, _LEAVES):
+                continue
+            self._meet(here, inside)
+
+    def _meet(self, here: Message, scope: _Scope) -> None:
+        kind = type(here).__name__
+        classes = STATEMENTS.get(kind)
+        if classes is not None:
+            for name in classes:
+                self.found.add(name, f"is {_TITLES[kind]}")
+        elif kind not in PARTS:
+            self.found.add("unknown", f"holds a node this version does not know ({kind})")
+            return
+        inside = self._with(here, scope) if classes is not None else scope
+        look = _LOOKS.get(kind)
+        skip = look(self, here, inside) if look is not None else ()
+        if skip is None:
+            return
+        for part, value in here.ListFields():
+            if part.message_type is None or part.name in skip or (classes is not None and part.name == "with_clause"):
+                continue
+            if part.is_repeated:
+                self.stack.extend((item, inside) for item in value)
+            else:
+                self.stack.append((value, inside))
+
+    def _with(self, statement: Message, scope: _Scope) -> _Scope:
+        """The scope inside a statement with WITH; visits the CTEs, each seeing the ones before it (all when RECURSIVE)."""
+        if "with_clause" not in statement.DESCRIPTOR.fields_by_name or not statement.HasField("with_clause"):
+            return scope
+        clause, inside = statement.with_clause, dict(scope.ctes)
+        entries = [unwrap(node) for node in clause.ctes]
+        if clause.recursive:
+            inside.update((entry.ctename, False) for entry in entries)
+        for entry in entries:
+            self.stack.append((entry, _Scope(dict(inside))))
+            finite = not clause.recursive and finite_query(entry.ctequery, inside, self.columns)
+            inside[entry.ctename] = finite
+        return _Scope(inside)
+
+    def write(self, relation: tree.RangeVar, kind: str, why: str) -> None:
+        """A statement writes a relation; in the server's catalogs that is configuring the server."""
+        name = (relation.schemaname, relation.relname)
+        self.found.relations.add(name)
+        self.found.written.add(name)
+        if _system(name):
+            self.found.add("server-config", f"writes the system catalog {relation.relname}")
+        else:
+            self.found.add(kind, why)
+
+
+_TITLES = {kind: re.sub("(?<=[a-z])(?=[A-Z])", " ", kind.removesuffix("Stmt")).upper() for kind in STATEMENTS}
+"""Node types as a person would say them: AlterTableStmt is ALTER TABLE."""
+
+
+def _system(name: Name) -> bool:
+    schema, relation = name
+    return schema in ("pg_catalog", "information_schema", "pg_toast") or (not schema and relation.startswith("pg_"))
+
+
+Skip = tuple[str, ...] | None
+"""Fields that a look has dealt with; None for all of them."""
+
+
+def _select(visit: _Visit, node: tree.SelectStmt, scope: _Scope) -> Skip:
+    if node.HasField("into_clause"):
+        visit.write(node.into_clause.rel, "ddl", "makes a table (SELECT INTO)")
+    if node.locking_clause:
+        visit.found.add("write", "locks rows")
+    if not node.values_lists or visit.found.kind == "Select":
+        visit.found.add("read", "reads")
+    return ("into_clause", "locking_clause")
+
+
+def _insert(visit: _Visit, node: tree.InsertStmt, scope: _Scope) -> Skip:
+    visit.write(node.relation, "write", "inserts rows")
+    visit.found.columns.update(unwrap(c).name for c in node.cols)
+    if node.HasField("on_conflict_clause") and node.on_conflict_clause.action == tree.ONCONFLICT_UPDATE:
+        clause = node.on_conflict_clause
+        visit.found.columns.update(unwrap(t).name for t in clause.target_list)
+        if not _bounded_upsert(visit, node, scope):
+            visit.found.add("write-unfiltered", _UNFILTERED.format(node.relation.relname) + " (ON CONFLICT DO UPDATE)")
+    return ("relation",)
+
+
+def _bounded_upsert(visit: _Visit, node: tree.InsertStmt, scope: _Scope) -> bool:
+    """Rows that the client wrote out and whose new values come from them, or a WHERE that bounds the old ones."""
+    clause = node.on_conflict_clause
+    where = clause.where_clause if clause.where_clause.WhichOneof("node") else None
+    if where is not None and filtered(node.relation, (), where, scope.ctes, visit.columns):
+        return True
+    rows = unwrap(node.select_stmt)
+    written_out = isinstance(rows, tree.SelectStmt) and bool(rows.values_lists)
+    return written_out and clause.HasField("infer") and all(_from_excluded(unwrap(t).val) for t in clause.target_list)
+
+
+def _from_excluded(value: Message) -> bool:
+    return any(isinstance(m, tree.ColumnRef) and strings(m.fields)[0] == "excluded" for m in walk(value))
+
+
+def _update(visit: _Visit, node: tree.UpdateStmt, scope: _Scope) -> Skip:
+    visit.found.columns.update(unwrap(t).name for t in node.target_list)
+    _filtered_write(visit, node, node.from_clause, scope, "updates rows")
+    return ("relation",)
+
+
+def _delete(visit: _Visit, node: tree.DeleteStmt, scope: _Scope) -> Skip:
+    _filtered_write(visit, node, node.using_clause, scope, "deletes rows")
+    return ("relation",)
+
+
+def _filtered_write(visit: _Visit, node: tree.UpdateStmt | tree.DeleteStmt, others: object, scope: _Scope, why: str) -> None:
+    where = node.where_clause if node.where_clause.WhichOneof("node") else None
+    if where is not None and filtered(node.relation, others, where, scope.ctes, visit.columns):
+        visit.write(node.relation, "write", why)
+    else:
+        visit.write(node.relation, "write-unfiltered", _UNFILTERED.format(node.relation.relname))
+
+
+def _merge(visit: _Visit, node: tree.MergeStmt, scope: _Scope) -> Skip:
+    joined = filtered(node.relation, [node.source_relation], node.join_condition, scope.ctes, visit.columns)
+    for clause in map(unwrap, node.merge_when_clauses):
+        visit.found.columns.update(unwrap(t).name for t in clause.target_list)
+        if clause.command_type not in (tree.CMD_UPDATE, tree.CMD_DELETE):
+            visit.write(node.relation, "write", "merges rows")
+            continue
+        matched = joined and clause.match_kind != tree.MERGE_WHEN_NOT_MATCHED_BY_SOURCE
+        condition = clause.condition if clause.condition.WhichOneof("node") else None
+        own = condition is not None and filtered(node.relation, [node.source_relation], condition, scope.ctes, visit.columns)
+        if matched or own:
+            visit.write(node.relation, "write", "merges rows")
+        else:
+            visit.write(node.relation, "write-unfiltered", _UNFILTERED.format(node.relation.relname) + " (MERGE)")
+    return ("relation",)
+
+
+def _copy(visit: _Visit, node: tree.CopyStmt, scope: _Scope) -> Skip:
+    if node.is_program:
+        visit.found.add("program", "runs a program on the server (COPY PROGRAM)")
+    elif node.filename:
+        visit.found.add("file", "reads or writes a file on the server (COPY)")
+    if node.HasField("relation"):
+        visit.found.columns.update(strings(node.attlist) or {"*"})
+        if node.is_from:
+            visit.write(node.relation, "write", "copies rows in")
+            return ("relation", "attlist")
+        visit.found.add("read", "copies rows out")
+    return ("attlist",)
+
+
+def _explain(visit: _Visit, node: tree.ExplainStmt, scope: _Scope) -> Skip:
+    """With ANALYZE the statement runs; without, it is planned, and planning runs IMMUTABLE functions."""
+    if any(_analyze(unwrap(option)) for option in node.options):
+        visit.found.add("read", "explains")
+        return ("options",)
+    inner = Finding("")
+    _Visit(inner, visit.columns).run(node.query, scope)
+    for kind, why in inner.classes.items():
+        if kind not in ("write", "write-unfiltered", "ddl", "maintenance"):
+            visit.found.add(kind, why)
+    visit.found.add("read", "explains")
+    for name in ("relations", "columns", "functions", "called", "fields", "operators", "executes"):
+        getattr(visit.found, name).update(getattr(inner, name))
+    visit.found.changes.extend(inner.changes)
+    return None
+
+
+def _analyze(option: tree.DefElem) -> bool:
+    if option.defname != "analyze":
+        return False
+    value = unwrap(option.arg)
+    text = getattr(value, "sval", None)
+    text = str(getattr(value, "ival", "")) if text is None else text
+    return not (option.arg.WhichOneof("node") and text.lower() in ("off", "false", "0"))
+
+
+def _range(visit: _Visit, node: tree.RangeVar, scope: _Scope) -> Skip:
+    if node.schemaname or node.relname not in scope.ctes:
+        name = (node.schemaname, node.relname)
+        visit.found.relations.add(name)
+        if node.relname in SECRETS and _system(name):
+            visit.found.add(SECRETS[node.relname], f"reads {node.relname}")
+    return None
+
+
+def _column(visit: _Visit, node: tree.ColumnRef, scope: _Scope) -> Skip:
+    names = strings(node.fields)
+    visit.found.columns.add(names[-1])
+    if len(names) > 1 and names[-1] != "*":
+        visit.found.fields.add("." + names[-1])
+    return None
+
+
+def _call(visit: _Visit, node: tree.FuncCall, scope: _Scope) -> Skip:
+    names = strings(node.funcname)
+    name = (names[-2] if len(names) > 1 else "", names[-1])
+    visit.found.functions.add(name)
+    if is_set_config(node):
+        visit.found.changes.append(set_config(node))
+    return ("funcname",)
+
+
+def _procedure(visit: _Visit, node: tree.CallStmt, scope: _Scope) -> Skip:
+    names = strings(node.funccall.funcname)
+    visit.found.called.add((names[-2] if len(names) > 1 else "", names[-1]))
+    return ()
+
+
+def _field(visit: _Visit, node: tree.A_Indirection, scope: _Scope) -> Skip:
+    visit.found.fields.update(name for name in strings(node.indirection) if name not in ("", "*"))
+    visit.found.columns.update(name for name in strings(node.indirection) if name)
+    return ()
+
+
+def _operator(visit: _Visit, name: object) -> None:
+    names = strings(name)
+    if names:
+        visit.found.operators.add((names[-2] if len(names) > 1 else "", names[-1]))
+
+
+def _expression(visit: _Visit, node: tree.A_Expr, scope: _Scope) -> Skip:
+    if node.kind in _NAMED_OPERATORS:
+        _operator(visit, node.name)
+    return ("name",)
+
+
+def _sublink(visit: _Visit, node: tree.SubLink, scope: _Scope) -> Skip:
+    _operator(visit, node.oper_name)
+    return ("oper_name",)
+
+
+def _sort(visit: _Visit, node: tree.SortBy, scope: _Scope) -> Skip:
+    _operator(visit, node.use_op)
+    return ("use_op",)
+
+
+def _sample(visit: _Visit, node: tree.RangeTableSample, scope: _Scope) -> Skip:
+    names = strings(node.method)
+    visit.found.functions.add((names[-2] if len(names) > 1 else "", names[-1]))
+    return ("method",)
+
+
+def _lock(visit: _Visit, node: tree.LockStmt, scope: _Scope) -> Skip:
+    visit.found.add(_WEAK_LOCKS.get(node.mode, "lock"), "locks tables")
+    return ()
+
+
+def _alter_table(visit: _Visit, node: tree.AlterTableStmt, scope: _Scope) -> Skip:
+    names = {tree.AlterTableType.Name(unwrap(cmd).subtype) for cmd in node.cmds}
+    visit.found.add("ddl", "is ALTER TABLE")
+    if names & ALTER_DESTRUCTIVE:
+        visit.found.add("ddl-destructive", "drops or rewrites part of a relation")
+    if names & ALTER_PRIVILEGE:
+        visit.found.add("privilege", "changes an owner, row security, triggers or rules")
+    if "AT_GenericOptions" in names:
+        visit.found.add("network", "changes a foreign table")
+    return ()
+
+
+def _drop(visit: _Visit, node: tree.DropStmt, scope: _Scope) -> Skip:
+    visit.found.add("ddl-destructive", "is DROP")
+    if node.remove_type == tree.OBJECT_POLICY:
+        visit.found.add("privilege", "drops a row security policy")
+    for item in node.objects:
+        names = strings(unwrap(item).items) if isinstance(unwrap(item), tree.List) else ()
+        if names and node.remove_type in _RELATION_KINDS:
+            visit.found.relations.add((names[-2] if len(names) > 1 else "", names[-1]))
+    return ()
+
+
+_RELATION_KINDS = frozenset({
+    tree.OBJECT_TABLE, tree.OBJECT_VIEW, tree.OBJECT_MATVIEW, tree.OBJECT_FOREIGN_TABLE, tree.OBJECT_SEQUENCE, tree.OBJECT_INDEX,
+})
+
+
+def _rename(visit: _Visit, node: tree.RenameStmt, scope: _Scope) -> Skip:
+    role = node.rename_type == tree.OBJECT_ROLE
+    visit.found.add("privilege" if role else "ddl", "renames")
+    return ()
+
+
+def _function(visit: _Visit, node: tree.CreateFunctionStmt, scope: _Scope) -> Skip:
+    visit.found.add("procedural", "makes a function")
+    visit.found.add("ddl", "is CREATE FUNCTION")
+    _language(visit, node.options)
+    return ()
+
+
+def _do(visit: _Visit, node: tree.DoStmt, scope: _Scope) -> Skip:
+    visit.found.add("procedural", "runs code whose inside cannot be seen (DO)")
+    _language(visit, node.args)
+    return None
+
+
+def _language(visit: _Visit, options: object) -> None:
+    for option in map(unwrap, options):
+        if option.defname == "language" and unwrap(option.arg).sval.lower() not in TRUSTED_LANGUAGES:
+            visit.found.add("program", "uses a language that reaches the server's files and network")
+
+
+def _execute(visit: _Visit, node: tree.ExecuteStmt, scope: _Scope) -> Skip:
+    visit.found.executes.add(node.name)
+    return ()
+
+
+def _opaque(visit: _Visit, node: Message, scope: _Scope) -> Skip:
+    """A SET inside ALTER ROLE, DATABASE, FUNCTION or SYSTEM: their own class covers it."""
+    return None
+
+
+_LOOKS: dict[str, Callable[[_Visit, Message, _Scope], Skip]] = {
+    "SelectStmt": _select, "InsertStmt": _insert, "UpdateStmt": _update, "DeleteStmt": _delete, "MergeStmt": _merge,
+    "CopyStmt": _copy, "ExplainStmt": _explain, "RangeVar": _range, "ColumnRef": _column, "FuncCall": _call,
+    "CallStmt": _procedure, "A_Indirection": _field, "A_Expr": _expression, "SubLink": _sublink, "SortBy": _sort,
+    "RangeTableSample": _sample, "LockStmt": _lock, "AlterTableStmt": _alter_table, "DropStmt": _drop, "RenameStmt": _rename,
+    "CreateFunctionStmt": _function, "DoStmt": _do, "ExecuteStmt": _execute, "VariableSetStmt": _opaque,
+}

@@ -1,0 +1,138 @@
+"""
+Tables of `ostiary.toml` to the conditions of a rule: who, where, when. Refuses keys it does not know, by key path.
+
+It lies on the shelf that the addons share; it knows no SQL and no addon.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from protocols.session import KINDS, Session
+
+Now = Callable[[], datetime.datetime]
+"""The wall clock where the gateway's operator lives."""
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+_HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
+
+
+class Table:
+    """
+    One TOML table, taken apart key by key.
+
+    :param where: its key path, which begins every complaint.
+    """
+
+    def __init__(self, table: object, where: str) -> None:
+        if not isinstance(table, Mapping):
+            raise ValueError(f"{where}: must be a table, such as {{ groups = [\"dba\"] }}")
+        self._rest, self.where = dict(table), where
+
+    def texts(self, key: str, known: Iterable[str] | None = None, what: str = "value") -> frozenset[str]:
+        """A list of strings, all of them in `known` when it is given."""
+        value = self._rest.pop(key, ())
+        if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
+            raise ValueError(f"{self.where}.{key}: must be a list of strings")
+        if known is not None:
+            for wrong in sorted(set(value) - set(known)):
+                raise ValueError(f"{self.where}.{key}: unknown {what} {wrong!r}; known: {', '.join(sorted(known))}")
+        return frozenset(value)
+
+    def text(self, key: str, default: str = "", known: Iterable[str] | None = None) -> str:
+        value = self._rest.pop(key, default)
+        if not isinstance(value, str):
+            raise ValueError(f"{self.where}.{key}: must be a string")
+        if known is not None and value not in known:
+            raise ValueError(f"{self.where}.{key}: unknown value {value!r}; known: {', '.join(sorted(filter(None, known)))}")
+        return value
+
+    def number(self, key: str, default: float | None = None, least: float = 0) -> float | None:
+        value = self._rest.pop(key, default)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value <= least):
+            raise ValueError(f"{self.where}.{key}: must be a number above {least:g}")
+        return value
+
+    def has(self, key: str) -> bool:
+        return key in self._rest
+
+    def end(self) -> None:
+        """Complain about what nobody took."""
+        for key in self._rest:
+            raise ValueError(f"{self.where}.{key}: unknown key; take it out or correct its name")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Who, where and when. What is empty is not asked."""
+
+    groups: frozenset[str] = frozenset()
+    identities: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    targets: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    databases: frozenset[str] = frozenset()
+    hours: tuple[int, int] | None = None  #: minutes of the day; an end before the start is next morning's
+    days: frozenset[str] = frozenset()
+
+    def fits(self, session: Session) -> bool:
+        """Whether a session is one of those meant, at any time."""
+        identity = session.identity
+        return (
+            (not self.groups or not self.groups.isdisjoint(identity.groups))
+            and (not self.identities or identity.subject in self.identities)
+            and (not self.kinds or identity.kind in self.kinds)
+            and (not self.targets or session.target.name in self.targets)
+            and (not self.accounts or session.account in self.accounts)
+            and (not self.databases or session.database in self.databases)
+        )
+
+    @property
+    def timed(self) -> bool:
+        return self.hours is not None or bool(self.days)
+
+    def holds(self, now: datetime.datetime) -> bool:
+        """Whether it is the time that is meant."""
+        minute, day = now.hour * 60 + now.minute, now.weekday()
+        start, end = self.hours or (0, 24 * 60)
+        if end <= start and minute < end:
+            day = (day - 1) % 7  # the night that began yesterday
+        inside = start <= minute < end if start < end else minute >= start or minute < end
+        return inside and (not self.days or DAYS[day] in self.days)
+
+
+def conditions(table: Table) -> Conditions:
+    """The conditions that a table names; takes their keys."""
+    hours = table.text("hours")
+    return Conditions(
+        groups=table.texts("groups"),
+        identities=table.texts("identities"),
+        kinds=table.texts("kinds", KINDS, "kind"),
+        targets=table.texts("targets"),
+        accounts=table.texts("accounts"),
+        databases=table.texts("databases"),
+        hours=_hours(hours, table.where) if hours else None,
+        days=table.texts("days", DAYS, "day"),
+    )
+
+
+def _hours(text: str, where: str) -> tuple[int, int]:
+    found = _HOURS.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{where}.hours: must be written as \"08:00-18:00\"")
+    a, b, c, d = map(int, found.groups())
+    start, end = a * 60 + b, c * 60 + d
+    if start == end or max(start, end) > 24 * 60:
+        raise ValueError(f"{where}.hours: must name two different times of a day")
+    return start, end
+
+
+def tables(value: object, where: str) -> list[Table]:
+    """A list of tables."""
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{where}: must be a list of tables")
+    return [Table(item, f"{where}[{i}]") for i, item in enumerate(value)]

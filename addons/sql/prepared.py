@@ -1,0 +1,32 @@
+"""
+What a session prepared with SQL's PREPARE, so that EXECUTE is judged as the text that it runs.
+
+A name keeps every text that it may stand for until it is deallocated: whether a second PREPARE of one name
+failed at the server does not matter then. Protocol-level names are the relay's (`Statement.prepared`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_NAMES = 4096  #: names kept for one session; what is beyond is unknown, and so refused when executed
+
+
+class Prepared:
+    """Sessions to names to texts."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, dict[str, tuple[str, ...]]] = {}
+
+    def learn(self, session: str, name: str, text: str) -> None:
+        """`text` (a whole string that holds the PREPARE) was allowed."""
+        names = self._sessions.setdefault(session, {})
+        known = names.get(name, ())
+        if text not in known and (known or len(names) < _NAMES):
+            names[name] = (*known[-7:], text) if len(known) < 8 else ()
+
+    def texts(self, session: str, name: str) -> Iterable[str]:
+        return self._sessions.get(session, {}).get(name, ())
+
+    def forget(self, session: str) -> None:
+        self._sessions.pop(session, None)

@@ -1,0 +1,170 @@
+"""
+Policy's rules: what a table of `ostiary.toml` selects in a statement, and which rule decides a class of it.
+
+Each class of each statement is decided alone, by the first rule that fits, else by the default for the class, else by
+refusal. A rule that allows must cover everything the statement touches of the sort it names (all relations, all
+columns, all functions); a rule that denies or asks needs only one of them.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from protocols.session import Session
+
+from addons.sql.assess import Listed
+from addons.sql.classify import Finding, Name
+from addons.sql.conditions import Conditions, Now, Table, conditions
+from addons.sql.kinds import CLASSES, STATEMENTS
+
+ALLOW, APPROVE, DENY = "allow", "approve", "deny"
+VERDICTS = (ALLOW, APPROVE, DENY)
+MODES = ("", "hold", "retry")
+
+_KINDS = {name.removesuffix("Stmt").lower(): name.removesuffix("Stmt") for name in STATEMENTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One `{ name = …, verdict = … }` of Policy's `rules`."""
+
+    name: str
+    verdict: str
+    conditions: Conditions = field(default_factory=Conditions)
+    classes: frozenset[str] = frozenset()
+    statements: frozenset[str] = frozenset()
+    relations: frozenset[str] = frozenset()
+    columns: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
+    reason: str = ""
+    hint: str = ""
+    approvers: frozenset[str] = frozenset()
+    quorum: int = 1
+    mode: str = ""
+    timeout: float = 300.0
+    lifetime: float = 300.0
+
+    def fits(self, kind: str, finding: Finding | None) -> bool:
+        """Whether it is about one class of one statement. Without a finding (text that does not parse) only classes count."""
+        if self.classes and kind not in self.classes:
+            return False
+        if finding is None:
+            return not (self.statements or self.relations or self.columns or self.functions)
+        if self.statements and finding.kind not in self.statements:
+            return False
+        every = self.verdict == ALLOW
+        return (
+            (not self.relations or _covers(self.relations, finding.relations, every))
+            and (not self.columns or _columns(self.columns, finding, every))
+            and (not self.functions or _covers(self.functions, finding.functions, every))
+        )
+
+
+def _covers(names: frozenset[str], touched: Iterable[Name], every: bool) -> bool:
+    listed, touched = Listed(names), list(touched)
+    return bool(touched) and (all if every else any)(name in listed for name in touched)
+
+
+def _columns(names: frozenset[str], finding: Finding, every: bool) -> bool:
+    """A star may be any column, so it is covered by no list and touches every one."""
+    touched = finding.columns
+    if every:
+        return bool(touched) and touched <= names
+    return "*" in touched or not names.isdisjoint(touched)
+
+
+def rule(table: Table) -> Rule:
+    """
+    :raises ValueError: with the key path and what to write instead.
+    """
+    name, verdict = table.text("name"), table.text("verdict", known=VERDICTS)
+    where = table.where
+    if not name:
+        raise ValueError(f"{where}.name: every rule has a name, which refusals and evidence show")
+    if verdict == ALLOW and not table.has("classes"):
+        raise ValueError(f"{where}.classes: a rule that allows names the classes it allows")
+    made = Rule(
+        name, verdict, conditions(table),
+        classes=table.texts("classes", CLASSES, "class"),
+        statements=frozenset(_statement(s, where) for s in table.texts("statements")),
+        relations=table.texts("relations"),
+        columns=table.texts("columns"),
+        functions=table.texts("functions"),
+        reason=table.text("reason"),
+        hint=table.text("hint"),
+        approvers=table.texts("approvers"),
+        quorum=int(table.number("quorum", 1) or 1),
+        mode=table.text("mode", known=MODES),
+        timeout=float(table.number("timeout", 300) or 300),
+        lifetime=float(table.number("lifetime", 300) or 300),
+    )
+    table.end()
+    if verdict == APPROVE and not made.approvers:
+        raise ValueError(f"{where}.approvers: name the groups whose members may approve")
+    return made
+
+
+def _statement(text: str, where: str) -> str:
+    found = _KINDS.get(text.replace(" ", "").lower())
+    if found is None:
+        raise ValueError(f"{where}.statements: unknown statement {text!r}; known: {', '.join(sorted(_KINDS))}")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """
+    What decided one class of one statement.
+
+    :ivar rule: None when the default for the class did, or nothing.
+    :ivar kind: the class.
+    :ivar why: one clause about the statement; holds no value.
+    :ivar timed: another answer may hold at another hour.
+    """
+
+    verdict: str
+    kind: str
+    why: str
+    rule: Rule | None = None
+    timed: bool = False
+
+
+class Rules:
+    """
+    :param default: class to verdict.
+    :param now: needed when a rule names hours or days.
+    """
+
+    def __init__(self, default: dict[str, str], rules: tuple[Rule, ...], now: Now | None = None) -> None:
+        self._default, self._rules, self._now = default, rules, now
+        if now is None and any(r.conditions.timed for r in rules):
+            raise ValueError("rules: one names hours or days, and no clock was given")
+
+    def fitting(self, session: Session) -> tuple[Rule, ...]:
+        """The rules that can ever be about a session."""
+        return tuple(r for r in self._rules if r.conditions.fits(session))
+
+    def decide(self, rules: tuple[Rule, ...], kind: str, why: str, finding: Finding | None) -> Ruling:
+        """What holds for one class of one statement, `rules` being `fitting`'s."""
+        timed, now = False, None
+        for candidate in rules:
+            if not candidate.fits(kind, finding):
+                continue
+            if candidate.conditions.timed:
+                timed, now = True, now or self._clock()
+                if not candidate.conditions.holds(now):
+                    continue
+            return Ruling(candidate.verdict, kind, why, candidate, timed)
+        return Ruling(self._default.get(kind, DENY), kind, why, None, timed)
+
+    def _clock(self) -> datetime.datetime:
+        if self._now is None:
+            raise RuntimeError("a rule names hours and there is no clock")
+        return self._now()
+
+
+def strictest(rulings: Iterable[Ruling]) -> Ruling:
+    """The most restrictive of several; of two alike the first, which names the earlier statement."""
+    return max(rulings, key=lambda r: VERDICTS.index(r.verdict))

@@ -1,0 +1,250 @@
+"""
+Which settings a client may change, and to what; and which search path its statements meet.
+
+What changes the meaning of text that was judged (how quotes end, how bytes become characters, where names are
+looked up) is allowed only to listed values. Settings that are not listed are `server-config`. One
+`Settings` is shared by the addons that need it; `Gate` is Policy's.
+
+Lists: what psql, pg_dump, pg_restore, pgbench, libpq, psycopg, asyncpg, pgjdbc, npgsql, SQLAlchemy, Django, Rails, pgAdmin
+and DBeaver are publicly known to set; names from pg_settings of PostgreSQL 15 and 18, context `user`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from protocols.command import Path as CommandPath
+from protocols.result import Outcome
+from protocols.session import Session
+from protocols.verdict import Allow, Decision
+
+from addons.sql.changes import Change, split_identifiers
+from addons.sql.parse import Unparsable, parse
+from addons.sql.prepared import Prepared
+from addons.sql.searchpath import DEFAULT, Path, Step, Tracker, path_of, steps
+
+HARMLESS = frozenset("""
+    application_name bytea_output check_function_bodies client_connection_check_interval client_min_messages
+    constraint_exclusion cpu_index_tuple_cost cpu_operator_cost cpu_tuple_cost cursor_tuple_fraction datestyle
+    default_statistics_target default_text_search_config default_toast_compression default_transaction_deferrable
+    default_transaction_isolation default_transaction_read_only effective_cache_size effective_io_concurrency
+    enable_async_append enable_bitmapscan enable_distinct_reordering enable_gathermerge enable_group_by_reordering
+    enable_hashagg enable_hashjoin enable_incremental_sort enable_indexonlyscan enable_indexscan enable_material
+    enable_memoize enable_mergejoin enable_nestloop enable_parallel_append enable_parallel_hash enable_partition_pruning
+    enable_partitionwise_aggregate enable_partitionwise_join enable_presorted_aggregate enable_self_join_elimination
+    enable_seqscan enable_sort enable_tidscan escape_string_warning extra_float_digits from_collapse_limit geqo
+    geqo_effort geqo_generations geqo_pool_size geqo_seed geqo_selection_bias geqo_threshold gin_fuzzy_search_limit
+    hash_mem_multiplier idle_in_transaction_session_timeout idle_session_timeout intervalstyle jit jit_above_cost
+    jit_expressions jit_inline_above_cost jit_optimize_above_cost jit_tuple_deforming join_collapse_limit lc_monetary
+    lc_numeric lc_time lock_timeout maintenance_work_mem max_parallel_maintenance_workers max_parallel_workers
+    max_parallel_workers_per_gather min_parallel_index_scan_size min_parallel_table_scan_size parallel_leader_participation
+    parallel_setup_cost parallel_tuple_cost plan_cache_mode quote_all_identifiers random_page_cost
+    recursive_worktable_factor restrict_nonsystem_relation_kind row_security seed seq_page_cost statement_timeout
+    stats_fetch_consistency synchronize_seqscans synchronous_commit tcp_keepalives_count tcp_keepalives_idle
+    tcp_keepalives_interval tcp_user_timeout temp_buffers timezone transaction_deferrable transaction_isolation
+    transaction_read_only transaction_timeout work_mem xmlbinary xmloption
+""".split())
+
+IDENTITIES = frozenset({"role", "session_authorization", "is_superuser"})
+
+SAFE_ENCODINGS = frozenset("""
+    utf8 unicode sqlascii latin1 latin2 latin3 latin4 latin5 latin6 latin7 latin8 latin9 latin10 iso88591 iso88592 iso88593
+    iso88594 iso88595 iso88596 iso88597 iso88598 iso88599 iso885910 iso885913 iso885914 iso885915 iso885916 win1250 win1251
+    win1252 win1253 win1254 win1255 win1256 win1257 win1258 windows1250 windows1251 windows1252 windows1253 windows1254
+    windows1255 windows1256 windows1257 windows1258 koi8r koi8u
+""".split())
+"""Encodings in which no byte of a character can be a quote or a backslash, letters and digits of the name only."""
+
+_ON = frozenset({"on", "true", "yes", "1", "t", "tr", "tru", "y", "ye"})
+_OFF = frozenset({"off", "of", "false", "no", "0", "f", "fa", "fal", "fals", "n"})
+
+VALUES: dict[str, frozenset[str]] = {
+    "standard_conforming_strings": _ON,
+    "backslash_quote": _OFF | {"safe_encoding"},
+    "transform_null_equals": _OFF,
+    "array_nulls": _ON,
+    "default_tablespace": frozenset({""}),
+    "temp_tablespaces": frozenset({""}),
+    "default_table_access_method": frozenset({"heap"}),
+}
+
+SEARCH_PATHS = (
+    '', '""', 'public', '"$user", public', 'public, pg_temp', '"$user", public, pg_temp', 'pg_catalog',
+    'pg_catalog, pg_temp', 'pg_catalog, public', 'pg_catalog, public, pg_temp', 'pg_catalog, "$user", public',
+)
+"""Never one that puts a schema in front of a named pg_catalog: its functions would stand in for the server's."""
+
+_STARTUP_FREE = frozenset({"user", "database", "application_name"})
+
+
+class Gate:
+    """
+    Which changes of settings pass. A value: it keeps nothing of sessions.
+
+    :param search_paths: more paths that may be set, written as in SET search_path.
+    :param names: more settings that may be set to anything, such as an application's own "app.tenant".
+    """
+
+    def __init__(self, search_paths: Iterable[str] = (), names: Iterable[str] = ()) -> None:
+        self._paths: set[tuple[str, ...]] = set()
+        for text in (*SEARCH_PATHS, *search_paths):
+            path = split_identifiers(text)
+            if path is None:
+                raise ValueError(f"search_paths: {text!r} is not a list of schemas")
+            self._paths.add(path)
+        self._names = frozenset(name.lower() for name in names)
+        for name in sorted(self._names & (VALUES.keys() | IDENTITIES | {"search_path", "client_encoding"})):
+            raise ValueError(f"session_settings: {name!r} changes what statements mean and cannot be set to anything")
+
+    def judge(self, change: Change) -> tuple[str, str]:
+        """The class of a change, and one clause that says why; no value is in it."""
+        if change.form == "transaction":
+            return "transaction", "sets the transaction's characteristics"
+        if change.form == "all":
+            return "session", "resets settings"
+        if change.name in IDENTITIES:
+            return "session-identity", f"changes {change.name}"
+        if change.form == "reset":
+            return "session", f"resets {change.name}"
+        if change.name in HARMLESS or change.name in self._names:
+            return "session", f"sets {change.name}"
+        if change.name and change.values is not None and change.certain and self._listed(change):
+            return "session", f"sets {change.name}"
+        known = change.name in VALUES or change.name in ("search_path", "client_encoding")
+        return "server-config", f"sets {change.name} to a value outside the list" if known else f"sets {change.name or 'a setting that it computes'}"
+
+    def _listed(self, change: Change) -> bool:
+        if change.name == "search_path":
+            return path_of(change) in self._paths
+        if len(change.values or ()) != 1:
+            return False
+        value = change.values[0].strip().lower()
+        if change.name == "client_encoding":
+            return re.sub("[^a-z0-9]", "", value) in SAFE_ENCODINGS
+        return value in VALUES.get(change.name, ())
+
+    def startup(self, parameters: Mapping[str, str]) -> str:
+        """Why a StartupMessage's parameters are refused; "" when they are not. `options` is read as the server reads it."""
+        if parameters.get("replication", "off").lower() not in _OFF:
+            return "replication connections are not allowed"
+        given = [(n, v) for n, v in parameters.items() if n not in _STARTUP_FREE | {"options", "replication"} and not n.startswith("_pq_.")]
+        options = startup_options(parameters.get("options", ""))
+        if options is None:
+            return "only -c NAME=VALUE is allowed in options"
+        for name, value in (*given, *options):
+            kind, why = self.judge(Change(name.lower(), (value,), "text"))
+            if kind != "session":
+                return f"the connection {why}"
+        return ""
+
+    def ambiguous(self, reported: Mapping[str, str]) -> str:
+        """Why no text can be judged under what the server last reported; "" when it can."""
+        if reported.get("standard_conforming_strings", "on").lower() not in _ON:
+            return "standard_conforming_strings is off, so quotes do not end where they seem to"
+        encoding = re.sub("[^a-z0-9]", "", reported.get("client_encoding", "utf8").lower())
+        return "" if encoding in SAFE_ENCODINGS else "client_encoding is one whose characters can hide a quote"
+
+
+class Settings:
+    """
+    What sessions have set and prepared. One object for all addons of a process; it outlives a reload of the configuration.
+
+    :param default_search_path: what sessions start with where the server does not report it.
+    """
+
+    def __init__(self, default_search_path: str = '"$user", public') -> None:
+        self._default = split_identifiers(default_search_path)
+        if self._default is None:
+            raise ValueError(f"default_search_path: {default_search_path!r} is not a list of schemas")
+        self.prepared = Prepared()
+        self._trackers: dict[str, Tracker] = {}
+        self._teller = ""
+        self._steps: dict[str, tuple[Step, ...]] = {}
+
+    def start(self, session: Session, search_path: str) -> None:
+        """The path that a session begins with, when something has read it from the server."""
+        self._trackers[session.id] = Tracker(split_identifiers(search_path))
+
+    def search_path(self, session: Session, reported: Mapping[str, str] | None = None) -> Path:
+        """The schemas that names are looked up in; None when it cannot be told just now."""
+        tracker = self._trackers.get(session.id)
+        if tracker is None:
+            return self._first(reported or {})
+        return tracker.path()
+
+    def decided(self, session: Session, decision: Decision, teller: str) -> None:
+        """A command was decided. Of several addons that tell, the first stays the only one heard."""
+        self._teller = self._teller or teller
+        if self._teller != teller or not isinstance(decision.verdict, Allow):
+            return
+        if getattr(decision.command, "path", None) is CommandPath.PARSE:
+            return
+        todo = self._steps_of(decision.sent)
+        if todo or session.id in self._trackers:
+            tracker = self._trackers.setdefault(session.id, Tracker(self._first(decision.command.settings)))
+            tracker.sent(decision, todo)
+
+    def ended(self, session: Session, decision: Decision, outcome: Outcome, teller: str) -> None:
+        """A command ended."""
+        tracker = self._trackers.get(session.id)
+        if tracker is not None and self._teller == teller:
+            tracker.ended(decision, str(outcome.ending), outcome.transaction)
+
+    def closed(self, session: Session) -> None:
+        self._trackers.pop(session.id, None)
+        self.prepared.forget(session.id)
+
+    def _first(self, reported: Mapping[str, str]) -> Path:
+        return split_identifiers(reported["search_path"]) if "search_path" in reported else self._default or DEFAULT
+
+    def _steps_of(self, text: str) -> tuple[Step, ...]:
+        found = self._steps.get(text)
+        if found is None:
+            try:
+                found = steps(parse(text)) if text else ()
+            except Unparsable:
+                found = (Step("lost"),)
+            if len(self._steps) > 4096:
+                self._steps.clear()
+            if len(text) <= 1 << 16:
+                self._steps[text] = found
+        return found
+
+
+def startup_options(text: str) -> list[tuple[str, str]] | None:
+    """
+    The settings in a startup `options` string; None when it holds anything else.
+
+    Source: PostgreSQL 18, postinit.c pg_split_opts (a backslash takes the next character) and postgres.c.
+    """
+    words, found = _words(text), []
+    while words:
+        word = words.pop(0)
+        if word == "-c" and words:
+            word = words.pop(0)
+        elif word.startswith("--") and len(word) > 2:
+            word = word[2:]
+        elif word.startswith("-c") and len(word) > 2:
+            word = word[2:]
+        else:
+            return None
+        name, equals, value = word.partition("=")
+        if not equals:
+            return None
+        found.append((name.replace("-", "_"), value))
+    return found
+
+
+def _words(text: str) -> list[str]:
+    words, word, inside, escaped = [], "", False, False
+    for char in text:
+        if escaped:
+            word, escaped, inside = word + char, False, True
+        elif char == "\\":
+            escaped = True
+        elif char.isspace():
+            words, word, inside = ([*words, word] if inside else words), "", False
+        else:
+            word, inside = word + char, True
+    return [*words, word] if inside else words
