@@ -70,6 +70,7 @@ class LoggedIn:
     :ivar proof: "password" or "scram" or "scram-plus".
     :ivar version: the protocol version spoken with this client.
     :ivar leftover: bytes behind the login, for the relay.
+    :ivar key: which of the verifiers SCRAM's proof fitted.
     """
 
     selection: Selection
@@ -80,6 +81,7 @@ class LoggedIn:
     application: str
     replication: bool
     leftover: bytes = field(repr=False)
+    key: int = 0
 
 
 Effect = ToClient | StartTls | Hangup | NeedVerifier | CheckPassword | CancelAsked | LoginFailed | LoggedIn
@@ -175,12 +177,13 @@ class ClientLogin:
             return self._end(_Refusal("OST-623", "08P01", "direct TLS needs the ALPN protocol \"postgresql\""))
         return []
 
-    def verifier_fetched(self, verifier: scram.Verifier | None) -> list[Effect]:
-        """The answer to NeedVerifier; None for a subject that has none."""
+    def verifier_fetched(self, verifier: scram.Verifier | None, *others: scram.Verifier) -> list[Effect]:
+        """The answer to NeedVerifier; None for a subject that has none, several for one with several tokens."""
         if self._state is not _State.ANSWER or self._scram is None or self._who is None:
             raise RuntimeError("no verifier was asked for")
         self._known = verifier is not None
-        challenge = self._scram.challenge(verifier or scram.Verifier.decoy(self._who.identity, self._decoy_key))
+        first = verifier or scram.Verifier.decoy(self._who.identity, self._decoy_key)
+        challenge = self._scram.challenge(first, *others)
         self._state = _State.SASL_FINAL
         request = replies.Authentication(replies.AUTH_SASL_CONTINUE, challenge).encode()
         return [ToClient(request), *self._safely(lambda: self._read(b""))]
@@ -354,6 +357,7 @@ class ClientLogin:
             self._who, self._database, self._parameters, proof, self._version,
             application=self._parameters.get("application_name", ""),
             replication=startup.wants_replication(parameters), leftover=self._reader.take_all(),
+            key=self._scram.matched if self._scram else 0,
         )
         return [ToClient(replies.Authentication(replies.AUTH_OK).encode()), done]
 

@@ -155,7 +155,8 @@ class ScramServer:
     def __init__(self, nonce: str, binding: bytes | None = None) -> None:
         self._nonce, self._binding = nonce.encode("ascii"), binding
         self._header = self._client_bare = self._challenge = b""
-        self._verifier: Verifier | None = None
+        self._verifiers: tuple[Verifier, ...] = ()
+        self.matched = 0  #: which verifier the proof fitted
 
     @property
     def mechanisms(self) -> tuple[str, ...]:
@@ -176,18 +177,17 @@ class ScramServer:
         self._header, self._client_bare = flag + b",,", bare
         self._nonce = fields["r"] + self._nonce
 
-    def challenge(self, verifier: Verifier) -> bytes:
-        """The server-first-message."""
-        self._verifier = verifier
+    def challenge(self, verifier: Verifier, *others: Verifier) -> bytes:
+        """The server-first-message. Others are of the same salt and iterations: a subject with several tokens."""
+        self._verifiers = (verifier, *others)
         self._challenge = b"r=%s,s=%s,i=%d" % (self._nonce, _b64(verifier.salt).encode(), verifier.iterations)
         return self._challenge
 
     def finish(self, data: bytes) -> bytes | None:
         """The server-final-message; None when the proof is wrong."""
-        verifier = self._verifier
         without_proof, _, proof = data.rpartition(b",p=")
         fields = _attributes(without_proof, "client-final-message")
-        if verifier is None or list(fields)[:2] != ["c", "r"]:
+        if not self._verifiers or list(fields)[:2] != ["c", "r"]:
             raise PeerError("SCRAM: malformed or early client-final-message")
         bound = self._binding if self._header.startswith(b"p=") else b""
         if _unb64(fields["c"], "channel binding") != self._header + (bound or b""):
@@ -195,9 +195,12 @@ class ScramServer:
         if not hmac.compare_digest(fields["r"], self._nonce):
             raise PeerError("SCRAM: the nonce changed")
         signed = b",".join((self._client_bare, self._challenge, without_proof))
-        if not _proves(_unb64(proof, "proof"), verifier, signed):
+        given = _unb64(proof, "proof")
+        fits = [index for index, verifier in enumerate(self._verifiers) if _proves(given, verifier, signed)]
+        if not fits:
             return None
-        return b"v=" + _b64(hmac.digest(verifier.server_key, signed, "sha256")).encode()
+        self.matched = fits[0]
+        return b"v=" + _b64(hmac.digest(self._verifiers[self.matched].server_key, signed, "sha256")).encode()
 
     def _check_flag(self, flag: bytes, mechanism: str) -> None:
         if mechanism == PLUS:

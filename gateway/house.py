@@ -1,0 +1,31 @@
+"""
+What the rooms of a worker need of the worker: shared by gates, openings and sittings.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from gateway.config import Config
+from gateway.control.client import ControlClient
+from gateway.pipeline import Pipeline
+from protocols.journal import Journal
+
+
+class Worker(Protocol):
+    """The process that sessions live in; `gateway.worker` is it."""
+
+    config: Config
+    revision: int
+    pipeline: Pipeline
+    journal: Journal
+    control: ControlClient
+    reactor: Any
+    sessions: dict[str, Any]  #: by id; each has session, busy, kill(why), cancel()
+
+    def new_id(self) -> str:
+        """A UUIDv7."""
+
+    @property
+    def refusing(self) -> str:
+        """Why no new session may begin now; "" when one may."""

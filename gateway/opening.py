@@ -1,0 +1,99 @@
+"""
+From a proven identity to a session: admission, the account's secret, dialling, the record.
+
+An unknown target, an unknown account and a forbidden one get the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+
+from gateway import upstream as targets
+from gateway.house import Worker
+from gateway.sitting import Sitting
+from gateway.upstream import Upstream
+from protocols.errors import Unrecordable
+from protocols.postgres.backend import meaning_changed
+from protocols.postgres.greeting import LoggedIn
+from protocols.session import Identity, Session, Target
+from protocols.verdict import Deny, Verdict
+
+
+class Refused(Exception):
+    """No session. `why` and `hint` are for the client, `record` for the evidence."""
+
+    def __init__(self, code: str, sqlstate: str, why: str, hint: str = "", record: str = "") -> None:
+        super().__init__(why)
+        self.code, self.sqlstate, self.why, self.hint, self.record = code, sqlstate, why, hint, record
+
+
+class Opening:
+    """One attempt to begin a session."""
+
+    def __init__(self, worker: Worker, client: Any, peer: str, protocol: str, done: LoggedIn) -> None:
+        self._worker, self._client, self._peer, self._protocol, self._done = worker, client, peer, protocol, done
+
+    def begin(self, identity: Identity, token: str) -> Deferred[Sitting]:
+        """
+        Fails with Refused, DialError, ControlError or Unrecordable; their texts are for the client.
+        Cancelling it hangs up on the target.
+        """
+        self._token = token
+        admitted = maybeDeferred(self._admit, identity)
+        admitted.addCallback(self._secret)
+        admitted.addCallback(self._dial)
+        return admitted.addCallback(self._connected)
+
+    def _admit(self, identity: Identity) -> Any:
+        if self._worker.refusing:
+            raise Refused("OST-632", "57P03", self._worker.refusing)
+        chosen = self._done.selection
+        entry = self._worker.config.targets.get(chosen.target)
+        account = entry.account(chosen.account) if entry else None
+        if entry is None or account is None or entry.protocol != self._protocol:
+            raise _not_yours(chosen.target, "there is none such")
+        database = self._done.database or entry.database
+        if database not in entry.databases:
+            raise _not_yours(chosen.target, "its database is not listed")
+        target = Target(entry.name, entry.protocol, entry.host, entry.port, MappingProxyType(dict(entry.labels)))
+        self._entry, self._account = entry, account
+        self._session = Session(
+            self._worker.new_id(), identity, target, account.name, database, self._peer,
+            self._done.application[:128], self._worker.revision,
+        )
+        return self._worker.pipeline.admit(self._session)
+
+    def _secret(self, verdict: Verdict) -> Any:
+        if isinstance(verdict, Deny):
+            raise _not_yours(self._entry.name, verdict.reason)
+        if self._account.auth != "password":
+            return None
+        return self._worker.control.secret(self._entry.name, self._account.name)
+
+    def _dial(self, secret: Mapping[str, str] | None) -> Deferred[Upstream]:
+        return targets.dial(
+            self._worker.reactor, self._entry, self._account, secret["password"] if secret else None,
+            self._session.database, self._done.parameters,
+        )
+
+    def _connected(self, upstream: Upstream) -> Sitting:
+        try:
+            for name, value in upstream.parameters.items():
+                changed = meaning_changed(name, value)
+                if changed:
+                    raise Refused("OST-705", "0A000", changed)
+            return Sitting(
+                self._worker, self._client, self._session, self._entry, self._account, upstream, self._done, self._token
+            )
+        except (Refused, Unrecordable):
+            upstream.transport.abortConnection()
+            raise
+
+
+def _not_yours(target: str, record: str) -> Refused:
+    hint = "`ostiary target list` shows what you may reach; ask the gateway's operator for access"
+    return Refused("OST-101", "28000", f'there is no target "{target[:64]}" for you', hint, record)

@@ -1,0 +1,125 @@
+"""
+One session from its first prompt to its end: what its worker lists, kills and cancels.
+
+Made once the client is proven and the target connected; joins both transports by an
+`Adapter` and keeps control and the evidence told.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from twisted.logger import Logger
+
+from gateway import upstream as targets
+from gateway.config import Account, TargetEntry
+from gateway.house import Worker
+from gateway.opinions import Opinions
+from gateway.upstream import Upstream
+from protocols.adapter import Adapter
+from protocols.errors import Unrecordable
+from protocols.postgres import replies
+from protocols.postgres.greeting import LoggedIn
+from protocols.postgres.messages import VERSION_3_2
+from protocols.postgres.relay import PostgresRelay
+from protocols.session import Session
+
+
+class Sitting:
+    """One session from its first prompt to its end: what the worker lists, kills and cancels."""
+
+    log = Logger()
+
+    def __init__(
+        self, worker: Worker, client: Any, session: Session, entry: TargetEntry, account: Account,
+        upstream: Upstream, done: LoggedIn, token: str,
+    ) -> None:
+        """
+        :param client: the client's transport.
+        :param token: id of the token that proved the identity; revoking it ends the session.
+        :raises Unrecordable: its beginning cannot be recorded, so it does not begin.
+        """
+        self._worker, self.session = worker, session
+        self._entry, self._account, self._upstream, self._token = entry, account, upstream, token
+        self._opinions = Opinions(lambda: (self._worker.pipeline, self._worker.revision), session)
+        self.relay = PostgresRelay(self._opinions, upstream.parameters)
+        self.adapter = Adapter(
+            self.relay, session, self._opinions, self._worker.journal, self._worker.reactor,
+            cancel_target=self._cancel_target, ended=self._ended,
+        )
+        facts = {**upstream.facts, "client_proof": done.proof, "client_tls": _tls_name(client)}
+        self._worker.journal.opened(session, facts, self.adapter)
+        secret = secrets.token_bytes(4 if done.version < VERSION_3_2 else 32)
+        self._worker.sessions[session.id] = self
+        self._announce(upstream.pid, secret)
+        client.write(self._prompt(upstream, secret))
+        self.adapter.attach(client, upstream.transport)
+        upstream.attach(self)
+
+    def _prompt(self, upstream: Upstream, secret: bytes) -> bytes:
+        """What a server says between AuthenticationOk and its first ReadyForQuery."""
+        told = [replies.ParameterStatus(name, value).encode() for name, value in upstream.parameters.items()]
+        told.append(replies.BackendKey(upstream.pid, secret).encode())
+        told.append(replies.ReadyForQuery(upstream.transaction).encode())
+        return b"".join(told)
+
+    def _announce(self, pid: int, secret: bytes) -> None:
+        session = self.session
+        self._worker.control.session_opened({
+            "id": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
+            "target": session.target.name, "account": session.account, "database": session.database,
+            "peer": session.peer, "application": session.application, "token": self._token, "opened": time.time(),
+        })
+        self._worker.control.cancel_key(session.id, pid, secret)
+
+    # -- the target's side ---------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """As a Receiver of the Upstream."""
+        self.adapter.target_data(data)
+
+    def connection_lost(self, why: str) -> None:
+        """As a Receiver of the Upstream."""
+        self.adapter.target_lost()
+
+    def _cancel_target(self) -> None:
+        asked = targets.cancel(
+            self._worker.reactor, self._entry, self._upstream.pid, self._upstream.secret, self._account
+        )
+        asked.addErrback(lambda failure: self.log.warn("session {id}: the target took no cancel", id=self.session.id))
+
+    # -- what the worker does --------------------------------------------------------------
+
+    def kill(self, why: str) -> None:
+        """End it; the client is told."""
+        self.adapter.close(why, why)
+
+    def cancel(self) -> None:
+        """Its client showed the cancel key."""
+        try:
+            self._worker.journal.note(self.session, "cancel", {})
+        except Unrecordable:
+            self.log.warn("session {id}: a cancel could not be recorded", id=self.session.id)
+        self.adapter.cancel()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command waits, runs or is held, or a transaction is open."""
+        return self.adapter.busy or not self.relay.idle
+
+    def _ended(self, why: str) -> None:
+        self._worker.sessions.pop(self.session.id, None)
+        self._worker.control.session_closed(self.session.id)
+        self._opinions.closed()
+        try:
+            self._worker.journal.closed(self.session, why)
+        except Unrecordable:
+            self.log.warn("session {id}: its end could not be recorded", id=self.session.id)
+
+
+def _tls_name(transport: Any) -> str:
+    """What the client's connection speaks; "off" for plain TCP."""
+    handle = transport.getHandle()
+    return handle.get_protocol_version_name() if hasattr(handle, "get_protocol_version_name") else "off"
