@@ -157,6 +157,11 @@ class Journal:
         """Whether so much is unacknowledged that clients should be paused."""
         return self._sequence - self._acked >= WINDOW_RECORDS or self._pending_bytes >= WINDOW_BYTES
 
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was recorded is durable: a worker may leave."""
+        return self._acked == self._sequence
+
     def when_drained(self, call: Callable[[], None]) -> None:
         """Call once, when no longer `full` (or nothing can be recorded at all); at once when it is not."""
         if not self.full:

@@ -12,9 +12,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from gateway.boot import Boot, Peers
 from gateway.config import Config
+from gateway.logs import places
+from gateway.revision import WrongConfig
 
 
 class CannotSwitch(Exception):
@@ -56,3 +59,10 @@ def named(path: str) -> Any:
     """The object at a dotted path."""
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)
+
+
+def shown(failure: Failure) -> str:
+    """What may be logged: the text of an error written for people, else only its places."""
+    if failure.check(CannotSwitch, WrongConfig):
+        return str(failure.value)
+    return places(failure)

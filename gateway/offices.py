@@ -1,0 +1,138 @@
+"""
+The notary and control as parts of the house: what the supervisor starts, switches and drains.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+
+from gateway.boot import Boot, Peers
+from gateway.config import Config
+from gateway.control.process import Control
+from gateway.notary.client import NotaryClient
+from gateway.notary.process import Notary
+from gateway.parts import CannotSwitch
+
+
+class NotaryPart:
+    """The notary, on the socket that the supervisor bound."""
+
+    def __init__(self, boot: Boot, config: Config, peers: Peers, reactor: Any) -> None:
+        self._boot, self._peers = boot, peers
+        self._notary = Notary(config.audit, config.name, config.state, peers, reactor)
+        self._drained: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Workers may connect before the store is open: they are told so."""
+        inherited = self._boot.listens[0]
+        self._notary.startService()
+        self._notary.listen(inherited.fd)
+        os.close(inherited.fd)
+
+    def prepare(self, revision: int, config: Config) -> None:
+        """`[audit]` takes a restart, so there is nothing here that a reload changes."""
+
+    def record(self, revision: int) -> None:
+        raise CannotSwitch("the notary records what it is told, nothing of its own")
+
+    def switch(self, revision: int) -> None:
+        """See `prepare`."""
+
+    def drain(self, patience: float) -> Deferred[None]:
+        """Commit what came, close the store."""
+        if self._drained is None:
+            self._drained = self._notary.stopService()
+        return _shared(self._drained)
+
+
+class Evidence:
+    """A link to the notary in the words of control."""
+
+    def __init__(self, client: NotaryClient) -> None:
+        self._client = client
+
+    def grant(
+        self, request_id: str, grant_id: str, binding: bytes, expires: float, uses: int, approvers: Sequence[str]
+    ) -> Deferred[Any]:
+        """Fires when the grant is durable and can be spent."""
+        facts = {"approvers": ", ".join(approvers)}
+        return self._client.grant(grant_id, binding, int(expires * 1e9), uses, request_id, facts)
+
+    def note(self, kind: str, facts: Mapping[str, str]) -> Deferred[Any]:
+        """Fires when it is durable."""
+        return self._client.admin(kind, facts)
+
+
+class ControlPart:
+    """Control, with its link to the notary."""
+
+    def __init__(self, boot: Boot, config: Config, peers: Peers, reactor: Any) -> None:
+        self._boot, self._config, self._peers = boot, config, peers
+        self._client = NotaryClient(reactor, boot.sockets["notary"], boot.token)
+        self._evidence = Evidence(self._client)
+        self._control = Control(config, self._evidence, reactor)
+        self._next: tuple[int, Config] | None = None
+        self._drained: Deferred[Any] | None = None
+
+    @inlineCallbacks
+    def start(self) -> Any:
+        """Serve; what must be recorded waits in control's own store until the notary has it."""
+        self._control.startService()
+        self._control.listen(Path(self._boot.sockets["control"]), self._peers)
+        yield self._client.start()
+        yield self._told("config.started", self._boot.revision, self._config)
+
+    def prepare(self, revision: int, config: Config) -> None:
+        self._next = (revision, config)
+
+    def record(self, revision: int) -> Any:
+        """Put the prepared revision into the evidence."""
+        if self._next is None or self._next[0] != revision:
+            raise CannotSwitch(f"revision {revision} was not prepared")
+        return self._told("config.reloaded", revision, self._next[1])
+
+    def switch(self, revision: int) -> Any:
+        """Identities and everything judged by them are those of the new file from here on."""
+        if self._next is None or self._next[0] != revision:
+            raise CannotSwitch(f"revision {revision} was not prepared")
+        (_, self._config), self._next = self._next, None
+        return self._control.reload(self._config)
+
+    def drain(self, patience: float) -> Deferred[None]:
+        """Workers have gone; store everything and close."""
+        if self._drained is None:
+            self._drained = maybeDeferred(self._control.stopService)
+            self._drained.addBoth(lambda result: (self._client.close(), result)[1])
+        return _shared(self._drained)
+
+    def _told(self, kind: str, revision: int, config: Config) -> Deferred[Any]:
+        facts = {"revision": str(revision), "sha256": config.digest.hex(), "file": str(config.file)}
+        return self._evidence.note(kind, facts)
+
+
+def notary(boot: Boot, config: Config, peers: Peers, reactor: Any) -> NotaryPart:
+    """As gateway.parts.Build."""
+    return NotaryPart(boot, config, peers, reactor)
+
+
+def control(boot: Boot, config: Config, peers: Peers, reactor: Any) -> ControlPart:
+    """As gateway.parts.Build."""
+    return ControlPart(boot, config, peers, reactor)
+
+
+def _shared(first: Deferred[Any]) -> Deferred[None]:
+    """Another Deferred that fires when this one has."""
+    other: Deferred[None] = Deferred()
+
+    def pass_on(result: Any) -> Any:
+        other.callback(None)
+        return result
+
+    first.addCallback(pass_on)
+    first.addErrback(lambda failure: other.errback(failure) if not other.called else None)
+    return other

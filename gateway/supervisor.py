@@ -1,0 +1,261 @@
+"""
+Binds every listener once; starts, restarts and stops the rest; holds no session.
+
+SIGTERM drains, a second one does not wait; SIGHUP reads the configuration again. If this
+process dies, its children's lifelines end, and they stop accepting, drain and exit.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.boot import Boot, new_token
+from gateway.listeners import CannotListen, Inherited, bind, bind_unix, close_all
+from gateway.logs import places
+from gateway.parts import shown
+from gateway.reload import Reload
+from gateway.revision import Revision
+from gateway.rundir import Rundir
+from gateway.seats import FIRST_DESCRIPTOR, InlineSeat, ProcessSeat, Seat
+
+PARTS: Mapping[str, str] = MappingProxyType({
+    "notary": "gateway.offices.notary",
+    "control": "gateway.offices.control",
+    "worker": "gateway.worker.worker",
+})
+"""What sits where, by dotted path: each is called with (boot, config, peers, reactor)."""
+
+SERVERS = ("notary", "control")
+"""In the order they start, and the reverse of the order they stop: control records with the notary."""
+
+
+class Supervisor(Service):
+    """
+    The root of the house.
+
+    :param revision: the configuration to begin with.
+    :param parts: what sits where; tests seat their own worker.
+    :param options: words for every part; tests name their gate here.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, revision: Revision, reactor: Any, parts: Mapping[str, str] = PARTS,
+        options: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.revision = revision
+        self.reactor = reactor
+        self._parts, self._options = parts, options
+        self._rundir = Rundir(revision.config.state)
+        self._notary: list[socket.socket] = []
+        self._listening: list[socket.socket] = []
+        self._floors: dict[str, tuple[socket.socket, socket.socket]] = {}
+        self._tokens: dict[str, str] = {}
+        self.seats: dict[str, Seat] = {}
+        self._stopping: Deferred[Any] | None = None
+        self._reload: Reload | None = None
+
+    # -- service ---------------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """
+        Lock the state directory and bind everything, before privileges are shed.
+
+        :raises SystemExit: something cannot be bound; the text names the key and the mend.
+        """
+        super().privilegedStartService()
+        config = self.revision.config
+        self._rundir.take(patience=config.drain)
+        try:
+            for index, listen in enumerate(config.listens):
+                self._listening.append(_named(f"listen[{index}].endpoint", bind, listen.endpoint))
+            self._notary = [_named("gateway.state", bind_unix, str(self._rundir.socket("notary")))]
+        except SystemExit:
+            self._give_back()
+            raise
+        self._floors = {name: socket.socketpair() for name in SERVERS}
+
+    def startService(self) -> None:
+        """Fill the seats: notary, control, then workers, which find both sockets listening already."""
+        super().startService()
+        workers = self.revision.config.workers
+        crew = ["worker-1"] if workers == "inline" else [f"worker-{n}" for n in range(1, int(workers) + 1)]
+        for name in (*SERVERS, *crew):
+            self.seats[name] = self._seat(name)
+        for seat in list(self.seats.values()):
+            seat.start()
+        ready = gatherResults([seat.ready() for seat in self.seats.values()], consumeErrors=True)
+        ready.addCallbacks(self._all_ready, self._not_ready)
+        self.reactor.callWhenRunning(self._hear_signals)
+
+    def stopService(self) -> Deferred[Any]:
+        """Drain, unless that has been done already. Fires when nothing runs."""
+        super().stopService()
+        return self.drain(self.revision.config.drain)
+
+    # -- seats -----------------------------------------------------------------------------
+
+    def _seat(self, name: str) -> Seat:
+        if self.revision.config.workers == "inline":
+            return InlineSeat(self.reactor, name, self._furnish_inline, self.revision.config)
+        return ProcessSeat(self.reactor, name, self._furnish)
+
+    def _furnish(self, name: str) -> tuple[Boot, list[int]]:
+        """A new occupant's boot, with a token of its own that replaces its predecessor's."""
+        kind = name.partition("-")[0]
+        inherited = self._inherited(kind)
+        descriptors = [one.fileno() for one in inherited]
+        listens = tuple(
+            Inherited(FIRST_DESCRIPTOR + index, one.family) for index, one in enumerate(self._served_by(kind))
+        )
+        floor = FIRST_DESCRIPTOR + len(listens) if kind in SERVERS else -1
+        return self._boot(name, kind, listens, floor), descriptors
+
+    def _furnish_inline(self, name: str) -> tuple[Boot, list[int]]:
+        """The same for an object of this process, which gets duplicates that it may close."""
+        kind = name.partition("-")[0]
+        listens = tuple(Inherited(one.dup().detach(), one.family) for one in self._served_by(kind))
+        return self._boot(name, kind, listens, -1), []
+
+    def _boot(self, name: str, kind: str, listens: tuple[Inherited, ...], floor: int) -> Boot:
+        token = self._tokens[name] = new_token()
+        boot = Boot(
+            name=name, part=self._parts[kind], token=token, file=str(self.revision.config.file),
+            text=self.revision.text, revision=self.revision.number, listens=listens, floor=floor,
+            sockets={server: str(self._rundir.socket(server)) for server in SERVERS},
+            peers=self._peers_of(kind), options=dict(self._options),
+        )
+        for server in SERVERS:
+            if server in self.seats and server != name:
+                self.seats[server].peers(self._peers_of(server))
+        return boot
+
+    def _served_by(self, kind: str) -> list[socket.socket]:
+        """The listening sockets of one kind of process: only workers hold those of clients."""
+        match kind:
+            case "notary":
+                return self._notary
+            case "control":
+                return []  # it binds its own: its callers try again by themselves
+        return self._listening
+
+    def _inherited(self, kind: str) -> list[socket.socket | Rundir]:
+        """In order: what it serves; its own floor; and a hold on every floor it stands on."""
+        served = self._served_by(kind)
+        match kind:
+            case "notary":
+                return [*served, self._floors["notary"][0], self._rundir]
+            case "control":
+                return [*served, self._floors["control"][0], self._floors["notary"][1]]
+        return [*served, self._floors["notary"][1], self._floors["control"][1]]
+
+    def _peers_of(self, kind: str) -> dict[str, str]:
+        """Tokens that this server accepts, and whose they are."""
+        if kind not in SERVERS:
+            return {}
+        return {token: name for name, token in self._tokens.items() if name != kind and name != "notary"}
+
+    # -- what happens ----------------------------------------------------------------------
+
+    def _all_ready(self, _: object) -> None:
+        where = ", ".join(listen.endpoint for listen in self.revision.config.listens)
+        self.log.info("serving revision {number} on {where}", number=self.revision.number, where=where)
+
+    def _not_ready(self, failure: Failure) -> None:
+        """Inline only: a process that cannot start is tried again, an object is not."""
+        self.log.critical("cannot start: {why}", why=shown(failure.value.subFailure))
+        self.reactor.stop()
+
+    def _hear_signals(self) -> None:
+        for number, heard in ((signal.SIGTERM, self.terminate), (signal.SIGINT, self.terminate), (signal.SIGHUP, self.reload)):
+            signal.signal(number, lambda *_, heard=heard: self.reactor.callFromThread(heard))
+
+    def terminate(self) -> None:
+        """SIGTERM or Ctrl-C: drain, then leave; the second one waits for nothing."""
+        if self._stopping is not None:
+            self.log.info("not waiting any longer")
+            self.drain(0.0)
+            return
+        self.log.info("draining: no new session; those that run have {seconds:g} s", seconds=self.revision.config.drain)
+        self.drain(self.revision.config.drain).addCallback(lambda _: self.reactor.stop())
+
+    def drain(self, patience: float) -> Deferred[Any]:
+        """Workers first, then control, then the notary, so that every end is recorded."""
+        ended: Deferred[Any] = Deferred()
+        if self._stopping is not None:
+            if patience == 0.0:
+                self._stop_workers(patience)
+            self._stopping.addBoth(lambda result: ended.callback(None))
+            return ended
+        self._close_listening()
+        self._stopping = self._stop_workers(patience)
+        for server in reversed(SERVERS):
+            self._stopping.addBoth(lambda _, server=server: self._stop_one(server))
+        self._stopping.addBoth(lambda _: self._give_back())
+        self._stopping.addBoth(lambda result: ended.callback(None))
+        return ended
+
+    def _stop_workers(self, patience: float) -> Deferred[Any]:
+        crew = [seat.stop(patience) for name, seat in self.seats.items() if name not in SERVERS]
+        return gatherResults(crew, consumeErrors=True)
+
+    def _stop_one(self, name: str) -> Any:
+        return self.seats[name].stop(0.0) if name in self.seats else None
+
+    def _close_listening(self) -> None:
+        close_all(self._listening)
+        self._listening = []
+
+    def _give_back(self) -> None:
+        self._close_listening()
+        close_all(self._notary)
+        for pair in self._floors.values():
+            for end in pair:
+                end.close()
+        self._notary, self._floors = [], {}
+        self._rundir.release()
+
+    # -- reload ----------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """SIGHUP: read the file again. What is wrong with it is logged, and nothing changes."""
+        if self._stopping is not None or self._reload is not None:
+            self.log.warn("a reload or the end is under way; this SIGHUP changes nothing")
+            return
+        self._reload = Reload(self.revision, self.seats, self.reactor)
+        number = self.revision.number
+        done = self._reload.run(self._adopt)
+        done.addCallbacks(lambda _: self._reloaded(number), self._kept)
+        done.addErrback(lambda failure: self.log.error("reload failed: {why}", why=places(failure)))
+        done.addBoth(lambda _: setattr(self, "_reload", None))
+
+    def _adopt(self, revision: Revision) -> None:
+        self.revision = revision
+        revision.remember()
+
+    def _reloaded(self, before: int) -> None:
+        word = "has not changed" if before == self.revision.number else "is in force"
+        self.log.info("the configuration, revision {number}, {word}", number=self.revision.number, word=word)
+
+    def _kept(self, failure: Failure) -> None:
+        self.log.error("reload refused, revision {number} stays: {why}", number=self.revision.number, why=shown(failure))
+
+
+def _named(key: str, make: Any, what: str) -> socket.socket:
+    try:
+        bound: socket.socket = make(what)
+    except (CannotListen, OSError) as error:
+        raise SystemExit(f"ostiary: {key}: {error}") from None
+    return bound
+
+

@@ -1,0 +1,217 @@
+"""
+One worker: accepts on the inherited sockets, and holds everything its sessions share.
+
+It signs nothing and decrypts nothing: evidence goes to the notary, logins and approvals
+to control. While either cannot be reached no new session begins.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import Logger
+
+from addons.sql.settings import Settings
+from gateway import chain, upstream
+from gateway.boot import Boot, Peers
+from gateway.catalog import Catalogs
+from gateway.config import Config, Listen
+from gateway.control.client import ControlClient
+from gateway.ids import Ids
+from gateway.journal import Journal
+from gateway.listeners import adopt
+from gateway.notary.client import NotaryClient
+from gateway.parts import CannotSwitch, named
+from gateway.pipeline import Pipeline, UnknownHook
+from gateway.query import Querying
+from gateway.upstream import Upstream
+from protocols.session import Session
+
+GATE = "gateway.gate.factory_for"
+
+FIRST_WORD = 3.0
+"""Seconds a new worker waits for notary and control before it accepts; after that, refusing with a reason
+is kinder than a connection that hangs."""
+
+LAST_WORD = 2.0
+"""Seconds that killed sessions and their records get at the end."""
+
+LOOK = 0.02  # seconds between looks at what has still to end
+
+RESERVE = 128
+"""Descriptors kept for sockets to notary and control, catalog readings, and clients that log in."""
+
+
+class Worker:
+    """What a gate stands in; see `gateway.gate.Worker` for what it uses of it."""
+
+    log = Logger()
+
+    def __init__(self, boot: Boot, config: Config, reactor: Any) -> None:
+        self.name, self.config, self.revision, self.reactor = boot.name, config, boot.revision, reactor
+        self.sessions: dict[str, Any] = {}
+        self.new_id: Callable[[], str] = Ids()
+        self.notary = NotaryClient(reactor, boot.sockets["notary"], boot.token)
+        self.journal = Journal(self.notary, reactor, config.audit.timeout)
+        self.control = ControlClient(reactor)
+        self.control.on_kill = self._kill
+        self.control.on_cancel = self._cancel
+        self.catalogs = Catalogs(self._read_catalog, reactor)
+        self.settings = Settings()
+        self._boot = boot
+        self._gate: Callable[[Listen, Worker], IProtocolFactory] = named(boot.options.get("gate", GATE))
+        self._ports: list[IListeningPort] = []
+        self._accepting = False
+        self._next: tuple[int, Config, Pipeline] | None = None
+        self._draining = self._over = False
+        self._until = 0.0
+        self._empty: list[Deferred[None]] = []
+        self.pipeline = self._chain(config)
+
+    # -- as a gateway.parts.Part -----------------------------------------------------------
+
+    def start(self) -> Deferred[None]:
+        """Reach notary and control, then accept. Fires once it accepts."""
+        accepting: Deferred[None] = Deferred()
+        joined: Deferred[None] = Deferred()
+        self.control.on_joined = lambda: joined.called or joined.callback(None)
+        self.control.connect(Path(self._boot.sockets["control"]), self._boot.token)
+        both = DeferredList([self.notary.start(), joined], consumeErrors=True)
+        late = self.reactor.callLater(FIRST_WORD, self._accept, accepting)
+        both.addCallback(lambda _: (late.active() and late.cancel(), self._accept(accepting)))
+        self.catalogs.start()
+        return accepting
+
+    def prepare(self, revision: int, config: Config) -> None:
+        """Build the next chain; a chain that cannot be built keeps this one."""
+        self._next = (revision, config, self._chain(config))
+
+    def record(self, revision: int) -> None:
+        raise CannotSwitch("control records a reload")
+
+    def switch(self, revision: int) -> None:
+        """Sessions meet the new chain at their next command. Whose target is gone is ended."""
+        if self._next is None or self._next[0] != revision:
+            raise CannotSwitch(f"revision {revision} was not prepared")
+        (self.revision, self.config, self.pipeline), self._next = self._next, None
+        for live in list(self.sessions.values()):
+            entry = self.config.targets.get(live.session.target.name)
+            if entry is None or entry.account(live.session.account) is None:
+                live.kill("this target or account is no longer configured")
+
+    def drain(self, patience: float) -> Deferred[None]:
+        """Accept nothing; fires when every session has ended and its end is recorded."""
+        empty: Deferred[None] = Deferred()
+        if self._over:
+            return succeed(None)
+        self._empty.append(empty)
+        until = self.reactor.seconds() + patience
+        self._until = min(self._until, until) if self._draining else until
+        if not self._draining:
+            self._draining = True
+            stopped = DeferredList([maybeDeferred(port.stopListening) for port in self._ports])
+            stopped.addCallback(lambda _: self._wait_for_sessions())
+        return empty
+
+    # -- for gates -------------------------------------------------------------------------
+
+    @property
+    def refusing(self) -> str:
+        """Why no new session may begin; "" when one may."""
+        if self._draining:
+            return "the gateway is shutting down"
+        if self.notary.worker is None:
+            return f"nothing can be recorded: {self.notary.why_down}"
+        if not self.control.leased:
+            return "control cannot be reached"
+        if len(self.sessions) >= most_sessions():
+            return "this gateway serves as many sessions as it can"
+        return ""
+
+    # -- what control says -----------------------------------------------------------------
+
+    def _kill(self, session: str, why: str) -> None:
+        if session in self.sessions:
+            self.sessions[session].kill(why)
+
+    def _cancel(self, session: str) -> None:
+        if session in self.sessions:
+            self.sessions[session].cancel()
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _accept(self, accepting: Deferred[None]) -> None:
+        if self._accepting or self._draining:
+            return
+        self._accepting = True
+        for listen, inherited in zip(self.config.listens, self._boot.listens, strict=True):
+            self._ports.append(adopt(self.reactor, inherited, self._gate(listen, self)))
+        if self.refusing:
+            self.log.warn("accepting, but every session is refused: {why}", why=self.refusing)
+        accepting.callback(None)
+
+    def _chain(self, config: Config) -> Pipeline:
+        """
+        :raises CannotSwitch: an addon cannot be built from its options.
+        """
+        needs = {"catalogs": self.catalogs, "settings": self.settings, "clock": self.reactor, "sink": self.journal}
+        try:
+            return Pipeline(chain.build(config.addons, needs), self.control, self.reactor)
+        except (chain.WrongAddon, UnknownHook) as error:
+            raise CannotSwitch(f"{config.file}: {error}") from None
+
+    def _read_catalog(self, session: Session) -> Deferred[Querying]:
+        """A connection for the catalog reader. The session says where, never who."""
+        entry = self.config.targets[session.target.name]
+        account = entry.catalog_account
+        secret = self.control.secret(entry.name, account.name) if account.auth == "password" else succeed(None)
+
+        def dial(found: Any) -> Deferred[Upstream]:
+            password = found["password"] if found else None
+            return upstream.dial(self.reactor, entry, account, password, session.database, _CATALOG_READER)
+
+        return secret.addCallback(dial).addCallback(Querying)
+
+    def _wait_for_sessions(self) -> None:
+        """Until all have ended or their time is up."""
+        if self.sessions and self.reactor.seconds() < self._until:
+            self.reactor.callLater(LOOK, self._wait_for_sessions)
+            return
+        for live in list(self.sessions.values()):
+            live.kill("the gateway is shutting down")
+        self._wait_for_records(self.reactor.seconds() + LAST_WORD)
+
+    def _wait_for_records(self, until: float) -> None:
+        """Until the last end is durable; when the notary is gone there is nothing to wait for."""
+        self.journal.flush()
+        waits = self.sessions or (self.notary.worker is not None and not self.journal.settled)
+        if waits and self.reactor.seconds() < until:
+            self.reactor.callLater(LOOK, self._wait_for_records, until)
+            return
+        self._over = True
+        self.catalogs.stop()
+        self.control.stop()
+        self.notary.close()
+        empty, self._empty = self._empty, []
+        for one in empty:
+            one.callback(None)
+
+
+_CATALOG_READER = MappingProxyType({"application_name": "ostiary catalog"})
+
+
+def most_sessions() -> int:
+    """Two descriptors each, from what the operating system gives this process."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (soft - RESERVE) // 2 if soft != resource.RLIM_INFINITY else 1 << 15
+
+
+def worker(boot: Boot, config: Config, peers: Peers, reactor: Any) -> Worker:
+    """As gateway.parts.Build."""
+    return Worker(boot, config, reactor)
