@@ -11,6 +11,7 @@ from protocols.session import Session
 
 if TYPE_CHECKING:
     from addons.sql.catalog import Snapshot
+    from protocols.verdict import Deny
 
 
 class Clock(Protocol):
@@ -38,3 +39,13 @@ class Sink(Protocol):
 
     def note(self, session: Session, kind: str, facts: Mapping[str, str]) -> None:
         """Record it; order is kept with the session's other records."""
+
+
+class Sessions(Protocol):
+    """Ending what lives, for addons that watch the time."""
+
+    def cancel(self, session: Session, why: Deny) -> None:
+        """Cancel what runs at the target; the session goes on."""
+
+    def end(self, session: Session, why: Deny) -> None:
+        """Close the session; its client is told why in the protocol's own way."""
