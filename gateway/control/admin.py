@@ -1,0 +1,176 @@
+"""
+What the operator at the machine may do, by name: over control's socket, or on the office itself.
+
+Same words as the CLI. An answer to a request needs the approver's own token here too: whoever
+may start programs as this user is not thereby a person who approves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from gateway.config import IdentityEntry
+from gateway.control import request as shape
+from gateway.control.errors import BadCall, NotAllowed
+from gateway.control.office import Office
+from gateway.control.rpc import Methods
+from gateway.control.store import Value
+from gateway.control.vault import PASSWORD_LIMIT
+from protocols.selection import WrongForm, select
+
+METHODS = (
+    "identity_list", "identity_show", "identity_add", "identity_revoke", "identity_restore",
+    "token_issue", "token_list", "token_revoke", "account_list", "account_secret", "account_forget",
+    "request_list", "request_show", "request_approve", "request_deny", "request_submit",
+    "session_list", "session_show", "session_kill",
+)
+
+TTL_LIMIT = 366 * 86400.0  # seconds; a token for longer is a password nobody changes
+HERE = "local"  # the peer that throttling counts for people at this machine
+
+
+class Admin:
+    """Checks what it is given; the office does the rest."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    @property
+    def methods(self) -> Methods:
+        return {name: getattr(self, name) for name in METHODS}
+
+    # -- identities --------------------------------------------------------------------
+
+    def identity_list(self) -> list[Value]:
+        with self._office.store.read() as txn:
+            return self._office.identities.listed(txn)
+
+    def identity_show(self, subject: str) -> Value:
+        with self._office.store.read() as txn:
+            shown = self._office.identities.shown(txn, subject)
+            tokens = [token for token in self._office.tokens.listed(txn) if token["subject"] == subject]
+        return shown | {"tokens": tokens}
+
+    def identity_add(self, subject: str, kind: str, groups: Sequence[str], on_behalf_of: str | None = None) -> Value:
+        check_subject(subject)
+        entry = IdentityEntry(subject, kind, frozenset(groups), on_behalf_of)
+        with self._office.store.write() as txn:
+            self._office.identities.add(txn, entry)
+            facts = {"subject": subject, "identity_kind": kind, "groups": " ".join(sorted(groups))}
+            self._office.outbox.put(txn, "identity.added", facts)
+        self._office.outbox.deliver()
+        return self.identity_show(subject)
+
+    def identity_revoke(self, subject: str, why: str = "") -> Value:
+        """No new session, no live one."""
+        with self._office.store.write() as txn:
+            self._office.identities.revoke(txn, subject, HERE, why)
+            self._office.outbox.put(txn, "identity.revoked", {"subject": subject, "why": why})
+        self._office.outbox.deliver()
+        ended = self._office.end_sessions_of(subject, "the identity was revoked")
+        return self.identity_show(subject) | {"ended": ended}
+
+    def identity_restore(self, subject: str) -> Value:
+        with self._office.store.write() as txn:
+            self._office.identities.restore(txn, subject)
+            self._office.outbox.put(txn, "identity.restored", {"subject": subject})
+        self._office.outbox.deliver()
+        return self.identity_show(subject)
+
+    # -- tokens ------------------------------------------------------------------------
+
+    def token_issue(self, subject: str, ttl: float, note: str = "") -> Value:
+        """The only answer that ever holds the token."""
+        self._office.identities.need(subject)
+        if not 0 < ttl <= TTL_LIMIT:
+            raise BadCall("a token lives for at most 366 days, and more than nothing")
+        with self._office.store.write() as txn:
+            token, shown = self._office.tokens.issue(txn, subject, float(ttl), note[:200])
+            facts = {"token": shown["id"], "subject": subject, "expires": f"{shown['expires']:.0f}"}
+            self._office.outbox.put(txn, "token.issued", facts)
+        self._office.outbox.deliver()
+        return shown | {"token": token}
+
+    def token_list(self) -> list[Value]:
+        with self._office.store.read() as txn:
+            return self._office.tokens.listed(txn)
+
+    def token_revoke(self, token: str) -> Value:
+        """By id. Sessions that it opened end."""
+        with self._office.store.write() as txn:
+            shown = self._office.tokens.revoke(txn, token)
+            self._office.outbox.put(txn, "token.revoked", {"token": token, "subject": shown["subject"]})
+        self._office.outbox.deliver()
+        ended = self._office.sessions.kill_all(lambda s: s["token"] == token, "the token was revoked")
+        return shown | {"ended": ended}
+
+    # -- accounts ----------------------------------------------------------------------
+
+    def account_list(self) -> list[Value]:
+        with self._office.store.read() as txn:
+            return self._office.vault.listed(txn)
+
+    def account_secret(self, target: str, account: str, password: str) -> None:
+        if not password or len(password) > PASSWORD_LIMIT or "\0" in password:
+            raise BadCall("a secret is neither empty nor longer than 4096 characters, and has no NUL")
+        with self._office.store.write() as txn:
+            self._office.vault.put(txn, target, account, password)
+            self._office.outbox.put(txn, "account.secret", {"target": target, "account": account})
+        self._office.outbox.deliver()
+
+    def account_forget(self, target: str, account: str) -> None:
+        with self._office.store.write() as txn:
+            self._office.vault.delete(txn, target, account)
+            self._office.outbox.put(txn, "account.forgotten", {"target": target, "account": account})
+        self._office.outbox.deliver()
+
+    # -- requests ----------------------------------------------------------------------
+
+    def request_list(self, everything: bool = False) -> list[Value]:
+        return [shape.summary(record) for record in self._office.requests.listed(everything)]
+
+    def request_show(self, request: str) -> Value:
+        return shape.shown(self._office.requests.get(request))
+
+    def request_approve(self, request: str, subject: str, token: str, why: str = "") -> Deferred[Value]:
+        self._prove(subject, token)
+        return self._office.requests.approve(request, subject, why[:500])
+
+    def request_deny(self, request: str, subject: str, token: str, why: str = "") -> Value:
+        self._prove(subject, token)
+        return self._office.requests.deny(request, subject, why[:500])
+
+    def request_submit(self, subject: str, token: str, asked: Value, statements: Sequence[str]) -> Value:
+        self._prove(subject, token)
+        return self._office.requests.submit_list(subject, asked, statements)
+
+    # -- sessions ----------------------------------------------------------------------
+
+    def session_list(self) -> list[Value]:
+        return self._office.sessions.listed()
+
+    def session_show(self, session: str) -> Value:
+        return self._office.sessions.get(session)
+
+    def session_kill(self, session: str, why: str = "") -> Value:
+        ended = self._office.sessions.kill(session, why or "the operator ended it")
+        self._office.outbox.tell("session.killed", {"session": session, "subject": ended["subject"], "why": why})
+        return ended
+
+    def _prove(self, subject: str, token: str) -> Any:
+        return self._office.login.authenticate(subject, token, HERE)
+
+
+def check_subject(subject: str) -> None:
+    """
+    :raises NotAllowed: a client could not name it in `IDENTITY@TARGET`.
+    """
+    try:
+        selected = select(f"{subject}@target")
+    except WrongForm:
+        raise NotAllowed(f"{subject!r} cannot be an identity: letters, digits and . @ + = ~ - _ only") from None
+    if selected.identity != subject:
+        raise NotAllowed(f"{subject!r} cannot be an identity")

@@ -1,0 +1,327 @@
+"""
+A worker's view of control: questions as Deferreds, and what control has to say, across restarts of control.
+
+What control must know of this worker (sessions, cancel keys, requests that wait) is kept
+here and said again at each joining, so control may be killed at any moment. While it is
+away questions fail with `ControlUnavailable`, and requests that wait go on waiting.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.control.errors import ControlUnavailable
+from gateway.control.rpc import Rpc, place
+from gateway.control.store import Value
+
+PING = 1.0  # seconds between signs of life
+BACKOFF = 0.2  # seconds before joining again; control is back within a second
+OVERTIME = 5.0  # seconds past a request's own timeout before we stop believing in an answer
+
+
+class ControlClient:
+    """
+    :ivar on_kill: called with (session, why): end it.
+    :ivar on_cancel: called with the session whose running command a client wants cancelled.
+    :ivar on_joined: called whenever control is (again) reached.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._link: Rpc | None = None
+        self._joined = self._stopped = False
+        self._lease_ends = 0.0
+        self._path: Path | None = None
+        self._token = ""
+        self._sessions: dict[str, Value] = {}
+        self._keys: dict[str, tuple[int, bytes]] = {}
+        self._waiting: dict[str, _Wait] = {}
+        self._withdrawn: dict[str, str] = {}
+        self._timers: dict[str, Any] = {}
+        self.on_kill: Callable[[str, str], None] = lambda session, why: None
+        self.on_cancel: Callable[[str], None] = lambda session: None
+        self.on_joined: Callable[[], None] = lambda: None
+
+    # -- the link ----------------------------------------------------------------------
+
+    def connect(self, path: Path, token: str) -> None:
+        """Reach control at a socket, now and whenever it is back."""
+        self._path, self._token = path, token
+        self._dial()
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Reach control at the other end of a connected socket; inline, it never comes back."""
+        connection.setblocking(False)
+        self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, self._factory(greet=False))
+        connection.close()
+
+    def stop(self) -> None:
+        """Leave. Waiting requests are cancelled: control withdraws them when the link is gone."""
+        self._stopped = True
+        for timer in self._timers.values():
+            if timer.active():
+                timer.cancel()
+        if self._link is not None and self._link.transport is not None:
+            self._link.transport.loseConnection()
+        for wait in list(self._waiting.values()):
+            wait.deferred.cancel()
+
+    @property
+    def leased(self) -> bool:
+        """Whether control was heard of lately; without it nothing new may begin."""
+        return self._joined and self._reactor.seconds() < self._lease_ends
+
+    # -- logins ------------------------------------------------------------------------
+
+    def authenticate(self, subject: str, secret: str, peer: str) -> Deferred[Value]:
+        """The identity that a token proves, as a map. Fails with LoginRefused or Throttled."""
+        return self._call("authenticate", subject=subject, secret=secret, peer=peer)
+
+    def scram(self, subject: str, peer: str = "") -> Deferred[Value]:
+        """{"salt", "iterations", "keys": [{"token", "stored_key", "server_key"}], …}, for unknown subjects too."""
+        return self._call("scram", subject=subject, peer=peer)
+
+    def scram_result(self, subject: str, ok: bool, peer: str, token: str = "") -> Deferred[Value]:
+        """The identity, when the proof fitted the keys of that token."""
+        return self._call("scram_result", subject=subject, ok=ok, peer=peer, token=token)
+
+    def identity(self, subject: str) -> Deferred[Value]:
+        """What is known of somebody who proved itself elsewhere."""
+        return self._call("identity", subject=subject)
+
+    def secret(self, target: str, account: str) -> Deferred[Value]:
+        """{"password"}; fails with NotFound, which says how to enter it."""
+        return self._call("secret", target=target, account=account)
+
+    def count(self, subject: str, statements: int) -> Deferred[int]:
+        """Add to the identity's statements; how many in the last minute, over all workers."""
+        return self._call("count", subject=subject, statements=statements)
+
+    # -- approvals ---------------------------------------------------------------------
+
+    def submit(self, request: Mapping[str, Any]) -> Deferred[Value]:
+        """
+        {"state": "granted" | "pending" | "denied", "request", "grant", "by", "reason"}.
+
+        Cancelled before the answer came: what it asked for is withdrawn once its id is known.
+        """
+        outcome: Deferred[Value] = Deferred(lambda _: None)
+        asked = self._call("submit", request=dict(request))
+
+        def arrived(answer: Value) -> None:
+            if outcome.called:
+                self.withdraw(answer["request"], "the client is gone")
+                return
+            if answer["state"] == "pending" and request["mode"] == "hold":
+                self._wait(answer["request"], float(request["timeout"]))
+            outcome.callback(answer)
+
+        asked.addCallbacks(arrived, lambda failure: None if outcome.called else outcome.errback(failure))
+        return outcome
+
+    def answer(self, request: str) -> Deferred[Value]:
+        """
+        Fires when people answered a `hold` request, or nobody did in time.
+        Cancelling it does not withdraw the request; `withdraw` does.
+        """
+        wait = self._waiting.get(request)
+        if wait is None:
+            failed: Deferred[Value] = Deferred()
+            failed.errback(ControlUnavailable("nobody waits for that request here"))
+            return failed
+        return wait.deferred
+
+    wait = answer
+
+    def withdraw(self, request: str, why: str) -> None:
+        """Nobody waits any more; said again at the next joining if control is away."""
+        self._end_wait(request)
+        self._withdrawn[request] = why
+        told = self._call("withdraw", request=request, why=why)
+        told.addCallbacks(lambda _: self._withdrawn.pop(request, None), lambda failure: None)
+
+    # -- sessions ----------------------------------------------------------------------
+
+    def session_opened(self, session: Mapping[str, Any]) -> None:
+        """Make it known: id, subject, on_behalf_of, token, target, account, database, peer, application, opened."""
+        self._sessions[session["id"]] = dict(session)
+        self._tell("session_opened", session=dict(session))
+
+    def session_closed(self, session: str) -> None:
+        """It is over, with its cancel key."""
+        self._sessions.pop(session, None)
+        self._keys.pop(session, None)
+        self._tell("session_closed", session=session)
+
+    def cancel_key(self, session: str, pid: int, secret: bytes) -> None:
+        """The key that the session's client was given."""
+        self._keys[session] = (pid, secret)
+        self._tell("cancel_key", session=session, pid=pid, secret=secret)
+
+    def cancel(self, pid: int, secret: bytes) -> Deferred[bool]:
+        """A cancel request came to this worker; whoever owns the key gets `on_cancel`."""
+        return self._call("cancel", pid=pid, secret=secret)
+
+    # -- inside ------------------------------------------------------------------------
+
+    def _call(self, method: str, **arguments: Any) -> Deferred[Any]:
+        if self._link is None or not self._joined:
+            failed: Deferred[Any] = Deferred()
+            failed.errback(ControlUnavailable("control cannot be reached (OST-603); try again shortly"))
+            return failed
+        return self._link.call(method, **arguments)
+
+    def _tell(self, method: str, **arguments: Any) -> None:
+        """What the next joining repeats anyway, so its failure is no loss."""
+        self._call(method, **arguments).addErrback(self._unheard, method)
+
+    def _unheard(self, failure: Failure, method: str) -> None:
+        if failure.check(ControlUnavailable) is None:
+            self._log.warn("control did not take {method}: {what}", method=method, what=place(failure))
+
+    def _dial(self) -> None:
+        if not self._stopped and self._path is not None:
+            self._reactor.connectUNIX(str(self._path), self._factory(greet=True))
+
+    def _factory(self, greet: bool) -> Factory:
+        return _Dialled(lambda: self._made(greet), self._dial_later)
+
+    def _dial_later(self) -> None:
+        if not self._stopped and self._path is not None:
+            self._later("dial", BACKOFF, self._dial)
+
+    def _made(self, greet: bool) -> Rpc:
+        link = _Joining({}, {"answered": self._settle, "kill": self._kill, "cancel": lambda s: self.on_cancel(s)})
+        link.begin = lambda: self._begin(link, greet)
+        link.on_lost = lambda: self._lost(link)
+        return link
+
+    def _begin(self, link: Rpc, greet: bool) -> None:
+        self._link = link
+        if greet:
+            link.call("hello", token=self._token).addCallbacks(lambda _: self._join(link), self._refused)
+        else:
+            self._join(link)
+
+    def _join(self, link: Rpc) -> None:
+        keys = [[session, pid, secret] for session, (pid, secret) in self._keys.items()]
+        withdrawn = [[request, why] for request, why in self._withdrawn.items()]
+        joined = link.call(
+            "join", sessions=list(self._sessions.values()), keys=keys, waiting=list(self._waiting), withdrawn=withdrawn,
+        )
+        joined.addCallbacks(self._welcome, self._refused, callbackArgs=(dict(self._withdrawn),))
+        # On one link order is kept, so what is asked from now on is answered after the joining.
+        self._joined = True
+
+    def _welcome(self, told: Value, withdrawn: Mapping[str, str]) -> None:
+        for request in withdrawn:
+            self._withdrawn.pop(request, None)
+        self._renew(told)
+        for answer in told["answers"].values():
+            if answer is not None:
+                self._settle(answer)
+        self._later("ping", PING, self._ping)
+        self.on_joined()
+
+    def _refused(self, failure: Failure) -> None:
+        self._log.warn("control did not let this worker join: {what}", what=place(failure))
+        if self._link is not None and self._link.transport is not None:
+            self._link.transport.loseConnection()
+
+    def _ping(self) -> None:
+        if self._joined:
+            self._call("ping").addCallbacks(self._renew, lambda failure: None)
+            self._later("ping", PING, self._ping)
+
+    def _renew(self, told: Value) -> None:
+        self._lease_ends = self._reactor.seconds() + told["lease"]
+
+    def _lost(self, link: Rpc) -> None:
+        if self._link is link:
+            self._link, self._joined = None, False
+            self._dial_later()
+
+    def _kill(self, told: Value) -> None:
+        self.on_kill(told["session"], told["why"])
+
+    def _wait(self, request: str, timeout: float) -> None:
+        wait = self._waiting[request] = _Wait(Deferred(lambda d: d.errback(CancelledError())))
+        gone = {"request": request, "state": "expired", "grant": "", "by": "", "reason": "control did not answer in time"}
+        wait.timer = self._reactor.callLater(timeout + OVERTIME, self._overdue, request, gone)
+        wait.deferred.addBoth(self._passed, request)
+
+    def _overdue(self, request: str, gone: Value) -> None:
+        self._settle(gone)
+        self.withdraw(request, "no answer came in time")
+
+    def _settle(self, answer: Value) -> None:
+        wait = self._waiting.get(answer["request"])
+        if wait is not None and not wait.deferred.called:
+            wait.deferred.callback(answer)
+
+    def _passed(self, result: Any, request: str) -> Any:
+        wait = self._waiting.pop(request, None)
+        if wait is not None and wait.timer is not None and wait.timer.active():
+            wait.timer.cancel()
+        return result
+
+    def _end_wait(self, request: str) -> None:
+        wait = self._waiting.get(request)
+        if wait is not None:
+            wait.deferred.addErrback(lambda failure: failure.trap(CancelledError))
+            wait.deferred.cancel()
+
+    def _later(self, name: str, seconds: float, call: Callable[[], None]) -> None:
+        old = self._timers.get(name)
+        if old is not None and old.active():
+            old.cancel()
+        self._timers[name] = self._reactor.callLater(seconds, call)
+
+
+class _Wait:
+    """One session at a prompt."""
+
+    def __init__(self, deferred: Deferred[Value]) -> None:
+        self.deferred = deferred
+        self.timer: Any = None
+
+
+class _Joining(Rpc):
+    """An Rpc that says when it is connected."""
+
+    begin: Callable[[], None]
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.begin()
+
+
+class _Dialled(Factory):
+    """One connection; says when none could be made."""
+
+    noisy = False
+
+    def __init__(self, protocol: Callable[[], Rpc], failed: Callable[[], None]) -> None:
+        self._protocol, self._failed = protocol, failed
+
+    def buildProtocol(self, address: Any) -> Rpc:
+        return self._protocol()
+
+    def startedConnecting(self, connector: Any) -> None:
+        """IConnector's word for: dialling began."""
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        self._failed()
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        """The protocol tells it."""

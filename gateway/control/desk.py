@@ -1,0 +1,138 @@
+"""
+What one worker may ask of control, and what becomes of its questions when it is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from gateway.control.errors import BadCall, NotFound
+from gateway.control.office import Office
+from gateway.control.rpc import Methods, Rpc
+from gateway.control.store import Value
+
+LEASE = 5.0
+"""Seconds that a worker may go on opening sessions after control's last sign of life."""
+
+METHODS = (
+    "join", "ping", "authenticate", "scram", "scram_result", "identity", "secret", "submit", "withdraw",
+    "session_opened", "session_closed", "cancel_key", "cancel", "count",
+)
+
+
+class Desk:
+    """One worker's side of the counter. Its requests are its own: no other worker may withdraw them."""
+
+    def __init__(self, office: Office, waiting: dict[str, Desk]) -> None:
+        self._office, self._waiting = office, waiting
+        self.link: Rpc | None = None
+
+    @property
+    def methods(self) -> Methods:
+        return {name: getattr(self, name) for name in METHODS}
+
+    def push(self, name: str, value: Any) -> None:
+        """To the worker."""
+        if self.link is not None:
+            self.link.push(name, value)
+
+    def join(
+        self, sessions: Sequence[Value], keys: Sequence[tuple[str, int, bytes]], waiting: Sequence[str],
+        withdrawn: Sequence[tuple[str, str]],
+    ) -> Value:
+        """
+        A worker came, maybe back: what it has is what there is. Told: answers it missed.
+        """
+        for session in sessions:
+            self.session_opened(session)
+        for session, pid, secret in keys:
+            self.cancel_key(session, pid, secret)
+        for request, why in withdrawn:
+            self._waiting.setdefault(request, self)
+            self.withdraw(request, why)
+        return {"lease": LEASE, "answers": {request: self._rejoin(request) for request in waiting}}
+
+    def _rejoin(self, request: str) -> Value | None:
+        try:
+            answer = self._office.requests.settled(request)
+        except NotFound:
+            return {"request": request, "state": "withdrawn", "grant": "", "by": "", "reason": "control lost it"}
+        if answer is None:
+            self._waiting[request] = self
+        return answer
+
+    def ping(self) -> Value:
+        """A sign of life; renews the lease."""
+        return {"lease": LEASE}
+
+    # -- logins ------------------------------------------------------------------------
+
+    def authenticate(self, subject: str, secret: str, peer: str) -> Value:
+        return self._office.login.authenticate(_text(subject), _text(secret), _text(peer))
+
+    def scram(self, subject: str, peer: str = "") -> Value:
+        return self._office.login.scram(_text(subject), _text(peer))
+
+    def scram_result(self, subject: str, ok: bool, peer: str, token: str = "") -> Value:
+        return self._office.login.scram_result(_text(subject), ok is True, _text(peer), _text(token))
+
+    def identity(self, subject: str) -> Value:
+        return self._office.login.identity(_text(subject))
+
+    def secret(self, target: str, account: str) -> Value:
+        return self._office.vault.secret(_text(target), _text(account))
+
+    def count(self, subject: str, statements: int) -> int:
+        return self._office.limits.count(_text(subject), int(statements))
+
+    # -- requests ----------------------------------------------------------------------
+
+    def submit(self, request: Mapping[str, Any]) -> Deferred[Value]:
+        return self._office.requests.submit(request).addCallback(self._submitted, request["mode"])
+
+    def _submitted(self, answer: Value, mode: str) -> Value:
+        if answer["state"] == "pending" and mode == "hold":
+            self._waiting[answer["request"]] = self
+        if self.link is not None and not self.link.connected_now:
+            self._office.requests.withdraw(answer["request"], "its worker is gone")
+        return answer
+
+    def withdraw(self, request: str, why: str) -> None:
+        if self._waiting.get(request, self) is not self:
+            raise NotFound("that request waits in another worker")
+        self._waiting.pop(request, None)
+        self._office.requests.withdraw(_text(request), _text(why)[:200])
+
+    # -- sessions ----------------------------------------------------------------------
+
+    def session_opened(self, session: Value) -> None:
+        self._office.sessions.opened(self, session)
+        if not self._office.may_go_on(self._office.sessions.get(session["id"])):
+            self._office.sessions.kill(session["id"], "the identity or its token was revoked")
+
+    def session_closed(self, session: str) -> None:
+        self._office.sessions.closed(self, _text(session))
+
+    def cancel_key(self, session: str, pid: int, secret: bytes) -> None:
+        if not isinstance(secret, bytes) or not secret:
+            raise BadCall("a cancel key is bytes")
+        self._office.sessions.key(self, _text(session), int(pid), secret)
+
+    def cancel(self, pid: int, secret: bytes) -> bool:
+        return self._office.sessions.cancel(int(pid), bytes(secret))
+
+    def lost(self) -> None:
+        """The worker is gone: its sessions are, and nobody waits for its requests."""
+        self._office.sessions.lost(self)
+        mine = [request for request, desk in self._waiting.items() if desk is self]
+        for request in mine:
+            self.withdraw(request, "the session ended")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadCall("a text was expected")
+    return value

@@ -1,0 +1,110 @@
+"""
+A secret or a SCRAM proof to an identity, or a refusal that does not say which part was wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.config import IdentityEntry
+from gateway.control.errors import LoginRefused, Throttled
+from gateway.control.identity.local import Identities
+from gateway.control.identity.throttle import Throttle, address
+from gateway.control.identity.token import ITERATIONS, Tokens, decoy_keys, salt
+from gateway.control.outbox import Outbox
+from gateway.control.seal import Seal
+
+REFUSED = "the identity or its token is not right (OST-601); a token is made with `ostiary token issue`"
+
+Proved = dict[str, Any]
+
+
+class Login:
+    """All ways in for local identities."""
+
+    def __init__(self, identities: Identities, tokens: Tokens, throttle: Throttle, seal: Seal, outbox: Outbox) -> None:
+        self._identities, self._tokens, self._throttle = identities, tokens, throttle
+        self._seal, self._outbox = seal, outbox
+
+    def authenticate(self, subject: str, secret: str, peer: str) -> Proved:
+        """
+        The identity that this token proves.
+
+        :raises LoginRefused: unknown, wrong, expired, revoked: one text for all.
+        :raises Throttled: nobody looked.
+        """
+        self._brake(subject, peer)
+        record = self._tokens.prove(subject, secret)
+        entry = self._identities.live(subject)
+        if record is None or entry is None:
+            raise self._refusal(subject, peer)
+        return self._welcome(entry, record["id"], "token", peer, record["expires"])
+
+    def bearer(self, token: str, peer: str) -> Proved:
+        """The identity whose token this is, for callers that name none."""
+        self._brake("", peer)
+        record = self._tokens.prove(None, token)
+        entry = self._identities.live(record["subject"]) if record else None
+        if record is None or entry is None:
+            raise self._refusal("", peer)
+        return self._welcome(entry, record["id"], "token", peer, record["expires"])
+
+    def scram(self, subject: str, peer: str = "") -> dict[str, Any]:
+        """
+        What a worker needs to run SCRAM: salt, iterations, and one pair of keys per good token.
+
+        A subject that is unknown, revoked or without tokens gets keys that no proof fits.
+        """
+        self._brake(subject, peer)
+        keys = self._tokens.keys(subject) if self._identities.live(subject) else []
+        found = keys or [decoy_keys(self._seal, subject)]
+        return {
+            "salt": salt(self._seal, subject), "iterations": ITERATIONS, "keys": found,
+            "stored_key": found[0]["stored_key"], "server_key": found[0]["server_key"],
+        }
+
+    def scram_result(self, subject: str, ok: bool, peer: str, token: str = "") -> Proved:
+        """
+        How it ended; without a token's id the newest one is meant.
+
+        :raises LoginRefused: it did not prove anything, or what it proved ended meanwhile.
+        """
+        entry = self._identities.live(subject)
+        good = [keys["token"] for keys in self._tokens.keys(subject)]
+        token = token or (good[0] if good else "")
+        if not ok or entry is None or token not in good:
+            raise self._refusal(subject, peer)
+        return self._welcome(entry, token, "scram", peer, None)
+
+    def identity(self, subject: str) -> Proved:
+        """
+        What is known of a subject that proved itself elsewhere.
+
+        :raises LoginRefused: it may not come in.
+        """
+        entry = self._identities.live(subject)
+        if entry is None:
+            raise LoginRefused(REFUSED)
+        return _told(entry, "", "", None)
+
+    def _brake(self, subject: str, peer: str) -> None:
+        wait = self._throttle.wait(subject, peer)
+        if wait:
+            raise Throttled(f"too many failed logins (OST-602); try again in {int(wait) + 1} s")
+
+    def _refusal(self, subject: str, peer: str) -> LoginRefused:
+        if self._throttle.failed(subject, peer):
+            self._outbox.tell("login.throttled", {"subject": subject[:255], "peer": address(peer)})
+        return LoginRefused(REFUSED)
+
+    def _welcome(self, entry: IdentityEntry, token: str, proof: str, peer: str, expires: float | None) -> Proved:
+        self._throttle.succeeded(entry.subject, peer)
+        self._tokens.used(token)
+        return _told(entry, token, proof, expires)
+
+
+def _told(entry: IdentityEntry, token: str, proof: str, expires: float | None) -> Proved:
+    return {
+        "subject": entry.subject, "kind": entry.kind, "groups": sorted(entry.groups),
+        "on_behalf_of": entry.on_behalf_of, "proof": proof, "token": token, "expires": expires,
+    }

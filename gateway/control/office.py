@@ -1,0 +1,95 @@
+"""
+Everything that control owns, without a socket: opened from the state directory, closed again.
+
+Control serves it to workers and people; the CLI opens it by itself when control does not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from twisted.internet.task import LoopingCall
+
+from addons.needs import Clock
+from gateway.config import Config, IdentityEntry
+from gateway.control.identity.local import Identities
+from gateway.control.identity.login import Login
+from gateway.control.identity.throttle import Throttle
+from gateway.control.identity.token import Tokens
+from gateway.control.limits import Limits
+from gateway.control.outbox import Notary, Outbox
+from gateway.control.requests import Requests
+from gateway.control.seal import Seal, read_key
+from gateway.control.sessions import Sessions
+from gateway.control.store import Store, Value
+from gateway.control.vault import Vault
+
+FLUSH = 1.0  # seconds that "last used" and counts of failures may be lost for
+
+
+def key_file(state: Path) -> Path:
+    """Where the key lies: apart from the store, so that a copy of one is not a copy of both."""
+    return state / "keys" / "control.key"
+
+
+class Office:
+    """
+    :raises StoreRefused: the key or the store cannot be used; says what to do.
+    """
+
+    def __init__(self, state: Path, identities: Mapping[str, IdentityEntry], clock: Clock) -> None:
+        self.store = Store(state / "control", Seal(read_key(key_file(state))))
+        self.outbox = Outbox(self.store, clock)
+        self.identities = Identities(identities, self.store, clock)
+        self.tokens, self.throttle = Tokens(self.store, clock), Throttle(clock)
+        self.login = Login(self.identities, self.tokens, self.throttle, self.store.seal, self.outbox)
+        self.vault, self.limits, self.sessions = Vault(self.store, clock), Limits(clock), Sessions()
+        self.requests = Requests(self.store, self.identities, self.outbox, clock, self._answered)
+        self.on_answered: Callable[[Value], None] = lambda answer: None
+        self._flushing = LoopingCall(self.flush)
+        self._flushing.clock = clock
+
+    @classmethod
+    def of(cls, config: Config, clock: Clock) -> Office:
+        """The one that a configuration names."""
+        return cls(config.state, config.identities, clock)
+
+    def start(self, notary: Notary | None) -> None:
+        """Begin to work: clocks run, notes leave."""
+        with self.store.read() as txn:
+            self.throttle.load(self.store["counters"].get(txn, "throttle") or {})
+        if notary is not None:
+            self.outbox.connect(notary)
+        self.requests.start(notary)
+        self._flushing.start(FLUSH, now=False)
+
+    def close(self) -> None:
+        """Everything is on disk after this."""
+        if self._flushing.running:
+            self._flushing.stop()
+        self.outbox.disconnect()
+        self.requests.stop()
+        self.flush()
+        self.store.close()
+
+    def flush(self) -> None:
+        """Store what no login waits for."""
+        if not (self.tokens.unflushed or self.throttle.changed):
+            return
+        with self.store.write() as txn:
+            self.tokens.flush(txn)
+            self.store["counters"].put(txn, "throttle", self.throttle.dump())
+
+    def end_sessions_of(self, subject: str, why: str) -> list[str]:
+        """Of an identity, and of those who act for it."""
+        return self.sessions.kill_all(lambda s: subject in (s["subject"], s["on_behalf_of"]), why)
+
+    def may_go_on(self, session: Value) -> bool:
+        """Whether the identity and the token that opened a session would be let in now."""
+        if self.identities.live(session["subject"]) is None:
+            return False
+        return not session["token"] or not self.tokens.revoked(session["token"])
+
+    def _answered(self, answer: Value) -> None:
+        self.on_answered(answer)

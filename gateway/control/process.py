@@ -1,0 +1,185 @@
+"""
+Control as a service: the office behind sockets. In its own process, or inline.
+
+    state/run/control.sock   people (the CLI), same user only, checked by SO_PEERCRED
+    listen(path, peers)      workers that show the supervisor's token: ["call", 1, "hello", {"token"}]
+    adopt(socket)            a worker over a socketpair, which is its own proof
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from gateway.config import Config
+from gateway.control.admin import Admin
+from gateway.control.api import serve
+from gateway.control.desk import Desk
+from gateway.control.errors import NotAllowed
+from gateway.control.office import Office
+from gateway.control.outbox import Notary
+from gateway.control.rpc import Rpc
+from gateway.control.store import Value
+from gateway.link import peer_credentials
+
+GRACE = 10.0
+"""Seconds after a start in which workers come back for the requests they wait for."""
+
+Peers = Callable[[str], str | None]
+
+
+class Control(Service):
+    """
+    :param notary: records grants and notes; None refuses every grant until `start` hands one in.
+    :param clock: the reactor; also what listens. A test may hand in another clock.
+    :param api: whether to serve `[control] listen`.
+    """
+
+    name = "control"
+    _log = Logger()
+
+    def __init__(self, config: Config, notary: Notary | None, clock: Any, *, api: bool = True, reactor: Any = None) -> None:
+        self._config, self._notary, self._clock, self._api = config, notary, clock, api
+        self._reactor = reactor or clock
+        self._waiting: dict[str, Desk] = {}
+        self._links: set[Rpc] = set()
+        self._ports: list[IListeningPort] = []
+        self._grace: Any = None
+        self.office: Office | None = None
+
+    def startService(self) -> None:
+        """
+        :raises StoreRefused: the key or the store cannot be used.
+        """
+        self.office = Office.of(self._config, self._clock)
+        self.office.on_answered = self._answered
+        self.office.start(self._notary)
+        self._grace = self._clock.callLater(GRACE, self._withdraw_orphans)
+        self.listen_for_people(admin_socket(self._config))
+        if self._api:
+            serve(self._config, self.office, self._reactor).addCallbacks(self._ports.append, self._api_failed)
+        super().startService()
+
+    def stopService(self) -> Deferred[Any]:
+        super().stopService()
+        if self._grace is not None and self._grace.active():
+            self._grace.cancel()
+        for link in list(self._links):
+            if link.transport is not None:
+                link.transport.abortConnection()
+        closing = gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
+        self._ports.clear()
+        return closing.addCallback(lambda _: self.office.close() if self.office else None)
+
+    def listen(self, path: Path, peers: Peers) -> None:
+        """Accept workers that show a token which `peers` knows."""
+        self._listen(path, lambda: self._greeting(peers))
+
+    def listen_for_people(self, path: Path) -> None:
+        """Accept the CLI of the same user."""
+        admin = Admin(self._running)
+        self._listen(path, lambda: self._watched(Rpc(admin.methods)))
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve the worker at the other end of a connected socket."""
+        link = self._desk_link()
+        connection.setblocking(False)
+        factory = Factory.forProtocol(lambda: link)
+        self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, factory)
+        connection.close()
+
+    def _listen(self, path: Path, protocol: Callable[[], Rpc]) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # a leftover: the store's lock says that no other control lives
+        self._ports.append(self._reactor.listenUNIX(str(path), _SameUser(protocol), mode=0o600))
+
+    def _greeting(self, peers: Peers) -> Rpc:
+        link = Rpc({})
+
+        def hello(token: str) -> str:
+            name = peers(token)
+            if name is None:
+                link.transport.loseConnection()
+                raise NotAllowed("the supervisor did not start this process")
+            self._seat(link)
+            return name
+
+        link.methods = {"hello": hello}
+        return self._watched(link)
+
+    def _desk_link(self) -> Rpc:
+        link = Rpc({})
+        self._seat(link)
+        return self._watched(link)
+
+    def _seat(self, link: Rpc) -> None:
+        desk = Desk(self._running, self._waiting)
+        desk.link, link.methods = link, desk.methods
+        link.on_lost = lambda: self._lost(link, desk)
+
+    def _watched(self, link: Rpc) -> Rpc:
+        self._links.add(link)
+        if link.on_lost is None:
+            link.on_lost = lambda: self._links.discard(link)
+        return link
+
+    def _lost(self, link: Rpc, desk: Desk) -> None:
+        self._links.discard(link)
+        if self.running:
+            desk.lost()
+
+    @property
+    def _running(self) -> Office:
+        assert self.office is not None  # nothing is listened on before it is open
+        return self.office
+
+    def _answered(self, answer: Value) -> None:
+        desk = self._waiting.pop(answer["request"], None)
+        if desk is not None:
+            desk.push("answered", answer)
+
+    def _withdraw_orphans(self) -> None:
+        """Requests held before a restart whose sessions did not come back."""
+        for record in self._running.requests.held():
+            if record["id"] not in self._waiting:
+                self._running.requests.withdraw(record["id"], "its session did not come back after a restart")
+
+    def _api_failed(self, failure: Any) -> None:
+        self._log.error("the API does not listen: {what}", what=failure.getErrorMessage())
+
+
+class _SameUser(Factory):
+    """Builds a protocol for connections of our own user (or root), nobody else's."""
+
+    noisy = False
+
+    def __init__(self, protocol: Callable[[], Rpc]) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, address: IAddress) -> Rpc:
+        link = self._protocol()
+        made = link.connectionMade
+
+        def checked() -> None:
+            _, uid, _ = peer_credentials(link.transport.socket)
+            if uid not in (os.getuid(), 0):
+                link.transport.abortConnection()
+                return
+            made()
+
+        link.connectionMade = checked
+        return link
+
+
+def admin_socket(config: Config) -> Path:
+    """Where the CLI finds control."""
+    return config.state / "run" / "control.sock"

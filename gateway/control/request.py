@@ -1,0 +1,119 @@
+"""
+What a request holds, how it is checked as it arrives, and how it is shown to people.
+
+    pending --enough yes--> granting --notary has it--> granted --> released
+       \\--no--> denied   \\--nobody waits--> withdrawn   \\--too late--> expired
+
+`granting` is stored before the notary is asked and `released` before a worker is told,
+so a crash at any place forgets neither an answer nor that it was used.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.control.errors import BadCall
+
+Value = dict[str, Any]
+
+OPEN = frozenset({"pending", "granting", "granted"})
+ENDED_NO = frozenset({"denied", "expired", "withdrawn"})
+
+TEXT_LIMIT = 1 << 20  # characters; the relay refuses longer statements before they come here
+BINDING = 32  # bytes, a SHA-256
+TIMEOUT_LIMIT = 7 * 86400.0  # seconds; a question nobody answered in a week is not waited for
+SHOWN_VALUE = 200  # characters of a parameter in a listing
+
+_FIELDS: Mapping[str, tuple[type, ...]] = {
+    "session": (str,), "subject": (str,), "target": (str,), "account": (str,), "database": (str,), "peer": (str,),
+    "rule": (str,), "why": (str,), "mode": (str,), "text": (str,), "sent": (str,), "parameters": (list, tuple),
+    "approvers": (list, tuple), "quorum": (int,), "timeout": (int, float), "lifetime": (int, float),
+    "binding": (bytes,),
+}
+
+
+def new_id() -> str:
+    """Short enough to read out; nothing depends on nobody guessing it."""
+    return f"r-{secrets.token_hex(5)}"
+
+
+def new_grant() -> str:
+    """Whoever spends a grant must have been told its name, so this one is not guessable."""
+    return f"g-{secrets.token_hex(16)}"
+
+
+def read(submitted: Mapping[str, Any]) -> Value:
+    """
+    A worker's request, checked.
+
+    :raises BadCall: a field is missing or impossible.
+    """
+    value: Value = {}
+    for name, kinds in _FIELDS.items():
+        given = submitted.get(name)
+        if not isinstance(given, kinds) or isinstance(given, bool):
+            raise BadCall(f"request.{name} is missing or of the wrong type")
+        value[name] = list(given) if isinstance(given, tuple) else given
+    if value["mode"] not in ("hold", "retry") or len(value["binding"]) != BINDING:
+        raise BadCall("request.mode must be hold or retry, request.binding 32 bytes")
+    if len(value["text"]) > TEXT_LIMIT or len(value["sent"]) > 2 * TEXT_LIMIT:
+        raise BadCall("request.text is too long to be shown to anybody")
+    if not (value["quorum"] >= 1 and 0 < value["timeout"] <= TIMEOUT_LIMIT and 0 < value["lifetime"] <= TIMEOUT_LIMIT):
+        raise BadCall("request.quorum, timeout or lifetime is out of range")
+    if not value["approvers"] or not all(isinstance(group, str) for group in value["approvers"]):
+        raise BadCall("request.approvers must name groups")
+    return value
+
+
+def answer(record: Value) -> Value:
+    """What a worker is told: the state, and with "granted" the grant."""
+    released = record["state"] == "released"
+    deciding = [a for a in record["answers"] if a["yes"] is released]
+    return {
+        "request": record["id"], "state": "granted" if released else record["state"],
+        "grant": record["grant"] if released else "",
+        "by": ", ".join(a["who"] for a in deciding), "reason": record["reason"],
+    }
+
+
+def shown(record: Value) -> Value:
+    """Who, where, what and why, for JSON and for people. Parameters as text or as hex."""
+    keys = (
+        "id", "state", "mode", "subject", "kind", "on_behalf_of", "target", "account", "database", "session", "peer",
+        "rule", "why", "sent", "approvers", "quorum", "created", "expires", "answers", "reason",
+    )
+    return {key: record[key] for key in keys} | {
+        "text": record["text"], "statements": record["statements"], "next": record["next"],
+        "parameters": [_parameter(*one) for one in record["parameters"]], "binding": record["binding"].hex(),
+    }
+
+
+def summary(record: Value) -> Value:
+    """One line of a list."""
+    keys = ("id", "state", "mode", "subject", "target", "rule", "created", "expires")
+    text = " ".join(record["text"].split())
+    return {key: record[key] for key in keys} | {
+        "text": text if len(text) <= SHOWN_VALUE else text[:SHOWN_VALUE] + "…",
+        "yes": sum(a["yes"] for a in record["answers"]), "quorum": record["quorum"],
+    }
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two statements are the same but for what ends them: clients differ about sending the semicolon."""
+    return _trimmed(one) == _trimmed(other)
+
+
+def _trimmed(text: str) -> str:
+    return text.strip().rstrip(";").rstrip()
+
+
+def _parameter(type_oid: int, form: int, value: bytes | None) -> Value:
+    if value is None:
+        return {"type": type_oid, "value": None}
+    try:
+        text = value.decode() if form == 0 else None
+    except UnicodeDecodeError:
+        text = None
+    return {"type": type_oid, "value": text} if text is not None else {"type": type_oid, "hex": value.hex()}

@@ -1,0 +1,104 @@
+"""
+Which sessions live, on which worker, and which cancel key belongs to whom.
+
+Not stored: workers announce what they have when they join, so what control knows after
+a restart is what is true then. Past sessions are in the evidence.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from gateway.control.errors import BadCall, NotFound
+
+Value = dict[str, Any]
+
+FIELDS = ("id", "subject", "on_behalf_of", "token", "target", "account", "database", "peer", "application", "opened")
+
+
+class Worker(Protocol):
+    """The link to one."""
+
+    def push(self, name: str, value: Any) -> None: ...
+
+
+class Sessions:
+    """Live sessions of all workers."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, tuple[Worker, Value]] = {}
+        self._keys: dict[int, dict[bytes, tuple[Worker, str]]] = {}
+
+    def opened(self, worker: Worker, session: Value) -> None:
+        """Also when a worker joins again: the newest word counts."""
+        if not isinstance(session.get("id"), str) or not isinstance(session.get("subject"), str):
+            raise BadCall("a session needs its id and its subject")
+        self._sessions[session["id"]] = (worker, {name: session.get(name) for name in FIELDS})
+
+    def closed(self, worker: Worker, session: str) -> None:
+        """The session ended; so does its cancel key. Only its own worker may say so."""
+        known = self._sessions.get(session)
+        if known is not None and known[0] is worker:
+            del self._sessions[session]
+            self._forget_keys(lambda owner, whose: owner is worker and whose == session)
+
+    def lost(self, worker: Worker) -> list[str]:
+        """A worker is gone, and its sessions with it."""
+        gone = [name for name, (owner, _) in self._sessions.items() if owner is worker]
+        for name in gone:
+            del self._sessions[name]
+        self._forget_keys(lambda owner, _: owner is worker)
+        return gone
+
+    def key(self, worker: Worker, session: str, pid: int, secret: bytes) -> None:
+        """The key that the session's client was given; `session` gets a `cancel` push when somebody shows it."""
+        self._keys.setdefault(pid, {})[secret] = (worker, session)
+
+    def cancel(self, pid: int, secret: bytes) -> bool:
+        """Route a cancel to whoever owns the session. Whoever asks learns nothing (PostgreSQL 18 manual, 54.2.8)."""
+        found = [owner for known, owner in self._keys.get(pid, {}).items() if hmac.compare_digest(known, secret)]
+        for worker, session in found:
+            worker.push("cancel", session)
+        return bool(found)
+
+    def kill(self, session: str, why: str) -> Value:
+        """
+        Ask its worker to end it.
+
+        :raises NotFound: it does not live.
+        """
+        known = self._sessions.get(session)
+        if known is None:
+            raise NotFound(f"there is no live session {session}. `ostiary session list` shows them.")
+        known[0].push("kill", {"session": session, "why": why})
+        return known[1]
+
+    def kill_all(self, wanted: Callable[[Value], bool], why: str) -> list[str]:
+        """End every session that fits; their ids."""
+        chosen = [name for name, (_, session) in self._sessions.items() if wanted(session)]
+        for name in chosen:
+            self.kill(name, why)
+        return chosen
+
+    def get(self, session: str) -> Value:
+        """
+        :raises NotFound: it does not live.
+        """
+        if session not in self._sessions:
+            raise NotFound(f"there is no live session {session}; past ones: `ostiary audit search`")
+        return self._sessions[session][1]
+
+    def listed(self) -> list[Value]:
+        """Oldest first."""
+        return sorted((session for _, session in self._sessions.values()), key=lambda s: (s["opened"] or 0, s["id"]))
+
+    def _forget_keys(self, gone: Callable[[Worker, str], bool]) -> None:
+        self._keys = {pid: left for pid, owners in self._keys.items() if (left := _without(owners.items(), gone))}
+
+
+def _without(
+    owners: Iterable[tuple[bytes, tuple[Worker, str]]], gone: Callable[[Worker, str], bool]
+) -> dict[bytes, tuple[Worker, str]]:
+    return {secret: owner for secret, owner in owners if not gone(*owner)}

@@ -1,0 +1,352 @@
+"""Requests: who may answer, what passes, and that it passes once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from gateway.control.errors import BadCall, Conflict, ControlError, NotAllowed, NotFound
+from gateway.control.office import Office
+from gateway.control.requests import PENDING_PER_SUBJECT
+
+Asked = Callable[..., dict[str, Any]]
+ADA, GRACE, MARY, JOAN = (f"{name}@clinic.example" for name in ("ada", "grace", "mary", "joan"))
+
+
+def now(deferred: Deferred[Any]) -> Any:
+    """What a Deferred holds already; raises what it failed with."""
+    out: list[Any] = []
+    deferred.addBoth(out.append)
+    assert out, "it still waits"
+    if hasattr(out[0], "raiseException"):
+        out[0].raiseException()
+    return out[0]
+
+
+def waits(deferred: Deferred[Any]) -> bool:
+    return not deferred.called
+
+
+@pytest.fixture
+def answers(office: Office) -> list[dict[str, Any]]:
+    got: list[dict[str, Any]] = []
+    office.on_answered = got.append
+    return got
+
+
+def test_a_held_command_is_granted_to_the_session_that_waits(
+    office: Office, answers: list[Any], asked: Asked, notary: Any, clock: Clock
+) -> None:
+    """One yes of somebody else: the notary has the grant before the worker has its name."""
+    pending = now(office.requests.submit(asked()))
+    assert pending["state"] == "pending" and not answers
+    notary.slow = True
+    approved = office.requests.approve(pending["request"], GRACE, "go on")
+    assert waits(approved) and not answers and notary.grants[0]["request"] == pending["request"]
+    notary.held[0].callback(None)
+    assert now(approved)["state"] == "released"
+    [answer] = answers
+    assert answer == {
+        "request": pending["request"], "state": "granted", "grant": notary.grants[0]["grant"], "by": GRACE, "reason": "",
+    }
+    assert notary.grants == [{
+        "request": pending["request"], "grant": answer["grant"], "binding": asked()["binding"],
+        "expires": clock.seconds() + 600, "uses": 1, "approvers": [GRACE],
+    }]
+    assert notary.kinds() == ["request.submitted", "request.approved", "request.granted"]
+
+
+@pytest.mark.parametrize(
+    ("requester", "approver", "why"),
+    [
+        (ADA, ADA, "yourself"),
+        ("claude", ADA, "on your behalf"),
+        (ADA, "bot", "no person"),
+        (ADA, JOAN, "none of them"),
+        (ADA, "nobody", "may not answer"),
+    ],
+)
+def test_who_does_not_count(office: Office, asked: Asked, requester: str, approver: str, why: str, notary: Any) -> None:
+    """The requester, whom it acts for, machines, outsiders and strangers."""
+    request = now(office.requests.submit(asked(subject=requester)))["request"]
+    with pytest.raises(NotAllowed, match=why):
+        office.requests.approve(request, approver)
+    with pytest.raises(NotAllowed, match=why):
+        office.requests.deny(request, approver)
+    assert office.requests.get(request)["state"] == "pending" and not notary.grants
+
+
+def test_the_person_an_agent_acts_for_is_controls_knowledge_not_the_workers(office: Office, asked: Asked) -> None:
+    """A worker that claims claude acts for grace does not make ada a stranger."""
+    request = now(office.requests.submit(asked(subject="claude", on_behalf_of=GRACE, kind="human")))["request"]
+    assert office.requests.get(request)["on_behalf_of"] == ADA
+    with pytest.raises(NotAllowed):
+        office.requests.approve(request, ADA)
+
+
+def test_a_revoked_approver_does_not_count(office: Office, asked: Asked) -> None:
+    request = now(office.requests.submit(asked()))["request"]
+    with office.store.write() as txn:
+        office.identities.revoke(txn, GRACE, "local", "left")
+    with pytest.raises(NotAllowed):
+        office.requests.approve(request, GRACE)
+
+
+def test_quorum_counts_distinct_people(office: Office, answers: list[Any], asked: Asked, notary: Any) -> None:
+    request = now(office.requests.submit(asked(quorum=2)))["request"]
+    assert now(office.requests.approve(request, GRACE))["yes"] == 1
+    with pytest.raises(Conflict, match="answered .* already; 1 more"):
+        office.requests.approve(request, GRACE)
+    assert not notary.grants and not answers
+    assert now(office.requests.approve(request, MARY))["state"] == "released"
+    assert answers[0]["by"] == f"{GRACE}, {MARY}" and notary.grants[0]["approvers"] == [GRACE, MARY]
+
+
+def test_one_no_is_enough_even_after_a_yes(office: Office, answers: list[Any], asked: Asked, notary: Any) -> None:
+    request = now(office.requests.submit(asked(quorum=2)))["request"]
+    office.requests.approve(request, GRACE)
+    office.requests.deny(request, MARY, "not today")
+    assert answers == [{"request": request, "state": "denied", "grant": "", "by": MARY, "reason": "not today"}]
+    assert not notary.grants
+
+
+def test_a_question_that_nobody_could_answer_is_refused_at_once(office: Office, asked: Asked) -> None:
+    with pytest.raises(NotAllowed, match="needs 3 of approvers, and only 2 could answer"):
+        office.requests.submit(asked(quorum=3))
+
+
+@pytest.mark.parametrize("how", ["approve", "deny"])
+def test_too_late_says_what_happened(office: Office, asked: Asked, clock: Clock, how: str) -> None:
+    """Twice, after a no, after the client left, after the time: nothing changes and the text says why."""
+    ended: list[tuple[str, str]] = []
+    for finish, text in (
+        (lambda r: office.requests.approve(r, GRACE), "approved already, by grace"),
+        (lambda r: office.requests.deny(r, GRACE), "denied already, by grace"),
+        (lambda r: office.requests.withdraw(r, "the client is gone"), "withdrawn: the client is gone"),
+        (lambda r: clock.advance(301), "has expired"),
+    ):
+        request = now(office.requests.submit(asked()))["request"]
+        finish(request)
+        ended.append((request, text))
+    for request, text in ended:
+        before = dict(office.requests.get(request))
+        with pytest.raises(Conflict, match=text):
+            getattr(office.requests, how)(request, MARY)
+        assert office.requests.get(request) == before
+
+
+def test_nobody_answers_in_time(office: Office, answers: list[Any], asked: Asked, clock: Clock, notary: Any) -> None:
+    request = now(office.requests.submit(asked(timeout=5.0)))["request"]
+    clock.advance(4.9)
+    assert not answers
+    clock.advance(0.2)
+    assert answers[0]["request"] == request and answers[0]["state"] == "expired"
+    assert notary.kinds()[-1] == "request.expired"
+
+
+def test_a_client_that_leaves_while_the_notary_works_gets_nothing(
+    office: Office, answers: list[Any], asked: Asked, notary: Any
+) -> None:
+    """The grant stays unreleased: no worker ever hears its name."""
+    request = now(office.requests.submit(asked()))["request"]
+    notary.slow = True
+    office.requests.approve(request, GRACE)
+    office.requests.withdraw(request, "the client is gone")
+    notary.held[0].callback(None)
+    assert office.requests.get(request)["state"] == "withdrawn" and office.requests.get(request)["grant"] == ""
+    assert [answer["state"] for answer in answers] == ["withdrawn"]
+
+
+# -- retry ---------------------------------------------------------------------------
+
+
+def test_retry_passes_once_in_any_session_of_the_identity(office: Office, asked: Asked) -> None:
+    first = now(office.requests.submit(asked(mode="retry")))
+    again = now(office.requests.submit(asked(mode="retry", session="s-2")))
+    assert first["state"] == again["state"] == "pending" and first["request"] == again["request"]
+    office.requests.approve(first["request"], GRACE)
+    passed = now(office.requests.submit(asked(mode="retry", session="s-3")))
+    assert passed["state"] == "granted" and passed["grant"] and passed["request"] == first["request"]
+    third = now(office.requests.submit(asked(mode="retry")))
+    assert third["state"] == "pending" and third["request"] != first["request"]
+
+
+@pytest.mark.parametrize("change", [{"text": "UPDATE patients SET seen = null"}, {"subject": GRACE}])
+def test_retry_does_not_pass_for_another_command_or_identity(office: Office, asked: Asked, change: Any) -> None:
+    first = now(office.requests.submit(asked(mode="retry")))["request"]
+    office.requests.approve(first, MARY)
+    other = now(office.requests.submit(asked(mode="retry", **change)))
+    assert other["state"] == "pending" and other["request"] != first
+
+
+def test_retry_expires_unused(office: Office, asked: Asked, clock: Clock) -> None:
+    first = now(office.requests.submit(asked(mode="retry", lifetime=60.0)))["request"]
+    office.requests.approve(first, GRACE)
+    clock.advance(61)
+    assert office.requests.get(first)["state"] == "expired"
+    assert now(office.requests.submit(asked(mode="retry")))["state"] == "pending"
+
+
+def test_a_released_retry_that_was_not_used_may_be_used_again(office: Office, asked: Asked) -> None:
+    """The client left between the answer and the command; the notary still lets the grant through only once."""
+    first = now(office.requests.submit(asked(mode="retry")))["request"]
+    office.requests.approve(first, GRACE)
+    grant = now(office.requests.submit(asked(mode="retry")))["grant"]
+    office.requests.withdraw(first, "the client is gone")
+    assert now(office.requests.submit(asked(mode="retry")))["grant"] == grant
+
+
+def test_a_denied_retry_is_not_asked_again_at_once(office: Office, asked: Asked, clock: Clock) -> None:
+    first = now(office.requests.submit(asked(mode="retry", lifetime=60.0)))["request"]
+    office.requests.deny(first, GRACE, "no")
+    told = now(office.requests.submit(asked(mode="retry")))
+    assert (told["state"], told["by"], told["reason"], told["grant"]) == ("denied", GRACE, "no", "")
+    clock.advance(61)
+    assert now(office.requests.submit(asked(mode="retry")))["state"] == "pending"
+
+
+# -- lists ---------------------------------------------------------------------------
+
+MIGRATION = ["ALTER TABLE visits ADD note text", "UPDATE visits SET note = ''"]
+AHEAD = {
+    "target": "clinic", "account": "rw", "database": "clinicdb", "why": "migration 12", "approvers": ["approvers"],
+    "quorum": 1, "timeout": 3600.0, "lifetime": 3600.0,
+}
+
+
+def test_a_list_is_granted_whole_and_released_in_its_order(office: Office, asked: Asked, notary: Any) -> None:
+    """Each statement gets a grant of its own, bound to what the worker is about to run."""
+    request = office.requests.submit_list(ADA, AHEAD, MIGRATION)["id"]
+    first, second = (asked(text=text + ";", parameters=[]) for text in MIGRATION)
+    assert now(office.requests.submit(first))["request"] != request
+    assert now(office.requests.approve(request, GRACE))["state"] == "granted" and not notary.grants
+    assert now(office.requests.submit(second))["state"] == "pending"
+    passed = [now(office.requests.submit(one)) for one in (first, second)]
+    assert [one["state"] for one in passed] == ["granted", "granted"]
+    assert [one["request"] for one in passed] == [request, request]
+    assert [grant["binding"] for grant in notary.grants] == [first["binding"], second["binding"]]
+    assert office.requests.get(request)["state"] == "released"
+    assert now(office.requests.submit(first))["state"] == "pending"
+
+
+@pytest.mark.parametrize(
+    "change", [{"subject": GRACE}, {"target": "other"}, {"account": "ro"}, {"database": "x"}, {"parameters": [[25, 0, b"x"]]}]
+)
+def test_a_list_is_for_one_identity_and_place(office: Office, asked: Asked, change: Any) -> None:
+    request = office.requests.submit_list(ADA, AHEAD, MIGRATION)["id"]
+    office.requests.approve(request, MARY)
+    asks = asked(text=MIGRATION[0], parameters=[]) | change
+    assert now(office.requests.submit(asks))["state"] == "pending"
+
+
+def test_a_statement_of_a_list_waits_for_the_notary(office: Office, asked: Asked, notary: Any) -> None:
+    """When it is down the statement stays the next one."""
+    request = office.requests.submit_list(ADA, AHEAD, MIGRATION)["id"]
+    office.requests.approve(request, GRACE)
+    notary.down = True
+    with pytest.raises(ControlError):
+        now(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))
+    notary.down = False
+    assert now(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))["state"] == "granted"
+
+
+# -- crashes -------------------------------------------------------------------------
+
+
+def test_every_answer_survives_kill_9(open_office: Callable[[], Office], asked: Asked, clock: Clock) -> None:
+    office = open_office()
+    pending = now(office.requests.submit(asked()))["request"]
+    retry = now(office.requests.submit(asked(mode="retry")))["request"]
+    denied = now(office.requests.submit(asked(text="x")))["request"]
+    half = now(office.requests.submit(asked(text="y", quorum=2)))["request"]
+    office.requests.approve(retry, GRACE)
+    office.requests.deny(denied, GRACE)
+    office.requests.approve(half, GRACE)
+    office = open_office()
+    states = {name: office.requests.get(name)["state"] for name in (pending, retry, denied, half)}
+    assert states == {pending: "pending", retry: "granted", denied: "denied", half: "pending"}
+    assert now(office.requests.approve(half, MARY))["state"] == "released"
+    assert now(office.requests.submit(asked(mode="retry")))["state"] == "granted"
+    office = open_office()
+    assert now(office.requests.submit(asked(mode="retry")))["state"] == "pending", "it passed before the crash"
+    clock.advance(301)
+    assert office.requests.get(pending)["state"] == "expired"
+
+
+def test_a_yes_without_a_notary_is_kept_and_granted_when_it_is_back(
+    office: Office, answers: list[Any], asked: Asked, notary: Any, clock: Clock
+) -> None:
+    request = now(office.requests.submit(asked()))["request"]
+    notary.down = True
+    assert now(office.requests.approve(request, GRACE))["state"] == "granting"
+    assert not answers
+    notary.down = False
+    clock.advance(1)
+    assert answers[0]["state"] == "granted"
+
+
+def test_a_crash_between_yes_and_notary_is_made_good(
+    open_office: Callable[[], Office], asked: Asked, notary: Any
+) -> None:
+    office = open_office()
+    request = now(office.requests.submit(asked()))["request"]
+    notary.down = True
+    office.requests.approve(request, GRACE)
+    notary.down = False
+    office = open_office()
+    assert office.requests.get(request)["state"] == "released" and len(notary.grants) == 1
+
+
+# -- what is refused -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"binding": b"short"}, {"binding": "text"}, {"mode": "maybe"}, {"quorum": 0}, {"quorum": True}, {"timeout": 0},
+        {"timeout": 1e9}, {"lifetime": -1.0}, {"approvers": []}, {"approvers": [1]}, {"text": None},
+        {"text": "x" * ((1 << 20) + 1)}, {"parameters": "x"},
+    ],
+)
+def test_what_cannot_be_a_request(office: Office, asked: Asked, change: Any) -> None:
+    with pytest.raises(BadCall):
+        office.requests.submit(asked() | change)
+    assert office.requests.listed(everything=True) == []
+
+
+def test_an_agent_in_a_loop_cannot_bury_the_others(office: Office, asked: Asked) -> None:
+    for number in range(PENDING_PER_SUBJECT):
+        office.requests.submit(asked(subject="claude", text=f"q{number}"))
+    with pytest.raises(NotAllowed, match="waiting already"):
+        office.requests.submit(asked(subject="claude", text="one more"))
+    assert now(office.requests.submit(asked()))["state"] == "pending"
+
+
+def test_unknown_requests(office: Office) -> None:
+    for name in ("r-none", "", "x" * 600):
+        with pytest.raises(NotFound):
+            office.requests.approve(name, GRACE)
+
+
+def test_an_unknown_or_revoked_identity_asks_for_nothing(office: Office, asked: Asked) -> None:
+    with office.store.write() as txn:
+        office.identities.revoke(txn, JOAN, "local", "")
+    for subject in (JOAN, "nobody"):
+        with pytest.raises(NotAllowed):
+            office.requests.submit(asked(subject=subject))
+
+
+def test_finished_requests_are_forgotten_after_a_month(
+    open_office: Callable[[], Office], asked: Asked, clock: Clock
+) -> None:
+    office = open_office()
+    old = now(office.requests.submit(asked()))["request"]
+    clock.advance(301)
+    clock.advance(31 * 86400)
+    office = open_office()
+    with pytest.raises(NotFound):
+        office.requests.get(old)
