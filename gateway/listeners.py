@@ -24,6 +24,10 @@ BACKLOG = 4096
 TWISTED_BACKLOG = 50  # what an endpoint string means when it does not say
 
 
+STREAMS = ("tcp", "tcp6", "unix", "systemd")
+"""Endpoint types that are one plain stream socket."""
+
+
 class CannotListen(Exception):
     """An endpoint string that is wrong, is no plain stream socket, or cannot be bound. Its text says the mend."""
 
@@ -42,17 +46,15 @@ def bind(endpoint: str) -> socket.socket:
 
     :raises CannotListen: the string is wrong, asks for TLS or no stream, or the address is taken.
     """
+    if endpoint.partition(":")[0] not in STREAMS:
+        raise CannotListen(f"{endpoint!r}: use {', '.join(STREAMS)}; TLS is set beside it, not in it")
     binder = _Binder()
     try:
         endpoints.serverFromString(binder, endpoint).listen(Factory()).addErrback(binder.failed)
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise CannotListen(f"{endpoint!r} is no endpoint: {error}; write for example tcp:6432") from None
-    except AttributeError:
-        raise CannotListen(f"{endpoint!r}: use tcp, tcp6, unix or systemd; TLS is set beside it, not in it") from None
-    except OSError as error:
-        raise CannotListen(f"{endpoint!r} cannot be bound: {error.strerror or error}") from None
     if binder.bound is None:
-        raise CannotListen(f"{endpoint!r}: {binder.why or 'use tcp, tcp6, unix or systemd'}")
+        raise CannotListen(f"{endpoint!r} cannot be bound: {binder.why}")
     return binder.bound
 
 
@@ -112,11 +114,7 @@ class _Binder:
 
     def failed(self, failure: Any) -> None:
         """Endpoints report most errors through their Deferred."""
-        error = failure.value
-        if isinstance(error, AttributeError):
-            self.why = "use tcp, tcp6, unix or systemd; TLS is set beside it, not in it"
-        else:
-            self.why = f"cannot be bound: {getattr(error, 'strerror', None) or error}"
+        self.why = getattr(failure.value, "strerror", None) or str(failure.value)
 
     def listenTCP(self, port: int, factory: Any, backlog: int = TWISTED_BACKLOG, interface: str = "") -> None:
         family = socket.AF_INET6 if ":" in interface else socket.AF_INET

@@ -1,0 +1,44 @@
+"""UUIDv7s: version and variant as RFC 9562 draws them, and rising whatever the clock does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from uuid import RFC_4122, UUID
+
+from hypothesis import given, strategies as st
+
+from gateway.ids import Ids
+
+
+def ticking(*stamps: int) -> Callable[[], int]:
+    """A clock that says these milliseconds, and then the last one for ever."""
+    said: Iterator[int] = iter(stamps)
+    return lambda: next(said, stamps[-1])
+
+
+def test_layout() -> None:
+    """The time is in front, then version 7, and the variant of RFC 9562."""
+    made = UUID(Ids(ticking(0x0123_4567_89AB), lambda bits: 0)())
+    assert (made.version, made.variant, made.int >> 80) == (7, RFC_4122, 0x0123_4567_89AB)
+    assert str(made) == "01234567-89ab-7000-8000-000000000000"
+
+
+@given(st.lists(st.integers(min_value=0, max_value=1 << 44), min_size=1, max_size=50))
+def test_rising_whatever_the_clock_does(stamps: list[int]) -> None:
+    """A clock that stands still or steps back makes no smaller id."""
+    ids = Ids(ticking(*stamps))
+    made = [ids() for _ in stamps]
+    assert made == sorted(made) and len(set(made)) == len(made)
+
+
+def test_more_ids_than_one_millisecond_counts() -> None:
+    """The 4,096th id of a millisecond borrows from the next one."""
+    ids = Ids(ticking(1_000))
+    made = [ids() for _ in range(10_000)]
+    assert made == sorted(made) and len(set(made)) == len(made)
+
+
+def test_two_processes_do_not_meet() -> None:
+    """Random bits keep ids of the same millisecond apart."""
+    here, there = Ids(ticking(5)), Ids(ticking(5))
+    assert not {here() for _ in range(500)} & {there() for _ in range(500)}
