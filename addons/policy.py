@@ -84,17 +84,23 @@ class Policy:
         ruling = strictest(self.explain(session, command))
         return self._verdict(ruling, session, command, remember=not self._executes(session, command))
 
-    def explain(self, session: Session, command: Statement) -> list[Ruling]:
-        """What decided each class of each statement of a command's own text, in order."""
+    def examine(self, session: Session, command: Statement) -> list[tuple[Assessed | None, list[Ruling]]]:
+        """Each statement of a command's own text with what decided each class of it; None is text that does not parse."""
         fitting = self._fitting_rules(session)
         analysed = self.analyse(session, command.text)
         if isinstance(analysed, Unparsable):
-            return [self._rules.decide(fitting, "unparsable", "is not what PostgreSQL's grammar accepts", None)]
-        found = [
-            self._rules.decide(fitting, kind, why, part.finding)
+            return [(None, [self._rules.decide(fitting, "unparsable", "is not what PostgreSQL's grammar accepts", None)])]
+        return [
+            (part, [
+                self._rules.decide(fitting, kind, why, part.finding)
+                for kind, why in self._all_classes(session, command, part, analysed).items()
+            ])
             for part in analysed
-            for kind, why in self._all_classes(session, command, part, analysed).items()
         ]
+
+    def explain(self, session: Session, command: Statement) -> list[Ruling]:
+        """What decided each class of each statement, in order; never empty."""
+        found = [ruling for _, rulings in self.examine(session, command) for ruling in rulings]
         return found or [Ruling(ALLOW, "session", "is empty")]
 
     def analyse(self, session: Session, text: str) -> tuple[Assessed, ...] | Unparsable:

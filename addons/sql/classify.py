@@ -220,7 +220,8 @@ def _filtered_write(visit: _Visit, node: tree.UpdateStmt | tree.DeleteStmt, othe
     if where is not None and filtered(node.relation, others, where, scope.ctes, visit.columns):
         visit.write(node.relation, "write", why)
     else:
-        visit.write(node.relation, "write-unfiltered", _UNFILTERED.format(node.relation.relname))
+        why = _UNFILTERED if where is not None else "has no filter on {}"
+        visit.write(node.relation, "write-unfiltered", why.format(node.relation.relname))
 
 
 def _merge(visit: _Visit, node: tree.MergeStmt, scope: _Scope) -> Skip:

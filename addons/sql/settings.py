@@ -133,10 +133,13 @@ class Gate:
         if options is None:
             return "only -c NAME=VALUE is allowed in options"
         for name, value in (*given, *options):
-            kind, why = self.judge(Change(name.lower(), (value,), "text"))
-            if kind != "session":
-                return f"the connection {why}"
+            if not self.accepts(name, value):
+                return f"the setting {name[:64]!r} may not be brought with this value"
         return ""
+
+    def accepts(self, name: str, value: str) -> bool:
+        """Whether a connection may bring this setting in its start-up packet or its options."""
+        return self.judge(Change(name.lower(), (value,), "text"))[0] == "session"
 
     def ambiguous(self, reported: Mapping[str, str]) -> str:
         """Why no text can be judged under what the server last reported; "" when it can."""
