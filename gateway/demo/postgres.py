@@ -93,7 +93,8 @@ class Postgres:
     def _end_leftover(self) -> None:
         """A server that outlived whoever started it (kill -9) still holds the data: end it."""
         try:
-            pid = int((self._place.data / "postmaster.pid").read_text().split()[0])
+            lines = (self._place.data / "postmaster.pid").read_text().splitlines()
+            pid, sockets = int(lines[0]), lines[4]
             handle = os.pidfd_open(pid)
         except (OSError, ValueError, IndexError):
             return
@@ -102,6 +103,7 @@ class Postgres:
             if os.fsencode(self._place.data) in command:  # else the pid is somebody else's now
                 signal.pidfd_send_signal(handle, signal.SIGINT)
                 select.select([handle], [], [])
+                shutil.rmtree(sockets, ignore_errors=True)
         except (FileNotFoundError, ProcessLookupError):
             pass
         finally:
