@@ -18,7 +18,7 @@ import msgpack
 from twisted.internet.interfaces import IReactorTime
 
 from gateway.notary.client import NotaryClient
-from gateway.notary.record import NAME_LIMIT, Kind
+from gateway.notary.record import NAME_LIMIT, Kind, identity_terms
 from protocols.command import FunctionCall, Parameter, Statement
 from protocols.errors import Unrecordable
 from protocols.journal import Waiter
@@ -36,7 +36,6 @@ VALUE_LIMIT = 4096
 VALUES_LIMIT = 1 << 20
 """Bytes of all values of one command that are recorded as they are."""
 _ALLOW, _DENY = 1, 2
-_IDENTITY_FACTS = ("identity", "subject", "user")
 
 
 @dataclass(slots=True)
@@ -87,7 +86,7 @@ class Journal:
         body = [
             *held.who, who.kind, sorted(who.groups), who.proof, session.application, dict(sorted(facts.items())),
         ]
-        terms = [f"identity\0{name}" for name in (who.subject, who.on_behalf_of) if name]
+        terms = identity_terms({"identity": who.subject, "on_behalf_of": who.on_behalf_of or ""})
         sequence = self._add(held, Kind.OPENED, _ALLOW, None, fields, body, terms)
         self._waiting.append((sequence, waiter, held, -1))
         return sequence
@@ -136,8 +135,7 @@ class Journal:
         """Anything else worth proving."""
         self._check()
         held = self._open(session) if session is not None else _NOBODY
-        who = next((facts[name] for name in _IDENTITY_FACTS if facts.get(name)), None) if session is None else None
-        terms = [f"identity\0{who}"] if who else None
+        terms = identity_terms(facts) if session is None else None
         return self._add(held, Kind.NOTE, 0, None, [_short(kind)], [dict(sorted(facts.items()))], terms)
 
     def closed(self, session: Session, why: str) -> int:
@@ -335,7 +333,11 @@ def _asked(command: Statement | FunctionCall) -> tuple[str, str, int, list[list[
 
 
 def _values(parameters: Sequence[Parameter]) -> list[list[Any]]:
-    """[type, format, value] each; a long value as [type, format, nil, length, SHA-256]."""
+    """
+    [type, format, value] each; a long value as [type, format, nil, length, SHA-256].
+
+    A value in text format is kept as text where it is UTF-8, so that people can read it.
+    """
     room, values = VALUES_LIMIT, []
     for parameter in parameters:
         value = parameter.value
@@ -343,8 +345,15 @@ def _values(parameters: Sequence[Parameter]) -> list[list[Any]]:
             values.append([parameter.type_oid, parameter.format, None, len(value), sha256(value).digest()])
             continue
         room -= len(value or b"")
-        values.append([parameter.type_oid, parameter.format, value])
+        values.append([parameter.type_oid, parameter.format, value if parameter.format else _as_text(value)])
     return values
+
+
+def _as_text(value: bytes | None) -> str | bytes | None:
+    try:
+        return value if value is None else value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def _short(text: str) -> str:

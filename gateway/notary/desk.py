@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from gateway.link import Link, peer_credentials
 from gateway.notary.environment import Unfit
-from gateway.notary.record import LEAF_LIMIT, WORKER_KINDS, BadRecord, Kind, event, pack, parse_event
+from gateway.notary.record import LEAF_LIMIT, WORKER_KINDS, BadRecord, Kind, event, identity_terms, pack, parse_event
 from gateway.notary.store import Entry, Store
 
 if TYPE_CHECKING:
@@ -265,10 +265,11 @@ class _Own:
 
     def __init__(self, desk: Desk, ask: int, packed: bytes, facts: dict[str, str]) -> None:
         self._desk, self._ask, self._packed = desk, ask, packed
-        self._body = pack([dict(sorted((str(k), str(v)) for k, v in facts.items()))])
+        said = dict(sorted((str(k), str(v)) for k, v in facts.items()))
+        self._body, self._terms = pack([said]), identity_terms(said)
 
     def entries(self, store: Store) -> Sequence[Entry]:
-        return [store.own(self._packed, self._body)]
+        return [store.own(self._packed, self._body, self._terms)]
 
     def done(self, refusals: Sequence[str]) -> None:
         if self._desk.connected_now:

@@ -16,6 +16,7 @@ class Layout:
     Paths under one store::
 
         notary.lock             held while the notary lives
+        notary.socket           a text: where it listens, for readers
         ledger/data.mdb         the ledger; ledger/checkpoint is a copy in text
         open/000000000042/      the active segment, and closed ones that are not sealed yet
         open/spare/             the next one, its space reserved
@@ -27,6 +28,10 @@ class Layout:
     @property
     def lock(self) -> Path:
         return self.root / "notary.lock"
+
+    @property
+    def socket_name(self) -> Path:
+        return self.root / "notary.socket"
 
     @property
     def ledger(self) -> Path:

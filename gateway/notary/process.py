@@ -18,12 +18,10 @@ it is our own user, or root.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields as fields_of
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +30,14 @@ from twisted.internet import reactor as default_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
-from twisted.internet.stdio import StandardIO
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
-from twisted.protocols.basic import LineOnlyReceiver
-from twisted.python.failure import Failure
+from twisted.logger import Logger
 
 from gateway.config import Audit
 from gateway.notary import keys
 from gateway.notary.anchor import FileAnchor
 from gateway.notary.desk import Desk
+from gateway.notary.layout import Layout
 from gateway.notary.store import Store, create
 from gateway.notary.writer import Writer, describe
 
@@ -101,9 +97,11 @@ class Notary(Service):
         """On a UNIX path, or on an inherited listening socket."""
         if isinstance(where, int):
             self._ports.append(self._reactor.adoptStreamPort(where, socket.AF_UNIX, self._factory))
-            return
-        _remove_dead_socket(Path(where))
-        self._ports.append(self._reactor.listenUNIX(str(where), self._factory, mode=mode))
+        else:
+            _remove_dead_socket(Path(where))
+            self._ports.append(self._reactor.listenUNIX(str(where), self._factory, mode=mode))
+        with suppress(OSError):  # no store yet; said again when it is opened
+            self._say_where()
 
     def adopt(self, connection: socket.socket) -> None:
         """Serve the other end of a socketpair. Takes the socket over."""
@@ -138,7 +136,14 @@ class Notary(Service):
     # Word from the writer
 
     def _open_store(self) -> Store:
-        return Store(self._audit, keys.load(self._state, self._origin), anchor=self._anchor)
+        store = Store(self._audit, keys.load(self._state, self._origin), anchor=self._anchor)
+        self._say_where()
+        return store
+
+    def _say_where(self) -> None:
+        """For readers, who know the store."""
+        for port in self._ports[:1]:
+            Layout(self._audit.directory).socket_name.write_text(os.fsdecode(port.getHost().name))
 
     def _up(self) -> None:
         self.why_down = None
@@ -147,7 +152,7 @@ class Notary(Service):
             desk.up()
 
     def _down(self, why: str) -> None:
-        if why != self.why_down:
+        if why != self.why_down and self.running:
             self._log.error("nothing can be recorded: {why}", why=why)
         self.why_down = why
         for desk in list(self._desks):
@@ -180,59 +185,3 @@ def _remove_dead_socket(path: Path) -> None:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
-
-
-class _Orders(LineOnlyReceiver):
-    """
-    The parent's pipe: one JSON line of settings, later ones with new tokens. Its end is ours.
-
-    {"audit": {…as gateway.config.Audit…}, "origin": …, "state": …, "listen": path or fd, "tokens": {token: role}}
-    """
-
-    delimiter = b"\n"
-    MAX_LENGTH = 1 << 20
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._notary: Notary | None = None
-
-    def lineReceived(self, line: bytes) -> None:
-        order = json.loads(line)
-        if self._notary is not None:
-            self._notary.tokens = order["tokens"]
-            return
-        self._notary = Notary(_audit(order["audit"]), order["origin"], Path(order["state"]), order["tokens"], self._reactor)
-        self._notary.listen(order["listen"])
-        self._notary.startService()
-        self._reactor.addSystemEventTrigger("before", "shutdown", self._notary.stopService)
-        self.transport.write(b"ready\n")
-
-    def connectionLost(self, reason: Failure) -> None:
-        if self._reactor.running:
-            self._reactor.stop()
-
-
-def _audit(values: Mapping[str, Any]) -> Audit:
-    known = {field.name for field in fields_of(Audit)}
-    paths = {name: Path(values[name]) for name in ("directory", "anchor_file") if values.get(name)}
-    return Audit(**{name: value for name, value in values.items() if name in known} | paths)
-
-
-def order(audit: Audit, origin: str, state: Path, listen: Path | int, tokens: Mapping[str, str]) -> bytes:
-    """The line that a parent writes to a notary's stdin."""
-    values = {field.name: getattr(audit, field.name) for field in fields_of(Audit)}
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-    where = listen if isinstance(listen, int) else str(listen)
-    line = {"audit": settings, "origin": origin, "state": str(state), "listen": where, "tokens": dict(tokens)}
-    return json.dumps(line).encode() + b"\n"
-
-
-def main(argv: Sequence[str] = ()) -> None:
-    """Serve until stdin ends."""
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    StandardIO(_Orders(default_reactor))
-    default_reactor.run()
-
-
-if __name__ == "__main__":
-    main()

@@ -15,6 +15,7 @@ version may add fields at the end; readers ignore what they have no name for.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +91,15 @@ BODY_FIELDS: dict[int, tuple[str, ...]] = {
     Kind.APPROVAL: ("facts",),
     Kind.ADMIN: ("facts",),
 }
+
+
+IDENTITY_FACTS = ("identity", "subject", "user", "on_behalf_of")
+"""Facts whose value is a person's or workload's name."""
+
+
+def identity_terms(facts: Mapping[str, str]) -> list[str]:
+    """What a record with these facts can be found by."""
+    return [f"identity\0{name}" for name in dict.fromkeys(facts[key] for key in IDENTITY_FACTS if facts.get(key))]
 
 
 class BadRecord(Exception):

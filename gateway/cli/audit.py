@@ -1,0 +1,358 @@
+"""
+`ostiary audit`: look at evidence, prove it, hand it out. Looking at text is itself recorded.
+
+Works on a live store (through the notary) and on a stopped one (from its files). Exit codes: 0 sound and
+anchored, 1 tampered, 2 incomplete or not independently anchored, 3 usage, 4 unreadable.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from gateway.evidence import bundle, standalone
+from gateway.evidence.query import BadQuery, Found, Query, Search, parse_time, search
+from gateway.evidence.readable import HEADING, canonical, clean, table_row
+from gateway.evidence.view import LiveView, Unreadable, View, open_view
+from gateway.notary import anchor, keys
+from gateway.notary.body import Bodies
+from gateway.notary.note import Checkpoint, NoteError, Verifier
+from gateway.notary.record import BadRecord, Kind
+from gateway.notary.verify import Report, verify
+
+USAGE, UNREADABLE = 3, 4
+NOT_ANCHORED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which store, and where its keys and anchor are, as far as is known."""
+
+    store: Path
+    state: Path | None
+    anchor_file: Path | None = None
+
+    def bodies(self) -> Bodies | None:
+        """What opens bodies; None without the key, and then only what is in clear is shown."""
+        if self.state is None:
+            return None
+        return Bodies(keys.load_body(self.state))
+
+
+def located(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --config, --store and --state, and hands the command a Place."""
+
+    @click.option("--config", type=click.Path(path_type=Path), envvar="OSTIARY_CONFIG", help="ostiary.toml of the gateway.")
+    @click.option("--store", type=click.Path(path_type=Path), help="An evidence store, instead of the config's.")
+    @click.option("--state", type=click.Path(path_type=Path), help="The state directory with audit-keys/; default: beside the store.")
+    @wraps(command)
+    def with_place(config: Path | None, store: Path | None, state: Path | None, **options: Any) -> Any:
+        return command(place=find(config, store, state), **options)
+
+    return with_place
+
+
+def find(config: Path | None, store: Path | None, state: Path | None) -> Place:
+    """The store that is meant; says what to give when none is."""
+    if store is not None:
+        beside = store.resolve().parent
+        return Place(store, state or (beside if (beside / keys.FOLDER).is_dir() else None))
+    if config is None:
+        config = Path("ostiary.toml")
+        if not config.exists():
+            leave(USAGE, "which store? Give --config ostiary.toml, --store DIR, or set OSTIARY_CONFIG")
+    from gateway.revision import WrongConfig, parse  # only this way needs the whole configuration
+
+    try:
+        read = parse(config.read_bytes(), config.resolve())
+    except OSError as e:
+        leave(USAGE, f"{config}: {e.strerror}")
+    except WrongConfig as e:
+        leave(USAGE, str(e))
+    return Place(read.audit.directory, state or read.state, read.audit.anchor_file)
+
+
+def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the filters, and hands the command a Query."""
+    for option in reversed(
+        (
+            click.option("--identity", default="", help="Who, exactly."),
+            click.option("--target", default="", help="A target's name."),
+            click.option("--since", default="", help="2026-11-22T10:00Z, or 90m ago (s, m, h, d, w)."),
+            click.option("--until", default="", help="As --since."),
+            click.option("--kind", default="", help="intent, outcome, refusal, opened, note, …"),
+            click.option("--verdict", default="", help="allow or deny."),
+            click.option("--text", default="", help="Part of a statement or of any other text, in any case."),
+            click.option("--session", default="", help="A session's id."),
+        )
+    ):
+        command = option(command)
+
+    @wraps(command)
+    def with_query(since: str, until: str, **options: Any) -> Any:
+        names = ("identity", "target", "kind", "verdict", "text", "session")
+        given = {name: options.pop(name) for name in names}
+        times = [parse_time(text) if text else None for text in (since, until)]
+        return command(query=Query(since_ns=times[0], until_ns=times[1], **given), **options)
+
+    return with_query
+
+
+def leave(code: int, why: str) -> NoReturn:
+    """Say why on stderr and exit."""
+    click.echo(f"ostiary audit: {why}", err=True)
+    sys.exit(code)
+
+
+class _Audit(click.Group):
+    """Turns what can go wrong into the documented exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BadQuery as e:
+            leave(USAGE, str(e))
+        except click.UsageError as e:
+            e.exit_code = USAGE
+            raise
+        except (Unreadable, keys.KeyFileError, bundle.ExportError) as e:
+            leave(UNREADABLE, str(e))
+        except BadRecord as e:
+            leave(1, f"a record cannot be read ({e}): run `ostiary audit verify`")
+        except OSError as e:
+            leave(UNREADABLE, f"{e.filename or ''}: {e.strerror}")
+
+
+@click.group(cls=_Audit)
+def audit() -> None:
+    """Look at the evidence, prove it, hand it out."""
+
+
+@contextmanager
+def viewing(place: Place, what: str, facts: dict[str, str]) -> Iterator[tuple[View, Bodies | None]]:
+    """An open store; that it is looked at is recorded first, where a notary is there to do so."""
+    view = open_view(place.store)
+    try:
+        bodies = place.bodies()
+        if bodies is None:
+            click.echo("bodies stay closed: no body key here (--state DIR)", err=True)
+        elif not view.record_viewing(what, {"by": _who(), **facts}):
+            click.echo("the store is stopped: this viewing is not recorded in it", err=True)
+        yield view, bodies
+    finally:
+        view.close()
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _print(found: Found, as_json: bool) -> None:
+    shown = found.shown()
+    click.echo(canonical(shown) if as_json else table_row(shown, found.identity))
+
+
+@audit.command()
+@click.option("-n", "--lines", default=20, show_default=True, help="How many records.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new ones as they are recorded.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@filtered
+@located
+def tail(place: Place, query: Query, lines: int, follow: bool, as_json: bool) -> None:
+    """The newest records."""
+    with viewing(place, "viewed", {"how": "tail", **query.described()}) as (view, bodies):
+        finder = Search(query, bodies)
+        if not as_json:
+            click.echo(HEADING)
+        start = view.status() if isinstance(view, LiveView) else (0, 0)
+        for found in deque(search(view, finder), maxlen=lines):
+            _print(found, as_json)
+            start = max(start, (found.record.stamp.segment, found.record.stamp.index + 1))
+        if follow:
+            if not isinstance(view, LiveView):
+                leave(UNREADABLE, "no notary runs on this store, so there is nothing to follow")
+            _follow(view, finder, start, as_json)
+
+
+def _follow(view: LiveView, finder: Search, start: tuple[int, int], as_json: bool) -> None:
+    """New records as the notary tells of them, until interrupted."""
+    number, index = start
+    for newest, _ in view.follow():
+        while True:
+            page, _ = view.page(number, index)
+            for row in page:
+                found, index = finder.feed(row), row[0] + 1
+                if found is not None:
+                    _print(found, as_json)
+            if not page and number >= newest:
+                break
+            if not page:
+                number, index = number + 1, 0
+        sys.stdout.flush()
+
+
+@audit.command("search")
+@click.option("--limit", default=0, help="At most so many; 0 for all.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@filtered
+@located
+def search_(place: Place, query: Query, limit: int, as_json: bool) -> None:
+    """Records that match every filter, oldest first."""
+    with viewing(place, "viewed", {"how": "search", **query.described()}) as (view, bodies):
+        finder, count = Search(query, bodies), 0
+        if not as_json:
+            click.echo(HEADING)
+        for found in search(view, finder):
+            _print(found, as_json)
+            count += 1
+            if limit and count >= limit:
+                break
+        if finder.unopened:
+            click.echo(f"{finder.unopened} bodies are not opened by this key", err=True)
+
+
+@audit.command()
+@click.argument("what")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@located
+def show(place: Place, what: str, as_json: bool) -> None:
+    """All there is of one record (SEGMENT/INDEX) and its outcome, or of a session (its id)."""
+    number, separator, index = what.partition("/")
+    wanted: tuple[int, int] | None = None
+    if separator:
+        if not (number.isdigit() and index.isdigit()):
+            leave(USAGE, "a record is SEGMENT/INDEX, e.g. 3/17; a session is its id")
+        wanted = int(number), int(index)
+    with viewing(place, "viewed", {"how": "show", "what": what}) as (view, bodies):
+        finder = Search(Query(session="" if wanted else what), bodies)
+        count = 0
+        for found in search(view, finder) if wanted is None else _record_and_outcome(view, finder, wanted):
+            _show(found, as_json)
+            count += 1
+        if not count:
+            leave(UNREADABLE, f"there is no {what} in this store")
+
+
+def _record_and_outcome(view: View, finder: Search, wanted: tuple[int, int]) -> Iterator[Found]:
+    """The record at a place, and the outcomes that refer to it."""
+    key: list[int] | None = None
+    for found in search(view, finder):
+        stamp = found.record.stamp
+        if (stamp.segment, stamp.index) == wanted:
+            key = list(found.record.key)
+            yield found
+        elif key is not None and found.record.kind == Kind.OUTCOME and found.record.fields[5] == key:
+            yield found
+
+
+def _show(found: Found, as_json: bool) -> None:
+    shown = found.shown()
+    if as_json:
+        click.echo(canonical(shown))
+        return
+    fields, body = shown.pop("fields"), shown.pop("body", {})
+    for part in (shown, fields, body):
+        for name, value in part.items():
+            if value not in ("", None, [], {}):
+                click.echo(f"{name:>18}  {clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))}")
+    click.echo()
+
+
+@audit.command("verify")
+@click.argument("where", required=False, type=click.Path(path_type=Path))
+@click.option("--key", default="", help="The log's public key, or a file that holds it.")
+@click.option("--anchor", "kept", multiple=True, type=click.Path(path_type=Path), help="Checkpoints that somebody else kept.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--config", type=click.Path(path_type=Path), envvar="OSTIARY_CONFIG", help="ostiary.toml of the gateway.")
+@click.option("--store", type=click.Path(path_type=Path), help="As WHERE.")
+@click.option("--state", type=click.Path(path_type=Path), help="The state directory with audit-keys/; default: beside the store.")
+def verify_(
+    where: Path | None, key: str, kept: tuple[Path, ...], as_json: bool, config: Path | None, store: Path | None, state: Path | None
+) -> None:
+    """Prove that nothing in a store (or bundle) WHERE was changed, removed or added."""
+    if where is not None and (where / "MANIFEST.json").exists():
+        sys.exit(_verify_bundle(where, key, kept))
+    place = find(config, where or store, state)
+    verifier = _verifier(key, place)
+    view = open_view(place.store)
+    try:
+        ours = _anchors([place.anchor_file] if place.anchor_file and place.anchor_file.exists() else [], verifier)
+        report = verify(view, verifier, ours, _anchors(kept, verifier))
+    finally:
+        view.close()
+    _tell(report, verifier, as_json)
+    sys.exit(report.code)
+
+
+def _verify_bundle(where: Path, key: str, kept: tuple[Path, ...]) -> int:
+    """As the bundle's own verifier, but an anchor is asked for, as it is of a store."""
+    options = [str(where), *(("--key", key) if key else ()), *(("--anchor", str(kept[0])) if kept else ())]
+    code = standalone.main(options)
+    return NOT_ANCHORED if code == 0 and not kept else code
+
+
+def _verifier(key: str, place: Place) -> Verifier:
+    """The trusted key: given, else the one that this administration keeps."""
+    try:
+        if key:
+            return Verifier.parse(Path(key).read_text() if Path(key).exists() else key)
+        if place.state is not None:
+            return keys.load_public(place.state)
+    except NoteError as e:
+        leave(USAGE, f"--key: {e}")
+    leave(USAGE, "with which key? Give --key PUB, the log's public key or a file that holds it")
+
+
+def _anchors(files: list[Path] | tuple[Path, ...], verifier: Verifier) -> list[Checkpoint]:
+    try:
+        return [checkpoint for file in files for checkpoint in anchor.parse(file.read_text(), verifier)]
+    except NoteError as e:
+        leave(1, f"an anchor file holds a checkpoint that is not signed by {verifier.name}: {e}")
+
+
+def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
+    if as_json:
+        names = ("problems", "gaps", "anchor", "anchored", "entries", "segments", "records", "unanchored_records", "code")
+        click.echo(canonical({name: getattr(report, name) for name in names} | {"log": verifier.name}))
+        return
+    click.echo(f"log {verifier.name}: {report.segments} segments, {report.records} records, {report.entries} ledger entries")
+    for problem in report.problems:
+        click.echo(f"TAMPERED: {problem}")
+    for gap in report.gaps:
+        click.echo(f"INCOMPLETE: {gap}")
+    if report.problems:
+        return
+    click.echo("SOUND" if not report.gaps else "SOUND, but incomplete")
+    if report.anchor == "none":
+        click.echo("NOT ANCHORED: an older copy of the whole directory would look the same (--anchor FILE)")
+    else:
+        click.echo(f"anchored by: {report.anchor}; {report.unanchored_records} records came after the newest checkpoint")
+    if report.anchor == "same administration":
+        click.echo("NOT INDEPENDENTLY ANCHORED: give a checkpoint that somebody else kept (--anchor FILE)")
+
+
+@audit.command()
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new directory.")
+@click.option("--format", "form", type=click.Choice(["jsonl"]), default="jsonl", show_default=True)
+@filtered
+@located
+def export(place: Place, query: Query, out: Path, form: str) -> None:
+    """Write a bundle that verifies offline: the records that match, and what proves them."""
+    verifier = _verifier("", place)
+    with viewing(place, "exported", {"out": out.name, **query.described()}) as (view, bodies):
+        records = bundle.export(view, verifier, search(view, Search(query, bodies)), query.described(), out)
+    click.echo(f"{records} records in {out}; check it with: python3 {out / 'verify.py'} --key PUB")

@@ -1,0 +1,59 @@
+"""
+`ostiary`: one command per noun, each in its own file, imported when it is called.
+
+A noun whose module is not there is no command; anything else that goes wrong while
+importing is shown as what it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+import click
+
+NOUNS = {
+    "init": "gateway.cli.init:init",
+    "check": "gateway.cli.check:check",
+    "identity": "gateway.cli.identity:identity",
+    "target": "gateway.cli.target:target",
+    "account": "gateway.cli.account:account",
+    "token": "gateway.cli.token:token",
+    "request": "gateway.cli.request:request",
+    "session": "gateway.cli.session:session",
+    "audit": "gateway.cli.audit:audit",
+    "policy": "gateway.cli.policy:policy",
+    "demo": "gateway.demo.tour:demo",
+}
+"""What `ostiary WORD` runs, as module:command."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is named, so that `--help` and the others stay fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [noun for noun, path in NOUNS.items() if _exists(path)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        path = NOUNS.get(cmd_name)
+        if path is None or not _exists(path):
+            return None
+        module, _, name = path.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+def _exists(path: str) -> bool:
+    try:
+        return importlib.util.find_spec(path.partition(":")[0]) is not None
+    except ModuleNotFoundError:  # its package is not there
+        return False
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The doorkeeper between identities and infrastructure, and its evidence."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""
+A record as a person or a tool reads it: named fields in JSON, or one line of text.
+
+The JSON is canonical (sorted keys, no spaces, UTF-8), because the bundle's verifier makes it
+again from the proven bytes and compares. `standalone.py` repeats these rules on its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import uuid
+from typing import Any
+
+from gateway.notary.record import BODY_FIELDS, FIELDS, VERDICTS, Kind, Record
+
+
+def moment(time_ns: int) -> str:
+    """RFC 3339 in UTC, all nine digits."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
+
+
+def readable(record: Record, body: list[Any] | None) -> dict[str, Any]:
+    """All that is known of a record; `body` is its plain body, None when it is not opened."""
+    stamp, fields = record.stamp, record.fields
+    shown: dict[str, Any] = {
+        "segment": stamp.segment, "index": stamp.index, "time": moment(stamp.time_ns), "boot_ns": stamp.boot_ns,
+        "worker": stamp.worker, "sequence": stamp.sequence, "kind": Kind(record.kind).name.lower(),
+        "terms": [term.hex() for term in stamp.terms],
+    }
+    if record.session:
+        shown["session"] = str(uuid.UUID(bytes=record.session))
+        shown["number_in_session"] = fields[2]
+    if fields[3]:
+        shown["target"] = fields[3]
+    if fields[4]:
+        shown["verdict"] = VERDICTS[fields[4]]
+    if fields[5] is not None:
+        shown["ref"] = plain(fields[5])
+    shown["fields"] = dict(zip(FIELDS[record.kind], map(plain, record.own), strict=False))
+    if body is not None:
+        shown["body"] = dict(zip(BODY_FIELDS.get(record.kind, ()), map(plain, body), strict=False))
+    return shown
+
+
+def plain(value: Any) -> Any:
+    """msgpack's values as JSON's: bytes become {"base64": …}."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def canonical(shown: dict[str, Any]) -> str:
+    """One line of JSON, always the same for the same record."""
+    return json.dumps(shown, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def clean(text: str) -> str:
+    """Text of a stranger for a terminal: no control characters, no escape sequences, one line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def summary(shown: dict[str, Any]) -> str:
+    """What happened, in a few words; not cleaned."""
+    fields, body = shown["fields"], shown.get("body", {})
+    match shown["kind"]:
+        case "intent" | "refusal" | "ungranted":
+            text = body.get("text") or (f"function {body['function_oid']}" if body.get("function_oid") else "(body not opened)")
+            why = body.get("reason") or fields.get("why") or ""
+            return f"{text}  -- {why}" if why else text
+        case "outcome":
+            told = " ".join([fields["ending"], fields["sqlstate"], *body.get("tags", [])]).replace("  ", " ")
+            masked = f", {fields['cells_masked']} cells masked" if fields["cells_masked"] else ""
+            return f"{told.strip()}, {fields['rows']} rows{masked}, {fields['micros'] / 1000:.1f} ms"
+        case "opened":
+            return f"from {body['peer']} as {body['account']} on {body['database']}" if body else ""
+        case "closed":
+            return body.get("why") or ""
+        case "note" | "admin":
+            facts = " ".join(f"{k}={v}" for k, v in (body.get("facts") or {}).items())
+            return f"{fields['what']} {facts}".strip()
+        case "approval":
+            return f"grant {fields['grant']} of request {fields['request']}, {fields['uses'] or 'unlimited'} uses"
+        case "header":
+            return f"segment {fields['segment']} of {fields['origin']}"
+        case "worker":
+            return f"{fields['worker_number']} {fields['what']} {fields['role']}".strip()
+    return " ".join(str(value) for value in fields.values() if isinstance(value, (str, int)))
+
+
+def table_row(shown: dict[str, Any], identity: str) -> str:
+    """One line of a listing."""
+    where = f"{shown['segment']}/{shown['index']}"
+    verdict, text = shown.get("verdict", ""), clean(summary(shown))
+    return (
+        f"{shown['time'][:23]}Z  {where:>10}  {shown['kind']:<9}  {clean(identity)[:28]:<28}  "
+        f"{clean(shown.get('target', ''))[:16]:<16}  {verdict:<5}  {text[:160]}"
+    ).rstrip()
+
+
+HEADING = f"{'TIME':<24}  {'RECORD':>10}  {'KIND':<9}  {'IDENTITY':<28}  {'TARGET':<16}  {'WHAT':<5}"

@@ -1,0 +1,518 @@
+#!/usr/bin/env python3
+"""
+Verifies a bundle of Ostiary evidence, offline. One file, plain Python 3.8 or later, no
+packages; it shares no code with the product that wrote the bundle.
+
+    python3 verify.py [BUNDLE] --key PUB [--anchor FILE]
+
+PUB is the log's public key ("name+hash+base64", or a file that holds it), which you must have
+from somewhere else than this bundle. FILE holds checkpoints of the log that you kept.
+
+It checks that the bundle's files are whole; that the ledger is signed by the key; that each
+segment's head is signed by the key that the ledger names; that each record is in its segment,
+at its place (RFC 6962); that each opened body is the one that the record committed to;
+and that everything under readable/ follows from these bytes.
+
+Exit code: 0 sound, 1 tampered with, 2 self-consistent only (no key given), 3 usage, 4 unreadable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import os
+import struct
+import sys
+import time
+import uuid
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+TAMPERED, SELF_CONSISTENT, USAGE, UNREADABLE = 1, 2, 3, 4
+
+# --- what the numbers in a record mean -------------------------------------------------
+
+VERDICTS = ("", "allow", "deny")
+
+WHO = ["identity", "on_behalf_of", "account", "database", "peer"]
+
+KINDS = {
+    1: "header", 2: "carry", 10: "opened", 11: "closed", 20: "intent", 21: "outcome", 22: "refusal", 23: "ungranted",
+    30: "note", 40: "approval", 60: "worker", 61: "notary", 62: "clock", 70: "admin",
+}
+
+FIELDS = {
+    1: "origin stream segment previous_root ledger_size ledger_root public_key boot_id next_worker".split(),
+    2: "what rows".split(),
+    10: "protocol policy_revision".split(),
+    11: ["commands"],
+    20: "command path rule grant request binding rewritten parameter_count masked_columns policy_revision".split(),
+    21: "command ending sqlstate rows bytes cells_masked copied_bytes micros transaction".split(),
+    22: "command path rule code request addon policy_revision".split(),
+    23: "command grant why".split(),
+    30: ["what"],
+    40: "grant binding expires_ns uses request".split(),
+    60: "what worker_number role pid uid".split(),
+    61: "what why".split(),
+    62: ["step_ns"],
+    70: "what pid uid".split(),
+}
+
+COMMAND_BODY = WHO + "text sent parameters columns addon name function_oid".split()
+
+BODIES = {
+    10: WHO + "identity_kind groups proof application facts".split(),
+    11: ["why"],
+    20: COMMAND_BODY,
+    21: "tags columns alarm facts copied_sha256".split(),
+    22: WHO + "text sent parameters reason hint sqlstate name function_oid".split(),
+    23: COMMAND_BODY,
+    30: ["facts"],
+    40: ["facts"],
+    70: ["facts"],
+}
+
+
+class Tampered(Exception):
+    """The evidence contradicts itself or the key. Says what."""
+
+
+def require(holds: bool, what: str) -> None:
+    if not holds:
+        raise Tampered(what)
+
+
+# --- Ed25519 verification, RFC 8032 section 5.1.7 ---------------------------------------
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+SQRT_M1 = pow(2, (P - 1) // 4, P)
+
+Point = Tuple[int, int, int, int]
+
+
+def point_add(a: Point, b: Point) -> Point:
+    e, f = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
+    g, h = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    w, x, y, z = f - e, h - g, h + g, f + e
+    return w * x % P, y * z % P, x * y % P, w * z % P
+
+
+def point_multiply(n: int, point: Point) -> Point:
+    result = (0, 1, 1, 0)
+    while n:
+        if n & 1:
+            result = point_add(result, point)
+        point, n = point_add(point, point), n >> 1
+    return result
+
+
+def point_equal(a: Point, b: Point) -> bool:
+    return (a[0] * b[2] - b[0] * a[2]) % P == 0 and (a[1] * b[2] - b[1] * a[2]) % P == 0
+
+
+def recover_x(y: int, sign: int) -> Optional[int]:
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    if square == 0:
+        return None if sign else 0
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * SQRT_M1 % P
+    if (x * x - square) % P:
+        return None
+    return P - x if x & 1 != sign else x
+
+
+def decompress(data: bytes) -> Optional[Point]:
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    x = recover_x(y, sign)
+    return None if x is None else (x, y, 1, x * y % P)
+
+
+BASE_Y = 4 * pow(5, P - 2, P) % P
+BASE = decompress(BASE_Y.to_bytes(32, "little"))
+
+
+def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> bool:
+    if len(public) != 32 or len(signature) != 64:
+        return False
+    key, commitment = decompress(public), decompress(signature[:32])
+    s = int.from_bytes(signature[32:], "little")
+    if key is None or commitment is None or BASE is None or s >= ORDER:
+        return False
+    challenge = hashlib.sha512(signature[:32] + public + message).digest()
+    h = int.from_bytes(challenge, "little") % ORDER
+    return point_equal(point_multiply(s, BASE), point_add(commitment, point_multiply(h, key)))
+
+
+# --- signed notes and checkpoints, C2SP --------------------------------------------------
+
+
+def parse_key(text: str) -> Tuple[str, bytes]:
+    """(name, public key) of "name+hash+base64"."""
+    name, hashed, encoded = text.strip().split("+", 2)
+    raw = base64.b64decode(encoded, validate=True)
+    if len(raw) != 33 or raw[:1] != b"\x01" or key_id(name, raw[1:]).hex() != hashed:
+        raise ValueError("not an Ed25519 verifier key")
+    return name, raw[1:]
+
+
+def key_id(name: str, public: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n\x01" + public).digest()[:4]
+
+
+def open_checkpoint(note: str, name: str, public: bytes, what: str) -> Tuple[int, bytes]:
+    """(size, root) of a checkpoint that `public` signed as `name`."""
+    text, _, tail = note.rpartition("\n\n")
+    text += "\n"
+    for line in tail.splitlines():
+        parts = line.split(" ")
+        if len(parts) != 3 or parts[0] != "\u2014" or parts[1] != name:
+            continue
+        raw = base64.b64decode(parts[2], validate=True)
+        if raw[:4] == key_id(name, public) and ed25519_verify(public, text.encode(), raw[4:]):
+            lines = text.split("\n")
+            require(len(lines) == 4 and lines[0] == name, "%s is not a checkpoint of %s" % (what, name))
+            return int(lines[1]), base64.b64decode(lines[2], validate=True)
+    raise Tampered("%s has no good signature of %s" % (what, name))
+
+
+# --- Merkle trees, RFC 6962 ----------------------------------------------------------------
+
+
+def leaf_hash(leaf: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + leaf).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def tree_root(hashes: Sequence[bytes]) -> bytes:
+    if not hashes:
+        return hashlib.sha256(b"").digest()
+    level = list(hashes)
+    while len(level) > 1:
+        above = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        level = above + level[len(above) * 2:]
+    return level[0]
+
+
+def root_from_path(hashed: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """The root that an audit path leads to, walking the same split as RFC 6962 section 2.1."""
+    require(0 <= index < size, "a record's place is outside its segment")
+    turns = []
+    low, high = 0, size
+    while high - low > 1:
+        split = 1
+        while split * 2 < high - low:
+            split *= 2
+        right = index - low >= split
+        turns.append(right)
+        low, high = (low + split, high) if right else (low, low + split)
+    require(len(turns) == len(path), "an inclusion proof has the wrong length")
+    for right, sibling in zip(reversed(turns), path):
+        hashed = node_hash(sibling, hashed) if right else node_hash(hashed, sibling)
+    return hashed
+
+
+# --- msgpack, the subset that records use ---------------------------------------------------
+
+
+class Reader:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.place = data, 0
+
+    def take(self, count: int) -> bytes:
+        end = self.place + count
+        require(end <= len(self.data), "a record ends in the middle of a value")
+        taken = self.data[self.place:end]
+        self.place = end
+        return taken
+
+    def number(self, count: int, signed: bool = False) -> int:
+        return int.from_bytes(self.take(count), "big", signed=signed)
+
+    def value(self) -> Any:
+        tag = self.take(1)[0]
+        if tag < 0x80:
+            return tag
+        if tag >= 0xE0:
+            return tag - 256
+        if tag < 0x90:
+            return self.mapping(tag & 15)
+        if tag < 0xA0:
+            return [self.value() for _ in range(tag & 15)]
+        if tag < 0xC0:
+            return self.take(tag & 31).decode()
+        if tag in (0xC0, 0xC2, 0xC3):
+            return {0xC0: None, 0xC2: False, 0xC3: True}[tag]
+        if 0xC4 <= tag <= 0xC6:
+            return self.take(self.number(1 << tag - 0xC4))
+        if 0xCC <= tag <= 0xCF:
+            return self.number(1 << tag - 0xCC)
+        if 0xD0 <= tag <= 0xD3:
+            return self.number(1 << tag - 0xD0, signed=True)
+        if 0xD9 <= tag <= 0xDB:
+            return self.take(self.number(1 << tag - 0xD9)).decode()
+        if tag in (0xDC, 0xDD):
+            return [self.value() for _ in range(self.number(2 << tag - 0xDC))]
+        if tag in (0xDE, 0xDF):
+            return self.mapping(self.number(2 << tag - 0xDE))
+        raise Tampered("a record holds a value of a type that records never hold")
+
+    def mapping(self, count: int) -> Dict[Any, Any]:
+        return {self.value(): self.value() for _ in range(count)}
+
+
+def unpack(data: bytes) -> Any:
+    reader = Reader(data)
+    value = reader.value()
+    require(reader.place == len(data), "bytes follow a record's end")
+    return value
+
+
+# --- records as JSON ---------------------------------------------------------------------------
+
+
+def moment(time_ns: int) -> str:
+    seconds, rest = divmod(time_ns, 1000000000)
+    return "%s.%09dZ" % (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)), rest)
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def readable(stamp: List[Any], event: List[Any], body: Optional[List[Any]]) -> Dict[str, Any]:
+    kind = event[0]
+    require(kind in KINDS, "a record is of a kind that this verifier does not know: get a newer one")
+    shown = {
+        "segment": stamp[1], "index": stamp[2], "time": moment(stamp[3]), "boot_ns": stamp[4], "worker": stamp[5],
+        "sequence": stamp[6], "kind": KINDS[kind], "terms": [term.hex() for term in stamp[9]],
+    }
+    if event[1]:
+        shown["session"] = str(uuid.UUID(bytes=event[1]))
+        shown["number_in_session"] = event[2]
+    if event[3]:
+        shown["target"] = event[3]
+    if event[4]:
+        shown["verdict"] = VERDICTS[event[4]]
+    if event[5] is not None:
+        shown["ref"] = plain(event[5])
+    shown["fields"] = dict(zip(FIELDS[kind], map(plain, event[6:])))
+    if body is not None:
+        shown["body"] = dict(zip(BODIES.get(kind, []), map(plain, body)))
+    return shown
+
+
+def canonical(shown: Dict[str, Any]) -> str:
+    return json.dumps(shown, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+# --- the bundle ----------------------------------------------------------------------------------
+
+
+class Bundle:
+    """A bundle's directory, checked step by step. What was checked is kept for the last line."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.manifest = json.loads(self.read("MANIFEST.json"))
+        self.segments = 0
+        self.bodies = 0
+        self.lines = []  # type: List[str]
+        self.entries = []  # type: List[bytes]
+
+    def read(self, name: str) -> bytes:
+        with open(os.path.join(self.folder, *name.split("/")), "rb") as file:
+            return file.read()
+
+    def check_files(self) -> None:
+        """Nothing is missing, changed or added."""
+        listed = self.manifest["files"]
+        present = set()
+        for where, folders, names in os.walk(self.folder):
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            for name in names:
+                path = os.path.relpath(os.path.join(where, name), self.folder)
+                present.add(path.replace(os.sep, "/"))
+        present.discard("MANIFEST.json")
+        for name in sorted(set(listed) - present):
+            raise Tampered("%s is missing" % name)
+        for name in sorted(present - set(listed)):
+            raise Tampered("%s is not listed in MANIFEST.json" % name)
+        for name, digest in sorted(listed.items()):
+            require(hashlib.sha256(self.read(name)).hexdigest() == digest, "%s was changed" % name)
+
+    def check_ledger(self, name: str, public: bytes) -> None:
+        """Its entries are those that the key has signed."""
+        size, root = open_checkpoint(self.read("ledger/checkpoint").decode(), name, public, "the ledger's checkpoint")
+        self.entries = list(framed(self.read("ledger/entries.bin")))
+        require(len(self.entries) == size, "the ledger has %d entries, its checkpoint says %d" % (len(self.entries), size))
+        require(tree_root([leaf_hash(e) for e in self.entries]) == root, "the ledger's entries were changed")
+
+    def check_anchor(self, text: str, name: str, public: bytes) -> int:
+        """Every kept checkpoint is of a prefix of this ledger. Gives how many there were."""
+        parts = text.split("\n\n")
+        notes = ["%s\n\n%s\n" % (a.lstrip(), b.rstrip()) for a, b in zip(parts[::2], parts[1::2])]
+        hashes = [leaf_hash(e) for e in self.entries]
+        for note in notes:
+            size, root = open_checkpoint(note, name, public, "a checkpoint in the anchor")
+            if size <= len(hashes):  # a later one says nothing of this bundle
+                require(tree_root(hashes[:size]) == root, "the ledger is not the one that was anchored")
+        return len(notes)
+
+    def check_segments(self, name: str) -> None:
+        entries = [unpack(entry) for entry in self.entries]
+        folder = os.path.join(self.folder, "segments")
+        for part in sorted(os.listdir(folder) if os.path.isdir(folder) else [], key=int):
+            number = int(part)
+            about = [e for e in entries if e[0].startswith("seg.") or e[0] == "head"]
+            about = [e for e in about if e[3] == number]
+            opened = [e for e in about if e[0] == "seg.open"]
+            require(len(opened) == 1, "segment %d is not in the ledger" % number)
+            self.check_segment(number, "%s/s%d/%d" % (name, opened[0][2], number), opened[0][4], about)
+
+    def check_segment(self, number: int, name: str, public: bytes, about: List[Any]) -> None:
+        """Every record is in the segment, at its place, and every opened body is its own."""
+        where = "segments/%d/" % number
+        size, root = open_checkpoint(self.read(where + "head.note").decode(), name, public, "segment %d's head" % number)
+        for entry in about:
+            if entry[0] in ("seg.close", "seg.seal"):
+                require((entry[4], entry[5]) == (size, root), "segment %d is not as the ledger closed it" % number)
+            elif entry[0] == "head":
+                require(entry[4] <= size, "segment %d was cut: the ledger has seen more of it" % number)
+        leaves = list(framed_by_index(self.read(where + "leaves.bin")))
+        self.check_inclusion(number, leaves, size, root)
+        bodies = self.open_bodies(where)
+        for index, leaf in leaves:
+            self.lines.append(self.check_record(number, index, leaf, bodies.pop(index, None)))
+        require(not bodies, "segment %d has a body without a record" % number)
+        self.segments += 1
+
+    def check_inclusion(self, number: int, leaves: List[Tuple[int, bytes]], size: int, root: bytes) -> None:
+        where = "segments/%d/" % number
+        if where + "level0.bin" in self.manifest["files"]:
+            data = self.read(where + "level0.bin")
+            hashes = [data[i:i + 32] for i in range(0, len(data), 32)]
+            require(len(hashes) == size and tree_root(hashes) == root, "segment %d's hashes do not give its root" % number)
+            for index, leaf in leaves:
+                require(index < size and hashes[index] == leaf_hash(leaf), "record %d/%d was changed" % (number, index))
+            return
+        proofs = dict(framed_by_index(self.read(where + "proofs.bin")))
+        for index, leaf in leaves:
+            data = proofs.get(index, b"")
+            path = [data[i:i + 32] for i in range(0, len(data), 32)]
+            require(root_from_path(leaf_hash(leaf), index, size, path) == root, "record %d/%d was changed" % (number, index))
+
+    def open_bodies(self, where: str) -> Dict[int, Tuple[bytes, bytes]]:
+        """index: (opening, plain bytes)"""
+        return {i: (data[:32], data[32:]) for i, data in framed_by_index(self.read(where + "bodies.bin"))}
+
+    def check_record(self, number: int, index: int, leaf: bytes, body: Optional[Tuple[bytes, bytes]]) -> str:
+        stamp, event = unpack(leaf)
+        require(stamp[0] == 1 and stamp[1:3] == [number, index], "record %d/%d says that it is another" % (number, index))
+        if body is None:
+            return canonical(readable(stamp, event, None))
+        committed = hashlib.sha256(b"ostiary-body\x00" + body[0] + body[1]).digest()
+        require(committed == stamp[8], "the body of record %d/%d is not the one that was recorded" % (number, index))
+        self.bodies += 1
+        return canonical(readable(stamp, event, unpack(body[1])))
+
+    def check_readable(self) -> None:
+        """What people read is what was proved, no more and no less."""
+        text = "".join(line + "\n" for line in self.lines).encode()
+        require(self.read("readable/records.jsonl") == text, "readable/records.jsonl does not follow from the records")
+
+
+def framed(data: bytes) -> Iterator[bytes]:
+    """u32 length, bytes; again and again."""
+    place = 0
+    while place < len(data):
+        (length,) = struct.unpack_from("!I", data, place)
+        require(place + 4 + length <= len(data), "a file ends in the middle of an entry")
+        yield data[place + 4:place + 4 + length]
+        place += 4 + length
+
+
+def framed_by_index(data: bytes) -> Iterator[Tuple[int, bytes]]:
+    """u64 index, u32 length, bytes; indexes rise."""
+    place, last = 0, -1
+    while place < len(data):
+        index, length = struct.unpack_from("!QI", data, place)
+        place += 12 + length
+        require(place <= len(data) and index > last, "a file's entries are cut or out of order")
+        yield index, data[place - length:place]
+        last = index
+
+
+def verify(folder: str, key: Optional[str], anchor: Optional[str]) -> int:
+    """Print what was found; the exit code."""
+    bundle = Bundle(folder)
+    name, public = parse_key(key if key is not None else bundle.manifest["key"])
+    bundle.check_files()
+    bundle.check_ledger(name, public)
+    kept = bundle.check_anchor(anchor, name, public) if anchor is not None else 0
+    bundle.check_segments(name)
+    bundle.check_readable()
+    print("log %s: %d ledger entries" % (name, len(bundle.entries)))
+    print("%d records of %d segments, %d bodies opened" % (len(bundle.lines), bundle.segments, bundle.bodies))
+    print("query: %s" % json.dumps(bundle.manifest["query"], sort_keys=True))
+    if key is None:
+        print("SELF-CONSISTENT ONLY: no --key was given, and the bundle's own key proves nothing")
+        return SELF_CONSISTENT
+    print("SOUND" if kept else "SOUND (no anchor given: whoever holds the signing key could have made another log)")
+    return 0
+
+
+def text_or_file(value: str) -> str:
+    if os.path.exists(value):
+        with open(value, encoding="utf-8") as file:
+            return file.read()
+    return value
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description="Verify a bundle of Ostiary evidence.")
+    parser.add_argument("bundle", nargs="?", default=os.path.dirname(os.path.abspath(__file__)))
+    parser.add_argument("--key", help="the log's public key, or a file that holds it; never taken from the bundle")
+    parser.add_argument("--anchor", help="a file of checkpoints that you kept")
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as e:
+        return USAGE if e.code else 0
+    try:
+        key = text_or_file(options.key) if options.key else None
+        anchor = text_or_file(options.anchor) if options.anchor else None
+        if key is not None:
+            parse_key(key)
+    except (OSError, ValueError) as e:
+        print("--key or --anchor: %s" % e, file=sys.stderr)
+        return USAGE
+    try:
+        return verify(options.bundle, key, anchor)
+    except Tampered as e:
+        print("TAMPERED: %s" % e)
+        return TAMPERED
+    except OSError as e:
+        print("cannot read the bundle: %s" % e, file=sys.stderr)
+        return UNREADABLE
+    except (ValueError, KeyError, IndexError, TypeError, struct.error) as e:
+        print("TAMPERED: the bundle is malformed (%s)" % type(e).__name__)
+        return TAMPERED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""
+Ways to read a store: stopped, straight from its files; live, through the notary for whatever
+it still writes. Both give the same records.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from struct import Struct
+from typing import Any
+
+import msgpack
+
+from gateway.link import FRAME_LIMIT, pack
+from gateway.notary import examine
+from gateway.notary.environment import Unfit
+from gateway.notary.examine import Findings, Job
+from gateway.notary.layout import Layout
+from gateway.notary.record import unpack
+from gateway.notary.segment import SealedSegment
+
+_LENGTH = Struct("!I")
+_PAGE = 4 << 20  # bytes per read
+_PATIENCE = 10.0  # seconds for an answer of the notary
+_LIVE = "live"  # a Job's `leaves` when they come from the notary
+
+Row = tuple[int, bytes, bytes | None]
+
+
+class Unreadable(Exception):
+    """The store cannot be read. Says why and what to do."""
+
+
+class StoppedView:
+    """A store that nobody writes; keeps a notary from starting while it is open."""
+
+    def __init__(self, directory: Path) -> None:
+        self._layout = Layout(directory)
+        self._lock = _lock(self._layout)
+
+    def close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def ledger(self) -> tuple[list[bytes], str]:
+        return examine.read_ledger(self._layout.ledger)
+
+    def present(self) -> set[int]:
+        return self._layout.present()
+
+    def job(self, number: int, log: str, key: bytes, heads: tuple[tuple[int, bytes], ...]) -> Job | None:
+        return _file_job(self._layout, number, log, key, heads)
+
+    def examine(self, jobs: Sequence[Job]) -> list[Findings]:
+        return examine.examine(jobs)
+
+    def page(self, number: int, start: int) -> tuple[list[Row], str]:
+        """Records of a segment from `start`, and its head; no records at its end."""
+        return _file_page(self._layout, number, start)
+
+    def record_viewing(self, what: str, facts: dict[str, str]) -> bool:
+        """Whether it was recorded that evidence is looked at; nobody is here to do so."""
+        return False
+
+
+class LiveView:
+    """A store that a notary writes. What is sealed is read from files, the rest through its socket."""
+
+    def __init__(self, directory: Path, path: Path) -> None:
+        self._layout = Layout(directory)
+        self._link = NotaryReader(path)
+        self._newest: int | None = None
+
+    def close(self) -> None:
+        self._link.close()
+
+    def ledger(self) -> tuple[list[bytes], str]:
+        """All entries, and the checkpoint that covers exactly these."""
+        entries: list[bytes] = []
+        while True:
+            more, checkpoint = self._link.ask("ledger", len(entries))
+            entries += more
+            if int(checkpoint.split("\n")[1]) <= len(entries):
+                break
+        self._newest = max((unpack(e)[3] for e in entries if unpack(e)[0] == "seg.open"), default=0)
+        return entries, checkpoint
+
+    def present(self) -> set[int]:
+        """Once the ledger was read: without segments that began after that."""
+        present = self._layout.present()
+        return present if self._newest is None else {number for number in present if number <= self._newest}
+
+    def job(self, number: int, log: str, key: bytes, heads: tuple[tuple[int, bytes], ...]) -> Job | None:
+        if self._is_sealed(number):
+            return _file_job(self._layout, number, log, key, heads)
+        if not self._layout.open(number).exists():
+            return None
+        return Job(_LIVE, None, number, log, key, heads)
+
+    def examine(self, jobs: Sequence[Job]) -> list[Findings]:
+        """Sealed segments in a child, the notary's pages here: they are bytes, not a mapped file."""
+        filed = iter(examine.examine([job for job in jobs if job.leaves != _LIVE]))
+        return [self._examine_live(job) if job.leaves == _LIVE else next(filed) for job in jobs]
+
+    def _examine_live(self, job: Job) -> Findings:
+        examiner, size, head = examine.Examiner(job), 0, ""
+        while True:
+            rows, head = self.page(job.number, size)
+            size += len(rows)
+            for row in rows:
+                examiner.feed(*row)
+            if not rows or size >= int(head.split("\n")[1]):
+                return examiner.finish(head)
+
+    def page(self, number: int, start: int) -> tuple[list[Row], str]:
+        """As StoppedView's."""
+        if self._is_sealed(number):
+            return _file_page(self._layout, number, start)
+        rows, head = self._link.ask("read", number, start)
+        return [(index, leaf, body) for index, leaf, body in rows], head
+
+    def record_viewing(self, what: str, facts: dict[str, str]) -> bool:
+        """Recorded, durable, before anything is shown. Raises Unreadable when that cannot be."""
+        self._link.ask("admin", what, facts)
+        return True
+
+    def follow(self) -> Iterator[tuple[int, int]]:
+        """(segment, size) after every commit, for ever."""
+        self._link.ask("follow")
+        while True:
+            yield self._link.news()
+
+    def status(self) -> tuple[int, int]:
+        """The open segment and its size."""
+        number, size, _ = self._link.ask("status")
+        return number, size
+
+    def _is_sealed(self, number: int) -> bool:
+        return not self._layout.open(number).exists() and self._layout.files(number) is not None
+
+
+View = StoppedView | LiveView
+
+
+class NotaryReader:
+    """A blocking connection to a notary, for command-line tools."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(_PATIENCE)
+        self._asked = 0
+        self._news: list[tuple[int, int]] = []
+        try:
+            self._socket.connect(str(path))
+            self._socket.sendall(pack(["hello", ""]))
+            answer = self._receive()
+        except OSError as e:
+            raise Unreadable(f"the notary holds the store and does not answer at {path}: {e}") from e
+        if answer[0] == "denied":
+            raise Unreadable("the notary answers its own user and root only: run this as one of them")
+
+    def ask(self, op: str, *arguments: Any) -> list[Any]:
+        """
+        One question, its answer.
+
+        :raises Unreadable: the notary refuses, or is gone.
+        """
+        self._asked += 1
+        try:
+            self._socket.sendall(pack([op, self._asked, *arguments]))
+            while True:
+                what, *rest = self._receive()
+                if what == "news":
+                    self._news.append((rest[0], rest[1]))
+                elif what in ("done", "failed") and rest[0] == self._asked:
+                    break
+        except OSError as e:
+            raise Unreadable(f"the notary does not answer: {e}") from e
+        if what == "failed":
+            raise Unreadable(f"the notary: {rest[1]}")
+        return rest[1:]
+
+    def news(self) -> tuple[int, int]:
+        """Wait for the next commit."""
+        self._socket.settimeout(None)
+        try:
+            while not self._news:
+                what, *rest = self._receive()
+                if what == "news":
+                    self._news.append((rest[0], rest[1]))
+        except OSError as e:
+            raise Unreadable(f"the notary is gone: {e}") from e
+        finally:
+            self._socket.settimeout(_PATIENCE)
+        return self._news.pop(0)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _receive(self) -> list[Any]:
+        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
+        if length > FRAME_LIMIT:
+            raise Unreadable("the notary sent a frame over the limit")
+        return msgpack.unpackb(self._exactly(length), raw=False)
+
+    def _exactly(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            more = self._socket.recv(min(count - len(data), 1 << 20))
+            if not more:
+                raise ConnectionError("it closed the connection")
+            data += more
+        return bytes(data)
+
+
+def open_view(directory: Path) -> View:
+    """
+    Whichever fits the store as it is now.
+
+    :raises Unreadable: it is no store, or a notary holds it and does not answer.
+    """
+    layout = Layout(directory)
+    if not layout.ledger.is_dir() and not layout.present():
+        raise Unreadable(f"{directory} is not an evidence store")
+    try:
+        return StoppedView(directory)
+    except BlockingIOError:
+        pass
+    except OSError as e:
+        raise Unreadable(f"{directory}: {e.strerror}") from e
+    try:
+        path = Path(layout.socket_name.read_text())
+    except OSError as e:
+        raise Unreadable(f"a notary holds {directory} and is not reachable (not listening, or still starting)") from e
+    return LiveView(directory, path)
+
+
+def rows(view: View, number: int, start: int = 0) -> Iterator[Row]:
+    """A segment's records in order."""
+    while True:
+        page, _ = view.page(number, start)
+        yield from page
+        if not page:
+            return
+        start = page[-1][0] + 1
+
+
+def _lock(layout: Layout) -> int | None:
+    """:raises BlockingIOError: a notary has it."""
+    if not layout.lock.exists():
+        return None
+    fd = os.open(layout.lock, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _file_job(layout: Layout, number: int, log: str, key: bytes, heads: tuple[tuple[int, bytes], ...]) -> Job | None:
+    files = layout.files(number)
+    if files is None:
+        return None
+    leaves, bodies = files
+    sealed = leaves.suffix == ".mdb" and leaves.parent.name == "sealed"
+    return Job(str(leaves), bodies and str(bodies), number, log, key, heads, hashed=sealed)
+
+
+def _file_page(layout: Layout, number: int, start: int) -> tuple[list[Row], str]:
+    files = layout.files(number)
+    if files is None:
+        raise Unreadable(f"segment {number} is not here: run `ostiary audit verify`")
+    try:
+        with closing(SealedSegment(*files)) as segment:
+            page = segment.page(start, _PAGE)
+    except Unfit as e:
+        raise Unreadable(f"segment {number}: {e}: run `ostiary audit verify`") from e
+    return page.rows, page.head

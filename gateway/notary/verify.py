@@ -1,0 +1,169 @@
+"""
+A whole store against its public key and the checkpoints that were kept of it.
+
+Names what is wrong: an edited byte, a removed or repeated record, a removed or foreign
+segment, a cut tail, a rolled-back directory. Needs no secret. Files are read by a
+child process (`gateway.notary.examine`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.notary import anchor, ledger
+from gateway.notary.environment import Unfit
+from gateway.notary.examine import Findings, Job
+from gateway.notary.merkle import leaf_hash
+from gateway.notary.note import Checkpoint, Verifier
+from gateway.notary.record import BadRecord, unpack
+from gateway.notary.recovery import promised
+from gateway.notary.segment import STREAM
+
+SOUND, TAMPERED, INCOMPLETE = 0, 1, 2
+_MAKER = 0  # the worker number of headers; its sequence starts again in every segment
+
+
+class View(Protocol):
+    """Evidence to be read, of a live or a stopped store."""
+
+    def ledger(self) -> tuple[list[bytes], str]:
+        """Entries and checkpoint. Raises Unfit."""
+
+    def job(self, number: int, log: str, key: bytes, heads: tuple[tuple[int, bytes], ...]) -> Job | None:
+        """What to examine; None when the segment is nowhere."""
+
+    def examine(self, jobs: Sequence[Job]) -> list[Findings]:
+        """Findings per job."""
+
+    def present(self) -> set[int]:
+        """Numbers of all segments that are there."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of it. `problems` is tampering; `gaps` is what was not there to be checked."""
+
+    problems: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    anchor: str = "none"  #: none, same administration, independent
+    anchored: int = 0  #: ledger entries under the newest anchor
+    entries: int = 0  #: ledger entries
+    segments: int = 0
+    records: int = 0
+    unanchored_records: int = 0  #: recorded after the newest independent anchor, or after any when there is none
+    checkpoint: str = ""
+
+    @property
+    def code(self) -> int:
+        """The exit code."""
+        if self.problems:
+            return TAMPERED
+        return INCOMPLETE if self.gaps or self.anchor != "independent" else SOUND
+
+
+def verify(view: View, verifier: Verifier, ours: Sequence[Checkpoint] = (), independent: Sequence[Checkpoint] = ()) -> Report:
+    """
+    Check everything.
+
+    :param ours: checkpoints that the same administration kept (`audit.anchor_file`).
+    :param independent: checkpoints that somebody else kept.
+    """
+    report = Report()
+    try:
+        packed, report.checkpoint = view.ledger()
+        ledger.check(packed, report.checkpoint, verifier)
+        entries = [ledger.named(unpack(entry)) for entry in packed]
+    except (Unfit, ledger.LedgerError, BadRecord) as e:
+        report.problems.append(f"ledger: {e}")
+        return report
+    report.entries = len(packed)
+    _check_anchors(report, packed, ours, independent)
+    _check_segments(report, view, verifier.name, entries)
+    covered = entries[: report.anchored]
+    report.unanchored_records = report.records - sum(_sizes(covered).values())
+    return report
+
+
+def _check_anchors(
+    report: Report, packed: Sequence[bytes], ours: Sequence[Checkpoint], independent: Sequence[Checkpoint]
+) -> None:
+    hashes = [leaf_hash(entry) for entry in packed]
+    for grade, kept in (("same administration", ours), ("independent", independent)):
+        try:
+            newest = anchor.check(kept, hashes)
+        except anchor.AnchorMismatch as e:
+            report.problems.append(f"anchor ({grade}): {e}")
+            continue
+        if newest:
+            report.anchor, report.anchored = grade, newest
+
+
+def _sizes(entries: Sequence[dict[str, Any]]) -> dict[int, int]:
+    """The last size that the ledger has of each segment."""
+    return {e["segment"]: e["size"] for e in entries if "size" in e and "segment" in e}
+
+
+def _check_segments(report: Report, view: View, log: str, entries: Sequence[dict[str, Any]]) -> None:
+    opened = [e for e in entries if e["what"] == "seg.open"]
+    jobs, born = [], []
+    for entry in opened:
+        number = entry["segment"]
+        job = view.job(number, log, entry["public_key"], promised(entries, number))
+        if job is None:
+            report.problems.append(f"segment {number} (stream s{entry['stream']}) was removed: it is in the ledger and not here")
+        else:
+            jobs.append(job)
+            born.append(entry)
+    if opened and not jobs:
+        report.problems.append(f"stream s{STREAM} was removed: none of its {len(opened)} segments is here")
+    findings = view.examine(jobs)
+    for entry, found in zip(born, findings, strict=True):
+        _check_segment(report, entries, entry, found)
+    for number in sorted(view.present() - {e["segment"] for e in opened}):
+        report.problems.append(f"segment {number} is not in the ledger")
+    report.problems.extend(_gaps_between(opened, {e["segment"]: f for e, f in zip(born, findings, strict=True)}))
+
+
+def _check_segment(
+    report: Report, entries: Sequence[dict[str, Any]], opened: dict[str, Any], found: Findings
+) -> None:
+    number = opened["segment"]
+    report.segments += 1
+    report.records += found.size
+    report.problems.extend(f"segment {number}: {problem}" for problem in found.problems)
+    if found.problems:
+        return
+    if found.previous_root != opened["previous_root"]:
+        report.problems.append(f"segment {number}: its header names another predecessor than the ledger")
+    about = {e["what"]: e for e in entries if e.get("segment") == number}
+    closed, sealed = about.get("seg.close"), about.get("seg.seal")
+    if closed and closed["size"] != found.size:
+        report.problems.append(f"segment {number}: {found.size} records, the ledger closed it with {closed['size']}")
+    if sealed and found.leaves_sha256 not in (b"", sealed["leaves_sha256"]):
+        report.problems.append(f"segment {number}: its file is not the one that was sealed")
+    if found.bodies_missing and "body.expire" not in about:
+        report.problems.append(f"segment {number}: {found.bodies_missing} bodies were removed")
+    elif found.bodies_missing:
+        report.gaps.append(f"segment {number}: bodies expired")
+    elif sealed and found.bodies_sha256 not in (b"", sealed["bodies_sha256"]):
+        report.problems.append(f"segment {number}: its bodies are not the file that was sealed")
+
+
+def _gaps_between(opened: Sequence[dict[str, Any]], found: dict[int, Findings]) -> Iterator[str]:
+    """Order and completeness across segments: each follows the one before, and so does each worker's sequence."""
+    sequences: dict[int, int] = {}
+    previous: Findings | None = None
+    for entry in opened:
+        here = found.get(entry["segment"])
+        if here is None or here.problems:
+            previous, sequences = None, {}
+            continue
+        if previous is not None and entry["previous_root"] != previous.root:
+            yield f"segment {entry['segment']} does not follow the one before it"
+        for worker, (first, last) in here.workers.items():
+            if worker != _MAKER and worker in sequences and first != sequences[worker] + 1:
+                yield f"worker {worker}: record {sequences[worker] + 1} is missing before segment {entry['segment']}"
+            sequences[worker] = last
+        previous = here
