@@ -125,6 +125,8 @@ class Cover:
             if not relation.system:
                 continue
             secret = system.refused(relation)
+            if secret:
+                self.relations.setdefault(relation.oid, {})
             for column in relation.columns:
                 if secret or column.name in system.statement_texts(relation):
                     self._mask(relation, column)

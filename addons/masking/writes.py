@@ -18,7 +18,7 @@ from addons.sql.catalog import Relation
 from addons.sql.lineage import Lineage
 from addons.sql.parse import unwrap
 from addons.sql.resolve import Names
-from addons.sql.scope import Scope, Taint, union
+from addons.sql.scope import UNKNOWN, Output, Scope, Taint, union
 from protocols.verdict import Deny
 
 
@@ -59,9 +59,10 @@ def _read(statement: Message, lineage: Lineage) -> Taint:
     if statement.HasField("with_clause"):
         lineage.with_entries(statement.with_clause, scope)
     scope.items.append(lineage.relation(statement.relation, scope))
+    scope.star.extend(scope.items[0].columns or (Output("?", UNKNOWN),))
     for field in ("from_clause", "using_clause"):
         for node in getattr(statement, field, ()):
-            lineage.source(node, scope)
+            scope.star.extend(lineage.source(node, scope))
     expressions = [*getattr(statement, "target_list", ()), *statement.returning_clause.exprs]
     if isinstance(statement, tree.InsertStmt):
         conflict = statement.on_conflict_clause

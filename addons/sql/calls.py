@@ -23,6 +23,15 @@ _SAFE_CLASSES = frozenset({"read", "session", "write", "large-object", "maintena
 """Classes of catalog functions that return nothing of a table they were not given."""
 
 _ROW_PSEUDO_TYPES = frozenset({2249, 2276, 2283, 2776, 5077, 5079})  #: record, any, anyelement, anynonarray, anycompatible…
+_SPECIAL = {
+    "JsonObjectConstructor": ("json_object",), "JsonArrayConstructor": ("json_array",),
+    "JsonArrayQueryConstructor": ("json_array",), "JsonObjectAgg": ("json_objectagg",), "JsonArrayAgg": ("json_arrayagg",),
+    "JsonParseExpr": ("json",), "JsonScalarExpr": ("json_scalar",), "JsonSerializeExpr": ("json_serialize",),
+    "JsonFuncExpr": ("json_exists", "json_query", "json_value"), "JsonTable": ("json_table",),
+    "MergeSupportFunc": ("merge_action",),
+}
+"""Syntax of PostgreSQL 16 and later that an older server reads as a call of a user's function of that name."""
+
 _WORDS = frozenset({"BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"})
 """What the parser writes where an operator's name would be; they use <= and >=."""
 
@@ -65,6 +74,9 @@ class Calls:
             return self._notation(names[1:])
         if kind == "A_Indirection":
             return self._notation(strings(message.indirection))
+        if kind in _SPECIAL:
+            foreign = [f for n in _SPECIAL[kind] for f in self._snapshot.by_function_name.get(n, ()) if self._foreign(f.oid)]
+            return f"function {foreign[0].label}" if foreign else ""
         if kind == "CreateTrigStmt":
             return "" if self.listed(*_split(strings(message.funcname))) else f"function {'.'.join(strings(message.funcname))}"
         return ""

@@ -50,6 +50,14 @@ def server(corpus: ModuleType) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
+def wide(server: PostgresServer) -> PostgresServer:
+    """The same server, with a second database that has more roads to the same values."""
+    server.sql("CREATE DATABASE wide OWNER app TEMPLATE clinic")
+    server.sql((Path(__file__).parent / "schema.sql").read_text(), "wide")
+    return server
+
+
+@pytest.fixture(scope="session")
 def columns() -> list[dict[str, Any]]:
     """The corpus's masked columns, as the configuration declares them."""
     policy = json.loads((CORPUS / "postgres" / "policy.json").read_text())
