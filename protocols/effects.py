@@ -80,9 +80,29 @@ class CancelTarget:
 
 @dataclass(frozen=True, slots=True)
 class Hangup:
-    """Close both sides once what was written has left."""
+    """
+    Close both sides once what was written has left.
 
+    :ivar drain: let what was decided and waits for its record leave first: a client said goodbye
+        behind it. Without it nothing more may run.
+    """
+
+    why: str
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """
+    One side broke its protocol, after everything before this effect. Record it and end the session.
+
+    An effect and not an exception, so that what was decided before it is still performed.
+
+    :ivar side: "client" or "target".
+    """
+
+    side: str
     why: str
 
 
-Effect = ToClient | ToTarget | Ask | Intend | Refused | Report | StartTls | CancelTarget | Hangup
+Effect = ToClient | ToTarget | Ask | Intend | Refused | Report | StartTls | CancelTarget | Hangup | Malformed

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from protocols.effects import CancelTarget, Effect, Hangup, ToClient
+from protocols.effects import CancelTarget, Effect, Hangup, Malformed, ToClient
 from protocols.errors import PeerError
 from protocols.kernel import mask_rows, payload
 from protocols.postgres import replies
 from protocols.postgres.codec import Frame, FrameReader, Opened, Run, encode, encode_head
-from protocols.postgres.conversation import ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Portal, Running
+from protocols.postgres.conversation import ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
 from protocols.postgres.refusal import Poisoned, denial
 from protocols.result import Columns, Ending, RowBatch
 
@@ -38,6 +38,8 @@ class Backend:
         self._big: list[bytes] | None = None  # a large row that has to be masked
         self._big_for: Running | None = None
         self._big_tag = b""
+        self._after: list[Effect] = []  # what waits for the end of a message that is passing in pieces
+        self._deaf = False  # it said nonsense: nothing more is taken
         self._takers: dict[bytes, Callable[[bytes, Frame], list[Effect]]] = {
             b"1": self._parse_complete, b"2": self._bind_complete, b"3": self._close_complete,
             b"T": self._row_description, b"n": self._no_data, b"t": self._parameter_description,
@@ -48,20 +50,48 @@ class Backend:
 
     def feed(self, data: bytes) -> list[Effect]:
         """Bytes came: the effects of every message that is whole."""
+        if self._deaf:
+            return []
         self._reader.feed(data)
         effects: list[Effect] = []
-        while True:
-            if self._reader.body_left:
-                if not self._stream(effects):
-                    return effects
-            elif (run := self._next_rows()) is not None:
-                effects += self._rows(run)
-            elif (frame := self._reader.next_frame()) is None:
-                return effects
-            elif isinstance(frame, Opened):
-                self._open(frame, effects)
-            else:
-                effects += self._take(frame)
+        try:
+            while not self._deaf and self._next(effects):
+                pass
+        except PeerError as error:
+            self._deaf = True
+            effects.append(Malformed("target", error.why))
+        return effects
+
+    def _next(self, effects: list[Effect]) -> bool:
+        """Take one message, one run of rows or one piece; False when more bytes must come first."""
+        if self._reader.body_left:
+            return self._stream(effects)
+        if (run := self._next_rows()) is not None:
+            effects += self._rows(run)
+        elif (frame := self._reader.next_frame()) is None:
+            return False
+        elif isinstance(frame, Opened):
+            self._open(frame, effects)
+        else:
+            effects += self._take(frame)
+        return True
+
+    @property
+    def midway(self) -> bool:
+        """Whether the client has the beginning of a message whose end has not come."""
+        return bool(self._reader.body_left) and self._passing
+
+    @property
+    def _passing(self) -> bool:
+        """Whether the pieces of a large message go to the client as they come."""
+        return self._big is None and not (self._big_for is not None and self._big_for.cut)
+
+    def aside(self, effect: Effect) -> list[Effect]:
+        """Something of ours for the client, which must not land inside a message of the target's."""
+        if not self.midway:
+            return [effect]
+        self._after.append(effect)
+        return []
 
     def _next_rows(self) -> Run | None:
         """Whole rows of one kind: DataRow or CopyData, never mixed, since only one of them is masked."""
@@ -102,24 +132,17 @@ class Backend:
         running = head.running
         if running.refusal is not None and not running.cut:
             raise Poisoned("rows in answer to a refused command")
+        if head.portal is not None and head.portal.replaced:
+            raise PeerError("rows of a portal that SQL may have replaced")
         if tag == b"D" and self._opinions.hears_columns and running.columns is None:
-            self._shape(running, head.portal)
+            if head.portal is None or head.portal.columns is None:
+                raise PeerError("rows without a description")
+            self._plan(running, head.portal.columns)
         return running
 
-    def _shape(self, running: Running, portal: Portal | None) -> None:
-        """Columns and plan of a portal's rows, at the first of them."""
-        shape = portal.shape() if portal else None
-        if shape is None:
-            raise PeerError("rows without a description")
-        if portal.prepared is not None and portal.columns is None:
-            shape = _with_formats(shape, portal.formats)
-        self._plan(running, shape)
-
     def _plan(self, running: Running, columns: Columns) -> None:
-        running.columns = columns
-        if self._opinions.hears_columns:
-            running.plan = self._opinions.plan(running.decision, columns)
-            running.alarm = running.alarm or (running.plan.alarm if running.plan else "")
+        plan = self._opinions.plan(running.decision, columns) if self._opinions.hears_columns else None
+        running.shaped(columns, plan)
 
     def _count(self, running: Running, rows: int, size: int) -> list[Effect]:
         running.rows += rows
@@ -141,7 +164,8 @@ class Backend:
             return
         running = self._producing(opened.tag)
         self._big_for, self._big_tag, self._big = running, opened.tag, None
-        effects += self._count(running, 1, opened.length + 5)
+        if not running.cut:
+            effects += self._count(running, 1, opened.length + 5)
         masked = opened.tag == b"D" and running.plan is not None and not running.plan.clean
         if masked and opened.length > MASKED_ROW_LIMIT:
             raise PeerError("a row too large to be masked on the wire")
@@ -157,17 +181,23 @@ class Backend:
             return False
         if self._big_tag == b"d":
             running.copy(chunk)
-        if self._big is None:
-            if not running.cut:
-                effects.append(ToClient(chunk))
-            return True
-        self._big.append(chunk)
-        if not self._reader.body_left and not running.cut:
-            data, masked = mask_rows(b"".join(self._big), running.plan.cells)
+        if self._passing:
+            effects.append(ToClient(chunk))
+        elif not running.cut:
+            self._big.append(chunk)
+        if not self._reader.body_left:
+            self._streamed(effects)
+        return True
+
+    def _streamed(self, effects: list[Effect]) -> None:
+        """A large message is over."""
+        big, running, self._big = self._big, self._big_for, None
+        if big is not None and not running.cut:
+            data, masked = mask_rows(b"".join(big), running.plan.cells)
             running.cells_masked += masked
             effects.append(ToClient(data))
-            self._big = None
-        return True
+        effects += self._after
+        self._after = []
 
     # -- replies -----------------------------------------------------------------------
 
@@ -189,16 +219,17 @@ class Backend:
     def _bind_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
         entry = self._expect(Kind.BIND)
         self._talk.awaited.popleft()
+        entry.portal.bound = True
         before = entry.undo[2] if entry.undo else None
         if before is not None:  # the portal that stood under this name is gone
-            self._talk.end(before.running, Ending.SUSPENDED)
+            self._talk.drop(before)
         return [ToClient(raw)]
 
     def _close_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
         entry = self._expect(Kind.CLOSE)
         self._talk.awaited.popleft()
         if entry.portal is not None:
-            self._talk.end(entry.portal.running, Ending.SUSPENDED)
+            self._talk.drop(entry.portal)
         return [ToClient(raw)]
 
     def _parameter_description(self, raw: bytes, frame: Frame) -> list[Effect]:
@@ -220,17 +251,19 @@ class Backend:
 
     def _described(self, entry: Awaited, raw: bytes, columns: Columns) -> list[Effect]:
         self._talk.awaited.popleft()
-        for described in (entry.prepared, entry.portal):
-            if described is not None:
-                described.columns = columns
+        if entry.portal is not None:
+            entry.portal.columns = columns
         return [] if entry.hidden else [ToClient(raw)]
 
     def _command_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
         entry = self._expect(Kind.QUERY, Kind.EXECUTE)
         if entry.running.cut:
             return self._cut_too_late(entry.running)
-        entry.running.tags.append(replies.CommandComplete.parse(frame.body).done)
+        tag = replies.CommandComplete.parse(frame.body).done
+        entry.running.tags.append(tag)
         self._executed(entry)
+        if tag == "DECLARE CURSOR":
+            self._talk.unsettle()
         return [ToClient(raw)]
 
     def _empty_query(self, raw: bytes, frame: Frame) -> list[Effect]:
@@ -241,13 +274,15 @@ class Backend:
         self._talk.copying = None if self._talk.copying is entry.running else self._talk.copying
         if entry.kind is Kind.EXECUTE:
             self._talk.awaited.popleft()
-            self._talk.end(entry.running)
+            self._talk.end(entry.running, Ending.COMPLETE)
 
     def _portal_suspended(self, raw: bytes, frame: Frame) -> list[Effect]:
         entry = self._expect(Kind.EXECUTE)
         if entry.running.cut:
             return self._cut_too_late(entry.running)
         self._talk.awaited.popleft()
+        if not entry.running.ended:
+            entry.running.ending = Ending.SUSPENDED
         return [ToClient(raw)]
 
     def _cut_too_late(self, running: Running) -> list[Effect]:
@@ -255,8 +290,13 @@ class Backend:
         It ended before the cancel arrived. The client must not take a short result for the whole,
         and what follows must not run on a success that the client was told is an error.
         """
-        fatal = running.refusal | {"S": "FATAL", "V": "FATAL"}
-        return [ToClient(replies.ErrorResponse(fatal).encode()), Hangup("a limit ended the session")]
+        self._talk.end(running, Ending.LIMIT)
+        return self._end_session(running.refusal | {"S": "FATAL", "V": "FATAL"}, "a limit ended the session")
+
+    def _end_session(self, fatal: dict[str, str], why: str) -> list[Effect]:
+        """Nothing more of the target is taken; the client hears why."""
+        self._deaf = True
+        return [ToClient(replies.ErrorResponse(fatal).encode()), Hangup(why)]
 
     def _call_result(self, raw: bytes, frame: Frame) -> list[Effect]:
         self._expect(Kind.CALL)
@@ -267,6 +307,8 @@ class Backend:
         head = self._talk.head
         if head is None or head.kind not in ENDS_IN_READY:
             raise PeerError("ReadyForQuery that nobody waits for")
+        if head.running is not None and head.running.refusal is not None and not head.running.sqlstate:
+            raise Poisoned("a refused command ended without an error")
         self._talk.awaited.popleft()
         if head.running is not None:
             self._talk.end(head.running)
@@ -276,10 +318,12 @@ class Backend:
     # -- COPY --------------------------------------------------------------------------
 
     def _copy_in(self, raw: bytes, frame: Frame) -> list[Effect]:
-        entry = self._expect(Kind.QUERY, Kind.EXECUTE)
-        while len(self._talk.awaited) > 1 and self._talk.awaited[1].kind is Kind.SYNC:
-            del self._talk.awaited[1]  # sent before the client knew: a target that copies in ignores it
-        self._talk.copying = entry.running
+        entry = last = self._expect(Kind.QUERY, Kind.EXECUTE)
+        while not last.fed and len(self._talk.awaited) > 1 and self._talk.awaited[1].kind is Kind.SYNC:
+            last = self._talk.awaited[1]  # sent before the COPY's end: a target that copies in ignores it
+            del self._talk.awaited[1]
+        self._talk.copying = None if last.fed else entry.running
+        last.fed -= last.fed > 0
         return [ToClient(raw)]
 
     def _copy_out(self, raw: bytes, frame: Frame) -> list[Effect]:
@@ -295,19 +339,23 @@ class Backend:
     def _error(self, raw: bytes, frame: Frame) -> list[Effect]:
         error = replies.ErrorResponse.parse(frame.body)
         head = self._talk.head
-        running = head.running if head else None
+        running = self._blamed(head)
         if running is not None and running.refusal is not None:
             shown = running.refusal
         else:
             shown = self._shown("error", dict(error.fields), running)
+            self._talk.dying = self._talk.dying or error.fields.get("V", error.fields.get("S")) in ("FATAL", "PANIC")
         if running is not None:
-            running.sqlstate = error.sqlstate
-            running.ending = running.ending if running.cut or running.ended else Ending.ERROR
-            if running.refusal is not None and not running.cut:
-                running.ending = Ending.REFUSED
+            running.failed(error.sqlstate)
         self._after_error(head)
         data = raw if shown is None else replies.ErrorResponse(shown).encode()
         return [ToClient(data)]
+
+    def _blamed(self, head: Awaited | None) -> Running | None:
+        """Whose error it is. A commit that fails at Sync is the last command's."""
+        if head is not None and head.kind is Kind.SYNC:
+            return self._talk.done[-1] if self._talk.done else None
+        return head.running if head else None
 
     def _after_error(self, head: Awaited | None) -> None:
         if head is None:
@@ -341,7 +389,7 @@ class Backend:
         message = replies.ParameterStatus.parse(frame.body)
         changed = meaning_changed(message.name, message.value)
         if changed:
-            return [Hangup(changed)]
+            return self._end_session(replies.error_fields("0A000", f"{changed} [OST-705]", "FATAL"), changed)
         self._talk.set(message.name, message.value)
         shown = self._shown("parameter", {"name": message.name, "value": message.value}, None)
         if shown is None:
@@ -356,13 +404,3 @@ def meaning_changed(name: str, value: str) -> str:
     if name == "client_encoding" and value.upper().replace("-", "") not in _CODINGS:
         return f"client_encoding {value} can hide a quote inside a character"
     return ""
-
-
-def _with_formats(columns: Columns, formats: tuple[int, ...]) -> Columns:
-    """A statement's columns with the formats that Bind chose: none, one for all, or one each."""
-    if not formats:
-        return columns
-    each = formats * len(columns.fields) if len(formats) == 1 else formats
-    if len(each) != len(columns.fields):
-        raise PeerError("Bind chose formats for another number of columns")
-    return Columns(tuple(replace(c, format=f) for c, f in zip(columns.fields, each)))

@@ -70,6 +70,7 @@ class Running:
     alarm: str = ""
     columns: Columns | None = None
     plan: MaskPlan | None = None
+    masked: dict[str, None] = field(default_factory=dict)  #: names of masked columns, of every result it had
     ended: bool = False
 
     def copy(self, data: bytes) -> None:
@@ -79,13 +80,24 @@ class Running:
         self.digest.update(data)
         self.copied += len(data)
 
+    def failed(self, sqlstate: str) -> None:
+        """The target said an error in answer to it, be it ended already: a commit can fail at Sync."""
+        self.sqlstate = sqlstate
+        if self.cut or (self.ended and self.ending is not Ending.COMPLETE):
+            return
+        self.ending = Ending.ERROR if self.refusal is None else Ending.REFUSED
+
+    def shaped(self, columns: Columns, plan: MaskPlan | None) -> None:
+        """Rows are about to come, and these are their masks."""
+        self.columns, self.plan = columns, plan
+        if plan is not None:
+            self.alarm = self.alarm or plan.alarm
+            self.masked |= {c.name: None for c, mask in zip(columns.fields, plan.cells) if mask is not None}
+
     def outcome(self, transaction: str) -> Outcome:
-        names = self.columns.fields if self.columns else ()
-        cells = self.plan.cells if self.plan else ()
         return Outcome(
             self.ending, tuple(self.tags), self.sqlstate, self.rows, self.bytes, self.cells_masked,
-            self.copied, self.digest.digest() if self.digest else b"", transaction, self.alarm,
-            tuple(c.name for c, mask in zip(names, cells) if mask is not None),
+            self.copied, self.digest.digest() if self.digest else b"", transaction, self.alarm, tuple(self.masked),
         )
 
 
@@ -96,8 +108,6 @@ class Prepared:
     text: str
     sent: str
     types: tuple[int, ...] = ()
-    described: bool = False
-    columns: Columns | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -105,17 +115,11 @@ class Portal:
     """A bound statement; one command, however often it is resumed."""
 
     running: Running
-    prepared: Prepared | None
-    formats: tuple[int, ...]
     step: int  #: pipeline step (Syncs sent before it); a transaction's end drops older portals
-    described: bool = False
-    columns: Columns | None = None
-
-    def shape(self) -> Columns | None:
-        """Its columns with the result formats that Bind chose."""
-        if self.columns is not None:
-            return self.columns
-        return self.prepared.columns if self.prepared else None
+    described: bool = False  #: a Describe of it was sent
+    columns: Columns | None = None  #: from that Describe; one of its statement proves nothing, views change
+    bound: bool = False  #: the target has made it
+    replaced: bool = False  #: SQL may have put a cursor of its own under this name
 
 
 @dataclass(slots=True, eq=False)
@@ -129,12 +133,12 @@ class Awaited:
     undo: tuple[dict[str, Any], str, Any] | None = None  #: table, name and what stood there before
     hidden: bool = False  #: ours, so its answer is not the client's
     step: int = 0
+    fed: int = 0  #: CopyDone or CopyFail messages sent behind it before the target asked for data
 
     def forget(self) -> None:
         """A Describe that was not answered: the next Execute must ask again."""
-        for described in (self.prepared, self.portal):
-            if described is not None:
-                described.described = described.columns is not None
+        if self.portal is not None:
+            self.portal.described = self.portal.columns is not None
 
 
 @dataclass(slots=True)
@@ -152,6 +156,8 @@ class Conversation:
     copying: Running | None = None  #: takes CopyData from the client
     step: int = 0
     done: list[Running] = field(default_factory=list)  #: ended, reported at the next ReadyForQuery
+    intended: dict[int, Running] = field(default_factory=dict)  #: by number, until they end
+    dying: bool = False  #: the target has said a FATAL error
 
     @property
     def head(self) -> Awaited | None:
@@ -178,6 +184,7 @@ class Conversation:
             return
         running.ended = True
         running.ending = ending or running.ending
+        self.intended.pop(running.number, None)
         self.done.append(running)
 
     def skip_to_sync(self) -> None:
@@ -191,9 +198,17 @@ class Conversation:
             if entry.kind is Kind.DESCRIBE:
                 entry.forget()
             if entry.running:
-                self.end(entry.running, Ending.SKIPPED)
-        self.skipping = not self.awaited
+                self._skipped(entry)
+        self.skipping = self.skipping or not self.awaited
         self.copying = None
+
+    def _skipped(self, entry: Awaited) -> None:
+        """A portal that stays open can be resumed, after a rollback to a savepoint: its command has not ended."""
+        running, portal = entry.running, entry.portal
+        if entry.kind is not Kind.EXECUTE or portal is None or not portal.bound:
+            self.end(running, Ending.SKIPPED)
+        elif not running.ended and running.ending is Ending.COMPLETE:
+            running.ending = Ending.SKIPPED
 
     def reports(self, transaction: Transaction | None) -> list[Effect]:
         """Tell of everything that ended since the last ReadyForQuery."""
@@ -206,16 +221,28 @@ class Conversation:
         self.transaction = transaction
         if transaction is Transaction.IDLE:
             for name in [n for n, p in self.portals.items() if p.step <= step]:
-                self.end(self.portals.pop(name).running, Ending.SUSPENDED)
+                self.drop(self.portals.pop(name))
         return self.reports(transaction)
+
+    def drop(self, portal: Portal) -> None:
+        """A portal is gone from the target."""
+        skipped = portal.running.ending is Ending.SKIPPED
+        self.end(portal.running, Ending.SKIPPED if skipped else Ending.SUSPENDED)
+
+    def unsettle(self) -> None:
+        """
+        SQL made a cursor. It may bear the name of a portal that SQL closed before, so what
+        Execute of an older name runs is not known any more and must be asked about.
+        """
+        for name in [n for n, p in self.portals.items() if n and p.bound]:
+            portal = self.portals.pop(name)
+            portal.replaced = True
+            self.drop(portal)
 
     def abandon(self) -> list[Effect]:
         """The session is over: what has not ended is unknown."""
-        for entry in self.awaited:
-            if entry.running:
-                self.end(entry.running, Ending.UNKNOWN)
-        for portal in self.portals.values():
-            self.end(portal.running, Ending.UNKNOWN)
+        for running in list(self.intended.values()):
+            self.end(running, Ending.UNKNOWN)
         return self.reports(None)
 
     def set(self, name: str, value: str) -> None:

@@ -13,13 +13,15 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from protocols.command import Command, FunctionCall, Parameter, Path, Statement
-from protocols.effects import Ask, Effect, Hangup, Intend, Refused, ToTarget
+from protocols.effects import Ask, Effect, Hangup, Intend, Malformed, Refused, ToTarget
 from protocols.errors import PeerError
 from protocols.kernel import payload
 from protocols.postgres import messages
 from protocols.postgres.body import NotText
 from protocols.postgres.codec import Frame, Run
-from protocols.postgres.conversation import Awaited, Conversation, Kind, Opinions, Portal, Prepared, Running
+from protocols.postgres.conversation import (
+    ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Portal, Prepared, Running,
+)
 from protocols.postgres.intake import Intake, Piece, TooLarge
 from protocols.postgres.refusal import denial, poison_parse, poison_query
 from protocols.verdict import Allow, Decision, Deny
@@ -47,7 +49,8 @@ class Frontend:
         self._intake = Intake()
         self._number = 0
         self._release: _Release | None = None
-        self._asked: Command | None = None
+        self._deaf = False  # it said goodbye or nonsense: nothing more is taken
+        self._copier: Awaited | None = None  # the last command, which may want COPY data
         self._texts = MappingProxyType(conversation.texts)
         self._takers: dict[bytes, Callable[[Frame], list[Effect]]] = {
             b"Q": self._query, b"P": self._parse, b"B": self._bind, b"D": self._describe, b"E": self._execute,
@@ -71,25 +74,35 @@ class Frontend:
 
     def feed(self, data: bytes) -> list[Effect]:
         """Bytes came: take what can be taken."""
-        self._intake.feed(data)
+        if not self._deaf:
+            self._intake.feed(data)
         return self.pull()
 
     def pull(self) -> list[Effect]:
         """Take messages until one needs a verdict or none is whole."""
         effects: list[Effect] = []
-        while self._release is None:
-            message = self._intake.next_message()
-            if message is None:
-                break
-            effects += self._take(message)
+        try:
+            while self._release is None and not self._deaf:
+                message = self._intake.next_message()
+                if message is None:
+                    break
+                effects += self._take(message)
+        except PeerError as error:
+            self._deaf = True
+            effects.append(Malformed("client", error.why))
         return effects
 
     def answer(self, decision: Decision) -> list[Effect]:
         """The verdict on what was asked; then on with the next message."""
-        release, self._release, self._asked = self._release, None, None
+        release, self._release = self._release, None
         if release is None:
             raise AssertionError("an answer to no question")
-        return release(decision) + self.pull()
+        effects = self._moot(decision) if self._talk.skipping else release(decision)
+        return effects + self.pull()
+
+    def _moot(self, decision: Decision) -> list[Effect]:
+        """While it was held an earlier command failed, and the target would read past this one."""
+        return [Refused(self._next_number(), decision)] if isinstance(decision.verdict, Deny) else []
 
     # -- messages ----------------------------------------------------------------------
 
@@ -115,7 +128,8 @@ class Frontend:
 
     def _parse(self, frame: Frame) -> list[Effect]:
         parse = messages.Parse.parse(frame.body)
-        if len(self._talk.prepared) >= PREPARED_LIMIT or self._talk.text_length > TEXTS_LIMIT:
+        full = len(self._talk.prepared) >= PREPARED_LIMIT and parse.name not in self._talk.prepared
+        if full or self._talk.text_length > TEXTS_LIMIT:
             return self._refuse_unread(frame.tag, "too many prepared statements in one session", "54000", "OST-703")
         statement = self._statement(parse.text, Path.PARSE, name=parse.name)
         return self._ask(statement, lambda decision: self._run_parse(parse, frame, decision))
@@ -140,9 +154,8 @@ class Frontend:
     def _describing(self, message: messages.Describe, hidden: bool) -> list[Effect]:
         prepared = self._talk.prepared.get(message.name) if message.kind == "S" else None
         portal = self._talk.portals.get(message.name) if message.kind == "P" else None
-        for described in (prepared, portal):
-            if described is not None:
-                described.described = True
+        if portal is not None:
+            portal.described = True
         self._await(Awaited(Kind.DESCRIBE, prepared=prepared, portal=portal, hidden=hidden))
         return [ToTarget(message.encode())]
 
@@ -157,8 +170,7 @@ class Frontend:
 
     def _run_portal(self, portal: Portal, execute: messages.Execute, frame: Frame) -> list[Effect]:
         effects: list[Effect] = []
-        known = portal.described or (portal.prepared is not None and portal.prepared.described)
-        if self._opinions.hears_columns and not known:
+        if self._opinions.hears_columns and not portal.described:
             effects += self._describing(messages.Describe("P", execute.portal), hidden=True)
         self._await(Awaited(Kind.EXECUTE, portal.running, portal))
         return [*effects, ToTarget(_encoded(frame))]
@@ -176,7 +188,6 @@ class Frontend:
         self._talk.skipping = False
         if self._talk.copying is None:  # a target that copies in ignores Sync
             self._await(Awaited(Kind.SYNC))
-            self._talk.step += 1
         return [ToTarget(_encoded(frame))]
 
     def _flush(self, frame: Frame) -> list[Effect]:
@@ -190,7 +201,8 @@ class Frontend:
         return self._ask(command, lambda decision: self._run_call(frame, decision))
 
     def _terminate(self, frame: Frame) -> list[Effect]:
-        return [ToTarget(_encoded(frame)), Hangup("client said goodbye")]
+        self._deaf = True
+        return [ToTarget(_encoded(frame)), Hangup("client said goodbye", drain=True)]
 
     def _copy_data(self, data: bytes, content: bytes) -> list[Effect]:
         running = self._talk.copying or self._next_copy()
@@ -200,14 +212,20 @@ class Frontend:
         return [ToTarget(data)]
 
     def _copy_end(self, frame: Frame) -> list[Effect]:
-        running = self._talk.copying or self._next_copy()
+        early = None if self._talk.copying else self._next_copy()
+        if early:
+            self._talk.awaited[-1].fed += 1
+        elif self._talk.copying is None:
+            return []
         self._talk.copying = None
-        return [ToTarget(_encoded(frame))] if running else []
+        return [ToTarget(_encoded(frame))]
 
     def _next_copy(self) -> Running | None:
         """The command whose COPY a client may already be feeding before the target asked for data."""
-        last = self._talk.awaited[-1] if self._talk.awaited else None
-        return last.running if last and last.kind in (Kind.QUERY, Kind.EXECUTE) else None
+        if self._copier is None or not self._talk.awaited or self._talk.skipping:
+            return None
+        running = self._copier.running
+        return None if running is None or running.ended else running
 
     # -- questions ---------------------------------------------------------------------
 
@@ -218,7 +236,7 @@ class Frontend:
         )
 
     def _ask(self, command: Command, release: _Release) -> list[Effect]:
-        self._release, self._asked = release, command
+        self._release = release
         return [Ask(command)]
 
     def _refuse_unread(self, tag: bytes, why: str, sqlstate: str, code: str) -> list[Effect]:
@@ -235,7 +253,7 @@ class Frontend:
 
     def _refused(self, decision: Decision, simple: bool) -> list[Effect]:
         """Poison in the command's place; in the extended protocol the target then skips to Sync, and so do we."""
-        running = self._running(decision)
+        running = Running(self._next_number(), decision)
         running.refusal = denial(decision.verdict, running.number)
         running.ended = True  # its record is the refusal, not an outcome
         self._await(Awaited(Kind.QUERY if simple else Kind.PARSE, running))
@@ -248,7 +266,6 @@ class Frontend:
             return self._refused(decision, simple=True)
         running = self._running(decision)
         self._await(Awaited(Kind.QUERY, running))
-        self._talk.step += 1
         data = messages.Query(decision.sent).encode()
         return [Intend(running.number, decision, data, poison_query(running.number))]
 
@@ -270,7 +287,7 @@ class Frontend:
         if isinstance(decision.verdict, Deny):
             return self._refused(decision, simple=False)
         running = self._running(decision)
-        portal = Portal(running, prepared, bind.result_formats, self._talk.step)
+        portal = Portal(running, self._talk.step)
         undo = self._talk.replace(self._talk.portals, bind.portal, portal)
         self._await(Awaited(Kind.BIND, running, portal, undo=undo))
         return [Intend(running.number, decision, _encoded(frame), poison_parse(running.number))]
@@ -280,7 +297,7 @@ class Frontend:
         if isinstance(decision.verdict, Deny):
             return self._refused(decision, simple=False)
         running, effects = self._running(decision), []
-        portal = Portal(running, None, (), self._talk.step, described=True)
+        portal = Portal(running, self._talk.step, described=True)
         if self._opinions.hears_columns:
             self._await(Awaited(Kind.DESCRIBE, portal=portal, hidden=True))
             effects.append(ToTarget(messages.Describe("P", execute.portal).encode()))
@@ -294,13 +311,21 @@ class Frontend:
         self._await(Awaited(Kind.CALL, running))
         return [Intend(running.number, decision, _encoded(frame), poison_query(running.number))]
 
-    def _running(self, decision: Decision) -> Running:
+    def _next_number(self) -> int:
         self._number += 1
-        return Running(self._number, decision)
+        return self._number
+
+    def _running(self, decision: Decision) -> Running:
+        running = Running(self._next_number(), decision)
+        self._talk.intended[running.number] = running
+        return running
 
     def _await(self, entry: Awaited) -> None:
         entry.step = self._talk.step
         self._talk.awaited.append(entry)
+        self._talk.step += entry.kind in ENDS_IN_READY
+        if entry.kind is not Kind.SYNC:  # a target that copies in ignores Sync
+            self._copier = entry if entry.kind in (Kind.QUERY, Kind.EXECUTE) else None
 
 
 _CHANGED = Deny(

@@ -32,15 +32,11 @@ class PostgresRelay:
         self._backend = Backend(self._talk, opinions)
 
     def from_client(self, data: bytes) -> list[Effect]:
-        """
-        :raises PeerError: the client broke the protocol; only its session ends.
-        """
+        """What the client said; Malformed comes last when it broke the protocol."""
         return self._frontend.feed(data)
 
     def from_target(self, data: bytes) -> list[Effect]:
-        """
-        :raises PeerError: the target broke the protocol, or answered out of order.
-        """
+        """What the target said; Malformed comes last when it broke the protocol or answered out of order."""
         return self._backend.feed(data)
 
     def answer(self, decision: Decision) -> list[Effect]:
@@ -49,13 +45,13 @@ class PostgresRelay:
 
     def held(self, request: str, hold: Hold) -> list[Effect]:
         """People are asked: tell the client whom and how."""
-        return [ToClient(NoticeResponse(waiting(request, hold)).encode())]
+        return self._backend.aside(ToClient(NoticeResponse(waiting(request, hold)).encode()))
 
     def refused(self, number: int, why: str) -> list[Effect]:
         """Its record was refused, so the target gets its poison: its error becomes ours."""
-        for entry in self._talk.awaited:
-            if entry.running is not None and entry.running.number == number:
-                entry.running.refusal = denial(unrecorded(why), number)
+        running = self._talk.intended.get(number)
+        if running is not None:
+            running.refusal = denial(unrecorded(why), number)
         return []
 
     def withdrawn(self) -> bool:
@@ -67,7 +63,12 @@ class PostgresRelay:
         return self._talk.abandon()
 
     def farewell(self, why: str) -> bytes:
-        """Last words: a FATAL error, as a server gives."""
+        """
+        Last words: a FATAL error, as a server gives. None where the target has already said its own,
+        or where they would land inside a row.
+        """
+        if self._talk.dying or self._backend.midway:
+            return b""
         return ErrorResponse(error_fields("08006", why, "FATAL")).encode()
 
     @property
