@@ -90,6 +90,24 @@ class ServerTls:
         return self._alpn if self._alpn in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
+def start_tls(transport: Any, tls: ServerTls, early: bytes = b"") -> None:
+    """
+    Speak TLS with a client whose transport is a Twisted TCP one.
+
+    Its protocol hears `handshakeCompleted` if it provides IHandshakeListener.
+
+    :param early: bytes of the handshake that were read already (direct TLS).
+    """
+    transport.startTLS(tls)
+    if early:
+        transport.protocol.dataReceived(early)  # the TLS layer, since startTLS put it there
+
+
+def chosen_alpn(transport: Any) -> bytes | None:
+    """What both sides agreed on, behind the handshake."""
+    return transport.protocol.negotiatedProtocol
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 class TargetTls:
     """

@@ -198,7 +198,7 @@ class _Connection(Protocol):
         else:
             self.fail(DialError("tls", "the target does not speak TLS, and its configuration wants it"))
 
-    def fail(self, error: DialError) -> None:
+    def fail(self, error: Exception) -> None:
         """Once; later reasons are consequences."""
         if not self._done.called:
             self._done.errback(error)
@@ -348,17 +348,12 @@ def _connect(
 ) -> Deferred[Any]:
     """One connection within one deadline. The Deferred given to `build` is the one returned."""
     made: list[_Connection] = []
-    connecting: list[Deferred[Any]] = []
 
     def give_up(_: Deferred[Any]) -> None:
-        for protocol in made:
-            if protocol.transport is not None:
-                protocol.transport.abortConnection()
-        for attempt in connecting:
-            attempt.cancel()
+        made[0].fail(CancelledError())
 
     def unreachable(failure: Failure) -> None:
-        if not failure.check(CancelledError) and not done.called:
+        if not done.called:
             done.errback(_unreachable(failure, target))
 
     done: Deferred[Any] = Deferred(give_up)
@@ -369,15 +364,15 @@ def _connect(
         return done
     factory = Factory.forProtocol(lambda: made[0])
     factory.noisy = False
-    connecting.append(HostnameEndpoint(reactor, target.host, target.port, timeout=timeout).connect(factory))
-    connecting[0].addErrback(unreachable)
+    connecting = HostnameEndpoint(reactor, target.host, target.port, timeout=timeout).connect(factory)
+    connecting.addErrback(unreachable)
     late = DialError("timeout", f"target {target.name} did not answer within {timeout:g} seconds")
     timer = reactor.callLater(timeout, lambda: made[0].fail(late))
 
     def settled(result: Any) -> Any:
         if timer.active():
             timer.cancel()
-        connecting[0].cancel()  # does nothing once connected
+        connecting.cancel()  # does nothing once connected
         return result
 
     return done.addBoth(settled)
