@@ -1,0 +1,182 @@
+"""
+`[[listen]]`, `[[target]]` and `[[identity]]` to their values, with what contradicts itself refused.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from types import MappingProxyType
+
+from twisted.internet.endpoints import serverFromString
+
+from gateway.config import Account, IdentityEntry, Listen, TargetEntry
+from gateway.section import Section
+from protocols.selection import WrongForm, select
+from protocols.session import KINDS
+
+PROTOCOLS = ("postgres",)
+STREAMS = ("tcp", "tcp6", "unix", "systemd")
+AUTHS = ("password", "certificate", "trust")
+TLS_RULES = ("verify", "encrypt", "off")
+LOGINS = ("password", "scram")
+
+
+def spot(section: Section, key: str, endpoint: str, spots: dict[str, str]) -> None:
+    """Check an endpoint string, and that nothing else listens there."""
+    kind, _, rest = endpoint.partition(":")
+    example = "write for example \"tcp:6432:interface=127.0.0.1\""
+    if kind not in STREAMS:
+        section.wrong(key, f"{endpoint!r} is no plain stream endpoint", f"{example}; TLS is set beside it, not in it")
+        return
+    if kind == "systemd":  # what it names exists only when systemd starts us
+        return
+    try:
+        serverFromString(None, endpoint)  # parsing needs no reactor, listening would
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        section.wrong(key, f"{endpoint!r} is no endpoint: {error}", example)
+        return
+    port = rest.partition(":")[0].removeprefix("port=")
+    if kind in ("tcp", "tcp6") and not (port.isdigit() and int(port) < 65536):
+        section.wrong(key, f"there is no port {port}", "use 1 to 65535")
+        return
+    if port != "0" and endpoint in spots:
+        section.wrong(key, f"{spots[endpoint]} listens there already", "use another port")
+    spots.setdefault(endpoint, f"{section.path}.{key}")
+
+
+def listens(whole: Section, spots: dict[str, str]) -> tuple[Listen, ...]:
+    """All `[[listen]]`."""
+    found = []
+    for section in whole.sections("listen"):
+        listen = Listen(
+            section.text("protocol", known=PROTOCOLS), section.text("endpoint"),
+            section.text("tls", "require", known=("require", "optional")), section.texts("auth", LOGINS, known=LOGINS),
+        )
+        if listen.endpoint:
+            spot(section, "endpoint", listen.endpoint, spots)
+        if not listen.auth:
+            section.wrong("auth", "nobody could log in", 'write ["password", "scram"]')
+        if listen.tls == "optional" and listen.auth == ("password",):
+            mend = 'add "scram", or write tls = "require"'
+            section.wrong("auth", "without TLS a password is never asked for, so nobody could log in there", mend)
+        section.end()
+        found.append(listen)
+    return tuple(found)
+
+
+def targets(whole: Section) -> MappingProxyType[str, TargetEntry]:
+    """All `[[target]]` by name."""
+    found: dict[str, TargetEntry] = {}
+    for section in whole.sections("target"):
+        entry = _target(section)
+        if entry.name in found:
+            section.wrong("name", f"there is another target {entry.name!r}", "give this one another name")
+        found.setdefault(entry.name, entry)
+        section.end()
+    return MappingProxyType(found)
+
+
+def _target(section: Section) -> TargetEntry:
+    name, protocol = section.text("name", name=True), section.text("protocol", known=PROTOCOLS)
+    host, port = _address(section)
+    database = section.text("database")
+    databases = section.texts("databases") or (database,)
+    if database and database not in databases:
+        section.wrong("database", f"{database!r} is not in databases", "add it there")
+    tls = section.text("tls", "verify", known=TLS_RULES)
+    tls_name, tls_ca = section.text("tls_name", ""), section.optional_file("tls_ca")
+    for key, given in (("tls_name", tls_name), ("tls_ca", tls_ca)):
+        if given and tls != "verify":
+            section.wrong(key, f'has no effect with tls = "{tls}"', 'write tls = "verify", or take it out')
+    return TargetEntry(
+        name, protocol, host, port, database, databases, _accounts(section, tls), section.labels("labels"), tls,
+        tls_name or host, tls_ca, section.text("revocation", "lease", known=("lease", "strict")),
+    )
+
+
+def _accounts(target: Section, tls: str) -> tuple[Account, ...]:
+    found: list[Account] = []
+    for section in target.sections("account"):
+        account = Account(
+            section.text("name", name=True), section.text("user"), section.text("auth", "password", known=AUTHS),
+            section.flag("catalog", False), section.optional_file("certificate"), section.optional_file("key", private=True),
+        )
+        _check_account(section, account, tls, found)
+        section.end()
+        found.append(account)
+    if not found:
+        target.wrong("account", "there is none, so nobody could be let in", "add [[target.account]] with name and user")
+    return tuple(found)
+
+
+def _check_account(section: Section, account: Account, tls: str, before: list[Account]) -> None:
+    if any(other.name == account.name for other in before):
+        section.wrong("name", f"there is another account {account.name!r}", "give this one another name")
+    if account.catalog and any(other.catalog for other in before):
+        section.wrong("catalog", "another account reads the catalog already", "let one of them")
+    pair = (("certificate", account.certificate), ("key", account.key))
+    for key, given in pair:
+        if account.auth == "certificate" and given is None:
+            section.wrong(key, 'is missing, and auth is "certificate"', "name the file")
+        if account.auth != "certificate" and given is not None:
+            section.wrong(key, f'has no effect with auth = "{account.auth}"', 'write auth = "certificate", or take it out')
+    if account.auth == "certificate" and tls == "off":
+        section.wrong("auth", 'a certificate is shown within TLS, and the target has tls = "off"', 'write tls = "verify"')
+
+
+def _address(section: Section) -> tuple[str, int]:
+    address = section.text("address")
+    host, _, port = address.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    bracketed = host.startswith("[") and host.endswith("]")
+    right = bool(bare) and port.isdigit() and 0 < int(port) < 65536 and bracketed == _is_ipv6(bare)
+    if address and not right:
+        section.wrong("address", f"{address!r} is no host and port", 'write "host:5432" or "[::1]:5432"')
+    return (bare, int(port)) if right else ("", 0)
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return ":" in host
+
+
+def identities(whole: Section) -> MappingProxyType[str, IdentityEntry]:
+    """All `[[identity]]` by subject."""
+    found: dict[str, tuple[IdentityEntry, Section]] = {}
+    for section in whole.sections("identity"):
+        entry = IdentityEntry(
+            section.text("subject"), section.text("kind", "human", known=KINDS), frozenset(section.texts("groups")),
+            section.text("on_behalf_of", "") or None,
+        )
+        _check_subject(section, entry.subject)
+        if entry.subject in found:
+            section.wrong("subject", f"{entry.subject!r} is there twice", "take one out")
+        section.end()
+        found.setdefault(entry.subject, (entry, section))
+    for entry, section in found.values():
+        _check_person(section, entry, found.get(entry.on_behalf_of or ""))
+    return MappingProxyType({subject: entry for subject, (entry, _) in found.items()})
+
+
+def _check_subject(section: Section, subject: str) -> None:
+    if not subject:
+        return
+    try:
+        right = select(f"{subject}@target").identity == subject
+    except WrongForm:
+        right = False
+    if not right:
+        section.wrong("subject", f"{subject!r} could not be written in a user name", "use letters, digits and . @ + = ~ - _ only")
+
+
+def _check_person(section: Section, entry: IdentityEntry, person: tuple[IdentityEntry, Section] | None) -> None:
+    if entry.on_behalf_of is None:
+        return
+    if entry.kind == "human":
+        section.wrong("on_behalf_of", "a person acts for nobody else", "take it out, or correct `kind`")
+    elif person is None:
+        section.wrong("on_behalf_of", f"there is no [[identity]] {entry.on_behalf_of!r}", "add it, or correct the name")
+    elif person[0].kind != "human":
+        section.wrong("on_behalf_of", f"{entry.on_behalf_of!r} is no person", "name the person behind it")

@@ -1,0 +1,150 @@
+"""
+`ostiary.toml` to a `Config`, or to every problem that it has: key path, what is wrong, how to mend it.
+
+Beyond types it looks at what would only be noticed later: files that are missing or open
+to others, names used twice, addons that do not build, settings that contradict each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.config import Audit, Config
+from gateway.entries import identities, listens, spot, targets
+from gateway.section import Problem, Problems, Section
+from gateway.tls import ServerTls, TlsProblem
+from gateway.vetting import addons
+
+MOST_WORKERS = 64
+
+
+class WrongConfig(Exception):
+    """
+    A configuration that cannot be used. Its text is for people, one line per problem.
+
+    :ivar problems: each by key path.
+    """
+
+    def __init__(self, text: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(text)
+        self.problems = tuple(problems)
+
+
+ConfigError = WrongConfig
+
+
+def load(path: Path) -> Config:
+    """
+    Read a configuration file.
+
+    :raises WrongConfig: with all of its problems.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        problem = Problem("", (error.strerror or "cannot be read").lower(), "make a configuration with `ostiary init`")
+        raise _wrong(path, [problem]) from None
+    return parse(text, path.resolve())
+
+
+def parse(text: bytes, file: Path) -> Config:
+    """
+    What was read from `file`, an absolute path.
+
+    :raises WrongConfig: with all of its problems.
+    """
+    problems: Problems = []
+    try:
+        values = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _wrong(file, [Problem("", f"not TOML: {error}", "correct it there")]) from None
+    whole = Section(values, "", file.parent, problems)
+    config = _config(whole, file, text)
+    whole.end()
+    _file_mode(file, problems)
+    if problems:
+        raise _wrong(file, problems)
+    return config
+
+
+def _config(whole: Section, file: Path, text: bytes) -> Config:
+    gateway, tls, control = whole.section("gateway"), whole.section("tls"), whole.section("control")
+    name = gateway.text("name", name=True)
+    state = gateway.directory("state", "state")
+    _check_state(gateway, state)
+    workers, drain = _workers(gateway), gateway.number("drain", 30.0, 0.0, 3600.0)
+    made = "make one with `ostiary init`, or correct the path"
+    certificate, key = tls.file("certificate", mend=made), tls.file("key", private=True, mend=made)
+    _check_pair(tls, certificate, key)
+    audit = _audit(whole.section("audit"), state)
+    control_listen = control.text("listen", "tcp:8443:interface=127.0.0.1")
+    spots: dict[str, str] = {}
+    spot(control, "listen", control_listen, spots)
+    who = identities(whole)
+    config = Config(
+        file=file, name=name, state=state, workers=workers, drain=drain, certificate=certificate, key=key, audit=audit,
+        control_listen=control_listen, listens=listens(whole, spots), targets=targets(whole), identities=who,
+        addons=addons(whole), digest=hashlib.sha256(text).digest(),
+    )
+    for section in (gateway, tls, control):
+        section.end()
+    return config
+
+
+def _audit(section: Section, state: Path) -> Audit:
+    directory = section.directory("directory", str(state / "audit"))
+    anchor = section.directory("anchor_file", "") if section.has("anchor_file") else None
+    if anchor is not None and anchor.is_relative_to(directory):
+        mend = "put it elsewhere, best on another machine's disk: whoever changes the store could change it too"
+        section.wrong("anchor_file", "the anchor lies in the store that it is to prove", mend)
+    audit = Audit(
+        directory, section.number("timeout", 2.0, 0.05, 60.0), section.integer("segment_records", 65536, 16, 1 << 24),
+        section.integer("segment_bytes", 64 << 20, 1 << 20, 1 << 34),
+        section.number("segment_seconds", 3600.0, 1.0, 31 * 86400.0), anchor,
+    )
+    section.end()
+    return audit
+
+
+def _workers(gateway: Section) -> int | str:
+    if gateway.rest().get("workers") == "inline":
+        return gateway.text("workers")
+    if isinstance(gateway.rest().get("workers"), str):
+        gateway.text("workers")
+        gateway.wrong("workers", "is neither a number nor \"inline\"", 'write for example 2, or "inline" for one process')
+        return 1
+    return gateway.integer("workers", 2, 1, MOST_WORKERS)
+
+
+def _check_state(gateway: Section, state: Path) -> None:
+    if not state.is_dir():
+        gateway.wrong("state", f"there is no directory {state}", "make it with `ostiary init`, or correct the path")
+    elif stat.S_IMODE(state.stat().st_mode) & 0o022:
+        gateway.wrong("state", f"others can write {state}, which holds keys", f"run: chmod 700 {state}")
+
+
+def _check_pair(tls: Section, certificate: Path, key: Path) -> None:
+    if not (certificate.is_file() and key.is_file()):
+        return
+    try:
+        ServerTls(certificate, key)
+    except (TlsProblem, OSError, ValueError):
+        mend = "give the certificate (PEM, its chain below it) and the key that it was made with"
+        tls.wrong("key", f"{certificate} and {key} are not a certificate and its key", mend)
+
+
+def _file_mode(file: Path, problems: Problems) -> None:
+    try:
+        mode = file.stat().st_mode
+    except OSError:  # read a moment ago, and what was read is what counts
+        return
+    if stat.S_IMODE(mode) & 0o022:
+        problems.append(Problem("", "others can write this file, and it decides who may do what", f"run: chmod go-w {file}"))
+
+
+def _wrong(file: Path, problems: Sequence[Problem]) -> WrongConfig:
+    return WrongConfig("\n".join(f"{file}: {problem}" for problem in problems), problems)

@@ -1,0 +1,87 @@
+"""
+`[[addon]]` entries, each imported and built once with stand-ins, so that what is wrong with its options is
+known before a worker needs it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+from gateway import chain
+from gateway.config import AddonEntry
+from gateway.section import Section
+from protocols.hooks import HOOKS
+
+NEEDS = ("catalogs", "settings", "clock", "sink", "sessions", "now")
+"""What constructors may be handed, by name; never options of the file."""
+
+_AT_OPTION = re.compile(r"([A-Za-z_][\w.\[\]-]*): (.+)", re.DOTALL)
+
+_THEIR_BUGS = (
+    SyntaxError, NameError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError, OSError,
+    RuntimeError, ValueError, ImportError,
+)
+"""What importing or building somebody's addon may raise when it is broken."""
+
+
+class _Standin:
+    """Takes any call and knows nothing: a constructor keeps what it is handed, and uses it later."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+def addons(whole: Section) -> tuple[AddonEntry, ...]:
+    """All `[[addon]]`, in order."""
+    found = []
+    for section in whole.sections("addon"):
+        use = section.text("use")
+        entry = AddonEntry(use, section.rest())
+        if use:
+            _vet(section, entry)
+        found.append(entry)
+    return tuple(found)
+
+
+def _vet(section: Section, entry: AddonEntry) -> None:
+    try:
+        [addon] = chain.build([entry], {name: _Standin() for name in NEEDS})
+    except chain.WrongAddon as error:
+        _explain(section, entry, error)
+        return
+    except _THEIR_BUGS as error:
+        section.wrong("use", f"{entry.use} fails when it is loaded: {type(error).__name__}", "mend that addon")
+        return
+    for name in dir(addon):
+        if name.startswith("on_") and name not in HOOKS:
+            near = difflib.get_close_matches(name, HOOKS, 1)
+            mend = f"did you mean {near[0]}?" if near else f"rename it; hooks: {', '.join(HOOKS)}"
+            section.wrong("use", f"{entry.use}.{name} is no hook, so nobody would ever call it", mend)
+
+
+def _explain(section: Section, entry: AddonEntry, error: chain.WrongAddon) -> None:
+    """A constructor's complaint that begins with the key at fault becomes a complaint at that key."""
+    if error.key == "use":
+        mend = 'write a class by its dotted path, such as "addons.access.Access"; it must be on the Python path'
+        section.wrong("use", error.why, mend)
+    elif error.key:
+        known = _options(error.why)
+        near = difflib.get_close_matches(error.key, known, 1)
+        section.wrong(error.key, error.why, f"did you mean {near[0]!r}?" if near else "take it out, or correct its name")
+    else:
+        said = _AT_OPTION.fullmatch(error.why)
+        named = said is not None and re.split(r"[.\[]", said[1])[0] in entry.options
+        key, why = (said[1], said[2]) if said is not None and named else ("", error.why)
+        section.wrong(key, f"{entry.use} does not take it: {why}" if not named else why, "correct that option")
+
+
+def _options(why: str) -> list[str]:
+    """The names in "… it has: a, b"."""
+    return why.rpartition("it has: ")[2].split(", ")

@@ -1,0 +1,256 @@
+"""Every kind of wrong configuration, by key path and mend; and the example, which is right."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.certificates import authority, issue, write_pair
+from gateway.config import Config
+from gateway.toml import WrongConfig, load
+
+EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "examples" / "clinic.toml"
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificates, made once: an authority, a server's, and another server's."""
+    directory = tmp_path_factory.mktemp("pairs")
+    ca = authority("test")
+    for name in ("server", "other"):
+        write_pair(directory / f"{name}.pem", directory / f"{name}.key", issue(ca, ["localhost"]), chain=[ca.certificate])
+    write_pair(directory / "db-ca.pem", directory / "db-ca.key", ca)
+    return directory
+
+
+@pytest.fixture
+def write(tmp_path: Path, pairs: Path) -> Write:
+    """Puts a configuration beside all the files that the example names."""
+    tls = tmp_path / "state" / "tls"
+    tls.mkdir(parents=True, mode=0o700)
+    os.chmod(tmp_path / "state", 0o700)
+    for file in pairs.iterdir():
+        (tls / file.name).write_bytes(file.read_bytes())
+        (tls / file.name).chmod(0o600)
+
+    def put(text: str) -> Path:
+        path = tmp_path / "ostiary.toml"
+        path.write_text(text)
+        path.chmod(0o600)
+        return path
+
+    return put
+
+
+def changed(old: str, new: str) -> str:
+    """The example with one thing different."""
+    text = EXAMPLE.read_text()
+    assert text.count(old) >= 1, f"the example no longer says {old}"
+    return text.replace(old, new, 1)
+
+
+def problems(path: Path) -> dict[str, tuple[str, str]]:
+    with pytest.raises(WrongConfig) as caught:
+        load(path)
+    assert all(str(path) in line for line in str(caught.value).splitlines())
+    return {problem.key: (problem.wrong, problem.mend) for problem in caught.value.problems}
+
+
+def test_the_example_is_right(write: Write, tmp_path: Path) -> None:
+    config = load(write(EXAMPLE.read_text()))
+    assert isinstance(config, Config) and config.name == "clinic-gw" and len(config.digest) == 32
+    assert config.certificate == tmp_path / "state/tls/server.pem" and config.state == tmp_path / "state"
+    clinic = config.targets["clinic"]
+    assert (clinic.host, clinic.port, clinic.tls_name) == ("127.0.0.1", 5432, "db.clinic.example")
+    assert clinic.account("").name == "rw" and clinic.catalog_account.name == "catalog"
+    assert config.identities["claude"].on_behalf_of == "ada@clinic.example"
+    assert [entry.use for entry in config.addons][0] == "addons.access.Access"
+    assert config.audit.anchor_file == tmp_path / "state/anchor/checkpoints"
+
+
+def test_what_is_not_said_has_a_default(write: Write) -> None:
+    config = load(write('[gateway]\nname = "g"\n[tls]\ncertificate = "state/tls/server.pem"\nkey = "state/tls/server.key"\n'))
+    assert (config.workers, config.drain, config.audit.timeout) == (2, 30.0, 2.0)
+    assert config.control_listen == "tcp:8443:interface=127.0.0.1" and not config.targets
+    assert config.audit.directory == config.state / "audit" and config.audit.anchor_file is None
+
+
+WRONG = {
+    # types, ranges, required
+    "missing key": ('name = "clinic-gw"', "", "gateway.name", "missing"),
+    "wrong type": ("drain = 30", 'drain = "30"', "gateway.drain", "must be a number"),
+    "bool is no number": ("drain = 30", "drain = true", "gateway.drain", "must be a number"),
+    "out of range": ("timeout = 2.0", "timeout = 3600", "audit.timeout", "out of range"),
+    "not whole": ("segment_records = 65536", "segment_records = 1.5", "audit.segment_records", "whole number"),
+    "workers: none": ("workers = 2", "workers = 0", "gateway.workers", "out of range"),
+    "workers: a word": ("workers = 2", 'workers = "many"', "gateway.workers", "inline"),
+    "not a list": ('auth = ["password", "scram"]', 'auth = "scram"', "listen[0].auth", "must be a list"),
+    "not a table": ('labels = { phi = "yes" }', "labels = 3", "target[0].labels", "must be a table"),
+    "label is no text": ('labels = { phi = "yes" }', "labels = { phi = true }", "target[0].labels.phi", "must be a string"),
+    "section is no table": ("[control]\nlisten", "control = 3\n[unused]\nlisten", "audit.control", "unknown key"),
+    "a date": ("drain = 30", "drain = 2024-01-01", "gateway.drain", "a date or time"),
+    "empty": ('user = "clinic_app"', 'user = ""', "target[0].account[0].user", "is empty"),
+    # unknown
+    "unknown key": ("drain = 30", "drian = 30", "gateway.drian", "did you mean 'drain'"),
+    "unknown table": ("[control]", "[kontrol]", "kontrol", "did you mean 'control'"),
+    "unknown target key": ('tls_name = "db', 'tls_nam = "db', "target[0].tls_nam", "did you mean 'tls_name'"),
+    "unknown account key": ("catalog = true", "catalogue = true", "target[0].account[1].catalogue", "did you mean 'catalog'"),
+    "unknown identity key": ('groups = ["reports"]', 'group = ["reports"]', "identity[2].group", "did you mean 'groups'"),
+    "unknown value": ('auth = "password"', 'auth = "pasword"', "target[0].account[0].auth", "did you mean 'password'"),
+    "unknown protocol": ('protocol = "postgres"', 'protocol = "oracle"', "listen[0].protocol", '"postgres"'),
+    "unknown login": ('auth = ["password", "scram"]', 'auth = ["scarm"]', "listen[0].auth[0]", "did you mean 'scram'"),
+    "unknown kind": ('kind = "workload"', 'kind = "robot"', "identity[2].kind", '"human", "workload" or "agent"'),
+    # endpoints and addresses
+    "no endpoint": ('endpoint = "tcp:6432:interface=127.0.0.1"', 'endpoint = "tcp:x"', "listen[0].endpoint", "no endpoint"),
+    "endpoint type": ('endpoint = "tcp:6432', 'endpoint = "tpc:6432', "listen[0].endpoint", "no plain stream"),
+    "endpoint TLS": ('endpoint = "tcp:6432', 'endpoint = "ssl:6432', "listen[0].endpoint", "TLS is set beside it"),
+    "endpoint argument": ("6432:interface", "6432:interfase", "listen[0].endpoint", "no endpoint"),
+    "port": ("tcp:6432", "tcp:66432", "listen[0].endpoint", "no port"),
+    "port taken": ("tcp:6432", "tcp:8443", "listen[0].endpoint", "control.listen listens there already"),
+    "control endpoint": ('listen = "tcp:8443', 'listen = "8443', "control.listen", "no plain stream"),
+    "address without port": ('"127.0.0.1:5432"', '"127.0.0.1"', "target[0].address", "no host and port"),
+    "address, bare IPv6": ('"127.0.0.1:5432"', '"::1:5432"', "target[0].address", "[::1]:5432"),
+    # names
+    "target name": ('name = "clinic"\n', 'name = "cli@nic"\n', "target[0].name", "cannot be a name"),
+    "account twice": ('name = "catalog"', 'name = "rw"', "target[0].account[1].name", "another account 'rw'"),
+    "identity twice": ('subject = "grace@', 'subject = "ada@', "identity[1].subject", "there twice"),
+    "subject": ('subject = "nightly-report"', 'subject = "night/ly"', "identity[2].subject", "could not be written"),
+    "group twice": ('["engineers", "approvers"]', '["approvers", "approvers"]', "identity[1].groups[1]", "there twice"),
+    "database": ('database = "clinicdb"', 'database = "other"', "target[0].database", "not in databases"),
+    # people
+    "acts for nobody known": ('on_behalf_of = "ada@', 'on_behalf_of = "eve@', "identity[3].on_behalf_of", "no [[identity]]"),
+    "acts for a machine": (
+        'on_behalf_of = "ada@clinic.example"', 'on_behalf_of = "nightly-report"', "identity[3].on_behalf_of", "no person",
+    ),
+    "a person acts for another": (
+        'kind = "agent"', 'kind = "human"', "identity[3].on_behalf_of", "a person acts for nobody else",
+    ),
+    # files
+    "no certificate": ("state/tls/server.pem", "state/tls/none.pem", "tls.certificate", "no such file"),
+    "no key": ("state/tls/server.key", "state/tls/none.key", "tls.key", "no such file"),
+    "another's key": ("state/tls/server.key", "state/tls/other.key", "tls.key", "not a certificate and its key"),
+    "a directory": ("state/tls/db-ca.pem", "state/tls", "target[0].tls_ca", "is"),
+    "no CA": ("state/tls/db-ca.pem", "state/tls/none.pem", "target[0].tls_ca", "no such file"),
+    "no state": ('state = "state"', 'state = "estate"', "gateway.state", "no directory"),
+    # what contradicts itself or gives a false sense of safety
+    "anchor inside the store": (
+        '"state/anchor/checkpoints"', '"state/audit/checkpoints"', "audit.anchor_file", "in the store that it is to prove",
+    ),
+    "password without TLS": (
+        'tls = "require"                  # "require" (default) or "optional", which is recorded at session start\nauth = ["password", "scram"]',
+        'tls = "optional"\nauth = ["password"]', "listen[0].auth", "nobody could log in",
+    ),
+    "nobody can log in": ('auth = ["password", "scram"]', "auth = []", "listen[0].auth", "nobody could log in"),
+    "CA without verification": ('tls = "verify"', 'tls = "encrypt"', "target[0].tls_ca", "has no effect"),
+    "certificate without TLS": (
+        'auth = "password"              #', 'auth = "certificate" #', "target[0].account[0].certificate", "is missing",
+    ),
+    "certificate unused": (
+        'name = "rw" ', 'certificate = "state/tls/server.pem"\nname = "rw" ', "target[0].account[0].certificate", "has no effect",
+    ),
+    "two catalog accounts": ('name = "rw" ', 'catalog = true\nname = "rw" ', "target[0].account[1].catalog", "another account"),
+    # addons
+    "addon without use": ('use = "addons.limits.Limits"', "", "addon[4].use", "missing"),
+    "addon not importable": ("addons.limits.Limits", "addons.limit.Limits", "addon[4].use", "cannot be imported"),
+    "addon without class": ("addons.limits.Limits", "addons.limits.Limit", "addon[4].use", "cannot be imported"),
+    "addon is no class": ("addons.limits.Limits", "addons.sql.parse.parse", "addon[4].use", "no class"),
+    "addon option unknown": ("rows = 1000000", "rowz = 1000000", "addon[4].rowz", "did you mean 'rows'"),
+    "addon option refused": ("rows = 1000000", 'rows = "many"', "addon[4]", ""),
+    "addon rule refused": ('groups = ["engineers"], targets', 'grups = ["engineers"], targets', "addon[0].rules[0].grups", "unknown key"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong(write: Write, kind: str) -> None:
+    """The key path and a mend, and no other complaint than this thing's."""
+    old, new, key, says = WRONG[kind]
+    found = problems(write(changed(old, new)))
+    at = [name for name in found if name == key or (not says and name.startswith(key))]
+    assert at, f"no complaint at {key}: {found}"
+    wrong, mend = found[at[0]]
+    assert says in f"{wrong}; {mend}" and mend, (wrong, mend)
+    assert len(found) <= 2, found
+
+
+def test_all_problems_are_found_at_once(write: Write) -> None:
+    """Somebody who mends them in one go should be done."""
+    text = changed("drain = 30", "drian = 30").replace("tcp:6432", "tcp:x").replace('kind = "agent"', 'kind = "bot"')
+    text = text.replace("addons.limits.Limits", "addons.nothing.Limits")
+    assert {"gateway.drian", "listen[0].endpoint", "identity[3].kind", "addon[4].use"} <= problems(write(text)).keys()
+
+
+def test_not_toml_says_where(write: Write) -> None:
+    [(key, (wrong, _))] = problems(write("[gateway\n")).items()
+    assert key == "" and re.search(r"line 1", wrong)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    [(key, (wrong, mend))] = problems(tmp_path / "none.toml").items()
+    assert key == "" and "no such file" in wrong and "ostiary init" in mend
+
+
+def test_two_targets_of_one_name(write: Write) -> None:
+    text = EXAMPLE.read_text()
+    target = text[text.index("[[target]]") : text.index("[[identity]]")]
+    assert problems(write(text + target)).keys() == {"target[1].name"}
+
+
+def test_a_target_without_accounts(write: Write) -> None:
+    text = EXAMPLE.read_text()
+    start, end = text.index("  [[target.account]]"), text.index("[[identity]]")
+    assert problems(write(text[:start] + text[end:])).keys() == {"target[0].account"}
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
+def test_a_key_that_others_can_read(write: Write, tmp_path: Path, mode: int) -> None:
+    path = write(EXAMPLE.read_text())
+    key = tmp_path / "state/tls/server.key"
+    key.chmod(mode)
+    assert problems(path) == {"tls.key": (f"{key} holds a key and others can read it", f"run: chmod 600 {key}")}
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_a_configuration_that_others_can_write(write: Write, mode: int) -> None:
+    path = write(EXAMPLE.read_text())
+    path.chmod(mode)
+    assert "chmod go-w" in problems(path)[""][1]
+
+
+def test_a_state_directory_that_others_can_write(write: Write, tmp_path: Path) -> None:
+    path = write(EXAMPLE.read_text())
+    (tmp_path / "state").chmod(0o777)
+    assert problems(path).keys() == {"gateway.state"}
+
+
+SITE = {
+    "unknown hook": ("class A:\n    def on_statment(self, hook): ...\n    def on_jugde(self, hook): ...\n", "did you mean on_judge"),
+    "breaks when imported": ("1 / 0\n", "ZeroDivisionError"),
+    "is no Python": ("class A(:\n", "SyntaxError"),
+    "breaks when built": ("class A:\n    def __init__(self): raise RuntimeError('x')\n", "RuntimeError"),
+    "imports what is not there": ("import nothing_of_that_name\nclass A: ...\n", "nothing_of_that_name"),
+}
+
+
+@pytest.mark.parametrize("kind", SITE)
+def test_a_sites_own_addon(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """A dotted path on the Python path; what is wrong with it is said at `use`."""
+    source, says = SITE[kind]
+    module = f"site_{kind.replace(' ', '_').replace(',', '')}_addon"
+    (tmp_path / f"{module}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(WrongConfig) as caught:
+        load(write(EXAMPLE.read_text() + f'\n[[addon]]\nuse = "{module}.A"\n'))
+    assert {problem.key for problem in caught.value.problems} == {"addon[5].use"}
+    assert says in str(caught.value)
+
+
+def test_a_sites_own_addon_that_is_right(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site_right.py").write_text("class A:\n    def __init__(self, clock, *, n=1): ...\n    def on_judge(self, hook): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load(write(EXAMPLE.read_text() + '\n[[addon]]\nuse = "site_right.A"\nn = 2\n')).addons[-1].options == {"n": 2}
