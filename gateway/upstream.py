@@ -33,7 +33,9 @@ from protocols.postgres.auth import Failed, Ready, TargetLogin
 
 TIMEOUT = 10.0  #: seconds from the first packet to ReadyForQuery
 CANCEL_TIMEOUT = 5.0  #: seconds
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))  # seconds, seconds, probes
+
+# Seconds until the first probe, seconds between probes, probes without an answer.
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 
 KINDS = {
     "unreachable": ("OST-640", "08001"),
@@ -210,7 +212,8 @@ class _Login(_Connection):
     """A connection that becomes an Upstream."""
 
     def __init__(
-        self, target: TargetEntry, account: Account, done: Deferred[Any], login: Callable[[bool, bytes | None], TargetLogin]
+        self, target: TargetEntry, account: Account, done: Deferred[Any],
+        login: Callable[[bool, bytes | None], TargetLogin],
     ) -> None:
         super().__init__(target, account, done)
         self._make_login = login
