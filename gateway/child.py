@@ -14,10 +14,12 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, fail, maybeDeferred
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger, globalLogBeginner
 from twisted.python.failure import Failure
 
@@ -35,10 +37,11 @@ DESCRIPTORS = 1 << 16
 """Most descriptors a child asks for: two per session, and a bound on what strangers can hold open."""
 
 
+log = Logger("gateway.child")  # at this level, since the class finds itself in __main__
+
+
 class Child(Link):
     """The child's end of the lifeline, and the part it runs."""
-
-    log = Logger()
 
     def __init__(self, reactor: Any) -> None:
         super().__init__()
@@ -47,7 +50,7 @@ class Child(Link):
         self._peers = Peers({})
         self._config: Config | None = None
         self._floor = False
-        self._leaving = False
+        self._leaving = self._exiting = False
         self.code = 0
 
     # -- from the supervisor ---------------------------------------------------------------
@@ -63,7 +66,7 @@ class Child(Link):
             case ["ask", int(number), str(what), int(revision), bytes(text)]:
                 self._answer(number, self._asked(what, revision, text))
             case _:
-                self.log.error("the supervisor said something unknown; leaving")
+                log.error("the supervisor said something unknown; leaving")
                 self.leave(0.0)
 
     def _boot(self, boot: Boot) -> None:
@@ -75,8 +78,7 @@ class Child(Link):
         self._peers.replace(boot.peers)
         if boot.floor >= 0:
             self._floor = True
-            self._reactor.adoptStreamConnection(boot.floor, socket.AF_UNIX, Factory.forProtocol(lambda: Floor(self)))
-            os.close(boot.floor)
+            self._reactor.addReader(Floor(self._reactor, boot.floor, self.floor_ended))
         self._part = named(boot.part)(boot, self._config, self._peers, self._reactor)
         return self._part.start()
 
@@ -86,7 +88,7 @@ class Child(Link):
         self._say("ready")
 
     def _failed(self, failure: Failure) -> None:
-        self.log.error("cannot start: {why}", why=shown(failure))
+        log.error("cannot start: {why}", why=shown(failure))
         self._exit(1)
 
     def _asked(self, what: str, revision: int, text: bytes) -> Deferred[Any]:
@@ -130,11 +132,11 @@ class Child(Link):
 
     def leave(self, patience: float) -> None:
         """Drain, then exit. A second call with less patience hurries the first."""
-        if self._part is None:
-            self._exit(self.code)
+        if self._part is None or self._exiting:
+            self._exit(0)
             return
         drained = maybeDeferred(self._part.drain, patience)
-        drained.addErrback(lambda failure: self.log.error("could not drain: {why}", why=shown(failure)))
+        drained.addErrback(lambda failure: log.error("could not drain: {why}", why=shown(failure)))
         if not self._leaving:
             self._leaving = True
             drained.addCallback(lambda _: self._exit(0))
@@ -148,19 +150,30 @@ class Child(Link):
         self._reactor.callFromThread(lambda: self.leave(0.0 if self._leaving else self._patience()))
 
     def _exit(self, code: int) -> None:
-        self.code = code
-        if self._reactor.running:
+        if not self._exiting:
+            self._exiting, self.code = True, code
             self._reactor.stop()
 
 
-class Floor(Protocol):
-    """Ends when the last process that needs this one has closed its copy of the other end."""
+class Floor(FileDescriptor):
+    """
+    A pipe's reading end, which ends when the last process that needs this one has gone.
 
-    def __init__(self, child: Child) -> None:
-        self._child = child
+    Not a socket: closing an adopted one shuts it down for every process that shares it.
+    """
 
-    def connectionLost(self, reason: Failure) -> None:
-        self._child.floor_ended()
+    def __init__(self, reactor: Any, descriptor: int, ended: Callable[[], None]) -> None:
+        super().__init__(reactor)
+        os.set_blocking(descriptor, False)
+        self._descriptor, self._ended = descriptor, ended
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def doRead(self) -> None:
+        if not os.read(self._descriptor, 1):
+            self.stopReading()
+            self._ended()
 
 
 def _settle_in() -> None:

@@ -14,6 +14,9 @@ from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+CHATTER = ("log_legacy", "twisted.")
+"""Whose news nobody needs: Twisted telling which factory it starts. Its warnings and errors are kept."""
+
 LINE_LIMIT = 8192
 """Bytes of one line that are kept; a child that writes more without a newline is broken."""
 
@@ -30,6 +33,8 @@ def one_line(event: dict[str, Any]) -> str:
 
 def places(failure: Failure) -> str:
     """Class and call places of an error, innermost first."""
+    if isinstance(failure.value, OSError) and failure.value.filename is not None:
+        return f"{failure.value.filename!r}: {failure.value.strerror}"  # a path of ours, no client's word
     frames = [f"{name} {file}:{line}" for name, file, line, *_ in reversed(failure.frames)]
     kind = failure.type.__name__ if failure.type else "error"
     return f"{kind} at " + " < ".join(frames[:8]) if frames else kind
@@ -44,6 +49,8 @@ class ChildObserver:
 
     def __call__(self, event: dict[str, Any]) -> None:
         level = event.get("log_level") or LogLevel.info
+        if level <= LogLevel.info and event.get("log_namespace", "").startswith(CHATTER):
+            return
         line = {"level": level.name, "of": event.get("log_namespace", ""), "text": one_line(event)}
         try:
             self._out.write(json.dumps(line) + "\n")
@@ -79,4 +86,4 @@ class ChildLines:
             level, of, text = LogLevel.lookupByName(said["level"]), said["of"], said["text"]
         except (ValueError, KeyError, TypeError):
             text = text.encode("unicode_escape").decode()  # the interpreter itself, or a C library
-        self._log.emit(level, "{child} {of}: {text}", child=self._name, of=of, text=text, log_system=self._name)
+        self._log.emit(level, "{of}: {text}" if of else "{text}", of=of, text=text, log_system=self._name)

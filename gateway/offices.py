@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from gateway.boot import Boot, Peers
 from gateway.config import Config
@@ -79,13 +79,12 @@ class ControlPart:
         self._next: tuple[int, Config] | None = None
         self._drained: Deferred[Any] | None = None
 
-    @inlineCallbacks
-    def start(self) -> Any:
+    def start(self) -> None:
         """Serve; what must be recorded waits in control's own store until the notary has it."""
+        self._client.start().addErrback(lambda _: None)  # the client has logged that it was denied
         self._control.startService()
         self._control.listen(Path(self._boot.sockets["control"]), self._peers)
-        yield self._client.start()
-        yield self._told("config.started", self._boot.revision, self._config)
+        self._control.office.outbox.tell("config.started", _facts(self._boot.revision, self._config))
 
     def prepare(self, revision: int, config: Config) -> None:
         self._next = (revision, config)
@@ -94,7 +93,7 @@ class ControlPart:
         """Put the prepared revision into the evidence."""
         if self._next is None or self._next[0] != revision:
             raise CannotSwitch(f"revision {revision} was not prepared")
-        return self._told("config.reloaded", revision, self._next[1])
+        return self._evidence.note("config.reloaded", _facts(revision, self._next[1]))
 
     def switch(self, revision: int) -> Any:
         """Identities and everything judged by them are those of the new file from here on."""
@@ -110,9 +109,9 @@ class ControlPart:
             self._drained.addBoth(lambda result: (self._client.close(), result)[1])
         return _shared(self._drained)
 
-    def _told(self, kind: str, revision: int, config: Config) -> Deferred[Any]:
-        facts = {"revision": str(revision), "sha256": config.digest.hex(), "file": str(config.file)}
-        return self._evidence.note(kind, facts)
+
+def _facts(revision: int, config: Config) -> dict[str, str]:
+    return {"revision": str(revision), "sha256": config.digest.hex(), "file": str(config.file)}
 
 
 def notary(boot: Boot, config: Config, peers: Peers, reactor: Any) -> NotaryPart:

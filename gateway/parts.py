@@ -64,5 +64,5 @@ def named(path: str) -> Any:
 def shown(failure: Failure) -> str:
     """What may be logged: the text of an error written for people, else only its places."""
     if failure.check(CannotSwitch, WrongConfig):
-        return str(failure.value)
+        return str(failure.value).replace("\n", "; ")
     return places(failure)

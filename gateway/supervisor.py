@@ -7,6 +7,7 @@ process dies, its children's lifelines end, and they stop accepting, drain and e
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Mapping
@@ -59,7 +60,7 @@ class Supervisor(Service):
         self._rundir = Rundir(revision.config.state)
         self._notary: list[socket.socket] = []
         self._listening: list[socket.socket] = []
-        self._floors: dict[str, tuple[socket.socket, socket.socket]] = {}
+        self._floors: dict[str, tuple[int, int]] = {}
         self._tokens: dict[str, str] = {}
         self.seats: dict[str, Seat] = {}
         self._stopping: Deferred[Any] | None = None
@@ -83,7 +84,7 @@ class Supervisor(Service):
         except SystemExit:
             self._give_back()
             raise
-        self._floors = {name: socket.socketpair() for name in SERVERS}
+        self._floors = {name: os.pipe() for name in SERVERS}
 
     def startService(self) -> None:
         """Fill the seats: notary, control, then workers, which find both sockets listening already."""
@@ -113,13 +114,11 @@ class Supervisor(Service):
     def _furnish(self, name: str) -> tuple[Boot, list[int]]:
         """A new occupant's boot, with a token of its own that replaces its predecessor's."""
         kind = name.partition("-")[0]
-        inherited = self._inherited(kind)
-        descriptors = [one.fileno() for one in inherited]
         listens = tuple(
             Inherited(FIRST_DESCRIPTOR + index, one.family) for index, one in enumerate(self._served_by(kind))
         )
         floor = FIRST_DESCRIPTOR + len(listens) if kind in SERVERS else -1
-        return self._boot(name, kind, listens, floor), descriptors
+        return self._boot(name, kind, listens, floor), self._inherited(kind)
 
     def _furnish_inline(self, name: str) -> tuple[Boot, list[int]]:
         """The same for an object of this process, which gets duplicates that it may close."""
@@ -149,12 +148,12 @@ class Supervisor(Service):
                 return []  # it binds its own: its callers try again by themselves
         return self._listening
 
-    def _inherited(self, kind: str) -> list[socket.socket | Rundir]:
+    def _inherited(self, kind: str) -> list[int]:
         """In order: what it serves; its own floor; and a hold on every floor it stands on."""
-        served = self._served_by(kind)
+        served = [one.fileno() for one in self._served_by(kind)]
         match kind:
             case "notary":
-                return [*served, self._floors["notary"][0], self._rundir]
+                return [*served, self._floors["notary"][0], self._rundir.fileno()]
             case "control":
                 return [*served, self._floors["control"][0], self._floors["notary"][1]]
         return [*served, self._floors["notary"][1], self._floors["control"][1]]
@@ -221,7 +220,7 @@ class Supervisor(Service):
         close_all(self._notary)
         for pair in self._floors.values():
             for end in pair:
-                end.close()
+                os.close(end)
         self._notary, self._floors = [], {}
         self._rundir.release()
 

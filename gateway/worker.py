@@ -67,7 +67,6 @@ class Worker:
         self._boot = boot
         self._gate: Callable[[Listen, Worker], IProtocolFactory] = named(boot.options.get("gate", GATE))
         self._ports: list[IListeningPort] = []
-        self._accepting = False
         self._next: tuple[int, Config, Pipeline] | None = None
         self._draining = self._over = False
         self._until = 0.0
@@ -79,13 +78,10 @@ class Worker:
     def start(self) -> Deferred[None]:
         """Reach notary and control, then accept. Fires once it accepts."""
         accepting: Deferred[None] = Deferred()
-        joined: Deferred[None] = Deferred()
-        self.control.on_joined = lambda: joined.called or joined.callback(None)
+        self.notary.start().addErrback(lambda _: None)  # the client has logged that it was denied
         self.control.connect(Path(self._boot.sockets["control"]), self._boot.token)
-        both = DeferredList([self.notary.start(), joined], consumeErrors=True)
-        late = self.reactor.callLater(FIRST_WORD, self._accept, accepting)
-        both.addCallback(lambda _: (late.active() and late.cancel(), self._accept(accepting)))
         self.catalogs.start()
+        self._accept(accepting, self.reactor.seconds() + FIRST_WORD)
         return accepting
 
     def prepare(self, revision: int, config: Config) -> None:
@@ -146,14 +142,15 @@ class Worker:
 
     # -- inside ----------------------------------------------------------------------------
 
-    def _accept(self, accepting: Deferred[None]) -> None:
-        if self._accepting or self._draining:
+    def _accept(self, accepting: Deferred[None], until: float) -> None:
+        if self.refusing and not self._draining and self.reactor.seconds() < until:
+            self.reactor.callLater(LOOK, self._accept, accepting, until)
             return
-        self._accepting = True
-        for listen, inherited in zip(self.config.listens, self._boot.listens, strict=True):
-            self._ports.append(adopt(self.reactor, inherited, self._gate(listen, self)))
+        if not self._draining:
+            for listen, inherited in zip(self.config.listens, self._boot.listens, strict=True):
+                self._ports.append(adopt(self.reactor, inherited, self._gate(listen, self)))
         if self.refusing:
-            self.log.warn("accepting, but every session is refused: {why}", why=self.refusing)
+            self.log.warn("every new session is refused: {why}", why=self.refusing)
         accepting.callback(None)
 
     def _chain(self, config: Config) -> Pipeline:

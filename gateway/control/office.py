@@ -64,6 +64,11 @@ class Office:
         self.requests.start(notary)
         self._flushing.start(FLUSH, now=False)
 
+    def reload(self, identities: Mapping[str, IdentityEntry]) -> list[str]:
+        """The file's identities from here on; sessions of those it no longer lets in end. Their ids."""
+        self.identities.reload(identities)
+        return self.sessions.kill_all(lambda session: not self.may_go_on(session), "a reload of the configuration ended it")
+
     def close(self) -> None:
         """Everything is on disk after this."""
         if self._flushing.running:

@@ -80,6 +80,13 @@ class Control(Service):
         self._ports.clear()
         return closing.addCallback(lambda _: self.office.close() if self.office else None)
 
+    def reload(self, config: Config) -> None:
+        """Identities are those of this file from here on. What listens takes a restart."""
+        self._config = config
+        ended = self._running.reload(config.identities)
+        if ended:
+            self._log.info("a reload ended {count} sessions", count=len(ended))
+
     def listen(self, path: Path, peers: Peers) -> None:
         """Accept workers that show a token which `peers` knows."""
         self._listen(path, lambda: self._greeting(peers))

@@ -22,6 +22,10 @@ class Identities:
         self._file, self._store, self._clock = file, store, clock
         self._added, self._revoked = store["identities"], store["revocations"]
 
+    def reload(self, file: Mapping[str, IdentityEntry]) -> None:
+        """The file says this from here on."""
+        self._file = file
+
     def get(self, subject: str) -> IdentityEntry | None:
         """The identity, revoked or not; None when there is none."""
         with self._store.read() as txn:

@@ -1,0 +1,190 @@
+"""A state directory, a configuration and a running house, and what the kernel knows of its processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from gateway.config import Audit
+from gateway.control.office import key_file
+from gateway.control.seal import write_key
+from gateway.demo.certificate import issue
+from gateway.notary.process import init_store
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+PATIENCE = 30.0  # seconds until an event that does not come fails its test
+
+
+def free_port() -> int:
+    """One that nobody has right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(true: Callable[[], object], what: str) -> None:
+    """Wait for something that only the operating system can tell."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        select.select([], [], [], 0.01)
+
+
+class Household:
+    """
+    :param workers: as in the file.
+    :param command: what runs it; the echo house unless given.
+    """
+
+    def __init__(self, directory: Path, workers: int | str = 2, drain: float = 20, command: list[str] | None = None) -> None:
+        self.file, self.port = directory / "ostiary.toml", free_port()
+        self.state = directory / "state"
+        self._workers, self._drain, self._control = workers, drain, free_port()
+        self._command = command or [sys.executable, str(HERE / "echo_house.py"), str(self.file)]
+        self.write()
+        init_store(Audit(self.state / "audit"), "house", self.state)
+        key_file(self.state).parent.mkdir(mode=0o700, exist_ok=True)
+        write_key(key_file(self.state))
+        tls = self.state / "tls"
+        tls.mkdir(mode=0o700, exist_ok=True)
+        issue(tls / "ca.pem", tls / "server.pem", tls / "server.key", "localhost")
+        self.log: list[str] = []
+        self._process: subprocess.Popen[str] | None = None
+
+    def write(self, more: str = "") -> None:
+        """The configuration, with this behind it."""
+        workers = self._workers if isinstance(self._workers, int) else f'"{self._workers}"'
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        self.file.write_text(
+            f'[gateway]\nname = "house"\nstate = "state"\nworkers = {workers}\ndrain = {self._drain}\n'
+            f'[tls]\ncertificate = "state/tls/server.pem"\nkey = "state/tls/server.key"\n'
+            f'[audit]\ndirectory = "state/audit"\n'
+            f'[control]\nlisten = "tcp:{self._control}:interface=127.0.0.1"\n'
+            f'[[listen]]\nprotocol = "postgres"\nendpoint = "tcp:{self.port}:interface=127.0.0.1"\n{more}\n'
+        )
+
+    def __enter__(self) -> Household:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Run it, until it says that it serves."""
+        path = os.pathsep.join([str(ROOT), str(HERE)])
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        self.heard(r"serving revision \d+")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        family = [self.root, *self.children()] if self.alive() else self._leftovers()
+        for process in family:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                pass
+        psutil.wait_procs(family, timeout=PATIENCE)
+        assert self._process is not None and self._process.stdout is not None
+        self._process.wait()
+        self._process.stdout.close()
+
+    def _leftovers(self) -> list[psutil.Process]:
+        """Children of a supervisor that is gone: known by the names this test has heard."""
+        return [psutil.Process(pid) for pid in self.pids().values() if psutil.pid_exists(pid)]
+
+    # -- what it says ----------------------------------------------------------------------
+
+    def heard(self, pattern: str) -> re.Match[str]:
+        """The first line from here on that matches; lines before it are kept in `log`."""
+        assert self._process is not None and self._process.stdout is not None
+        end, out = time.monotonic() + PATIENCE, self._process.stdout
+        while time.monotonic() < end:
+            line = out.readline()
+            if not line:
+                break
+            self.log.append(line)
+            found = re.search(pattern, line)
+            if found:
+                return found
+        raise AssertionError(f"never said {pattern!r}:\n{''.join(self.log)}")
+
+    def rest(self) -> str:
+        """Everything it said, once it has ended."""
+        assert self._process is not None and self._process.stdout is not None
+        self.log.extend(self._process.stdout)
+        return "".join(self.log)
+
+    def pids(self) -> dict[str, int]:
+        """Who is which process, by the newest word of the log."""
+        told = re.findall(r"\b(notary|control|worker-\d+) is process (\d+)", "".join(self.log))
+        return {name: int(pid) for name, pid in told}
+
+    # -- what the kernel says ---------------------------------------------------------------
+
+    @property
+    def root(self) -> psutil.Process:
+        """The supervisor."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid)
+
+    def alive(self) -> bool:
+        """Whether the supervisor runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def children(self) -> list[psutil.Process]:
+        """Its processes."""
+        return self.root.children(recursive=True)
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the supervisor."""
+        self.root.send_signal(number)
+
+    def code(self) -> int:
+        """How it ended; waits for that."""
+        assert self._process is not None
+        return self._process.wait(PATIENCE)
+
+    def connect(self) -> Caller:
+        """A client at the door."""
+        return Caller(self.port)
+
+
+class Caller:
+    """A client of the echo gate."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self._file = self._socket.makefile("rwb")
+        self.greeting = self.line()
+
+    @property
+    def worker(self) -> int:
+        """The process that answered."""
+        return int(self.greeting.split()[1])
+
+    def line(self) -> str:
+        """What comes next; "" at the end."""
+        return self._file.readline().decode().strip()
+
+    def ask(self, text: str) -> str:
+        """Say a line, hear a line."""
+        self._file.write(text.encode() + b"\n")
+        self._file.flush()
+        return self.line()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._file.close()
+        self._socket.close()
