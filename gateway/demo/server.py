@@ -14,13 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet import reactor as the_reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Protocol
 from twisted.internet.stdio import StandardIO
 
-from gateway.demo.certificate import issue
+from gateway.certificates import authority, issue, write_pair
 from gateway.demo.front import Front
 from gateway.demo.place import CannotServe, Place, prepare
 from gateway.demo.postgres import Postgres
@@ -59,8 +60,7 @@ def main(words: list[str]) -> int:
 
 
 def _serve(reactor: Any, place: Place, postgres: Postgres, port: int) -> int:
-    if not place.key.exists():
-        issue(place.authority, place.certificate, place.key, HOST)
+    _certify(place)
     front = Front(reactor, postgres.sockets / SOCKET, place.certificate, place.key)
     problems: list[str] = []
 
@@ -81,6 +81,16 @@ def _serve(reactor: Any, place: Place, postgres: Postgres, port: int) -> int:
     for problem in problems:
         print(f"failed {problem}", flush=True)
     return 1 if problems else 0
+
+
+def _certify(place: Place) -> None:
+    """A new authority and certificate at every start; the authority's key is kept nowhere."""
+    place.key.parent.mkdir(mode=0o755, exist_ok=True)
+    for old in (place.certificate, place.key):
+        old.unlink(missing_ok=True)
+    root = authority("Ostiary demo")
+    write_pair(place.certificate, place.key, issue(root, [HOST]))
+    place.authority.write_bytes(root.certificate.public_bytes(Encoding.PEM))
 
 
 if __name__ == "__main__":
