@@ -1,0 +1,151 @@
+"""Statements to classes, by their trees: an attack is not another statement for being written otherwise."""
+
+from __future__ import annotations
+
+import pytest
+from postgast import pg_query_pb2 as tree
+
+from addons.sql.classify import classify
+from addons.sql.kinds import ALTER_DESTRUCTIVE, ALTER_PRIVILEGE, CLASSES, PARTS, STATEMENTS
+from addons.sql.parse import parse
+
+
+def classes(text: str) -> set[str]:
+    """All classes of all statements of a string, before functions and settings are weighed."""
+    return {kind for found in classify(parse(text)) for kind in found.classes}
+
+
+CASES = [
+    ("SELECT 1", "read"), ("TABLE t", "read"), ("VALUES (1)", "read"), ("", ""), (";;", ""),
+    ("SELECT * FROM t FOR UPDATE", "read write"), ("SELECT * FROM t FOR KEY SHARE", "read write"),
+    ("SELECT 1 INTO x", "read ddl"), ("SELECT 1 INTO TEMP x", "read ddl"), ("CREATE TABLE x AS SELECT 1", "read ddl"),
+    ("INSERT INTO t VALUES (1)", "write"), ("INSERT INTO t SELECT * FROM u", "read write"), ("INSERT INTO t DEFAULT VALUES", "write"),
+    ("INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING", "write"),
+    ("INSERT INTO t(id) VALUES (1) ON CONFLICT (id) DO UPDATE SET x = excluded.x", "write"),
+    ("INSERT INTO t(id) VALUES (1) ON CONFLICT (id) DO UPDATE SET x = 'z'", "write write-unfiltered"),
+    ("INSERT INTO t SELECT * FROM u ON CONFLICT (id) DO UPDATE SET x = excluded.x", "read write write-unfiltered"),
+    ("INSERT INTO t(id) VALUES (1) ON CONFLICT (id) DO UPDATE SET x = 'z' WHERE t.id = 1", "write"),
+    ("INSERT INTO t(id) VALUES (1) ON CONFLICT (id) DO UPDATE SET x = 'z' WHERE true", "write write-unfiltered"),
+    ("UPDATE t SET a = 1", "write-unfiltered"), ("UPDATE t SET a = 1 WHERE id = 1", "write"), ("DELETE FROM t", "write-unfiltered"),
+    ("DELETE FROM ONLY t", None), ("DELETE FROM t -- WHERE id = 1", "write-unfiltered"),
+    ("DELETE FROM t /* WHERE */ /* id = 1 */", "write-unfiltered"), ("UPDATE t SET a = 'where id=1'", "write-unfiltered"),
+    ('DELETE FROM U&"\\0074" WHERE true', "write-unfiltered"), ("dElEtE\nfRoM\tt", "write-unfiltered"),
+    ("WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x", "read write-unfiltered"),
+    ("WITH a AS (WITH b AS (DELETE FROM t RETURNING 1) SELECT 1) SELECT 1", None),
+    ("WITH x AS (SELECT 1) UPDATE t SET a = 1", "read write-unfiltered"),
+    ("WITH x AS (SELECT 1 AS id) UPDATE t SET a = 1 FROM x WHERE t.id = x.id", "read write"),
+    ("WITH RECURSIVE x AS (SELECT 1 AS id) UPDATE t SET a = 1 FROM x WHERE t.id = x.id", "read write-unfiltered"),
+    ("WITH x AS (INSERT INTO t VALUES (1) RETURNING 1) SELECT 1", "read write"),
+    ("MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE", "write-unfiltered"),
+    ("MERGE INTO t USING (VALUES (1)) s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET a = 1", "write"),
+    ("MERGE INTO t USING s ON t.id = 1 WHEN MATCHED THEN DELETE", "write"),
+    ("MERGE INTO t USING s ON t.id = s.id WHEN NOT MATCHED THEN INSERT VALUES (1)", "write"),
+    ("MERGE INTO t USING s ON t.id = 1 WHEN NOT MATCHED BY SOURCE THEN DELETE", "write-unfiltered"),
+    ("COPY t TO STDOUT", "read"), ("COPY t FROM STDIN", "write"), ("COPY t TO '/tmp/x'", "read file"),
+    ("COPY t FROM PROGRAM 'id'", "write program"), ("COPY (DELETE FROM t RETURNING 1) TO STDOUT", "write-unfiltered"),
+    ("COPY (SELECT 1) TO PROGRAM 'cat'", "read program"), ("COPY pg_class FROM STDIN", "server-config"),
+    ("EXPLAIN DELETE FROM t", "read"), ("EXPLAIN ANALYZE DELETE FROM t", "read write-unfiltered"),
+    ("EXPLAIN (ANALYZE) UPDATE t SET a = 1", "read write-unfiltered"), ("EXPLAIN (ANALYZE false) DELETE FROM t", "read"),
+    ("EXPLAIN (ANALYZE 1) DELETE FROM t", "read write-unfiltered"), ("EXPLAIN (ANALYZE false, ANALYZE) DELETE FROM t", "read write-unfiltered"),
+    ("EXPLAIN ANALYZE CREATE TABLE x AS SELECT 1", "read ddl"), ("EXPLAIN (VERBOSE) SELECT 1", "read"),
+    ("PREPARE p AS DELETE FROM t", "write-unfiltered"), ("DECLARE c CURSOR FOR SELECT 1", "read"), ("FETCH c", "read"),
+    ("DECLARE c CURSOR WITH HOLD FOR SELECT 1 FOR UPDATE", "read write"), ("CLOSE c", "session"), ("MOVE c", "read"),
+    ("CREATE VIEW v AS SELECT 1", "read ddl"), ("CREATE RULE r AS ON INSERT TO t DO INSTEAD DELETE FROM u", "procedural ddl write-unfiltered"),
+    ("CREATE MATERIALIZED VIEW v AS SELECT 1", "read ddl"), ("REFRESH MATERIALIZED VIEW v", "maintenance"),
+    ("DO $$BEGIN END$$", "procedural"), ("DO LANGUAGE plpython3u 'pass'", "procedural program"), ("CALL p()", "procedural"),
+    ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 1'", "procedural ddl"),
+    ("CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'x'", "procedural ddl program"),
+    ("CREATE PROCEDURE f() LANGUAGE sql BEGIN ATOMIC DELETE FROM t; END", "procedural ddl write-unfiltered"),
+    ("CREATE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()", "procedural ddl"),
+    ("CREATE OPERATOR === (leftarg = int, rightarg = int, function = f)", "procedural ddl"),
+    ("CREATE AGGREGATE a(text) (sfunc = textcat, stype = text)", "procedural ddl"), ("CREATE CAST (int AS text) WITH FUNCTION f(int)", "procedural ddl"),
+    ("CREATE EXTENSION file_fdw", "program ddl"), ("LOAD 'x'", "program"), ("CREATE LANGUAGE x", "program ddl"),
+    ("DROP TABLE t", "ddl-destructive"), ("DrOp/**/TaBlE/* x */t", "ddl-destructive"), ("TRUNCATE t", "ddl-destructive"),
+    ("ALTER TABLE t ADD c int", "ddl"), ("ALTER TABLE t DROP c", "ddl ddl-destructive"), ("ALTER TABLE t ALTER c TYPE int USING 0", "ddl ddl-destructive"),
+    ("ALTER TABLE t DISABLE ROW LEVEL SECURITY", "ddl privilege"), ("ALTER TABLE t DISABLE TRIGGER ALL", "ddl privilege"),
+    ("ALTER TABLE t OWNER TO x", "ddl privilege"), ("ALTER TABLE t DETACH PARTITION p", "ddl ddl-destructive"),
+    ("DROP OWNED BY x", "privilege ddl-destructive"), ("REASSIGN OWNED BY x TO y", "privilege"), ("DROP ROLE x", "privilege ddl-destructive"),
+    ("GRANT ALL ON t TO PUBLIC", "privilege"), ("REVOKE ALL ON t FROM x", "privilege"), ("GRANT a TO b", "privilege"),
+    ("CREATE USER x", "privilege"), ("ALTER USER x SUPERUSER", "privilege"), ("ALTER ROLE x SET search_path = y", "privilege server-config"),
+    ("ALTER ROLE x RENAME TO y", "privilege"), ("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO x", "privilege"),
+    ("CREATE POLICY p ON t USING (true)", "privilege"), ("DROP POLICY p ON t", "privilege ddl-destructive"),
+    ("SELECT rolpassword FROM pg_authid", "read privilege"), ("SELECT passwd FROM pg_catalog.pg_shadow", "read privilege"),
+    ("SELECT * FROM public.pg_authid_notes", "read"), ("SELECT * FROM pg_hba_file_rules", "read file"),
+    ("SELECT data FROM pg_largeobject", "read large-object"),
+    ("ALTER SYSTEM SET work_mem = '1MB'", "server-config"), ("ALTER DATABASE d SET work_mem = '1MB'", "server-config"),
+    ("UPDATE pg_catalog.pg_class SET relname = 'x' WHERE oid = 1", "server-config"), ("DELETE FROM pg_statistic WHERE starelid = 1", "server-config"),
+    ("UPDATE pg_settings SET setting = 'off' WHERE name = 'standard_conforming_strings'", "server-config"),
+    ("INSERT INTO pg_proc SELECT * FROM pg_proc", "read server-config"),
+    ("CREATE SERVER s FOREIGN DATA WRAPPER w", "network ddl"), ("CREATE USER MAPPING FOR x SERVER s", "network privilege"),
+    ("CREATE FOREIGN TABLE t (a int) SERVER s", "network ddl"), ("IMPORT FOREIGN SCHEMA x FROM SERVER s INTO y", "network ddl"),
+    ("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p", "network replication"), ("CREATE PUBLICATION p", "replication"),
+    ("CREATE TABLESPACE s LOCATION '/x'", "file ddl"), ("VACUUM FULL t", "maintenance"), ("ANALYZE", "maintenance"),
+    ("CLUSTER t", "maintenance"), ("REINDEX TABLE t", "maintenance"), ("CHECKPOINT", "maintenance"),
+    ("LOCK TABLE t", "lock"), ("LOCK TABLE t IN ACCESS SHARE MODE", "read"), ("LOCK t IN ROW EXCLUSIVE MODE", "write"),
+    ("BEGIN", "transaction"), ("SAVEPOINT \"drop\"", "transaction"), ("PREPARE TRANSACTION 'x'", "transaction"),
+    ("SET CONSTRAINTS ALL DEFERRED", "transaction"), ("SHOW ALL", "session"), ("LISTEN x", "session"), ("NOTIFY x", "session"),
+    ("DISCARD ALL", "session"), ("DEALLOCATE ALL", "session"), ("COMMENT ON TABLE t IS 'x'", "ddl"), ("CREATE SCHEMA s CREATE TABLE t (a int)", "ddl"),
+    ("SELECT 'DROP TABLE t'", "read"), ("SELECT $$TRUNCATE t; DROP TABLE t$$", "read"), ("SELECT 1 AS \"DROP TABLE t\"", "read"),
+    ("SELECT E'it\\'s; DROP TABLE t; --'", "read"), ("WITH \"drop\" AS (SELECT 1 x) SELECT x FROM \"drop\"", "read"),
+    ("BEGIN; UPDATE t SET a = 1 WHERE id = 8; COMMIT", "transaction write"), ("SELECT 1; DROP TABLE t", "read ddl-destructive"),
+    ("SELECT 1 WHERE EXISTS (SELECT 1 FROM t FOR UPDATE)", "read write"),
+    ("SELECT JSON_OBJECT('a': 1), XMLELEMENT(NAME a, 1), GROUPING(x) FROM t GROUP BY CUBE (x)", "read"),
+    ("SELECT * FROM JSON_TABLE('[]', '$[*]' COLUMNS (a int PATH '$'))", "read"), ("SELECT * FROM XMLTABLE('/a' PASSING '<a/>' COLUMNS a int)", "read"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), [c for c in CASES if c[1] is not None])
+def test_classes(text: str, expected: str) -> None:
+    """Each statement is what it does, wherever in the tree it does it."""
+    assert classes(text) == set(expected.split())
+
+
+@pytest.mark.parametrize("text", [c[0] for c in CASES if c[1] is None])
+def test_what_the_server_nests_or_refuses_is_still_seen(text: str) -> None:
+    """Forms whose grammar or nesting is unusual are no way round."""
+    assert "write-unfiltered" in classes(text)
+
+
+def test_every_node_type_of_the_grammar_is_placed() -> None:
+    """A statement node that a new grammar brings is not silently allowed: it must be listed or it is unknown."""
+    every = {f.message_type.name for f in tree.Node.DESCRIPTOR.fields}
+    assert {name for name in every if name.endswith("Stmt")} - STATEMENTS.keys() == {
+        "PLAssignStmt", "RawStmt", "SetOperationStmt", "ReturnStmt", "ReplicaIdentityStmt",
+    }
+    assert not (STATEMENTS.keys() | PARTS) - every
+    assert set().union(*STATEMENTS.values()) <= CLASSES.keys()
+    assert not ALTER_DESTRUCTIVE & ALTER_PRIVILEGE and ALTER_DESTRUCTIVE | ALTER_PRIVILEGE <= set(tree.AlterTableType.keys())
+
+
+def test_an_unknown_node_is_class_unknown() -> None:
+    """A node that is in no list makes its statement unknown, and nothing below it is looked at."""
+    parsed = parse("SELECT 1")
+    changed = tree.SelectStmt()
+    changed.CopyFrom(parsed.statements[0])
+    changed.where_clause.var.varno = 1
+    found = classify(type(parsed)(parsed.text, (changed,), parsed.result))
+    assert "unknown" in found[0].classes
+
+
+def test_what_is_touched() -> None:
+    """Relations without CTE names, columns written and read, functions, operators."""
+    text = 'WITH patients AS (SELECT a FROM s.real) UPDATE "T" SET b = lower(c) FROM patients WHERE "T".id OPERATOR(x.===) 1'
+    found = classify(parse(text))[0]
+    assert found.relations == {("s", "real"), ("", "T")} and found.written == {("", "T")}
+    assert found.columns == {"a", "b", "c", "id"}
+    assert found.functions == {("", "lower")} and ("x", "===") in found.operators
+
+
+def test_a_cte_hides_a_relation_only_where_it_is_in_scope() -> None:
+    """A CTE named like a table does not hide the table elsewhere in the statement."""
+    assert classify(parse("SELECT * FROM (WITH t AS (SELECT 1) SELECT * FROM t) x"))[0].relations == set()
+    assert classify(parse("SELECT * FROM (WITH t AS (SELECT 1) SELECT * FROM t) x, t"))[0].relations == {("", "t")}
+    assert classify(parse("WITH t AS (SELECT * FROM t) SELECT * FROM t"))[0].relations == {("", "t")}
+    assert classify(parse("WITH t AS (SELECT 1) SELECT * FROM public.t"))[0].relations == {("public", "t")}
+    assert classify(parse("WITH t AS (SELECT 1) DELETE FROM t WHERE id = 1"))[0].written == {("", "t")}
+
+
+def test_reasons_hold_no_values() -> None:
+    """What is shown to clients names relations and never literals."""
+    for found in classify(parse("DELETE FROM t WHERE a <> 'secret-4711'; SELECT pg_read_file('/secret-4711')")):
+        assert not any("4711" in why for why in found.classes.values())
