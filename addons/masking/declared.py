@@ -25,10 +25,10 @@ class Strategy:
     keep: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Declaration:
     """
-    One column that must be masked.
+    One column that must be masked. Compared by identity, since it is a key of what is remembered.
 
     :ivar clear: groups whose members see it as it is.
     :ivar targets: names of the targets it is about; empty is all of them. `databases` likewise.

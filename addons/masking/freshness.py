@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 from twisted.internet.defer import Deferred
 
-from addons.masking.kinds import CREATES, QUIET
+from addons.masking.kinds import QUIET, makes
 from addons.needs import Catalogs
 from addons.sql.catalog import Snapshot
 from addons.sql.parse import Parsed, Unparsable, parse, walk
@@ -56,6 +56,7 @@ class Freshness:
         self._stale[place] = self._stale.get(place, 0) + 1
 
     def made(self, session: Session) -> frozenset[str]:
+        """Names made in a transaction that has not ended."""
         return self._made.get(session.id, frozenset())
 
     def changing(self, session: Session) -> bool:
@@ -77,24 +78,23 @@ class Freshness:
         parsed = _parsed(decision)
         if parsed is None or not isinstance(decision.verdict, Allow) or not _changes(parsed):
             return
-        names = frozenset(n for s in parsed.statements for n in _makes(s))
+        self._open.add(session.id)
+        names = frozenset(n for s in parsed.statements for n in makes(s))
         if names:
             self._made[session.id] = self.made(session) | names
 
-    def ended(self, session: Session, decision: Decision, outcome: Outcome) -> None:
-        parsed = _parsed(decision)
-        idle = outcome.transaction == Transaction.IDLE
-        if parsed is not None and isinstance(decision.verdict, Allow) and _changes(parsed):
-            self._open.add(session.id)
-        if idle and session.id in self._open:
+    def ended(self, session: Session, outcome: Outcome) -> None:
+        """Committed or not, the catalog tells the truth again."""
+        if outcome.transaction == Transaction.IDLE and session.id in self._open:
             self._open.discard(session.id)
+            self._made.pop(session.id, None)
             self.doubt(session)
 
     def closed(self, session: Session) -> None:
-        if session.id in self._open or session.id in self._made:
+        if session.id in self._open:
+            self._open.discard(session.id)
+            self._made.pop(session.id, None)
             self.doubt(session)
-        self._made.pop(session.id, None)
-        self._open.discard(session.id)
 
 
 def _place(session: Session) -> _Place:
@@ -118,8 +118,3 @@ def _changes(parsed: Parsed) -> bool:
 def _into(statement: Message) -> bool:
     return isinstance(statement, tree.SelectStmt) and any(isinstance(m, tree.IntoClause) for m in walk(statement))
 
-
-def _makes(statement: Message) -> list[str]:
-    """Names of the relations that a statement makes or gives."""
-    found = [r.name.relname for r in references(statement) if r.place in CREATES]
-    return found + [statement.newname] if isinstance(statement, tree.RenameStmt) else found

@@ -7,6 +7,11 @@ can read (DO), or make a road around masking (foreign tables, operators, casts).
 
 from __future__ import annotations
 
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+
+from addons.sql.resolve import references
+
 KNOWN = frozenset("""
     SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CopyStmt ExplainStmt PrepareStmt ExecuteStmt DeallocateStmt
     DeclareCursorStmt FetchStmt ClosePortalStmt TransactionStmt VariableSetStmt VariableShowStmt DiscardStmt
@@ -49,3 +54,23 @@ QUIET = frozenset("""
     UnlistenStmt NotifyStmt LockStmt ConstraintsSetStmt CheckPointStmt TruncateStmt RefreshMatViewStmt
 """.split())
 """They leave the catalog as it is (SELECT INTO does not); after any other it is read again."""
+
+
+def makes(statement: Message) -> frozenset[str]:
+    """Names of the relations that a statement makes, or gives."""
+    found = {r.name.relname for r in references(statement) if r.place in CREATES}
+    return frozenset(found | {statement.newname} if isinstance(statement, tree.RenameStmt) else found)
+
+
+_TITLES = {
+    "CreateStmt": "CREATE TABLE", "ViewStmt": "CREATE VIEW", "IndexStmt": "CREATE INDEX", "RuleStmt": "CREATE RULE",
+    "RenameStmt": "ALTER ... RENAME", "AlterObjectSchemaStmt": "ALTER ... SET SCHEMA", "DefineStmt": "CREATE AGGREGATE or OPERATOR",
+    "CreateTrigStmt": "CREATE TRIGGER", "CreateStatsStmt": "CREATE STATISTICS", "DeclareCursorStmt": "DECLARE",
+    "CreateSeqStmt": "CREATE SEQUENCE", "AlterSeqStmt": "ALTER SEQUENCE", "AlterOwnerStmt": "ALTER ... OWNER",
+}
+
+
+def title(kind: str) -> str:
+    """A statement node's name as people write the statement."""
+    words = "".join(f" {c}" if c.isupper() else c for c in kind.removesuffix("Stmt"))
+    return _TITLES.get(kind) or words.strip().upper()

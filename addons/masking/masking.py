@@ -68,7 +68,8 @@ class Masking:
         self._listed = _functions(functions)
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
         self._fresh = Freshness(catalogs)
-        self._covers: dict[tuple[str, tuple[str, ...]], tuple[Cover, Calls]] = {}
+        self._who: dict[tuple[str, str, frozenset[str]], tuple[Declaration, ...]] = {}
+        self._covers: dict[tuple[str, tuple[Declaration, ...]], tuple[Cover, Calls]] = {}
         self._decided: OrderedDict[tuple, Allow | Replace | Deny] = OrderedDict()
 
     # statements
@@ -106,7 +107,7 @@ class Masking:
     ) -> Allow | Replace | Deny:
         path = self._path(session, statement)
         made = self._fresh.made(session)
-        key = (statement.text, snapshot.revision, tuple(d.label for d in masked), path, made)
+        key = (statement.text, snapshot.revision, masked, path, made)
         known = self._decided.get(key)
         if known is not None:
             self._decided.move_to_end(key)
@@ -203,7 +204,7 @@ class Masking:
             self._settings.decided(hook.session, hook.decision, self)
 
     def on_outcome(self, hook: OutcomeHook) -> None:
-        self._fresh.ended(hook.session, hook.decision, hook.outcome)
+        self._fresh.ended(hook.session, hook.outcome)
         if self._settings is not None:
             self._settings.ended(hook.session, hook.decision, hook.outcome, self)
 
@@ -216,7 +217,13 @@ class Masking:
 
     def _masked(self, session: Session) -> tuple[Declaration, ...]:
         """The declarations in force for a session; none for somebody who sees everything clear."""
-        return tuple(d for d in self._here(session) if not d.clear & session.identity.groups)
+        key = (session.target.name, session.database, session.identity.groups)
+        found = self._who.get(key)
+        if found is None:
+            if len(self._who) >= _KEPT:
+                self._who.clear()
+            found = self._who[key] = tuple(d for d in self._here(session) if not d.clear & session.identity.groups)
+        return found
 
     def _here(self, session: Session) -> list[Declaration]:
         return [
@@ -228,7 +235,7 @@ class Masking:
         """
         :raises Misdeclared: also for a declaration that this session sees clear: it is wrong for somebody.
         """
-        key = (snapshot.revision, tuple(d.label for d in masked))
+        key = (snapshot.revision, masked)
         found = self._covers.get(key)
         if found is None:
             calls = Calls(snapshot, self._listed)

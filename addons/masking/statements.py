@@ -15,7 +15,7 @@ from postgast import pg_query_pb2 as tree
 
 from addons.masking import refusals
 from addons.masking.cover import Cover
-from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN
+from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN, makes, title
 from addons.masking.writes import judge_write
 from addons.sql import system
 from addons.sql.calls import Calls
@@ -82,21 +82,23 @@ class Statements:
     def _verdict(self, parsed: Parsed) -> Allow | Replace:
         names = Names(self.cover.snapshot, self.path if len(parsed.statements) == 1 else None)
         hits: list[tuple[Reference, Relation]] = []
+        made = self.made
         for statement in parsed.statements:
-            hits += self._statement(statement, names)
+            made |= makes(statement)
+            hits += self._statement(statement, names, made)
         if not hits:
             return Allow(remember=False)
         return self._rewritten(parsed, names, hits)
 
-    def _statement(self, statement: Message, names: Names) -> list[tuple[Reference, Relation]]:
+    def _statement(self, statement: Message, names: Names, made: frozenset[str]) -> list[tuple[Reference, Relation]]:
         """Refuses, or returns the masked sources to rewrite: none when it is clean."""
         self._kinds(statement)
         call = self.calls.unlisted(statement)
         if call:
             raise Refused(refusals.unlisted(call))
         reach = self._reach(statement, names)
-        if reach.unknown - self.made:
-            raise UnknownNames(frozenset(reach.unknown))
+        if reach.unknown - made and not getattr(statement, "missing_ok", False):
+            raise UnknownNames(frozenset(reach.unknown - made))
         if not reach.hits:
             return []
         kind = type(statement).__name__
@@ -108,7 +110,7 @@ class Statements:
             if deny is not None:
                 raise Refused(deny)
         elif kind not in HARMLESS:
-            raise Refused(refusals.cannot_mask(_title(kind), reach.hits[0][1].label))
+            raise Refused(refusals.cannot_mask(title(kind), reach.hits[0][1].label))
         return []
 
     # what it is
@@ -117,7 +119,7 @@ class Statements:
         for message in walk(statement):
             kind = type(message).__name__
             if kind.endswith("Stmt") and kind not in KNOWN:
-                raise Refused(refusals.opaque_kind(_title(kind)))
+                raise Refused(refusals.opaque_kind(title(kind)))
             if kind in _LOOKED_AT:
                 getattr(self, _LOOKED_AT[kind])(message)
 
@@ -190,13 +192,13 @@ class Statements:
         query = unwrap(getattr(statement, holder)) if holder else statement
         label = hits[0][1].label
         if not isinstance(query, tree.SelectStmt):
-            raise Refused(refusals.cannot_mask(f"{_title(type(statement).__name__)} of {_title(type(query).__name__)}", label))
+            raise Refused(refusals.cannot_mask(f"{title(type(statement).__name__)} of {title(type(query).__name__)}", label))
         if isinstance(statement, tree.ExplainStmt) and any(unwrap(n).defname.lower() == "analyze" for n in statement.options):
             raise Refused(refusals.cannot_mask("EXPLAIN ANALYZE", label))
         for message in walk(query):
             kind = type(message).__name__
             if kind in WRITES:
-                raise Refused(refusals.cannot_mask(f"a SELECT with {_title(kind)} in it", label))
+                raise Refused(refusals.cannot_mask(f"a SELECT with {title(kind)} in it", label))
             if kind == "IntoClause":
                 raise Refused(refusals.cannot_mask("SELECT INTO", label))
         for reference, relation in hits:
@@ -247,8 +249,3 @@ def _is_on(arguments: Sequence[tree.Node]) -> bool:
         return value.sval.sval.lower() in ("on", "true", "yes", "1")
     return kind == "ival" and value.ival.ival == 1 or kind == "boolval" and value.boolval.boolval
 
-
-def _title(kind: str) -> str:
-    """SelectStmt to SELECT; CreateTableAsStmt to CREATE TABLE AS."""
-    words = "".join(f" {c}" if c.isupper() else c for c in kind.removesuffix("Stmt"))
-    return words.strip().upper()
