@@ -8,21 +8,22 @@ client that goes away while its command is held takes the question with it.
 
 from __future__ import annotations
 
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from protocols.effects import (
-    Ask, CancelTarget, Effect, Hangup, Intend, Refused, Report, StartTls, ToClient, ToTarget,
+    Ask, CancelTarget, Effect, Hangup, Intend, Malformed, Refused, Report, StartTls, ToClient, ToTarget,
 )
-from protocols.errors import PeerError, Unrecordable
+from protocols.errors import Unrecordable
 from protocols.command import Command
 from protocols.journal import Journal
 from protocols.session import Session
@@ -34,9 +35,15 @@ WAITING_LIMIT = 4 << 20
 HELD_LIMIT = 2 << 20
 """Bytes a client may send behind a held command. More would need a pause, and a paused transport is deaf."""
 
+LINGER = 30.0
+"""Seconds in which a peer may take its last bytes and close; then the connection is aborted."""
+
 
 class Relay(Protocol):
-    """What every protocol's relay can do. All return effects; none touches a transport."""
+    """
+    What every protocol's relay can do. All return effects; none touches a transport, and what a
+    peer may send raises nothing: it ends in Malformed, behind what was decided before.
+    """
 
     def from_client(self, data: bytes) -> list[Effect]: ...
     def from_target(self, data: bytes) -> list[Effect]: ...
@@ -47,7 +54,7 @@ class Relay(Protocol):
         """Whether what came behind a held command says that the client no longer wants it."""
     def close(self, why: str) -> list[Effect]: ...
     def farewell(self, why: str) -> bytes:
-        """The protocol's own last words to a client."""
+        """The protocol's own last words to a client; b"" where none fit."""
     @property
     def behind(self) -> int:
         """Bytes read and not yet looked at."""
@@ -68,7 +75,9 @@ class _Waiting:
     number: int
     data: bytes
     poison: bytes
+    settled: bool = False  #: refused: nothing of it needs a record any more
     behind: list[bytes] = field(default_factory=list)
+    size: int = 0
 
 
 @implementer(IPushProducer)
@@ -108,11 +117,13 @@ class Adapter:
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._asked: Deferred[Decision] | None = None
-        self._asking = False
         self._began: dict[int, float] = {}
         self._pauses: dict[str, set[str]] = {"client": set(), "target": set()}
+        self._paused: set[str] = set()
+        self._transports: dict[str, Any] = {}
         self._closing = ""
         self._closed = False
+        self._linger: Any = None
         self._cancel_wanted = False
         self.last_active = clock.seconds()
 
@@ -121,31 +132,31 @@ class Adapter:
     def attach(self, client: Any, target: Any) -> None:
         """Both transports are connected and logged in; start relaying."""
         self._client, self._target = client, target
+        self._transports = {"client": client, "target": target}
         client.registerProducer(_Tap(lambda on: self._pause("target", "client is slow", on)), True)
         target.registerProducer(_Tap(lambda on: self._pause("client", "target is slow", on)), True)
 
     def client_data(self, data: bytes) -> None:
         """Bytes from the client."""
         self.last_active = self._clock.seconds()
-        self._feed(self._relay.from_client, data, "client")
-        if self._asking and not self._closed:
+        self._drive(self._relay.from_client, data)
+        if self._asked is not None and not self._closed:
             self._listen_while_held()
 
     def target_data(self, data: bytes) -> None:
         """Bytes from the target."""
-        self._feed(self._relay.from_target, data, "target")
+        self._drive(self._relay.from_target, data)
 
     def client_lost(self) -> None:
         """The client is gone. What it said goodbye after still leaves; what was held never runs."""
-        if self._closing and self._waiting:
-            return
-        self.close("client gone")
+        self._lost("client")
+        if not (self._closing and self._waiting):
+            self.close("client gone")
 
     def target_lost(self) -> None:
         """The target is gone: the client gets its protocol's own connection error."""
-        if not self._closed:
-            self._client.write(self._relay.farewell("the target closed the connection"))
-            self.close("target gone")
+        self._lost("target")
+        self.close("target gone", "the target closed the connection")
 
     def close(self, why: str, farewell: str = "") -> None:
         """End the session now; what was on its way is reported as unknown."""
@@ -156,94 +167,128 @@ class Adapter:
             self._asked.cancel()
         self._waiting.clear()
         self._todo.clear()
+        try:
+            self._last_effects(why, farewell)
+        except Exception as error:  # the adapter's edge: never half open, whatever fails here
+            self._record_bug(error)
+        finally:
+            self._disconnect()
+            self._ended(why)
+
+    def _last_effects(self, why: str, farewell: str) -> None:
         for effect in self._relay.close(why):
             if isinstance(effect, Report):
                 self._report(effect)
-        if farewell:
-            self._client.write(self._relay.farewell(farewell))
-        for transport in (self._client, self._target):
+        words = self._relay.farewell(farewell) if farewell else b""
+        if words and "client" in self._transports:
+            self._client.write(words)
+
+    def _disconnect(self) -> None:
+        """Both sides are told; one that does not take its last bytes in time is cut off."""
+        for side, transport in list(self._transports.items()):
             transport.unregisterProducer()
+            if side in self._paused:  # TLS ends with the peer's answer, which a paused transport never reads
+                transport.resumeProducing()
             transport.loseConnection()
-        self._ended(why)
+        if self._transports:
+            self._linger = self._clock.callLater(LINGER, self._abort)
+
+    def _abort(self) -> None:
+        self._linger = None
+        for transport in list(self._transports.values()):
+            transport.abortConnection()
+
+    def _lost(self, side: str) -> None:
+        self._transports.pop(side, None)
+        if self._linger is not None and not self._transports:
+            self._linger.cancel()
+            self._linger = None
 
     def cancel(self) -> None:
         """The client asked, on another connection, to cancel what it waits for."""
-        if self._asking:
-            if self._asked is not None:
-                self._asked.cancel()
-        elif self._waiting:
+        if self._closed:
+            return
+        waits, runs = bool(self._waiting), bool(self._began)  # before what is held makes way for what is behind it
+        if self._asked is not None:
+            self._asked.cancel()
+        if waits:
             self._cancel_wanted = True
-        else:
+        elif runs:
             self._cancel_target()
 
     @property
     def busy(self) -> bool:
         """Whether a command waits, runs, or is held."""
-        return bool(self._asking or self._waiting or self._began)
+        return bool(self._asked or self._waiting or self._began)
 
     # -- durability --------------------------------------------------------------------
 
     def durable(self, sequence: int) -> None:
         """Release every decided byte that waited for records up to `sequence`."""
         out: list[bytes] = []
-        while self._waiting and self._waiting[0].sequence <= sequence:
-            self._release(self._waiting.popleft(), out)
-        self._write_target(out)
+        while self._waiting and (self._waiting[0].settled or self._waiting[0].sequence <= sequence):
+            entry = self._waiting.popleft()
+            out.append(entry.poison if entry.settled else entry.data)
+            out += entry.behind
+            self._waiting_bytes -= entry.size
+        if out:
+            self._target.write(b"".join(out))
+            self._released()
 
     def refused(self, sequence: int, why: str) -> None:
-        """One intent was not recorded: the target gets something it must reject instead."""
+        """One intent was not recorded: the target gets something it must reject instead, in its turn."""
         for entry in self._waiting:
-            if entry.sequence == sequence and entry.data is not entry.poison:
-                entry.data = entry.poison
-                self._enqueue(self._relay.refused(entry.number, why))
+            if entry.sequence == sequence:
+                self._settle(entry, why)
+                break
+        self.durable(-1)
 
     def unrecordable(self, why: str) -> None:
         """Nothing can be recorded: whatever waits is refused, in order."""
-        out: list[bytes] = []
-        while self._waiting:
-            entry = self._waiting.popleft()
-            if entry.data is not entry.poison:
-                entry.data = entry.poison
-                self._enqueue(self._relay.refused(entry.number, why))
-            self._release(entry, out)
-        self._write_target(out)
+        for entry in list(self._waiting):
+            self._settle(entry, why)
+        self.durable(-1)
 
-    def _release(self, entry: _Waiting, out: list[bytes]) -> None:
-        out.append(entry.data)
-        out += entry.behind
-        self._waiting_bytes -= len(entry.data) + sum(map(len, entry.behind))
+    def _settle(self, entry: _Waiting, why: str) -> None:
+        if not entry.settled:
+            entry.settled = True
+            self._drive(self._relay.refused, entry.number, why)
 
-    def _write_target(self, out: list[bytes]) -> None:
-        if out and not self._closed:
-            self._target.write(b"".join(out))
-        if not self._waiting:
-            self._waiting_bytes = 0
-            if self._cancel_wanted:
-                self._cancel_wanted = False
-                self._cancel_target()
-            if self._closing and not self._closed:
-                self.close(self._closing)
+    def _released(self) -> None:
+        """Bytes left that had waited."""
         if self._waiting_bytes <= WAITING_LIMIT // 2:
             self._pause("client", "evidence is slow", False)
+        if self._waiting:
+            return
+        if self._cancel_wanted:
+            self._cancel_wanted = False
+            self._cancel_target()
+        if self._closing:
+            self.close(self._closing)
 
     # -- effects -----------------------------------------------------------------------
 
-    def _feed(self, side: Callable[[bytes], list[Effect]], data: bytes, name: str) -> None:
+    def _drive(self, tell: Callable[..., list[Effect]], *what: Any) -> None:
+        """Tell the relay something and do what it wants done, at once or when what is being done is done."""
         if self._closed:
             return
         try:
-            self._enqueue(side(data))
-        except PeerError as error:
-            self._note("malformed", side=name, why=error.why)
-            self.close(f"malformed bytes from the {name}", f"malformed message from the {name}")
+            self._todo.extend(tell(*what))
+            if not self._working:  # else an answer came before ask() returned
+                self._work()
         except Exception as error:  # the adapter's edge: a bug of ours ends one session, not the worker
             self._crashed(error)
 
-    def _crashed(self, error: object) -> None:
-        self.log.error("session {id} ended by a bug: {error}", id=self.session.id, error=type(error).__name__)
-        self.log.debug("{trace}", trace=Failure().getBriefTraceback() if isinstance(error, BaseException) else "")
-        self._note("bug", error=type(error).__name__)
+    def _crashed(self, error: BaseException) -> None:
+        self._record_bug(error)
         self.close("internal error", "internal error of the gateway (OST-900)")
+
+    def _record_bug(self, error: BaseException) -> None:
+        """Its class and where it was; never its text, which may hold what a client sent."""
+        where = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)))
+        name = type(error).__name__
+        self.log.error("session {id} ended by a bug: {error} in {where}", id=self.session.id, error=name, where=where)
+        self._note("bug", error=name)
 
     def _note(self, kind: str, **facts: str) -> None:
         try:
@@ -251,10 +296,7 @@ class Adapter:
         except Unrecordable:
             self.log.warn("session {id}: {kind} could not be recorded", id=self.session.id, kind=kind)
 
-    def _enqueue(self, effects: list[Effect]) -> None:
-        self._todo.extend(effects)
-        if self._working:  # else an answer came before ask() returned
-            return
+    def _work(self) -> None:
         self._working = True
         try:
             while self._todo and not self._closed:
@@ -278,8 +320,11 @@ class Adapter:
                 self._refuse(number, decision)
             case CancelTarget():
                 self._cancel_target()
-            case Hangup(why):
-                self._hang_up(why)
+            case Hangup(why, drain):
+                self._hang_up(why, drain)
+            case Malformed(side, why):
+                self._note("malformed", side=side, why=why)
+                self.close(f"malformed bytes from the {side}", f"malformed message from the {side}")
             case StartTls():
                 raise AssertionError("TLS starts before a session does")
 
@@ -291,6 +336,7 @@ class Adapter:
             self._target.write(data)
 
     def _grew(self, count: int) -> None:
+        self._waiting[-1].size += count
         self._waiting_bytes += count
         if self._waiting_bytes > WAITING_LIMIT:
             self._pause("client", "evidence is slow", True)
@@ -299,7 +345,7 @@ class Adapter:
         try:
             sequence = self._journal.intend(self.session, effect.number, effect.decision, self)
         except Unrecordable as error:
-            self._enqueue(self._relay.refused(effect.number, str(error)))
+            self._drive(self._relay.refused, effect.number, str(error))
             self._to_target(effect.poison)
             return
         self._began[effect.number] = self._clock.seconds()
@@ -323,8 +369,8 @@ class Adapter:
         except Unrecordable:  # the intent stands; recovery closes it as unknown
             self.log.warn("session {id}: an outcome could not be recorded", id=self.session.id)
 
-    def _hang_up(self, why: str) -> None:
-        if self._waiting:
+    def _hang_up(self, why: str, drain: bool) -> None:
+        if drain and self._waiting:
             self._closing = why
         else:
             self.close(why)
@@ -332,47 +378,51 @@ class Adapter:
     # -- questions ---------------------------------------------------------------------
 
     def _ask(self, command: Command) -> None:
-        self._asking = True
         answer = self._addons.decide(command, self._held)
-        if isinstance(answer, Deferred):
-            self._asked = answer
-            answer.addCallbacks(self._answered, self._unanswered)
-            answer.addErrback(lambda failure: self._crashed(failure.value))
-        else:
-            self._answered(answer)
+        if not isinstance(answer, Deferred):
+            self._drive(self._relay.answer, answer)
+            return
+        self._asked = answer
+        answer.addCallbacks(self._answered, self._unanswered)
+        self._steer("client")
 
     def _held(self, request: str, hold: Hold) -> None:
-        self._note("request.held", request=request, rule=hold.rule)
-        self._enqueue(self._relay.held(request, hold))
+        if not self._closed:
+            self._note("request.held", request=request, rule=hold.rule)
+            self._drive(self._relay.held, request, hold)
 
     def _answered(self, decision: Decision) -> None:
-        self._asking, self._asked = False, None
-        if not self._closed:
-            self._enqueue(self._relay.answer(decision))
+        self._asked = None
+        self._drive(self._relay.answer, decision)
+        self._steer("client")
 
     def _unanswered(self, failure: Failure) -> None:
         """Cancelled with the session, or a bug: either way nothing runs."""
-        failure.trap(CancelledError) if self._closed else None
-        self._asking, self._asked = False, None
+        self._asked = None
         if not self._closed:
             self._crashed(failure.value)
 
     def _listen_while_held(self) -> None:
         if self._relay.withdrawn():
             self.close("client left while its command was held")
-        elif self._relay.behind > HELD_LIMIT and self._asked is not None:
+        elif self._relay.behind > HELD_LIMIT:
             self._asked.cancel()
 
     # -- back-pressure -----------------------------------------------------------------
 
     def _pause(self, side: str, why: str, on: bool) -> None:
-        reasons = self._pauses[side]
-        before = bool(reasons)
-        (reasons.add if on else reasons.discard)(why)
-        if self._closed or before == bool(reasons):
+        (self._pauses[side].add if on else self._pauses[side].discard)(why)
+        self._steer(side)
+
+    def _steer(self, side: str) -> None:
+        """Pause or resume a side as its reasons say; a client that is being asked about is always listened to."""
+        transport = self._transports.get(side)
+        wanted = bool(self._pauses[side]) and not (side == "client" and self._asked is not None)
+        if self._closed or transport is None or wanted == (side in self._paused):
             return
-        transport = self._client if side == "client" else self._target
-        if reasons and not (side == "client" and self._asking):
+        if wanted:
+            self._paused.add(side)
             transport.pauseProducing()
-        elif not reasons:
+        else:
+            self._paused.discard(side)
             transport.resumeProducing()
