@@ -23,6 +23,7 @@ from protocols.postgres.codec import FrameReader, Opened
 
 _NUMBERS = frozenset({20, 21, 23, 26, 700, 701, 1700})  #: int8, int2, int4, oid, float4, float8, numeric: right-aligned
 _FRAME_LIMIT = 16 << 20  # bytes
+_WANTED = frozenset({"PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGSSLROOTCERT"})
 
 
 class NoSession(Exception):
@@ -149,8 +150,8 @@ def _spoken(fields: Mapping[str, str]) -> str:
 
 def main(words: list[str]) -> int:
     """`-c SQL` as often as wanted."""
-    if len(words) % 2 or set(words[::2]) - {"-c"}:
-        print("usage: python -m gateway.demo.client -c SQL [-c SQL …]", file=sys.stderr)
+    if not words or len(words) % 2 or set(words[::2]) != {"-c"} or not _WANTED <= os.environ.keys():
+        print(f"usage: python -m gateway.demo.client -c SQL [-c SQL …]  with {', '.join(sorted(_WANTED))}", file=sys.stderr)
         return 2
     printer = Printer()
     try:
