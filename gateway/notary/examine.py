@@ -111,14 +111,14 @@ class Examiner:
             verifier = Verifier(origin_of(job.log, job.number), job.public_key)
             signed = Checkpoint.parse(verifier.open(head))
         except NoteError as e:
-            self._problem(f"the head is not signed by the key that the ledger names: {e}")
+            found.problems.append(f"the head is not signed by the key that the ledger names: {e}")
             return found
         if signed.size != found.size:
-            self._problem(f"{found.size} records, the signed head says {signed.size}")
+            found.problems.append(f"{found.size} records, the signed head says {signed.size}")
         elif signed.root != found.root:
-            self._problem("a record was changed: the root does not match the signed head")
+            found.problems.append("a record was changed: the root does not match the signed head")
         for size in self._heads:
-            self._problem(f"truncated: the ledger has seen {size} records, {found.size} are here")
+            found.problems.append(f"truncated: the ledger has seen {size} records, {found.size} are here")
         return found
 
     def _check(self, index: int, leaf: bytes, record: Record) -> None:

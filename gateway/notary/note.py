@@ -7,7 +7,6 @@ Source: C2SP signed-note and tlog-checkpoint (c2sp.org), signature type 0x01, Ed
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 from dataclasses import dataclass
 from hashlib import sha256
@@ -67,10 +66,7 @@ class Verifier:
         """From `name+hash+base64`."""
         name, _, rest = text.strip().partition("+")
         hashed, _, encoded = rest.partition("+")
-        try:
-            raw = base64.b64decode(encoded, validate=True)
-        except binascii.Error as e:
-            raise NoteError(f"not a verifier key: {e}") from e
+        raw = _decode(encoded, "a verifier key")
         if raw[:1] != _ED25519 or len(raw) != 33 or key_id(name, raw[1:]).hex() != hashed:
             raise NoteError("not an Ed25519 verifier key, or its hash does not match")
         return cls(name, raw[1:])
@@ -104,13 +100,21 @@ def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
 
 def _signature_line(line: str) -> tuple[str, bytes, bytes]:
     name, separator, encoded = line.removeprefix(_DASH).partition(" ")
-    try:
-        raw = base64.b64decode(encoded, validate=True)
-    except binascii.Error as e:
-        raise NoteError("a signature line is not base64") from e
+    raw = _decode(encoded, "a signature line")
     if not line.startswith(_DASH) or not separator or len(raw) < 5:
         raise NoteError("not a signature line")
     return name, raw[:4], raw[4:]
+
+
+def _decode(encoded: str, what: str) -> bytes:
+    """Base64 in its one canonical form; Python would ignore stray trailing bits."""
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+    except ValueError as e:
+        raise NoteError(f"{what} is not base64") from e
+    if base64.b64encode(raw).decode() != encoded:
+        raise NoteError(f"{what} is not canonical base64")
+    return raw
 
 
 def _check_name(name: str) -> None:
