@@ -1,0 +1,226 @@
+"""Policy's answers: allow-lists, the strictest part of a string, stable codes, no values."""
+
+from __future__ import annotations
+
+import datetime
+from types import SimpleNamespace
+
+import pytest
+
+from addons.policy import Policy, hold_mode
+from addons.sql.catalog import Function
+from protocols.command import FunctionCall, Path, Statement, Transaction
+from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
+from protocols.result import Ending, Outcome
+from protocols.session import Identity, Session, Target
+from protocols.verdict import Allow, Decision, Deny, Hold
+
+STRICT = {"read": "allow", "write": "allow", "transaction": "allow", "session": "allow"}
+CLINIC = [
+    {"name": "privileged-writes", "classes": ["write-unfiltered", "ddl"], "verdict": "approve", "approvers": ["approvers"]},
+    {"name": "no-drop", "classes": ["ddl-destructive"], "verdict": "deny", "reason": "DROP is done by migrations"},
+]
+TARGET = Target("clinic", "postgres", "h", 5432)
+
+
+def session(kind: str = "human", groups: tuple[str, ...] = (), name: str = "s") -> Session:
+    return Session(name, Identity("ada", kind, frozenset(groups)), TARGET, "rw", "clinic", "p")
+
+
+def ask(policy: Policy, text: str, who: Session | None = None, **more: object) -> object:
+    return policy.on_judge(JudgeHook(who or session(), Statement(text, **more), text))
+
+
+def run(policy: Policy, text: str, who: Session | None = None, **more: object) -> object:
+    """Ask, and tell what was decided, as the pipeline does."""
+    who, command = who or session(), Statement(text, **more)
+    verdict = policy.on_judge(JudgeHook(who, command, text))
+    decision = Decision(command, verdict if isinstance(verdict, Deny) else Allow(), text)
+    policy.on_decided(DecidedHook(who, decision))
+    policy.on_outcome(OutcomeHook(who, decision, Outcome(Ending.COMPLETE, transaction="I")))
+    return verdict
+
+
+@pytest.mark.parametrize(("text", "code"), [
+    ("SELECT 1", None), ("", None), (";", None), ("DELETE FROM t WHERE id = 1", None), ("BEGIN", None), ("SET statement_timeout = 5", None),
+    ("DROP TABLE t", "OST-200"), ("SELEC 1", "OST-201"), ("DELETE FROM t", "OST-204"), ("SELECT f()", "OST-205"), ("SET log_statement = none", "OST-206"),
+    ("EXECUTE q", "OST-209"), ("SELECT 1; DROP TABLE t", "OST-200"), ("BEGIN; DELETE FROM t; COMMIT", "OST-204"), ("SELECT pg_read_file('x')", "OST-200"),
+])
+def test_what_is_not_named_is_denied_with_a_stable_code(text: str, code: str | None) -> None:
+    """A string is decided whole, by its strictest part."""
+    verdict = ask(Policy(default=STRICT), text)
+    assert isinstance(verdict, Allow) if code is None else verdict.code == code
+
+
+def test_refusals_say_what_to_do_and_hold_no_value() -> None:
+    policy = Policy(default=STRICT, rules=CLINIC)
+    for text in ("DELETE FROM t WHERE a <> 'canary'", "SELECT f('canary')", "SELEC 'canary'", "SET log_statement = 'canary'", "DROP TABLE t"):
+        verdict = ask(policy, text)
+        assert "canary" not in repr(verdict)
+    refused = ask(policy, "DROP TABLE t")
+    assert (refused.reason, refused.rule, refused.code) == ("DROP is done by migrations", "no-drop", "OST-203")
+    assert "WHERE" in ask(Policy(default=STRICT), "DELETE FROM t").hint
+    assert ask(policy, "SELECT f()").facts == (("class", "function-unlisted"),)
+
+
+def test_approve_becomes_a_hold_for_people() -> None:
+    """The mode fits who asks and where: a person at a prompt waits, everybody else comes back."""
+    policy = Policy(default=STRICT, rules=CLINIC)
+    held = ask(policy, "UPDATE t SET a = 1")
+    assert isinstance(held, Hold) and (held.rule, held.mode, held.approvers) == ("privileged-writes", "hold", frozenset({"approvers"}))
+    assert ask(policy, "UPDATE t SET a = 1", transaction=Transaction.OPEN).mode == "retry"
+    assert ask(policy, "UPDATE t SET a = 1", pipelined=True).mode == "retry"
+    assert ask(policy, "UPDATE t SET a = 1", session("agent", name="a")).mode == "retry"
+    assert ask(policy, "UPDATE t SET a = 1", session("workload", name="w")).mode == "retry"
+    assert hold_mode("hold", session("agent"), Statement("x", transaction=Transaction.OPEN)) == "hold"
+
+
+def test_parse_is_never_held_and_never_remembered_when_bind_would_be() -> None:
+    policy = Policy(default=STRICT, rules=CLINIC)
+    assert ask(policy, "UPDATE t SET a = 1", path=Path.PARSE) == Allow("privileged-writes", remember=False)
+    assert isinstance(ask(policy, "UPDATE t SET a = 1", path=Path.BIND), Hold)
+    assert isinstance(ask(policy, "DROP TABLE t", path=Path.PARSE), Deny)
+
+
+def test_a_refusal_wins_over_an_approval_in_one_string() -> None:
+    assert isinstance(ask(Policy(default=STRICT, rules=CLINIC), "UPDATE t SET a = 1; DROP TABLE t"), Deny)
+
+
+def test_every_class_of_a_statement_must_be_allowed() -> None:
+    """A rule for DDL does not allow what the DDL contains."""
+    policy = Policy(default=STRICT, rules=[{"name": "ddl", "classes": ["ddl"], "verdict": "allow"}])
+    assert isinstance(ask(policy, "CREATE TABLE x AS SELECT 1"), Allow)
+    assert isinstance(ask(policy, "CREATE TABLE x AS SELECT pg_read_file('y')"), Deny)
+    assert isinstance(ask(Policy(default={"ddl": "allow"}), "CREATE TABLE x AS SELECT 1"), Deny)
+
+
+def test_rules_are_by_who_and_by_what() -> None:
+    policy = Policy(default=STRICT, rules=[
+        {"name": "agents", "kinds": ["agent"], "relations": ["patients"], "verdict": "deny"},
+        {"name": "dba", "groups": ["dba"], "classes": ["maintenance"], "verdict": "allow"},
+    ])
+    assert isinstance(ask(policy, "SELECT * FROM public.patients", session("agent", name="a")), Deny)
+    assert isinstance(ask(policy, "SELECT * FROM public.patients"), Allow)
+    assert ask(policy, "VACUUM", session(groups=("dba",), name="d")) == Allow("dba")
+    assert isinstance(ask(policy, "VACUUM"), Deny)
+
+
+def test_hours_are_never_remembered() -> None:
+    rules = [{"name": "day", "classes": ["ddl"], "hours": "08:00-18:00", "verdict": "allow"}]
+    policy = Policy(default=STRICT, rules=rules, now=lambda: datetime.datetime(2026, 11, 23, 12))
+    assert ask(policy, "CREATE TABLE t (a int)") == Allow("day", remember=False)
+    assert ask(policy, "SELECT 1").remember
+    late = Policy(default=STRICT, rules=rules, now=lambda: datetime.datetime(2026, 11, 23, 20))
+    assert isinstance(ask(late, "CREATE TABLE t (a int)"), Deny)
+
+
+def test_execute_is_judged_as_what_was_prepared() -> None:
+    """By SQL's PREPARE, in one string, by protocol, and not at all when nobody saw it."""
+    policy = Policy(default={**STRICT, "write-unfiltered": "allow"})
+    assert isinstance(run(policy, "PREPARE p AS DELETE FROM t"), Allow)
+    policy_strict = Policy(default=STRICT)
+    assert isinstance(run(policy_strict, "PREPARE p AS DELETE FROM t"), Deny)
+    assert run(policy_strict, "EXECUTE p").code == "OST-209"
+    assert isinstance(run(policy_strict, "PREPARE p AS SELECT 1"), Allow)
+    assert run(policy_strict, "EXECUTE p") == Allow(remember=False)
+    assert isinstance(run(policy_strict, "EXECUTE \"P\""), Deny)
+    assert isinstance(run(policy_strict, "PREPARE z AS SELECT 2; EXECUTE z"), Allow)
+    assert isinstance(run(policy_strict, "EXECUTE n", prepared={"n": "SELECT 1"}), Allow)
+    assert run(policy_strict, "EXECUTE n", prepared={"n": "DELETE FROM t"}).code == "OST-204"
+    assert isinstance(run(policy_strict, "EXECUTE p", session(name="other")), Deny)
+    policy_strict.on_closed(ClosedHook(session()))
+    assert isinstance(run(policy_strict, "EXECUTE p"), Deny)
+
+
+def test_rules_reach_a_prepared_statement_through_its_execute() -> None:
+    policy = Policy(default=STRICT, rules=[{"name": "w", "classes": ["write"], "verdict": "approve", "approvers": ["a"]}])
+    assert isinstance(run(policy, "PREPARE p AS DELETE FROM t WHERE id = 1"), Hold)
+    assert isinstance(run(policy, "EXECUTE p"), Hold)
+
+
+def test_text_under_settings_that_change_its_meaning_is_refused() -> None:
+    policy = Policy(default=STRICT)
+    verdict = ask(policy, "SELECT 1", settings={"standard_conforming_strings": "off"})
+    assert verdict.code == "OST-207"
+    assert ask(policy, "SELECT 1", settings={"client_encoding": "SJIS"}).code == "OST-207"
+
+
+class Catalogs:
+    """One function, by OID and by name."""
+
+    def __init__(self) -> None:
+        functions = [
+            Function(1, "public", "purge", "f", "v", "sql", False, False, 23, (), 0, False, "DELETE FROM t"),
+            Function(2, "pg_catalog", "lo_open", "f", "v", "internal", False, False, 23, (), 0, False),
+            Function(3, "pg_catalog", "length", "f", "i", "internal", False, False, 23, (25,), 1, False),
+        ]
+        self.found = SimpleNamespace(
+            revision="1", functions={f.oid: f for f in functions}, operators={}, by_function_name={f.name: (f,) for f in functions},
+            named=lambda schema, name: (),
+        )
+
+    def snapshot(self, session: Session) -> object:
+        return self.found
+
+
+def call(policy: Policy, oid: int) -> object:
+    return policy.on_judge(JudgeHook(session(), FunctionCall(oid), ""))
+
+
+def test_the_fast_path_needs_the_catalog() -> None:
+    """By OID, under the same lists; an OID that nobody knows is refused."""
+    policy = Policy(default={**STRICT, "large-object": "allow"}, catalogs=Catalogs())
+    assert isinstance(call(policy, 2), Allow) and isinstance(call(policy, 3), Allow)
+    assert call(policy, 1).code == "OST-204" and call(policy, 4711).code == "OST-208"
+    assert call(Policy(default=STRICT), 3).code == "OST-208"
+    assert isinstance(call(Policy(default=STRICT, catalogs=Catalogs()), 2), Deny)
+
+
+def test_analysis_is_made_anew_for_a_new_catalog() -> None:
+    catalogs = Catalogs()
+    policy = Policy(default=STRICT, catalogs=catalogs)
+    assert ask(policy, "SELECT purge()").code == "OST-204"
+    catalogs.found = SimpleNamespace(**{**vars(catalogs.found), "revision": "2", "by_function_name": {}})
+    assert ask(policy, "SELECT purge()").code == "OST-205"
+
+
+def test_the_search_path_is_followed_for_masking() -> None:
+    from addons.sql.settings import Settings
+
+    settings = Settings()
+    policy = Policy(default=STRICT, settings=settings)
+    run(policy, "SET search_path = ''")
+    assert settings.search_path(session()) == ("",)
+    assert run(policy, "SET search_path = clinic").code == "OST-206"
+    wider = Policy(default=STRICT, settings=settings, search_paths=["clinic"], session_settings=["app.tenant"])
+    assert isinstance(run(wider, "SET search_path = clinic"), Allow) and settings.search_path(session()) == ("clinic",)
+    assert isinstance(run(wider, "SET app.tenant = 'x'"), Allow)
+
+
+@pytest.mark.parametrize(("options", "complaint"), [
+    ({"default": {"foo": "allow"}}, "default.foo: unknown class; known: ddl"), ({"default": {"read": "yes"}}, "default.read: unknown verdict 'yes'"),
+    ({"default": {"read": "approve"}}, "default.read: to approve"), ({"default": []}, "default: must be a table"),
+    ({"default": {}, "rules": [{}, {"name": "x", "verdict": "deny", "classes": ["foo"]}]}, r"rules\[0\]"),
+    ({"default": {}, "rules": [{"name": "x", "verdict": "deny", "classes": ["foo"]}]}, r"rules\[0\].classes: unknown class 'foo'"),
+    ({"default": {}, "functions": "f"}, "functions: must be a list"), ({"default": {}, "search_paths": ["a b"]}, "search_paths"),
+    ({"default": {}, "rules": [{"name": "x", "verdict": "deny", "hours": "08:00-18:00"}]}, "no clock"),
+])
+def test_wrong_options_are_named(options: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        Policy(**options)
+
+
+def test_what_the_default_approves_asks_the_listed_groups() -> None:
+    held = ask(Policy(default={"ddl": "approve"}, approvers=["leads"]), "CREATE TABLE t (a int)")
+    assert isinstance(held, Hold) and held.approvers == frozenset({"leads"}) and held.rule == "default.ddl"
+
+
+def test_memory_is_bounded() -> None:
+    from addons import policy as module
+
+    policy = Policy(default=STRICT)
+    for n in range(module._KEPT + 10):
+        ask(policy, f"SELECT {n}")
+    assert len(policy._analysed) == module._KEPT
+    ask(policy, "SELECT '" + "x" * (module._KEPT_LENGTH + 1) + "'")
+    assert all(len(text) <= module._KEPT_LENGTH for text, _ in policy._analysed)
