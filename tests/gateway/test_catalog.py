@@ -1,0 +1,146 @@
+"""The catalog's reader: one reading for all who wait, never an answer older than the question, and polling."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+
+from gateway.catalog import CLOSING, DIGEST, OPENING, QUERIES, READING, Catalogs
+from protocols.session import Identity, Session, Target
+
+ROWS: dict[str, list[tuple[str | None, ...]]] = {
+    "schemas": [("public",)],
+    "relations": [("20000", "public", "patients", "r", "20001")],
+    "columns": [("20000", "1", "id", "23", "integer", "t", None), ("20000", "2", "ssn", "25", "text", "f", None)],
+    "inherits": [], "views": [], "functions": [], "types": [], "operators": [], "casts": [], "constraints": [],
+}
+
+
+def session(target: str = "clinic", database: str = "clinicdb") -> Session:
+    return Session("s", Identity("ada"), Target(target, "postgres", "h", 1), "rw", database, "p")
+
+
+class Server:
+    """Answers each query from ROWS; `gate` holds the first one back."""
+
+    def __init__(self) -> None:
+        self.dialled, self.closed, self.digest = 0, 0, "one"
+        self.asked: list[str] = []
+        self.gate: Deferred | None = None
+        self.down = False
+
+    def connect(self, _session: Session) -> Deferred:
+        self.dialled += 1
+        return fail(ConnectionRefusedError()) if self.down else succeed(self)
+
+    def query(self, sql: str) -> Deferred:
+        self.asked.append(sql)
+        if sql == OPENING[0] and self.gate is not None:
+            return self.gate
+        if sql == DIGEST:
+            return succeed([(self.digest,)])
+        return succeed(next((ROWS[name] for name, text in QUERIES.items() if text == sql), []))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def catalogs(server: Server, clock: Clock) -> Catalogs:
+    return Catalogs(server.connect, clock, interval=15)
+
+
+def fired(deferred: Deferred) -> list:
+    found: list = []
+    deferred.addBoth(found.append)
+    return found
+
+
+def test_nothing_is_known_before_a_reading(catalogs: Catalogs) -> None:
+    assert catalogs.snapshot(session()) is None
+
+
+def test_a_reading_is_one_transaction_with_nothing_on_the_path(server: Server, catalogs: Catalogs) -> None:
+    """Names come out qualified, and all queries see the same moment."""
+    snapshot = fired(catalogs.refresh(session()))[0]
+    assert server.asked[: len(OPENING)] == list(OPENING) and server.asked[-1] == CLOSING
+    assert "REPEATABLE READ READ ONLY" in OPENING[0] and "'search_path', ''" in OPENING[1]
+    assert [c.name for c in snapshot.relations[20000].columns] == ["id", "ssn"]
+    assert catalogs.snapshot(session()) is snapshot and server.closed == 1
+
+
+def test_databases_do_not_share_a_snapshot(catalogs: Catalogs) -> None:
+    fired(catalogs.refresh(session()))
+    assert catalogs.snapshot(session(database="other")) is None
+    assert catalogs.snapshot(session(target="other")) is None
+
+
+def test_those_who_come_during_a_reading_share_the_next_one(server: Server, catalogs: Catalogs) -> None:
+    """The one under way may have begun before what they saw."""
+    server.gate = Deferred()
+    first, second, third = (fired(catalogs.refresh(session())) for _ in range(3))
+    assert server.dialled == 1
+    gate, server.gate = server.gate, None
+    gate.callback([])
+    assert server.dialled == 2
+    assert len(first) == len(second) == len(third) == 1 and second[0] is third[0] is not first[0]
+
+
+def test_a_failed_reading_keeps_the_old_snapshot_and_tells_who_waits(server: Server, catalogs: Catalogs) -> None:
+    snapshot = fired(catalogs.refresh(session()))[0]
+    server.down = True
+    failure = fired(catalogs.refresh(session()))[0]
+    assert failure.check(ConnectionRefusedError)
+    assert catalogs.snapshot(session()) is snapshot
+
+
+def test_a_failed_reading_does_not_end_the_ones_behind_it(server: Server, catalogs: Catalogs, clock: Clock) -> None:
+    server.gate = Deferred()
+    first = fired(catalogs.refresh(session()))
+    second = fired(catalogs.refresh(session()))
+    gate, server.gate = server.gate, None
+    gate.errback(ConnectionRefusedError())
+    assert first[0].check(ConnectionRefusedError) and second[0].relations
+
+
+def test_a_reading_that_hangs_is_given_up(server: Server, catalogs: Catalogs, clock: Clock) -> None:
+    server.gate = Deferred()
+    waiting = fired(catalogs.refresh(session()))
+    clock.advance(READING)
+    assert waiting and server.closed == 1
+
+
+def test_polling_reads_again_only_when_the_digest_changed(server: Server, catalogs: Catalogs, clock: Clock) -> None:
+    fired(catalogs.refresh(session()))
+    catalogs.start()
+    first = catalogs.snapshot(session())
+    clock.advance(15)
+    assert catalogs.snapshot(session()) is first
+    server.digest = "two"
+    clock.advance(15)
+    assert catalogs.snapshot(session()) is not first
+    catalogs.stop()
+    assert not clock.getDelayedCalls()
+
+
+def test_a_poll_that_fails_is_tried_again(server: Server, catalogs: Catalogs, clock: Clock) -> None:
+    fired(catalogs.refresh(session()))
+    catalogs.start()
+    server.down = True
+    clock.advance(15)
+    server.down, server.digest = False, "two"
+    first = catalogs.snapshot(session())
+    clock.advance(15)
+    assert catalogs.snapshot(session()) is not first
+    catalogs.stop()

@@ -1,0 +1,70 @@
+"""The catalog's queries on both servers: what the snapshot says is what was made."""
+
+from __future__ import annotations
+
+import pytest
+
+from addons.sql.catalog import Snapshot
+from tests.masking.gate import Catalogs, session
+from tests.servers import PostgresServer
+
+MADE = """
+CREATE SCHEMA "Odd Name";
+CREATE DOMAIN "Odd Name".chart AS varchar(20) CHECK (VALUE <> '');
+CREATE TABLE "Odd Name".base (id int PRIMARY KEY, mrn "Odd Name".chart NOT NULL, gone int, amount numeric(6,2),
+  tail text GENERATED ALWAYS AS (right(mrn, 4)) STORED);
+ALTER TABLE "Odd Name".base DROP COLUMN gone;
+CREATE TABLE "Odd Name".child (extra date) INHERITS ("Odd Name".base);
+CREATE VIEW "Odd Name".v AS SELECT mrn AS m FROM "Odd Name".base;
+CREATE FUNCTION "Odd Name".f(a int, b int DEFAULT 1) RETURNS SETOF text LANGUAGE sql SECURITY DEFINER STABLE AS 'SELECT ''x''';
+CREATE FUNCTION "Odd Name".g(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE OPERATOR "Odd Name".<+> (RIGHTARG = int, FUNCTION = "Odd Name".g);
+"""
+
+
+@pytest.fixture(scope="module", params=["postgres15", "postgres18"])
+def snapshot(request: pytest.FixtureRequest) -> Snapshot:
+    server: PostgresServer = request.getfixturevalue(request.param)
+    server.sql("CREATE ROLE app SUPERUSER LOGIN; ")
+    server.sql("CREATE DATABASE readings")
+    server.sql(MADE, "readings")
+    catalogs = Catalogs(server.port, "readings")
+    catalogs.refresh(session(database="readings"))
+    found = catalogs.snapshot(session())
+    assert found is not None
+    return found
+
+
+def test_relations_and_columns(snapshot: Snapshot) -> None:
+    """Dropped columns leave gaps; types are written so that they can be put in a statement."""
+    (base,) = snapshot.named("Odd Name", "base")
+    assert [(c.name, c.number, c.type_name, c.not_null) for c in base.columns] == [
+        ("id", 1, "integer", True), ("mrn", 2, '"Odd Name".chart', True), ("amount", 4, "numeric(6,2)", False), ("tail", 5, "text", False),
+    ]
+    assert "mrn" in base.columns[3].generated
+    assert snapshot.base_type(base.columns[1].type_oid) == 1043
+
+
+def test_inheritance(snapshot: Snapshot) -> None:
+    (base,), (child,) = snapshot.named("Odd Name", "base"), snapshot.named("", "child")
+    assert snapshot.descendants(base.oid) == {child.oid} and snapshot.ancestors(child.oid) == {base.oid}
+
+
+def test_views_come_with_their_definition(snapshot: Snapshot) -> None:
+    (view,) = snapshot.named("", "v")
+    assert view.kind == "v" and '"Odd Name".base' in view.definition
+
+
+def test_functions(snapshot: Snapshot) -> None:
+    (function,) = snapshot.by_function_name["f"]
+    assert (function.volatility, function.language, function.definer, function.returns_set) == ("s", "sql", True, True)
+    assert function.arguments == (23, 23) and function.required == 1 and function.body == "SELECT 'x'"
+    assert snapshot.by_function_name["g"][0].body == ""
+
+
+def test_operators_outside_the_catalog(snapshot: Snapshot) -> None:
+    assert snapshot.operators == {"<+>": (snapshot.by_function_name["g"][0].oid,)}
+
+
+def test_the_revision_is_of_the_content(snapshot: Snapshot) -> None:
+    assert len(snapshot.revision) == 32 and "Odd Name" in snapshot.schemas
