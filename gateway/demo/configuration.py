@@ -1,0 +1,125 @@
+"""The demo's ostiary.toml: two people, a workload and an agent, one database, and rules that the tour shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from string import Template
+
+from gateway.demo.database import APPLICATION, CATALOG, NAME
+
+ADA, GRACE = "ada@clinic.example", "grace@clinic.example"
+REPORT, CLAUDE = "nightly-report", "claude"
+IDENTITIES = (ADA, GRACE, REPORT, CLAUDE)
+TARGET = "clinic"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """On 127.0.0.1."""
+
+    gateway: int
+    control: int
+    database: int
+
+
+def text(ports: Ports, workers: int | str) -> str:
+    """The file."""
+    count = workers if isinstance(workers, int) else f'"{workers}"'
+    return _FILE.substitute(
+        gateway=ports.gateway, control=ports.control, database=ports.database, workers=count, name=NAME,
+        application=APPLICATION, catalog=CATALOG, ada=ADA, grace=GRACE, report=REPORT, claude=CLAUDE, target=TARGET,
+    )  # fmt: skip
+
+
+_FILE = Template('''\
+# The demo's ostiary.toml. Change it and send the gateway SIGHUP: sessions take it at their next command.
+
+[gateway]
+name = "clinic-gw"
+state = "state"                  # keys, evidence, control's store
+workers = $workers
+drain = 5
+
+[tls]
+certificate = "state/tls/server.pem"
+key = "state/tls/server.key"
+
+[audit]
+directory = "state/audit"
+anchor_file = "state/anchor/checkpoints"   # belongs on another machine's disk
+
+[control]
+listen = "tcp:$control:interface=127.0.0.1"
+
+[[listen]]
+protocol = "postgres"
+endpoint = "tcp:$gateway:interface=127.0.0.1"
+
+# The embedded PostgreSQL. Its passwords are in control's store, not here.
+[[target]]
+name = "$target"
+protocol = "postgres"
+address = "127.0.0.1:$database"
+database = "$name"
+labels = { phi = "yes" }
+tls = "verify"
+tls_ca = "postgres/tls/ca.pem"
+
+  [[target.account]]
+  name = "rw"
+  user = "$application"
+
+  [[target.account]]
+  name = "catalog"
+  user = "$catalog"
+  catalog = true
+
+[[identity]]
+subject = "$ada"
+groups = ["engineers"]
+
+[[identity]]
+subject = "$grace"
+groups = ["engineers", "approvers", "privacy"]
+
+[[identity]]
+subject = "$report"
+kind = "workload"
+groups = ["reports"]
+
+[[identity]]
+subject = "$claude"
+kind = "agent"
+groups = ["agents"]
+on_behalf_of = "$ada"
+
+[[addon]]
+use = "addons.access.Access"
+rules = [
+  { groups = ["engineers", "reports", "agents"], targets = ["$target"], accounts = ["rw"] },
+]
+
+[[addon]]
+use = "addons.masking.Masking"
+columns = [
+  { relation = "public.patients", column = "dob", strategy = "date", keep = "year", clear = ["privacy"] },
+  { relation = "public.patients", column = "ssn", strategy = "partial", keep = 4, clear = ["privacy"] },
+  { relation = "public.patients", column = "phone", strategy = "redact", clear = ["privacy"] },
+  { relation = "public.patients", column = "email", strategy = "redact", clear = ["privacy"] },
+  { relation = "public.patients", column = "street", strategy = "redact", clear = ["privacy"] },
+  { relation = "public.encounters", column = "notes", strategy = "redact", clear = ["privacy"] },
+]
+
+[[addon]]
+use = "addons.policy.Policy"
+default = { read = "allow", write = "allow", transaction = "allow", session = "allow" }
+rules = [
+  { name = "no-drop", classes = ["ddl-destructive"], verdict = "deny", reason = "Tables are dropped by migrations, not by hand." },
+  { name = "privileged-writes", classes = ["write-unfiltered", "ddl"], verdict = "approve", approvers = ["approvers"] },
+  { name = "agents-ask", kinds = ["agent"], classes = ["write"], verdict = "approve", approvers = ["approvers"] },
+]
+
+[[addon]]
+use = "addons.limits.Limits"
+rows = 1000000
+''')
