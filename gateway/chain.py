@@ -35,7 +35,10 @@ def build(entries: Sequence[AddonEntry], needs: Mapping[str, Any]) -> list[objec
 
 def _one(index: int, entry: AddonEntry, needs: Mapping[str, Any]) -> object:
     addon = _named(index, entry.use)
-    taken = inspect.signature(addon).parameters
+    try:
+        taken = inspect.signature(addon).parameters
+    except ValueError:
+        raise WrongAddon(index, "use", f"{entry.use} does not say what it takes") from None
     for key in entry.options:
         if key not in taken or key in needs:
             known = ", ".join(sorted(name for name in taken if name not in needs)) or "none"

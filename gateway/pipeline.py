@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgpack
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import TimeoutError as TwistedTimeout
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -146,7 +147,9 @@ class Pipeline:
                 elif isinstance(verdict, Allow):
                     rule = verdict.rule or rule
         if holds and command.path is not Path.PARSE:
-            name, hold = _strictest(holds)
+            name, hold = _together(holds)
+            if isinstance(hold, Deny):
+                return Decision(command, hold, sent, addon=name, rule=hold.rule, columns=columns)
             return (yield from self._approve(session, command, sent, columns, name, hold, held))
         return Decision(command, Allow(rule), sent, rule=rule, columns=columns)
 
@@ -160,7 +163,7 @@ class Pipeline:
                 return Decision(statement, verdict, text, addon=name, rule=verdict.rule, columns=columns)
             if isinstance(verdict, Replace):
                 text, columns = verdict.text, columns + verdict.columns
-                asked = _with_text(statement, text)
+                asked = replace(statement, text=text)
         return text, columns
 
     def _ask(self, name: str, method: Callable[[Any], Any], hook: Hook) -> Generator[Deferred[Any], Any, Verdict]:
@@ -170,8 +173,10 @@ class Pipeline:
             if isinstance(answer, Deferred):
                 answer.addTimeout(ADDON_DEADLINE, self._clock)
                 answer = yield answer
-        except (CancelledError, TwistedTimeout):
+        except TookTooLong:
             return _broken(name, "did not answer in time")
+        except CancelledError:
+            return _broken(name, "was interrupted")
         except Exception as error:  # the one place where an addon's fault becomes a refusal
             self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=_safely(error))
             return _broken(name, "failed")
@@ -187,15 +192,15 @@ class Pipeline:
         self, session: Session, command: Command, sent: str, columns: tuple[str, ...],
         name: str, hold: Hold, held: Held,
     ) -> Steps:
-        bound = binding(session, command, sent)
         request = ""
 
-        def denied(reason: str, code: str, hint: str = "") -> Decision:
+        def denied(reason: str, code: str, hint: str = "", sqlstate: str = "42501") -> Decision:
             facts = (("request", request),) if request else ()
-            deny = Deny(reason, code, hold.rule, hint, facts=facts)
+            deny = Deny(reason, code, hold.rule, hint, sqlstate, facts=facts)
             return Decision(command, deny, sent, name, hold.rule, request=request, columns=columns)
 
         try:
+            bound = binding(session, command, sent)
             answer = yield self._approvals.submit(_request(session, command, sent, hold, bound))
             request = answer["request"]
             if answer["state"] == "pending" and hold.mode == "retry":
@@ -205,22 +210,28 @@ class Pipeline:
                 waiting = self._approvals.answer(request)
                 held(request, hold)
                 answer = yield waiting
+            if answer["state"] != "granted":
+                return denied(*_unfavourable(request, answer))
+            return Decision(
+                command, Allow(hold.rule, remember=False), sent, name, hold.rule,
+                grant=_grant(answer), request=request, binding=bound, columns=columns,
+            )
         except CancelledError:
-            if request:
-                self._approvals.withdraw(request, "the client is gone")
-            return denied("cancelled while it waited for approval", "OST-304")
+            self._withdraw(request, "the client is gone")
+            return denied("cancelled while it waited for approval", "OST-304", sqlstate="57014")
         except Exception as error:  # control's failure must refuse, whatever it is
             self.log.error("no approval could be asked for: {error}", error=_safely(error))
+            self._withdraw(request, "the gateway could not wait for its answer")
             return denied("approval cannot be asked for now", "OST-305", "try again when the gateway's control is back")
-        if answer["state"] != "granted":
-            by = f" by {answer['by']}" if answer.get("by") else ""
-            why = f": {answer['reason']}" if answer.get("reason") else ""
-            code = {"denied": "OST-302", "expired": "OST-303"}.get(answer["state"], "OST-304")
-            return denied(f"request {request} was {answer['state']}{by}{why}", code)
-        return Decision(
-            command, Allow(hold.rule, remember=False), sent, name, hold.rule,
-            grant=answer["grant"], request=request, binding=bound, columns=columns,
-        )
+
+    def _withdraw(self, request: str, why: str) -> None:
+        """Nobody waits for it any more; where control cannot be told, the request expires by itself."""
+        if not request:
+            return
+        try:
+            self._approvals.withdraw(request, why)
+        except Exception as error:  # the command is refused already
+            self.log.error("a request could not be withdrawn: {error}", error=_safely(error))
 
     # -- what comes back ---------------------------------------------------------------
 
@@ -258,9 +269,11 @@ class Pipeline:
         for name, method in self._called[TextHook.method]:
             try:
                 answer = method(TextHook(session, kind, dict(fields), decision))
+                if answer is not None and not _sendable(answer, fields):
+                    raise ValueError("fields of the message's own form")
             except Exception as error:  # text that nobody could judge is not shown
                 self.log.error("addon {addon} failed in on_text: {error}", addon=name, error=_safely(error))
-                answer = {k: v for k, v in fields.items() if k in "SVC"} | {"M": "text withheld (OST-901)"}
+                answer = _withheld(fields)
             fields = fields if answer is None else answer
         return fields
 
@@ -292,16 +305,60 @@ def _broken(name: str, what: str) -> Deny:
     return Deny(f"the addon {name} {what}, so nothing passes", code="OST-901", hint="tell the gateway's operator")
 
 
-def _with_text(statement: Statement, text: str) -> Statement:
-    return Statement(
-        text, statement.path, statement.parameters, statement.name, statement.transaction,
-        statement.pipelined, statement.settings, statement.prepared,
+def _together(holds: Sequence[tuple[str, Hold]]) -> tuple[str, Hold | Deny]:
+    """
+    One question that satisfies every rule: the largest quorum, out of the groups that all
+    accept, in the shortest time; where any wants a retry, no session is kept waiting.
+    """
+    name, strictest = max(holds, key=lambda each: each[1].quorum)
+    if len(holds) == 1:
+        return name, strictest
+    each = [hold for _, hold in holds]
+    approvers = frozenset.intersection(*(hold.approvers for hold in each))
+    if not approvers:
+        rules = " and ".join(hold.rule for hold in each)
+        return name, Deny(
+            f"{rules} want different approvers, and one request has one group", code="OST-306", rule=strictest.rule,
+            hint="tell the gateway's operator: the rules need a group in common",
+        )
+    return name, replace(
+        strictest, approvers=approvers, mode="retry" if any(hold.mode == "retry" for hold in each) else "hold",
+        timeout=min(hold.timeout for hold in each), lifetime=min(hold.lifetime for hold in each),
     )
 
 
-def _strictest(holds: Sequence[tuple[str, Hold]]) -> tuple[str, Hold]:
-    """The one that wants the most people; among equals the first asked."""
-    return max(holds, key=lambda each: each[1].quorum)
+def _unfavourable(request: str, answer: Mapping[str, Any]) -> tuple[str, str]:
+    """Reason and code of a request that was answered, but not with yes."""
+    by = f" by {answer['by']}" if answer.get("by") else ""
+    why = f": {answer['reason']}" if answer.get("reason") else ""
+    code = {"denied": "OST-302", "expired": "OST-303"}.get(answer["state"], "OST-304")
+    return f"request {request} was {answer['state']}{by}{why}", code
+
+
+def _grant(answer: Mapping[str, Any]) -> str:
+    """What the notary will spend; yes without it is no yes."""
+    grant = answer["grant"]
+    if not isinstance(grant, str) or not grant:
+        raise ValueError("granted, but by no grant")
+    return grant
+
+
+def _sendable(answer: Any, fields: dict[str, str]) -> bool:
+    """Whether an addon's text has the form of the message that it stands for."""
+    if not isinstance(answer, dict) or not all(isinstance(v, str) and "\0" not in v for v in answer.values()):
+        return False
+    if any(len(key) > 1 for key in fields):  # a notification or a parameter: the names are ours
+        return answer.keys() == fields.keys()
+    return all(isinstance(key, str) and len(key) == 1 and key.isalpha() and key.isascii() for key in answer)
+
+
+_PLAIN = frozenset({"S", "V", "C", "channel", "name"})  # fields that name something and quote nothing
+
+
+def _withheld(fields: dict[str, str]) -> dict[str, str]:
+    """A message of the same form that tells nothing."""
+    shown = {k: v if k in _PLAIN else "" for k, v in fields.items() if k in _PLAIN or len(k) > 1}
+    return shown if any(len(key) > 1 for key in fields) else shown | {"M": "text withheld (OST-901)"}
 
 
 def _request(session: Session, command: Command, sent: str, hold: Hold, bound: bytes) -> dict[str, Any]:
@@ -336,8 +393,13 @@ def _run(steps: Generator[Deferred[Any], Any, Any]) -> Any:
 
 
 def _resume(steps: Generator[Deferred[Any], Any, Any], waiting: Deferred[Any]) -> Deferred[Any]:
-    current = [waiting]
-    whole: Deferred[Any] = Deferred(lambda _: current[0].cancel())
+    current, gone = [waiting], []
+
+    def cancel(_: Deferred[Any]) -> None:
+        gone.append(True)
+        current[0].cancel()
+
+    whole: Deferred[Any] = Deferred(cancel)
 
     def step(result: Any) -> None:
         try:
@@ -350,6 +412,8 @@ def _resume(steps: Generator[Deferred[Any], Any, Any], waiting: Deferred[Any]) -
             return
         current[0] = following
         following.addBoth(step)
+        if gone:  # whoever was cancelled answered all the same: nobody else is waited for
+            following.cancel()
 
     waiting.addBoth(step)
     return whole
