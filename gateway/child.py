@@ -171,9 +171,11 @@ class Floor(FileDescriptor):
         return self._descriptor
 
     def doRead(self) -> None:
-        if not os.read(self._descriptor, 1):
-            self.stopReading()
-            self._ended()
+        """Nobody writes; epoll tells a pipe's end as a hang-up."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self._ended()
 
 
 def _settle_in() -> None:

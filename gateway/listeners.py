@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +22,11 @@ BACKLOG = 4096
 TWISTED_BACKLOG = 50  # what an endpoint string means when it does not say
 
 
-STREAMS = ("tcp", "tcp6", "unix", "systemd")
-"""Endpoint types that are one plain stream socket."""
+STREAMS = ("tcp", "tcp6", "systemd")
+"""
+Endpoint types that are one plain stream socket which processes can share. Twisted's UNIX port is none:
+closing one shuts the socket down and removes its path for everybody.
+"""
 
 
 class CannotListen(Exception):
@@ -42,7 +43,7 @@ class Inherited:
 
 def bind(endpoint: str) -> socket.socket:
     """
-    A listening, non-blocking socket for a Twisted endpoint string (tcp, tcp6, unix or systemd).
+    A listening, non-blocking socket for a Twisted endpoint string (tcp, tcp6 or systemd).
 
     :raises CannotListen: the string is wrong, asks for TLS or no stream, or the address is taken.
     """
@@ -58,51 +59,11 @@ def bind(endpoint: str) -> socket.socket:
     return binder.bound
 
 
-def bind_unix(path: str) -> socket.socket:
-    """A listening UNIX socket that only this user reaches; a dead one at that path is replaced."""
-    _unlink_socket(path)
-    return _listening(socket.AF_UNIX, path, BACKLOG, mode=0o600)
-
-
 def adopt(reactor: Any, inherited: Inherited, factory: IProtocolFactory) -> IListeningPort:
     """Accept on a descriptor that the supervisor passed. The port owns it from here on."""
     port: IListeningPort = reactor.adoptStreamPort(inherited.fd, inherited.family, factory)
     os.close(inherited.fd)  # the reactor works on a duplicate
     return port
-
-
-def close_all(sockets: Sequence[socket.socket]) -> None:
-    """Give addresses back; a UNIX socket's file goes too."""
-    for one in sockets:
-        path = one.getsockname() if one.family == socket.AF_UNIX else ""
-        one.close()
-        if isinstance(path, str) and path:
-            _unlink_socket(path)
-
-
-def _unlink_socket(path: str) -> None:
-    """Remove what a dead process left; anything but a socket stays, and binding then says so."""
-    if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
-        os.unlink(path)
-
-
-def _listening(family: int, address: Any, backlog: int, mode: int | None = None) -> socket.socket:
-    """Bind and listen; the socket is closed again when that fails."""
-    made = socket.socket(family, socket.SOCK_STREAM)
-    before = os.umask(0o777 & ~mode) if mode is not None else None
-    try:
-        made.setblocking(False)
-        if family != socket.AF_UNIX:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
-        made.listen(backlog)
-    except OSError:
-        made.close()
-        raise
-    finally:
-        if before is not None:
-            os.umask(before)
-    return made
 
 
 class _Binder:
@@ -117,20 +78,19 @@ class _Binder:
         self.why = getattr(failure.value, "strerror", None) or str(failure.value)
 
     def listenTCP(self, port: int, factory: Any, backlog: int = TWISTED_BACKLOG, interface: str = "") -> None:
-        family = socket.AF_INET6 if ":" in interface else socket.AF_INET
-        self.bound = _listening(family, (interface, port), _deep(backlog))
-
-    def listenUNIX(
-        self, address: str, factory: Any, backlog: int = TWISTED_BACKLOG, mode: int = 0o666, wantPID: int = 0
-    ) -> None:
-        # `wantPID` is Twisted's lockfile; the supervisor's own lock on the state directory covers it.
-        _unlink_socket(address)
-        self.bound = _listening(socket.AF_UNIX, address, _deep(backlog), mode)
+        made = socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            made.setblocking(False)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind((interface, port))
+            made.listen(BACKLOG if backlog == TWISTED_BACKLOG else backlog)
+        except OSError:
+            made.close()
+            raise
+        self.bound = made
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> None:
+        if addressFamily not in (socket.AF_INET, socket.AF_INET6):
+            raise ValueError("only TCP sockets can be shared by workers")
         self.bound = socket.fromfd(fileDescriptor, addressFamily, socket.SOCK_STREAM)
         self.bound.setblocking(False)
-
-
-def _deep(backlog: int) -> int:
-    return BACKLOG if backlog == TWISTED_BACKLOG else backlog

@@ -4,7 +4,6 @@ The notary and control as parts of the house: what the supervisor starts, switch
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from gateway.parts import CannotSwitch
 
 
 class NotaryPart:
-    """The notary, on the socket that the supervisor bound."""
+    """The notary, on its UNIX socket."""
 
     def __init__(self, boot: Boot, config: Config, peers: Peers, reactor: Any) -> None:
         self._boot, self._peers = boot, peers
@@ -29,10 +28,8 @@ class NotaryPart:
 
     def start(self) -> None:
         """Workers may connect before the store is open: they are told so."""
-        inherited = self._boot.listens[0]
         self._notary.startService()
-        self._notary.listen(inherited.fd)
-        os.close(inherited.fd)
+        self._notary.listen(Path(self._boot.sockets["notary"]))
 
     def prepare(self, revision: int, config: Config) -> None:
         """`[audit]` takes a restart, so there is nothing here that a reload changes."""

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.boot import Boot, new_token
-from gateway.listeners import CannotListen, Inherited, bind, bind_unix, close_all
+from gateway.listeners import CannotListen, Inherited, bind
 from gateway.logs import places
 from gateway.parts import shown
 from gateway.reload import Reload
@@ -58,7 +58,6 @@ class Supervisor(Service):
         self.reactor = reactor
         self._parts, self._options = parts, options
         self._rundir = Rundir(revision.config.state)
-        self._notary: list[socket.socket] = []
         self._listening: list[socket.socket] = []
         self._floors: dict[str, tuple[int, int]] = {}
         self._tokens: dict[str, str] = {}
@@ -79,8 +78,7 @@ class Supervisor(Service):
         self._rundir.take(patience=config.drain)
         try:
             for index, listen in enumerate(config.listens):
-                self._listening.append(_named(f"listen[{index}].endpoint", bind, listen.endpoint))
-            self._notary = [_named("gateway.state", bind_unix, str(self._rundir.socket("notary")))]
+                self._listening.append(_bound(f"listen[{index}].endpoint", listen.endpoint))
         except SystemExit:
             self._give_back()
             raise
@@ -140,22 +138,17 @@ class Supervisor(Service):
         return boot
 
     def _served_by(self, kind: str) -> list[socket.socket]:
-        """The listening sockets of one kind of process: only workers hold those of clients."""
-        match kind:
-            case "notary":
-                return self._notary
-            case "control":
-                return []  # it binds its own: its callers try again by themselves
-        return self._listening
+        """Only workers hold the listening sockets of clients; servers bind a UNIX socket of their own."""
+        return self._listening if kind not in SERVERS else []
 
     def _inherited(self, kind: str) -> list[int]:
-        """In order: what it serves; its own floor; and a hold on every floor it stands on."""
-        served = [one.fileno() for one in self._served_by(kind)]
+        """In order: what it serves; its own floor; a hold on every floor it stands on."""
         match kind:
             case "notary":
-                return [*served, self._floors["notary"][0], self._rundir.fileno()]
+                return [self._floors["notary"][0], self._rundir.fileno()]
             case "control":
-                return [*served, self._floors["control"][0], self._floors["notary"][1]]
+                return [self._floors["control"][0], self._floors["notary"][1]]
+        served = [one.fileno() for one in self._listening]
         return [*served, self._floors["notary"][1], self._floors["control"][1]]
 
     def _peers_of(self, kind: str) -> dict[str, str]:
@@ -212,16 +205,16 @@ class Supervisor(Service):
         return self.seats[name].stop(0.0) if name in self.seats else None
 
     def _close_listening(self) -> None:
-        close_all(self._listening)
+        for one in self._listening:
+            one.close()
         self._listening = []
 
     def _give_back(self) -> None:
         self._close_listening()
-        close_all(self._notary)
         for pair in self._floors.values():
             for end in pair:
                 os.close(end)
-        self._notary, self._floors = [], {}
+        self._floors = {}
         self._rundir.release()
 
     # -- reload ----------------------------------------------------------------------------
@@ -250,11 +243,8 @@ class Supervisor(Service):
         self.log.error("reload refused, revision {number} stays: {why}", number=self.revision.number, why=shown(failure))
 
 
-def _named(key: str, make: Any, what: str) -> socket.socket:
+def _bound(key: str, endpoint: str) -> socket.socket:
     try:
-        bound: socket.socket = make(what)
-    except (CannotListen, OSError) as error:
+        return bind(endpoint)
+    except CannotListen as error:
         raise SystemExit(f"ostiary: {key}: {error}") from None
-    return bound
-
-

@@ -16,10 +16,10 @@ from types import TracebackType
 
 import psutil
 
+from gateway.certificates import authority, issue, write_pair
 from gateway.config import Audit
 from gateway.control.office import key_file
 from gateway.control.seal import write_key
-from gateway.demo.certificate import issue
 from gateway.notary.process import init_store
 
 HERE = Path(__file__).parent
@@ -59,7 +59,7 @@ class Household:
         write_key(key_file(self.state))
         tls = self.state / "tls"
         tls.mkdir(mode=0o700, exist_ok=True)
-        issue(tls / "ca.pem", tls / "server.pem", tls / "server.key", "localhost")
+        write_pair(tls / "server.pem", tls / "server.key", issue(authority("house"), ["localhost"]))
         self.log: list[str] = []
         self._process: subprocess.Popen[str] | None = None
 
@@ -76,7 +76,11 @@ class Household:
         )
 
     def __enter__(self) -> Household:
-        self.start()
+        try:
+            self.start()
+        except AssertionError:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def start(self) -> None:

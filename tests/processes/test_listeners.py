@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 
-from gateway.listeners import CannotListen, Inherited, adopt, bind, bind_unix, close_all
+from gateway.listeners import CannotListen, Inherited, adopt, bind
 
 
 def test_bound_and_listening_but_not_accepting() -> None:
@@ -25,13 +23,10 @@ def test_bound_and_listening_but_not_accepting() -> None:
         assert not bound.getblocking()
 
 
-def test_ipv6_and_unix(tmp_path: Path) -> None:
-    """Both forms that are no IPv4."""
+def test_ipv6() -> None:
+    """The form that has colons of its own."""
     with bind("tcp6:0:interface=\\:\\:1") as six:
         assert six.family == socket.AF_INET6
-    with bind(f"unix:{tmp_path}/gate:mode=660") as local:
-        assert local.family == socket.AF_UNIX
-        assert stat.S_IMODE(os.stat(tmp_path / "gate").st_mode) == 0o660
 
 
 @pytest.mark.parametrize(
@@ -39,11 +34,12 @@ def test_ipv6_and_unix(tmp_path: Path) -> None:
     [
         ("tcp", "no endpoint"),
         ("tcp:notaport", "no endpoint"),
-        ("carrier-pigeon:6432", "use tcp, tcp6, unix, systemd"),
-        ("ssl:6432:privateKey=k.pem", "use tcp, tcp6, unix, systemd"),
+        ("carrier-pigeon:6432", "use tcp, tcp6, systemd"),
+        ("ssl:6432:privateKey=k.pem", "use tcp, tcp6, systemd"),
         ("tcp:6432:interfaec=127.0.0.1", "no endpoint"),
         ("tcp:0:interface=203.0.113.1", "cannot be bound"),
-        ("stdio:", "use tcp, tcp6, unix, systemd"),
+        ("unix:/tmp/gate.sock", "use tcp, tcp6, systemd"),
+        ("stdio:", "use tcp, tcp6, systemd"),
     ],
 )
 def test_what_is_wrong_is_said(endpoint: str, says: str) -> None:
@@ -58,26 +54,6 @@ def test_a_port_that_is_taken() -> None:
     with bind("tcp:0:interface=127.0.0.1") as first:
         with pytest.raises(CannotListen, match="in use"):
             bind(f"tcp:{first.getsockname()[1]}:interface=127.0.0.1")
-
-
-def test_own_sockets_are_private_and_replace_the_dead(tmp_path: Path) -> None:
-    """Mode 0600; what a killed process left does not stop its successor; a file that is no socket stays."""
-    path = tmp_path / "notary.sock"
-    bind_unix(str(path)).close()
-    with bind_unix(str(path)):
-        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
-    path.unlink()
-    path.write_text("precious")
-    with pytest.raises(OSError):
-        bind_unix(str(path))
-    assert path.read_text() == "precious"
-
-
-def test_closing_removes_the_file(tmp_path: Path) -> None:
-    """A UNIX socket's name goes with it."""
-    path = tmp_path / "s"
-    close_all([bind_unix(str(path))])
-    assert not path.exists()
 
 
 @pytest_twisted.ensureDeferred

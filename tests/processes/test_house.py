@@ -1,0 +1,265 @@
+"""The supervisor and its children as the operating system sees them: real processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from household import Caller, Household, until
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Household]:
+    """Two workers that echo."""
+    with Household(tmp_path) as running:
+        yield running
+
+
+def listening(process: psutil.Process, port: int) -> bool:
+    """Whether that process holds a listening socket of this port open."""
+    connections = process.net_connections("tcp")
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
+
+
+def bindable(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except OSError:
+            return False
+    return True
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether all of them have ended (a zombie has)."""
+    return not any(
+        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids
+    )
+
+
+def callers_on_both(house: Household) -> tuple[Caller, Caller]:
+    """One caller on each of two workers."""
+    callers = [house.connect()]
+    end = time.monotonic() + 30
+    while len({caller.worker for caller in callers}) < 2:
+        assert time.monotonic() < end, "one worker takes everything"
+        callers.append(house.connect())
+    return callers[0], next(caller for caller in callers if caller.worker != callers[0].worker)
+
+
+def test_every_worker_serves_the_same_socket(house: Household) -> None:
+    """And nobody else but the supervisor holds it open."""
+    first, second = callers_on_both(house)
+    assert first.ask("hello") == "hello" and second.ask("hello") == "hello"
+    pids = house.pids()
+    holders = {pid for pid in [*pids.values(), house.root.pid] if listening(psutil.Process(pid), house.port)}
+    assert holders == {pids["worker-1"], pids["worker-2"], house.root.pid}
+
+
+def test_children_are_spawned_into_groups_of_their_own(house: Household) -> None:
+    """A terminal's Ctrl-C reaches the supervisor alone; nobody runs a copy of its memory."""
+    for pid in house.pids().values():
+        assert os.getpgid(pid) == pid
+        assert "gateway.child" in psutil.Process(pid).cmdline()
+
+
+def test_tokens_are_not_in_the_process_list(house: Household) -> None:
+    """Nothing that looks like 256 bits is in anybody's arguments or environment."""
+    for pid in [house.root.pid, *house.pids().values()]:
+        for name in ("cmdline", "environ"):
+            words = Path(f"/proc/{pid}/{name}").read_bytes().replace(b"=", b"\0").split(b"\0")
+            assert not [word for word in words if len(word) >= 64 and not word.strip(b"0123456789abcdef")]
+
+
+def test_own_sockets_are_private(house: Household) -> None:
+    """Directory 0700, sockets 0600."""
+    run = house.state / "run"
+    assert run.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in run.glob("*.sock")} == {0o600}
+
+
+def test_a_stranger_without_token_is_not_let_in(house: Household) -> None:
+    """The file's mode is not the only check: notary and control ask for the supervisor's token."""
+    from gateway.link import pack
+
+    hello = {"notary.sock": ["hello", "0" * 64], "workers.sock": ["call", 1, "hello", {"token": "0" * 64}]}
+    for name, greeting in hello.items():
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.settimeout(30)
+            stranger.connect(str(house.state / "run" / name))
+            stranger.sendall(pack(greeting))
+            heard = b"".join(iter(lambda: stranger.recv(4096), b""))
+            assert b"up" not in heard[:8] and b"answer" not in heard
+
+
+def test_a_killed_worker_takes_only_its_own_sessions(house: Household) -> None:
+    """Callers during its replacement wait; none is refused; its successor serves."""
+    victim, bystander = callers_on_both(house)
+    psutil.Process(victim.worker).kill()
+    during = [house.connect() for _ in range(20)]
+    assert victim.line() == "" and bystander.ask("still") == "still"
+    assert all(caller.ask("in") == "in" for caller in during)
+    house.heard(r"worker-\d ended \(signal 9\); another in 0\.0 s")
+    fresh = int(house.heard(r"worker-\d is process (\d+)").group(1))
+    until(lambda: house.connect().worker == fresh, "the successor serves")
+
+
+def test_with_all_workers_dead_callers_wait(house: Household) -> None:
+    """The supervisor's copy of the socket keeps the queue open."""
+    workers = [pid for name, pid in house.pids().items() if name.startswith("worker")]
+    for pid in workers:
+        psutil.Process(pid).kill()
+    caller = house.connect()
+    assert caller.worker not in workers and caller.ask("back") == "back"
+
+
+@pytest.mark.parametrize("server", ["notary", "control"])
+def test_a_killed_server_is_replaced(house: Household, server: str) -> None:
+    """Sessions live on; new ones are refused until it is back, with the reason; its successor knows the workers."""
+    before = house.connect()
+    psutil.Process(house.pids()[server]).kill()
+    house.heard(rf"{server} ended \(signal 9\)")
+    assert before.ask("here") == "here"
+    until(lambda: not house.connect().greeting.startswith("refused"), f"{server} is back")
+    assert before.ask("here") == "here"
+
+
+def test_without_the_supervisor_nothing_stays(house: Household) -> None:
+    """Killed with -9: the port is free at once, sessions finish, then every process leaves by itself."""
+    caller, pids = house.connect(), list(house.pids().values())
+    house.root.kill()
+    house.code()
+    until(lambda: bindable(house.port), "the port is free")
+    assert caller.ask("finishing") == "finishing"
+    caller.ask("bye")
+    until(lambda: gone(pids), "all children leave")
+
+
+def test_a_successor_waits_for_the_store(tmp_path: Path) -> None:
+    """Killed with -9 while a session runs: the next supervisor serves once the old notary has left."""
+    with Household(tmp_path) as house:
+        caller, pids = house.connect(), list(house.pids().values())
+        house.root.kill()
+        house.code()
+        until(lambda: bindable(house.port), "the port is free")
+        caller.ask("bye")
+        house.start()
+        assert gone(pids)
+        assert house.connect().ask("hello") == "hello"
+
+
+def test_a_second_gateway_on_the_same_state_is_refused(tmp_path: Path) -> None:
+    """One store, one notary."""
+    from gateway.rundir import Rundir
+
+    first, second = Rundir(tmp_path), Rundir(tmp_path)
+    first.take(patience=0)
+    with pytest.raises(SystemExit, match="another gateway runs"):
+        second.take(patience=-10)
+    first.release()
+    second.take(patience=-10)
+    second.release()
+
+
+def test_sigterm_drains(house: Household) -> None:
+    """No new session, the running one ends by itself, then all is over with code 0."""
+    caller, pids = house.connect(), list(house.pids().values())
+    house.signal(signal.SIGTERM)
+    until(lambda: bindable(house.port), "nobody listens")
+    assert caller.ask("draining") == "draining"
+    caller.ask("bye")
+    assert house.code() == 0 and gone(pids)
+
+
+def test_drain_ends_what_does_not_end(tmp_path: Path) -> None:
+    """After gateway.drain the session is closed, and told."""
+    with Household(tmp_path, drain=0.3) as house:
+        caller = house.connect()
+        house.signal(signal.SIGTERM)
+        assert caller.line() == "killed: the gateway is shutting down"
+        assert house.code() == 0
+
+
+def test_a_second_sigterm_waits_for_nothing(tmp_path: Path) -> None:
+    """An hour's patience ends at once; what was recorded stays recorded."""
+    with Household(tmp_path, drain=3600) as house:
+        caller, pids = house.connect(), list(house.pids().values())
+        house.signal(signal.SIGTERM)
+        house.heard("draining")
+        house.signal(signal.SIGTERM)
+        assert caller.line() == "killed: the gateway is shutting down"
+        assert house.code() == 0 and gone(pids)
+        assert "is killed" not in house.rest()
+
+
+def test_sighup_switches_everybody(house: Household) -> None:
+    """Both workers, without losing a session; the number survives a restart."""
+    first, second = callers_on_both(house)
+    house.write(IDENTITY)
+    house.signal(signal.SIGHUP)
+    house.heard("revision 2, is in force")
+    assert (first.ask("revision"), second.ask("revision")) == ("2", "2")
+    psutil.Process(first.worker).kill()
+    fresh = int(house.heard(r"worker-\d is process (\d+)").group(1))
+    until(lambda: house.connect().worker == fresh, "the successor serves")
+    assert (house.state / "revision").read_text().startswith("2 ")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[gateway\n", "not TOML"),
+        ('[[addon]]\nuse = "addons.nowhere.Nothing"\n', r"addon\[0\]"),
+        ('[[listen]]\nprotocol = "postgres"\nendpoint = "tcp:1:interface=127.0.0.1"\n', "restart"),
+        ("[gatewya]\nname = 1\n", "gatewya"),
+    ],
+)
+def test_sighup_with_a_bad_file_keeps_the_old_one(house: Household, text: str, says: str) -> None:
+    """The log names the key; sessions and the revision go on."""
+    caller = house.connect()
+    house.write(text)
+    house.signal(signal.SIGHUP)
+    house.heard(f"reload refused, revision 1 stays: .*{says}")
+    assert caller.ask("revision") == "1" and house.connect().ask("revision") == "1"
+    house.write(IDENTITY)
+    house.signal(signal.SIGHUP)
+    house.heard("revision 2, is in force")
+
+
+def test_a_bad_file_cannot_kill_a_restarting_worker(house: Household) -> None:
+    """Between an edit and its reload a dead worker is replaced under the revision in force."""
+    house.write("[gateway\n")
+    psutil.Process(house.pids()["worker-1"]).kill()
+    fresh = int(house.heard(r"worker-1 is process (\d+)").group(1))
+    until(lambda: house.connect().worker == fresh, "the successor serves")
+
+
+def test_inline_is_one_process(tmp_path: Path) -> None:
+    """The same classes without children; SIGTERM drains them too."""
+    with Household(tmp_path, workers="inline") as house:
+        caller = house.connect()
+        assert caller.worker == house.root.pid and house.children() == []
+        assert caller.ask("hello") == "hello"
+        house.write(IDENTITY)
+        house.signal(signal.SIGHUP)
+        house.heard("revision 2, is in force")
+        assert caller.ask("revision") == "2"
+        house.signal(signal.SIGTERM)
+        until(lambda: bindable(house.port), "nobody listens")
+        assert caller.ask("draining") == "draining"
+        caller.ask("bye")
+        assert house.code() == 0
+
+
+IDENTITY = '[[identity]]\nsubject = "ada@clinic.example"\n'
