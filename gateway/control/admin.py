@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
+from gateway import upstream
 from gateway.config import IdentityEntry
 from gateway.control import request as shape
-from gateway.control.errors import BadCall, NotAllowed
+from gateway.control.errors import BadCall, Conflict, NotAllowed, NotFound
 from gateway.control.office import Office
 from gateway.control.rpc import Methods
 from gateway.control.store import Value
@@ -25,7 +27,7 @@ METHODS = (
     "identity_list", "identity_show", "identity_add", "identity_revoke", "identity_restore",
     "token_issue", "token_list", "token_revoke", "account_list", "account_secret", "account_forget",
     "request_list", "request_show", "request_approve", "request_deny", "request_submit",
-    "session_list", "session_show", "session_kill",
+    "session_list", "session_show", "session_kill", "identity_check", "target_check",
 )
 
 TTL_LIMIT = 366 * 86400.0  # seconds; a token for longer is a password nobody changes
@@ -35,8 +37,8 @@ HERE = "local"  # the peer that throttling counts for people at this machine
 class Admin:
     """Checks what it is given; the office does the rest."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, office: Office, reactor: Any) -> None:
+        self._office, self._reactor = office, reactor
 
     @property
     def methods(self) -> Methods:
@@ -79,6 +81,10 @@ class Admin:
             self._office.outbox.put(txn, "identity.restored", {"subject": subject})
         self._office.outbox.deliver()
         return self.identity_show(subject)
+
+    def identity_check(self, subject: str, token: str) -> Value:
+        """Who a token would be let in as; the same refusal as at a login."""
+        return self._prove(subject, token)
 
     # -- tokens ------------------------------------------------------------------------
 
@@ -127,6 +133,19 @@ class Admin:
             self._office.outbox.put(txn, "account.forgotten", {"target": target, "account": account})
         self._office.outbox.deliver()
 
+    def target_check(self, target: str, account: str = "") -> Deferred[Value]:
+        """Log in to a target with an account, and leave again."""
+        entry = self._office.targets.get(target)
+        if entry is None:
+            raise NotFound(f"there is no target {target}. `ostiary target list` shows them.")
+        chosen = entry.account(account)
+        if chosen is None:
+            raise NotFound(f"target {target} has no account {account}")
+        password = self._office.vault.secret(target, chosen.name)["password"] if chosen.auth == "password" else None
+        facts = upstream.probe(self._reactor, entry, chosen, password)
+        facts.addCallbacks(dict, _unreachable)
+        return facts.addCallback(lambda said: {"target": target, "account": chosen.name, "facts": said})
+
     # -- requests ----------------------------------------------------------------------
 
     def request_list(self, everything: bool = False) -> list[Value]:
@@ -162,6 +181,11 @@ class Admin:
 
     def _prove(self, subject: str, token: str) -> Any:
         return self._office.login.authenticate(subject, token, HERE)
+
+
+def _unreachable(failure: Failure) -> None:
+    failure.trap(upstream.DialError)
+    raise Conflict(f"the target cannot be used: {failure.value.why}") from None
 
 
 def check_subject(subject: str) -> None:

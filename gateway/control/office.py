@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from twisted.internet.task import LoopingCall
 
 from addons.needs import Clock
-from gateway.config import Config, IdentityEntry
+from gateway.config import Config, IdentityEntry, TargetEntry
 from gateway.control.identity.local import Identities
 from gateway.control.identity.login import Login
 from gateway.control.identity.throttle import Throttle
@@ -38,7 +39,11 @@ class Office:
     :raises StoreRefused: the key or the store cannot be used; says what to do.
     """
 
-    def __init__(self, state: Path, identities: Mapping[str, IdentityEntry], clock: Clock) -> None:
+    def __init__(
+        self, state: Path, identities: Mapping[str, IdentityEntry], clock: Clock,
+        targets: Mapping[str, TargetEntry] = MappingProxyType({}),
+    ) -> None:
+        self.targets = targets
         self.store = Store(state / "control", Seal(read_key(key_file(state))))
         self.outbox = Outbox(self.store, clock)
         self.identities = Identities(identities, self.store, clock)
@@ -53,7 +58,7 @@ class Office:
     @classmethod
     def of(cls, config: Config, clock: Clock) -> Office:
         """The one that a configuration names."""
-        return cls(config.state, config.identities, clock)
+        return cls(config.state, config.identities, clock, config.targets)
 
     def start(self, notary: Notary | None) -> None:
         """Begin to work: clocks run, notes leave."""
@@ -63,11 +68,6 @@ class Office:
             self.outbox.connect(notary)
         self.requests.start(notary)
         self._flushing.start(FLUSH, now=False)
-
-    def reload(self, identities: Mapping[str, IdentityEntry]) -> list[str]:
-        """The file's identities from here on; sessions of those it no longer lets in end. Their ids."""
-        self.identities.reload(identities)
-        return self.sessions.kill_all(lambda session: not self.may_go_on(session), "a reload of the configuration ended it")
 
     def close(self) -> None:
         """Everything is on disk after this."""
@@ -85,6 +85,16 @@ class Office:
         with self.store.write() as txn:
             self.tokens.flush(txn)
             self.store["counters"].put(txn, "throttle", self.throttle.dump())
+
+    def reload(self, config: Config) -> list[str]:
+        """The file was read again: sessions of those it no longer lets in end. Their ids."""
+        self.targets = config.targets
+        self.identities.reload(config.identities)
+        why = "a reload of the configuration ended it"
+        gone = self.sessions.kill_all(lambda session: not self.may_go_on(session), why)
+        if gone:
+            self.outbox.tell("session.ended", {"sessions": " ".join(gone)[:1000], "why": why})
+        return gone
 
     def end_sessions_of(self, subject: str, why: str) -> list[str]:
         """Of an identity, and of those who act for it."""

@@ -83,7 +83,7 @@ class Control(Service):
     def reload(self, config: Config) -> None:
         """Identities are those of this file from here on. What listens takes a restart."""
         self._config = config
-        ended = self._running.reload(config.identities)
+        ended = self._running.reload(config)
         if ended:
             self._log.info("a reload ended {count} sessions", count=len(ended))
 
@@ -93,7 +93,7 @@ class Control(Service):
 
     def listen_for_people(self, path: Path) -> None:
         """Accept the CLI of the same user."""
-        admin = Admin(self._running)
+        admin = Admin(self._running, self._reactor)
         self._listen(path, lambda: self._watched(Rpc(admin.methods)))
 
     def adopt(self, connection: socket.socket) -> None:

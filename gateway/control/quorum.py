@@ -46,6 +46,14 @@ def check_answerable(identities: Identities, requester: IdentityEntry, groups: f
         )
 
 
+def satisfies(record: Value, asked: Value, find: Callable[[str], IdentityEntry | None]) -> bool:
+    """
+    Whether those who said yes to a list, whose asker chose whom to ask, are those whom the rule wants.
+    """
+    said = [find(answer["who"]) for answer in record["answers"] if answer["yes"]]
+    return sum(bool(who and who.groups & set(asked["approvers"])) for who in said) >= asked["quorum"]
+
+
 def too_late(record: Value) -> str:
     """Why there is nothing left to answer."""
     name, state = record["id"], record["state"]

@@ -10,6 +10,7 @@ so a crash at any place forgets neither an answer nor that it was used.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,9 @@ TEXT_LIMIT = 1 << 20  # characters; the relay refuses longer statements before t
 BINDING = 32  # bytes, a SHA-256
 TIMEOUT_LIMIT = 7 * 86400.0  # seconds; a question nobody answered in a week is not waited for
 SHOWN_VALUE = 200  # characters of a parameter in a listing
+
+_BEFORE = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*(?:(?!/\*|\*/).)*\*/)*", re.DOTALL)
+"""Spaces and comments at the start; a block comment with another inside is left, and then does not match."""
 
 _FIELDS: Mapping[str, tuple[type, ...]] = {
     "session": (str,), "subject": (str,), "target": (str,), "account": (str,), "database": (str,), "peer": (str,),
@@ -101,12 +105,16 @@ def summary(record: Value) -> Value:
 
 
 def same_text(one: str, other: str) -> bool:
-    """Whether two statements are the same but for what ends them: clients differ about sending the semicolon."""
+    """
+    Whether two statements are the same but for comments before them and what ends them.
+
+    Clients differ about sending those: psql from 15 on sends comments, others send no semicolon.
+    """
     return _trimmed(one) == _trimmed(other)
 
 
 def _trimmed(text: str) -> str:
-    return text.strip().rstrip(";").rstrip()
+    return _BEFORE.sub("", text, count=1).rstrip().rstrip(";").rstrip()
 
 
 def _parameter(type_oid: int, form: int, value: bytes | None) -> Value:

@@ -21,7 +21,7 @@ from gateway.control.book import Book
 from gateway.control.errors import BadCall, Conflict, ControlUnavailable, NotAllowed
 from gateway.control.identity.local import Identities
 from gateway.control.outbox import RETRY, Notary, Outbox
-from gateway.control.quorum import check_answerable, check_approver, too_late
+from gateway.control.quorum import check_answerable, check_approver, satisfies, too_late
 from gateway.control.rpc import place
 from gateway.control.store import Store, Value
 
@@ -194,7 +194,9 @@ class Requests:
         if record["state"] != "granted" or record["id"] in self._releasing or asked["parameters"]:
             return False
         same = all(record[name] == asked[name] for name in ("subject", "target", "account", "database"))
-        return same and shape.same_text(record["statements"][record["next"]], asked["text"])
+        if not same or not satisfies(record, asked, self._identities.live):
+            return False
+        return shape.same_text(record["statements"][record["next"]], asked["text"])
 
     # -- granting ----------------------------------------------------------------------
 
@@ -245,7 +247,8 @@ class Requests:
         """The next statement of a list: bound to what is about to run, recorded, then released."""
         grant = shape.new_grant()
         self._releasing.add(record["id"])
-        told = self._tell_notary(record, grant, asked["binding"], record["expires"])
+        expires = min(record["expires"], self._clock.seconds() + asked["lifetime"])
+        told = self._tell_notary(record, grant, asked["binding"], expires)
 
         def recorded(_: Any) -> Value:
             if record["state"] != "granted":

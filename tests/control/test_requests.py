@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 
 from gateway.control.errors import BadCall, Conflict, ControlError, NotAllowed, NotFound
 from gateway.control.office import Office
+from gateway.control.request import same_text
 from gateway.control.requests import PENDING_PER_SUBJECT
 
 Asked = Callable[..., dict[str, Any]]
@@ -231,6 +232,36 @@ def test_a_list_is_granted_whole_and_released_in_its_order(office: Office, asked
     assert [grant["binding"] for grant in notary.grants] == [first["binding"], second["binding"]]
     assert office.requests.get(request)["state"] == "released"
     assert now(office.requests.submit(first))["state"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("SELECT 1", "SELECT 1;", True),
+        ("SELECT 1", "\n -- twelve\n /* a */SELECT 1 ; \n", True),
+        ("SELECT 1", "SELECT 1 -- x", False),
+        ("SELECT 1", "SELECT  1", False),
+        ("SELECT 1", "SELECT 2", False),
+        ("SELECT 1", "/* /* */ */ SELECT 1", False),
+        ("SELECT ';'", "SELECT ''", False),
+        ("-- a", "-- b", True),
+    ],
+)
+def test_what_counts_as_the_same_statement(one: str, other: str, same: bool) -> None:
+    """Comments before and semicolons after may differ, nothing else."""
+    assert same_text(one, other) is same
+
+
+def test_a_lists_yes_must_come_from_whom_the_rule_wants(office: Office, asked: Asked, notary: Any) -> None:
+    """Who asks ahead chose whom to ask; the rule is not bound by that."""
+    request = office.requests.submit_list(ADA, AHEAD | {"approvers": ["engineers"]}, MIGRATION)["id"]
+    office.requests.approve(request, JOAN)
+    assert now(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))["state"] == "pending"
+    two = office.requests.submit_list(ADA, AHEAD, MIGRATION)["id"]
+    office.requests.approve(two, GRACE)
+    assert now(office.requests.submit(asked(text=MIGRATION[0], parameters=[], quorum=2)))["state"] == "pending"
+    assert not notary.grants
+    assert now(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))["request"] == two
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""`ostiary account`: service logins at targets. Their secrets go in and are never shown."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.door import Door, configured, leave, secret
+from gateway.cli.show import rows
+from gateway.config import Account, Config
+
+COLUMNS = ("target", "account", "user", "auth", "secret", "changed", "catalog")
+
+
+@click.group()
+def account() -> None:
+    """The logins that clients never see."""
+
+
+@account.command("list")
+@configured
+def list_(door: Door, as_json: bool) -> None:
+    """All accounts, and whether their secrets are entered."""
+    config, secrets = door.config(), {(s["target"], s["account"]): s for s in door.call("account_list")}
+    found = [
+        {
+            "target": target.name, "account": one.name, "user": one.user, "auth": one.auth, "catalog": one.catalog,
+            "secret": _state(one, (target.name, one.name) in secrets),
+            "changed": secrets.get((target.name, one.name), {}).get("changed"),
+        }
+        for target in config.targets.values() for one in target.accounts
+    ]
+    rows(found, COLUMNS, as_json, "There are none. Add a [[target]] with a [[target.account]] to the file.")
+
+
+@account.command("secret")
+@click.argument("target")
+@click.argument("name", metavar="ACCOUNT")
+@configured
+def secret_(door: Door, as_json: bool, target: str, name: str) -> None:
+    """Enter an account's password, from a prompt or the first line of stdin."""
+    if _find(door.config(), target, name).auth != "password":
+        leave(f"{target}+{name} does not log in with a password; see its `auth` in the file")
+    door.call("account_secret", target=target, account=name, password=secret(f"Password of {target}+{name}"))
+    click.echo(f"The secret of {target}+{name} is stored. Try it with: ostiary target check {target} --account {name}", err=True)
+
+
+@account.command()
+@click.argument("target")
+@click.argument("name", metavar="ACCOUNT")
+@configured
+def forget(door: Door, as_json: bool, target: str, name: str) -> None:
+    """Delete an account's password."""
+    door.call("account_forget", target=target, account=name)
+    click.echo(f"The secret of {target}+{name} is deleted.", err=True)
+
+
+def _state(account: Account, entered: bool) -> str:
+    if account.auth != "password":
+        return "not needed"
+    return "entered" if entered else "MISSING"
+
+
+def _find(config: Config, target: str, name: str) -> Account:
+    entry = config.targets.get(target)
+    found = entry.account(name) if entry else None
+    if found is None:
+        leave(f"the file has no account {target}+{name}. `ostiary account list` shows them.")
+    return found

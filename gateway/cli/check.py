@@ -1,0 +1,33 @@
+"""`ostiary check CONFIG`: every problem of a configuration, with its key path and how to mend it. Exit 1 if there are any."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from gateway.toml import WrongConfig, load
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path, dir_okay=False), default="ostiary.toml", envvar="OSTIARY_CONFIG")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(config: Path, as_json: bool) -> None:
+    """Validate a configuration without starting anything."""
+    try:
+        read = load(config)
+    except WrongConfig as error:
+        if as_json:
+            said = [{"key": p.key, "wrong": p.wrong, "mend": p.mend} for p in error.problems]
+            click.echo(json.dumps({"file": str(config), "problems": said}, ensure_ascii=False, indent=2))
+        else:
+            click.echo(str(error), err=True)
+        raise SystemExit(1) from None
+    if as_json:
+        click.echo(json.dumps({"file": str(config), "problems": []}, indent=2))
+        return
+    click.echo(
+        f"{config}: right. {len(read.listens)} listeners, {len(read.targets)} targets, "
+        f"{len(read.identities)} identities, {len(read.addons)} addons."
+    )

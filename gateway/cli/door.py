@@ -1,0 +1,220 @@
+"""
+How commands reach control: over its socket when it runs, else by opening its store themselves.
+
+Either way the same methods of `gateway.control.admin` answer. What a person is told when
+something is wrong goes to stderr, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import stat
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import msgpack
+
+from gateway.link import FRAME_LIMIT, pack, peer_credentials
+
+TIMEOUT = 60.0  # seconds; control answers at once, a target that is dialled for `target check` may not
+
+
+def configured(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --config and --json, and hands the command a Door and whether JSON is wanted."""
+
+    @click.option(
+        "--config", "config", type=click.Path(path_type=Path, dir_okay=False), envvar="OSTIARY_CONFIG",
+        default="ostiary.toml", show_default=True, help="The gateway's configuration.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @functools.wraps(command)
+    def opened(config: Path, as_json: bool, **options: Any) -> Any:
+        return command(door=Door(config), as_json=as_json, **options)
+
+    return opened
+
+
+def leave(why: str) -> NoReturn:
+    """Say what is wrong and what to do; exit 1."""
+    click.echo(f"ostiary: {why}", err=True)
+    raise SystemExit(1)
+
+
+class Door:
+    """Control of one configuration."""
+
+    def __init__(self, config: Path) -> None:
+        self._config = config
+
+    def call(self, method: str, **arguments: Any) -> Any:
+        """Control's answer; leaves with its refusal."""
+        connection = self._connected()
+        if connection is None:
+            return self._here(method, arguments)
+        with connection:
+            return _asked(connection, method, arguments)
+
+    def config(self) -> Any:
+        """The whole configuration; leaves with its problems."""
+        from gateway.toml import WrongConfig, load
+
+        try:
+            return load(self._config)
+        except WrongConfig as error:
+            leave(str(error))
+
+    @property
+    def runs(self) -> bool:
+        """Whether control answers."""
+        connection = self._connected()
+        if connection is not None:
+            connection.close()
+        return connection is not None
+
+    def _connected(self) -> socket.socket | None:
+        """
+        A connection to control; None when it does not run. A socket of another user's is not control.
+
+        Only the state directory is read from the file: a mistake elsewhere in it must not keep
+        anybody from ending a session.
+        """
+        path = self._state() / "run" / "control.sock"
+        try:
+            if not stat.S_ISSOCK(path.stat().st_mode):
+                return None
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(TIMEOUT)
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except OSError as error:
+            leave(f"{path}: {(error.strerror or 'cannot be reached').lower()}; run this as the user that the gateway runs as")
+        _, uid, _ = peer_credentials(connection)
+        if uid not in (os.getuid(), path.stat().st_uid):
+            leave(f"{path} is served by another user ({uid}); nothing was sent to it")
+        return connection
+
+    def _state(self) -> Path:
+        try:
+            values = tomllib.loads(self._config.read_text())
+            state = values.get("gateway", {}).get("state", "state")
+            return self._config.resolve().parent / state
+        except OSError as error:
+            leave(f"{self._config}: {(error.strerror or 'cannot be read').lower()}; give --config, or set OSTIARY_CONFIG")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
+            leave(f"{self._config}: not a configuration: {error}")
+
+    def _here(self, method: str, arguments: dict[str, Any]) -> Any:
+        """Without control: its store, opened by this process alone."""
+        from twisted.internet.defer import maybeDeferred
+
+        from gateway.control.admin import Admin
+        from gateway.control.errors import ControlError
+        from gateway.control.office import Office
+
+        config, reactor = self.config(), _LateReactor()
+        try:
+            office = Office.of(config, reactor)
+        except ControlError as error:
+            leave(error.why)
+        try:
+            office.requests.start(None)
+            answered = maybeDeferred(Admin(office, reactor).methods[method], **arguments)
+            return reactor.wait(answered)
+        except ControlError as error:
+            leave(error.why)
+        finally:
+            office.close()
+
+
+class _LateReactor:
+    """A wall clock without timers, which becomes the real reactor when something must be dialled."""
+
+    def seconds(self) -> float:
+        return time.time()
+
+    def callLater(self, delay: float, call: Any, *args: Any, **kwargs: Any) -> Any:
+        """This process is gone before any timer of control's would be due."""
+        return _Never() if self._real is None else self._real.callLater(delay, call, *args, **kwargs)
+
+    _real: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        from twisted.internet import reactor
+
+        type(self)._real = reactor
+        return getattr(reactor, name)
+
+    def wait(self, answered: Any) -> Any:
+        """What a Deferred fires with, running the reactor if it has to."""
+        out: list[Any] = []
+        answered.addBoth(out.append)
+        if not out:
+            answered.addBoth(lambda _: self._real.stop())
+            self._real.run()
+        if hasattr(out[0], "raiseException"):
+            out[0].raiseException()
+        return out[0]
+
+
+class _Never:
+    """A timer that is not."""
+
+    def active(self) -> bool:
+        return False
+
+    def cancel(self) -> None:
+        """There is nothing to cancel."""
+
+
+def _asked(connection: socket.socket, method: str, arguments: dict[str, Any]) -> Any:
+    try:
+        connection.sendall(pack(["call", 1, method, arguments]))
+        frame = _frame(connection)
+    except OSError as error:
+        leave(f"control did not answer: {error.strerror or 'it takes too long'}; nothing is known of what became of it")
+    match frame:
+        case ["answer", 1, value]:
+            return value
+        case ["error", 1, _, str(why)]:
+            leave(why)
+    leave("control answered what nobody understands; are both of the same version?")
+
+
+def _frame(connection: socket.socket) -> Any:
+    length = int.from_bytes(_exactly(connection, 4), "big")
+    if length > FRAME_LIMIT:
+        raise OSError(0, "its answer is too long")
+    return msgpack.unpackb(_exactly(connection, length), raw=False, strict_map_key=False)
+
+
+def _exactly(connection: socket.socket, wanted: int) -> bytes:
+    data = bytearray()
+    while len(data) < wanted:
+        more = connection.recv(wanted - len(data))
+        if not more:
+            raise OSError(0, "it closed the connection")
+        data += more
+    return bytes(data)
+
+
+def secret(what: str) -> str:
+    """A secret from a prompt, or the first line of stdin when that is no terminal. Never from the command line."""
+    if sys.stdin.isatty():
+        return str(click.prompt(what, hide_input=True, err=True))
+    line = sys.stdin.readline().rstrip("\r\n")
+    if not line:
+        leave(f"{what}: nothing came on stdin")
+    return line
+
+
+def own_token(subject: str) -> str:
+    """The token of who acts: OSTIARY_TOKEN, a prompt, or stdin."""
+    return os.environ.get("OSTIARY_TOKEN") or secret(f"Token of {subject}")

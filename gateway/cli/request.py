@@ -1,0 +1,146 @@
+"""`ostiary request`: what waits for people, and their answers. Answering needs the answerer's own token."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.cli.door import Door, configured, leave, own_token
+from gateway.cli.show import as_text, clean, clean_lines, one, rows
+from gateway.cli.span import SPAN
+
+COLUMNS = ("id", "state", "subject", "target", "rule", "yes", "quorum", "expires", "text")
+WHO = ("id", "state", "subject", "kind", "on_behalf_of", "target", "account", "database", "peer", "session", "rule", "why",
+       "approvers", "quorum", "created", "expires")  # fmt: skip
+
+
+@click.group()
+def request() -> None:
+    """Questions for approvers."""
+
+
+@request.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also those that are over.")
+@configured
+def list_(door: Door, as_json: bool, everything: bool) -> None:
+    """Requests that wait."""
+    rows(door.call("request_list", everything=everything), COLUMNS, as_json, "There are none.")
+
+
+@request.command()
+@click.argument("identifier", metavar="ID")
+@configured
+def show(door: Door, as_json: bool, identifier: str) -> None:
+    """Who, where, what exactly, and why."""
+    found = door.call("request_show", request=identifier)
+    if as_json:
+        one(found, True)
+        return
+    one(found, False, WHO)
+    click.echo(f"\nstatement, as the client sent it:\n\n{_indented(found['text'])}\n")
+    if found["sent"] and found["sent"] != found["text"]:
+        click.echo(f"statement, as the target would get it:\n\n{_indented(found['sent'])}\n")
+    for number, parameter in enumerate(found["parameters"], 1):
+        click.echo(f"parameter ${number} (type {parameter['type']}): {_value(parameter)}")
+    for answer in found["answers"]:
+        said = "yes" if answer["yes"] else "no"
+        click.echo(f"{as_text('at', answer['at'])}  {clean(answer['who'])}: {said}  {clean(answer['why'])}".rstrip())
+
+
+@request.command()
+@click.argument("identifier", metavar="ID")
+@click.option("--as", "subject", required=True, help="Who you are. Your token is asked for, or taken from OSTIARY_TOKEN.")
+@click.option("--why", default="", help="For the requester and the evidence.")
+@configured
+def approve(door: Door, as_json: bool, identifier: str, subject: str, why: str) -> None:
+    """Let exactly this command run, once."""
+    told = door.call("request_approve", request=identifier, subject=subject, token=own_token(subject), why=why)
+    _tell(told, as_json)
+
+
+@request.command()
+@click.argument("identifier", metavar="ID")
+@click.option("--as", "subject", required=True, help="Who you are. Your token is asked for, or taken from OSTIARY_TOKEN.")
+@click.option("--why", default="", help="For the requester and the evidence.")
+@configured
+def deny(door: Door, as_json: bool, identifier: str, subject: str, why: str) -> None:
+    """Refuse it. One no is enough."""
+    told = door.call("request_deny", request=identifier, subject=subject, token=own_token(subject), why=why)
+    _tell(told, as_json)
+
+
+@request.command()
+@click.option("--as", "subject", required=True, help="Who will run it. The token is asked for, or taken from OSTIARY_TOKEN.")
+@click.option("--target", required=True)
+@click.option("--account", default="", help="The target's first one if not given.")
+@click.option("--database", default="", help="The target's default one if not given.")
+@click.option("--approver", "approvers", multiple=True, required=True, help="A group to ask; once per group.")
+@click.option("--quorum", type=click.IntRange(1), default=1, show_default=True, help="How many people must say yes.")
+@click.option("--wait", type=SPAN, default="8h", show_default=True, help="How long to wait for answers.")
+@click.option("--lifetime", type=SPAN, default="1h", show_default=True, help="How long it may then be run.")
+@click.option("--why", required=True, help="What it is for.")
+@click.option("-c", "--command", "commands", multiple=True, help="A statement; once per statement, in order.")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
+@configured
+def submit(door: Door, as_json: bool, subject: str, target: str, commands: tuple[str, ...], file: Path | None, **asked: Any) -> None:
+    """
+    Ask ahead for statements (of FILE, or -c) that a rule would hold, to be run once and in this order.
+
+    The rule still decides whose yes counts when they run.
+    """
+    entry = door.config().targets.get(target)
+    account = entry.account(asked["account"]) if entry else None
+    if entry is None or account is None:
+        leave(f"the file has no target {target} with that account. `ostiary target list` shows them.")
+    asked |= {"target": target, "account": account.name, "database": asked["database"] or entry.database}
+    asked |= {"timeout": asked.pop("wait"), "approvers": list(asked["approvers"])}
+    statements = [*commands, *(_split(file) if file else [])]
+    found = door.call("request_submit", subject=subject, token=own_token(subject), asked=asked, statements=statements)
+    if as_json:
+        one(found, True)
+        return
+    click.echo(f"{found['id']} waits for {', '.join(found['approvers'])}. They answer with: ostiary request approve {found['id']} --as NAME")
+
+
+def _split(file: Path) -> list[str]:
+    """The statements of a file, each as written."""
+    from addons.sql.parse import Unparsable, parse
+
+    try:
+        text = file.read_text()
+        parsed = parse(text)
+    except (OSError, UnicodeDecodeError) as error:
+        leave(f"{file}: {error}")
+    except Unparsable as error:
+        leave(f"{file}: {error.why} (character {error.position})")
+    raw = text.encode()
+    spans = [(one.stmt_location, one.stmt_len or len(raw)) for one in parsed.result.stmts]
+    return [raw[start : start + length].decode().strip() for start, length in spans]
+
+
+def _tell(told: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        return
+    missing = told["quorum"] - told["yes"]
+    said = {
+        "pending": f"noted; {missing} more must say yes",
+        "granting": "approved; it is released as soon as the evidence can be written",
+        "granted": "approved; the requester may send the identical command now, once",
+        "released": "approved and released",
+        "denied": "denied; it will not run",
+    }
+    click.echo(f"{told['id']}: {said.get(told['state'], told['state'])}.")
+
+
+def _value(parameter: dict[str, Any]) -> str:
+    if "hex" in parameter:
+        return f"\\x{parameter['hex']}"
+    return "NULL" if parameter["value"] is None else clean(parameter["value"])
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in clean_lines(text).split("\n"))

@@ -1,0 +1,47 @@
+"""`ostiary session`: who is connected to what, now."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.door import Door, configured, leave
+from gateway.cli.show import one, rows
+
+COLUMNS = ("id", "subject", "on_behalf_of", "target", "account", "database", "peer", "opened")
+
+
+@click.group()
+def session() -> None:
+    """Live sessions. Past ones are in the evidence: `ostiary audit search`."""
+
+
+@session.command("list")
+@configured
+def list_(door: Door, as_json: bool) -> None:
+    """Live sessions of all workers."""
+    found = door.call("session_list") if door.runs else []
+    nothing = "There are none." if door.runs else "The gateway does not run, so there are none."
+    rows(found, COLUMNS, as_json, nothing)
+
+
+@session.command()
+@click.argument("identifier", metavar="ID")
+@configured
+def show(door: Door, as_json: bool, identifier: str) -> None:
+    """One live session."""
+    one(_running(door).call("session_show", session=identifier), as_json)
+
+
+@session.command()
+@click.argument("identifier", metavar="ID")
+@click.option("--why", default="", help="What its client and the evidence are told.")
+@configured
+def kill(door: Door, as_json: bool, identifier: str, why: str) -> None:
+    """End a session."""
+    one(_running(door).call("session_kill", session=identifier, why=why), as_json)
+
+
+def _running(door: Door) -> Door:
+    if not door.runs:
+        leave("the gateway does not run, so there are no live sessions")
+    return door

@@ -1,0 +1,73 @@
+"""
+Values to what a person reads: aligned columns, times of day, and text that cannot drive the terminal.
+
+Statements and names come from strangers; an escape sequence in one must not repaint an
+approver's screen.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+Row = Mapping[str, Any]
+
+TIMES = frozenset({"created", "expires", "last_used", "revoked", "changed", "opened", "at"})
+WIDEST = 72  # characters of a column; the whole is in --json and in `show`
+
+
+def clean(text: str) -> str:
+    """Without control characters: each is shown as its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def clean_lines(text: str) -> str:
+    """The same, but line breaks and tabs stay."""
+    return "\n".join("\t".join(map(clean, line.split("\t"))) for line in text.replace("\r\n", "\n").split("\n"))
+
+
+def as_text(name: str, value: Any) -> str:
+    """One cell."""
+    if value is None or value == "":
+        return "-"
+    if name in TIMES and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return datetime.datetime.fromtimestamp(value).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return clean(", ".join(map(str, value))) or "-"
+    return clean(str(value))
+
+
+def rows(found: Sequence[Row], columns: Sequence[str], as_json: bool, nothing: str) -> None:
+    """A list, as JSON or as a table; `nothing` says what an empty one means."""
+    if as_json:
+        click.echo(json.dumps(list(found), ensure_ascii=False, indent=2))
+        return
+    if not found:
+        click.echo(nothing, err=True)
+        return
+    cells = [[column.replace("_", " ").upper() for column in columns]]
+    cells += [[_cut(as_text(column, row.get(column))) for column in columns] for row in found]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def one(value: Row, as_json: bool, columns: Sequence[str] = ()) -> None:
+    """One thing, a line per field."""
+    if as_json:
+        click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+        return
+    names = columns or list(value)
+    width = max(len(name) for name in names)
+    for name in names:
+        click.echo(f"{name.replace('_', ' ').ljust(width)}  {as_text(name, value.get(name))}")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"

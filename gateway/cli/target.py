@@ -1,0 +1,58 @@
+"""`ostiary target`: databases and hosts of the file, and whether the gateway can log in to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gateway.cli.door import Door, configured, leave
+from gateway.cli.show import one, rows
+from gateway.config import TargetEntry
+
+COLUMNS = ("name", "protocol", "address", "database", "tls", "accounts", "labels")
+
+
+@click.group()
+def target() -> None:
+    """Registered targets."""
+
+
+@target.command("list")
+@configured
+def list_(door: Door, as_json: bool) -> None:
+    """All targets."""
+    found = [_shown(entry) for entry in door.config().targets.values()]
+    rows(found, COLUMNS, as_json, "There are none. Add a [[target]] to the file.")
+
+
+@target.command()
+@click.argument("name")
+@configured
+def show(door: Door, as_json: bool, name: str) -> None:
+    """One target."""
+    entry = door.config().targets.get(name)
+    if entry is None:
+        leave(f"the file has no target {name}. `ostiary target list` shows them.")
+    one(_shown(entry), as_json)
+
+
+@target.command()
+@click.argument("name")
+@click.option("--account", default="", help="Which login; the first one if not given.")
+@configured
+def check(door: Door, as_json: bool, name: str, account: str) -> None:
+    """Log in to a target as the gateway would, and leave again."""
+    found = door.call("target_check", target=name, account=account)
+    one({"target": found["target"], "account": found["account"], "login": "works", **found["facts"]}, as_json)
+
+
+def _shown(entry: TargetEntry) -> dict[str, Any]:
+    host = f"[{entry.host}]" if ":" in entry.host else entry.host
+    return {
+        "name": entry.name, "protocol": entry.protocol, "address": f"{host}:{entry.port}", "database": entry.database,
+        "databases": list(entry.databases), "tls": entry.tls, "tls_name": entry.tls_name,
+        "tls_ca": str(entry.tls_ca) if entry.tls_ca else None, "revocation": entry.revocation,
+        "accounts": [account.name for account in entry.accounts],
+        "labels": [f"{name}={value}" for name, value in entry.labels.items()],
+    }

@@ -1,0 +1,115 @@
+"""`ostiary init` and `ostiary check`."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
+
+from gateway.cli.main import main
+from gateway.notary import keys
+from gateway.toml import load
+
+
+def init(*words: str) -> object:
+    return CliRunner().invoke(main, ["init", *words], catch_exceptions=False)
+
+
+def test_what_init_makes_is_right_and_says_what_to_do_next(tmp_path: Path) -> None:
+    result = init(str(tmp_path / "gw"), "--host", "gw.example", "--admin", "ada@clinic.example")
+    assert result.exit_code == 0
+    for said in ("ost_", "ostiary check", "ostiary account secret", "twistd -n ostiary", "psql", "host=gw.example", "ostiary token issue"):
+        assert said in result.stdout
+    config = load(tmp_path / "gw" / "ostiary.toml")
+    assert config.identities["ada@clinic.example"].groups == {"admins", "approvers"}
+    assert CliRunner().invoke(main, ["check", str(config.file)]).exit_code == 0
+
+
+def test_the_certificate_is_for_the_names_that_clients_use(tmp_path: Path) -> None:
+    """And psql's sslmode=verify-full can verify it with ca.pem."""
+    init(str(tmp_path / "gw"), "--host", "gw.example", "--host", "10.0.0.7")
+    tls = tmp_path / "gw" / "state" / "tls"
+    server, ca = x509.load_pem_x509_certificates((tls / "server.pem").read_bytes())
+    assert isinstance(server.public_key().curve, SECP256R1)
+    names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["localhost", "gw.example"]
+    assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1", "10.0.0.7"]
+    server.verify_directly_issued_by(ca)
+    context = ssl.create_default_context(cafile=str(tls / "ca.pem"))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    listening = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    listening.load_cert_chain(tls / "server.pem", tls / "server.key")
+    _shake_hands(context, listening, "gw.example")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        _shake_hands(context, listening, "other.example")
+
+
+def _shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> None:
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = client.wrap_bio(down, up, server_hostname=name)
+    theirs = server.wrap_bio(up, down, server_side=True)
+    done: set[str] = set()
+    for _ in range(8):
+        for which, side in (("ours", ours), ("theirs", theirs)):
+            try:
+                side.do_handshake()
+                done.add(which)
+            except ssl.SSLWantReadError:
+                pass
+    assert done == {"ours", "theirs"}
+
+
+def test_secrets_are_for_their_owner_only(tmp_path: Path) -> None:
+    init(str(tmp_path / "gw"))
+    private = [path for path in (tmp_path / "gw").rglob("*") if path.suffix == ".key" or path.name in ("identity.pem", "data.mdb")]
+    assert len(private) >= 6
+    assert {path: path.stat().st_mode & 0o077 for path in private} == dict.fromkeys(private, 0)
+    assert (tmp_path / "gw").stat().st_mode & 0o777 == 0o700
+    keys.load(tmp_path / "gw" / "state", "ostiary")  # what the notary starts with
+
+
+def test_the_token_is_shown_once_and_works(tmp_path: Path) -> None:
+    made = json.loads(init(str(tmp_path / "gw"), "--json").stdout)
+    held = b"".join(path.read_bytes() for path in (tmp_path / "gw").rglob("*") if path.is_file())
+    assert made["token"].encode() not in held and made["token"].rpartition("_")[2].encode() not in held
+    checked = CliRunner().invoke(main, ["identity", "check", made["admin"], "--json", "--config", made["config"]], input=made["token"])
+    assert checked.exit_code == 0 and json.loads(checked.stdout)["subject"] == made["admin"]
+
+
+@pytest.mark.parametrize("words", [["--name", "a b"], ["--admin", "a/b"], ["--ttl", "soon"]])
+def test_init_refuses_what_could_not_work(tmp_path: Path, words: list[str]) -> None:
+    assert init(str(tmp_path / "gw"), *words).exit_code != 0
+    assert not (tmp_path / "gw").exists()
+
+
+def test_init_touches_nothing_that_is_there(tmp_path: Path) -> None:
+    init(str(tmp_path / "gw"))
+    before = {path: path.read_bytes() for path in (tmp_path / "gw").rglob("*") if path.is_file()}
+    again = init(str(tmp_path / "gw"))
+    assert again.exit_code == 1 and "not empty" in again.stderr
+    assert before == {path: path.read_bytes() for path in (tmp_path / "gw").rglob("*") if path.is_file()}
+
+
+def test_check_prints_file_key_path_and_mend(tmp_path: Path) -> None:
+    init(str(tmp_path / "gw"))
+    file = tmp_path / "gw" / "ostiary.toml"
+    file.write_text(file.read_text().replace("drain = 30", "drian = 30").replace("tcp:6432", "tcp:x"))
+    result = CliRunner().invoke(main, ["check", str(file)])
+    assert result.exit_code == 1
+    first, second = sorted(result.stderr.splitlines())
+    assert first == f"{file}: gateway.drian: unknown key; did you mean 'drain'?"
+    assert second.startswith(f"{file}: listen[0].endpoint: 'tcp:x")
+    told = CliRunner().invoke(main, ["check", str(file), "--json"])
+    assert told.exit_code == 1
+    assert {p["key"] for p in json.loads(told.stdout)["problems"]} == {"gateway.drian", "listen[0].endpoint"}
+    assert all(p["mend"] for p in json.loads(told.stdout)["problems"])
+
+
+def test_check_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["check", str(tmp_path / "none.toml")])
+    assert result.exit_code == 1 and "ostiary init" in result.stderr

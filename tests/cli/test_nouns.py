@@ -1,0 +1,218 @@
+"""Every noun while the gateway is down: the commands open control's store themselves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli.main import NOUNS
+from gateway.cli.show import clean, clean_lines
+from gateway.control.office import Office
+from gateway.toml import load
+
+ADA, GRACE = "ada@clinic.example", "grace@clinic.example"
+ASK = ("--target", "clinic", "--approver", "approvers", "--why", "migration 12")
+
+
+def test_tokens(tool: Any) -> None:
+    token = tool.token(ADA)
+    shown = [one for one in tool.json("token", "list") if one["subject"] == ADA]
+    assert len(shown) == 1 and shown[0]["state"] == "good" and shown[0]["id"] in token
+    assert token not in tool("token", "list").output and token not in tool("token", "list", "--json").output
+    assert tool.json("identity", "check", ADA, stdin=token)["groups"] == ["engineers"]
+    assert tool.json("token", "revoke", shown[0]["id"])["state"] == "revoked"
+    assert "OST-601" in tool("identity", "check", ADA, stdin=token, code=1).stderr
+
+
+def test_a_token_can_be_piped(tool: Any) -> None:
+    """stdout is the token, what is said about it goes to stderr."""
+    result = tool("token", "issue", ADA, "--ttl", "30m")
+    assert result.stdout.strip().startswith("ost_") and len(result.stdout.split()) == 1
+    assert "Shown once" in result.stderr
+
+
+@pytest.mark.parametrize("ttl", ["", "8", "0h", "8w", "-1h", "99999d"])
+def test_a_token_needs_a_time_to_live(tool: Any, ttl: str) -> None:
+    result = tool("token", "issue", ADA, "--ttl", ttl, code=1 if ttl == "99999d" else 2)
+    assert "30m" in result.stderr or "366 days" in result.stderr
+
+
+def test_a_token_for_nobody(tool: Any) -> None:
+    assert "[[identity]]" in tool("token", "issue", "eve", code=1).stderr
+
+
+def test_identities_of_file_and_store(tool: Any) -> None:
+    tool("identity", "add", "night", "--kind", "workload", "--group", "reports")
+    tool("identity", "add", "helper", "--kind", "agent", "--on-behalf-of", ADA)
+    found = {one["subject"]: one for one in tool.json("identity", "list")}
+    assert found["night"]["from"] == "store" and found[ADA]["from"] == "file"
+    assert found["helper"]["on_behalf_of"] == ADA
+    assert "exists already, in the file" in tool("identity", "add", ADA, code=1).stderr
+    assert "exists already, in the store" in tool("identity", "add", "night", code=1).stderr
+    assert "no identity eve" in tool("identity", "add", "x", "--kind", "agent", "--on-behalf-of", "eve", code=1).stderr
+    assert "cannot be an identity" in tool("identity", "add", "a/b", code=1).stderr
+    assert tool.json("identity", "show", "night")["tokens"] == []
+    assert "ostiary identity list" in tool("identity", "show", "eve", code=1).stderr
+
+
+def test_the_file_wins_over_the_store(tool: Any) -> None:
+    """An identity that the file names later is the file's, groups and all."""
+    tool("identity", "add", "night", "--kind", "workload", "--group", "approvers")
+    tool.config.write_text(tool.config.read_text() + '\n[[identity]]\nsubject = "night"\nkind = "workload"\n')
+    shown = tool.json("identity", "show", "night")
+    assert shown["from"] == "file" and shown["groups"] == []
+
+
+def test_revoke_and_restore(tool: Any) -> None:
+    token = tool.token(ADA)
+    assert tool.json("identity", "revoke", ADA, "--why", "left")["revoked"] is True
+    tool("identity", "check", ADA, stdin=token, code=1)
+    assert tool.json("identity", "restore", ADA)["revoked"] is False
+    tool("identity", "check", ADA, stdin=token)
+    assert "not revoked" in tool("identity", "restore", ADA, code=1).stderr
+
+
+def test_secrets_go_in_and_are_never_shown(tool: Any) -> None:
+    assert {one["account"]: one["secret"] for one in tool.json("account", "list")} == {"rw": "MISSING", "open": "not needed"}
+    result = tool("account", "secret", "clinic", "rw", stdin="pa55 word\n")
+    assert "pa55" not in result.output
+    listed = tool("account", "list")
+    assert "entered" in listed.output and "pa55" not in listed.output
+    held = b"".join(path.read_bytes() for path in tool.config.parent.rglob("*") if path.is_file())
+    assert b"pa55" not in held
+    office = Office.of(load(tool.config), _Stopped())
+    try:
+        assert office.vault.secret("clinic", "rw") == {"password": "pa55 word"}
+    finally:
+        office.close()
+    tool("account", "forget", "clinic", "rw")
+    assert "no secret" in tool("account", "forget", "clinic", "rw", code=1).stderr
+
+
+class _Stopped:
+    """Time that does not pass."""
+
+    def seconds(self) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize(("target", "account"), [("clinic", "ro"), ("other", "rw"), ("clinic", "open")])
+def test_a_secret_nobody_would_use_is_refused(tool: Any, target: str, account: str) -> None:
+    assert "ostiary" in tool("account", "secret", target, account, stdin="x\n", code=1).stderr
+
+
+def test_no_secret_comes_from_the_command_line() -> None:
+    """No command has an option for one: argv is for everybody to read."""
+    import click
+
+    from gateway.cli.main import main
+
+    def options(command: click.Command) -> set[str]:
+        own = {parameter.name or "" for parameter in command.params}
+        if isinstance(command, click.Group):
+            for name in command.commands:
+                own |= options(command.commands[name])
+        return own
+
+    for noun in set(NOUNS) - {"audit", "policy", "demo"}:
+        command = main.get_command(click.Context(main), noun)
+        assert command is not None and not options(command) & {"password", "secret", "token"}, noun
+
+
+def test_targets(tool: Any) -> None:
+    [found] = tool.json("target", "list")
+    assert (found["name"], found["address"], found["accounts"]) == ("clinic", "127.0.0.1:1", ["rw", "open"])
+    assert "clinic_app" not in tool("target", "show", "clinic").output
+    assert "ostiary target list" in tool("target", "show", "other", code=1).stderr
+
+
+def test_a_target_is_checked_by_logging_in(tool: Any) -> None:
+    """Nothing listens on port 1; and before its password is entered nothing is dialled."""
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "gateway.cli.main", "target", "check", *words, "--config", str(tool.config)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent)
+
+    missing, refused, unknown = run("clinic"), run("clinic", "--account", "open"), run("other")
+    assert missing.returncode == 1 and "ostiary account secret clinic rw" in missing.stderr
+    assert refused.returncode == 1 and "cannot be used" in refused.stderr and "Traceback" not in refused.stderr
+    assert unknown.returncode == 1 and "ostiary target list" in unknown.stderr
+
+
+def test_asking_ahead_and_answering(tool: Any, tmp_path: Path) -> None:
+    """Offline too: the answer is kept, and the requester cannot give it."""
+    ada, grace = tool.token(ADA), tool.token(GRACE)
+    script = tmp_path / "migration.sql"
+    script.write_text("-- twelve\nALTER TABLE visits ADD note text;\nUPDATE visits SET note = 'a;b';\n")
+    asked = tool.json("request", "submit", "--as", ADA, *ASK, str(script), token=ada)
+    assert asked["statements"] == ["ALTER TABLE visits ADD note text", "UPDATE visits SET note = 'a;b'"]
+    assert asked["state"] == "pending" and asked["why"] == "migration 12"
+    assert "somebody else" in tool("request", "approve", asked["id"], "--as", ADA, token=ada, code=1).stderr
+    assert "OST-601" in tool("request", "approve", asked["id"], "--as", GRACE, token=ada, code=1).stderr
+    shown = tool("request", "show", asked["id"]).output
+    assert "ALTER TABLE visits" in shown and ADA in shown and "migration 12" in shown
+    assert tool.json("request", "approve", asked["id"], "--as", GRACE, "--why", "ok", stdin=grace)["state"] == "granted"
+    assert "approved already, by grace" in tool("request", "deny", asked["id"], "--as", GRACE, token=grace, code=1).stderr
+    assert [one["id"] for one in tool.json("request", "list", "--all")] == [asked["id"]]
+
+
+def test_denying(tool: Any) -> None:
+    ada, grace = tool.token(ADA), tool.token(GRACE)
+    asked = tool.json("request", "submit", "--as", ADA, *ASK, "-c", "DROP TABLE visits", token=ada)
+    assert "denied" in tool("request", "deny", asked["id"], "--as", GRACE, "--why", "never", token=grace).output
+    assert tool.json("request", "list") == []
+    assert "never" in tool("request", "show", asked["id"]).output
+
+
+@pytest.mark.parametrize("text", ["SELEC 1", ""])
+def test_what_cannot_be_asked_for(tool: Any, tmp_path: Path, text: str) -> None:
+    script = tmp_path / "x.sql"
+    script.write_text(text)
+    result = tool("request", "submit", "--as", ADA, *ASK, str(script), token=tool.token(ADA), code=1)
+    assert "syntax error" in result.stderr or "no statement" in result.stderr
+
+
+def test_a_statement_cannot_drive_an_approvers_terminal(tool: Any) -> None:
+    """Escape sequences and carriage returns are shown, not obeyed."""
+    ada = tool.token(ADA)
+    asked = tool.json("request", "submit", "--as", ADA, *ASK, "-c", "SELECT 1\x1b[2J\r -- \u202eevil", token=ada)
+    for output in (tool("request", "show", asked["id"]).output, tool("request", "list").output):
+        assert not {"\x1b", "\r", "\u202e"} & set(output)
+    assert clean("a\x1bb\nc") == "a\\x1bb\\nc" and clean_lines("a\tb\nc\x07") == "a\tb\nc\\x07"
+
+
+def test_sessions_without_a_gateway(tool: Any) -> None:
+    assert tool.json("session", "list") == []
+    assert "does not run" in tool("session", "kill", "x", code=1).stderr
+
+
+def test_a_mistake_in_the_file_is_said_and_nothing_is_opened(tool: Any) -> None:
+    tool.config.write_text(tool.config.read_text().replace("drain = 30", "drian = 30"))
+    assert "did you mean 'drain'" in tool("token", "list", code=1).stderr
+
+
+def test_no_file_or_a_broken_one(tool: Any) -> None:
+    tool.config.write_text("[gateway\n")
+    assert "not a configuration" in tool("token", "list", code=1).stderr
+    tool.config.unlink()
+    assert "--config" in tool("token", "list", code=1).stderr
+
+
+def test_two_at_once_are_told_apart(tool: Any) -> None:
+    """The store has one owner; whoever comes second is told which lock to look at."""
+    office = Office.of(load(tool.config), _Stopped())
+    try:
+        assert "another process has control's store open" in tool("token", "list", code=1).stderr
+    finally:
+        office.close()
+
+
+def test_a_key_that_is_missing_or_open_to_others(tool: Any) -> None:
+    key = tool.config.parent / "state" / "keys" / "control.key"
+    key.chmod(0o644)
+    assert f"chmod 600 {key}" in tool("token", "list", code=1).stderr
+    key.unlink()
+    assert "restore it from backup" in tool("token", "list", code=1).stderr
