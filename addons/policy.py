@@ -72,7 +72,9 @@ class Policy:
         self._assessor = Assessor(_texts(functions, "functions"), self.gate)
         self._catalogs = catalogs
         self._analysed: OrderedDict[tuple[str, str], tuple[Assessed, ...] | Unparsable] = OrderedDict()
-        self._fitting: dict[str, tuple[Rule, ...]] = {}
+        self._ruled: OrderedDict[tuple[str, str, int], Ruling] = OrderedDict()
+        self._rule_sets: list[tuple[Rule, ...]] = []
+        self._fitting: dict[str, int] = {}
 
     def on_judge(self, hook: JudgeHook) -> Verdict:
         session, command = hook.session, hook.command
@@ -81,8 +83,18 @@ class Policy:
             return Deny(f"No statement can be judged: {why}.", "OST-207", hint="Set it back, or connect again.")
         if isinstance(command, FunctionCall):
             return self._fast_path(session, command)
-        ruling = strictest(self.explain(session, command))
-        return self._verdict(ruling, session, command, remember=not self._executes(session, command))
+        key = (command.text, self._revision(session), self._rule_set(session))
+        ruling = self._ruled.get(key)
+        if ruling is not None:
+            return self._verdict(ruling, session, command, remember=True)
+        rulings = self.explain(session, command)
+        ruling = strictest(rulings)
+        alike = not any(r.timed for r in rulings) and not self._executes(session, command)
+        if alike and len(command.text) <= _KEPT_LENGTH:
+            self._ruled[key] = ruling
+            if len(self._ruled) > _KEPT:
+                self._ruled.popitem(last=False)
+        return self._verdict(ruling, session, command, remember=alike)
 
     def examine(self, session: Session, command: Statement) -> list[tuple[Assessed | None, list[Ruling]]]:
         """Each statement of a command's own text with what decided each class of it; None is text that does not parse."""
@@ -138,11 +150,22 @@ class Policy:
         self._settings.closed(hook.session)
         self._fitting.pop(hook.session.id, None)
 
-    def _fitting_rules(self, session: Session) -> tuple[Rule, ...]:
+    def _rule_set(self, session: Session) -> int:
+        """The number of the set of rules that can ever be about a session; many sessions share one."""
         found = self._fitting.get(session.id)
         if found is None:
-            found = self._fitting[session.id] = self._rules.fitting(session)
+            rules = self._rules.fitting(session)
+            if rules not in self._rule_sets:
+                self._rule_sets.append(rules)
+            found = self._fitting[session.id] = self._rule_sets.index(rules)
         return found
+
+    def _fitting_rules(self, session: Session) -> tuple[Rule, ...]:
+        return self._rule_sets[self._rule_set(session)]
+
+    def _revision(self, session: Session) -> str:
+        snapshot = self._catalogs.snapshot(session) if self._catalogs is not None else None
+        return snapshot.revision if snapshot is not None else ""
 
     def _all_classes(self, session: Session, command: Statement, part: Assessed, whole: tuple[Assessed, ...]) -> Classes:
         """A statement's classes, with those of what it executes by name."""
@@ -186,7 +209,7 @@ class Policy:
         if ruling.verdict == DENY:
             return _deny(ruling, name)
         if ruling.verdict == ALLOW:
-            return Allow(name, remember=remember and not ruling.timed)
+            return Allow(name, remember=remember)
         if command.path is Path.PARSE:
             return Allow(name, remember=False)  # nothing runs yet: Bind asks
         return self._hold(ruling, session, command)

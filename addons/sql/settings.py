@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from protocols.command import Path as CommandPath
 from protocols.result import Outcome
@@ -143,10 +144,15 @@ class Gate:
 
     def ambiguous(self, reported: Mapping[str, str]) -> str:
         """Why no text can be judged under what the server last reported; "" when it can."""
-        if reported.get("standard_conforming_strings", "on").lower() not in _ON:
-            return "standard_conforming_strings is off, so quotes do not end where they seem to"
-        encoding = re.sub("[^a-z0-9]", "", reported.get("client_encoding", "utf8").lower())
-        return "" if encoding in SAFE_ENCODINGS else "client_encoding is one whose characters can hide a quote"
+        return _ambiguous(reported.get("standard_conforming_strings", "on"), reported.get("client_encoding", "utf8"))
+
+
+@lru_cache(maxsize=64)
+def _ambiguous(conforming: str, encoding: str) -> str:
+    if conforming.lower() not in _ON:
+        return "standard_conforming_strings is off, so quotes do not end where they seem to"
+    known = re.sub("[^a-z0-9]", "", encoding.lower()) in SAFE_ENCODINGS
+    return "" if known else "client_encoding is one whose characters can hide a quote"
 
 
 class Settings:

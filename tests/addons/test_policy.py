@@ -114,6 +114,25 @@ def test_hours_are_never_remembered() -> None:
     assert isinstance(ask(late, "CREATE TABLE t (a int)"), Deny)
 
 
+def test_one_timed_part_makes_the_whole_answer_timed() -> None:
+    """A string whose other statement is allowed at all hours is asked again, and refused in the evening."""
+    now = [datetime.datetime(2026, 11, 23, 12)]
+    rules = [{"name": "day", "classes": ["ddl"], "hours": "08:00-18:00", "verdict": "allow"}]
+    policy = Policy(default=STRICT, rules=rules, now=lambda: now[0])
+    assert ask(policy, "SELECT 1; CREATE TABLE t (a int)") == Allow(remember=False)
+    now[0] = datetime.datetime(2026, 11, 23, 20)
+    assert isinstance(ask(policy, "SELECT 1; CREATE TABLE t (a int)"), Deny)
+
+
+def test_remembered_rulings_are_of_one_set_of_rules() -> None:
+    """What was ruled for one identity is not answered to another whom other rules fit."""
+    policy = Policy(default=STRICT, rules=[{"name": "no", "groups": ["g"], "relations": ["t"], "verdict": "deny"}])
+    for _ in range(2):
+        assert isinstance(ask(policy, "SELECT * FROM t", session(name="a")), Allow)
+        assert isinstance(ask(policy, "SELECT * FROM t", session(groups=("g",), name="b")), Deny)
+        assert isinstance(ask(policy, "SELECT * FROM t", session(name="c")), Allow)
+
+
 def test_execute_is_judged_as_what_was_prepared() -> None:
     """By SQL's PREPARE, in one string, by protocol, and not at all when nobody saw it."""
     policy = Policy(default={**STRICT, "write-unfiltered": "allow"})

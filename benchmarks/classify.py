@@ -1,0 +1,89 @@
+"""
+What a decision costs: cold (parse, classify, assess, rules) and known (the same text again), in microseconds.
+
+    python benchmarks/classify.py [FILE.jsonl ...]
+
+Each FILE holds one object with "sql": [texts] a line; without one, the statements below are used. The ratio to the
+bare parse of the same texts is printed too, since absolute times depend on the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import postgast  # noqa: E402
+
+from addons.policy import Policy  # noqa: E402
+from addons.sql import parse as parsing  # noqa: E402
+from protocols.command import Statement  # noqa: E402
+from protocols.hooks import JudgeHook  # noqa: E402
+from protocols.session import Identity, Session, Target  # noqa: E402
+
+SESSION = Session("s", Identity("ada"), Target("clinic", "postgres", "h", 5432), "rw", "clinic", "p")
+DEFAULT = {"read": "allow", "write": "allow", "transaction": "allow", "session": "allow"}
+RULES = [
+    {"name": "privileged", "classes": ["write-unfiltered", "ddl"], "verdict": "approve", "approvers": ["approvers"]},
+    {"name": "agents", "kinds": ["agent"], "relations": ["patients"], "verdict": "deny"},
+    {"name": "no-drop", "classes": ["ddl-destructive"], "verdict": "deny"},
+]
+TEXTS = [
+    "SELECT 1", "BEGIN", "SET statement_timeout = '5s'", "SELECT * FROM patients WHERE id = $1",
+    "SELECT d.name, count(*), max(p.height_cm) FROM departments d JOIN patients p ON p.dept_id = d.id WHERE p.active GROUP BY d.name ORDER BY 2",
+    "UPDATE app_events SET detail = $1, at = now() WHERE id = $2 AND kind = 'login'", "INSERT INTO scratch (k, v) VALUES ($1, $2) RETURNING k",
+    "WITH a AS (SELECT id, email FROM patients), b AS (SELECT * FROM a WHERE id IN (1, 2, 3)) SELECT b.*, row_number() OVER (ORDER BY id) FROM b",
+    "DELETE FROM app_events e USING departments d WHERE e.id = d.id AND d.code = 'ER'",
+]
+
+
+def texts(files: list[str]) -> list[str]:
+    found = [t for f in files for line in Path(f).read_text("utf-8").splitlines() for t in json.loads(line)["sql"]]
+    return found or TEXTS
+
+
+def each(do: Callable[[str], object], some: list[str], rounds: int, before: Callable[[], object] = lambda: None) -> list[float]:
+    """Microseconds of every call."""
+    spent = []
+    for _ in range(rounds):
+        before()
+        for text in some:
+            start = time.perf_counter()
+            do(text)
+            spent.append((time.perf_counter() - start) * 1e6)
+    return sorted(spent)
+
+
+def bare(text: str) -> None:
+    try:
+        postgast.parse(text)
+    except postgast.PgQueryError:
+        pass
+
+
+def main() -> None:
+    some = texts(sys.argv[1:])
+    policy = Policy(default=DEFAULT, rules=RULES)
+
+    def judge(text: str) -> object:
+        return policy.on_judge(JudgeHook(SESSION, Statement(text), text))
+
+    def forget() -> None:
+        parsing._parsed.clear()
+        policy._analysed.clear()
+        policy._ruled.clear()
+
+    rounds = max(3, 3000 // len(some))
+    parsed, cold, known = each(bare, some, rounds), each(judge, some, rounds, forget), each(judge, some, rounds)
+    for name, spent in (("bare parse", parsed), ("cold decision", cold), ("known decision", known)):
+        p50, p99 = statistics.median(spent), spent[int(len(spent) * 0.99)]
+        print(f"{name:15} n={len(spent):6} p50={p50:7.1f} us  p99={p99:8.1f} us  {p50 / statistics.median(parsed):6.2f} x bare parse")
+
+
+if __name__ == "__main__":
+    main()
