@@ -21,7 +21,7 @@ from gateway.seats import Seat
 DEADLINE = 15.0
 """Seconds for one step; a part that takes longer keeps the old revision in force."""
 
-FIXED = ("name", "state", "workers", "audit", "control_listen", "listens")
+FIXED = ("name", "state", "workers", "audit", "control_listen", "listens", "certificate", "key")
 """Settings that a running house is built on: changing them takes a restart."""
 
 

@@ -20,7 +20,7 @@ class Echo(LineOnlyReceiver):
     def __init__(self, worker: Any) -> None:
         self._worker = worker
         self._id = ""
-        self.session = SimpleNamespace(target=SimpleNamespace(name="none"), account="none")
+        self.session = SimpleNamespace(target=SimpleNamespace(name="clinic"), account="rw")
         self.busy = True
 
     def connectionMade(self) -> None:

@@ -63,7 +63,7 @@ class Household:
         self.log: list[str] = []
         self._process: subprocess.Popen[str] | None = None
 
-    def write(self, more: str = "") -> None:
+    def write(self, more: str = "", target: str = "clinic") -> None:
         """The configuration, with this behind it."""
         workers = self._workers if isinstance(self._workers, int) else f'"{self._workers}"'
         self.state.mkdir(mode=0o700, exist_ok=True)
@@ -72,6 +72,8 @@ class Household:
             f'[tls]\ncertificate = "state/tls/server.pem"\nkey = "state/tls/server.key"\n'
             f'[audit]\ndirectory = "state/audit"\n'
             f'[control]\nlisten = "tcp:{self._control}:interface=127.0.0.1"\n'
+            f'[[target]]\nname = "{target}"\nprotocol = "postgres"\naddress = "127.0.0.1:5432"\ndatabase = "d"\ntls = "off"\n'
+            f'  [[target.account]]\n  name = "rw"\n  user = "rw"\n  auth = "trust"\n'
             f'[[listen]]\nprotocol = "postgres"\nendpoint = "tcp:{self.port}:interface=127.0.0.1"\n{more}\n'
         )
 

@@ -216,6 +216,14 @@ def test_sighup_switches_everybody(house: Household) -> None:
     assert (house.state / "revision").read_text().startswith("2 ")
 
 
+def test_a_reload_ends_what_was_removed(house: Household) -> None:
+    """A session whose target is no longer there is closed, and told."""
+    caller = house.connect()
+    house.write(target="other")
+    house.signal(signal.SIGHUP)
+    assert caller.line() == "killed: this target or account is no longer configured"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
