@@ -1,0 +1,47 @@
+"""What the configuration may say of a column, and what it is told when it may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from addons.masking.declared import Strategy, declarations
+
+GOOD = {"relation": "public.patients", "column": "ssn"}
+
+
+def test_the_example_is_understood() -> None:
+    found = declarations([
+        {**GOOD, "strategy": "redact", "clear": ["privacy"]},
+        {"relation": "public.patients", "column": "dob", "strategy": "date", "keep": "year"},
+        {"relation": "public.patients", "column": "phone", "strategy": "partial", "keep": 4, "targets": ["clinic"]},
+    ])
+    assert [d.strategy for d in found] == [Strategy(), Strategy("date"), Strategy("partial", 4)]
+    assert found[0].label == "public.patients.ssn" and found[0].clear == {"privacy"} and found[2].targets == {"clinic"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ({"column": "ssn"}, "columns[0].relation"),
+        ({**GOOD, "relation": "patients"}, "write the schema"),
+        ({**GOOD, "column": ""}, "columns[0].column"),
+        ({**GOOD, "strategy": "hide"}, "one of redact"),
+        ({**GOOD, "strategy": "token"}, "not offered yet"),
+        ({**GOOD, "strategy": "partial"}, "1 to 8"),
+        ({**GOOD, "strategy": "partial", "keep": True}, "1 to 8"),
+        ({**GOOD, "strategy": "partial", "keep": 9}, "1 to 8"),
+        ({**GOOD, "strategy": "date", "keep": "month"}, "year"),
+        ({**GOOD, "keep": 4}, "goes with"),
+        ({**GOOD, "clear": "privacy"}, "a list of names"),
+        ({**GOOD, "claer": []}, "no such key"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(entry: dict, why: str) -> None:
+    with pytest.raises(ValueError, match="columns") as raised:
+        declarations([entry])
+    assert why in str(raised.value)
+
+
+def test_a_column_is_declared_once() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        declarations([GOOD, {**GOOD, "strategy": "null"}])
