@@ -8,13 +8,10 @@ The demo's whole site in one directory: database, configuration, keys, and a gat
 
 from __future__ import annotations
 
-import re
-import signal
+import os
 import socket
-import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +21,7 @@ from gateway.demo.configuration import ADA, TARGET, Ports, text
 from gateway.demo.database import APPLICATION, CATALOG, NAME, Database, environment
 from gateway.demo.patients import PATIENTS
 from gateway.demo.place import CannotServe
+from gateway.notary.keys import FOLDER, PUBLIC
 
 HOST = "localhost"
 PREFERRED = Ports(gateway=6432, control=8443, database=5433)
@@ -77,6 +75,11 @@ class Site:
             "PGPASSWORD": token, "PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(self.authority),
         }  # fmt: skip
 
+    @property
+    def public_key(self) -> Path:
+        """What an auditor holds: the evidence is verified with it."""
+        return self.directory / "state" / FOLDER / PUBLIC
+
     def _make(self, workers: int | str) -> None:
         try:
             make(self.directory, "clinic-gw", HOSTS, ADA, ttl=60.0)
@@ -90,41 +93,18 @@ class Site:
             raise
 
 
-class Gateway:
-    """`twistd ostiary` as a child, its log read line by line."""
-
-    def __init__(self, file: Path) -> None:
-        twistd = Path(sys.executable).with_name("twistd")
-        program = [str(twistd)] if twistd.exists() else [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-        self.process = subprocess.Popen(
-            [*program, "--nodaemon", "--pidfile=", "ostiary", "--config", str(file)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
-            start_new_session=True,  # Ctrl-C reaches us, and we tell it once
-        )  # fmt: skip
-
-    def lines_until(self, pattern: str, each: Callable[[str], None]) -> re.Match[str] | None:
-        """Read its log, handing out each line, until one matches; None when it ended before."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            each(line)
-            if found := re.search(pattern, line):
-                return found
-        return None
-
-    def stop(self) -> int:
-        """SIGTERM, and wait until it has drained; its exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-        return code
-
-
 def shown(path: Path) -> str:
     """As short as it can be typed from here."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def command() -> str:
+    """`ostiary` as it can be typed from here."""
+    beside = Path(sys.executable).with_name("ostiary")
+    if str(beside.parent) in os.environ.get("PATH", "").split(os.pathsep):
+        return "ostiary"
+    return shown(beside) if beside.exists() else f"{shown(Path(sys.executable))} -m gateway.cli.main"
 
 
 def _written(file: Path) -> Ports:
