@@ -55,6 +55,9 @@ QUERIES: dict[str, str] = {
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
         " WHERE c.relkind IN ('v','m') AND n.nspname NOT IN ('pg_catalog','information_schema')"
     ),
+    "rules": (
+        "SELECT ev_class, pg_catalog.pg_get_ruledef(oid) FROM pg_catalog.pg_rewrite WHERE oid >= 16384 AND ev_type <> '1'"
+    ),
     "functions": (
         "SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.prosecdef, p.proretset, p.prorettype,"
         " p.proargtypes, p.pronargs - p.pronargdefaults, " + _EXTENSION + ","

@@ -174,6 +174,8 @@ class Statements:
             found = names.relations(reference.name)
             if not found:
                 reach.unknown.add(reference.name.relname)
+            if reference.place[0] in WRITES and reference.place[1] == "relation":
+                self._rules(found)
             masked = [r for r in found if self.cover.masks(r)]
             if not masked:
                 continue
@@ -183,6 +185,15 @@ class Statements:
                 raise Refused(refusals.holds_values(found[0].label))
             reach.hits.append((reference, found[0]))
         return reach
+
+    def _rules(self, targets: Sequence[Relation]) -> None:
+        """A write on a relation with rules runs theirs too, and may return their rows."""
+        names = Names(self.cover.snapshot)
+        for rule, target in [(rule, target) for target in targets for rule in target.rules]:
+            for statement in parse(rule).statements:
+                masked = any(self.cover.masks(r) for ref in references(statement) for r in names.relations(ref.name) if r.oid != target.oid)
+                if masked or self.calls.unlisted(statement):
+                    raise Refused(refusals.cannot_mask("a write that runs a rule", target.label))
 
     # SELECT
 

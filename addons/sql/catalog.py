@@ -47,6 +47,7 @@ class Relation:
     row_type: int  #: 0 when it has none
     columns: tuple[Column, ...]
     definition: str = ""  #: a view's SELECT, "" for others
+    rules: tuple[str, ...] = ()  #: its CREATE RULE statements for writes
 
     @property
     def label(self) -> str:
@@ -165,8 +166,11 @@ def build(rows: Mapping[str, Sequence[Row]]) -> Snapshot:
     :raises ValueError: a row is not as those queries write it.
     """
     columns, definitions = _columns(rows["columns"]), {int(r[0]): r[1] or "" for r in rows["views"]}
+    rules = _grouped((int(relation), text or "") for relation, text in rows["rules"])
     relations = [
-        Relation(int(oid), schema, name, kind, int(row_type), columns.get(int(oid), ()), definitions.get(int(oid), ""))
+        Relation(
+            int(oid), schema, name, kind, int(row_type), columns.get(int(oid), ()), definitions.get(int(oid), ""), rules.get(int(oid), ())
+        )
         for oid, schema, name, kind, row_type in rows["relations"]
     ]
     functions, types = [_function(r) for r in rows["functions"]], [_type(r) for r in rows["types"]]

@@ -117,6 +117,7 @@ VALUES: dict[str, list[str]] = {
     "a table moved": ["BEGIN", "ALTER TABLE ward SET SCHEMA hospital", "SELECT secret FROM hospital.ward", "ROLLBACK"],
     "a schema with a view in it": ["BEGIN", "CREATE SCHEMA s9 CREATE VIEW v AS SELECT ssn AS x FROM public.patients", "SELECT x FROM s9.v", "ROLLBACK"],
     "a rule": ["BEGIN", "CREATE RULE r AS ON INSERT TO noisy DO INSTEAD SELECT ssn FROM public.patients", "INSERT INTO noisy VALUES (1)", "ROLLBACK"],
+    "an owner's rule that answers a write with rows": ["INSERT INTO ruled VALUES (1)"],
     "a policy": ["BEGIN", "CREATE POLICY p ON scratch USING (EXISTS (SELECT FROM public.patients WHERE ssn LIKE '9%'))", "ROLLBACK"],
     "a prepared CREATE TABLE AS": ["PREPARE q9 AS SELECT ssn FROM public.patients", "CREATE TEMP TABLE t8 AS EXECUTE q9", "TABLE t8"],
     "a foreign table": [

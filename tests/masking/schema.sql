@@ -43,3 +43,5 @@ CREATE TRIGGER noisy BEFORE INSERT ON noisy FOR EACH ROW EXECUTE FUNCTION trg_le
 CREATE FUNCTION trg_fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION USING MESSAGE=(SELECT max(ssn) FROM patients), DETAIL=(SELECT max(mrn) FROM patients), COLUMN=(SELECT max(ssn) FROM patients), TABLE='patients', ERRCODE='42703'; END$$;
 CREATE TABLE failing(id int, v text);
 CREATE TRIGGER failing BEFORE INSERT ON failing FOR EACH ROW EXECUTE FUNCTION trg_fail();
+CREATE TABLE ruled(id int);
+CREATE RULE ruled AS ON INSERT TO ruled DO INSTEAD SELECT ssn || '' AS x FROM patients;

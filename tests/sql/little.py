@@ -54,6 +54,6 @@ def snapshot(*, without: tuple[str, ...] = ()) -> Snapshot:
     ]
     return build({
         "schemas": [("public",), ("other",), ("pg_catalog",)], "relations": relations, "columns": columns,
-        "inherits": [("20001", "20000")], "views": views, "functions": functions, "types": types,
+        "rules": [], "inherits": [("20001", "20000")], "views": views, "functions": functions, "types": types,
         "operators": [("<~>", "30000")], "casts": [], "constraints": [("patients_ssn_key",)],
     })

@@ -1,0 +1,291 @@
+"""The addon as the pipeline meets it: who is asked, what waits, what is remembered, and when the catalog is doubted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+
+from addons.masking import Masking
+from addons.sql.catalog import Snapshot
+from protocols.command import FunctionCall, Path, Statement
+from protocols.hooks import ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, TextHook
+from protocols.result import NULL, Column, Columns, Ending, Outcome
+from protocols.session import Identity, Session, Target
+from protocols.verdict import Allow, Decision, Deny, Replace
+from tests.sql.little import snapshot
+
+COLUMNS = [{"relation": "public.patients", "column": name, "clear": ["privacy"]} for name in ("ssn", "mrn", "dob")]
+
+
+class Shelf:
+    """Catalogs that answer when told to."""
+
+    def __init__(self, known: Snapshot | None) -> None:
+        self.known, self.next, self.asked = known, known, 0
+        self.held: Deferred | None = None
+
+    def snapshot(self, _session: Session) -> Snapshot | None:
+        return self.known
+
+    def refresh(self, _session: Session) -> Deferred:
+        self.asked += 1
+        if self.held is not None:
+            return self.held.addCallback(lambda _none: self._new())
+        return succeed(self._new())
+
+    def _new(self) -> Snapshot | None:
+        self.known = self.next
+        return self.known
+
+
+def session(*groups: str, name: str = "s1", target: str = "clinic") -> Session:
+    return Session(name, Identity("ann", groups=frozenset(groups)), Target(target, "postgres", "h", 1), "rw", "db", "p", application="psql")
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf(snapshot())
+
+
+@pytest.fixture
+def addon(shelf: Shelf) -> Masking:
+    return Masking(columns=COLUMNS, catalogs=shelf, functions=["public.listed"])
+
+
+def ask(addon: Masking, sql: str, who: Session | None = None, **more: Any) -> Any:
+    answer = addon.on_rewrite(RewriteHook(who or session(), Statement(sql, **more)))
+    if isinstance(answer, Deferred):
+        found: list = []
+        answer.addBoth(found.append)
+        return found[0] if found else answer
+    return answer
+
+
+def decision(sql: str, sent: str = "") -> Decision:
+    return Decision(Statement(sql), Allow(), sent or sql)
+
+
+def done(addon: Masking, sql: str, transaction: str = "I", who: Session | None = None) -> None:
+    addon.on_decided(DecidedHook(who or session(), decision(sql)))
+    addon.on_outcome(OutcomeHook(who or session(), decision(sql), Outcome(Ending.COMPLETE, transaction=transaction)))
+
+
+@pytest.mark.parametrize("sql", ["SELECT code FROM departments", "SELECT n FROM clean", "SELECT relname FROM pg_class", "BEGIN; COMMIT", "", "SHOW search_path"])
+def test_what_reaches_nothing_masked_goes_as_it_came(addon: Masking, sql: str) -> None:
+    assert isinstance(ask(addon, sql), Allow)
+
+
+def test_a_select_on_a_masked_relation_is_rewritten(addon: Masking) -> None:
+    answer = ask(addon, "SELECT ssn FROM patients")
+    assert isinstance(answer, Replace) and "'***'" in answer.text
+    assert answer.columns == ("public.patients.dob", "public.patients.mrn", "public.patients.ssn")
+
+
+def test_the_rewritten_text_is_clean_of_masked_sources(addon: Masking) -> None:
+    """Rewriting it again finds only what it wrote itself."""
+    text = ask(addon, "SELECT p.ssn FROM patients p").text
+    assert text.count("public.patients") == 1 and "SELECT p.ssn FROM (SELECT" in text
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        ("SELECT id FROM patients WHERE ssn = $1", "OST-510"), ("SELECT secret_of(1)", "OST-503"), ("DO 'BEGIN END'", "OST-502"),
+        ("SELEC 1", "OST-501"), ("SELECT * FROM pg_stats", "OST-505"), ("SELECT ctid FROM patients", "OST-511"),
+        ("COPY patients TO STDOUT", "OST-512"), ("CREATE TABLE x AS TABLE patients", "OST-512"), ("EXPLAIN ANALYZE TABLE patients", "OST-512"),
+        ("UPDATE patients SET ssn = 'x' WHERE id = 1", "OST-513"), ("INSERT INTO patients VALUES (1)", "OST-513"),
+        ("UPDATE patients SET state = 'x' WHERE ssn = 'y'", "OST-514"), ("UPDATE patients SET state = 'x' RETURNING *", "OST-514"),
+        ("DELETE FROM departments WHERE code IN (SELECT ssn FROM patients)", "OST-514"), ("ALTER SCHEMA public RENAME TO p", "OST-516"),
+        ("SET standard_conforming_strings = off", "OST-517"), ("SELECT set_config('standard_conforming_strings', 'off', true)", "OST-517"),
+        ("SELECT set_config(code, 'off', true) FROM departments", "OST-517"), ("SELECT * FROM nowhere", "OST-506"),
+        ("MERGE INTO departments USING patients ON true WHEN MATCHED THEN DELETE", "OST-512"), ("ALTER TABLE patients RENAME TO p", "OST-512"),
+        ("WITH w AS (DELETE FROM departments RETURNING id) SELECT ssn FROM patients, w", "OST-512"), ("SELECT ssn INTO x FROM patients", "OST-512"),
+        ("SELECT ssn FROM patients TABLESAMPLE system (1)", "OST-512"), ("CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS ''", "OST-502"),
+        ("CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT ssn FROM patients'", "OST-512"),
+        ("CREATE FUNCTION listed() RETURNS int LANGUAGE sql AS 'SELECT 1'", "OST-516"), ("ALTER FUNCTION secret_of(int) RENAME TO listed", "OST-516"),
+    ],
+)
+def test_refusals_have_a_code_of_their_own_reason(addon: Masking, sql: str, code: str) -> None:
+    answer = ask(addon, sql)
+    assert isinstance(answer, Deny) and answer.code == code, answer
+
+
+@pytest.mark.parametrize("sql", [
+    "UPDATE patients SET state = 'x' WHERE id = 1", "UPDATE patients SET state = 'x' WHERE id = 1 RETURNING id, state",
+    "DELETE FROM patients WHERE state = 'x'", "INSERT INTO patients (id, state) VALUES (1, 'x') RETURNING id", "TRUNCATE patients",
+    "INSERT INTO patients (id, state) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET state = excluded.state",
+    "LOCK TABLE patients", "ANALYZE patients", "CREATE TABLE a (id int PRIMARY KEY, up int REFERENCES a)",
+    "CREATE TABLE a (x int); INSERT INTO a VALUES (1); SELECT x FROM a", "ALTER TABLE IF EXISTS nowhere RENAME TO somewhere",
+    "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT code FROM departments'", "UPDATE departments SET code = 'x'",
+])
+def test_clean_writes_pass(addon: Masking, sql: str) -> None:
+    assert isinstance(ask(addon, sql), Allow), ask(addon, sql)
+
+
+@pytest.mark.parametrize("sql", ["EXPLAIN SELECT ssn FROM patients", "PREPARE q AS SELECT ssn FROM patients", "DECLARE c CURSOR FOR TABLE patients", "SELECT 1; TABLE same"])
+def test_selects_inside_other_statements_are_rewritten(addon: Masking, sql: str) -> None:
+    assert isinstance(ask(addon, sql), Replace)
+
+
+def test_a_refusal_names_the_column_and_the_place(addon: Masking) -> None:
+    answer = ask(addon, "SELECT id FROM patients ORDER BY mrn")
+    assert "public.patients.mrn" in answer.reason and "ORDER BY" in answer.reason and "public.patients.mrn" in answer.hint
+    assert ("columns", "public.patients.mrn") in answer.facts
+
+
+def test_cleared_groups_are_left_alone(addon: Masking) -> None:
+    clear = session("privacy")
+    assert isinstance(ask(addon, "DO 'BEGIN END'", clear), Allow)
+    assert addon.on_text(TextHook(clear, "error", {"M": "x"}, None)) is None
+    assert addon.on_columns(ColumnsHook(clear, decision("x"), Columns((Column("ssn", 20000, 2, 25),)))) is None
+
+
+def test_declarations_may_be_for_some_targets(shelf: Shelf) -> None:
+    addon = Masking(columns=[{**c, "targets": ["clinic"]} for c in COLUMNS], catalogs=shelf)
+    assert isinstance(ask(addon, "SELECT ssn FROM patients", session(target="other")), Allow)
+    assert isinstance(ask(addon, "SELECT ssn FROM patients"), Replace)
+
+
+def test_the_first_statement_waits_for_the_catalog(shelf: Shelf, addon: Masking) -> None:
+    shelf.known, shelf.held = None, Deferred()
+    answer = addon.on_rewrite(RewriteHook(session(), Statement("SELECT ssn FROM patients")))
+    assert isinstance(answer, Deferred) and not answer.called
+    shelf.held.callback(None)
+    assert isinstance(answer.result, Replace)
+
+
+def test_without_a_catalog_nothing_passes(shelf: Shelf, addon: Masking) -> None:
+    shelf.known, shelf.held = None, Deferred()
+    answer = addon.on_rewrite(RewriteHook(session(), Statement("SELECT 1")))
+    shelf.held.errback(ConnectionRefusedError())
+    assert answer.result.code == "OST-521"
+    plan = addon.on_columns(ColumnsHook(session(), decision("SELECT 1"), Columns((Column("a", 0, 0, 23),))))
+    assert plan.cells == (NULL,)
+
+
+def test_a_declaration_that_names_nothing_refuses_everybody(shelf: Shelf) -> None:
+    """Also those who see that column clear: the configuration is wrong."""
+    addon = Masking(columns=[*COLUMNS, {"relation": "public.patients", "column": "sssn", "clear": ["staff"]}], catalogs=shelf)
+    for who in (session(), session("staff")):
+        assert ask(addon, "SELECT 1", who).code == "OST-520"
+
+
+def test_an_unknown_name_is_looked_up_again(shelf: Shelf, addon: Masking) -> None:
+    shelf.known = snapshot(without=("public.patients",))
+    addon = Masking(columns=[{"relation": "public.twin", "column": "secret"}], catalogs=shelf)
+    assert isinstance(ask(addon, "SELECT * FROM patients"), Allow) and shelf.asked == 1
+
+
+def test_ddl_that_passed_makes_everybody_wait_for_a_newer_catalog(shelf: Shelf, addon: Masking) -> None:
+    ask(addon, "SELECT 1")
+    assert shelf.asked == 0
+    done(addon, "CREATE VIEW v AS SELECT 1")
+    ask(addon, "SELECT 1", session(name="another"))
+    assert shelf.asked == 1
+    ask(addon, "SELECT 1")
+    assert shelf.asked == 1
+
+
+def test_ddl_in_a_transaction_is_looked_at_when_that_ends(shelf: Shelf, addon: Masking) -> None:
+    """Until then only its own session sees it, and its locks would hold the reading up."""
+    done(addon, "BEGIN", "T")
+    done(addon, "CREATE TABLE fresh (a int)", "T")
+    assert isinstance(ask(addon, "SELECT a FROM fresh"), Allow) and shelf.asked == 0
+    assert ask(addon, "SELECT a FROM stranger").code == "OST-506" and shelf.asked == 0
+    assert ask(addon, "SELECT a FROM fresh", session(name="another")).code == "OST-506" and shelf.asked == 1
+    done(addon, "COMMIT", "I")
+    ask(addon, "SELECT 1")
+    assert shelf.asked == 2
+
+
+def test_a_session_that_ends_in_a_changing_transaction_is_looked_at(shelf: Shelf, addon: Masking) -> None:
+    done(addon, "CREATE TABLE fresh (a int)", "T")
+    addon.on_closed(ClosedHook(session()))
+    ask(addon, "SELECT 1", session(name="another"))
+    assert shelf.asked == 1
+
+
+def test_answers_are_remembered_by_catalog(shelf: Shelf, addon: Masking) -> None:
+    first = ask(addon, "SELECT ssn FROM patients")
+    assert ask(addon, "SELECT ssn FROM patients") is first
+    assert not first.remember, "the pipeline's memory does not know the catalog's revision"
+    shelf.known = snapshot(without=("public.directory",))
+    assert ask(addon, "SELECT ssn FROM patients") is not first
+
+
+def test_two_schemas_with_the_name_need_a_path(shelf: Shelf) -> None:
+    class Paths:
+        def search_path(self, _session: Session, _reported: object = None) -> tuple[str, ...]:
+            return ("other",)
+
+    columns = [{"relation": "public.twin", "column": "secret"}]
+    assert ask(Masking(columns=columns, catalogs=shelf), "SELECT secret FROM twin").code == "OST-504"
+    addon = Masking(columns=columns, catalogs=shelf, settings=Paths())
+    assert isinstance(ask(addon, "SELECT secret FROM twin"), Allow)
+    assert ask(addon, "SELECT secret FROM twin", path=Path.BIND).code == "OST-504", "it may be run under another path"
+    assert ask(addon, "SET search_path = public; SELECT secret FROM twin").code == "OST-504"
+
+
+def test_unsafe_quoting_refuses_everything(addon: Masking) -> None:
+    assert ask(addon, "SELECT 1", settings={"standard_conforming_strings": "off"}).code == "OST-517"
+
+
+def plan(addon: Masking, *fields: Column, sql: str = "SELECT 1", sent: str = "") -> Any:
+    return addon.on_columns(ColumnsHook(session(), decision(sql, sent), Columns(fields)))
+
+
+def test_the_wire_only_adds_masks_and_says_so(addon: Masking) -> None:
+    found = plan(addon, Column("id", 20000, 1, 23), Column("x", 20000, 2, 25), Column("y", 20000, 4, 1082, 1), Column("z", 0, 0, 25))
+    assert found.cells == (None, b"***", NULL, None) and "public.patients.ssn" in found.alarm
+    assert plan(addon, Column("code", 20002, 2, 25)) is None
+
+
+def test_whole_rows_and_row_types_are_masked(addon: Masking) -> None:
+    found = plan(addon, Column("p", 20000, 0, 20100), Column("q", 0, 0, 20100), Column("r", 0, 0, 20200))
+    assert found.cells == (NULL, NULL, NULL)
+
+
+def test_a_rewritten_row_type_is_no_alarm(addon: Masking) -> None:
+    found = plan(addon, Column("q", 0, 0, 20100), sent="SELECT NULL")
+    assert found.cells == (NULL,) and not found.alarm
+
+
+def test_an_unknown_oid_is_masked_whole_and_doubted(shelf: Shelf, addon: Masking) -> None:
+    found = plan(addon, Column("a", 99999, 1, 23), Column("b", 0, 0, 88888), Column("c", 1259, 1, 26))
+    assert found.cells == (NULL, NULL, None) and "99999" in found.alarm
+    ask(addon, "SELECT 1")
+    assert shelf.asked == 1
+
+
+def test_an_unknown_oid_of_the_sessions_own_making_is_its_own(addon: Masking) -> None:
+    addon.on_decided(DecidedHook(session(), decision("CREATE TEMP TABLE fresh (a int)")))
+    assert plan(addon, Column("a", 99999, 1, 23), sql="SELECT a FROM fresh") is None
+    assert plan(addon, Column("a", 99999, 1, 23), sql="SELECT id FROM departments").cells == (NULL,)
+
+
+def test_the_fast_path_is_for_listed_functions(addon: Masking) -> None:
+    functions = {f.label: oid for oid, f in snapshot().functions.items()}
+    assert isinstance(addon.on_judge(JudgeHook(session(), FunctionCall(functions["public.listed"]), "")), Allow)
+    assert addon.on_judge(JudgeHook(session(), FunctionCall(functions["public.secret_of"]), "")).code == "OST-530"
+    assert addon.on_judge(JudgeHook(session("privacy"), FunctionCall(functions["public.secret_of"]), "")) is None
+    assert addon.on_judge(JudgeHook(session(), Statement("SELECT 1"), "SELECT 1")) is None
+
+
+def test_text_is_rebuilt(addon: Masking) -> None:
+    fields = {"S": "ERROR", "C": "22P02", "M": "bad: 987-65-4321", "P": "8"}
+    assert "987" not in str(addon.on_text(TextHook(session(), "error", fields, decision("SELECT 1", "SELECT 2"))))
+    assert addon.on_text(TextHook(session(), "notification", {"channel": "c", "payload": "x"}, None))["payload"] == ""
+    assert addon.on_text(TextHook(session(), "parameter", {"name": "application_name", "value": "y"}, None))["value"] == "psql"
+
+
+def test_payloads_may_be_let_through_by_configuration(shelf: Shelf) -> None:
+    addon = Masking(columns=COLUMNS, catalogs=shelf, notifications=True)
+    assert addon.on_text(TextHook(session(), "notification", {"channel": "c", "payload": "x"}, None)) is None
+
+
+@pytest.mark.parametrize("functions", [["active"], ["a.b.c"], ["."]])
+def test_functions_are_listed_with_their_schema(shelf: Shelf, functions: list[str]) -> None:
+    with pytest.raises(ValueError, match="schema"):
+        Masking(columns=COLUMNS, catalogs=shelf, functions=functions)
