@@ -1,0 +1,52 @@
+# make run: set everything up and run the gateway on a demo database, in the foreground.
+# make test: set everything up, servers included, and run the tests in their short profile.
+# Everything lands in .venv and ./run; `make clean` removes both.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test soak suites check clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+REPORT := $(VENV)/junit.xml
+SOURCES := $(shell find gateway protocols addons twisted -type f -not -path '*/__pycache__/*')
+
+help:
+	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
+	@echo "make soak | suites SRC=DIR | check | clean"
+
+run: $(VENV)/.installed
+	exec $(BIN)/python -m gateway.demo.run run
+
+test: $(VENV)/.installed
+	deploy/prepare servers
+	$(BIN)/python -m pytest -m "not soak" --junitxml=$(REPORT) $(TESTS)
+
+soak: $(VENV)/.installed
+	deploy/prepare servers
+	OSTIARY_PROFILE=soak $(BIN)/python -m pytest --junitxml=$(REPORT) $(TESTS)
+
+suites: $(VENV)/.installed
+	@test -d "$(SRC)" || { echo "make suites SRC=DIR: DIR holds checkouts of drivers, e.g. DIR/psycopg" >&2; exit 2; }
+	deploy/prepare servers
+	OSTIARY_SUITES="$(abspath $(SRC))" $(BIN)/python -m pytest --junitxml=$(REPORT) tests/suites
+
+check: $(VENV)/.installed
+	$(BIN)/python -m compileall -q gateway protocols addons tests twisted/plugins
+	$(BIN)/python -m pyflakes gateway protocols addons tests twisted/plugins
+	$(BIN)/python -m pytest -q tests/test_arrows.py
+
+clean:
+	rm -rf $(VENV) run build dist *.egg-info
+
+# What is installed follows setup.cfg; the package itself follows every source file.
+$(VENV)/.dependencies: setup.cfg pyproject.toml deploy/prepare
+	PYTHON="$(PYTHON)" deploy/prepare environment $(VENV)
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.dependencies $(SOURCES)
+	deploy/prepare package $(VENV)
+	touch $@
