@@ -88,6 +88,9 @@ class Assessor:
             self._operator(name, snapshot, classes, depth)
         for name in found.fields:
             self._field(name, snapshot, classes, depth)
+        for name in found.constructs:
+            for function in _user_functions(snapshot, ("", name)):
+                self._body(function, snapshot, classes, depth)
         if found.prepares:
             classes.setdefault("session", "prepares a statement")
         if found.kind == "Execute" and not found.executes:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
-from addons.sql.constants import column, constant, narrow, pinned, strings, text_of
+from addons.sql.constants import column, constant, narrow, only_booleans, pinned, strings, text_of
 from addons.sql.parse import unwrap, walk
 
 Columns = Callable[[str, str], frozenset[str] | None]
@@ -239,7 +239,8 @@ def _finite_select(select: tree.SelectStmt, scope: Scope) -> bool:
         arms = _finite(select.larg, scope.inner()), _finite(select.rarg, scope.inner())
         return {tree.SETOP_UNION: all, tree.SETOP_INTERSECT: any}.get(select.op, lambda pair: pair[0])(arms)
     if select.values_lists:
-        return all(constant(row) for row in select.values_lists)
+        cells = [text_of(cell) for row in select.values_lists for cell in unwrap(row).items]
+        return all(constant(row) for row in select.values_lists) and not only_booleans(cells)
     if not select.from_clause:
         return all(constant(unwrap(t).val) and not _calls(t) for t in select.target_list)
     _fill(scope, select)

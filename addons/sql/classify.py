@@ -42,6 +42,7 @@ class Finding:
     :ivar relations: every relation named, CTE names left out; `written` is the part that it writes.
     :ivar columns: last parts of column names, "*" for stars.
     :ivar fields: names after a parenthesis, `(x).name`: a composite's field, or a function's call.
+    :ivar constructs: grammar of newer servers that an older one reads as a function's call: JSON_VALUE, MERGE_ACTION.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Finding:
     called: set[Name] = field(default_factory=set)
     fields: set[str] = field(default_factory=set)
     operators: set[Name] = field(default_factory=set)
+    constructs: set[str] = field(default_factory=set)
     changes: list[Change] = field(default_factory=list)
     prepares: str = ""
     executes: set[str] = field(default_factory=set)
@@ -77,7 +79,10 @@ def _finding(statement: Message, columns: Columns) -> Finding:
         found.changes.append(change_of(statement))
         return found
     plain = [set_config(call, select) for call, select in plain_calls(statement)]
-    _Visit(found, columns).run(statement)
+    visit = _Visit(found, columns)
+    visit.run(statement)
+    if visit.lone & visit.aliases:
+        found.columns.add("*")  # a whole row
     if len(found.changes) == len(plain):
         found.changes = plain
     if isinstance(statement, tree.PrepareStmt):
@@ -98,6 +103,8 @@ class _Visit:
     def __init__(self, found: Finding, columns: Columns) -> None:
         self.found, self.columns = found, columns
         self.stack: list[tuple[Message, _Scope]] = []
+        self.lone: set[str] = set()  #: column names without a qualifier
+        self.aliases: set[str] = set()  #: what relations and sub-selects are called
 
     def run(self, message: Message, scope: _Scope | None = None) -> None:
         self.stack.append((message, scope or _Scope()))
@@ -149,6 +156,7 @@ class _Visit:
         name = (relation.schemaname, relation.relname)
         self.found.relations.add(name)
         self.found.written.add(name)
+        self.aliases.add(relation.alias.aliasname or relation.relname)
         if _system(name):
             self.found.add("server-config", f"writes the system catalog {relation.relname}")
         else:
@@ -161,7 +169,7 @@ _TITLES = {kind: re.sub("(?<=[a-z])(?=[A-Z])", " ", kind.removesuffix("Stmt")).u
 
 def _system(name: Name) -> bool:
     schema, relation = name
-    return schema in ("pg_catalog", "information_schema", "pg_toast") or (not schema and relation.startswith("pg_"))
+    return schema in ("pg_catalog", "information_schema") or schema.startswith("pg_toast") or (not schema and relation.startswith("pg_"))
 
 
 Skip = tuple[str, ...] | None
@@ -180,7 +188,7 @@ def _select(visit: _Visit, node: tree.SelectStmt, scope: _Scope) -> Skip:
 
 def _insert(visit: _Visit, node: tree.InsertStmt, scope: _Scope) -> Skip:
     visit.write(node.relation, "write", "inserts rows")
-    visit.found.columns.update(unwrap(c).name for c in node.cols)
+    visit.found.columns.update([unwrap(c).name for c in node.cols] or ["*"])
     if node.HasField("on_conflict_clause") and node.on_conflict_clause.action == tree.ONCONFLICT_UPDATE:
         clause = node.on_conflict_clause
         visit.found.columns.update(unwrap(t).name for t in clause.target_list)
@@ -261,12 +269,15 @@ def _explain(visit: _Visit, node: tree.ExplainStmt, scope: _Scope) -> Skip:
         visit.found.add("read", "explains")
         return ("options",)
     inner = Finding("")
-    _Visit(inner, visit.columns).run(node.query, scope)
+    explained = _Visit(inner, visit.columns)
+    explained.run(node.query, scope)
+    visit.lone |= explained.lone
+    visit.aliases |= explained.aliases
     for kind, why in inner.classes.items():
         if kind not in ("write", "write-unfiltered", "ddl", "maintenance"):
             visit.found.add(kind, why)
     visit.found.add("read", "explains")
-    for name in ("relations", "columns", "functions", "called", "fields", "operators", "executes"):
+    for name in ("relations", "columns", "functions", "called", "fields", "operators", "constructs", "executes"):
         getattr(visit.found, name).update(getattr(inner, name))
     visit.found.changes.extend(inner.changes)
     return None
@@ -282,6 +293,7 @@ def _analyze(option: tree.DefElem) -> bool:
 
 
 def _range(visit: _Visit, node: tree.RangeVar, scope: _Scope) -> Skip:
+    _alias(visit, node.alias, node.relname)
     if node.schemaname or node.relname not in scope.ctes:
         name = (node.schemaname, node.relname)
         visit.found.relations.add(name)
@@ -290,9 +302,51 @@ def _range(visit: _Visit, node: tree.RangeVar, scope: _Scope) -> Skip:
     return None
 
 
+def _alias(visit: _Visit, alias: tree.Alias, name: str) -> None:
+    """What columns are called may be changed here, and then any of them may be meant."""
+    visit.aliases.add(alias.aliasname or name)
+    if alias.colnames:
+        visit.found.columns.add("*")
+
+
+def _subselect(visit: _Visit, node: tree.RangeSubselect, scope: _Scope) -> Skip:
+    visit.aliases.add(node.alias.aliasname)
+    return ()
+
+
+def _join(visit: _Visit, node: tree.JoinExpr, scope: _Scope) -> Skip:
+    visit.found.columns.update(strings(node.using_clause))
+    if node.is_natural:
+        visit.found.columns.add("*")
+    return ("using_clause",)
+
+
+def _index_column(visit: _Visit, node: tree.IndexElem, scope: _Scope) -> Skip:
+    if node.name:
+        visit.found.columns.add(node.name)
+    return ()
+
+
+def _construct(visit: _Visit, node: Message, scope: _Scope) -> Skip:
+    kind = type(node).__name__
+    visit.found.constructs.add(_JSON_OPS.get(node.op, "") if kind == "JsonFuncExpr" else _CONSTRUCTS[kind])
+    return ()
+
+
+_JSON_OPS = {tree.JSON_EXISTS_OP: "json_exists", tree.JSON_QUERY_OP: "json_query", tree.JSON_VALUE_OP: "json_value"}
+_CONSTRUCTS = {
+    "JsonFuncExpr": "", "JsonParseExpr": "json", "JsonScalarExpr": "json_scalar", "JsonSerializeExpr": "json_serialize",
+    "JsonObjectConstructor": "json_object", "JsonArrayConstructor": "json_array", "JsonArrayQueryConstructor": "json_array",
+    "JsonObjectAgg": "json_objectagg", "JsonArrayAgg": "json_arrayagg", "MergeSupportFunc": "merge_action", "JsonTable": "json_table",
+}
+"""PostgreSQL 15 has none of these in its grammar: there they are calls of functions by these names."""
+
+
 def _column(visit: _Visit, node: tree.ColumnRef, scope: _Scope) -> Skip:
     names = strings(node.fields)
     visit.found.columns.add(names[-1])
+    if len(names) == 1:
+        visit.lone.add(names[0])
     if len(names) > 1 and names[-1] != "*":
         visit.found.fields.add("." + names[-1])
     return None
@@ -420,5 +474,6 @@ _LOOKS: dict[str, Callable[[_Visit, Message, _Scope], Skip]] = {
     "CopyStmt": _copy, "ExplainStmt": _explain, "RangeVar": _range, "ColumnRef": _column, "FuncCall": _call,
     "CallStmt": _procedure, "A_Indirection": _field, "A_Expr": _expression, "SubLink": _sublink, "SortBy": _sort,
     "RangeTableSample": _sample, "LockStmt": _lock, "AlterTableStmt": _alter_table, "DropStmt": _drop, "RenameStmt": _rename,
+    "RangeSubselect": _subselect, "JoinExpr": _join, "IndexElem": _index_column, **dict.fromkeys(_CONSTRUCTS, _construct),
     "CreateFunctionStmt": _function, "DoStmt": _do, "ExecuteStmt": _execute, "VariableSetStmt": _opaque,
 }

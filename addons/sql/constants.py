@@ -129,7 +129,7 @@ def _listed(left: Message, items: list[Message]) -> Iterator[tuple[str, ...]]:
             yield from filter(None, (column(a) for a in left.args))
         return
     found = column(left)
-    if found and all(constant(i) for i in items) and not _both_booleans(text_of(i) for i in items):
+    if found and all(constant(i) for i in items) and not only_booleans(text_of(i) for i in items):
         yield found
 
 
@@ -139,12 +139,12 @@ def _any(left: Message, right: Message) -> Iterator[tuple[str, ...]]:
     while isinstance(right, tree.TypeCast):
         right = unwrap(right.arg)
     members = [text_of(e) for e in right.elements] if isinstance(right, tree.A_ArrayExpr) else (text or "").strip("{}").split(",")
-    if found and not _both_booleans(members):
+    if found and not only_booleans(members):
         yield found
 
 
-def _both_booleans(texts: object) -> bool:
-    """Whether a list is only of booleans: together they leave every row."""
+def only_booleans(texts: object) -> bool:
+    """Whether a list has several values and all are booleans: together they leave every row."""
     found = {(t or "").strip(' "').lower() for t in texts}
     return bool(found) and found <= _BOOLEANS and len(found) > 1
 

@@ -51,6 +51,8 @@ REACHES_ANYTHING = [
     "id IN (SELECT id FROM events WHERE id > 0)", "id IN (SELECT id FROM events LIMIT ALL)",
     "id IN (SELECT id FROM departments EXCEPT SELECT 0)", "id IN (SELECT 1 UNION SELECT id FROM events)",
     "id IN (WITH x AS (SELECT 1 id) SELECT id FROM x)", "id = random() OR id > 0", "1 = ANY(ARRAY[id, 1])",
+    "id = CASE WHEN true THEN id END", "id = coalesce(id, 1)", "id = nullif(id, -1)", "id = (ARRAY[id])[1]", "id = abs(id)", "(id = 1) = (id = 1)",
+    "active IN (VALUES (true), (false))", "id = ANY(ARRAY[id])", "(id, 1) = (id, 1)", "id OPERATOR(pg_catalog.=) id",
 ]
 
 
@@ -75,6 +77,9 @@ def test_a_filter_that_is_none(where: str) -> None:
     ("DELETE FROM events e USING events f WHERE e.id = f.id AND f.kind = 'x'", True),
     ("DELETE FROM events e USING events e2 WHERE e.id = e.id AND e2.id = 1", False),
     ("UPDATE events SET kind = v.k FROM (VALUES (1, 'a')) AS v(id, k) WHERE events.id = v.id", True),
+    ("UPDATE events SET kind = 'x' FROM (VALUES (true), (false)) AS v(b) WHERE events.active = v.b", False),
+    ("UPDATE events SET kind = 'x' FROM events f, LATERAL (SELECT f.id) AS v(id) WHERE events.id = v.id", False),
+    ("UPDATE events SET kind = 'x' FROM events f, LATERAL (VALUES (f.id)) AS v(id) WHERE events.id = v.id", False),
     ("UPDATE events SET kind = 'x' FROM unnest($1::int[]) AS v(id) WHERE events.id = v.id", True),
     ("UPDATE events SET kind = 'x' FROM generate_series(1, 99999999) AS v(id) WHERE events.id = v.id", False),
     ("UPDATE events SET kind = d.name FROM departments d WHERE d.id = events.id", False),

@@ -145,6 +145,29 @@ def test_a_cte_hides_a_relation_only_where_it_is_in_scope() -> None:
     assert classify(parse("WITH t AS (SELECT 1) DELETE FROM t WHERE id = 1"))[0].written == {("", "t")}
 
 
+@pytest.mark.parametrize("text", [
+    "SELECT p FROM patients p", "SELECT row_to_json(patients) FROM patients", "SELECT a FROM patients AS t(a)", "TABLE patients", "COPY patients TO STDOUT",
+    "SELECT 1 FROM patients NATURAL JOIN other", "INSERT INTO patients VALUES (1)", "SELECT (p).* FROM patients p", "SELECT s FROM (SELECT 1) s",
+    "UPDATE patients p SET a = 1 WHERE id = 1 RETURNING p", "EXPLAIN SELECT p FROM patients p", "WITH c AS (TABLE patients) SELECT 1 FROM c",
+])
+def test_whole_rows_touch_every_column(text: str) -> None:
+    """A rule about a column is not passed by without its name."""
+    assert "*" in classify(parse(text))[0].columns
+
+
+@pytest.mark.parametrize("text", [
+    "SELECT 1 FROM a JOIN b USING (ssn)", "SELECT (p).ssn FROM p", "INSERT INTO t(ssn) VALUES (1)", "UPDATE t SET ssn = 1", "UPDATE t SET (ssn) = ROW (1)",
+    "COPY t (ssn) TO STDOUT", "INSERT INTO t(id) VALUES (1) ON CONFLICT (ssn) DO NOTHING", "SELECT 1 FROM t ORDER BY ssn", "CREATE INDEX ON t (ssn)",
+    "MERGE INTO t USING s ON t.id = 1 WHEN MATCHED THEN UPDATE SET ssn = 1", "SELECT count(*) FILTER (WHERE ssn = '') FROM t",
+])
+def test_every_place_of_a_column_is_seen(text: str) -> None:
+    assert "ssn" in classify(parse(text))[0].columns
+
+
+def test_a_clean_query_touches_no_star() -> None:
+    assert classify(parse("SELECT p.id, count(*) FROM patients p JOIN d ON d.id = p.id GROUP BY 1"))[0].columns == {"id"}
+
+
 def test_reasons_hold_no_values() -> None:
     """What is shown to clients names relations and never literals."""
     for found in classify(parse("DELETE FROM t WHERE a <> 'secret-4711'; SELECT pg_read_file('/secret-4711')")):
