@@ -18,6 +18,7 @@ PROTOCOLS = ("postgres",)
 STREAMS = ("tcp", "tcp6", "unix", "systemd")
 AUTHS = ("password", "certificate", "trust")
 TLS_RULES = ("verify", "encrypt", "off")
+SUBJECT_LIMIT = 255  # bytes of UTF-8
 LOGINS = ("password", "scram")
 
 
@@ -167,8 +168,8 @@ def _check_subject(section: Section, subject: str) -> None:
         right = select(f"{subject}@target").identity == subject
     except WrongForm:
         right = False
-    if not right:
-        section.wrong("subject", f"{subject!r} could not be written in a user name", "use letters, digits and . @ + = ~ - _ only")
+    if not right or len(subject.encode()) > SUBJECT_LIMIT:
+        section.wrong("subject", f"{subject!r} could not be written in a user name", "use letters, digits and . @ + = ~ - _ only, at most 255 bytes")
 
 
 def _check_person(section: Section, entry: IdentityEntry, person: tuple[IdentityEntry, Section] | None) -> None:

@@ -31,6 +31,8 @@ METHODS = (
 )
 
 TTL_LIMIT = 366 * 86400.0  # seconds; a token for longer is a password nobody changes
+SUBJECT_LIMIT = 255  # bytes; with a token's id behind it, it is a key in the store
+
 HERE = "local"  # the peer that throttling counts for people at this machine
 
 
@@ -196,5 +198,5 @@ def check_subject(subject: str) -> None:
         selected = select(f"{subject}@target")
     except WrongForm:
         raise NotAllowed(f"{subject!r} cannot be an identity: letters, digits and . @ + = ~ - _ only") from None
-    if selected.identity != subject:
+    if selected.identity != subject or len(subject.encode()) > SUBJECT_LIMIT:
         raise NotAllowed(f"{subject!r} cannot be an identity")

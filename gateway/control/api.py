@@ -19,7 +19,6 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.ssl import CertificateOptions, PrivateCertificate
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -34,6 +33,7 @@ from gateway.control.errors import (
 from gateway.control.office import Office
 from gateway.control.rpc import place
 from gateway.control.store import Value
+from gateway.tls import ServerTls
 
 ADMINS = "admins"
 """Members see every session. It gives no right to answer requests."""
@@ -50,9 +50,8 @@ Caller = dict[str, Any]
 
 def serve(config: Config, office: Office, reactor: Any) -> Deferred[IListeningPort]:
     """Listen at `[control] listen` with the gateway's certificate."""
-    pem = config.certificate.read_bytes() + config.key.read_bytes()
-    context: CertificateOptions = PrivateCertificate.loadPEM(pem).options()
-    site = TLSMemoryBIOFactory(context, False, api(office, reactor))
+    tls = ServerTls(config.certificate, config.key, alpn=b"http/1.1")
+    site = TLSMemoryBIOFactory(tls, False, api(office, reactor))
     return serverFromString(reactor, config.control_listen).listen(site)
 
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from addons.needs import Clock
-from gateway.control.errors import NotFound
+from gateway.control.errors import NotFound, StoreRefused
 from gateway.control.outbox import Outbox
 from gateway.control.request import OPEN
 from gateway.control.store import Store, Value
 
+AGAIN = 1.0  # seconds until something due is tried again on a store that refused it
 KEPT = 30 * 86400.0  # seconds that a finished request is shown; the evidence keeps it longer
 
 
@@ -100,7 +101,13 @@ class Book:
     def later(self, name: str, seconds: float, call: Callable[[], None]) -> None:
         """One timer per name; the newest counts."""
         self._cancel(name)
-        self._timers[name] = self._clock.callLater(seconds, call)
+        self._timers[name] = self._clock.callLater(seconds, self._due, name, call)
+
+    def _due(self, name: str, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except StoreRefused:  # what is due stays due until it can be stored
+            self.later(name, AGAIN, call)
 
     def forget(self, request: str) -> None:
         """It cannot change any more."""

@@ -11,9 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from addons.needs import Clock
 from gateway.config import Config, IdentityEntry, TargetEntry
+from gateway.control.errors import StoreRefused
 from gateway.control.identity.local import Identities
 from gateway.control.identity.login import Login
 from gateway.control.identity.throttle import Throttle
@@ -38,6 +40,8 @@ class Office:
     """
     :raises StoreRefused: the key or the store cannot be used; says what to do.
     """
+
+    _log = Logger()
 
     def __init__(
         self, state: Path, identities: Mapping[str, IdentityEntry], clock: Clock,
@@ -82,9 +86,12 @@ class Office:
         """Store what no login waits for."""
         if not (self.tokens.unflushed or self.throttle.changed):
             return
-        with self.store.write() as txn:
-            self.tokens.flush(txn)
-            self.store["counters"].put(txn, "throttle", self.throttle.dump())
+        try:
+            with self.store.write() as txn:
+                self.tokens.flush(txn)
+                self.store["counters"].put(txn, "throttle", self.throttle.dump())
+        except StoreRefused as error:  # counts go on in memory, and the next flush tries again
+            self._log.warn("{why}", why=error.why)
 
     def reload(self, config: Config) -> list[str]:
         """The file was read again: sessions of those it no longer lets in end. Their ids."""

@@ -110,7 +110,7 @@ def same_text(one: str, other: str) -> bool:
 
     Clients differ about sending those: psql from 15 on sends comments, others send no semicolon.
     """
-    return _trimmed(one) == _trimmed(other)
+    return _trimmed(one) == _trimmed(other) != ""
 
 
 def _trimmed(text: str) -> str:

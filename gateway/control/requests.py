@@ -209,7 +209,8 @@ class Requests:
             return succeed(None)
         grant = shape.new_grant()
         told = self._tell_notary(record, grant, record["binding"], lifetime)
-        told.addCallbacks(lambda _: self._granted(record, grant, lifetime), lambda f: self._ungranted(record, f))
+        told.addCallback(lambda _: self._granted(record, grant, lifetime))
+        told.addErrback(lambda failure: self._ungranted(record, failure))
         return told
 
     def _tell_notary(self, record: Value, grant: str, binding: bytes, expires: float) -> Deferred[Any]:

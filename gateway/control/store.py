@@ -33,6 +33,8 @@ TABLES = (
     "requests", "grants", "revocations", "counters", "outbox",
 )
 
+KEY_LIMIT = 511  # bytes, LMDB's own; what is longer was never stored
+
 Transaction = lmdb.Transaction
 Value = dict[str, Any]
 
@@ -45,8 +47,9 @@ class Table:
 
     def get(self, txn: Transaction, key: str) -> Value | None:
         """What is stored there; None for nothing."""
-        raw = txn.get(key.encode(), db=self._handle)
-        return None if raw is None else self._opened(key.encode(), raw)
+        place = key.encode("utf-8", "replace")
+        raw = txn.get(place, db=self._handle) if 0 < len(place) <= KEY_LIMIT else None
+        return None if raw is None else self._opened(place, raw)
 
     def put(self, txn: Transaction, key: str, value: Value) -> None:
         body = msgpack.packb(value, use_bin_type=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +29,8 @@ ITERATIONS = 4096  # RFC 7677's least; iterations slow down guessing, and 256 bi
 SALT = 16  # bytes
 DECOY = "0000000000"
 
+_FORM = re.compile(rf"{PREFIX}_([0-9a-f]{{{len(DECOY)}}})_([A-Za-z0-9_-]{{43}})")
+
 
 def scram_keys(password: str, salt: bytes, iterations: int) -> tuple[bytes, bytes]:
     """(StoredKey, ServerKey)."""
@@ -38,9 +41,8 @@ def scram_keys(password: str, salt: bytes, iterations: int) -> tuple[bytes, byte
 
 def split(token: str) -> tuple[str, str]:
     """(id, secret) of anything; what is no token has the decoy's id, so that it costs the same to refuse."""
-    prefix, _, rest = token.partition("_")
-    identifier, _, secret = rest.partition("_")
-    return (identifier, secret) if prefix == PREFIX and len(identifier) == len(DECOY) else (DECOY, token)
+    parts = _FORM.fullmatch(token)
+    return (parts[1], parts[2]) if parts else (DECOY, token)
 
 
 class Tokens:
