@@ -225,6 +225,7 @@ def open_view(directory: Path) -> View:
 
     :raises Unreadable: it is no store, or a notary holds it and does not answer.
     """
+    directory = directory.resolve()  # children that examine it run elsewhere
     layout = Layout(directory)
     if not layout.ledger.is_dir() and not layout.present():
         raise Unreadable(f"{directory} is not an evidence store")
