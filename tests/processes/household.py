@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -153,7 +152,7 @@ class Household:
         """Its processes."""
         return self.root.children(recursive=True)
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         """To the supervisor."""
         self.root.send_signal(number)
 
