@@ -132,8 +132,8 @@ class Backend:
         running = head.running
         if running.refusal is not None and not running.cut:
             raise Poisoned("rows in answer to a refused command")
-        if head.portal is not None and head.portal.replaced:
-            raise PeerError("rows of a portal that SQL may have replaced")
+        if head.portal is not None and head.portal.gone:
+            raise PeerError("rows of a portal that is gone: those of an SQL cursor under its name")
         if tag == b"D" and self._opinions.hears_columns and running.columns is None:
             if head.portal is None or head.portal.columns is None:
                 raise PeerError("rows without a description")
@@ -281,7 +281,9 @@ class Backend:
         if entry.running.cut:
             return self._cut_too_late(entry.running)
         self._talk.awaited.popleft()
-        if not entry.running.ended:
+        if not entry.portal.bound:  # an SQL cursor's: this FETCH is over, the next one is another command
+            self._talk.end(entry.running, Ending.COMPLETE)
+        elif not entry.running.ended:
             entry.running.ending = Ending.SUSPENDED
         return [ToClient(raw)]
 

@@ -119,7 +119,7 @@ class Portal:
     described: bool = False  #: a Describe of it was sent
     columns: Columns | None = None  #: from that Describe; one of its statement proves nothing, views change
     bound: bool = False  #: the target has made it
-    replaced: bool = False  #: SQL may have put a cursor of its own under this name
+    gone: bool = False  #: closed, replaced or past its transaction; SQL may have given its name to a cursor
 
 
 @dataclass(slots=True, eq=False)
@@ -226,6 +226,7 @@ class Conversation:
 
     def drop(self, portal: Portal) -> None:
         """A portal is gone from the target."""
+        portal.gone = True
         skipped = portal.running.ending is Ending.SKIPPED
         self.end(portal.running, Ending.SKIPPED if skipped else Ending.SUSPENDED)
 
@@ -235,9 +236,7 @@ class Conversation:
         Execute of an older name runs is not known any more and must be asked about.
         """
         for name in [n for n, p in self.portals.items() if n and p.bound]:
-            portal = self.portals.pop(name)
-            portal.replaced = True
-            self.drop(portal)
+            self.drop(self.portals.pop(name))
 
     def abandon(self) -> list[Effect]:
         """The session is over: what has not ended is unknown."""

@@ -204,8 +204,9 @@ def test_execute_of_a_cursor_is_asked_as_fetch() -> None:
     """A portal that SQL declared is a command of its own at each Execute."""
     (
         Playbook()
-        .client(execute("c", 10), asks('FETCH FORWARD 10 FROM "c"', Path.BIND))
-        .verdict(Allow(), intends(1, execute("c", 10)))
+        .client(execute("c", 10) + SYNC, asks('FETCH FORWARD 10 FROM "c"', Path.BIND))
+        .verdict(Allow(), intends(1, execute("c", 10)), to_target(SYNC))
+        .target(row(b"1") + SUSPENDED + READY_OPEN, to_client(row(b"1") + SUSPENDED), reports(1), to_client(READY_OPEN))
         .client(execute('we"ird'), asks('FETCH FORWARD ALL FROM "we""ird"', Path.BIND))
         .verdict(NO, refuses(2), to_target(poison_parse(2)))
     )
