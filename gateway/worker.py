@@ -29,6 +29,7 @@ from gateway.listeners import adopt
 from gateway.notary.client import NotaryClient
 from gateway.parts import CannotSwitch, named
 from gateway.pipeline import Pipeline, UnknownHook
+from gateway.powers import powers
 from gateway.query import Querying
 from gateway.upstream import Upstream
 from protocols.session import Session
@@ -157,7 +158,7 @@ class Worker:
         """
         :raises CannotSwitch: an addon cannot be built from its options.
         """
-        needs = {"catalogs": self.catalogs, "settings": self.settings, "clock": self.reactor, "sink": self.journal}
+        needs = powers(self.catalogs, self.settings, self.reactor, self.journal, self.sessions)
         try:
             return Pipeline(chain.build(config.addons, needs), self.control, self.reactor)
         except (chain.WrongAddon, UnknownHook) as error:
