@@ -57,7 +57,7 @@ def serve(config: Config, office: Office, reactor: Any) -> Deferred[IListeningPo
 
 def api(office: Office, reactor: Any) -> Site:
     """The site, without TLS; tests speak to it directly."""
-    root, tree = Resource(), Resource()
+    root, tree = _Branch(office), _Branch(office)
     root.putChild(b"api", tree)
     tree.putChild(b"requests", Requests(office))
     tree.putChild(b"sessions", Sessions(office))
@@ -148,6 +148,27 @@ class Sessions(Json):
         who, everything = caller["subject"], ADMINS in caller["groups"]
         sessions = self._office.sessions.listed()
         return {"sessions": [s for s in sessions if everything or who in (s["subject"], s["on_behalf_of"])]}
+
+
+class Missing(Json):
+    """Everything else. A stranger is told that it takes a token, nothing more."""
+
+    def answer(self, request: Request, caller: Caller, path: list[str]) -> Any:
+        raise NotFound("there is no such page")
+
+
+class _Branch(Resource):
+    """A folder of pages."""
+
+    def __init__(self, office: Office) -> None:
+        super().__init__()
+        self._office = office
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return Missing(self._office)
+
+    def render(self, request: Request) -> int:
+        return Missing(self._office).render(request)
 
 
 def _concerns(record: Value, caller: Caller) -> bool:

@@ -1,0 +1,190 @@
+"""The commands while control runs: over its socket, from another thread than control's."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.threads import deferToThread
+
+from gateway.cli import door
+from gateway.control.client import ControlClient
+from gateway.control.process import Control, admin_socket
+from gateway.toml import load
+
+ADA, GRACE = "ada@clinic.example", "grace@clinic.example"
+PATIENCE = 20.0
+
+
+class Notary:
+    """Takes everything."""
+
+    def grant(self, *said: Any) -> Deferred[None]:
+        return succeed(None)
+
+    def note(self, kind: str, facts: Any) -> Deferred[None]:
+        return succeed(None)
+
+
+class Live:
+    """Control, one worker, and the tool."""
+
+    def __init__(self, tool: Any) -> None:
+        self.tool, config = tool, load(tool.config)
+        self.control = Control(config, Notary(), reactor)
+        self.control.startService()
+        ours, theirs = socket.socketpair()
+        self.control.adopt(ours)
+        self.worker = ControlClient(reactor)
+        self.joined: Deferred[Any] = Deferred()
+        self.worker.on_joined = lambda: self.joined.callback(None)
+        self.worker.adopt(theirs)
+
+    def __call__(self, *words: str, **more: Any) -> Deferred[Any]:
+        return deferToThread(self.tool, *words, **more)
+
+    def json(self, *words: str, **more: Any) -> Deferred[Any]:
+        return deferToThread(self.tool.json, *words, **more)
+
+
+@pytest_twisted.async_yield_fixture
+async def live(tool: Any) -> AsyncIterator[Live]:
+    live = Live(tool)
+    await live.joined.addTimeout(PATIENCE, reactor)
+    yield live
+    live.worker.stop()
+    await live.control.stopService()
+
+
+def asked() -> dict[str, Any]:
+    return {
+        "session": "s-1", "subject": ADA, "on_behalf_of": None, "kind": "human", "target": "clinic", "database": "clinicdb",
+        "account": "rw", "peer": "127.0.0.1:5", "rule": "privileged", "why": "all rows", "mode": "hold",
+        "text": "UPDATE patients SET ssn = $1", "sent": "UPDATE patients SET ssn = $1",
+        "parameters": [[25, 0, b"123"], [17, 1, b"\xff"], [25, 0, None]], "approvers": ["approvers"], "quorum": 1,
+        "timeout": 300.0, "lifetime": 300.0, "binding": b"b" * 32,
+    }
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_held_command_is_shown_and_approved_from_another_terminal(live: Live) -> None:
+    token = (await live.json("token", "issue", GRACE))["token"]
+    pending = await live.worker.submit(asked())
+    waiting = live.worker.answer(pending["request"])
+    [listed] = await live.json("request", "list")
+    assert listed["id"] == pending["request"] and listed["text"] == asked()["text"]
+    shown = (await live("request", "show", listed["id"])).output
+    for said in (ADA, "clinic", "privileged", "all rows", "UPDATE patients SET ssn = $1", "$1 (type 25): 123", "\\xff", "NULL"):
+        assert said in shown
+    told = await live("request", "approve", listed["id"], "--as", GRACE, token=token)
+    assert "approved and released" in told.output and token not in told.output
+    assert (await waiting)["state"] == "granted"
+    again = await live("request", "approve", listed["id"], "--as", GRACE, token=token, code=1)
+    assert "approved already, by grace@clinic.example" in again.stderr
+
+
+@pytest_twisted.ensureDeferred
+async def test_denied_from_another_terminal(live: Live) -> None:
+    token = (await live.json("token", "issue", GRACE))["token"]
+    pending = await live.worker.submit(asked())
+    waiting = live.worker.answer(pending["request"])
+    await live("request", "deny", pending["request"], "--as", GRACE, "--why", "no", token=token)
+    assert {k: v for k, v in (await waiting).items() if k in ("state", "by", "reason")} == {"state": "denied", "by": GRACE, "reason": "no"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_are_listed_shown_and_killed(live: Live) -> None:
+    killed: Deferred[Any] = Deferred()
+    live.worker.on_kill = lambda *said: killed.callback(said)
+    assert await live.json("session", "list") == []
+    live.worker.session_opened({"id": "s-1", "subject": ADA, "target": "clinic", "opened": 1.7e9})
+    await live.worker.count(ADA, 0)
+    assert [one["id"] for one in await live.json("session", "list")] == ["s-1"]
+    assert "2023-11" in (await live("session", "list")).output
+    assert (await live.json("session", "show", "s-1"))["subject"] == ADA
+    await live("session", "kill", "s-1", "--why", "enough")
+    assert await killed.addTimeout(PATIENCE, reactor) == ("s-1", "enough")
+    assert "ostiary session list" in (await live("session", "kill", "s-9", code=1)).stderr
+
+
+@pytest_twisted.ensureDeferred
+async def test_revoking_a_token_ends_its_session(live: Live) -> None:
+    killed: Deferred[Any] = Deferred()
+    live.worker.on_kill = lambda *said: killed.callback(said)
+    token = (await live.json("token", "issue", ADA))["token"]
+    proved = await live.worker.authenticate(ADA, token, "127.0.0.1:1")
+    live.worker.session_opened({"id": "s-1", "subject": ADA, "token": proved["token"]})
+    await live.worker.count(ADA, 0)
+    assert (await live.json("token", "revoke", proved["token"]))["ended"] == ["s-1"]
+    assert (await killed.addTimeout(PATIENCE, reactor))[0] == "s-1"
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_entered_is_used_at_once(live: Live) -> None:
+    await live("account", "secret", "clinic", "rw", stdin="pa55\n")
+    assert await live.worker.secret("clinic", "rw") == {"password": "pa55"}
+    await live("identity", "add", "night", "--kind", "workload")
+    assert (await live.worker.identity("night"))["kind"] == "workload"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_target_that_cannot_be_reached(live: Live) -> None:
+    """Control dials it, since control holds its password."""
+    told = await live("target", "check", "clinic", "--account", "open", code=1)
+    assert "cannot be used" in told.stderr
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_mistake_in_the_file_keeps_nobody_from_ending_a_session(live: Live) -> None:
+    live.tool.config.write_text(live.tool.config.read_text().replace("drain = 30", "drian = 30"))
+    live.worker.on_kill = lambda *said: None
+    live.worker.session_opened({"id": "s-1", "subject": ADA})
+    await live.worker.count(ADA, 0)
+    await live("session", "kill", "s-1")
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_users_socket_is_not_trusted(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is said to who is not the gateway: a token would be lost to it."""
+    monkeypatch.setattr(door, "peer_credentials", lambda connection: (1, os.getuid() + 1, 1))
+    assert "served by another user" in (await live("token", "list", code=1)).stderr
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_user_is_not_served(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.control.process.peer_credentials", lambda connection: (1, os.getuid() + 4711, 1))
+    assert "did not answer" in (await live("token", "list", code=1)).stderr
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stale_socket_is_no_control(live: Live) -> None:
+    """kill -9 leaves the file behind: commands work on the store, and the next start takes its place."""
+    path = admin_socket(load(live.tool.config))
+    await live.control.stopService()
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(path))
+    dead.close()
+    assert await live.json("request", "list") == []
+    live.control.startService()
+    assert live.control.office is not None and await live.json("session", "list") == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_unrecorded_yes_is_said_to_be_one(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notary is down: the answer is kept, and the approver is told that nothing runs yet."""
+    from gateway.control.errors import ControlUnavailable
+
+    monkeypatch.setattr(Notary, "grant", lambda *said: fail(ControlUnavailable("down")))
+    token = (await live.json("token", "issue", GRACE))["token"]
+    pending = await live.worker.submit(asked())
+    waiting = live.worker.answer(pending["request"])
+    told = await live("request", "approve", pending["request"], "--as", GRACE, token=token)
+    assert "as soon as the evidence can be written" in told.output and not waiting.called
+    monkeypatch.setattr(Notary, "grant", lambda *said: succeed(None))
+    assert (await waiting.addTimeout(PATIENCE, reactor))["state"] == "granted"

@@ -1,0 +1,215 @@
+"""The HTTPS API, by real requests from another thread."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+from gateway.certificates import authority, issue, write_pair
+from gateway.config import Audit, Config
+from gateway.control.admin import Admin
+from gateway.control.api import BODY_LIMIT, serve
+from gateway.control.identity.throttle import PEER_FAILURES
+from gateway.control.office import Office
+from tests_people import ADA, GRACE, JOAN, PEOPLE
+
+Asked = Callable[..., dict[str, Any]]
+ROOT = "root@clinic.example"
+
+
+class Api:
+    """What a caller with a token sees."""
+
+    def __init__(self, office: Office, port: int, ca: Path) -> None:
+        self.office, self.port, self.ca = office, port, ca
+        self._tokens: dict[str, str] = {}
+
+    def token(self, subject: str) -> str:
+        if subject not in self._tokens:
+            self._tokens[subject] = Admin(self.office, None).token_issue(subject, 3600.0)["token"]
+        return self._tokens[subject]
+
+    def get(self, path: str, subject: str = GRACE) -> Deferred[Any]:
+        return self.send("GET", path, {"Authorization": f"Bearer {self.token(subject)}"})
+
+    def post(self, path: str, body: Any, subject: str = GRACE, kind: str = "application/json") -> Deferred[Any]:
+        headers = {"Authorization": f"Bearer {self.token(subject)}", "Content-Type": kind}
+        return self.send("POST", path, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> Deferred[Any]:
+        return deferToThread(self._send, method, path, headers, body)
+
+    def _send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Any:
+        context = ssl.create_default_context(cafile=str(self.ca))
+        connection = http.client.HTTPSConnection("localhost", self.port, timeout=20, context=context)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            text = response.read()
+            return response.status, (json.loads(text) if text else None), response.headers
+        finally:
+            connection.close()
+
+
+@pytest_twisted.async_yield_fixture
+async def api(office: Office, tmp_path: Path) -> AsyncIterator[Api]:
+    ca = authority("test")
+    write_pair(tmp_path / "ca.pem", tmp_path / "ca.key", ca)
+    write_pair(tmp_path / "server.pem", tmp_path / "server.key", issue(ca, ["localhost"]), chain=[ca.certificate])
+    config = Config(
+        file=tmp_path / "ostiary.toml", name="gw", state=tmp_path, workers=1, drain=1.0,
+        certificate=tmp_path / "server.pem", key=tmp_path / "server.key", audit=Audit(tmp_path / "audit"),
+        control_listen="tcp:0:interface=127.0.0.1", listens=(), targets={}, identities=PEOPLE, addons=(),
+    )
+    Admin(office, None).identity_add(ROOT, "human", ["admins"])
+    port = await serve(config, office, reactor)
+    yield Api(office, port.getHost().port, tmp_path / "ca.pem")
+    await port.stopListening()
+
+
+def submit(office: Office, asked: dict[str, Any]) -> str:
+    out: list[Any] = []
+    office.requests.submit(asked).addCallback(out.append)
+    return str(out[0]["request"])
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_approver_sees_and_approves(api: Api, asked: Asked, notary: Any) -> None:
+    answers: list[Any] = []
+    api.office.on_answered = answers.append
+    request = submit(api.office, asked())
+    status, listed, _ = await api.get("/api/requests")
+    assert status == 200 and [one["id"] for one in listed["requests"]] == [request]
+    status, shown, _ = await api.get(f"/api/requests/{request}")
+    assert (shown["text"], shown["subject"], shown["why"]) == (asked()["text"], ADA, asked()["why"])
+    assert shown["parameters"] == [{"type": 25, "value": "x"}] and shown["binding"] == asked()["binding"].hex()
+    status, told, _ = await api.post(f"/api/requests/{request}/approve", {"why": "go on"})
+    assert (status, told["state"]) == (200, "released")
+    assert answers[0]["by"] == GRACE and notary.grants[0]["approvers"] == [GRACE]
+    status, told, _ = await api.post(f"/api/requests/{request}/approve", {})
+    assert (status, told["error"]["code"]) == (409, "OST-606") and "approved already" in told["error"]["text"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_denying_with_a_reason(api: Api, asked: Asked) -> None:
+    request = submit(api.office, asked())
+    status, told, _ = await api.post(f"/api/requests/{request}/deny", {"why": "nö"})
+    assert (status, told["state"]) == (200, "denied")
+    assert api.office.requests.get(request)["reason"] == "nö"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_requester_sees_it_and_cannot_answer(api: Api, asked: Asked) -> None:
+    request = submit(api.office, asked())
+    assert (await api.get(f"/api/requests/{request}", ADA))[0] == 200
+    status, told, _ = await api.post(f"/api/requests/{request}/approve", {}, ADA)
+    assert (status, told["error"]["code"]) == (403, "OST-605")
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_does_not_concern_somebody_is_not_there(api: Api, asked: Asked) -> None:
+    """The same answer as for a request that does not exist; and no answering it."""
+    request = submit(api.office, asked())
+    assert (await api.get("/api/requests", JOAN))[1] == {"requests": []}
+    hidden, none = await api.get(f"/api/requests/{request}", JOAN), await api.get("/api/requests/r-0000000000", JOAN)
+    assert hidden[0] == none[0] == 404
+    assert hidden[1]["error"]["text"].replace(request, "X") == none[1]["error"]["text"].replace("r-0000000000", "X")
+    assert (await api.post(f"/api/requests/{request}/deny", {}, JOAN))[0] == 404
+    assert api.office.requests.get(request)["state"] == "pending"
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_are_ones_own_or_an_admins(api: Api) -> None:
+    for name, subject, person in (("1", ADA, None), ("2", "claude", ADA), ("3", GRACE, None)):
+        api.office.sessions.opened(None, {"id": name, "subject": subject, "on_behalf_of": person})
+    for who, seen in ((ADA, ["1", "2"]), (GRACE, ["3"]), (JOAN, []), (ROOT, ["1", "2", "3"])):
+        assert [one["id"] for one in (await api.get("/api/sessions", who))[1]["sessions"]] == seen
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_without_a_token(api: Api) -> None:
+    good = api.token(GRACE)
+    headers = ({}, {"Authorization": good}, {"Authorization": f"Basic {good}"}, {"Authorization": "Bearer "}, {"Authorization": f"Bearer {good}x"})
+    for sent in headers:
+        status, told, answered = await api.send("GET", "/api/requests", dict(sent))
+        assert status == 401 and answered["WWW-Authenticate"].startswith("Bearer") and good not in str(told)
+    assert (await api.send("GET", f"/api/requests?token={good}", {}))[0] == 401
+
+
+@pytest_twisted.ensureDeferred
+async def test_guessing_is_braked(api: Api) -> None:
+    """By address; the right token is then not looked at either."""
+    for _ in range(PEER_FAILURES):
+        api.office.throttle.failed("", "127.0.0.1")
+    status, told, _ = await api.get("/api/requests")
+    assert (status, told["error"]["code"]) == (429, "OST-602")
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_site_cannot_answer_for_a_browser(api: Api, asked: Asked) -> None:
+    """No form can send JSON, and there are no cookies."""
+    request = submit(api.office, asked())
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        assert (await api.post(f"/api/requests/{request}/approve", {}, kind=kind))[0] == 400
+    assert api.office.requests.get(request)["state"] == "pending"
+
+
+@pytest.mark.parametrize("body", [b"not json", b"[]", b'{"why": 3}', b"\xff"])
+@pytest_twisted.ensureDeferred
+async def test_a_body_that_is_no_answer(api: Api, asked: Asked, body: bytes) -> None:
+    request = submit(api.office, asked())
+    assert (await api.post(f"/api/requests/{request}/approve", body))[0] == 400
+    assert api.office.requests.get(request)["state"] == "pending"
+
+
+@pytest_twisted.ensureDeferred
+async def test_other_pages_and_methods(api: Api, asked: Asked) -> None:
+    request = submit(api.office, asked())
+    for path in ("/api/sessions/x", f"/api/requests/{request}/x", f"/api/requests/{request}/approve/x"):
+        assert (await api.get(path))[0] == 404
+    assert (await api.get(f"/api/requests/{request}/approve"))[0] == 404
+    assert (await api.send("DELETE", "/api/requests", {"Authorization": f"Bearer {api.token(GRACE)}"}))[0] == 404
+    for path in ("/", "/x", "/api", "/api/", "/api/x"):
+        assert (await api.get(path))[0] == 404, path
+        assert (await api.send("GET", path, {}))[0] == 401, path
+    assert api.office.requests.get(request)["state"] == "pending"
+
+
+@pytest_twisted.ensureDeferred
+async def test_nothing_is_kept_by_a_cache_or_run_by_a_browser(api: Api) -> None:
+    _, _, headers = await api.get("/api/requests")
+    assert headers["Cache-Control"] == "no-store" and headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"] == "default-src 'none'" and headers["Content-Type"] == "application/json"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_body_that_is_too_large_is_not_read(api: Api) -> None:
+    with pytest.raises((ConnectionError, ssl.SSLError, http.client.HTTPException, socket.timeout)):
+        await api.post("/api/requests/x/approve", b"x" * (BODY_LIMIT + 1))
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_does_not_speak_without_tls(api: Api) -> None:
+    def plain() -> bytes:
+        with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+            connection.sendall(b"GET /api/requests HTTP/1.0\r\n\r\n")
+            data = b""
+            try:
+                while more := connection.recv(4096):
+                    data += more
+            except ConnectionResetError:
+                pass
+            return data
+
+    assert b"HTTP" not in await deferToThread(plain)
