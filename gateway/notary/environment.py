@@ -19,6 +19,7 @@ _PAGE_HEADER = 16
 _MAGIC = 0xBEEFC0DE
 _PAGE_SIZES = {1 << bits for bits in range(9, 17)}
 _CHUNK = 1 << 20
+_LOCK_SIZE = 8192  # bytes; room for more readers than we have threads
 
 # py-lmdb 3 carries two engines with mutually unreadable formats; say which one.
 _ENGINE = {"lib_version": 0} if int(lmdb.__version__.split(".")[0]) >= 3 else {}
@@ -30,6 +31,7 @@ class Unfit(Exception):
 
 def open_writable(path: Path, map_size: int) -> lmdb.Environment:
     """A directory with data.mdb, every commit on stable storage before it returns."""
+    _reserve_lock(path / "lock.mdb")
     env = lmdb.open(
         str(path), map_size=map_size, subdir=True, sync=True, metasync=True, writemap=False, map_async=False,
         readahead=False, max_readers=32, max_dbs=0, mode=0o600, **_ENGINE,
@@ -39,6 +41,19 @@ def open_writable(path: Path, map_size: int) -> lmdb.Environment:
         env.close()
         raise Unfit(f"{path} was opened without full durability")
     return env
+
+
+def _reserve_lock(file: Path) -> None:
+    """
+    LMDB maps its lock file and writes into the map: on a full disk a sparse one kills us
+    with SIGBUS. Written blocks cannot; LMDB takes a file that is large enough as it is.
+    """
+    if file.exists() and file.stat().st_size >= _LOCK_SIZE:
+        return
+    with open(file, "wb") as lock:
+        lock.write(bytes(_LOCK_SIZE))
+        lock.flush()
+        os.fsync(lock.fileno())
 
 
 def open_read_only(file: Path) -> lmdb.Environment:

@@ -29,6 +29,9 @@ CHECKPOINT = b"c"
 _MAP_SIZE = 4 << 30
 """Bytes of address space, not of disk: six years of segments and heads are below 1 GB."""
 
+_ROOM = 1 << 20
+"""Bytes of disk kept written ahead, so that a full disk stops no rotation into a segment that is reserved."""
+
 ENTRY_FIELDS: dict[str, tuple[str, ...]] = {
     "genesis": ("origin", "verifier_key", "format"),
     "seg.open": ("stream", "segment", "public_key", "previous_root", "boot_id"),
@@ -95,6 +98,8 @@ class Ledger:
         self._grow(packed)
         self.checkpoint = checkpoint
         self._publish()
+        with contextlib.suppress(OSError):  # then a later append meets the full disk, and says so
+            self._reserve()
 
     def page(self, start: int) -> tuple[list[bytes], str]:
         """All entries from `start`, packed, and the checkpoint; for another thread."""
@@ -103,6 +108,18 @@ class Ledger:
                 return [], ""
             entries, checkpoint = read(self._env)
             return entries[start:], checkpoint
+
+    def _reserve(self) -> None:
+        """Zeroes past the end of the file; LMDB has no page there."""
+        assert self._env is not None
+        info = self._env.info()
+        needed = (info["last_pgno"] + 1) * self._env.stat()["psize"] + _ROOM
+        with open(self._path / "data.mdb", "r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size < needed:
+                file.write(bytes(needed + _ROOM - size))
+                file.flush()
+                os.fsync(file.fileno())
 
     def close(self) -> None:
         with self._closing:

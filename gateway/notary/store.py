@@ -25,6 +25,7 @@ from gateway.notary.layout import Layout
 from gateway.notary.ledger import Ledger
 from gateway.notary.record import COMMON, FIELDS, Kind, Record, Stamp, event, pack_leaf, parse_event
 from gateway.notary.recovery import Last, recover
+from gateway.notary.seal import seal
 from gateway.notary.segment import STREAM, Page, Row, SealedSegment, Segment
 from gateway.notary.state import State
 
@@ -119,12 +120,26 @@ class Store:
         self._drift = self._clock.wall_ns() - self._clock.boot_ns()
         self._sequence, self.worker = 0, self.state.next_worker
         self._next_worker = self.worker + 1
+        self._make_room(last)
         ending = [] if last is None or last.closed else [self._close_entry(last.number, last.size, last.root, "recovered")]
         self._open_segment(last.number + 1 if last else 1, last.root if last else bytes(32), ending)
         started = event(Kind.NOTARY, "started", "recovered" if ending else "")
         lost = self._lost(list(self.state.open_intents))
         self.commit([self._joined(self.worker, "notary", os.getpid(), os.getuid()), *lost, self.own(started)])
-        self.unsealed = self._leftovers()
+        self.unsealed = self._leftovers(self.segment.number)
+
+    def _make_room(self, last: Last | None) -> None:
+        """Reserve the next segment; on a full disk, first turn what is closed into its small copies."""
+        try:
+            self.prepare_spare()
+        except OSError:
+            closed = {entry[3] for entry in self.ledger.entries if entry[0] == "seg.close"}
+            self.unsealed = [number for number in self._leftovers(0) if number in closed]
+            if not self.unsealed:
+                raise
+            for number in list(self.unsealed):
+                self.sealed(number, *seal(self.layout.open(number), self.layout.sealed(number)))
+            self.prepare_spare()
 
     @property
     def ledger(self) -> Ledger:
@@ -285,11 +300,11 @@ class Store:
                 raise
             os.rename(scratch, self.layout.spare)
 
-    def _leftovers(self) -> list[int]:
+    def _leftovers(self, current: int) -> list[int]:
         """Closed segments to be sealed; what is sealed already only has to go."""
         sealed = {entry[3] for entry in self.ledger.entries if entry[0] == "seg.seal"}
         unsealed = []
-        for number in sorted(self.layout.present() - {self.segment.number}):
+        for number in sorted(self.layout.present() - {current}):
             if number not in sealed:
                 unsealed.append(number)
             elif self.layout.open(number).exists():

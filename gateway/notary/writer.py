@@ -24,12 +24,13 @@ from gateway.notary.recovery import Unsound
 from gateway.notary.seal import SealError, seal
 from gateway.notary.store import Entry, Store, StoreError
 
-FAILURES = (lmdb.Error, OSError, StoreError, Unsound, Unfit, LedgerError, KeyFileError)
+FAILURES = (lmdb.Error, OSError, StoreError, Unsound, Unfit, LedgerError, KeyFileError, SealError)
 """What a store may say instead of recording. Anything else is a bug of ours, and ends the thread."""
 
 _BATCH_RECORDS = 512
 _BATCH_BYTES = 2 << 20
 _TICK = 1.0  # seconds between looks at what is due by time
+_CHORE_RETRY = 5.0  # seconds; zeroing a segment again and again would load a full disk
 _RETRY = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts to open the store
 
 
@@ -71,7 +72,7 @@ class Writer:
         self._working = False
         self._seals: deque[tuple[Store, int, bytes, bytes]] = deque()
         self._sealing: set[int] = set()
-        self._chores_wanted = threading.Event()
+        self._chores_wanted, self._ended = threading.Event(), threading.Event()
         self.store: Store | None = None
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
@@ -87,6 +88,7 @@ class Writer:
         with self._more:
             self._stopping = True
             self._more.notify()
+        self._ended.set()
         self._chores_wanted.set()
         self._threads[0].join()
         self._threads[1].join(5.0)
@@ -212,6 +214,7 @@ class Writer:
             except (OSError, lmdb.Error, SealError) as e:
                 self._sealing.clear()
                 self._log.error("evidence: a chore failed and will be tried again: {why}", why=describe(e))
+                self._ended.wait(_CHORE_RETRY)
 
 
 def describe(error: BaseException) -> str:

@@ -30,6 +30,13 @@ def test_reserved_space_is_really_written(tmp_path: Path) -> None:
     assert stat.st_size == SIZE and stat.st_blocks * 512 >= SIZE
 
 
+def test_the_lock_file_is_really_written(tmp_path: Path) -> None:
+    """LMDB maps it: a sparse one on a full disk would kill the notary with SIGBUS."""
+    environment.reserve(tmp_path / "e", SIZE)
+    stat = (tmp_path / "e" / "lock.mdb").stat()
+    assert stat.st_blocks * 512 >= stat.st_size >= 8192
+
+
 def test_a_filled_environment_is_fit_and_reads_back(tmp_path: Path) -> None:
     file = filled(tmp_path / "e")
     environment.check(file)
