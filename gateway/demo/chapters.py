@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.demo.configuration import ADA, CLAUDE, GRACE
+from gateway.demo.configuration import ADA, CLAUDE, GRACE, REPORT
 from gateway.demo.proof import proof, tampering
 from gateway.demo.stage import Stage, request_in
 
@@ -15,10 +15,13 @@ CLOSE = "UPDATE providers SET accepting = false"
 
 def masking(stage: Stage) -> None:
     """Patients' secrets do not leave"""
-    stage.say("Ada is an engineer. She may read patients, but not what identifies them. Stock psql, plain SQL:")
+    stage.say(
+        "Ada is an engineer. She may read patients, but not what identifies them."
+        + (" Stock psql, plain SQL:" if stage.has_psql else " There is no psql here, so a small client stands in for it:")
+    )
     raw = stage.truth("SELECT ssn, phone, email, street, dob FROM patients WHERE id = 1").split("|")
     row = stage.psql(ADA, "SELECT id, last_name, dob, ssn, phone, email FROM patients WHERE id = 1")
-    stage.check("the row came, masked: year of birth, last four digits, nothing else", row.code == 0 and "***" in row.out)
+    stage.check("the row came, masked: year of birth, last four digits, nothing else", row.code == 0 and "***" in row.text)
     tries = (
         "SELECT patients AS whole_row FROM patients WHERE id = 1",
         "SELECT row_to_json(p) FROM patients p WHERE id = 1",
@@ -27,14 +30,14 @@ def masking(stage: Stage) -> None:
         "SELECT CAST(ssn AS integer) FROM patients WHERE id = 1",
     )
     stage.say("\nOther ways to the same columns: whole rows, JSON, a view, an aggregate, an error message.")
-    said = "".join(stage.psql(ADA, sql, show=6).both for sql in tries)
-    stage.check("none of them shows a raw value", not any(value in said + row.both for value in raw))
+    said = "".join(stage.psql(ADA, sql, show=6).text for sql in tries)
+    stage.check("none of them shows a raw value", not any(value in said + row.text for value in raw))
     stage.say("\nAsking instead of looking: does some number begin with 900?")
     oracle = stage.psql(ADA, "SELECT count(*) FROM patients WHERE ssn LIKE '900%'")
-    stage.check("it would tell by its answer, so it is refused (OST-510)", "OST-510" in oracle.err)
+    stage.check("it would tell by its answer, so it is refused (OST-510)", "OST-510" in oracle.text)
     stage.say("\nGrace is in the group `privacy`. The same statement, by her:")
     clear = stage.psql(GRACE, "SELECT id, last_name, dob, ssn, phone, email FROM patients WHERE id = 1")
-    stage.check("she sees what is there", all(raw[n] in clear.out for n in (0, 1, 2)))
+    stage.check("she sees what is there", all(raw[n] in clear.text for n in (0, 1, 2)))
 
 
 def dropping(stage: Stage) -> None:
@@ -42,8 +45,8 @@ def dropping(stage: Stage) -> None:
     stage.say("The account that the gateway uses owns the tables. Policy says no all the same, from the parse:")
     plain = stage.psql(ADA, "DROP TABLE encounters")
     hidden = stage.psql(ADA, "SELECT 1; /* harmless */ dRoP\tTABLE encounters")
-    stage.check("refused by the rule `no-drop`", "OST-203" in plain.err and "no-drop" in plain.err)
-    stage.check("also behind a comment, in odd letters, as the second statement", "OST-203" in hidden.err)
+    stage.check("refused by the rule `no-drop`", "OST-203" in plain.text and "no-drop" in plain.text)
+    stage.check("also behind a comment, in odd letters, as the second statement", "OST-203" in hidden.text)
     stage.check("the server's own log has neither", "table encounters" not in _after_load(stage).lower())
     stage.check("the table is there", int(stage.truth("SELECT count(*) FROM encounters")) > 0)
 
@@ -66,8 +69,8 @@ def approving(stage: Stage) -> None:
     yes = stage.ostiary(GRACE, "request", "approve", request, "--as", GRACE, "--why", "clinic closes for the move")
     said = waiting.end()
     stage.say("\nAda's psql, a moment later:")
-    stage.screen.output(said.both)
-    stage.check("it ran", yes.code == 0 and said.code == 0 and "UPDATE 120" in said.out)
+    stage.screen.output(said.text)
+    stage.check("it ran", yes.code == 0 and said.code == 0 and "UPDATE 120" in said.text)
     stage.check("on the server too", stage.truth("SELECT bool_or(accepting) FROM providers") == "f")
     again = stage.ostiary(GRACE, "request", "approve", request, "--as", GRACE)
     stage.check("a yes is good once", again.code == 1)
@@ -89,21 +92,24 @@ def leaving(stage: Stage) -> None:
 
 
 def returning(stage: Stage) -> None:
-    """An agent asks and comes back"""
+    """Programs do not wait at a prompt"""
     change = "UPDATE providers SET accepting = false WHERE id = 7"
     stage.truth("UPDATE providers SET accepting = true")
-    stage.say("Claude is an agent that acts for Ada. Agents do not sit and wait: they get an id and try again.")
+    stage.say("The nightly report is a workload: it does what it always does, under its own name.")
+    nightly = stage.psql(REPORT, "SELECT * FROM department_load ORDER BY department LIMIT 3")
+    stage.check("it reads", nightly.code == 0 and "Cardiology" in nightly.text)
+    stage.say("\nClaude is an agent that acts for Ada. Its changes need a yes; it gets the request's id and tries again.")
     first = stage.psql(CLAUDE, change)
-    request = request_in(first.err)
-    stage.check("refused at once, with the request's id in text and in JSON", "OST-301" in first.err and bool(request))
+    request = request_in(first.text)
+    stage.check("refused at once, with the request's id in text and in JSON", "OST-301" in first.text and bool(request))
     own = stage.ostiary(ADA, "request", "approve", request, "--as", ADA)
     stage.check("Ada, for whom it acts, cannot approve it", own.code == 1)
     yes = stage.ostiary(GRACE, "request", "approve", request, "--as", GRACE)
     other = stage.psql(CLAUDE, change.replace("7", "8"))
-    stage.check("another statement is another question", yes.code == 0 and "OST-301" in other.err)
+    stage.check("another statement is another question", yes.code == 0 and "OST-301" in other.text)
     second, third = stage.psql(CLAUDE, change), stage.psql(CLAUDE, change)
-    stage.check("the identical one passes", "UPDATE 1" in second.out)
-    stage.check("once", "OST-301" in third.err)
+    stage.check("the identical one passes", "UPDATE 1" in second.text)
+    stage.check("once", "OST-301" in third.text)
     stage.check("and that is all that changed", stage.truth("SELECT string_agg(id::text, ',') FROM providers WHERE NOT accepting") == "7")
 
 
@@ -114,7 +120,7 @@ def committing(stage: Stage) -> None:
     said = stage.psql(
         ADA, "BEGIN", "INSERT INTO departments VALUES (99, 'Sleep Medicine', 8, 6)", "DROP TABLE departments", "COMMIT"
     )
-    stage.check("COMMIT says ROLLBACK, as after an error of the server's own", "ROLLBACK" in said.out and "COMMIT" not in said.out)
+    stage.check("COMMIT says ROLLBACK, as after an error of the server's own", "ROLLBACK" in said.text and "COMMIT" not in said.text)
     stage.check("nothing was written", stage.truth("SELECT count(*) FROM departments WHERE id = 99") == "0")
 
 
@@ -122,13 +128,13 @@ def naming(stage: Stage) -> None:
     """What cannot be masked is refused by name"""
     stage.say("COPY streams rows past every expression, and a write would keep them. Where masking cannot be certain:")
     copied = stage.psql(ADA, "COPY patients TO STDOUT")
-    stage.check("COPY of a masked table is refused, with its reason", "OST-512" in copied.err and "public.patients" in copied.err)
+    stage.check("COPY of a masked table is refused, with its reason", "OST-512" in copied.text and "public.patients" in copied.text)
     kept = stage.psql(ADA, "INSERT INTO departments (id, name, floor, beds) SELECT 1000 + id, ssn, 1, 1 FROM patients")
-    stage.check("so is a write that reads what is masked", "OST-514" in kept.err and "public.patients.ssn" in kept.err)
+    stage.check("so is a write that reads what is masked", "OST-514" in kept.text and "public.patients" in kept.text)
     written = stage.psql(ADA, "UPDATE patients SET phone = '***' WHERE id = 1")
-    stage.check("and writing a mask over what it hides", "OST-513" in written.err)
+    stage.check("and writing a mask over what it hides", "OST-513" in written.text)
     free = stage.psql(ADA, "COPY (SELECT * FROM departments ORDER BY id LIMIT 2) TO STDOUT")
-    stage.check("COPY of what nobody masks works", free.code == 0 and "Emergency" in free.out)
+    stage.check("COPY of what nobody masks works", free.code == 0 and "Emergency" in free.text)
 
 
 def dying(stage: Stage) -> None:
@@ -141,11 +147,11 @@ def dying(stage: Stage) -> None:
     seen = len(stage.gateway.lines)
     stage.shell("root", "kill", "-9", *map(str, pids.values()))
     said = waiting.end()
-    stage.screen.output(said.both)
+    stage.screen.output(said.text)
     stage.check("its session ends", bool(session) and said.code == 2)
     stage.check("new workers stand in", all(stage.gateway.heard(rf"{name} is process", 30, seen) for name in pids))
     after = stage.psql(ADA, "SELECT count(*) FROM departments")
-    stage.check("the next session is served", after.code == 0 and "13" in after.out)
+    stage.check("the next session is served", after.code == 0 and "13" in after.text)
     endings = [one["fields"]["ending"] for one in stage.records("--kind", "outcome", "--session", session)]
     stage.check("the evidence says that nobody knows how it ended", endings == ["unknown"])
 

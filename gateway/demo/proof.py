@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 
-from gateway.demo.configuration import ADA, CLAUDE, GRACE
+from gateway.demo.configuration import ADA, GRACE, IDENTITIES
 from gateway.demo.database import APPLICATION
 from gateway.demo.stage import Stage
 
@@ -19,9 +19,9 @@ def proof(stage: Stage) -> None:
     """What happened can be proved without us"""
     stage.say("Every question and every verdict of this tour is in the evidence. What was refused:")
     refused = stage.ostiary(GRACE, "audit", "search", "--kind", "refusal", show=8)
-    stage.check("refusals are there: who, what, why", ADA in refused.out and "Tables are dropped by migrations" in refused.out)
+    stage.check("refusals are there: who, what, why", ADA in refused.text and "Tables are dropped by migrations" in refused.text)
     yes = stage.ostiary(GRACE, "audit", "search", "--kind", "approval", "--text", GRACE, show=8)
-    stage.check("so is every yes of Grace's, as a grant that was good once", "1 uses" in yes.out)
+    stage.check("so is every yes of Grace's, as a grant that was good once", "1 uses" in yes.text)
     stage.say("\nAn auditor gets a bundle, and from somebody else the log's public key:")
     bundle = stage.site.directory / "evidence"
     shutil.rmtree(bundle, ignore_errors=True)
@@ -32,7 +32,7 @@ def proof(stage: Stage) -> None:
     verified = stage.python("auditor", "evidence/verify.py", "--key", "audit.pub", cwd=stage.site.directory)
     stage.check("its own verifier, plain Python without a network, calls it sound", verified.code == 0)
     records = [json.loads(line) for line in (bundle / "readable" / "records.jsonl").read_text().splitlines()]
-    stage.check("the people, the workload and the agent of this tour are in it", _subjects(records) >= {ADA, GRACE, CLAUDE})
+    stage.check("the people, the workload and the agent of this tour are in it", _subjects(records) >= set(IDENTITIES))
     unseen = _unrecorded(stage.statements(), records)
     stage.check("every statement in the server's own log has its record", not unseen)
     for text in unseen:
@@ -48,25 +48,25 @@ def tampering(stage: Stage) -> None:
     shutil.copytree(site / "evidence", forged)
     stage.shell("mallory", "sed", "-i", f"s/{GRACE}/alice@clinic.example/", "forged/readable/records.jsonl")
     changed = stage.python("auditor", "forged/verify.py", "--key", "audit.pub", cwd=site, show=4)
-    stage.check("an edited line is found", changed.code == 1 and "TAMPERED" in changed.both)
+    stage.check("an edited line is found", changed.code == 1 and "TAMPERED" in changed.text)
     stage.say("\nThe gateway is stopped. Somebody with every right on its disk edits a copy of the store:")
     stage.check("the gateway stops cleanly", stage.gateway.stop() == 0)
     stage.copy_store("store")
     whole = stage.ostiary("auditor", "audit", "verify", "store", "--key", "audit.pub", show=4)
-    stage.check("before that it is sound", whole.code == 2 and "SOUND" in whole.out)
+    stage.check("before that it is sound", whole.code == 2 and "SOUND" in whole.text)
     stage.shell("mallory", "sh", "-c", "LC_ALL=C sed -i s/no-drop/no-drip/ store/open/0*/data.mdb")
     edited = stage.ostiary("auditor", "audit", "verify", "store", "--key", "audit.pub", show=4)
-    stage.check("an edited byte is found, and where", edited.code == 1 and "TAMPERED: segment" in edited.out)
+    stage.check("an edited byte is found, and where", edited.code == 1 and "TAMPERED: segment" in edited.text)
     stage.say("\nOr removes the newest segment, all of it:")
     stage.copy_store("store")
     newest = max((site / "store" / "open").glob("0*")).relative_to(site)
     stage.shell("mallory", "rm", "-r", str(newest))
     removed = stage.ostiary("auditor", "audit", "verify", "store", "--key", "audit.pub", show=4)
-    stage.check("what is missing is named", removed.code == 1 and f"segment {int(newest.name)} " in removed.out)
+    stage.check("what is missing is named", removed.code == 1 and f"segment {int(newest.name)} " in removed.text)
     stage.say("\nThe store itself, against a checkpoint that the auditor kept:")
     shutil.copyfile(stage.site.directory / "state" / "anchor" / "checkpoints", site / "kept")
     sound = stage.ostiary("auditor", "audit", "verify", "--anchor", "kept")
-    stage.check("is sound", sound.code == 0 and "SOUND" in sound.out)
+    stage.check("is sound", sound.code == 0 and "SOUND" in sound.text)
 
 
 def _subjects(records: list[dict[str, object]]) -> set[object]:

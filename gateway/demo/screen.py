@@ -8,11 +8,13 @@ ours is shown without control characters.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import textwrap
 from typing import TextIO
 
 _WIDEST = 100  # columns; prose is harder to read in longer lines
+_MESSAGE = re.compile(r"ERROR:|DETAIL:|HINT:|NOTICE:|ostiary:|TAMPERED:|[A-Z]+ [A-Z]+:")
 _BOLD, _DIM, _GREEN, _RED, _CYAN, _END = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
 
 
@@ -48,13 +50,21 @@ class Screen:
         self._line(f"  {text}")
 
     def output(self, text: str, most: int = 14) -> None:
-        """What a program printed: indented, its lines cut to the width, the middle of a long one left out."""
-        lines = [clean(line)[: _cut(self._width)] for line in text.rstrip("\n").split("\n")]
+        """What a program printed: indented, messages wrapped, tables cut to the width, a long one's middle left out."""
+        lines = [shown for line in text.rstrip("\n").split("\n") for shown in self._fitted(clean(line))]
         if len(lines) > most:
             left = len(lines) - most + 1
             lines = [*lines[: most - 4], f"… {left} lines …", *lines[-3:]]
         for line in lines if text.strip() else []:
             self._line(f"  {self._in(_DIM, '│')} {line}".rstrip())
+
+    def _fitted(self, line: str) -> list[str]:
+        width = max(20, self._width - 4)  # beside the indent, on a narrow screen too
+        if len(line) > width and _MESSAGE.match(line):
+            return textwrap.wrap(line, width, subsequent_indent="        ")
+        if len(line) > width:
+            line = re.sub(" {3,}", "  ", line)
+        return [line if len(line) <= width else f"{line[: width - 1]}…"]
 
     def checked(self, what: str, right: bool) -> None:
         """The result of a check."""
@@ -70,8 +80,3 @@ class Screen:
 def clean(text: str) -> str:
     """Without control characters; each is shown as its escape."""
     return "".join(c if c.isprintable() else "    " if c == "\t" else c.encode("unicode_escape").decode() for c in text)
-
-
-def _cut(width: int) -> int:
-    """Columns left beside the indent, on a narrow screen too."""
-    return max(20, width - 4)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -31,58 +31,73 @@ PATIENCE = 60  #: seconds that any one command may take before the tour calls it
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a command printed and how it ended."""
+    """What a command printed, and how it ended."""
 
-    out: str
-    err: str
+    text: str
     code: int
-
-    @property
-    def both(self) -> str:
-        return self.out + self.err
 
 
 class Waiting:
-    """A psql that has been asked something and has not answered yet."""
+    """
+    A psql that has been asked something and has not answered yet.
+
+    It writes to a terminal of its own where there are any, since into a pipe psql keeps rows
+    back and errors overtake them.
+    """
 
     def __init__(self, words: Sequence[str], env: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        try:
+            self._read, write = os.openpty()
+        except OSError:
+            self._read, write = os.pipe()
+        self._process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=write, stderr=write)
+        os.close(write)
+        self._heard = ""
 
     def notice(self) -> str:
-        """The first lines of its stderr, up to the HINT that ends the gateway's notice; "" when it ended without."""
-        assert self._process.stderr is not None
-        lines = []
-        for line in self._process.stderr:
-            lines.append(line)
-            if line.startswith("HINT:"):
-                break
-        return "".join(lines)
+        """What it says up to the HINT that ends the gateway's notice, or up to its end."""
+        while not re.search(r"^HINT:.*\n", self._heard, re.M) and self._more(monotonic() + PATIENCE):
+            pass
+        shown, self._heard = self._heard, ""
+        return shown
 
     @property
     def answered(self) -> bool:
         return self._process.poll() is not None
 
     def end(self) -> Said:
-        """Wait for its answer."""
-        try:
-            out, err = self._process.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return Said("", "no answer came", -1)
-        return Said(out, err, self._process.returncode)
+        """Wait for the rest of its answer."""
+        end = monotonic() + PATIENCE
+        while self._more(end):
+            pass
+        if monotonic() >= end:
+            self._process.kill()
+            self._heard += "no answer came\n"
+        os.close(self._read)
+        return Said(self._heard, self._process.wait())
 
     def kill(self) -> None:
         """As when somebody's laptop dies: no goodbye."""
-        self._process.send_signal(signal.SIGKILL)
-        self._process.communicate()
+        self._process.kill()
+        self._process.wait()
+        os.close(self._read)
+
+    def _more(self, end: float) -> bool:
+        """Read what comes next; False at its end, or at `end`."""
+        ready, _, _ = select.select([self._read], [], [], max(0.0, end - monotonic()))
+        try:
+            data = os.read(self._read, 1 << 16) if ready else b""
+        except OSError:  # EIO: nobody has the terminal open any more
+            data = b""
+        self._heard += data.decode("utf-8", "replace").replace("\r\n", "\n")
+        return bool(data)
 
 
 class Stage:
     """
     The site with its gateway, seen by its people.
 
+    :ivar has_psql: else the demo's own client stands in for it.
     :ivar wrong: the checks that were not right.
     :ivar right: how many were.
     """
@@ -90,7 +105,8 @@ class Stage:
     def __init__(self, site: Site, gateway: Gateway, tokens: dict[str, str], screen: Screen) -> None:
         self.site, self.gateway, self.screen = site, gateway, screen
         self._tokens = tokens
-        self._psql = ["psql", "-X"] if _has_psql() else [sys.executable, "-m", "gateway.demo.client"]
+        self.has_psql = _has_psql()
+        self._psql = ["psql", "-X", "-P", "pager=off"] if self.has_psql else [sys.executable, "-m", "gateway.demo.client"]
         self.wrong: list[str] = []
         self.right = 0
 
@@ -100,7 +116,7 @@ class Stage:
         """One session, its queries one after the other."""
         waiting = self.psql_later(who, *queries)
         said = waiting.end()
-        self.screen.output(said.both, show)
+        self.screen.output(said.text, show)
         return said
 
     def psql_later(self, who: str, *queries: str) -> Waiting:
@@ -109,34 +125,26 @@ class Stage:
         self.screen.command("psql " + " ".join(f'-c "{query}"' for query in queries), _first(who))
         return Waiting([*self._psql, *words], self.site.client(who, self._tokens[who]))
 
-    def ostiary(self, who: str, *words: str, show: int = 14, quiet: bool = False) -> Said:
+    def ostiary(self, who: str, *words: str, show: int = 14) -> Said:
         """The command line, with the person's own token where it wants one."""
-        env = {**environment(), "OSTIARY_CONFIG": str(self.site.file), "OSTIARY_TOKEN": self._tokens.get(who, "")}
-        if not quiet:
-            self.screen.command("ostiary " + shlex.join(words), _first(who))
-        said = self._run([sys.executable, "-m", "gateway.cli.main", *words], env, self.site.directory)
-        if not quiet:
-            self.screen.output(said.both, show)
+        self.screen.command("ostiary " + shlex.join(words), _first(who))
+        said = self._command(who, words)
+        self.screen.output(said.text, show)
         return said
 
     def shell(self, who: str, *words: str) -> Said:
         """Any other program, in the site's directory."""
         self.screen.command(words[2] if words[:2] == ("sh", "-c") else shlex.join(words), _first(who))
         said = self._run(words, dict(os.environ), self.site.directory)
-        self.screen.output(said.both)
+        self.screen.output(said.text)
         return said
-
-    def listed(self, *words: str) -> Any:
-        """What a listing of `ostiary` says, for checks; nothing is shown."""
-        said = self.ostiary(next(iter(self._tokens)), *words, "--json", quiet=True)
-        return json.loads(said.out) if said.out.strip() else []
 
     def python(self, who: str, *words: str, cwd: Path, show: int = 14) -> Said:
         """Plain Python, without anything of ours or anybody's on its path."""
         self.screen.command("python3 " + shlex.join(words), _first(who))
         env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         said = self._run([sys.executable, "-I", "-S", *words], env, cwd)
-        self.screen.output(said.both, show)
+        self.screen.output(said.text, show)
         return said
 
     # -- what the tour looks at ----------------------------------------------------------------
@@ -173,8 +181,12 @@ class Stage:
 
     def records(self, *filters: str) -> list[dict[str, Any]]:
         """Evidence, for checks; nothing is shown."""
-        said = self.ostiary(next(iter(self._tokens)), "audit", "search", "--json", *filters, quiet=True)
-        return [json.loads(line) for line in said.out.splitlines()]
+        said = self._command("", ("audit", "search", "--json", *filters), subprocess.DEVNULL)
+        return [json.loads(line) for line in said.text.splitlines()]
+
+    def listed(self, *words: str) -> Any:
+        """What a listing of `ostiary` says, for checks; nothing is shown."""
+        return json.loads(self._command("", (*words, "--json"), subprocess.DEVNULL).text or "[]")
 
     def copy_store(self, name: str) -> None:
         """The evidence store, without its spare segment, as a directory of the site."""
@@ -194,14 +206,19 @@ class Stage:
         """Prose, with an empty line after it."""
         self.screen.say(f"{text}\n")
 
-    def _run(self, words: Sequence[str], env: dict[str, str], cwd: Path | None = None) -> Said:
+    def _command(self, who: str, words: Sequence[str], errors: int = subprocess.STDOUT) -> Said:
+        env = {**environment(), "OSTIARY_CONFIG": str(self.site.file), "OSTIARY_TOKEN": self._tokens.get(who, "")}
+        return self._run([sys.executable, "-m", "gateway.cli.main", *words], env, self.site.directory, errors)
+
+    def _run(self, words: Sequence[str], env: dict[str, str], cwd: Path, errors: int = subprocess.STDOUT) -> Said:
         try:
             done = subprocess.run(
-                words, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE
-            )
+                words, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True,
+                check=False, timeout=PATIENCE,
+            )  # fmt: skip
         except subprocess.TimeoutExpired:
-            return Said("", "no answer came", -1)
-        return Said(done.stdout, done.stderr, done.returncode)
+            return Said("no answer came", -1)
+        return Said(done.stdout, done.returncode)
 
 
 def request_in(text: str) -> str:
