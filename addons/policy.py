@@ -17,7 +17,7 @@ from protocols.verdict import Allow, Deny, Hold, Verdict
 
 from addons.needs import Catalogs
 from addons.sql.assess import Assessed, Assessor, Classes, with_prepared
-from addons.sql.classify import Finding
+from addons.sql.finding import Finding
 from addons.sql.conditions import Now, tables
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
@@ -72,6 +72,7 @@ class Policy:
         self._assessor = Assessor(_texts(functions, "functions"), self.gate)
         self._catalogs = catalogs
         self._analysed: OrderedDict[tuple[str, str], tuple[Assessed, ...] | Unparsable] = OrderedDict()
+        self._latest: tuple[tuple[str, str], tuple[Assessed, ...] | Unparsable] = (("", ""), ())
         self._ruled: OrderedDict[tuple[str, str, int], Ruling] = OrderedDict()
         self._rule_sets: list[tuple[Rule, ...]] = []
         self._fitting: dict[str, int] = {}
@@ -89,7 +90,8 @@ class Policy:
             return self._verdict(ruling, session, command, remember=True)
         rulings = self.explain(session, command)
         ruling = strictest(rulings)
-        alike = not any(r.timed for r in rulings) and not self._executes(session, command)
+        executes = any(part.finding.executes for part in self._parts(session, command.text))
+        alike = not executes and not any(r.timed for r in rulings)
         if alike and len(command.text) <= _KEPT_LENGTH:
             self._ruled[key] = ruling
             if len(self._ruled) > _KEPT:
@@ -119,7 +121,7 @@ class Policy:
         """A string's statements, remembered by exact text and catalog revision."""
         snapshot = self._catalogs.snapshot(session) if self._catalogs is not None else None
         key = (text, snapshot.revision if snapshot is not None else "")
-        found = self._analysed.get(key)
+        found = self._latest[1] if self._latest[0] == key else self._analysed.get(key)
         if found is None:
             try:
                 found = self._assessor.assess(text, snapshot)
@@ -129,6 +131,7 @@ class Policy:
                 self._analysed[key] = found
                 if len(self._analysed) > _KEPT:
                     self._analysed.popitem(last=False)
+            self._latest = (key, found)
         return found
 
     def on_decided(self, hook: DecidedHook) -> None:
@@ -199,10 +202,6 @@ class Policy:
         finding = Finding("FunctionCall", functions={(function.schema, function.name)})
         found = strictest(self._rules.decide(fitting, kind, why, finding) for kind, why in classes.items())
         return self._verdict(found, session, command)
-
-    def _executes(self, session: Session, command: Statement) -> bool:
-        """Whether the answer rests on what the session prepared, and not on the text alone."""
-        return any(part.finding.executes for part in self._parts(session, command.text))
 
     def _verdict(self, ruling: Ruling, session: Session, command: Command, remember: bool = False) -> Verdict:
         name = ruling.rule.name if ruling.rule else ""

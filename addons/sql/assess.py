@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from addons.sql.bounds import Columns
-from addons.sql.classify import Finding, Name, classify, unknown_columns
+from addons.sql.classify import classify, unknown_columns
+from addons.sql.finding import Finding, Name
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.parse import Unparsable, parse
 from addons.sql.settings import Gate

@@ -9,8 +9,9 @@ without a qualifier count only where they can mean one relation; with the catalo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
@@ -20,6 +21,12 @@ from addons.sql.parse import unwrap, walk
 
 Columns = Callable[[str, str], frozenset[str] | None]
 """(schema or "", relation) to its columns; None when they are not known."""
+
+class Ctes(Protocol):
+    """CTE names to whether their rows are named; None for a name that is none."""
+
+    def get(self, name: str) -> bool | None: ...
+
 
 _LISTS = frozenset("""
     unnest json_array_elements jsonb_array_elements json_array_elements_text jsonb_array_elements_text json_to_recordset
@@ -47,7 +54,7 @@ class Scope:
     """What names mean in one query, and the conjuncts that hold in it."""
 
     columns: Columns
-    ctes: Mapping[str, bool]  #: name to whether its rows are named
+    ctes: Ctes
     depth: int = 0
     sources: list[Source] = field(default_factory=list)
     conjuncts: list[Message] = field(default_factory=list)
@@ -71,7 +78,7 @@ class Scope:
 
 
 def filtered(
-    target: tree.RangeVar, sources: Iterable[Message], where: Message | None, ctes: Mapping[str, bool], columns: Columns
+    target: tree.RangeVar, sources: Iterable[Message], where: Message | None, ctes: Ctes, columns: Columns
 ) -> bool:
     """Whether a write's conditions bound its target."""
     scope = Scope(columns, ctes)
@@ -82,7 +89,7 @@ def filtered(
     return _alias(target) in _bounded(scope)
 
 
-def finite_query(node: Message, ctes: Mapping[str, bool], columns: Columns) -> bool:
+def finite_query(node: Message, ctes: Ctes, columns: Columns) -> bool:
     """Whether a query's (or a RETURNING write's) rows are named by its text."""
     return _finite(unwrap(node), Scope(columns, ctes))
 

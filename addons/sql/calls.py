@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from google.protobuf.message import Message
-from postgast import pg_query_pb2 as tree
 
 from addons.sql.catalog import Function, Snapshot
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
@@ -22,12 +21,20 @@ _SERVERS = frozenset({"pg_catalog", "information_schema"})
 _SAFE_CLASSES = frozenset({"read", "session", "write", "large-object", "maintenance"})
 """Classes of catalog functions that return nothing of a table they were not given."""
 
-_ROW_PSEUDO_TYPES = frozenset({2249, 2276, 2283, 2776, 5077, 5079})  #: record, any, anyelement, anynonarray, anycompatible…
+_ROW_PSEUDO_TYPES = frozenset(
+    {2249, 2276, 2283, 2776, 5077, 5079}
+)  #: record, any, anyelement, anynonarray, anycompatible…
 _SPECIAL = {
-    "JsonObjectConstructor": ("json_object",), "JsonArrayConstructor": ("json_array",),
-    "JsonArrayQueryConstructor": ("json_array",), "JsonObjectAgg": ("json_objectagg",), "JsonArrayAgg": ("json_arrayagg",),
-    "JsonParseExpr": ("json",), "JsonScalarExpr": ("json_scalar",), "JsonSerializeExpr": ("json_serialize",),
-    "JsonFuncExpr": ("json_exists", "json_query", "json_value"), "JsonTable": ("json_table",),
+    "JsonObjectConstructor": ("json_object",),
+    "JsonArrayConstructor": ("json_array",),
+    "JsonArrayQueryConstructor": ("json_array",),
+    "JsonObjectAgg": ("json_objectagg",),
+    "JsonArrayAgg": ("json_arrayagg",),
+    "JsonParseExpr": ("json",),
+    "JsonScalarExpr": ("json_scalar",),
+    "JsonSerializeExpr": ("json_serialize",),
+    "JsonFuncExpr": ("json_exists", "json_query", "json_value"),
+    "JsonTable": ("json_table",),
     "MergeSupportFunc": ("merge_action",),
 }
 """Syntax of PostgreSQL 16 and later that an older server reads as a call of a user's function of that name."""
@@ -75,10 +82,16 @@ class Calls:
         if kind == "A_Indirection":
             return self._notation(strings(message.indirection))
         if kind in _SPECIAL:
-            foreign = [f for n in _SPECIAL[kind] for f in self._snapshot.by_function_name.get(n, ()) if self._foreign(f.oid)]
+            foreign = [
+                f for n in _SPECIAL[kind] for f in self._snapshot.by_function_name.get(n, ()) if self._foreign(f.oid)
+            ]
             return f"function {foreign[0].label}" if foreign else ""
         if kind == "CreateTrigStmt":
-            return "" if self.listed(*_split(strings(message.funcname))) else f"function {'.'.join(strings(message.funcname))}"
+            return (
+                ""
+                if self.listed(*_split(strings(message.funcname)))
+                else f"function {'.'.join(strings(message.funcname))}"
+            )
         return ""
 
     def listed(self, schema: str, name: str) -> bool:
@@ -102,7 +115,11 @@ class Calls:
     def by_oid(self, oid: int) -> bool:
         """The same for a function called by its OID. False for one that is not known."""
         function = self._snapshot.functions.get(oid)
-        return function is not None and (function.label in self._listed or function.schema in _SERVERS and self.listed(function.schema, function.name))
+        return function is not None and (
+            function.label in self._listed
+            or function.schema in _SERVERS
+            and self.listed(function.schema, function.name)
+        )
 
     def _foreign(self, oid: int) -> bool:
         """Whether a function may hold a user's code. Extensions' compiled code is their author's."""
@@ -124,7 +141,9 @@ class Calls:
         if not names or names[0] == "pg_catalog" and len(names) > 1:
             return ""
         name = names[-1]
-        if name in self._bad_operators or (name not in OPERATORS and name not in self._snapshot.operators and name not in _WORDS):
+        if name in self._bad_operators or (
+            name not in OPERATORS and name not in self._snapshot.operators and name not in _WORDS
+        ):
             return f"operator {name}"
         return ""
 

@@ -169,7 +169,14 @@ def build(rows: Mapping[str, Sequence[Row]]) -> Snapshot:
     rules = _grouped((int(relation), text or "") for relation, text in rows["rules"])
     relations = [
         Relation(
-            int(oid), schema, name, kind, int(row_type), columns.get(int(oid), ()), definitions.get(int(oid), ""), rules.get(int(oid), ())
+            int(oid),
+            schema,
+            name,
+            kind,
+            int(row_type),
+            columns.get(int(oid), ()),
+            definitions.get(int(oid), ""),
+            rules.get(int(oid), ()),
         )
         for oid, schema, name, kind, row_type in rows["relations"]
     ]
@@ -184,7 +191,9 @@ def build(rows: Mapping[str, Sequence[Row]]) -> Snapshot:
         parents=parents,
         children=children,
         operators=_grouped(((name, int(function)) for name, function in rows["operators"])),
-        casts=_grouped(((int(end), int(function)) for source, target, function in rows["casts"] for end in (source, target))),
+        casts=_grouped(
+            ((int(end), int(function)) for source, target, function in rows["casts"] for end in (source, target))
+        ),
         constraints=frozenset(r[0] for r in rows["constraints"]),
         by_relation_name=_index(relations, "name"),
         by_function_name=_index(functions, "name"),
@@ -209,7 +218,9 @@ def _grouped(pairs: Iterable[tuple]) -> Mapping:
 def _columns(rows: Sequence[Row]) -> dict[int, tuple[Column, ...]]:
     found: dict[int, list[Column]] = defaultdict(list)
     for relation, number, name, type_oid, type_name, not_null, generated in rows:
-        found[int(relation)].append(Column(int(number), name, int(type_oid), type_name, not_null == "t", generated or ""))
+        found[int(relation)].append(
+            Column(int(number), name, int(type_oid), type_name, not_null == "t", generated or "")
+        )
     return {oid: tuple(sorted(members, key=lambda c: c.number)) for oid, members in found.items()}
 
 
@@ -219,10 +230,35 @@ def _inheritance(rows: Sequence[Row]) -> tuple[Mapping[int, tuple[int, ...]], Ma
 
 
 def _function(row: Row) -> Function:
-    oid, schema, name, kind, volatility, language, definer, returns_set, returns, arguments, required, extension, body = row
+    (
+        oid,
+        schema,
+        name,
+        kind,
+        volatility,
+        language,
+        definer,
+        returns_set,
+        returns,
+        arguments,
+        required,
+        extension,
+        body,
+    ) = row
     return Function(
-        int(oid), schema, name, kind, volatility, language, definer == "t", returns_set == "t", int(returns),
-        tuple(int(a) for a in (arguments or "").split()), int(required), extension == "t", body or "",
+        int(oid),
+        schema,
+        name,
+        kind,
+        volatility,
+        language,
+        definer == "t",
+        returns_set == "t",
+        int(returns),
+        tuple(int(a) for a in (arguments or "").split()),
+        int(required),
+        extension == "t",
+        body or "",
     )
 
 

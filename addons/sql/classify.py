@@ -9,58 +9,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
 from addons.sql.bounds import Columns, filtered, finite_query
-from addons.sql.changes import Change, change_of, is_set_config, plain_calls, set_config
+from addons.sql.changes import change_of, is_set_config, plain_calls, set_config
 from addons.sql.constants import strings
+from addons.sql.finding import Finding, Name
 from addons.sql.kinds import ALTER_DESTRUCTIVE, ALTER_PRIVILEGE, PARTS, SECRETS, STATEMENTS, TRUSTED_LANGUAGES
-from addons.sql.parse import Parsed, unwrap, walk
-
-Name = tuple[str, str]
-"""(schema or "", name)."""
+from addons.sql.parse import Parsed, Unparsable, unwrap, walk
 
 _NAMED_OPERATORS = frozenset({
     tree.AEXPR_OP, tree.AEXPR_OP_ANY, tree.AEXPR_OP_ALL, tree.AEXPR_DISTINCT, tree.AEXPR_NOT_DISTINCT, tree.AEXPR_NULLIF,
     tree.AEXPR_IN, tree.AEXPR_LIKE, tree.AEXPR_ILIKE, tree.AEXPR_SIMILAR,
 })
-_LEAVES = (tree.String, tree.A_Const, tree.TypeName, tree.A_Star, tree.Alias, tree.ParamRef, tree.Node)
-"""Nothing to look into. A `Node` is here when it is empty, as in a list whose place is not used."""
+_LEAVES = frozenset({"string", "a_const", "type_name", "a_star", "alias", "param_ref"})
+"""Fields of `Node` with nothing to look into; skipped by name, since making a message costs more than the look."""
+
+STATEMENTS_LIMIT = 5000
+"""Statements in one string: a script, not a stranger's way to spend our time."""
+
+NODES_LIMIT = 100_000
+"""Messages looked into for one statement, about a second's work. Constants do not count: 1 MiB of VALUES passes."""
+
 _WEAK_LOCKS = {1: "read", 2: "write", 3: "write"}  #: ACCESS SHARE, ROW SHARE, ROW EXCLUSIVE (lockdefs.h)
 _UNFILTERED = "has a filter that does not bound the rows it reaches in {}"
-
-
-@dataclass(slots=True)
-class Finding:
-    """
-    What one statement is and touches.
-
-    :ivar classes: class to one clause that says why; no value is in it.
-    :ivar relations: every relation named, CTE names left out; `written` is the part that it writes.
-    :ivar columns: last parts of column names, "*" for stars.
-    :ivar fields: names after a parenthesis, `(x).name`: a composite's field, or a function's call.
-    :ivar constructs: grammar of newer servers that an older one reads as a function's call: JSON_VALUE, MERGE_ACTION.
-    """
-
-    kind: str
-    classes: dict[str, str] = field(default_factory=dict)
-    relations: set[Name] = field(default_factory=set)
-    written: set[Name] = field(default_factory=set)
-    columns: set[str] = field(default_factory=set)
-    functions: set[Name] = field(default_factory=set)
-    called: set[Name] = field(default_factory=set)
-    fields: set[str] = field(default_factory=set)
-    operators: set[Name] = field(default_factory=set)
-    constructs: set[str] = field(default_factory=set)
-    changes: list[Change] = field(default_factory=list)
-    prepares: str = ""
-    executes: set[str] = field(default_factory=set)
-
-    def add(self, kind: str, why: str) -> None:
-        self.classes.setdefault(kind, why)
 
 
 def unknown_columns(schema: str, name: str) -> frozenset[str] | None:
@@ -69,7 +43,13 @@ def unknown_columns(schema: str, name: str) -> frozenset[str] | None:
 
 
 def classify(parsed: Parsed, columns: Columns = unknown_columns) -> tuple[Finding, ...]:
-    """One Finding for each statement of a string, in order."""
+    """
+    One Finding for each statement of a string, in order.
+
+    :raises Unparsable: it is more than we look into.
+    """
+    if len(parsed.statements) > STATEMENTS_LIMIT:
+        raise Unparsable(f"more than {STATEMENTS_LIMIT} statements in one string")
     return tuple(_finding(statement, columns) for statement in parsed.statements)
 
 
@@ -90,32 +70,58 @@ def _finding(statement: Message, columns: Columns) -> Finding:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
-    """CTE names in force, and whether each one's rows are named (for `bounds`)."""
+class _Ctes:
+    """CTE names in force, and whether each one's rows are named. A view on one WITH clause: entries before `limit`."""
 
-    ctes: dict[str, bool] = field(default_factory=dict)
+    __slots__ = ("_names", "_limit", "_outer")
+
+    def __init__(self, names: dict[str, tuple[int, bool]], limit: int, outer: _Ctes | None) -> None:
+        self._names, self._limit, self._outer = names, limit, outer
+
+    def get(self, name: str) -> bool | None:
+        """Whether the CTE's rows are named; None when no CTE is called so here."""
+        scope: _Ctes | None = self
+        while scope is not None:
+            found = scope._names.get(name)
+            if found is not None and found[0] < scope._limit:
+                return found[1]
+            scope = scope._outer
+        return None
+
+
+_NO_CTES = _Ctes({}, 0, None)
 
 
 class _Visit:
-    """One walk. The stack holds (message, scope)."""
+    """One walk. The stack holds (message, the CTEs in force); `later` is done when the walk was not too long."""
 
     def __init__(self, found: Finding, columns: Columns) -> None:
         self.found, self.columns = found, columns
-        self.stack: list[tuple[Message, _Scope]] = []
+        self.stack: list[tuple[Message, _Ctes]] = []
+        self.later: list[Callable[[], None]] = []
+        self.seen = 0
         self.lone: set[str] = set()  #: column names without a qualifier
         self.aliases: set[str] = set()  #: what relations and sub-selects are called
 
-    def run(self, message: Message, scope: _Scope | None = None) -> None:
-        self.stack.append((message, scope or _Scope()))
+    def run(self, message: Message, scope: _Ctes = _NO_CTES) -> None:
+        self.stack.append((message, scope))
         while self.stack:
             here, inside = self.stack.pop()
-            here = unwrap(here)
-            if isinstance(here, _LEAVES):
+            if isinstance(here, tree.Node):
+                name = here.WhichOneof("node")
+                if name is None or name in _LEAVES:
+                    continue
+                here = getattr(here, name)
+            elif isinstance(here, (tree.TypeName, tree.Alias)):
                 continue
+            self.seen += 1
+            if self.seen > NODES_LIMIT:
+                raise Unparsable("the statement is larger than the gateway looks into")
             self._meet(here, inside)
+        for do in self.later:
+            do()
 
-    def _meet(self, here: Message, scope: _Scope) -> None:
+    def _meet(self, here: Message, scope: _Ctes) -> None:
         kind = type(here).__name__
         classes = STATEMENTS.get(kind)
         if classes is not None:
@@ -137,19 +143,20 @@ class _Visit:
             else:
                 self.stack.append((value, inside))
 
-    def _with(self, statement: Message, scope: _Scope) -> _Scope:
+    def _with(self, statement: Message, scope: _Ctes) -> _Ctes:
         """The scope inside a statement with WITH; visits the CTEs, each seeing the ones before it (all when RECURSIVE)."""
         if "with_clause" not in statement.DESCRIPTOR.fields_by_name or not statement.HasField("with_clause"):
             return scope
-        clause, inside = statement.with_clause, dict(scope.ctes)
+        clause, names = statement.with_clause, {}
         entries = [unwrap(node) for node in clause.ctes]
         if clause.recursive:
-            inside.update((entry.ctename, False) for entry in entries)
-        for entry in entries:
-            self.stack.append((entry, _Scope(dict(inside))))
-            finite = not clause.recursive and finite_query(entry.ctequery, inside, self.columns)
-            inside[entry.ctename] = finite
-        return _Scope(inside)
+            names.update((entry.ctename, (0, False)) for entry in entries)
+        for at, entry in enumerate(entries):
+            inside = _Ctes(names, at + clause.recursive, scope)
+            self.stack.append((entry, inside))
+            if not clause.recursive:
+                names[entry.ctename] = (at, finite_query(entry.ctequery, inside, self.columns))
+        return _Ctes(names, len(entries) + 1, scope)
 
     def write(self, relation: tree.RangeVar, kind: str, why: str) -> None:
         """A statement writes a relation; in the server's catalogs that is configuring the server."""
@@ -176,7 +183,7 @@ Skip = tuple[str, ...] | None
 """Fields that a look has dealt with; None for all of them."""
 
 
-def _select(visit: _Visit, node: tree.SelectStmt, scope: _Scope) -> Skip:
+def _select(visit: _Visit, node: tree.SelectStmt, scope: _Ctes) -> Skip:
     if node.HasField("into_clause"):
         visit.write(node.into_clause.rel, "ddl", "makes a table (SELECT INTO)")
     if node.locking_clause:
@@ -186,22 +193,26 @@ def _select(visit: _Visit, node: tree.SelectStmt, scope: _Scope) -> Skip:
     return ("into_clause", "locking_clause")
 
 
-def _insert(visit: _Visit, node: tree.InsertStmt, scope: _Scope) -> Skip:
+def _insert(visit: _Visit, node: tree.InsertStmt, scope: _Ctes) -> Skip:
     visit.write(node.relation, "write", "inserts rows")
     visit.found.columns.update([unwrap(c).name for c in node.cols] or ["*"])
     if node.HasField("on_conflict_clause") and node.on_conflict_clause.action == tree.ONCONFLICT_UPDATE:
         clause = node.on_conflict_clause
         visit.found.columns.update(unwrap(t).name for t in clause.target_list)
-        if not _bounded_upsert(visit, node, scope):
-            visit.found.add("write-unfiltered", _UNFILTERED.format(node.relation.relname) + " (ON CONFLICT DO UPDATE)")
+        visit.later.append(lambda: _upsert(visit, node, scope))
     return ("relation",)
 
 
-def _bounded_upsert(visit: _Visit, node: tree.InsertStmt, scope: _Scope) -> bool:
+def _upsert(visit: _Visit, node: tree.InsertStmt, scope: _Ctes) -> None:
+    if not _bounded_upsert(visit, node, scope):
+        visit.found.add("write-unfiltered", _UNFILTERED.format(node.relation.relname) + " (ON CONFLICT DO UPDATE)")
+
+
+def _bounded_upsert(visit: _Visit, node: tree.InsertStmt, scope: _Ctes) -> bool:
     """Rows that the client wrote out and whose new values come from them, or a WHERE that bounds the old ones."""
     clause = node.on_conflict_clause
     where = clause.where_clause if clause.where_clause.WhichOneof("node") else None
-    if where is not None and filtered(node.relation, (), where, scope.ctes, visit.columns):
+    if where is not None and filtered(node.relation, (), where, scope, visit.columns):
         return True
     rows = unwrap(node.select_stmt)
     written_out = isinstance(rows, tree.SelectStmt) and bool(rows.values_lists)
@@ -212,28 +223,33 @@ def _from_excluded(value: Message) -> bool:
     return any(isinstance(m, tree.ColumnRef) and strings(m.fields)[0] == "excluded" for m in walk(value))
 
 
-def _update(visit: _Visit, node: tree.UpdateStmt, scope: _Scope) -> Skip:
+def _update(visit: _Visit, node: tree.UpdateStmt, scope: _Ctes) -> Skip:
     visit.found.columns.update(unwrap(t).name for t in node.target_list)
-    _filtered_write(visit, node, node.from_clause, scope, "updates rows")
+    visit.later.append(lambda: _filtered_write(visit, node, node.from_clause, scope, "updates rows"))
     return ("relation",)
 
 
-def _delete(visit: _Visit, node: tree.DeleteStmt, scope: _Scope) -> Skip:
-    _filtered_write(visit, node, node.using_clause, scope, "deletes rows")
+def _delete(visit: _Visit, node: tree.DeleteStmt, scope: _Ctes) -> Skip:
+    visit.later.append(lambda: _filtered_write(visit, node, node.using_clause, scope, "deletes rows"))
     return ("relation",)
 
 
-def _filtered_write(visit: _Visit, node: tree.UpdateStmt | tree.DeleteStmt, others: object, scope: _Scope, why: str) -> None:
+def _filtered_write(visit: _Visit, node: tree.UpdateStmt | tree.DeleteStmt, others: object, scope: _Ctes, why: str) -> None:
     where = node.where_clause if node.where_clause.WhichOneof("node") else None
-    if where is not None and filtered(node.relation, others, where, scope.ctes, visit.columns):
+    if where is not None and filtered(node.relation, others, where, scope, visit.columns):
         visit.write(node.relation, "write", why)
     else:
         why = _UNFILTERED if where is not None else "has no filter on {}"
         visit.write(node.relation, "write-unfiltered", why.format(node.relation.relname))
 
 
-def _merge(visit: _Visit, node: tree.MergeStmt, scope: _Scope) -> Skip:
-    joined = filtered(node.relation, [node.source_relation], node.join_condition, scope.ctes, visit.columns)
+def _merge(visit: _Visit, node: tree.MergeStmt, scope: _Ctes) -> Skip:
+    visit.later.append(lambda: _merged(visit, node, scope))
+    return ("relation",)
+
+
+def _merged(visit: _Visit, node: tree.MergeStmt, scope: _Ctes) -> None:
+    joined = filtered(node.relation, [node.source_relation], node.join_condition, scope, visit.columns)
     for clause in map(unwrap, node.merge_when_clauses):
         visit.found.columns.update(unwrap(t).name for t in clause.target_list)
         if clause.command_type not in (tree.CMD_UPDATE, tree.CMD_DELETE):
@@ -241,15 +257,14 @@ def _merge(visit: _Visit, node: tree.MergeStmt, scope: _Scope) -> Skip:
             continue
         matched = joined and clause.match_kind != tree.MERGE_WHEN_NOT_MATCHED_BY_SOURCE
         condition = clause.condition if clause.condition.WhichOneof("node") else None
-        own = condition is not None and filtered(node.relation, [node.source_relation], condition, scope.ctes, visit.columns)
+        own = condition is not None and filtered(node.relation, [node.source_relation], condition, scope, visit.columns)
         if matched or own:
             visit.write(node.relation, "write", "merges rows")
         else:
             visit.write(node.relation, "write-unfiltered", _UNFILTERED.format(node.relation.relname) + " (MERGE)")
-    return ("relation",)
 
 
-def _copy(visit: _Visit, node: tree.CopyStmt, scope: _Scope) -> Skip:
+def _copy(visit: _Visit, node: tree.CopyStmt, scope: _Ctes) -> Skip:
     if node.is_program:
         visit.found.add("program", "runs a program on the server (COPY PROGRAM)")
     elif node.filename:
@@ -263,7 +278,7 @@ def _copy(visit: _Visit, node: tree.CopyStmt, scope: _Scope) -> Skip:
     return ("attlist",)
 
 
-def _explain(visit: _Visit, node: tree.ExplainStmt, scope: _Scope) -> Skip:
+def _explain(visit: _Visit, node: tree.ExplainStmt, scope: _Ctes) -> Skip:
     """With ANALYZE the statement runs; without, it is planned, and planning runs IMMUTABLE functions."""
     if any(_analyze(unwrap(option)) for option in node.options):
         visit.found.add("read", "explains")
@@ -292,9 +307,9 @@ def _analyze(option: tree.DefElem) -> bool:
     return not (option.arg.WhichOneof("node") and text.lower() in ("off", "false", "0"))
 
 
-def _range(visit: _Visit, node: tree.RangeVar, scope: _Scope) -> Skip:
+def _range(visit: _Visit, node: tree.RangeVar, scope: _Ctes) -> Skip:
     _alias(visit, node.alias, node.relname)
-    if node.schemaname or node.relname not in scope.ctes:
+    if node.schemaname or scope.get(node.relname) is None:
         name = (node.schemaname, node.relname)
         visit.found.relations.add(name)
         if node.relname in SECRETS and _system(name):
@@ -309,25 +324,25 @@ def _alias(visit: _Visit, alias: tree.Alias, name: str) -> None:
         visit.found.columns.add("*")
 
 
-def _subselect(visit: _Visit, node: tree.RangeSubselect, scope: _Scope) -> Skip:
+def _subselect(visit: _Visit, node: tree.RangeSubselect, scope: _Ctes) -> Skip:
     visit.aliases.add(node.alias.aliasname)
     return ()
 
 
-def _join(visit: _Visit, node: tree.JoinExpr, scope: _Scope) -> Skip:
+def _join(visit: _Visit, node: tree.JoinExpr, scope: _Ctes) -> Skip:
     visit.found.columns.update(strings(node.using_clause))
     if node.is_natural:
         visit.found.columns.add("*")
     return ("using_clause",)
 
 
-def _index_column(visit: _Visit, node: tree.IndexElem, scope: _Scope) -> Skip:
+def _index_column(visit: _Visit, node: tree.IndexElem, scope: _Ctes) -> Skip:
     if node.name:
         visit.found.columns.add(node.name)
     return ()
 
 
-def _construct(visit: _Visit, node: Message, scope: _Scope) -> Skip:
+def _construct(visit: _Visit, node: Message, scope: _Ctes) -> Skip:
     kind = type(node).__name__
     visit.found.constructs.add(_JSON_OPS.get(node.op, "") if kind == "JsonFuncExpr" else _CONSTRUCTS[kind])
     return ()
@@ -342,7 +357,7 @@ _CONSTRUCTS = {
 """PostgreSQL 15 has none of these in its grammar: there they are calls of functions by these names."""
 
 
-def _column(visit: _Visit, node: tree.ColumnRef, scope: _Scope) -> Skip:
+def _column(visit: _Visit, node: tree.ColumnRef, scope: _Ctes) -> Skip:
     names = strings(node.fields)
     visit.found.columns.add(names[-1])
     if len(names) == 1:
@@ -352,7 +367,7 @@ def _column(visit: _Visit, node: tree.ColumnRef, scope: _Scope) -> Skip:
     return None
 
 
-def _call(visit: _Visit, node: tree.FuncCall, scope: _Scope) -> Skip:
+def _call(visit: _Visit, node: tree.FuncCall, scope: _Ctes) -> Skip:
     names = strings(node.funcname)
     name = (names[-2] if len(names) > 1 else "", names[-1])
     visit.found.functions.add(name)
@@ -361,13 +376,13 @@ def _call(visit: _Visit, node: tree.FuncCall, scope: _Scope) -> Skip:
     return ("funcname",)
 
 
-def _procedure(visit: _Visit, node: tree.CallStmt, scope: _Scope) -> Skip:
+def _procedure(visit: _Visit, node: tree.CallStmt, scope: _Ctes) -> Skip:
     names = strings(node.funccall.funcname)
     visit.found.called.add((names[-2] if len(names) > 1 else "", names[-1]))
     return ()
 
 
-def _field(visit: _Visit, node: tree.A_Indirection, scope: _Scope) -> Skip:
+def _field(visit: _Visit, node: tree.A_Indirection, scope: _Ctes) -> Skip:
     visit.found.fields.update(name for name in strings(node.indirection) if name not in ("", "*"))
     visit.found.columns.update(name for name in strings(node.indirection) if name)
     return ()
@@ -379,34 +394,34 @@ def _operator(visit: _Visit, name: object) -> None:
         visit.found.operators.add((names[-2] if len(names) > 1 else "", names[-1]))
 
 
-def _expression(visit: _Visit, node: tree.A_Expr, scope: _Scope) -> Skip:
+def _expression(visit: _Visit, node: tree.A_Expr, scope: _Ctes) -> Skip:
     if node.kind in _NAMED_OPERATORS:
         _operator(visit, node.name)
     return ("name",)
 
 
-def _sublink(visit: _Visit, node: tree.SubLink, scope: _Scope) -> Skip:
+def _sublink(visit: _Visit, node: tree.SubLink, scope: _Ctes) -> Skip:
     _operator(visit, node.oper_name)
     return ("oper_name",)
 
 
-def _sort(visit: _Visit, node: tree.SortBy, scope: _Scope) -> Skip:
+def _sort(visit: _Visit, node: tree.SortBy, scope: _Ctes) -> Skip:
     _operator(visit, node.use_op)
     return ("use_op",)
 
 
-def _sample(visit: _Visit, node: tree.RangeTableSample, scope: _Scope) -> Skip:
+def _sample(visit: _Visit, node: tree.RangeTableSample, scope: _Ctes) -> Skip:
     names = strings(node.method)
     visit.found.functions.add((names[-2] if len(names) > 1 else "", names[-1]))
     return ("method",)
 
 
-def _lock(visit: _Visit, node: tree.LockStmt, scope: _Scope) -> Skip:
+def _lock(visit: _Visit, node: tree.LockStmt, scope: _Ctes) -> Skip:
     visit.found.add(_WEAK_LOCKS.get(node.mode, "lock"), "locks tables")
     return ()
 
 
-def _alter_table(visit: _Visit, node: tree.AlterTableStmt, scope: _Scope) -> Skip:
+def _alter_table(visit: _Visit, node: tree.AlterTableStmt, scope: _Ctes) -> Skip:
     names = {tree.AlterTableType.Name(unwrap(cmd).subtype) for cmd in node.cmds}
     visit.found.add("ddl", "is ALTER TABLE")
     if names & ALTER_DESTRUCTIVE:
@@ -418,7 +433,7 @@ def _alter_table(visit: _Visit, node: tree.AlterTableStmt, scope: _Scope) -> Ski
     return ()
 
 
-def _drop(visit: _Visit, node: tree.DropStmt, scope: _Scope) -> Skip:
+def _drop(visit: _Visit, node: tree.DropStmt, scope: _Ctes) -> Skip:
     visit.found.add("ddl-destructive", "is DROP")
     if node.remove_type == tree.OBJECT_POLICY:
         visit.found.add("privilege", "drops a row security policy")
@@ -434,20 +449,20 @@ _RELATION_KINDS = frozenset({
 })
 
 
-def _rename(visit: _Visit, node: tree.RenameStmt, scope: _Scope) -> Skip:
+def _rename(visit: _Visit, node: tree.RenameStmt, scope: _Ctes) -> Skip:
     role = node.rename_type == tree.OBJECT_ROLE
     visit.found.add("privilege" if role else "ddl", "renames")
     return ()
 
 
-def _function(visit: _Visit, node: tree.CreateFunctionStmt, scope: _Scope) -> Skip:
+def _function(visit: _Visit, node: tree.CreateFunctionStmt, scope: _Ctes) -> Skip:
     visit.found.add("procedural", "makes a function")
     visit.found.add("ddl", "is CREATE FUNCTION")
     _language(visit, node.options)
     return ()
 
 
-def _do(visit: _Visit, node: tree.DoStmt, scope: _Scope) -> Skip:
+def _do(visit: _Visit, node: tree.DoStmt, scope: _Ctes) -> Skip:
     visit.found.add("procedural", "runs code whose inside cannot be seen (DO)")
     _language(visit, node.args)
     return None
@@ -459,17 +474,17 @@ def _language(visit: _Visit, options: object) -> None:
             visit.found.add("program", "uses a language that reaches the server's files and network")
 
 
-def _execute(visit: _Visit, node: tree.ExecuteStmt, scope: _Scope) -> Skip:
+def _execute(visit: _Visit, node: tree.ExecuteStmt, scope: _Ctes) -> Skip:
     visit.found.executes.add(node.name)
     return ()
 
 
-def _opaque(visit: _Visit, node: Message, scope: _Scope) -> Skip:
+def _opaque(visit: _Visit, node: Message, scope: _Ctes) -> Skip:
     """A SET inside ALTER ROLE, DATABASE, FUNCTION or SYSTEM: their own class covers it."""
     return None
 
 
-_LOOKS: dict[str, Callable[[_Visit, Message, _Scope], Skip]] = {
+_LOOKS: dict[str, Callable[[_Visit, Message, _Ctes], Skip]] = {
     "SelectStmt": _select, "InsertStmt": _insert, "UpdateStmt": _update, "DeleteStmt": _delete, "MergeStmt": _merge,
     "CopyStmt": _copy, "ExplainStmt": _explain, "RangeVar": _range, "ColumnRef": _column, "FuncCall": _call,
     "CallStmt": _procedure, "A_Indirection": _field, "A_Expr": _expression, "SubLink": _sublink, "SortBy": _sort,

@@ -110,7 +110,10 @@ class Lineage:
             return None
         if len(left) != len(right):
             return [Output(c.name, union(c.taint for c in (*left, *right))) for c in left]
-        both = [Output(a.name, a.taint | b.taint, a.plain if a.plain == b.plain else "") for a, b in zip(left, right, strict=True)]
+        both = [
+            Output(a.name, a.taint | b.taint, a.plain if a.plain == b.plain else "")
+            for a, b in zip(left, right, strict=True)
+        ]
         if statement.op != tree.SETOP_UNION or not statement.all:
             self._use("a set operation that compares rows", union(c.taint for c in both))
         return both
@@ -131,7 +134,11 @@ class Lineage:
         for node in statement.window_clause:
             self._window(unwrap(node), scope)
         for node in statement.distinct_clause:
-            taint = self._by_output(node, scope, outputs, outputs_first=True) if node.WhichOneof("node") else union(o.taint for o in outputs)
+            taint = (
+                self._by_output(node, scope, outputs, outputs_first=True)
+                if node.WhichOneof("node")
+                else union(o.taint for o in outputs)
+            )
             self._use("DISTINCT", taint)
         return outputs
 
@@ -205,7 +212,13 @@ class Lineage:
         elif isinstance(inside, tree.RangeSubselect):
             within = Scope(scope, scope.ctes) if inside.lateral else Scope(scope.parent, scope.ctes)
             columns = self.query(unwrap(inside.subquery), within)
-            scope.items.append(item(inside.alias.aliasname, renamed(columns, strings(inside.alias.colnames)), whole=self._lost() if columns is None else CLEAN))
+            scope.items.append(
+                item(
+                    inside.alias.aliasname,
+                    renamed(columns, strings(inside.alias.colnames)),
+                    whole=self._lost() if columns is None else CLEAN,
+                )
+            )
         else:
             scope.items.append(self._table_function(inside, scope))
         return self._all_of(scope.items[-1])
@@ -359,7 +372,11 @@ class Lineage:
         if star is not None:
             return union(c.taint for c in star)
         inside, steps = unwrap(value.arg), [unwrap(n) for n in value.indirection]
-        if isinstance(inside, tree.ColumnRef) and len(names := strings(inside.fields)) == 1 and isinstance(steps[0], tree.String):
+        if (
+            isinstance(inside, tree.ColumnRef)
+            and len(names := strings(inside.fields)) == 1
+            and isinstance(steps[0], tree.String)
+        ):
             source = scope.named(names[0])
             if source is not None and not any(i.find(names[0]) for i in scope.items):
                 column = source.find(steps[0].sval)

@@ -14,15 +14,28 @@ from postgast import pg_query_pb2 as tree
 from addons.sql.parse import unwrap
 
 _FIXED = {
-    "A_ArrayExpr": "array", "RowExpr": "row", "CoalesceExpr": "coalesce", "GroupingFunc": "grouping",
-    "XmlSerialize": "xmlserialize", "JsonObjectConstructor": "json_object", "JsonArrayConstructor": "json_array",
-    "JsonArrayQueryConstructor": "json_array", "JsonObjectAgg": "json_objectagg", "JsonArrayAgg": "json_arrayagg",
-    "JsonParseExpr": "json", "JsonScalarExpr": "json_scalar", "JsonSerializeExpr": "json_serialize",
+    "A_ArrayExpr": "array",
+    "RowExpr": "row",
+    "CoalesceExpr": "coalesce",
+    "GroupingFunc": "grouping",
+    "XmlSerialize": "xmlserialize",
+    "JsonObjectConstructor": "json_object",
+    "JsonArrayConstructor": "json_array",
+    "JsonArrayQueryConstructor": "json_array",
+    "JsonObjectAgg": "json_objectagg",
+    "JsonArrayAgg": "json_arrayagg",
+    "JsonParseExpr": "json",
+    "JsonScalarExpr": "json_scalar",
+    "JsonSerializeExpr": "json_serialize",
     "MergeSupportFunc": "merge_action",
 }
 _XML = {
-    tree.IS_XMLCONCAT: "xmlconcat", tree.IS_XMLELEMENT: "xmlelement", tree.IS_XMLFOREST: "xmlforest",
-    tree.IS_XMLPARSE: "xmlparse", tree.IS_XMLPI: "xmlpi", tree.IS_XMLROOT: "xmlroot",
+    tree.IS_XMLCONCAT: "xmlconcat",
+    tree.IS_XMLELEMENT: "xmlelement",
+    tree.IS_XMLFOREST: "xmlforest",
+    tree.IS_XMLPARSE: "xmlparse",
+    tree.IS_XMLPI: "xmlpi",
+    tree.IS_XMLROOT: "xmlroot",
 }
 _SUBLINKS = {tree.EXISTS_SUBLINK: "exists", tree.ARRAY_SUBLINK: "array"}
 _NOTHING = "?column?"

@@ -23,10 +23,16 @@ WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _NOT_RELATIONS = frozenset({("LockingClause", "locked_rels")})
 """FOR UPDATE OF names aliases of its own SELECT."""
 
-_SOURCES = frozenset({
-    ("SelectStmt", "from_clause"), ("JoinExpr", "larg"), ("JoinExpr", "rarg"),
-    ("UpdateStmt", "from_clause"), ("DeleteStmt", "using_clause"), ("MergeStmt", "source_relation"),
-})
+_SOURCES = frozenset(
+    {
+        ("SelectStmt", "from_clause"),
+        ("JoinExpr", "larg"),
+        ("JoinExpr", "rarg"),
+        ("UpdateStmt", "from_clause"),
+        ("DeleteStmt", "using_clause"),
+        ("MergeStmt", "source_relation"),
+    }
+)
 """Where a CTE's name is looked for, and a sub-select may stand."""
 
 
@@ -54,11 +60,18 @@ def references(statement: Message) -> list[Reference]:
 
 
 def _visit(
-    message: Message, place: tuple[str, str], node: tree.Node | None, ctes: frozenset[str], writing: bool, found: list[Reference]
+    message: Message,
+    place: tuple[str, str],
+    node: tree.Node | None,
+    ctes: frozenset[str],
+    writing: bool,
+    found: list[Reference],
 ) -> None:
     kind = type(message).__name__
     if kind == "RangeVar":
-        if place not in _NOT_RELATIONS and not (place in _SOURCES and not message.schemaname and message.relname in ctes):
+        if place not in _NOT_RELATIONS and not (
+            place in _SOURCES and not message.schemaname and message.relname in ctes
+        ):
             found.append(Reference(message, node if place in _SOURCES else None, place, writing))
         return
     writing = writing or kind in WRITES

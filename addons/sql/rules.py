@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from protocols.session import Session
 
 from addons.sql.assess import Listed
-from addons.sql.classify import Finding, Name
+from addons.sql.finding import Finding, Name
 from addons.sql.conditions import Conditions, Now, Table, conditions
 from addons.sql.kinds import CLASSES, STATEMENTS
 

@@ -54,7 +54,9 @@ class Item:
         return None
 
 
-def item(alias: str, columns: Sequence[Output] | None, *, whole: Taint = CLEAN, schema: str = "", masked: bool = False) -> Item:
+def item(
+    alias: str, columns: Sequence[Output] | None, *, whole: Taint = CLEAN, schema: str = "", masked: bool = False
+) -> Item:
     if columns is not None:
         whole = union(c.taint for c in columns) | whole
     return Item(alias, None if columns is None else tuple(columns), whole, schema, masked)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from addons.sql.catalog import Relation
 
-_CATALOGS = frozenset("""
+_CATALOGS = frozenset(
+    """
     pg_aggregate pg_aios pg_am pg_amop pg_amproc pg_attrdef pg_attribute pg_auth_members pg_available_extension_versions
     pg_available_extensions pg_backend_memory_contexts pg_cast pg_class pg_collation pg_config pg_constraint pg_conversion
     pg_cursors pg_database pg_db_role_setting pg_default_acl pg_depend pg_description pg_enum pg_event_trigger pg_extension
@@ -32,7 +33,8 @@ _CATALOGS = frozenset("""
     pg_statio_sys_tables pg_statio_user_indexes pg_statio_user_sequences pg_statio_user_tables pg_statistic_ext
     pg_subscription_rel pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names pg_transform pg_trigger pg_ts_config
     pg_ts_config_map pg_ts_dict pg_ts_parser pg_ts_template pg_type pg_user pg_views pg_wait_events
-""".split())
+""".split()
+)
 
 _SECRET_SCHEMA_VIEWS = frozenset({"_pg_user_mappings", "user_mapping_options"})
 """Passwords for other servers. Everything else in information_schema is names."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from postgast import pg_query_pb2 as tree
 
-from addons.sql.classify import classify
+from addons.sql.classify import NODES_LIMIT, STATEMENTS_LIMIT, classify
 from addons.sql.kinds import ALTER_DESTRUCTIVE, ALTER_PRIVILEGE, CLASSES, PARTS, STATEMENTS
-from addons.sql.parse import parse
+from addons.sql.parse import Unparsable, parse
 
 
 def classes(text: str) -> set[str]:
@@ -166,6 +166,21 @@ def test_every_place_of_a_column_is_seen(text: str) -> None:
 
 def test_a_clean_query_touches_no_star() -> None:
     assert classify(parse("SELECT p.id, count(*) FROM patients p JOIN d ON d.id = p.id GROUP BY 1"))[0].columns == {"id"}
+
+
+def test_what_is_too_large_is_refused_and_not_looked_into() -> None:
+    """A limit on statements and on what one of them holds; long lists of constants are no such thing."""
+    assert len(classify(parse("INSERT INTO t VALUES " + ",".join("(1, 'x')" for _ in range(60_000))))) == 1
+    with pytest.raises(Unparsable, match="statements"):
+        classify(parse("SELECT 1;" * (STATEMENTS_LIMIT + 1)))
+    with pytest.raises(Unparsable, match="larger"):
+        classify(parse("SELECT " + ",".join("lower(c)" for _ in range(NODES_LIMIT // 2))))
+
+
+def test_thousands_of_ctes_cost_no_more_than_their_number() -> None:
+    """Each sees the ones before it, and none copies them."""
+    text = "WITH c0 AS (SELECT 1), " + ", ".join(f"c{n} AS (SELECT * FROM c{n - 1})" for n in range(1, 8000)) + " SELECT * FROM c7999, c8000"
+    assert classify(parse(text))[0].relations == {("", "c8000")}
 
 
 def test_reasons_hold_no_values() -> None:

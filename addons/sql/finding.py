@@ -1,0 +1,42 @@
+"""
+What one statement is and touches, as `classify` found it: the words between the tree and the rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from addons.sql.changes import Change
+
+Name = tuple[str, str]
+"""(schema or "", name)."""
+
+
+@dataclass(slots=True)
+class Finding:
+    """
+    What one statement is and touches.
+
+    :ivar classes: class to one clause that says why; no value is in it.
+    :ivar relations: every relation named, CTE names left out; `written` is the part that it writes.
+    :ivar columns: last parts of column names, "*" for stars.
+    :ivar fields: names after a parenthesis, `(x).name`: a composite's field, or a function's call.
+    :ivar constructs: grammar of newer servers that an older one reads as a function's call: JSON_VALUE, MERGE_ACTION.
+    """
+
+    kind: str
+    classes: dict[str, str] = field(default_factory=dict)
+    relations: set[Name] = field(default_factory=set)
+    written: set[Name] = field(default_factory=set)
+    columns: set[str] = field(default_factory=set)
+    functions: set[Name] = field(default_factory=set)
+    called: set[Name] = field(default_factory=set)
+    fields: set[str] = field(default_factory=set)
+    operators: set[Name] = field(default_factory=set)
+    constructs: set[str] = field(default_factory=set)
+    changes: list[Change] = field(default_factory=list)
+    prepares: str = ""
+    executes: set[str] = field(default_factory=set)
+
+    def add(self, kind: str, why: str) -> None:
+        self.classes.setdefault(kind, why)
