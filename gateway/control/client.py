@@ -73,8 +73,8 @@ class ControlClient:
                 timer.cancel()
         if self._link is not None and self._link.transport is not None:
             self._link.transport.loseConnection()
-        for wait in list(self._waiting.values()):
-            wait.deferred.cancel()
+        for request in list(self._waiting):
+            self._end_wait(request)
 
     @property
     def leased(self) -> bool:

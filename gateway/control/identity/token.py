@@ -98,7 +98,8 @@ class Tokens:
         """
         record = self._tokens.get(txn, identifier)
         if record is None:
-            raise NotFound(f"there is no token {identifier}. `ostiary token list` shows them.")
+            # Not quoted: somebody may have given the token itself.
+            raise NotFound("there is no token of that id. `ostiary token list` shows them; the id is no secret.")
         return {**record, "id": identifier}
 
     def revoked(self, identifier: str) -> bool:
