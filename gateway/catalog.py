@@ -43,9 +43,11 @@ QUERIES: dict[str, str] = {
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     ),
     "columns": (
-        "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,"
+        "SELECT a.attrelid, a.attnum, a.attname, a.atttypid,"
+        " pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,"
         " CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END"
-        " FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r','v','m','p','f','c','S','t')"
+        " FROM pg_catalog.pg_attribute a"
+        " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r','v','m','p','f','c','S','t')"
         " LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
         " WHERE a.attnum > 0 AND NOT a.attisdropped"
     ),
@@ -56,10 +58,12 @@ QUERIES: dict[str, str] = {
         " WHERE c.relkind IN ('v','m') AND n.nspname NOT IN ('pg_catalog','information_schema')"
     ),
     "rules": (
-        "SELECT ev_class, pg_catalog.pg_get_ruledef(oid) FROM pg_catalog.pg_rewrite WHERE oid >= 16384 AND ev_type <> '1'"
+        "SELECT ev_class, pg_catalog.pg_get_ruledef(oid) FROM pg_catalog.pg_rewrite"
+        " WHERE oid >= 16384 AND ev_type <> '1'"
     ),
     "functions": (
-        "SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.prosecdef, p.proretset, p.prorettype,"
+        "SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.prosecdef, p.proretset,"
+        " p.prorettype,"
         " p.proargtypes, p.pronargs - p.pronargdefaults, " + _EXTENSION + ","
         " CASE WHEN l.lanname = 'sql' AND n.nspname <> 'pg_catalog' THEN p.prosrc END"
         " FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
@@ -75,21 +79,25 @@ QUERIES: dict[str, str] = {
     "constraints": "SELECT conname FROM pg_catalog.pg_constraint WHERE oid >= 16384",
 }
 
-DIGEST = "SELECT pg_catalog.md5(pg_catalog.concat_ws(',', " + ", ".join(
-    f"(SELECT pg_catalog.string_agg({key} || ':' || xmin, ',' ORDER BY {key}) FROM pg_catalog.{table}{where})"
-    for table, key, where in (
-        ("pg_namespace", "oid::text", ""),
-        ("pg_class", "oid::text", " WHERE oid >= 16384"),
-        ("pg_attribute", "attrelid::text || '.' || attnum", " WHERE attrelid >= 16384 AND attnum > 0"),
-        ("pg_inherits", "inhrelid::text || '.' || inhseqno", ""),
-        ("pg_rewrite", "oid::text", " WHERE oid >= 16384"),
-        ("pg_proc", "oid::text", " WHERE oid >= 16384"),
-        ("pg_type", "oid::text", " WHERE oid >= 16384"),
-        ("pg_operator", "oid::text", " WHERE oid >= 16384"),
-        ("pg_cast", "oid::text", " WHERE oid >= 16384"),
-        ("pg_constraint", "oid::text", " WHERE oid >= 16384"),
+DIGEST = (
+    "SELECT pg_catalog.md5(pg_catalog.concat_ws(',', "
+    + ", ".join(
+        f"(SELECT pg_catalog.string_agg({key} || ':' || xmin, ',' ORDER BY {key}) FROM pg_catalog.{table}{where})"
+        for table, key, where in (
+            ("pg_namespace", "oid::text", ""),
+            ("pg_class", "oid::text", " WHERE oid >= 16384"),
+            ("pg_attribute", "attrelid::text || '.' || attnum", " WHERE attrelid >= 16384 AND attnum > 0"),
+            ("pg_inherits", "inhrelid::text || '.' || inhseqno", ""),
+            ("pg_rewrite", "oid::text", " WHERE oid >= 16384"),
+            ("pg_proc", "oid::text", " WHERE oid >= 16384"),
+            ("pg_type", "oid::text", " WHERE oid >= 16384"),
+            ("pg_operator", "oid::text", " WHERE oid >= 16384"),
+            ("pg_cast", "oid::text", " WHERE oid >= 16384"),
+            ("pg_constraint", "oid::text", " WHERE oid >= 16384"),
+        )
     )
-) + "))"
+    + "))"
+)
 
 
 class Querying(Protocol):

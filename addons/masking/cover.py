@@ -56,7 +56,9 @@ class Cover:
         self._systems()
         self._spread()
         self.nulls = frozenset(
-            m.label for columns in self.relations.values() for m in columns.values()
+            m.label
+            for columns in self.relations.values()
+            for m in columns.values()
             if shows_null(m.column, m.strategy, snapshot)
         )
 
@@ -64,7 +66,10 @@ class Cover:
 
     def outputs(self, relation: Relation) -> Mapping[str, Output]:
         """For lineage: the masked columns of a relation."""
-        return {name: Output(name, frozenset({m.label}), m.label) for name, m in self.relations.get(relation.oid, {}).items()}
+        return {
+            name: Output(name, frozenset({m.label}), m.label)
+            for name, m in self.relations.get(relation.oid, {}).items()
+        }
 
     def masks(self, relation: Relation) -> bool:
         return relation.oid in self.relations
@@ -75,7 +80,9 @@ class Cover:
         if text is None:
             masked = self.relations[relation.oid]
             columns = ", ".join(
-                f"{expression(c, masked[c.name].strategy, self.snapshot)} AS {quoted(c.name)}" if c.name in masked else quoted(c.name)
+                f"{expression(c, masked[c.name].strategy, self.snapshot)} AS {quoted(c.name)}"
+                if c.name in masked
+                else quoted(c.name)
                 for c in relation.columns
             )
             name = f"{quoted(relation.schema)}.{quoted(relation.name)}"
@@ -96,19 +103,32 @@ class Cover:
     def _declare(self, declaration: Declaration) -> None:
         found = [r for r in self.snapshot.named(declaration.schema, declaration.relation) if r.kind in READABLE]
         if not found:
-            raise Misdeclared(f"masking is declared for {declaration.schema}.{declaration.relation}, which is no relation there")
+            raise Misdeclared(
+                f"masking is declared for {declaration.schema}.{declaration.relation}, which is no relation there"
+            )
         column = found[0].column(declaration.column)
         if column is None:
             raise Misdeclared(f"masking is declared for {declaration.label}, which is no column there")
         why = problem(column, declaration.strategy, self.snapshot)
         if why:
             raise Misdeclared(f"masking of {declaration.label}: {why}")
-        family = {found[0].oid} | self.snapshot.descendants(found[0].oid)
-        for oid in family | {a for member in family for a in self.snapshot.ancestors(member)}:
-            relation = self.snapshot.relations.get(oid)
-            inherited = relation.column(declaration.column) if relation is not None else None
-            if inherited is not None:
-                self._mask(relation, inherited, declaration.strategy)
+        for relation in self._family(found[0], declaration.column):
+            self._mask(relation, relation.column(declaration.column), declaration.strategy)
+
+    def _family(self, relation: Relation, column: str) -> list[Relation]:
+        """
+        Every relation joined to it by inheritance or partitioning that has the column: children hold the
+        parent's rows, a parent returns its children's, and what is secret in one partition is in its siblings.
+        """
+        known, waiting = {relation.oid: relation}, [relation.oid]
+        while waiting:
+            here = waiting.pop()
+            for oid in (*self.snapshot.children.get(here, ()), *self.snapshot.parents.get(here, ())):
+                other = self.snapshot.relations.get(oid)
+                if other is not None and oid not in known and other.column(column) is not None:
+                    known[oid] = other
+                    waiting.append(oid)
+        return list(known.values())
 
     def _mask(self, relation: Relation, column: Column, strategy: Strategy = Strategy()) -> bool:
         """Returns whether that is news."""
@@ -186,7 +206,12 @@ class Cover:
 def _mentions(expression_text: str, masked: Iterable[str]) -> bool:
     """Whether a generated column's expression names a masked column, or is not understood."""
     try:
-        found = {n for m in walk(parse(f"SELECT {expression_text}").result) if type(m).__name__ == "ColumnRef" for n in strings(m.fields)}
+        found = {
+            n
+            for m in walk(parse(f"SELECT {expression_text}").result)
+            if type(m).__name__ == "ColumnRef"
+            for n in strings(m.fields)
+        }
     except Unparsable:
         return True
     return bool(found & set(masked))

@@ -60,6 +60,8 @@ def declarations(entries: Iterable[Mapping[str, Any]]) -> tuple[Declaration, ...
 
 def _one(index: int, entry: Mapping[str, Any]) -> Declaration:
     where = f"columns[{index}]"
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{where}: a table is needed, with relation, column and strategy")
     unknown = sorted(set(entry) - _KEYS)
     if unknown:
         raise ValueError(f"{where}.{unknown[0]}: no such key; there are {', '.join(sorted(_KEYS))}")
@@ -67,7 +69,10 @@ def _one(index: int, entry: Mapping[str, Any]) -> Declaration:
     if not (schema and dot and relation):
         raise ValueError(f'{where}.relation: write the schema too, as in "public.patients"')
     return Declaration(
-        schema, relation, _text(where, entry, "column"), _strategy(where, entry),
+        schema,
+        relation,
+        _text(where, entry, "column"),
+        _strategy(where, entry),
         *(_names(where, entry, key) for key in ("clear", "targets", "databases")),
     )
 

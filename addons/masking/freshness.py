@@ -117,4 +117,3 @@ def _changes(parsed: Parsed) -> bool:
 
 def _into(statement: Message) -> bool:
     return isinstance(statement, tree.SelectStmt) and any(isinstance(m, tree.IntoClause) for m in walk(statement))
-

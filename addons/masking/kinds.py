@@ -12,7 +12,8 @@ from postgast import pg_query_pb2 as tree
 
 from addons.sql.resolve import references
 
-KNOWN = frozenset("""
+KNOWN = frozenset(
+    """
     SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CopyStmt ExplainStmt PrepareStmt ExecuteStmt DeallocateStmt
     DeclareCursorStmt FetchStmt ClosePortalStmt TransactionStmt VariableSetStmt VariableShowStmt DiscardStmt
     ListenStmt UnlistenStmt NotifyStmt LockStmt ConstraintsSetStmt CheckPointStmt CallStmt SetOperationStmt
@@ -26,33 +27,46 @@ KNOWN = frozenset("""
     CreatedbStmt DropdbStmt AlterDatabaseStmt AlterDatabaseSetStmt AlterDatabaseRefreshCollStmt
     CreateTableSpaceStmt DropTableSpaceStmt AlterTableSpaceOptionsStmt
     CreateExtensionStmt AlterExtensionStmt AlterSystemStmt ReturnStmt RawStmt
-""".split())
+""".split()
+)
 
-REWRITTEN = {
-    "SelectStmt": None,
-    "ExplainStmt": "query",
-    "PrepareStmt": "query",
-    "DeclareCursorStmt": "query",
-}
+REWRITTEN = {"SelectStmt": None, "ExplainStmt": "query", "PrepareStmt": "query", "DeclareCursorStmt": "query"}
 """Statements in which a SELECT can be rewritten, and the field that holds it."""
 
-HARMLESS = frozenset({
-    "LockStmt", "VacuumStmt", "ReindexStmt", "ClusterStmt", "TruncateStmt", "DropStmt", "GrantStmt", "CommentStmt",
-    "SecLabelStmt", "RefreshMatViewStmt",
-})
+HARMLESS = frozenset(
+    {
+        "LockStmt",
+        "VacuumStmt",
+        "ReindexStmt",
+        "ClusterStmt",
+        "TruncateStmt",
+        "DropStmt",
+        "GrantStmt",
+        "CommentStmt",
+        "SecLabelStmt",
+        "RefreshMatViewStmt",
+    }
+)
 """They may name a masked relation: they return nothing of it and write nothing of ours into it."""
 
-CREATES = frozenset({
-    ("CreateStmt", "relation"), ("IntoClause", "rel"), ("ViewStmt", "view"), ("CreateSeqStmt", "sequence"),
-    ("CompositeTypeStmt", "typevar"),
-})
+CREATES = frozenset(
+    {
+        ("CreateStmt", "relation"),
+        ("IntoClause", "rel"),
+        ("ViewStmt", "view"),
+        ("CreateSeqStmt", "sequence"),
+        ("CompositeTypeStmt", "typevar"),
+    }
+)
 """Where a RangeVar names what will be, not what is."""
 
-QUIET = frozenset("""
+QUIET = frozenset(
+    """
     SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CopyStmt ExplainStmt PrepareStmt ExecuteStmt DeallocateStmt
     DeclareCursorStmt FetchStmt ClosePortalStmt TransactionStmt VariableSetStmt VariableShowStmt DiscardStmt ListenStmt
     UnlistenStmt NotifyStmt LockStmt ConstraintsSetStmt CheckPointStmt TruncateStmt RefreshMatViewStmt
-""".split())
+""".split()
+)
 """They leave the catalog as it is (SELECT INTO does not); after any other it is read again."""
 
 
@@ -63,10 +77,19 @@ def makes(statement: Message) -> frozenset[str]:
 
 
 _TITLES = {
-    "CreateStmt": "CREATE TABLE", "ViewStmt": "CREATE VIEW", "IndexStmt": "CREATE INDEX", "RuleStmt": "CREATE RULE",
-    "RenameStmt": "ALTER ... RENAME", "AlterObjectSchemaStmt": "ALTER ... SET SCHEMA", "DefineStmt": "CREATE AGGREGATE or OPERATOR",
-    "CreateTrigStmt": "CREATE TRIGGER", "CreateStatsStmt": "CREATE STATISTICS", "DeclareCursorStmt": "DECLARE",
-    "CreateSeqStmt": "CREATE SEQUENCE", "AlterSeqStmt": "ALTER SEQUENCE", "AlterOwnerStmt": "ALTER ... OWNER",
+    "CreateStmt": "CREATE TABLE",
+    "ViewStmt": "CREATE VIEW",
+    "IndexStmt": "CREATE INDEX",
+    "RuleStmt": "CREATE RULE",
+    "RenameStmt": "ALTER ... RENAME",
+    "AlterObjectSchemaStmt": "ALTER ... SET SCHEMA",
+    "DefineStmt": "CREATE AGGREGATE or OPERATOR",
+    "CreateTrigStmt": "CREATE TRIGGER",
+    "CreateStatsStmt": "CREATE STATISTICS",
+    "DeclareCursorStmt": "DECLARE",
+    "CreateSeqStmt": "CREATE SEQUENCE",
+    "AlterSeqStmt": "ALTER SEQUENCE",
+    "AlterOwnerStmt": "ALTER ... OWNER",
 }
 
 

@@ -30,6 +30,7 @@ from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Replace
 
 _KEPT = 4096  #: decisions remembered
+_KEPT_LENGTH = 64 << 10  #: characters; longer texts are decided again rather than kept
 
 
 class Settings(Protocol):
@@ -69,7 +70,7 @@ class Masking:
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
         self._fresh = Freshness(catalogs)
         self._who: dict[tuple[str, str, frozenset[str]], tuple[Declaration, ...]] = {}
-        self._covers: dict[tuple[str, tuple[Declaration, ...]], tuple[Cover, Calls]] = {}
+        self._covers: dict[tuple[str, str, tuple[Declaration, ...]], tuple[Cover, Calls]] = {}
         self._decided: OrderedDict[tuple, Allow | Replace | Deny] = OrderedDict()
 
     # statements
@@ -117,9 +118,10 @@ class Masking:
         except Misdeclared as error:
             return refusals.misdeclared(str(error))
         verdict = Statements(cover, calls, path, made).verdict(statement.text)
-        self._decided[key] = verdict
-        if len(self._decided) > _KEPT:
-            self._decided.popitem(last=False)
+        if len(statement.text) <= _KEPT_LENGTH:
+            self._decided[key] = verdict
+            if len(self._decided) > _KEPT:
+                self._decided.popitem(last=False)
         return verdict
 
     def _path(self, session: Session, statement: Statement) -> tuple[str, ...] | None:
@@ -144,7 +146,11 @@ class Masking:
         except Misdeclared as error:
             return refusals.misdeclared(str(error))
         function = snapshot.functions.get(hook.command.oid) if snapshot is not None else None
-        return Allow(remember=False) if listed else refusals.fastpath(function.label if function else f"function {hook.command.oid}")
+        return (
+            Allow(remember=False)
+            if listed
+            else refusals.fastpath(function.label if function else f"function {hook.command.oid}")
+        )
 
     # what comes back
 
@@ -227,24 +233,24 @@ class Masking:
 
     def _here(self, session: Session) -> list[Declaration]:
         return [
-            d for d in self._declared
-            if (not d.targets or session.target.name in d.targets) and (not d.databases or session.database in d.databases)
+            d
+            for d in self._declared
+            if (not d.targets or session.target.name in d.targets)
+            and (not d.databases or session.database in d.databases)
         ]
 
     def _cover(self, snapshot: Snapshot, session: Session, masked: tuple[Declaration, ...]) -> tuple[Cover, Calls]:
         """
         :raises Misdeclared: also for a declaration that this session sees clear: it is wrong for somebody.
         """
-        key = (snapshot.revision, masked)
+        key = (session.target.name, session.database, masked)
         found = self._covers.get(key)
-        if found is None:
+        if found is None or found[0].snapshot.revision != snapshot.revision:
             calls = Calls(snapshot, self._listed)
             found = Cover(snapshot, masked, calls.opaque), calls
             if len(masked) < len(self._here(session)):
                 Cover(snapshot, self._here(session), calls.opaque)
-            if len(self._covers) > 64:
-                self._covers.clear()
-            self._covers[key] = found
+            self._covers[key] = found  # in the old one's place: each holds a whole snapshot
         return found
 
 

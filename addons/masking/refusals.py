@@ -28,29 +28,36 @@ def unparsable(why: str) -> Deny:
 
 def opaque_kind(kind: str) -> Deny:
     return _deny(
-        "OST-502", f"{kind} is refused while you see masked columns: what it would do cannot be seen from here",
+        "OST-502",
+        f"{kind} is refused while you see masked columns: what it would do cannot be seen from here",
         "ask somebody with clear access to run it",
     )
 
 
 def unlisted(call: str) -> Deny:
     return _deny(
-        "OST-503", f"{call} is not known to be free of masked values",
-        'ask the gateway\'s operator to add it to the masking addon\'s "functions", if it returns none',
+        "OST-503",
+        f"{call} is not known to be free of masked values",
+        "ask the gateway's operator to add it to the masking addon's \"functions\", if it returns none",
         ("call", call),
     )
 
 
 def ambiguous(name: str, meanings: Sequence[str]) -> Deny:
     return _deny(
-        "OST-504", f'"{name}" may be {" or ".join(meanings)}, and one of them is masked',
-        "write the schema before the name", ("name", name),
+        "OST-504",
+        f'"{name}" may be {" or ".join(meanings)}, and one of them is masked',
+        "write the schema before the name",
+        ("name", name),
     )
 
 
 def holds_values(relation: str) -> Deny:
     return _deny(
-        "OST-505", f"{relation} may hold values of masked columns or secrets", "ask for clear access", ("relation", relation),
+        "OST-505",
+        f"{relation} may hold values of masked columns or secrets",
+        "ask for clear access",
+        ("relation", relation),
     )
 
 
@@ -63,34 +70,46 @@ def decided_by_mask(use: Use) -> Deny:
     columns = _listed(use.taint)
     if use.where == "a system column":
         return _deny(
-            "OST-511", f"{columns} is a system column of a masked relation, which is not offered", "leave it out", ("columns", columns),
+            "OST-511",
+            f"{columns} is a system column of a masked relation, which is not offered",
+            "leave it out",
+            ("columns", columns),
         )
     return _deny(
-        "OST-510", f"{columns} is masked for you and would decide in {use.where}, where only masks would be compared",
-        f"leave it out of {use.where}, or ask for clear access to {columns}", ("columns", columns), ("position", use.where),
+        "OST-510",
+        f"{columns} is masked for you and would decide in {use.where}, where only masks would be compared",
+        f"leave it out of {use.where}, or ask for clear access to {columns}",
+        ("columns", columns),
+        ("position", use.where),
     )
 
 
 def cannot_mask(what: str, relation: str) -> Deny:
     return _deny(
-        "OST-512", f"{what} reaches {relation}, which has columns masked for you, and cannot be masked",
-        "use a plain SELECT, or ask for clear access", ("relation", relation),
+        "OST-512",
+        f"{what} reaches {relation}, which has columns masked for you, and cannot be masked",
+        "use a plain SELECT, or ask for clear access",
+        ("relation", relation),
     )
 
 
 def writes_masked(columns: Iterable[str]) -> Deny:
     named = _listed(columns)
     return _deny(
-        "OST-513", f"{named} is masked for you, so you may not write it: a mask could replace the real value",
-        f"write only other columns, or ask for clear access to {named}", ("columns", named),
+        "OST-513",
+        f"{named} is masked for you, so you may not write it: a mask could replace the real value",
+        f"write only other columns, or ask for clear access to {named}",
+        ("columns", named),
     )
 
 
 def write_reads_masked(columns: Iterable[str]) -> Deny:
     named = _listed(columns)
     return _deny(
-        "OST-514", f"{named} is masked for you and would be read by a write or returned from it",
-        "leave it out, or ask for clear access", ("columns", named),
+        "OST-514",
+        f"{named} is masked for you and would be read by a write or returned from it",
+        "leave it out, or ask for clear access",
+        ("columns", named),
     )
 
 
@@ -100,20 +119,26 @@ def unproven(why: str) -> Deny:
 
 def undermines(what: str) -> Deny:
     return _deny(
-        "OST-516", f"{what} would change what masking is declared for", "ask somebody with clear access to run it",
+        "OST-516", f"{what} would change what masking is declared for", "ask somebody with clear access to run it"
     )
 
 
 def settings(name: str) -> Deny:
-    return _deny("OST-517", f"{name} may not be set so: statements would mean something else than they say", "leave it as it is")
+    return _deny(
+        "OST-517", f"{name} may not be set so: statements would mean something else than they say", "leave it as it is"
+    )
 
 
 def misdeclared(why: str) -> Deny:
-    return _deny("OST-520", f"everything on this target is refused: {why}", "the gateway's operator must mend `columns`")
+    return _deny(
+        "OST-520", f"everything on this target is refused: {why}", "the gateway's operator must mend `columns`"
+    )
 
 
 def no_catalog() -> Deny:
-    return _deny("OST-521", "the target's catalog cannot be read now, so nothing can be masked with certainty", "try again later")
+    return _deny(
+        "OST-521", "the target's catalog cannot be read now, so nothing can be masked with certainty", "try again later"
+    )
 
 
 def fastpath(function: str) -> Deny:

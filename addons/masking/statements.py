@@ -124,19 +124,27 @@ class Statements:
                 getattr(self, _LOOKED_AT[kind])(message)
 
     def _create_function(self, create: tree.CreateFunctionStmt) -> None:
-        """Only SQL bodies can be read, and they are judged as statements. A listed name is the operator's word for its body."""
+        """Only SQL bodies can be read, and are judged as statements. A listed name is the operator's word for its body."""
         options = {unwrap(n).defname: unwrap(n).arg for n in create.options}
         names = strings(create.funcname)
         if self.calls.vouches(names[-1]):
             raise Refused(refusals.undermines(f"replacing the listed function {names[-1]}"))
-        language = unwrap(options["language"]).sval.lower() if "language" in options else ("sql" if create.HasField("sql_body") else "")
+        language = (
+            unwrap(options["language"]).sval.lower()
+            if "language" in options
+            else ("sql" if create.HasField("sql_body") else "")
+        )
         if language != "sql":
             raise Refused(refusals.opaque_kind(f"a function in {language or 'no language'}"))
         if "as" in options:
             for body in strings(unwrap(options["as"]).items):
                 verdict = Statements(self.cover, self.calls, None, self.made).verdict(body)
                 if not isinstance(verdict, Allow):
-                    raise Refused(verdict if isinstance(verdict, Deny) else refusals.cannot_mask("a function's body", ", ".join(verdict.columns)))
+                    raise Refused(
+                        verdict
+                        if isinstance(verdict, Deny)
+                        else refusals.cannot_mask("a function's body", ", ".join(verdict.columns))
+                    )
 
     def _rename(self, rename: Message) -> None:
         """Functions by name are listed by name; a schema's new name would hide what is declared in it."""
@@ -161,7 +169,11 @@ class Statements:
         if strings(call.funcname)[-1:] != ["set_config"]:
             return
         first = unwrap(call.args[0]) if call.args else None
-        if not isinstance(first, tree.A_Const) or first.WhichOneof("val") != "sval" or first.sval.sval.lower() == _QUOTING:
+        if (
+            not isinstance(first, tree.A_Const)
+            or first.WhichOneof("val") != "sval"
+            or first.sval.sval.lower() == _QUOTING
+        ):
             raise Refused(refusals.settings("set_config with a computed name, or standard_conforming_strings"))
 
     # what it reaches
@@ -191,7 +203,12 @@ class Statements:
         names = Names(self.cover.snapshot)
         for rule, target in [(rule, target) for target in targets for rule in target.rules]:
             for statement in parse(rule).statements:
-                masked = any(self.cover.masks(r) for ref in references(statement) for r in names.relations(ref.name) if r.oid != target.oid)
+                masked = any(
+                    self.cover.masks(r)
+                    for ref in references(statement)
+                    for r in names.relations(ref.name)
+                    if r.oid != target.oid
+                )
                 if masked or self.calls.unlisted(statement):
                     raise Refused(refusals.cannot_mask("a write that runs a rule", target.label))
 
@@ -203,8 +220,12 @@ class Statements:
         query = unwrap(getattr(statement, holder)) if holder else statement
         label = hits[0][1].label
         if not isinstance(query, tree.SelectStmt):
-            raise Refused(refusals.cannot_mask(f"{title(type(statement).__name__)} of {title(type(query).__name__)}", label))
-        if isinstance(statement, tree.ExplainStmt) and any(unwrap(n).defname.lower() == "analyze" for n in statement.options):
+            raise Refused(
+                refusals.cannot_mask(f"{title(type(statement).__name__)} of {title(type(query).__name__)}", label)
+            )
+        if isinstance(statement, tree.ExplainStmt) and any(
+            unwrap(n).defname.lower() == "analyze" for n in statement.options
+        ):
             raise Refused(refusals.cannot_mask("EXPLAIN ANALYZE", label))
         for message in walk(query):
             kind = type(message).__name__
@@ -223,7 +244,13 @@ class Statements:
     def _rewritten(self, parsed: Parsed, names: Names, hits: Sequence[tuple[Reference, Relation]]) -> Replace:
         def replacement(reference: Reference) -> str | None:
             found = names.relations(reference.name)
-            if reference.place in CREATES or not found or not self.cover.masks(found[0]) or reference.writing or reference.node is None:
+            if (
+                reference.place in CREATES
+                or not found
+                or not self.cover.masks(found[0])
+                or reference.writing
+                or reference.node is None
+            ):
                 return None
             return self.cover.sub_select(found[0], only=not reference.name.inh)
 
@@ -244,7 +271,9 @@ _LOOKED_AT = {
     "CreateTableAsStmt": "_table_as",
     "FuncCall": "_call",
 }
-_ROUTINES = frozenset({tree.OBJECT_FUNCTION, tree.OBJECT_PROCEDURE, tree.OBJECT_ROUTINE, tree.OBJECT_AGGREGATE, tree.OBJECT_OPERATOR})
+_ROUTINES = frozenset(
+    {tree.OBJECT_FUNCTION, tree.OBJECT_PROCEDURE, tree.OBJECT_ROUTINE, tree.OBJECT_AGGREGATE, tree.OBJECT_OPERATOR}
+)
 _PLACES = {"RangeTableSample": "TABLESAMPLE", "IntoClause": "SELECT INTO", "CopyStmt": "COPY"}
 
 
@@ -259,4 +288,3 @@ def _is_on(arguments: Sequence[tree.Node]) -> bool:
     if kind == "sval":
         return value.sval.sval.lower() in ("on", "true", "yes", "1")
     return kind == "ival" and value.ival.ival == 1 or kind == "boolval" and value.boolval.boolval
-

@@ -1,5 +1,6 @@
 """
-A strategy and a column's type, to the SQL expression that masks it at its source, and to the cell that masks it on the wire.
+A strategy and a column's type, to the SQL expression that masks it at its source, and to the cell that masks
+it on the wire.
 
 Every function and operator is written with its schema, so that a session's search_path cannot put
 another in its place. NULL stays NULL where the type can show a mask; other types become NULL.

@@ -18,41 +18,51 @@ from addons.sql.catalog import Snapshot
 _SPEAKS_OF_NAMES = re.compile(r"(42|26|34|3B|3D|3F|2BP)")
 """Classes raised while a statement is read, before any row is."""
 
-_TEMPLATES = tuple(re.compile(t, re.S) for t in (
-    r'syntax error at or near "(.+)"',
-    r"syntax error at end of input",
-    r'relation "(.+)" does not exist',
-    r'relation "(.+)" already exists(?:, skipping)?',
-    r'column "(.+)" does not exist',
-    r"column (\S+) does not exist",
-    r'column "(.+)" of relation "(.+)" does not exist',
-    r'column "(.+)" of relation "(.+)" already exists(?:, skipping)?',
-    r'column reference "(.+)" is ambiguous',
-    r'column "(\S+)" must appear in the GROUP BY clause or be used in an aggregate function',
-    r'missing FROM-clause entry for table "(.+)"',
-    r'table name "(.+)" specified more than once',
-    r'(?:table|view|index|sequence|schema|type|role|extension|materialized view|function) "(.+)" does not exist(?:, skipping)?',
-    r'(?:schema|type|role|database|extension|cursor|prepared statement) "(.+)" already exists(?:, skipping)?',
-    r'(?:prepared statement|cursor|portal|savepoint|database|trigger) "(.+)" does not exist',
-    r"permission denied for (?:table|view|schema|sequence|function|database|materialized view) (\S+)",
-    r"unrecognized configuration parameter \"(.+)\"",
-    r"(?:there is already a transaction in progress|there is no transaction in progress)",
-))
+_TEMPLATES = tuple(
+    re.compile(t, re.S)
+    for t in (
+        r'syntax error at or near "(.+)"',
+        r"syntax error at end of input",
+        r'relation "(.+)" does not exist',
+        r'relation "(.+)" already exists(?:, skipping)?',
+        r'column "(.+)" does not exist',
+        r"column (\S+) does not exist",
+        r'column "(.+)" of relation "(.+)" does not exist',
+        r'column "(.+)" of relation "(.+)" already exists(?:, skipping)?',
+        r'column reference "(.+)" is ambiguous',
+        r'column "(\S+)" must appear in the GROUP BY clause or be used in an aggregate function',
+        r'missing FROM-clause entry for table "(.+)"',
+        r'table name "(.+)" specified more than once',
+        r'(?:table|view|index|sequence|schema|type|role|extension|materialized view) "(.+)" does not exist(?:, skipping)?',
+        r'(?:schema|type|role|database|extension|cursor|prepared statement) "(.+)" already exists(?:, skipping)?',
+        r'(?:prepared statement|cursor|portal|savepoint|database|trigger) "(.+)" does not exist',
+        r"permission denied for (?:table|view|schema|sequence|function|database|materialized view) (\S+)",
+        r"unrecognized configuration parameter \"(.+)\"",
+        r"(?:there is already a transaction in progress|there is no transaction in progress)",
+    )
+)
 """Messages worth keeping, as PostgreSQL 15 to 18 write them in English; what is captured must be a known name."""
 
 _KEPT = frozenset("SVCFLR")  #: severity, code, and where in the server's source it was raised
 _NAMES = frozenset("stcdn")  #: schema, table, column, data type, constraint
 
-_PLAIN_PARAMETERS = frozenset("""
+_PLAIN_PARAMETERS = frozenset(
+    """
     client_encoding datestyle default_transaction_read_only in_hot_standby integer_datetimes intervalstyle is_superuser
     scram_iterations server_encoding server_version session_authorization standard_conforming_strings timezone
-""".split())
+""".split()
+)
 """Reported settings whose values the server checks."""
 
-GROUPING = "a column must appear in GROUP BY: grouping by a primary key is not enough where columns are masked, so name each column"
+GROUPING = (
+    "a column must appear in GROUP BY: grouping by a primary key is not enough where columns are masked,"
+    " so name each column"
+)
 
 
-def rebuilt(fields: dict[str, str], wrote: str, rewritten: bool, snapshot: Snapshot | None, *, notice: bool) -> dict[str, str]:
+def rebuilt(
+    fields: dict[str, str], wrote: str, rewritten: bool, snapshot: Snapshot | None, *, notice: bool
+) -> dict[str, str]:
     """
     An error or a notice without anything that could be a value.
 
@@ -102,13 +112,18 @@ def _words(wrote: str) -> frozenset[str]:
         return frozenset(wrote.split())
     data = wrote.encode()
     found = [data[t.start : t.end].decode("utf-8", "replace") for t in tokens]
-    return frozenset([*found, *(w.lower() for w in found), *(w[1:-1].replace('""', '"') for w in found if w.startswith('"'))])
+    return frozenset(
+        [*found, *(w.lower() for w in found), *(w[1:-1].replace('""', '"') for w in found if w.startswith('"'))]
+    )
 
 
 def _in_catalog(name: str, snapshot: Snapshot) -> bool:
     return (
-        name in snapshot.by_relation_name or name in snapshot.schemas or name in snapshot.constraints
-        or name in snapshot.by_type_name or name in _column_names(snapshot)
+        name in snapshot.by_relation_name
+        or name in snapshot.schemas
+        or name in snapshot.constraints
+        or name in snapshot.by_type_name
+        or name in _column_names(snapshot)
     )
 
 

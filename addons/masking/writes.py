@@ -38,7 +38,9 @@ def judge_write(statement: Message, names: Names, cover: Cover, hits: Sequence[R
     lineage = Lineage(names, cover.outputs, strict=True)
     taint = _read(statement, lineage)
     if taint:
-        return refusals.write_reads_masked({label if label != "?" else "something that could not be followed" for label in taint})
+        return refusals.write_reads_masked(
+            {label if label != "?" else "something that could not be followed" for label in taint}
+        )
     return None
 
 
@@ -74,7 +76,11 @@ def _read(statement: Message, lineage: Lineage) -> Taint:
         scope.items += [_again("excluded", scope)]
     elif statement.HasField("where_clause"):
         expressions.append(statement.where_clause)
-    names = [unwrap(n).name for n in statement.on_conflict_clause.infer.index_elems] if isinstance(statement, tree.InsertStmt) else []
+    names = (
+        [unwrap(n).name for n in statement.on_conflict_clause.infer.index_elems]
+        if isinstance(statement, tree.InsertStmt)
+        else []
+    )
     named = [scope.items[0].find(n) for n in names]
     taint = union(lineage.value(node, scope) for node in expressions) | union(c.taint for c in named if c is not None)
     return taint | union(use.taint for use in lineage.uses)

@@ -13,7 +13,14 @@ ROWS: dict[str, list[tuple[str | None, ...]]] = {
     "schemas": [("public",)],
     "relations": [("20000", "public", "patients", "r", "20001")],
     "columns": [("20000", "1", "id", "23", "integer", "t", None), ("20000", "2", "ssn", "25", "text", "f", None)],
-    "rules": [], "inherits": [], "views": [], "functions": [], "types": [], "operators": [], "casts": [], "constraints": [],
+    "rules": [],
+    "inherits": [],
+    "views": [],
+    "functions": [],
+    "types": [],
+    "operators": [],
+    "casts": [],
+    "constraints": [],
 }
 
 

@@ -39,7 +39,10 @@ def test_relations_and_columns(snapshot: Snapshot) -> None:
     """Dropped columns leave gaps; types are written so that they can be put in a statement."""
     (base,) = snapshot.named("Odd Name", "base")
     assert [(c.name, c.number, c.type_name, c.not_null) for c in base.columns] == [
-        ("id", 1, "integer", True), ("mrn", 2, '"Odd Name".chart', True), ("amount", 4, "numeric(6,2)", False), ("tail", 5, "text", False),
+        ("id", 1, "integer", True),
+        ("mrn", 2, '"Odd Name".chart', True),
+        ("amount", 4, "numeric(6,2)", False),
+        ("tail", 5, "text", False),
     ]
     assert "mrn" in base.columns[3].generated
     assert snapshot.base_type(base.columns[1].type_oid) == 1043

@@ -69,7 +69,9 @@ def columns() -> list[dict[str, Any]]:
     policy = json.loads((CORPUS / "postgres" / "policy.json").read_text())
     return [
         {"relation": f"public.{relation}", "column": column, "clear": ["privacy"]}
-        for relation, names in policy["canary_columns"].items() if relation != "patients_archive" for column in names
+        for relation, names in policy["canary_columns"].items()
+        if relation != "patients_archive"
+        for column in names
     ]
 
 

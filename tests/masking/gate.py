@@ -94,7 +94,9 @@ class Gate:
 
     def __init__(self, addon: Masking, port: int, who: Session, database: str = "clinic", user: str = "app") -> None:
         self.addon, self.session = addon, who
-        self.connection = psycopg.connect(host="127.0.0.1", port=port, user=user, dbname=database, autocommit=True, connect_timeout=5)
+        self.connection = psycopg.connect(
+            host="127.0.0.1", port=port, user=user, dbname=database, autocommit=True, connect_timeout=5
+        )
         self._pg = self.connection.pgconn
         self._pg.exec_(b"SET client_min_messages = notice")
         self._decision: Decision | None = None
@@ -118,7 +120,9 @@ class Gate:
     def run(self, sql: str, mode: str = "simple", params: Sequence[str] = ()) -> list[Result]:
         """Every result of one message's text."""
         path = Path.SIMPLE if mode in ("simple", "copy") else Path.BIND
-        settings = {"standard_conforming_strings": self.connection.info.parameter_status("standard_conforming_strings") or "on"}
+        settings = {
+            "standard_conforming_strings": self.connection.info.parameter_status("standard_conforming_strings") or "on"
+        }
         statement = Statement(sql, path, settings=settings)
         verdict = self.decide(statement)
         sent = verdict.text if isinstance(verdict, Replace) else sql
@@ -190,7 +194,13 @@ class Gate:
             fields = self._text("error", _fields(result))
             return Result(error=" | ".join(f"{k}:{v}" for k, v in fields.items()), sqlstate=fields.get("C", ""))
         shape = tuple(
-            Column((result.fname(j) or b"").decode(), result.ftable(j), result.ftablecol(j), result.ftype(j), result.fformat(j))
+            Column(
+                (result.fname(j) or b"").decode(),
+                result.ftable(j),
+                result.ftablecol(j),
+                result.ftype(j),
+                result.fformat(j),
+            )
             for j in range(result.nfields)
         )
         rows, alarm = [list(r) for r in _rows(result)], ""

@@ -1,4 +1,7 @@
-"""The corpora through the addon, against a real server: nothing leaks, no oracle answers, benign queries are right or refused by name."""
+"""
+The corpora through the addon, against real servers: nothing leaks, no oracle answers, and benign
+queries are right or refused by name.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ def items(corpus: ModuleType, kind: str) -> list[dict[str, Any]]:
     return found
 
 
-def run(addon: Masking, server: PostgresServer, item: dict[str, Any], statements: list[str] | None = None) -> tuple[list[Result], bytes]:
+def run(
+    addon: Masking, server: PostgresServer, item: dict[str, Any], statements: list[str] | None = None
+) -> tuple[list[Result], bytes]:
     """One item in a connection of its own, which is rolled back."""
     gate = Gate(addon, server.port, session(name=item["id"]))
     mode = item.get("mode", "simple")
@@ -40,13 +45,17 @@ def run(addon: Masking, server: PostgresServer, item: dict[str, Any], statements
 
 
 def reset(server: PostgresServer) -> None:
-    with psycopg.connect(host="127.0.0.1", port=server.port, user="app", dbname="clinic", autocommit=True) as connection:
-        left = connection.execute("SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace").fetchall()
+    with psycopg.connect(
+        host="127.0.0.1", port=server.port, user="app", dbname="clinic", autocommit=True
+    ) as connection:
+        left = connection.execute(
+            "SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        ).fetchall()
     assert ("patients", "r") in left
 
 
 def test_no_bypass_leaks(corpus: ModuleType, server: PostgresServer, addon: Masking) -> None:
-    """Every statement of bypass.jsonl, in every encoding its runner searches for; and no layer but the first was needed."""
+    """Every statement of bypass.jsonl, in every encoding its runner knows; no layer but the first was needed."""
     leaked = []
     for item in items(corpus, "bypass"):
         if item.get("kind") == "oracle" or item.get("mode") in ELSEWHERE:
@@ -65,7 +74,11 @@ def test_no_bypass_leaks(corpus: ModuleType, server: PostgresServer, addon: Mask
 def test_the_harness_sees_leaks(corpus: ModuleType, server: PostgresServer) -> None:
     """With nothing declared, the same statements through the same harness do leak: the test above can fail."""
     bare = Masking(columns=[], catalogs=Catalogs(server.port))
-    plain = [i for i in items(corpus, "bypass") if i["class"] in ("expr", "star", "whole_row", "subquery", "view", "error") and i.get("via") == "rows"]
+    plain = [
+        i
+        for i in items(corpus, "bypass")
+        if i["class"] in ("expr", "star", "whole_row", "subquery", "view", "error") and i.get("via") == "rows"
+    ]
     leaked = [i for i in plain if corpus.leaks(i, [r.as_corpus() for r in run(bare, server, i)[0]], b"", b"")]
     assert len(leaked) > 0.8 * len(plain) > 20
 
@@ -131,6 +144,7 @@ def test_lookalikes_are_not_refused(corpus: ModuleType, server: PostgresServer, 
     for item in items(corpus, "dangerous"):
         if item["expect"] == "allow":
             results, _misc = run(addon, server, item)
-            refused += [(item["id"], item["sql"], r.refused or r.error) for r in results if r.refused is not None or r.error]
+            refused += [
+                (item["id"], item["sql"], r.refused or r.error) for r in results if r.refused is not None or r.error
+            ]
     assert not refused, "\n".join(map(str, refused))
-

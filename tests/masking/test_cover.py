@@ -18,13 +18,24 @@ def cover(*columns: str, **more: object) -> Cover:
 
 
 def labels(found: Cover) -> set[str]:
-    return {m.label for columns in found.relations.values() for m in columns.values() if not m.label.startswith("pg_catalog")}
+    return {
+        m.label
+        for columns in found.relations.values()
+        for m in columns.values()
+        if not m.label.startswith("pg_catalog")
+    }
 
 
 def test_children_and_views_are_covered() -> None:
     """A child by inheritance, a view that passes it on, a view that makes something of it."""
     found = labels(cover("public.patients.ssn", "public.patients.mrn"))
-    assert {"public.patients.ssn", "public.archive.ssn", "public.archive.mrn", "public.same.ssn", "public.directory.chart"} <= found
+    assert {
+        "public.patients.ssn",
+        "public.archive.ssn",
+        "public.archive.mrn",
+        "public.same.ssn",
+        "public.directory.chart",
+    } <= found
     assert "public.directory.place" not in found and "public.patients.id" not in found
 
 
@@ -37,7 +48,7 @@ def test_a_view_that_only_filters_is_clean() -> None:
     assert not {"public.clean.id", "public.clean.n"} & labels(cover("public.patients.ssn"))
 
 
-def test_a_childs_column_covers_its_parents() -> None:
+def test_a_childs_column_covers_its_whole_family() -> None:
     assert {"public.archive.ssn", "public.patients.ssn"} <= labels(cover("public.archive.ssn"))
 
 
@@ -48,7 +59,10 @@ def test_row_types_and_their_arrays_are_covered() -> None:
 
 def test_statements_of_others_and_statistics_are_covered() -> None:
     found = cover("public.patients.ssn")
-    (statistics,), (activity,) = SNAPSHOT.named("pg_catalog", "pg_stats"), SNAPSHOT.named("pg_catalog", "pg_stat_activity")
+    (statistics,), (activity,) = (
+        SNAPSHOT.named("pg_catalog", "pg_stats"),
+        SNAPSHOT.named("pg_catalog", "pg_stat_activity"),
+    )
     assert found.masks(statistics) and list(found.relations[activity.oid]) == ["query"]
     assert not found.masks(SNAPSHOT.named("pg_catalog", "pg_class")[0])
 
@@ -56,8 +70,10 @@ def test_statements_of_others_and_statistics_are_covered() -> None:
 @pytest.mark.parametrize(
     ("column", "more", "why"),
     [
-        ("public.nobody.ssn", {}, "no relation"), ("public.patients.nobody", {}, "no column"),
-        ("public.patients.dob", {"strategy": "partial", "keep": 4}, "partial"), ("public.patients.ssn", {"strategy": "date"}, "date"),
+        ("public.nobody.ssn", {}, "no relation"),
+        ("public.patients.nobody", {}, "no column"),
+        ("public.patients.dob", {"strategy": "partial", "keep": 4}, "partial"),
+        ("public.patients.ssn", {"strategy": "date"}, "date"),
     ],
 )
 def test_what_the_catalog_does_not_have_is_an_error(column: str, more: dict, why: str) -> None:
@@ -84,5 +100,7 @@ def test_strategies_follow_a_column_that_is_passed_on() -> None:
 def test_the_wire_names_masked_columns_by_number() -> None:
     found = cover("public.patients.ssn")
     (patients,) = SNAPSHOT.named("public", "patients")
-    assert found.column(patients.oid, 2) == "public.patients.ssn" and found.column(patients.oid, 0) == "public.patients.*"
+    assert (
+        found.column(patients.oid, 2) == "public.patients.ssn" and found.column(patients.oid, 0) == "public.patients.*"
+    )
     assert found.column(patients.oid, 1) == "" and found.column(1, 2) == ""

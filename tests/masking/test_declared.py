@@ -10,11 +10,13 @@ GOOD = {"relation": "public.patients", "column": "ssn"}
 
 
 def test_the_example_is_understood() -> None:
-    found = declarations([
-        {**GOOD, "strategy": "redact", "clear": ["privacy"]},
-        {"relation": "public.patients", "column": "dob", "strategy": "date", "keep": "year"},
-        {"relation": "public.patients", "column": "phone", "strategy": "partial", "keep": 4, "targets": ["clinic"]},
-    ])
+    found = declarations(
+        [
+            {**GOOD, "strategy": "redact", "clear": ["privacy"]},
+            {"relation": "public.patients", "column": "dob", "strategy": "date", "keep": "year"},
+            {"relation": "public.patients", "column": "phone", "strategy": "partial", "keep": 4, "targets": ["clinic"]},
+        ]
+    )
     assert [d.strategy for d in found] == [Strategy(), Strategy("date"), Strategy("partial", 4)]
     assert found[0].label == "public.patients.ssn" and found[0].clear == {"privacy"} and found[2].targets == {"clinic"}
 
@@ -22,6 +24,7 @@ def test_the_example_is_understood() -> None:
 @pytest.mark.parametrize(
     ("entry", "why"),
     [
+        ("ssn", "a table is needed"),
         ({"column": "ssn"}, "columns[0].relation"),
         ({**GOOD, "relation": "patients"}, "write the schema"),
         ({**GOOD, "column": ""}, "columns[0].column"),

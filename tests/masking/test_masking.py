@@ -41,7 +41,15 @@ class Shelf:
 
 
 def session(*groups: str, name: str = "s1", target: str = "clinic") -> Session:
-    return Session(name, Identity("ann", groups=frozenset(groups)), Target(target, "postgres", "h", 1), "rw", "db", "p", application="psql")
+    return Session(
+        name,
+        Identity("ann", groups=frozenset(groups)),
+        Target(target, "postgres", "h", 1),
+        "rw",
+        "db",
+        "p",
+        application="psql",
+    )
 
 
 @pytest.fixture
@@ -72,7 +80,17 @@ def done(addon: Masking, sql: str, transaction: str = "I", who: Session | None =
     addon.on_outcome(OutcomeHook(who or session(), decision(sql), Outcome(Ending.COMPLETE, transaction=transaction)))
 
 
-@pytest.mark.parametrize("sql", ["SELECT code FROM departments", "SELECT n FROM clean", "SELECT relname FROM pg_class", "BEGIN; COMMIT", "", "SHOW search_path"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT code FROM departments",
+        "SELECT n FROM clean",
+        "SELECT relname FROM pg_class",
+        "BEGIN; COMMIT",
+        "",
+        "SHOW search_path",
+    ],
+)
 def test_what_reaches_nothing_masked_goes_as_it_came(addon: Masking, sql: str) -> None:
     assert isinstance(ask(addon, sql), Allow)
 
@@ -92,19 +110,34 @@ def test_the_rewritten_text_is_clean_of_masked_sources(addon: Masking) -> None:
 @pytest.mark.parametrize(
     ("sql", "code"),
     [
-        ("SELECT id FROM patients WHERE ssn = $1", "OST-510"), ("SELECT secret_of(1)", "OST-503"), ("DO 'BEGIN END'", "OST-502"),
-        ("SELEC 1", "OST-501"), ("SELECT * FROM pg_stats", "OST-505"), ("SELECT ctid FROM patients", "OST-511"),
-        ("COPY patients TO STDOUT", "OST-512"), ("CREATE TABLE x AS TABLE patients", "OST-512"), ("EXPLAIN ANALYZE TABLE patients", "OST-512"),
-        ("UPDATE patients SET ssn = 'x' WHERE id = 1", "OST-513"), ("INSERT INTO patients VALUES (1)", "OST-513"),
-        ("UPDATE patients SET state = 'x' WHERE ssn = 'y'", "OST-514"), ("UPDATE patients SET state = 'x' RETURNING *", "OST-514"),
-        ("DELETE FROM departments WHERE code IN (SELECT ssn FROM patients)", "OST-514"), ("ALTER SCHEMA public RENAME TO p", "OST-516"),
-        ("SET standard_conforming_strings = off", "OST-517"), ("SELECT set_config('standard_conforming_strings', 'off', true)", "OST-517"),
-        ("SELECT set_config(code, 'off', true) FROM departments", "OST-517"), ("SELECT * FROM nowhere", "OST-506"),
-        ("MERGE INTO departments USING patients ON true WHEN MATCHED THEN DELETE", "OST-512"), ("ALTER TABLE patients RENAME TO p", "OST-512"),
-        ("WITH w AS (DELETE FROM departments RETURNING id) SELECT ssn FROM patients, w", "OST-512"), ("SELECT ssn INTO x FROM patients", "OST-512"),
-        ("SELECT ssn FROM patients TABLESAMPLE system (1)", "OST-512"), ("CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS ''", "OST-502"),
+        ("SELECT id FROM patients WHERE ssn = $1", "OST-510"),
+        ("SELECT secret_of(1)", "OST-503"),
+        ("DO 'BEGIN END'", "OST-502"),
+        ("SELEC 1", "OST-501"),
+        ("SELECT * FROM pg_stats", "OST-505"),
+        ("SELECT ctid FROM patients", "OST-511"),
+        ("COPY patients TO STDOUT", "OST-512"),
+        ("CREATE TABLE x AS TABLE patients", "OST-512"),
+        ("EXPLAIN ANALYZE TABLE patients", "OST-512"),
+        ("UPDATE patients SET ssn = 'x' WHERE id = 1", "OST-513"),
+        ("INSERT INTO patients VALUES (1)", "OST-513"),
+        ("UPDATE patients SET state = 'x' WHERE ssn = 'y'", "OST-514"),
+        ("UPDATE patients SET state = 'x' RETURNING *", "OST-514"),
+        ("DELETE FROM departments WHERE code IN (SELECT ssn FROM patients)", "OST-514"),
+        ("ALTER SCHEMA public RENAME TO p", "OST-516"),
+        ("SET standard_conforming_strings = off", "OST-517"),
+        ("SELECT set_config('standard_conforming_strings', 'off', true)", "OST-517"),
+        ("SELECT set_config(code, 'off', true) FROM departments", "OST-517"),
+        ("SELECT * FROM nowhere", "OST-506"),
+        ("MERGE INTO departments USING patients ON true WHEN MATCHED THEN DELETE", "OST-512"),
+        ("ALTER TABLE patients RENAME TO p", "OST-512"),
+        ("WITH w AS (DELETE FROM departments RETURNING id) SELECT ssn FROM patients, w", "OST-512"),
+        ("SELECT ssn INTO x FROM patients", "OST-512"),
+        ("SELECT ssn FROM patients TABLESAMPLE system (1)", "OST-512"),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS ''", "OST-502"),
         ("CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT ssn FROM patients'", "OST-512"),
-        ("CREATE FUNCTION listed() RETURNS int LANGUAGE sql AS 'SELECT 1'", "OST-516"), ("ALTER FUNCTION secret_of(int) RENAME TO listed", "OST-516"),
+        ("CREATE FUNCTION listed() RETURNS int LANGUAGE sql AS 'SELECT 1'", "OST-516"),
+        ("ALTER FUNCTION secret_of(int) RENAME TO listed", "OST-516"),
     ],
 )
 def test_refusals_have_a_code_of_their_own_reason(addon: Masking, sql: str, code: str) -> None:
@@ -112,26 +145,46 @@ def test_refusals_have_a_code_of_their_own_reason(addon: Masking, sql: str, code
     assert isinstance(answer, Deny) and answer.code == code, answer
 
 
-@pytest.mark.parametrize("sql", [
-    "UPDATE patients SET state = 'x' WHERE id = 1", "UPDATE patients SET state = 'x' WHERE id = 1 RETURNING id, state",
-    "DELETE FROM patients WHERE state = 'x'", "INSERT INTO patients (id, state) VALUES (1, 'x') RETURNING id", "TRUNCATE patients",
-    "INSERT INTO patients (id, state) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET state = excluded.state",
-    "LOCK TABLE patients", "ANALYZE patients", "CREATE TABLE a (id int PRIMARY KEY, up int REFERENCES a)",
-    "CREATE TABLE a (x int); INSERT INTO a VALUES (1); SELECT x FROM a", "ALTER TABLE IF EXISTS nowhere RENAME TO somewhere",
-    "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT code FROM departments'", "UPDATE departments SET code = 'x'",
-])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE patients SET state = 'x' WHERE id = 1",
+        "UPDATE patients SET state = 'x' WHERE id = 1 RETURNING id, state",
+        "DELETE FROM patients WHERE state = 'x'",
+        "INSERT INTO patients (id, state) VALUES (1, 'x') RETURNING id",
+        "TRUNCATE patients",
+        "INSERT INTO patients (id, state) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET state = excluded.state",
+        "LOCK TABLE patients",
+        "ANALYZE patients",
+        "CREATE TABLE a (id int PRIMARY KEY, up int REFERENCES a)",
+        "CREATE TABLE a (x int); INSERT INTO a VALUES (1); SELECT x FROM a",
+        "ALTER TABLE IF EXISTS nowhere RENAME TO somewhere",
+        "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT code FROM departments'",
+        "UPDATE departments SET code = 'x'",
+    ],
+)
 def test_clean_writes_pass(addon: Masking, sql: str) -> None:
     assert isinstance(ask(addon, sql), Allow), ask(addon, sql)
 
 
-@pytest.mark.parametrize("sql", ["EXPLAIN SELECT ssn FROM patients", "PREPARE q AS SELECT ssn FROM patients", "DECLARE c CURSOR FOR TABLE patients", "SELECT 1; TABLE same"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "EXPLAIN SELECT ssn FROM patients",
+        "PREPARE q AS SELECT ssn FROM patients",
+        "DECLARE c CURSOR FOR TABLE patients",
+        "SELECT 1; TABLE same",
+    ],
+)
 def test_selects_inside_other_statements_are_rewritten(addon: Masking, sql: str) -> None:
     assert isinstance(ask(addon, sql), Replace)
 
 
 def test_a_refusal_names_the_column_and_the_place(addon: Masking) -> None:
     answer = ask(addon, "SELECT id FROM patients ORDER BY mrn")
-    assert "public.patients.mrn" in answer.reason and "ORDER BY" in answer.reason and "public.patients.mrn" in answer.hint
+    assert (
+        "public.patients.mrn" in answer.reason and "ORDER BY" in answer.reason and "public.patients.mrn" in answer.hint
+    )
     assert ("columns", "public.patients.mrn") in answer.facts
 
 
@@ -167,7 +220,9 @@ def test_without_a_catalog_nothing_passes(shelf: Shelf, addon: Masking) -> None:
 
 def test_a_declaration_that_names_nothing_refuses_everybody(shelf: Shelf) -> None:
     """Also those who see that column clear: the configuration is wrong."""
-    addon = Masking(columns=[*COLUMNS, {"relation": "public.patients", "column": "sssn", "clear": ["staff"]}], catalogs=shelf)
+    addon = Masking(
+        columns=[*COLUMNS, {"relation": "public.patients", "column": "sssn", "clear": ["staff"]}], catalogs=shelf
+    )
     for who in (session(), session("staff")):
         assert ask(addon, "SELECT 1", who).code == "OST-520"
 
@@ -237,7 +292,13 @@ def plan(addon: Masking, *fields: Column, sql: str = "SELECT 1", sent: str = "")
 
 
 def test_the_wire_only_adds_masks_and_says_so(addon: Masking) -> None:
-    found = plan(addon, Column("id", 20000, 1, 23), Column("x", 20000, 2, 25), Column("y", 20000, 4, 1082, 1), Column("z", 0, 0, 25))
+    found = plan(
+        addon,
+        Column("id", 20000, 1, 23),
+        Column("x", 20000, 2, 25),
+        Column("y", 20000, 4, 1082, 1),
+        Column("z", 0, 0, 25),
+    )
     assert found.cells == (None, b"***", NULL, None) and "public.patients.ssn" in found.alarm
     assert plan(addon, Column("code", 20002, 2, 25)) is None
 
@@ -277,7 +338,10 @@ def test_text_is_rebuilt(addon: Masking) -> None:
     fields = {"S": "ERROR", "C": "22P02", "M": "bad: 987-65-4321", "P": "8"}
     assert "987" not in str(addon.on_text(TextHook(session(), "error", fields, decision("SELECT 1", "SELECT 2"))))
     assert addon.on_text(TextHook(session(), "notification", {"channel": "c", "payload": "x"}, None))["payload"] == ""
-    assert addon.on_text(TextHook(session(), "parameter", {"name": "application_name", "value": "y"}, None))["value"] == "psql"
+    assert (
+        addon.on_text(TextHook(session(), "parameter", {"name": "application_name", "value": "y"}, None))["value"]
+        == "psql"
+    )
 
 
 def test_payloads_may_be_let_through_by_configuration(shelf: Shelf) -> None:

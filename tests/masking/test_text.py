@@ -13,20 +13,32 @@ SNAPSHOT = snapshot()
 
 
 def error(code: str, message: str, wrote: str = "SELECT 1", *, rewritten: bool = False, **more: str) -> dict[str, str]:
-    return rebuilt({"S": "ERROR", "V": "ERROR", "C": code, "M": message, **more}, wrote, rewritten, SNAPSHOT, notice=False)
+    return rebuilt(
+        {"S": "ERROR", "V": "ERROR", "C": code, "M": message, **more}, wrote, rewritten, SNAPSHOT, notice=False
+    )
 
 
 def test_a_value_in_a_message_is_not_repeated() -> None:
-    found = error("22P02", f'invalid input syntax for type integer: "{SECRET}"', D=f"Failing row contains ({SECRET})", H=SECRET, W=SECRET, q=SECRET)
+    found = error(
+        "22P02",
+        f'invalid input syntax for type integer: "{SECRET}"',
+        D=f"Failing row contains ({SECRET})",
+        H=SECRET,
+        W=SECRET,
+        q=SECRET,
+    )
     assert found == {"S": "ERROR", "V": "ERROR", "C": "22P02", "M": sentence("22P02")}
 
 
 @pytest.mark.parametrize(
     ("code", "message", "wrote"),
     [
-        ("42601", 'syntax error at or near "selec"', "selec 1"), ("42601", "syntax error at end of input", "select ("),
-        ("42P01", 'relation "nowhere" does not exist', "SELECT * FROM Nowhere"), ("42703", 'column "nope" does not exist', 'SELECT "nope"'),
-        ("42703", "column p.nope does not exist", "SELECT p.nope FROM patients p"), ("42P07", 'relation "patients" already exists', "CREATE TABLE x()"),
+        ("42601", 'syntax error at or near "selec"', "selec 1"),
+        ("42601", "syntax error at end of input", "select ("),
+        ("42P01", 'relation "nowhere" does not exist', "SELECT * FROM Nowhere"),
+        ("42703", 'column "nope" does not exist', 'SELECT "nope"'),
+        ("42703", "column p.nope does not exist", "SELECT p.nope FROM patients p"),
+        ("42P07", 'relation "patients" already exists', "CREATE TABLE x()"),
         ("25P02", "there is no transaction in progress", ""),
     ],
 )
@@ -37,8 +49,14 @@ def test_names_the_client_wrote_are_repeated(code: str, message: str, wrote: str
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("42601", f'syntax error at or near "{SECRET}"'), ("42703", f'column "{SECRET}" does not exist'), ("42P01", f'relation "{SECRET}" does not exist'),
-        ("42703", SECRET), ("P0001", SECRET), ("42704", f'type "{SECRET}" does not exist'), ("01000", SECRET), ("99999", SECRET),
+        ("42601", f'syntax error at or near "{SECRET}"'),
+        ("42703", f'column "{SECRET}" does not exist'),
+        ("42P01", f'relation "{SECRET}" does not exist'),
+        ("42703", SECRET),
+        ("P0001", SECRET),
+        ("42704", f'type "{SECRET}" does not exist'),
+        ("01000", SECRET),
+        ("99999", SECRET),
     ],
 )
 def test_names_it_did_not_write_are_not(code: str, message: str) -> None:
@@ -53,7 +71,13 @@ def test_a_guess_is_not_confirmed_by_an_error_about_values() -> None:
 
 def test_object_names_pass_when_known() -> None:
     found = error("23505", "x", s="public", t="patients", c="ssn", n="patients_ssn_key", d=SECRET)
-    assert {k: found.get(k) for k in "stcnd"} == {"s": "public", "t": "patients", "c": "ssn", "n": "patients_ssn_key", "d": None}
+    assert {k: found.get(k) for k in "stcnd"} == {
+        "s": "public",
+        "t": "patients",
+        "c": "ssn",
+        "n": "patients_ssn_key",
+        "d": None,
+    }
     assert "t" not in error("P0001", "x", t=SECRET)
 
 
@@ -72,7 +96,9 @@ def test_an_unknown_code_is_its_class() -> None:
 
 
 def test_notices_keep_their_code_only() -> None:
-    found = rebuilt({"S": "NOTICE", "C": "00000", "M": f"saw {SECRET}"}, "INSERT INTO t VALUES (1)", False, SNAPSHOT, notice=True)
+    found = rebuilt(
+        {"S": "NOTICE", "C": "00000", "M": f"saw {SECRET}"}, "INSERT INTO t VALUES (1)", False, SNAPSHOT, notice=True
+    )
     assert SECRET not in str(found) and found["C"] == "00000"
 
 
@@ -83,8 +109,12 @@ def test_payloads_are_dropped() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("TimeZone", "UTC", "UTC"), ("application_name", "psql", "psql"), ("application_name", SECRET, "psql"),
-        ("search_path", '"$user", public', '"$user", public'), ("search_path", SECRET, ""), ("something_new", SECRET, ""),
+        ("TimeZone", "UTC", "UTC"),
+        ("application_name", "psql", "psql"),
+        ("application_name", SECRET, "psql"),
+        ("search_path", '"$user", public', '"$user", public'),
+        ("search_path", SECRET, ""),
+        ("something_new", SECRET, ""),
     ],
 )
 def test_parameters(name: str, value: str, expected: str) -> None:

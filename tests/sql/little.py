@@ -20,13 +20,21 @@ TABLES = {
 }
 
 VIEWS = {
-    "public.directory": ("id int4, chart text, place text", "SELECT id, upper(mrn) AS chart, state AS place FROM public.patients"),
+    "public.directory": (
+        "id int4, chart text, place text",
+        "SELECT id, upper(mrn) AS chart, state AS place FROM public.patients",
+    ),
     "public.same": ("id int4, ssn text", "SELECT id, ssn FROM public.patients"),
     "public.opaque": ("id int4, x text", "SELECT id, public.secret_of(id) AS x FROM public.departments"),
     "public.clean": ("id int4, n int4", "SELECT id, 1 AS n FROM public.patients WHERE ssn LIKE '9%'"),
 }
 
-FUNCTIONS = {"public.secret_of": ("text", "23"), "public.listed": ("text", "23"), "public.of_row": ("text", "20101"), "pg_catalog.lower": ("text", "25")}
+FUNCTIONS = {
+    "public.secret_of": ("text", "23"),
+    "public.listed": ("text", "23"),
+    "public.of_row": ("text", "20101"),
+    "pg_catalog.lower": ("text", "25"),
+}
 
 
 def snapshot(*, without: tuple[str, ...] = ()) -> Snapshot:
@@ -49,11 +57,35 @@ def snapshot(*, without: tuple[str, ...] = ()) -> Snapshot:
         if definition:
             views.append((str(oid), definition))
     functions = [
-        (str(30000 + i), label.split(".")[0], label.split(".")[1], "f", "s", "sql", "f", "f", str(TYPES[returns]), arguments, "1", "f", "SELECT 1")
+        (
+            str(30000 + i),
+            label.split(".")[0],
+            label.split(".")[1],
+            "f",
+            "s",
+            "sql",
+            "f",
+            "f",
+            str(TYPES[returns]),
+            arguments,
+            "1",
+            "f",
+            "SELECT 1",
+        )
         for i, (label, (returns, arguments)) in enumerate(FUNCTIONS.items())
     ]
-    return build({
-        "schemas": [("public",), ("other",), ("pg_catalog",)], "relations": relations, "columns": columns,
-        "rules": [], "inherits": [("20001", "20000")], "views": views, "functions": functions, "types": types,
-        "operators": [("<~>", "30000")], "casts": [], "constraints": [("patients_ssn_key",)],
-    })
+    return build(
+        {
+            "schemas": [("public",), ("other",), ("pg_catalog",)],
+            "relations": relations,
+            "columns": columns,
+            "rules": [],
+            "inherits": [("20001", "20000")],
+            "views": views,
+            "functions": functions,
+            "types": types,
+            "operators": [("<~>", "30000")],
+            "casts": [],
+            "constraints": [("patients_ssn_key",)],
+        }
+    )

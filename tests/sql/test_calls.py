@@ -17,11 +17,17 @@ def unlisted(sql: str) -> str:
     return CALLS.unlisted(parse(sql).statements[0])
 
 
-@pytest.mark.parametrize("sql", [
-    "SELECT lower('A'), pg_catalog.upper('a'), count(*), now(), coalesce(1, 2), current_user",
-    "SELECT listed(1), public.listed(2)", "SELECT 1 + 1, 'a' || 'b', 'x' LIKE 'y', 3 BETWEEN 1 AND 5, 2 = ANY (ARRAY[1])",
-    "SELECT d.code FROM departments d", "SELECT '1'::int, now()::date", "SELECT set_config('a.b', '1', true), nextval('s')",
-])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT lower('A'), pg_catalog.upper('a'), count(*), now(), coalesce(1, 2), current_user",
+        "SELECT listed(1), public.listed(2)",
+        "SELECT 1 + 1, 'a' || 'b', 'x' LIKE 'y', 3 BETWEEN 1 AND 5, 2 = ANY (ARRAY[1])",
+        "SELECT d.code FROM departments d",
+        "SELECT '1'::int, now()::date",
+        "SELECT set_config('a.b', '1', true), nextval('s')",
+    ],
+)
 def test_the_servers_own_and_listed_ones_pass(sql: str) -> None:
     assert unlisted(sql) == ""
 
@@ -29,15 +35,25 @@ def test_the_servers_own_and_listed_ones_pass(sql: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "name"),
     [
-        ("SELECT secret_of(1)", "secret_of"), ("SELECT public.secret_of(1)", "public.secret_of"), ("SELECT nobody()", "nobody"),
-        ("SELECT query_to_xml('x', true, true, '')", "query_to_xml"), ("SELECT pg_catalog.pg_read_file('x')", "pg_read_file"),
-        ("SELECT * FROM dblink('x', 'y') AS t(a int)", "dblink"), ("SELECT 1 WHERE EXISTS (SELECT secret_of(1))", "secret_of"),
-        ("SELECT 'a' <~> 1", "<~>"), ("SELECT 'a' OPERATOR(public.<~>) 1", "<~>"), ("SELECT 1 %%%% 2", "%%%%"),
-        ("SELECT p.of_row FROM patients p", "of_row"), ("SELECT (p).of_row FROM patients p", "of_row"),
-        ("CALL secret_of(1)", "secret_of"), ("CREATE TABLE t (a text DEFAULT secret_of(1))", "secret_of"),
-        ("SELECT other.listed(1)", "other.listed"), ("SELECT pg_catalog.listed(1)", "pg_catalog.listed"),
+        ("SELECT secret_of(1)", "secret_of"),
+        ("SELECT public.secret_of(1)", "public.secret_of"),
+        ("SELECT nobody()", "nobody"),
+        ("SELECT query_to_xml('x', true, true, '')", "query_to_xml"),
+        ("SELECT pg_catalog.pg_read_file('x')", "pg_read_file"),
+        ("SELECT * FROM dblink('x', 'y') AS t(a int)", "dblink"),
+        ("SELECT 1 WHERE EXISTS (SELECT secret_of(1))", "secret_of"),
+        ("SELECT 'a' <~> 1", "<~>"),
+        ("SELECT 'a' OPERATOR(public.<~>) 1", "<~>"),
+        ("SELECT 1 %%%% 2", "%%%%"),
+        ("SELECT p.of_row FROM patients p", "of_row"),
+        ("SELECT (p).of_row FROM patients p", "of_row"),
+        ("CALL secret_of(1)", "secret_of"),
+        ("CREATE TABLE t (a text DEFAULT secret_of(1))", "secret_of"),
+        ("SELECT other.listed(1)", "other.listed"),
+        ("SELECT pg_catalog.listed(1)", "pg_catalog.listed"),
         ("CREATE TRIGGER t BEFORE INSERT ON departments EXECUTE FUNCTION secret_of()", "secret_of"),
-        ("SELECT pg_stat_get_activity(NULL)", "pg_stat_get_activity"), ("SELECT ssn(p) FROM patients p", "ssn"),
+        ("SELECT pg_stat_get_activity(NULL)", "pg_stat_get_activity"),
+        ("SELECT ssn(p) FROM patients p", "ssn"),
     ],
 )
 def test_others_are_named(sql: str, name: str) -> None:
@@ -48,7 +64,9 @@ def test_a_users_function_under_a_servers_name_spoils_the_name() -> None:
     """A search_path or an overload could make it the one that is called."""
     known = snapshot()
     shadow = {oid: f for oid, f in known.functions.items()}
-    rows = known.by_function_name | {"lower": (*known.by_function_name["lower"], _renamed(known.by_function_name["secret_of"][0]))}
+    rows = known.by_function_name | {
+        "lower": (*known.by_function_name["lower"], _renamed(known.by_function_name["secret_of"][0]))
+    }
     calls = Calls(_with(known, rows, shadow), frozenset())
     assert "lower" in calls.unlisted(parse("SELECT lower('x')").statements[0])
     assert calls.unlisted(parse("SELECT pg_catalog.lower('x')").statements[0]) == ""

@@ -36,18 +36,42 @@ def read(sql: str, *, strict: bool = False) -> tuple[list[tuple[str, str]], list
         ("SELECT p.ssn || p.state FROM patients p", [("?column?", "patients.ssn")]),
         ("SELECT a FROM (SELECT ssn, id FROM patients) t(a, b)", [("a", "patients.ssn")]),
         ("SELECT b FROM (SELECT ssn, id FROM patients) t(a, b)", [("b", "")]),
-        ("WITH c(x) AS (SELECT ssn FROM patients) SELECT x, upper(x) FROM c", [("x", "patients.ssn"), ("upper", "patients.ssn")]),
+        (
+            "WITH c(x) AS (SELECT ssn FROM patients) SELECT x, upper(x) FROM c",
+            [("x", "patients.ssn"), ("upper", "patients.ssn")],
+        ),
         ("SELECT (SELECT ssn) FROM patients", [("ssn", "patients.ssn")]),
-        ("SELECT x.* FROM departments d, LATERAL (SELECT ssn, d.id FROM patients) x", [("ssn", "patients.ssn"), ("id", "")]),
+        (
+            "SELECT x.* FROM departments d, LATERAL (SELECT ssn, d.id FROM patients) x",
+            [("ssn", "patients.ssn"), ("id", "")],
+        ),
         ("SELECT p FROM patients p", [("p", "patients.mrn patients.ssn")]),
         ("SELECT (p).ssn, (p).state FROM patients p", [("ssn", "patients.ssn"), ("state", "")]),
         ("SELECT id FROM patients UNION ALL SELECT ssn FROM patients", [("id", "patients.ssn")]),
         ("VALUES (1, (SELECT ssn FROM patients))", [("column1", ""), ("column2", "patients.ssn")]),
-        ("SELECT count(*), count(mrn), max(ssn) FROM patients", [("count", ""), ("count", ""), ("max", "patients.ssn")]),
+        (
+            "SELECT count(*), count(mrn), max(ssn) FROM patients",
+            [("count", ""), ("count", ""), ("max", "patients.ssn")],
+        ),
         ("SELECT mrn IS NULL, ssn IS NULL FROM patients", [("?column?", ""), ("?column?", "patients.ssn")]),
         ("SELECT id FROM (SELECT * FROM departments) d", [("id", "")]),
-        ("SELECT j.* FROM (patients CROSS JOIN departments) AS j(a, b)", [("a", ""), ("b", "patients.ssn")] + [("mrn", "patients.mrn"), ("dob", ""), ("state", ""), ("doc", ""), ("id", ""), ("code", ""), ("name", "")]),
-        ("WITH RECURSIVE r(n, s) AS (SELECT 1, 'x' UNION ALL SELECT n + 1, ssn FROM r, patients) SELECT s, n FROM r", [("s", "patients.ssn"), ("n", "")]),
+        (
+            "SELECT j.* FROM (patients CROSS JOIN departments) AS j(a, b)",
+            [("a", ""), ("b", "patients.ssn")]
+            + [
+                ("mrn", "patients.mrn"),
+                ("dob", ""),
+                ("state", ""),
+                ("doc", ""),
+                ("id", ""),
+                ("code", ""),
+                ("name", ""),
+            ],
+        ),
+        (
+            "WITH RECURSIVE r(n, s) AS (SELECT 1, 'x' UNION ALL SELECT n + 1, ssn FROM r, patients) SELECT s, n FROM r",
+            [("s", "patients.ssn"), ("n", "")],
+        ),
         ("SELECT d.id, code FROM departments d JOIN patients p USING (id)", [("id", ""), ("code", "")]),
         ("SELECT public.patients.ssn FROM public.patients", [("ssn", "patients.ssn")]),
         ("SELECT ARRAY(SELECT ssn FROM patients)", [("array", "patients.ssn")]),
@@ -94,14 +118,22 @@ def test_where_masks_would_decide(sql: str, where: str) -> None:
     assert where in read(sql)[1]
 
 
-@pytest.mark.parametrize("sql", [
-    "SELECT ssn FROM patients WHERE state = 'VT' ORDER BY id", "SELECT state, max(ssn) FROM patients GROUP BY state",
-    "SELECT ssn FROM patients UNION ALL SELECT code FROM departments", "SELECT id FROM patients WHERE mrn IS NOT NULL",
-    "SELECT state AS ssn FROM patients ORDER BY ssn", "SELECT id FROM (SELECT id, state AS ssn FROM patients) t WHERE ssn = 'x'",
-    "SELECT d.code FROM departments d WHERE EXISTS (SELECT FROM patients p WHERE p.id = d.id)",
-    "WITH patients AS (SELECT 1 AS ssn) SELECT * FROM patients WHERE ssn = 1", "SELECT ctid FROM departments",
-    "SELECT CASE WHEN state = 'VT' THEN ssn END FROM patients", "SELECT ssn FROM patients LIMIT 3",
-])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT ssn FROM patients WHERE state = 'VT' ORDER BY id",
+        "SELECT state, max(ssn) FROM patients GROUP BY state",
+        "SELECT ssn FROM patients UNION ALL SELECT code FROM departments",
+        "SELECT id FROM patients WHERE mrn IS NOT NULL",
+        "SELECT state AS ssn FROM patients ORDER BY ssn",
+        "SELECT id FROM (SELECT id, state AS ssn FROM patients) t WHERE ssn = 'x'",
+        "SELECT d.code FROM departments d WHERE EXISTS (SELECT FROM patients p WHERE p.id = d.id)",
+        "WITH patients AS (SELECT 1 AS ssn) SELECT * FROM patients WHERE ssn = 1",
+        "SELECT ctid FROM departments",
+        "SELECT CASE WHEN state = 'VT' THEN ssn END FROM patients",
+        "SELECT ssn FROM patients LIMIT 3",
+    ],
+)
 def test_where_they_would_not(sql: str) -> None:
     assert read(sql)[1] == []
 

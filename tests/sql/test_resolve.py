@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from postgast import pg_query_pb2 as tree
 
 from addons.sql.parse import parse, walk
 from addons.sql.resolve import Names, references
-from postgast import pg_query_pb2 as tree
 from tests.sql.little import snapshot
 
 
@@ -43,18 +43,32 @@ def test_with_names_are_not_relations(sql: str, expected: list[str]) -> None:
     assert sorted(named(sql)) == sorted(expected)
 
 
-@pytest.mark.parametrize("sql", [
-    "SELECT * FROM a", "SELECT * FROM b JOIN a ON true", "SELECT (SELECT 1 FROM a)", "SELECT 1 WHERE EXISTS (TABLE a)",
-    "VALUES ((SELECT 1 FROM a))", "SELECT 1 FROM b ORDER BY (SELECT 1 FROM a)", "SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM a)) FROM b",
-])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM a",
+        "SELECT * FROM b JOIN a ON true",
+        "SELECT (SELECT 1 FROM a)",
+        "SELECT 1 WHERE EXISTS (TABLE a)",
+        "VALUES ((SELECT 1 FROM a))",
+        "SELECT 1 FROM b ORDER BY (SELECT 1 FROM a)",
+        "SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM a)) FROM b",
+    ],
+)
 def test_every_source_can_be_replaced(sql: str) -> None:
     found = [r for r in references(parse(sql).statements[0]) if r.name.relname == "a"]
     assert len(found) == 1 and found[0].node is not None and not found[0].writing
 
 
-@pytest.mark.parametrize("sql", [
-    "DELETE FROM a", "WITH x AS (UPDATE a SET b = 1 RETURNING 1) SELECT 1", "INSERT INTO b SELECT * FROM a", "UPDATE b SET c = (SELECT 1 FROM a)",
-])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM a",
+        "WITH x AS (UPDATE a SET b = 1 RETURNING 1) SELECT 1",
+        "INSERT INTO b SELECT * FROM a",
+        "UPDATE b SET c = (SELECT 1 FROM a)",
+    ],
+)
 def test_what_stands_in_a_write_says_so(sql: str) -> None:
     assert [r.writing for r in references(parse(sql).statements[0]) if r.name.relname == "a"] == [True]
 

@@ -33,24 +33,32 @@ def same(left: str, right: str) -> bool:
         ("SELECT d.public.patients.* FROM public.patients", f"SELECT patients.* FROM ({INSIDE}) patients"),
         ("WITH patients AS (SELECT 1) SELECT * FROM patients", "WITH patients AS (SELECT 1) SELECT * FROM patients"),
         ("SELECT 1; SELECT ssn FROM patients -- no", f"SELECT 1; SELECT ssn FROM ({INSIDE}) patients"),
-        ("SELECT x FROM patients, LATERAL (SELECT patients.ssn) t(x)", f"SELECT x FROM ({INSIDE}) patients, LATERAL (SELECT patients.ssn) t(x)"),
+        (
+            "SELECT x FROM patients, LATERAL (SELECT patients.ssn) t(x)",
+            f"SELECT x FROM ({INSIDE}) patients, LATERAL (SELECT patients.ssn) t(x)",
+        ),
     ],
 )
 def test_sources(sql: str, expected: str) -> None:
     assert same(rewritten(sql), expected)
 
 
-@pytest.mark.parametrize("sql", [
-    "SELECT ssn FROM patients WHERE state = 'it''s \\ odd' AND id > $1 AND x = E'a\\nb'",
-    'SELECT "a""b", U&"\\0061" FROM patients WHERE "Select" IS NOT DISTINCT FROM 1.50',
-    "SELECT id::numeric(10,2), '{1,2}'::int[], interval '1' day, timestamp with time zone 'now' FROM patients",
-    "SELECT sum(id) OVER (PARTITION BY a ORDER BY b ROWS BETWEEN 1 PRECEDING AND CURRENT ROW EXCLUDE TIES) FROM patients",
-    "SELECT a FROM patients GROUP BY GROUPING SETS ((a), ROLLUP (b, c)) HAVING count(*) > 1 ORDER BY 1 NULLS FIRST LIMIT 3 OFFSET 2",
-    "SELECT x[1:2][3], (y).z, ROW(1, 2), ARRAY[[1], [2]] FROM patients FOR UPDATE OF patients SKIP LOCKED",
-])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT ssn FROM patients WHERE state = 'it''s \\ odd' AND id > $1 AND x = E'a\\nb'",
+        'SELECT "a""b", U&"\\0061" FROM patients WHERE "Select" IS NOT DISTINCT FROM 1.50',
+        "SELECT id::numeric(10,2), '{1,2}'::int[], interval '1' day, timestamp with time zone 'now' FROM patients",
+        "SELECT sum(id) OVER (PARTITION BY a ORDER BY b ROWS BETWEEN 1 PRECEDING AND CURRENT ROW EXCLUDE TIES) FROM patients",
+        "SELECT a FROM patients GROUP BY GROUPING SETS ((a), ROLLUP (b, c)) HAVING count(*) > 1 ORDER BY 1 NULLS FIRST LIMIT 3 OFFSET 2",
+        "SELECT x[1:2][3], (y).z, ROW(1, 2), ARRAY[[1], [2]] FROM patients FOR UPDATE OF patients SKIP LOCKED",
+    ],
+)
 def test_the_rest_of_the_statement_is_as_it_was(sql: str) -> None:
     """Put back, the rewritten tree is the client's."""
-    assert same(rewritten(sql).replace("OF patients", "OF patients"), sql.replace("FROM patients", f"FROM ({INSIDE}) patients"))
+    assert same(
+        rewritten(sql).replace("OF patients", "OF patients"), sql.replace("FROM patients", f"FROM ({INSIDE}) patients")
+    )
 
 
 def test_where_no_sub_select_may_stand_it_is_refused() -> None:
