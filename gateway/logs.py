@@ -8,6 +8,7 @@ may quote what a client sent.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
@@ -40,6 +41,25 @@ def places(failure: Failure) -> str:
     return f"{kind} at " + " < ".join(frames[:8]) if frames else kind
 
 
+def is_chatter(event: dict[str, Any]) -> bool:
+    """Whether it is only Twisted telling what it does anyway."""
+    calm = (event.get("log_level") or LogLevel.info) <= LogLevel.info and not event.get("isError")
+    return calm and event.get("log_namespace", "").startswith(CHATTER)
+
+
+@implementer(ILogObserver)
+class OneLine:
+    """Stands before an observer that writes text: what it gets is one line, without a failure's text."""
+
+    def __init__(self, observer: Callable[[dict[str, Any]], None]) -> None:
+        self._observer = observer
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if not is_chatter(event):
+            kept = {key: event[key] for key in ("log_time", "log_level", "log_namespace", "log_system") if key in event}
+            self._observer({**kept, "log_format": "{text}", "text": one_line(event)})
+
+
 @implementer(ILogObserver)
 class ChildObserver:
     """Writes a child's events as JSON lines for the supervisor."""
@@ -48,9 +68,9 @@ class ChildObserver:
         self._out = out
 
     def __call__(self, event: dict[str, Any]) -> None:
-        level = event.get("log_level") or LogLevel.info
-        if level <= LogLevel.info and event.get("log_namespace", "").startswith(CHATTER):
+        if is_chatter(event):
             return
+        level = event.get("log_level") or LogLevel.info
         line = {"level": level.name, "of": event.get("log_namespace", ""), "text": one_line(event)}
         try:
             self._out.write(json.dumps(line) + "\n")

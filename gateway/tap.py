@@ -8,11 +8,16 @@ twistd goes into the background; then the exit code is 1.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
+from twisted.logger import ILogObserver, textFileLogObserver
 from twisted.python import usage
+from twisted.python.logfile import LogFile
 
+from gateway.logs import OneLine
 from gateway.revision import Revision, WrongConfig, first
 from gateway.supervisor import Supervisor
 
@@ -25,11 +30,36 @@ class Options(usage.Options):
     optParameters = [["config", "c", "ostiary.toml", "the configuration"]]
 
 
+class Root(MultiService):
+    """What twistd runs. Its application's log has one line per event, unless twistd was told of a logger."""
+
+    def __init__(self, supervisor: Supervisor, observer: ILogObserver | None) -> None:
+        super().__init__()
+        self._observer = observer
+        supervisor.setServiceParent(self)
+
+    def setServiceParent(self, parent: Any) -> None:
+        if self._observer is not None:
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
+
+
+def _observer(twistd: Mapping[str, Any]) -> ILogObserver | None:
+    """Ours on what twistd would write to; its own writes tracebacks, with whatever an exception quotes."""
+    name, here = twistd.get("logfile"), twistd.get("nodaemon")
+    if twistd.get("logger") or twistd.get("syslog") or (name == "-" and not here):  # the last is its to refuse
+        return None
+    if here and name in (None, "", "-"):
+        return OneLine(textFileLogObserver(sys.stdout))
+    return OneLine(textFileLogObserver(LogFile.fromFullPath(name or "twistd.log")))
+
+
 def makeService(options: Options) -> IService:
     """As twistd's ServiceMaker asks for it."""
     from twisted.internet import reactor
 
-    return Supervisor(read(Path(options["config"])), reactor)
+    supervisor = Supervisor(read(Path(options["config"])), reactor)
+    return Root(supervisor, _observer(options.parent or {}))
 
 
 def read(file: Path) -> Revision:

@@ -79,7 +79,7 @@ class Worker:
     def start(self) -> Deferred[None]:
         """Reach notary and control, then accept. Fires once it accepts."""
         accepting: Deferred[None] = Deferred()
-        self.notary.start().addErrback(lambda _: None)  # the client has logged that it was denied
+        self.notary.start().addErrback(lambda _: accepting.called or accepting.errback(CannotSwitch(_DENIED)))
         self.control.connect(Path(self._boot.sockets["control"]), self._boot.token)
         self.catalogs.start()
         self._accept(accepting, self.reactor.seconds() + FIRST_WORD)
@@ -144,6 +144,8 @@ class Worker:
     # -- inside ----------------------------------------------------------------------------
 
     def _accept(self, accepting: Deferred[None], until: float) -> None:
+        if accepting.called:
+            return
         if self.refusing and not self._draining and self.reactor.seconds() < until:
             self.reactor.callLater(LOOK, self._accept, accepting, until)
             return
@@ -201,6 +203,7 @@ class Worker:
             one.callback(None)
 
 
+_DENIED = "the notary does not know this worker's token; the next one gets another"
 _CATALOG_READER = MappingProxyType({"application_name": "ostiary catalog"})
 
 

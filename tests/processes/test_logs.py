@@ -6,10 +6,10 @@ import io
 import json
 from typing import Any
 
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger, LogLevel, textFileLogObserver
 from twisted.python.failure import Failure
 
-from gateway.logs import LINE_LIMIT, ChildLines, ChildObserver, one_line
+from gateway.logs import LINE_LIMIT, ChildLines, ChildObserver, OneLine, one_line
 
 CANARY = "078-05-1120"
 
@@ -50,6 +50,29 @@ def test_an_unhandled_error_in_a_deferred_is_one_line() -> None:
         Logger(observer=events.append).failure("Unhandled error in Deferred:")
     (line,) = written(events[0])
     assert CANARY not in line and "KeyError" in line
+
+
+def test_the_text_log_has_one_line_per_event() -> None:
+    """What twistd writes to its file: no traceback, no failure's text."""
+    out = io.StringIO()
+    log = Logger(observer=OneLine(textFileLogObserver(out)), namespace="gateway.test")
+    log.warn("from {app}", app="a\nb")
+    try:
+        raise ValueError(CANARY)
+    except ValueError:
+        log.failure("while reading")
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 2 and CANARY not in out.getvalue()
+    assert lines[0].endswith("from a\\nb") and "while reading ValueError at " in lines[1]
+
+
+def test_twisteds_chatter_is_left_out_and_its_errors_are_not() -> None:
+    """Factories that start are no news."""
+    event = {"log_namespace": "twisted.internet.protocol.Factory", "log_format": "Starting"}
+    assert written({**event, "log_level": LogLevel.info}) == []
+    assert len(written({**event, "log_level": LogLevel.error})) == 1
+    legacy = {"log_namespace": "log_legacy", "log_format": "x", "log_level": LogLevel.info}
+    assert written(legacy) == [] and len(written({**legacy, "isError": 1})) == 1
 
 
 class Collected:
