@@ -137,14 +137,15 @@ class Policy:
     def on_decided(self, hook: DecidedHook) -> None:
         """Learn what was prepared and which settings are on their way."""
         decision, session = hook.decision, hook.session
-        self._settings.decided(session, decision, "Policy")
         command = decision.command
         if not isinstance(command, Statement) or command.path is Path.PARSE or not isinstance(decision.verdict, Allow):
             return
         analysed = self.analyse(session, command.text)
-        for part in analysed if isinstance(analysed, tuple) else ():
-            if part.finding.prepares:
-                self._settings.prepared.learn(session.id, part.finding.prepares, command.text)
+        findings = [part.finding for part in analysed] if isinstance(analysed, tuple) else None
+        self._settings.decided(session, decision, "Policy", findings)
+        for finding in findings or ():
+            if finding.prepares:
+                self._settings.prepared.learn(session.id, finding.prepares, command.text)
 
     def on_outcome(self, hook: OutcomeHook) -> None:
         self._settings.ended(hook.session, hook.decision, hook.outcome, "Policy")

@@ -9,15 +9,17 @@ Source: PostgreSQL 18 manual, SET ("Notes") and ROLLBACK TO SAVEPOINT; 54.2.2.1 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
-from addons.sql.changes import Change, change_of, is_set_config, plain_calls, set_config, split_identifiers
-from addons.sql.parse import Parsed, walk
+from addons.sql.changes import Change, split_identifiers
+from addons.sql.classify import classify
+from addons.sql.finding import Finding
+from addons.sql.parse import Parsed
 
 Path = tuple[str, ...] | None
 
@@ -48,31 +50,39 @@ def path_of(change: Change) -> Path:
     return change.values if change.form == "set" else split_identifiers(change.values[0])
 
 
-def steps(parsed: Parsed) -> tuple[Step, ...]:
-    """What a string does to the search path, statement by statement."""
-    return tuple(step for statement in parsed.statements for step in _steps(statement))
+def steps(parsed: Parsed, findings: Sequence[Finding] | None = None) -> tuple[Step, ...]:
+    """
+    What a string does to the search path, statement by statement.
+
+    :param findings: what `classify` found in it, when that is known already.
+    :raises Unparsable: it is more than `classify` looks into.
+    """
+    findings = classify(parsed) if findings is None else findings
+    return tuple(step for s, f in zip(parsed.statements, findings, strict=True) for step in _steps(s, f))
 
 
-def _steps(statement: Message) -> Iterator[Step]:
+def idle(findings: Sequence[Finding]) -> bool:
+    """Whether a string surely does nothing to the path or the transaction, told without its trees."""
+    return not any(f.changes or f.kind in ("Transaction", "Discard") for f in findings)
+
+
+def _steps(statement: Message, finding: Finding) -> Iterator[Step]:
     if isinstance(statement, tree.TransactionStmt):
         if statement.kind in _KINDS:
             yield Step(_KINDS[statement.kind], name=statement.savepoint_name, chain=statement.chain)
-    elif isinstance(statement, tree.VariableSetStmt):
-        yield from _step(change_of(statement))
     elif isinstance(statement, tree.DiscardStmt):
         if statement.target == tree.DISCARD_ALL:
             yield Step("reset")
-    elif isinstance(statement, tree.SelectStmt):
-        calls = [set_config(call, select) for call, select in plain_calls(statement)]
-        for change in calls:
+    else:
+        for change in finding.changes:
             yield from _step(change)
-        if sum(is_set_config(m) for m in walk(statement)) > len(calls):
-            yield Step("lost")
 
 
 def _step(change: Change) -> Iterator[Step]:
     if change.form == "all":
         yield Step("reset")
+    elif change.form == "transaction":
+        return
     elif change.name == "" or (change.name == "search_path" and not change.certain):
         yield Step("lost")
     elif change.name == "search_path":

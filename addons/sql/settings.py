@@ -12,7 +12,7 @@ and DBeaver are publicly known to set; names from pg_settings of PostgreSQL 15 a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from protocols.command import Path as CommandPath
@@ -21,9 +21,10 @@ from protocols.session import Session
 from protocols.verdict import Allow, Decision
 
 from addons.sql.changes import Change, split_identifiers
+from addons.sql.finding import Finding
 from addons.sql.parse import Unparsable, parse
 from addons.sql.prepared import Prepared
-from addons.sql.searchpath import DEFAULT, Path, Step, Tracker, path_of, steps
+from addons.sql.searchpath import DEFAULT, Path, Step, Tracker, idle, path_of, steps
 
 HARMLESS = frozenset("""
     application_name bytea_output check_function_bodies client_connection_check_interval client_min_messages
@@ -182,14 +183,20 @@ class Settings:
             return self._first(reported or {})
         return tracker.path()
 
-    def decided(self, session: Session, decision: Decision, teller: str) -> None:
-        """A command was decided. Of several addons that tell, the first stays the only one heard."""
+    def decided(
+        self, session: Session, decision: Decision, teller: str, findings: Sequence[Finding] | None = None
+    ) -> None:
+        """
+        A command was decided. Of several addons that tell, the first stays the only one heard.
+
+        :param findings: of the command's own text, when the teller has them.
+        """
         self._teller = self._teller or teller
         if self._teller != teller or not isinstance(decision.verdict, Allow):
             return
         if getattr(decision.command, "path", None) is CommandPath.PARSE:
             return
-        todo = self._steps_of(decision.sent)
+        todo = self._steps_of(getattr(decision.command, "text", ""), findings)
         if todo or session.id in self._trackers:
             tracker = self._trackers.setdefault(session.id, Tracker(self._first(decision.command.settings)))
             tracker.sent(decision, todo)
@@ -207,11 +214,13 @@ class Settings:
     def _first(self, reported: Mapping[str, str]) -> Path:
         return split_identifiers(reported["search_path"]) if "search_path" in reported else self._default or DEFAULT
 
-    def _steps_of(self, text: str) -> tuple[Step, ...]:
+    def _steps_of(self, text: str, findings: Sequence[Finding] | None) -> tuple[Step, ...]:
         found = self._steps.get(text)
         if found is None:
+            if findings is not None and idle(findings):
+                return ()
             try:
-                found = steps(parse(text)) if text else ()
+                found = steps(parse(text), findings)
             except Unparsable:
                 found = (Step("lost"),)
             if len(self._steps) > 4096:

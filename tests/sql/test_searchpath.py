@@ -77,6 +77,10 @@ def test_what_cannot_be_followed_is_lost_until_it_is_set_again() -> None:
     lost = ok("SELECT set_config(x, y, false) FROM t")
     assert after(lost) is None
     assert after(lost, ok("SET search_path = a")) == ("a",)
+    assert after(ok("EXPLAIN ANALYZE SELECT set_config('search_path', 'a', false)")) is None
+    assert after(ok("WITH x AS (SELECT set_config('search_path', 'a', false)) SELECT * FROM x")) is None
+    assert after(ok("INSERT INTO t SELECT set_config('search_path', 'a', false)")) is None
+    assert after(ok("SELECT set_config('work_mem', 'a', false) FROM t")) == START
     assert after(("BEGIN; SET search_path = a; COMMIT; SELECT 1/0", "error", "I")) is None
 
 
