@@ -278,6 +278,7 @@ class Adapter:
                 self._work()
         except Exception as error:  # the adapter's edge: a bug of ours ends one session, not the worker
             self._crashed(error)
+        self._pause("client", "much is in flight", self._relay.behind > HELD_LIMIT)
 
     def _crashed(self, error: BaseException) -> None:
         self._record_bug(error)

@@ -38,6 +38,7 @@ class Backend:
         self._big: list[bytes] | None = None  # a large row that has to be masked
         self._big_for: Running | None = None
         self._big_tag = b""
+        self._shape: tuple[bytes, Columns] = b"", Columns(())
         self._after: list[Effect] = []  # what waits for the end of a message that is passing in pieces
         self._deaf = False  # it said nonsense: nothing more is taken
         self._takers: dict[bytes, Callable[[bytes, Frame], list[Effect]]] = {
@@ -240,7 +241,9 @@ class Backend:
 
     def _row_description(self, raw: bytes, frame: Frame) -> list[Effect]:
         entry = self._expect(Kind.DESCRIBE, Kind.QUERY)
-        columns = replies.RowDescription.parse(frame.body).columns
+        if frame.body != self._shape[0]:  # a statement run again has the shape it had
+            self._shape = frame.body, replies.RowDescription.parse(frame.body).columns
+        columns = self._shape[1]
         if entry.kind is Kind.QUERY:
             self._plan(entry.running, columns)
             return [ToClient(raw)]

@@ -32,6 +32,9 @@ PREPARED_LIMIT = 10_000
 TEXTS_LIMIT = 64 << 20
 """Characters of prepared text in one session."""
 
+IN_FLIGHT_LIMIT = 50_000
+"""Messages that the target has not answered: five bytes of Sync cost us a hundred. A server flushes every 8 KiB."""
+
 _ALWAYS_HEARD = (b"S", b"X")  # what a target that skips still listens to
 
 _Release = Callable[[Decision], list[Effect]]
@@ -50,6 +53,7 @@ class Frontend:
         self._number = 0
         self._release: _Release | None = None
         self._deaf = False  # it said goodbye or nonsense: nothing more is taken
+        self.full = False  # it stopped taking messages until the target has answered some
         self._copier: Awaited | None = None  # the last command, which may want COPY data
         self._texts = MappingProxyType(conversation.texts)
         self._takers: dict[bytes, Callable[[Frame], list[Effect]]] = {
@@ -83,7 +87,8 @@ class Frontend:
         effects: list[Effect] = []
         try:
             while self._release is None and not self._deaf:
-                message = self._intake.next_message()
+                self.full = len(self._talk.awaited) >= IN_FLIGHT_LIMIT
+                message = None if self.full else self._intake.next_message()
                 if message is None:
                     break
                 effects += self._take(message)

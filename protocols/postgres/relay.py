@@ -37,7 +37,8 @@ class PostgresRelay:
 
     def from_target(self, data: bytes) -> list[Effect]:
         """What the target said; Malformed comes last when it broke the protocol or answered out of order."""
-        return self._backend.feed(data)
+        effects = self._backend.feed(data)
+        return effects + self._frontend.pull() if self._frontend.full else effects
 
     def answer(self, decision: Decision) -> list[Effect]:
         """The verdict on the last Ask."""

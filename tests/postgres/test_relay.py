@@ -16,6 +16,7 @@ from protocols.command import Path, Transaction
 from protocols.effects import ToClient
 from protocols.postgres import messages, replies
 from protocols.postgres.codec import encode, encode_head
+from protocols.postgres.frontend import IN_FLIGHT_LIMIT
 from protocols.postgres.refusal import poison_parse, poison_query, unrecorded, waiting
 from protocols.result import NULL, Ending, MaskPlan
 from protocols.verdict import Allow, Deny, Hold
@@ -750,3 +751,12 @@ def test_a_long_lived_session_forgets_what_ended() -> None:
         play.client(ONE, asks("SELECT 1")).verdict(Allow(), intends(number, ONE))
         play.target(EMPTY + READY_IDLE, to_client(EMPTY), reports(number), to_client(READY_IDLE))
     assert play.relay.idle and not play.relay.close("")
+
+
+def test_what_the_target_has_not_answered_is_bounded() -> None:
+    """A flood of Syncs is read on as the answers come, and every one of them passes."""
+    play, count = Playbook(), IN_FLIGHT_LIMIT + 10
+    play.client(SYNC * count, to_target(SYNC * IN_FLIGHT_LIMIT))
+    assert play.relay.behind == 10 * len(SYNC)
+    play.client(ONE).target(READY_IDLE * 4, to_client(READY_IDLE * 4), to_target(SYNC * 4))
+    play.target(READY_IDLE * 7, to_client(READY_IDLE * 7), to_target(SYNC * 6), asks("SELECT 1"))

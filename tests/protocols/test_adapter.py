@@ -566,6 +566,18 @@ def test_a_client_whose_command_is_held_is_always_listened_to() -> None:
         assert not scene.client.paused
 
 
+def test_a_client_that_runs_ahead_of_its_answers_is_paused() -> None:
+    """Until the relay has looked at what it sent."""
+    relay = Scripted()
+    scene = Scene(relay)
+    relay.behind = HELD_LIMIT + 1
+    scene.adapter.client_data(b"x")
+    assert scene.client.paused
+    relay.behind = 0
+    scene.adapter.target_data(b"x")
+    assert not scene.client.paused
+
+
 def test_a_paused_side_is_resumed_to_be_closed() -> None:
     """TLS ends with the peer's answer, which a paused transport never reads."""
     scene = Scene()
