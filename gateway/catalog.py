@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.python.failure import Failure
 
 from addons.needs import Clock
@@ -196,7 +196,7 @@ class Catalogs:
 
     def _connected(self, shelf: _Shelf, work: Callable[[Querying, _Shelf], Deferred]) -> Deferred:
         """Dial, work, hang up, all within READING."""
-        done = _maybe(self._connect, shelf.session)
+        done = maybeDeferred(self._connect, shelf.session)
         done.addCallback(lambda connection: work(connection, shelf).addBoth(_closed, connection))
         return done.addTimeout(READING, self._clock)
 
@@ -209,14 +209,6 @@ class Catalogs:
             self._read(shelf)
         for answer in waiting:
             answer.errback(result) if isinstance(result, Failure) else answer.callback(result[0])
-
-
-def _maybe(connect: Connect, session: Session) -> Deferred:
-    try:
-        answer = connect(session)
-    except OSError:
-        return fail(Failure())
-    return answer if isinstance(answer, Deferred) else succeed(answer)
 
 
 def _closed(result: Any, connection: Querying) -> Any:

@@ -16,7 +16,12 @@ from addons.sql.resolve import Reference, references
 Replacement = Callable[[Reference], str | None]
 """The SELECT to put in a reference's place, or None to leave it."""
 
-_POSITIONS = frozenset({"stmt_location", "stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"})
+_POSITIONS = frozenset({"stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"}) | {
+    field.name
+    for kind in tree.DESCRIPTOR.message_types_by_name.values()
+    for field in kind.fields
+    if field.name.endswith("location")
+}
 
 
 def with_sources(parsed: Parsed, replace: Replacement) -> str:
@@ -73,8 +78,18 @@ def shape(result: tree.ParseResult) -> bytes:
     """A tree without where in the text things stood: equal shapes mean the same statements."""
     bare = tree.ParseResult()
     bare.CopyFrom(result)
-    for message in walk(bare):
-        for field, _value in message.ListFields():
-            if field.name.endswith("location") or field.name in _POSITIONS:
-                message.ClearField(field.name)
+    _strip(bare)
     return bare.SerializeToString(deterministic=True)
+
+
+def _strip(message: Message) -> None:
+    """Recurses, for speed; protobuf has refused trees that are deeper than 100."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            if field.name in _POSITIONS and isinstance(value, int):  # a tablespace's location is text
+                message.ClearField(field.name)
+        elif field.is_repeated:
+            for item in value:
+                _strip(item)
+        else:
+            _strip(value)

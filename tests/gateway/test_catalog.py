@@ -141,6 +141,27 @@ def test_polling_reads_again_only_when_the_digest_changed(server: Server, catalo
     assert not clock.getDelayedCalls()
 
 
+def test_a_target_that_is_gone_does_not_stop_the_polling_of_others(server: Server, clock: Clock) -> None:
+    """A reload may take a target away; connecting to it then raises."""
+    gone: set[str] = set()
+
+    def connect(asked: Session) -> Deferred:
+        if asked.target.name in gone:
+            raise KeyError(asked.target.name)
+        return server.connect(asked)
+
+    catalogs = Catalogs(connect, clock, interval=15)
+    for target in ("old", "clinic"):
+        fired(catalogs.refresh(session(target)))
+    catalogs.start()
+    gone.add("old")
+    server.digest, first = "two", catalogs.snapshot(session())
+    clock.advance(15)
+    assert catalogs.snapshot(session()) is not first
+    assert fired(catalogs.refresh(session("old")))[0].check(KeyError)
+    catalogs.stop()
+
+
 def test_a_poll_that_fails_is_tried_again(server: Server, catalogs: Catalogs, clock: Clock) -> None:
     fired(catalogs.refresh(session()))
     catalogs.start()

@@ -74,4 +74,5 @@ def test_the_original_tree_is_left_alone() -> None:
 
 
 def test_shape_sees_literals() -> None:
+    assert not same("CREATE TABLESPACE t LOCATION '/a'", "CREATE TABLESPACE t LOCATION '/b'")
     assert not same("SELECT 1", "SELECT 2") and same("SELECT  1", "select 1 /* x */")
