@@ -1,0 +1,310 @@
+"""The worker's journal: what it sends, when it refuses, whom it wakes. A scripted client, a test's clock."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "notary"))
+
+from recorded import DONE, Told, allowed, denied, session  # noqa: E402
+
+from gateway import journal as journals  # noqa: E402
+from gateway.journal import VALUE_LIMIT, WINDOW_RECORDS, Journal  # noqa: E402
+from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, LEAF_LIMIT, Kind, parse_event, unpack  # noqa: E402
+from protocols.command import FunctionCall, Parameter, Statement  # noqa: E402
+from protocols.errors import Unrecordable  # noqa: E402
+from protocols.session import Identity  # noqa: E402
+from protocols.verdict import Allow, Decision  # noqa: E402
+
+
+class Client:
+    """Keeps what is sent; a test plays the notary."""
+
+    why_down = "not up yet"
+
+    def __init__(self, number: int | None = 5) -> None:
+        self.worker = number
+        self.appends: list[tuple[int, int, list[list[Any]]]] = []
+
+    def listen(self, listener: Journal) -> None:
+        self.listener = listener
+        if self.worker is not None:
+            listener.up(self.worker)
+
+    def append(self, worker: int, first: int, items: Sequence[Sequence[Any]]) -> None:
+        self.appends.append((worker, first, [list(item) for item in items]))
+
+    def items(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """(fields, body) by name of everything sent."""
+        return [named(item) for _, _, items in self.appends for item in items]
+
+
+def named(item: list[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    fields = parse_event(item[0])
+    names = (*COMMON, *FIELDS[fields[0]])
+    return dict(zip(names, fields, strict=True)), dict(zip(BODY_FIELDS[fields[0]], unpack(item[1]), strict=True))
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def book(client: Client, clock: Clock) -> Journal:
+    return Journal(client, clock, 2.0)
+
+
+def test_one_turn_is_one_append(book: Journal, client: Client, clock: Clock) -> None:
+    who, told = session(), Told()
+    sequences = [book.opened(who, {}, told)] + [book.intend(who, n, allowed("SELECT 1"), told) for n in range(10)]
+    assert sequences == list(range(1, 12)) and not client.appends
+    clock.advance(0)
+    assert [(worker, first, len(items)) for worker, first, items in client.appends] == [(5, 1, 11)]
+    book.refuse(who, 11, denied("DROP TABLE a"))
+    book.flush()
+    assert client.appends[1][:2] == (5, 12)
+    clock.advance(0)
+    assert len(client.appends) == 2
+
+
+def test_an_intent_tells_an_auditor_everything(book: Journal, client: Client) -> None:
+    """Who, for whom, where, as whom, what exactly, with which values, by which rule and grant."""
+    agent = session(identity=Identity("claude", "agent", frozenset({"agents"}), "token", "ada@clinic.example"))
+    values = (Parameter(25, 0, "Zoë".encode()), Parameter(23, 1, b"\0\0\0\7"), Parameter(0, 0, None), Parameter(17, 0, b"\xff"))
+    statement = Statement("SELECT ssn FROM patients WHERE n = $1", parameters=values, name="s1")
+    decision = Decision(
+        statement, Allow(), sent="SELECT '***' FROM patients WHERE n = $1", rule="reads", grant="g", request="r",
+        binding=b"b" * 32, columns=("public.patients.ssn",),
+    )
+    book.opened(agent, {"tls": "verify"}, Told())
+    book.intend(agent, 3, decision, Told())
+    book.flush()
+    (opened, opened_body), (intent, body) = client.items()
+    assert opened["session"] == uuid.UUID(agent.id).bytes and opened_body["identity_kind"] == "agent"
+    assert opened_body["groups"] == ["agents"] and opened_body["facts"] == {"tls": "verify"}
+    assert client.appends[0][2][0][2] == ["identity\0claude", "identity\0ada@clinic.example"]
+    assert (intent["command"], intent["rule"], intent["grant"], intent["request"]) == (3, "reads", "g", "r")
+    assert intent["binding"] == b"b" * 32 and intent["rewritten"] and intent["target"] == "clinic" and intent["verdict"] == 1
+    assert body["identity"] == "claude" and body["on_behalf_of"] == "ada@clinic.example" and body["account"] == "rw"
+    assert body["text"] == statement.text and body["sent"] == decision.sent and body["name"] == "s1"
+    assert body["parameters"] == [[25, 0, "Zoë"], [23, 1, b"\0\0\0\7"], [0, 0, None], [17, 0, b"\xff"]]
+    assert body["columns"] == ["public.patients.ssn"]
+
+
+def test_what_is_private_is_in_the_body_only(book: Journal, client: Client) -> None:
+    who = session()
+    book.opened(who, {"note": "private-fact"}, Told())
+    book.intend(who, 1, allowed("SELECT private-text", b"private-value"), Told())
+    book.refuse(who, 2, denied("SELECT private-text", "private-reason"))
+    book.note(who, "cancel", {"why": "private-fact"})
+    book.closed(who, "private-why")
+    book.flush()
+    for event, body, _ in client.appends[0][2]:
+        assert b"private" not in event and b"ada@" not in event and b"10.0.0.9" not in event
+        assert body is not None
+
+
+def test_text_that_is_sent_as_it_came_is_recorded_once(book: Journal, client: Client) -> None:
+    book.intend(session(), 1, allowed("SELECT 1"), Told())
+    book.flush()
+    assert client.items()[0][1]["sent"] is None and client.items()[0][0]["rewritten"] is False
+
+
+def test_long_values_are_recorded_by_length_and_digest(book: Journal, client: Client) -> None:
+    long = b"x" * (VALUE_LIMIT + 1)
+    book.intend(session(), 1, allowed("INSERT", long, b"y" * VALUE_LIMIT), Told())
+    book.intend(session(), 1, allowed("INSERT", *[b"z" * VALUE_LIMIT] * 1000), Told())
+    book.flush()
+    first, second = (body["parameters"] for _, body in client.items())
+    assert first == [[25, 0, None, len(long), sha256(long).digest()], [25, 0, "y" * VALUE_LIMIT]]
+    assert len(second) == 1000 and len(client.appends[-1][2][-1][1]) < 2 * journals.VALUES_LIMIT
+
+
+def test_a_leaf_stays_small_whatever_names_are(book: Journal, client: Client) -> None:
+    long = "\U0001f600" * 5000
+    who = session(database=long, account=long, application=long)
+    book.opened(who, {long: long}, Told())
+    decision = allowed(long, rule=long, request=long, columns=(long,) * 50)
+    book.intend(who, 1, decision, Told())
+    book.note(who, long, {})
+    book.flush()
+    assert all(len(event) < LEAF_LIMIT - 512 for _, _, items in client.appends for event, _, _ in items)
+
+
+def test_text_that_is_not_quite_unicode_is_recorded(book: Journal, client: Client) -> None:
+    """A lone surrogate must not make a statement unrecordable, or end the session in a traceback."""
+    book.intend(session(), 1, allowed("SELECT '\ud800'"), Told())
+    book.flush()
+    assert "ud800" in client.items()[0][1]["text"]
+
+
+def test_a_fastpath_call_is_recorded_by_oid(book: Journal, client: Client) -> None:
+    call = FunctionCall(1598, (Parameter(0, 1, b"\0"),))
+    book.intend(session(), 1, Decision(call, Allow()), Told())
+    book.flush()
+    fields, body = client.items()[0]
+    assert fields["path"] == "fastpath" and body["function_oid"] == 1598 and body["parameters"] == [[0, 1, b"\0"]]
+
+
+def test_an_outcome_refers_to_its_intent(book: Journal, client: Client) -> None:
+    who = session()
+    book.note(None, "login.failed", {"identity": "eve", "peer": "1.2.3.4"})
+    book.intend(who, 7, allowed("SELECT 1"), Told())
+    book.report(who, 7, allowed("SELECT 1"), DONE, 1234)
+    book.flush()
+    (note, _), _, (outcome, body) = client.items()
+    assert note["session"] == b"" and client.appends[0][2][0][2] == ["identity\0eve"]
+    assert outcome["ref"] == [5, 2] and outcome["micros"] == 1234 and outcome["cells_masked"] == 1
+    assert body["tags"] == ["SELECT 1"] and body["columns"] == ["ssn"]
+
+
+def test_numbers_in_a_session_have_no_gap(book: Journal, client: Client) -> None:
+    one, two = session(), session()
+    for who in (one, two, one):
+        book.note(who, "cancel", {})
+    book.closed(one, "bye")
+    book.flush()
+    numbers = [(fields["session"], fields["number_in_session"]) for fields, _ in client.items()]
+    first, second = (uuid.UUID(who.id).bytes for who in (one, two))
+    assert numbers == [(first, 0), (second, 0), (first, 1), (first, 2)]
+
+
+def test_commands_without_a_report_end_as_unknown_with_their_session(book: Journal, client: Client) -> None:
+    who = session()
+    book.intend(who, 1, allowed("SELECT 1"), Told())
+    book.closed(who, "client gone")
+    book.flush()
+    _, (outcome, _), (closed, body) = client.items()
+    assert (outcome["ending"], outcome["ref"]) == ("unknown", [5, 1]) and body["why"] == "client gone"
+    assert closed["commands"] == 1
+
+
+def test_everyone_who_waits_is_woken_once_per_acknowledgement(book: Journal, client: Client) -> None:
+    one, two = Told(), Told()
+    for number in range(100):
+        book.intend(session(), number, allowed("SELECT 1"), one if number % 2 else two)
+    book.flush()
+    book.acknowledged(60, [])
+    assert one.told == [("durable", 60)] and two.told == [("durable", 60)]
+    book.acknowledged(100, [])
+    assert one.told[1:] == [("durable", 100)]
+
+
+def test_a_refused_intent_is_told_before_what_follows_is_released(book: Journal, client: Client) -> None:
+    told, who = Told(), session()
+    sequences = [book.intend(who, n, allowed("DROP", grant="g"), told) for n in range(3)]
+    book.flush()
+    book.acknowledged(3, [(2, "the grant is spent")])
+    assert told.told == [("refused", sequences[1], "the grant is spent"), ("durable", 3)]
+    before = book._sequence
+    assert book.report(who, 1, allowed("DROP"), DONE, 1) == before  # it never ran: no second outcome
+
+
+def test_down_refuses_whoever_waits_and_whoever_comes(book: Journal, client: Client, clock: Clock) -> None:
+    told, who = Told(), session()
+    book.opened(who, {}, told)
+    book.intend(who, 1, allowed("SELECT 1"), told)
+    book.flush()
+    book.intend(who, 2, allowed("SELECT 2"), told)
+    book.down("disk full")
+    assert told.told == [("unrecordable", "disk full")]
+    calls = (
+        lambda: book.opened(who, {}, told), lambda: book.intend(who, 3, allowed("x"), told),
+        lambda: book.refuse(who, 3, denied("x")), lambda: book.report(who, 3, allowed("x"), DONE, 1),
+        lambda: book.note(who, "x", {}), lambda: book.closed(who, "x"),
+    )
+    for call in calls:
+        with pytest.raises(Unrecordable, match="disk full"):
+            call()
+    clock.advance(10)
+    assert len(client.appends) == 1  # what was queued is gone, not sent later
+
+
+def test_after_an_interruption_sequences_rise_and_references_name_the_old_worker(book: Journal, client: Client) -> None:
+    told, who = Told(), session()
+    first = book.intend(who, 1, allowed("SELECT pg_sleep(9)"), told)
+    book.flush()
+    book.acknowledged(1, [])
+    book.down("restarting")
+    book.up(9)
+    second = book.intend(who, 2, allowed("SELECT 2"), told)
+    book.report(who, 1, allowed(""), DONE, 9)
+    book.flush()
+    assert second == first + 1 and client.appends[-1][:2] == (9, 1)
+    assert client.items()[-1][0]["ref"] == [5, 1]
+    told.told.clear()
+    book.acknowledged(2, [])
+    assert told.told == [("durable", second + 1)]
+
+
+def test_a_store_that_does_not_answer_refuses_after_the_timeout(book: Journal, client: Client, clock: Clock) -> None:
+    """The intent may still become durable; the outcome that follows it says that it did not run."""
+    told, who = Told(), session()
+    book.intend(who, 1, allowed("SELECT 1"), told)
+    clock.advance(0)
+    clock.advance(1.9)
+    assert told.told == []
+    clock.advance(0.2)
+    assert told.told == [("unrecordable", "the evidence store does not answer")]
+    with pytest.raises(Unrecordable):
+        book.intend(who, 2, allowed("SELECT 2"), told)
+    book.report(who, 1, allowed("SELECT 1"), DONE, 1)
+    book.note(who, "still.told", {})
+    book.flush()
+    endings = [fields["ending"] for fields, _ in client.items() if fields["kind"] == Kind.OUTCOME]
+    assert endings == ["refused"]
+    book.acknowledged(3, [])
+    assert book.intend(who, 3, allowed("SELECT 3"), told) == 4
+
+
+def test_a_slow_but_answering_store_is_not_timed_out(book: Journal, client: Client, clock: Clock) -> None:
+    told, who = Told(), session()
+    for number in range(1, 6):
+        book.intend(who, number, allowed("SELECT 1"), told)
+        clock.advance(0)
+        clock.advance(1.5)
+        book.acknowledged(number, [])
+    assert [what[0] for what in told.told] == ["durable"] * 5
+
+
+def test_the_window_asks_for_a_pause_and_is_bounded(book: Journal, client: Client) -> None:
+    told, who, drained = Told(), session(), []
+    book.when_drained(lambda: drained.append("at once"))
+    for number in range(WINDOW_RECORDS):
+        book.intend(who, number, allowed("SELECT 1"), told)
+    assert book.full and drained == ["at once"]
+    book.when_drained(lambda: drained.append("later"))
+    for number in range(WINDOW_RECORDS):
+        book.intend(who, number, allowed("SELECT 1"), told)
+    with pytest.raises(Unrecordable, match="too much"):
+        book.intend(who, 1, allowed("SELECT 1"), told)
+    book.flush()
+    book.acknowledged(WINDOW_RECORDS, [])
+    assert drained == ["at once"] and book.full
+    book.acknowledged(WINDOW_RECORDS + 1, [])
+    assert drained == ["at once", "later"] and not book.full
+
+
+def test_bytes_count_against_the_window_too(book: Journal, client: Client) -> None:
+    for number in range(8):
+        book.intend(session(), number, allowed("x" * (1 << 20)), Told())
+    assert book.full and len(client.appends) == 8  # each was too large to wait for the end of the turn
+
+
+def test_before_the_notary_is_up_nothing_is_taken(clock: Clock) -> None:
+    with pytest.raises(Unrecordable, match="not up yet"):
+        Journal(Client(None), clock).intend(session(), 1, allowed("SELECT 1"), Told())

@@ -1,0 +1,115 @@
+"""kill -9 of a real notary at random moments: nothing that was acknowledged is lost, and the store verifies."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from recorded import ORIGIN, Told, allowed, audit, checked, new_store, session
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from gateway.evidence.view import open_view, rows
+from gateway.journal import Journal
+from gateway.notary.client import connect
+from gateway.notary.process import init_store
+from gateway.notary.record import Kind, parse_leaf
+from protocols.errors import Unrecordable
+
+HERE = Path(__file__).parent
+PATIENCE = 15_000
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short, because a UNIX socket's name is."""
+    made = Path(f"/tmp/ost-kill-{os.getpid()}-{time.monotonic_ns() % 10**6}")
+    made.mkdir()
+    yield made
+    shutil.rmtree(made)
+
+
+def spawn(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "notary_child.py"), str(folder), str(folder / "n.sock")], stderr=subprocess.DEVNULL
+    )
+
+
+async def flood(folder: Path, rounds: int) -> dict[str, int]:
+    """Intents without pause through one client while its notary is killed and started; command: times acknowledged."""
+    child = spawn(folder)
+    client = await connect(reactor, folder / "n.sock", "w")
+    book, who, told = Journal(client, reactor, 30.0), session(), Told()
+    sent: dict[int, str] = {}
+    acknowledged: dict[str, int] = {}
+    number = killed = 0
+    lives = random.Random(7)
+    until_kill = lives.randrange(200, 900)
+    for _ in range(PATIENCE):
+        try:
+            for _ in range(lives.randrange(1, 40)):
+                number += 1
+                sent[book.intend(who, number, allowed(f"SELECT {number}"), told)] = str(number)
+        except Unrecordable:
+            pass
+        await deferLater(reactor, 0.002)
+        for what in told.told:
+            if what[0] == "durable":
+                for sequence in [s for s in sent if s <= what[1]]:
+                    acknowledged[sent.pop(sequence)] = killed
+            elif what[0] == "unrecordable":
+                sent.clear()
+        told.told.clear()
+        if len(acknowledged) >= until_kill * (killed + 1):
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            killed += 1
+            child = spawn(folder)
+        if killed == rounds and client.worker is not None:
+            break
+    assert killed == rounds
+    client.close()
+    child.kill()
+    child.wait()
+    return acknowledged
+
+
+def commands(folder: Path) -> tuple[set[str], int]:
+    """Numbers of all recorded intents, and how many outcomes are unknown."""
+    view = open_view(folder / "audit")
+    found = [parse_leaf(leaf) for n in sorted(view.present()) for _, leaf, _ in rows(view, n)]
+    view.close()
+    unknown = sum(r.kind == Kind.OUTCOME and r.get("ending") == "unknown" for r in found)
+    return {str(r.get("command")) for r in found if r.kind == Kind.INTENT}, unknown
+
+
+async def check(folder: Path, rounds: int) -> None:
+    init_store(audit(folder), ORIGIN, folder)
+    acknowledged = await flood(folder, rounds)
+    new_store(folder).close()  # the start after the last kill
+    recorded, unknown = commands(folder)
+    assert len(acknowledged) > 200 * rounds
+    assert set(acknowledged) - recorded == set()
+    assert unknown == len(recorded)  # every recorded intent got its outcome at the next start
+    report = checked(folder)
+    assert report.problems == [] and report.segments > rounds
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_acknowledged_record_is_lost_to_a_kill(folder: Path) -> None:
+    await check(folder, 4)
+
+
+@pytest.mark.soak
+@pytest_twisted.ensureDeferred
+async def test_no_acknowledged_record_is_lost_to_two_hundred_kills(folder: Path) -> None:
+    await check(folder, 200)
