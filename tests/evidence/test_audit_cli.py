@@ -1,0 +1,253 @@
+"""`ostiary audit`, run as people run it: on a stopped store and on one that a notary writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from click.testing import CliRunner, Result
+from recorded import ORIGIN, Told, allowed, audit, fill, journal, new_store, records, session
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+
+from gateway.cli.main import main
+from gateway.journal import Journal
+from gateway.notary import anchor, keys
+from gateway.notary.client import NotaryClient, connect
+from gateway.notary.process import Notary, init_store
+from gateway.notary.record import Kind
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def ostiary(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, ["audit", *map(str, words)], catch_exceptions=False)
+
+
+def lines(result: Result) -> list[dict[str, object]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stopped")
+    store = new_store(folder)
+    fill(store, 4)
+    store.close()
+    anchor.append(folder / "anchor", store.ledger.checkpoint)
+    return folder
+
+
+def test_search_filters_and_prints_json(stopped: Path) -> None:
+    result = ostiary("search", "--store", stopped / "audit", "--kind", "intent", "--json")
+    assert result.exit_code == 0 and len(lines(result)) == 4
+    assert lines(result)[0]["body"]["text"] == "SELECT 0 FROM patients"  # type: ignore[index]
+    assert "not recorded" in result.stderr
+    assert len(lines(ostiary("search", "--store", stopped / "audit", "--text", "select 2", "--json"))) == 1
+    assert len(lines(ostiary("search", "--store", stopped / "audit", "--limit", "2", "--json"))) == 2
+
+
+def test_tail_prints_the_newest_as_a_table(stopped: Path) -> None:
+    shown = ostiary("tail", "--store", stopped / "audit", "-n", "3").stdout.splitlines()
+    assert shown[0].startswith("TIME") and len(shown) == 4
+    assert "outcome" in shown[1] and "ada@clinic.example" in shown[1] and "1 cells masked" in shown[1]
+    assert ostiary("tail", "--store", stopped / "audit", "-f").exit_code == 4
+
+
+def test_show_gives_a_record_and_its_outcome_or_a_session(stopped: Path) -> None:
+    intent = lines(ostiary("search", "--store", stopped / "audit", "--kind", "intent", "--json"))[1]
+    place = f"{intent['segment']}/{intent['index']}"
+    both = lines(ostiary("show", place, "--store", stopped / "audit", "--json"))
+    assert [one["kind"] for one in both] == ["intent", "outcome"] and both[1]["ref"] == [intent["worker"], intent["sequence"]]
+    assert "SELECT 1 FROM patients" in ostiary("show", place, "--store", stopped / "audit").stdout
+    whole = lines(ostiary("show", str(intent["session"]), "--store", stopped / "audit", "--json"))
+    assert [one["number_in_session"] for one in whole] == list(range(10))
+    assert ostiary("show", "9/9", "--store", stopped / "audit").exit_code == 4
+    assert ostiary("show", "x/y", "--store", stopped / "audit").exit_code == 3
+
+
+def test_verify_grades_its_anchor(stopped: Path) -> None:
+    store = stopped / "audit"
+    bare = ostiary("verify", store)
+    assert bare.exit_code == 2 and "NOT ANCHORED" in bare.stdout
+    kept = ostiary("verify", store, "--anchor", stopped / "anchor", "--key", stopped / keys.FOLDER / keys.PUBLIC)
+    assert kept.exit_code == 0 and "anchored by: independent" in kept.stdout
+    shown = json.loads(ostiary("verify", store, "--anchor", stopped / "anchor", "--json").stdout)
+    assert shown["code"] == 0 and shown["problems"] == [] and shown["log"] == ORIGIN
+
+
+def test_verify_names_what_was_done_and_exits_1(stopped: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(stopped, tmp_path / "copy"))
+    shutil.rmtree(copy / "audit" / "open" / f"{1:012d}")
+    result = ostiary("verify", copy / "audit", "--anchor", copy / "anchor")
+    assert result.exit_code == 1 and "segment 1 (stream s0) was removed" in result.stdout
+
+
+def test_verify_needs_a_key_that_it_can_read(stopped: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(stopped / "audit", tmp_path / "alone" / "audit"))
+    assert ostiary("verify", copy).exit_code == 3
+    assert ostiary("verify", copy, "--key", "nonsense").exit_code == 3
+    assert ostiary("verify", copy, "--key", str(keys.load_public(stopped))).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("search", "--kind", "nonsense"), 3), (("search", "--since", "yesterday"), 3), (("search", "--nonsense"), 3),
+        (("search", "--store", "/nonexistent"), 4), (("verify", "/nonexistent", "--key", "x"), 3),
+    ],
+)
+def test_errors_have_their_exit_codes(words: tuple[str, ...], code: int) -> None:
+    assert ostiary(*words).exit_code == code
+
+
+def test_which_store_is_asked_for_when_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OSTIARY_CONFIG", raising=False)
+    result = ostiary("tail")
+    assert result.exit_code == 3 and "OSTIARY_CONFIG" in result.stderr
+
+
+def test_export_and_the_bundles_verifier_agree(stopped: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    assert "10 records" in ostiary("export", "--store", stopped / "audit", "--out", out, "--identity", "ada@clinic.example").stdout
+    public = stopped / keys.FOLDER / keys.PUBLIC
+    ran = subprocess.run([sys.executable, out / "verify.py", "--key", public], capture_output=True, check=False)
+    assert ran.returncode == 0 and b"SOUND" in ran.stdout
+    assert ostiary("verify", out, "--key", public).exit_code == 2  # sound, but no anchor
+    assert ostiary("verify", out, "--key", public, "--anchor", stopped / "anchor").exit_code == 0
+    assert ostiary("export", "--store", stopped / "audit", "--out", out).exit_code == 4
+
+
+def test_a_missing_noun_is_no_such_command() -> None:
+    result = CliRunner().invoke(main, ["nonsense"])
+    assert result.exit_code == 2 and "No such command" in result.output
+    assert "audit" in CliRunner().invoke(main, ["--help"]).output
+
+
+class Live:
+    """A notary on a path, and a journal that writes to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.settings = folder, audit(folder, segment_records=60)
+        init_store(self.settings, ORIGIN, folder)
+        self.notary = Notary(self.settings, ORIGIN, folder, {"w": "worker"})
+        self.notary.listen(folder / "n.sock")
+        self.notary.startService()
+        self.client: NotaryClient | None = None
+
+    async def journal(self) -> Journal:
+        self.client = await connect(reactor, self.folder / "n.sock", "w")
+        await until(lambda: self.client is not None and self.client.worker is not None)
+        return Journal(self.client, reactor, 10.0)
+
+    async def ostiary(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        """In a process of its own, while the notary's reactor turns."""
+        command = [sys.executable, "-m", "gateway.cli.main", "audit", *map(str, words)]
+        return await deferToThread(subprocess.run, command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
+
+    async def stop(self) -> None:
+        if self.client is not None:
+            self.client.close()
+        await self.notary.stopService()
+
+
+async def until(holds: object) -> None:
+    for _ in range(6000):
+        if holds():  # type: ignore[operator]
+            return
+        await deferLater(reactor, 0.005)
+    raise AssertionError("waited in vain")
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose paths fit into a UNIX socket's name."""
+    folder = Path(f"/tmp/ost-cli-{os.getpid()}-{time.monotonic_ns() % 10**9}")
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_live_store_is_searched_verified_and_exported(short: Path) -> None:
+    """Across sealed, closed and open segments, while it is written; and that it was looked at is in it."""
+    live = Live(short)
+    book, told, who = await live.journal(), Told(), session()
+    for number in range(200):
+        book.intend(who, number, allowed(f"SELECT {number}"), told)
+        if number % 20 == 0:
+            book.flush()
+            await until(lambda: book._acked == book._sequence)
+    await until(lambda: book._acked == book._sequence)
+    found = await live.ostiary("search", "--store", short / "audit", "--kind", "intent", "--json")
+    assert len(found.stdout.splitlines()) == 200 and found.returncode == 0, found.stderr
+    assert "not recorded" not in found.stderr
+    verified = await live.ostiary("verify", short / "audit", "--anchor", short / "anchor")
+    assert verified.returncode == 0 and "SOUND" in verified.stdout, verified.stdout + verified.stderr
+    exported = await live.ostiary("export", "--store", short / "audit", "--out", short / "bundle")
+    assert exported.returncode == 0, exported.stderr
+    ran = subprocess.run([sys.executable, short / "bundle" / "verify.py", "--key", short / keys.FOLDER / keys.PUBLIC], check=False)
+    assert ran.returncode == 0
+    await live.stop()
+    store = new_store(short, segment_records=60)
+    looked = [r.get("what") for n in sorted(store.layout.present()) for r in records(store, n) if r.kind == Kind.ADMIN]
+    store.close()
+    assert looked == ["viewed", "exported"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_tail_follows_a_live_store(short: Path) -> None:
+    live = Live(short)
+    book, told, who = await live.journal(), Told(), session()
+    command = [sys.executable, "-m", "gateway.cli.main", "audit", "tail", "-f", "--json", "-n", "1", "--kind", "intent", "--store", short / "audit"]
+    follower = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    before = live.notary.writer.store.segment.size
+    await until(lambda: live.notary.writer.store.segment.size > before)  # its viewing is recorded
+    seen: list[int] = []
+
+    def read() -> None:
+        for line in follower.stdout or ():
+            seen.append(json.loads(line)["fields"]["command"])
+            if len(seen) == 100:
+                return
+
+    reading = deferToThread(read)
+    for number in range(100):  # over a rotation
+        book.intend(who, number, allowed(f"SELECT {number}"), told)
+        book.flush()
+        await deferLater(reactor, 0.002)
+    await reading
+    follower.kill()
+    follower.wait()
+    assert seen == list(range(100))
+    await live.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_notary_that_does_not_answer_is_said_to(short: Path) -> None:
+    live = Live(short)
+    await live.journal()
+    (short / "audit" / "notary.socket").write_text(str(short / "elsewhere"))
+    result = await live.ostiary("tail", "--store", short / "audit")
+    assert result.returncode == 4 and "does not answer" in result.stderr
+    await live.stop()
+
+
+def test_journals_of_two_sessions_are_told_apart(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    one, two = fill(store, 1), fill(store, 1, session("bob@clinic.example"))
+    assert journal(store) is not None
+    store.close()
+    for who, name in ((one, "ada@clinic.example"), (two, "bob@clinic.example")):
+        found = lines(ostiary("search", "--store", tmp_path / "audit", "--identity", name, "--json"))
+        assert {line["session"] for line in found} == {who.id} and len(found) == 4

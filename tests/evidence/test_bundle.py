@@ -1,0 +1,286 @@
+"""Bundles: what is exported verifies with plain Python alone, and every change of it is found."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from struct import pack
+
+import pytest
+from recorded import Told, allowed, denied, fill, journal, new_store, seal_all, session
+
+from gateway.evidence import bundle, standalone
+from gateway.evidence.query import Query, Search, search
+from gateway.evidence.readable import canonical
+from gateway.evidence.view import StoppedView
+from gateway.notary import anchor, keys
+from gateway.notary.note import Checkpoint
+from gateway.notary.record import BODY_FIELDS, FIELDS, VERDICTS, Kind
+
+OTHERS = [str(path) for path in Path.home().glob(".pyenv/versions/3.[89]*/bin/python")] + ["/usr/bin/python3"]
+PYTHONS = [sys.executable, *(path for path in OTHERS if Path(path).exists())]
+"""Ours, and whatever else this machine has; 3.8 is the oldest that must do."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ada and Bob in two segments, the first sealed; the second is large, so that proofs are worth their room."""
+    made = tmp_path_factory.mktemp("store")
+    store = new_store(made)
+    fill(store, 5)
+    store.rotate("test")
+    seal_all(store)
+    fill(store, 60)
+    told, book, bob = Told(), journal(store), session("bob@clinic.example")
+    book.opened(bob, {}, told)
+    book.refuse(bob, 1, denied("DROP TABLE patients\x1b[2J"))
+    book.intend(bob, 2, allowed("SELECT 'ünïcode \U0001f600'", "ä".encode(), b"\xff\x00"), told)
+    book.closed(bob, "bye")
+    book.flush()
+    store.close()
+    anchor.append(made / "anchor", store.ledger.checkpoint)
+    return made
+
+
+def exported(folder: Path, out: Path, query: Query = Query()) -> Path:
+    view = StoppedView(folder / "audit")
+    try:
+        found = search(view, Search(query, keys.load(folder, "test-gw").bodies))
+        bundle.export(view, keys.load_public(folder), found, query.described(), out)
+    finally:
+        view.close()
+    return out
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exported(folder, tmp_path_factory.mktemp("out") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def bobs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exported(folder, tmp_path_factory.mktemp("out") / "bundle", Query(identity="bob@clinic.example"))
+
+
+def run(bundle_folder: Path, *options: str, python: str = sys.executable) -> tuple[int, str]:
+    """The bundle's own verifier, isolated from everything installed."""
+    ran = subprocess.run(
+        [python, "-I", "-S", str(bundle_folder / "verify.py"), *options], capture_output=True, text=True, check=False, cwd="/"
+    )
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def key(folder: Path) -> str:
+    return str(keys.load_public(folder))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_bundle_verifies_with_plain_python_and_the_key(folder: Path, whole: Path, bobs: Path, python: str) -> None:
+    for one in (whole, bobs):
+        code, text = run(one, "--key", key(folder), "--anchor", str(folder / "anchor"), python=python)
+        assert code == 0 and "SOUND" in text, text
+
+
+def test_few_matches_come_with_proofs_and_many_with_all_hashes(whole: Path, bobs: Path) -> None:
+    assert (bobs / "segments" / "2" / "proofs.bin").exists() and not (bobs / "segments" / "1").exists()
+    assert (whole / "segments" / "2" / "level0.bin").exists()
+
+
+def test_without_the_key_it_is_self_consistent_only(whole: Path) -> None:
+    code, text = run(whole)
+    assert code == 2 and "SELF-CONSISTENT ONLY" in text
+
+
+def test_the_key_comes_from_a_file_too_and_nonsense_is_usage(folder: Path, whole: Path) -> None:
+    assert run(whole, "--key", str(folder / keys.FOLDER / keys.PUBLIC))[0] == 0
+    assert run(whole, "--key", "nonsense")[0] == 3
+    assert run(whole, "--no-such-option")[0] == 3
+
+
+def test_another_logs_key_refuses_it(whole: Path, tmp_path: Path) -> None:
+    other = keys.create(tmp_path, "test-gw").identity.verifier
+    code, text = run(whole, "--key", str(other))
+    assert code == 1 and "no good signature" in text
+
+
+def test_the_same_store_and_query_give_the_same_bytes(folder: Path, whole: Path, tmp_path: Path) -> None:
+    again = exported(folder, tmp_path / "again")
+    files = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
+    assert files == sorted(p.relative_to(again) for p in again.rglob("*") if p.is_file())
+    assert all((whole / f).read_bytes() == (again / f).read_bytes() for f in files)
+
+
+def test_an_existing_directory_is_not_written_over(folder: Path, whole: Path) -> None:
+    with pytest.raises(bundle.ExportError):
+        exported(folder, whole)
+
+
+def test_what_people_read_is_all_there(bobs: Path) -> None:
+    lines = [json.loads(line) for line in (bobs / "readable" / "records.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["opened", "refusal", "intent", "outcome", "closed"]
+    assert lines[1]["body"]["text"] == "DROP TABLE patients\x1b[2J" and lines[1]["verdict"] == "deny"
+    assert lines[2]["body"]["parameters"][0][2] == "ä" and lines[2]["body"]["identity"] == "bob@clinic.example"
+    assert lines[2]["body"]["parameters"][1][2] == {"base64": "/wA="}
+
+
+def change_byte(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def remanifest(folder: Path) -> None:
+    """What a forger does after any change: MANIFEST.json agrees again."""
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name != "MANIFEST.json"]
+    manifest["files"] = {p.relative_to(folder).as_posix(): sha256(p.read_bytes()).hexdigest() for p in files}
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+
+
+def edit(name: str, old: bytes, new: bytes) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        data = (folder / name).read_bytes()
+        assert old in data
+        (folder / name).write_bytes(data.replace(old, new, 1))
+
+    return change
+
+
+def drop_first_line(folder: Path) -> None:
+    file = folder / "readable" / "records.jsonl"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[1:]))
+
+
+def drop_record(folder: Path) -> None:
+    """From leaves and readable alike: a record without its body is left over."""
+    file = folder / "segments" / "2" / "leaves.bin"
+    data = file.read_bytes()
+    length = int.from_bytes(data[8:12], "big")
+    file.write_bytes(data[12 + length:])
+
+
+def swap_body(folder: Path) -> None:
+    file = folder / "segments" / "2" / "bodies.bin"
+    data = file.read_bytes()
+    length = int.from_bytes(data[8:12], "big")
+    plain = data[12 + 32 : 12 + length].replace(b"bob", b"eve")
+    file.write_bytes(data[:8] + pack("!I", 32 + len(plain)) + data[12 : 12 + 32] + plain + data[12 + length:])
+
+
+ATTACKS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "readable text": (edit("readable/records.jsonl", b"DROP TABLE", b"SELECT FRO"), "does not follow"),
+    "readable line gone": (drop_first_line, "does not follow"),
+    "leaf": (lambda f: change_byte(f / "segments/2/leaves.bin"), ""),
+    "record gone": (drop_record, "body without a record"),
+    "body": (swap_body, "not the one that was recorded"),
+    "proof": (lambda f: change_byte(f / "segments/2/proofs.bin"), "was changed"),
+    "head": (edit("segments/2/head.note", b"\n1", b"\n2"), "no good signature"),
+    "ledger entry": (lambda f: change_byte(f / "ledger/entries.bin"), ""),
+    "checkpoint": (edit("ledger/checkpoint", b"\n", b"\n1"), "no good signature"),
+    "segment as another": (lambda f: (f / "segments/2").rename(f / "segments/1"), ""),
+    "unknown segment": (lambda f: (f / "segments/2").rename(f / "segments/7"), "not in the ledger"),
+    "manifest broken": (lambda f: (f / "MANIFEST.json").write_text("{"), "malformed"),
+}
+
+
+@pytest.mark.parametrize("manifest", ["old", "forged"])
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_change_is_found(folder: Path, bobs: Path, tmp_path: Path, name: str, manifest: str) -> None:
+    """With the old manifest the file is named; with a forged one the contradiction is."""
+    copy = Path(shutil.copytree(bobs, tmp_path / "copy"))
+    attack, why = ATTACKS[name]
+    attack(copy)
+    if manifest == "forged" and name != "manifest broken":
+        remanifest(copy)
+    code, text = run(copy, "--key", key(folder))
+    assert code == 1 and "TAMPERED" in text, text
+    assert why in text or manifest == "old"
+
+
+def test_an_added_or_missing_file_is_found(folder: Path, bobs: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bobs, tmp_path / "copy"))
+    (copy / "readable" / "more.csv").write_text("made up\n")
+    assert "not listed" in run(copy, "--key", key(folder))[1]
+    (copy / "readable" / "more.csv").unlink()
+    (copy / "README.txt").unlink()
+    assert "README.txt is missing" in run(copy, "--key", key(folder))[1]
+
+
+def test_an_anchor_of_another_history_refuses_it(folder: Path, bobs: Path, tmp_path: Path) -> None:
+    """The same identity key, another ledger: what a thief of the key would make."""
+    identity = keys.load(folder, "test-gw").identity
+    (tmp_path / "anchor").write_text(identity.sign(Checkpoint("test-gw", 2, bytes(32)).text))
+    code, text = run(bobs, "--key", key(folder), "--anchor", str(tmp_path / "anchor"))
+    assert code == 1 and "not the one that was anchored" in text
+
+
+def test_a_missing_bundle_is_unreadable(tmp_path: Path) -> None:
+    shutil.copy(standalone.__file__, tmp_path / "verify.py")
+    assert run(tmp_path)[0] == 4
+
+
+def test_the_verifier_imports_nothing_but_the_standard_library() -> None:
+    """It must run where nothing is installed, and share no code with what it checks."""
+    tree = ast.parse(Path(standalone.__file__).read_text(), feature_version=(3, 8))
+    names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    names |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert names <= set(sys.stdlib_module_names) | {"__future__"}
+
+
+def test_the_verifiers_tables_are_those_of_the_product() -> None:
+    """Two copies on purpose; this is what keeps them alike."""
+    assert standalone.KINDS == {kind.value: kind.name.lower() for kind in Kind}
+    assert standalone.FIELDS == {kind: list(names) for kind, names in FIELDS.items()}
+    assert standalone.BODIES == {kind: list(names) for kind, names in BODY_FIELDS.items()}
+    assert standalone.VERDICTS == VERDICTS
+
+
+def test_the_verifiers_json_is_that_of_the_product() -> None:
+    shown = {"b": "ünï\u2028\x1b\U0001f600", "a": [1, None, True, {"base64": "AA=="}]}
+    assert standalone.canonical(shown) == canonical(shown)
+
+
+# RFC 8032, section 7.1, tests 1 to 3
+ED25519 = [
+    (
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+    ),
+    (
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+    ),
+    (
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
+        "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+    ),
+]
+
+
+@pytest.mark.parametrize(("public", "message", "signature"), ED25519)
+def test_the_verifiers_ed25519_is_rfc_8032s(public: str, message: str, signature: str) -> None:
+    key_bytes, text, signed = (bytes.fromhex(part) for part in (public, message, signature))
+    assert standalone.ed25519_verify(key_bytes, text, signed)
+    assert not standalone.ed25519_verify(key_bytes, text + b"!", signed)
+    for place in (0, 31, 32, 63):
+        damaged = bytearray(signed)
+        damaged[place] ^= 1
+        assert not standalone.ed25519_verify(key_bytes, text, bytes(damaged))
+    high = int.from_bytes(signed[32:], "little") + standalone.ORDER  # the malleable twin of the same signature
+    if high < 1 << 256:
+        assert not standalone.ed25519_verify(key_bytes, text, signed[:32] + high.to_bytes(32, "little"))
+
+
+def test_bundles_hold_no_key_and_no_ciphertext(folder: Path, whole: Path) -> None:
+    body = keys.load_body(folder)
+    for file in whole.rglob("*"):
+        if file.is_file():
+            assert body not in file.read_bytes() and body.hex().encode() not in file.read_bytes()
+    assert os.listdir(whole / "segments" / "1")

@@ -1,0 +1,126 @@
+"""Filters: what they find, in clear, by pseudonym, and in opened bodies."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from recorded import Told, allowed, denied, fill, journal, new_store, session
+
+from gateway.evidence.query import BadQuery, Found, Query, Search, parse_time, search
+from gateway.evidence.readable import clean, summary, table_row
+from gateway.evidence.view import StoppedView, Unreadable, open_view
+from gateway.notary import keys
+from gateway.notary.record import Kind
+from protocols.session import Identity
+
+BOB = "bob@clinic.example"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("store")
+    store = new_store(made)
+    fill(store, 3)
+    store.rotate("test")
+    told, book, bob = Told(), journal(store), session(BOB)
+    book.note(None, "login.failed", {"identity": BOB, "peer": "1.2.3.4"})
+    book.opened(bob, {}, told)
+    store.rotate("between opening and command")
+    book.refuse(bob, 1, denied("DROP TABLE Patients"))
+    agent = replace(session(), identity=Identity("claude", "agent", on_behalf_of=BOB))
+    book.opened(agent, {}, told)
+    book.intend(agent, 1, allowed("SELECT 7"), told)
+    book.flush()
+    store.close()
+    return made
+
+
+def found(folder: Path, *, opened: bool = True, **filters: object) -> list[Found]:
+    view = StoppedView(folder / "audit")
+    try:
+        bodies = keys.load(folder, "test-gw").bodies if opened else None
+        return list(search(view, Search(Query(**filters), bodies)))  # type: ignore[arg-type]
+    finally:
+        view.close()
+
+
+def test_an_identity_is_found_across_segments_and_for_whom_it_acted(folder: Path) -> None:
+    kinds = [f.record.kind for f in found(folder, identity=BOB)]
+    assert kinds[:3] == [Kind.NOTE, Kind.OPENED, Kind.REFUSAL]
+    assert kinds[3:5] == [Kind.OPENED, Kind.INTENT]  # claude's, on behalf of Bob
+    assert not found(folder, identity="nobody")
+
+
+def test_filters_are_exact_and_add_up(folder: Path) -> None:
+    assert {f.record.kind for f in found(folder, kind="intent")} == {Kind.INTENT}
+    assert [f.record.kind for f in found(folder, verdict="deny")] == [Kind.REFUSAL]
+    assert not found(folder, verdict="deny", kind="intent")
+    assert not found(folder, target="clin") and found(folder, target="clinic")
+    one = found(folder, kind="closed")[0].shown()["session"]
+    assert {f.shown()["session"] for f in found(folder, session=one)} == {one}
+
+
+def test_text_is_found_in_any_case_and_only_in_opened_bodies(folder: Path) -> None:
+    assert [f.record.kind for f in found(folder, text="drop table PATIENTS")] == [Kind.REFUSAL]
+    assert found(folder, text="secret-2")  # a parameter's value
+    assert not found(folder, text="drop table", opened=False)
+
+
+def test_without_the_body_key_what_is_in_clear_is_still_there(folder: Path) -> None:
+    shown = [f.shown() for f in found(folder, opened=False)]
+    assert len(shown) == len(found(folder)) and not any("body" in s for s in shown)
+    assert any(s.get("verdict") == "deny" for s in shown)
+
+
+def test_times_bound_what_is_found(folder: Path) -> None:
+    everything = found(folder)
+    middle = everything[len(everything) // 2].record.stamp.time_ns
+    before, after = found(folder, until_ns=middle), found(folder, since_ns=middle)
+    assert len(before) + len(after) == len(everything) and before and after
+
+
+def test_times_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_time("90m", now=10_000.0) == (10_000 - 5400) * 10**9
+    assert parse_time("1970-01-02") == 86400 * 10**9
+    assert parse_time("1970-01-01T01:00Z") == 3600 * 10**9
+    assert parse_time("1970-01-01T01:00:30+01:00") == 30 * 10**9
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    assert parse_time("1970-01-01T00:00") == 0  # UTC wherever we are
+    monkeypatch.undo()
+    time.tzset()
+    for wrong in ("yesterday", "", "12", "2026-13-01", "5x"):
+        with pytest.raises(BadQuery):
+            parse_time(wrong)
+
+
+def test_filters_that_mean_nothing_say_so() -> None:
+    with pytest.raises(BadQuery, match="intent"):
+        Query(kind="statement")
+    with pytest.raises(BadQuery):
+        Query(verdict="maybe")
+
+
+def test_a_terminal_gets_no_control_characters(folder: Path) -> None:
+    """A statement is a stranger's text; an escape sequence in it could rewrite the auditor's screen."""
+    assert clean("a\x1b[2J\nb\u202e\x07") == "a\\x1b[2J\\nb\\u202e\\x07"
+    for one in found(folder):
+        row = table_row(one.shown(), one.identity)
+        assert row.isprintable() and summary(one.shown()) is not None
+
+
+def test_what_is_no_store_says_so(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="not an evidence store"):
+        open_view(tmp_path)
+
+
+def test_a_stopped_store_that_is_read_keeps_a_notary_out(folder: Path) -> None:
+    view = StoppedView(folder / "audit")
+    try:
+        with pytest.raises(Exception, match="another notary"):
+            new_store(folder)
+    finally:
+        view.close()
