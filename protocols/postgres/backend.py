@@ -15,13 +15,11 @@ from protocols.effects import CancelTarget, Effect, Hangup, Malformed, ToClient
 from protocols.errors import PeerError
 from protocols.kernel import mask_rows, payload
 from protocols.postgres import replies
-from protocols.postgres.codec import Frame, FrameReader, Opened, Run, encode, encode_head
+from protocols.postgres.codec import Frame, FrameReader, Opened, Run, encode
 from protocols.postgres.conversation import ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
+from protocols.postgres.passage import Passage
 from protocols.postgres.refusal import Poisoned, denial
 from protocols.result import Columns, Ending, RowBatch
-
-MASKED_ROW_LIMIT = 64 << 20
-"""Bytes of one row that must be masked on the wire: it is collected, since its length comes first."""
 
 _STREAMED = frozenset(b"DdV")
 _ROWS = {b"D": frozenset(b"D"), b"d": frozenset(b"d")}
@@ -35,9 +33,7 @@ class Backend:
     def __init__(self, conversation: Conversation, opinions: Opinions) -> None:
         self._talk, self._opinions = conversation, opinions
         self._reader = FrameReader(limit=16 << 20, streamed=_STREAMED)
-        self._big: list[bytes] | None = None  # a large row that has to be masked
-        self._big_for: Running | None = None
-        self._big_tag = b""
+        self._passage: Passage | None = None  # the last message that came in pieces
         self._shape: tuple[bytes, Columns] = b"", Columns(())
         self._after: list[Effect] = []  # what waits for the end of a message that is passing in pieces
         self._deaf = False  # it said nonsense: nothing more is taken
@@ -46,7 +42,8 @@ class Backend:
             b"T": self._row_description, b"n": self._no_data, b"t": self._parameter_description,
             b"C": self._command_complete, b"I": self._empty_query, b"s": self._portal_suspended,
             b"E": self._error, b"N": self._notice, b"A": self._notification, b"S": self._parameter,
-            b"Z": self._ready, b"G": self._copy_in, b"H": self._copy_out, b"c": self._copy_done, b"V": self._call_result,
+            b"Z": self._ready, b"G": self._copy_in, b"H": self._copy_out, b"c": self._copy_done,
+            b"V": self._call_result,
         }
 
     def feed(self, data: bytes) -> list[Effect]:
@@ -80,12 +77,7 @@ class Backend:
     @property
     def midway(self) -> bool:
         """Whether the client has the beginning of a message whose end has not come."""
-        return bool(self._reader.body_left) and self._passing
-
-    @property
-    def _passing(self) -> bool:
-        """Whether the pieces of a large message go to the client as they come."""
-        return self._big is None and not (self._big_for is not None and self._big_for.cut)
+        return bool(self._reader.body_left) and self._passage.passing
 
     def aside(self, effect: Effect) -> list[Effect]:
         """Something of ours for the client, which must not land inside a message of the target's."""
@@ -159,46 +151,23 @@ class Backend:
 
     def _open(self, opened: Opened, effects: list[Effect]) -> None:
         """A message too large to collect begins."""
-        if opened.tag == b"V":
-            self._big_for, self._big, self._big_tag = self._expect(Kind.CALL).running, None, b"V"
-            effects.append(ToClient(encode_head(opened.tag, opened.length)))
-            return
-        running = self._producing(opened.tag)
-        self._big_for, self._big_tag, self._big = running, opened.tag, None
-        if not running.cut:
+        called = opened.tag == b"V"
+        running = self._expect(Kind.CALL).running if called else self._producing(opened.tag)
+        if not called and not running.cut:
             effects += self._count(running, 1, opened.length + 5)
-        masked = opened.tag == b"D" and running.plan is not None and not running.plan.clean
-        if masked and opened.length > MASKED_ROW_LIMIT:
-            raise PeerError("a row too large to be masked on the wire")
-        if masked:
-            self._big = [encode_head(opened.tag, opened.length)]
-        elif not running.cut:
-            effects.append(ToClient(encode_head(opened.tag, opened.length)))
+        self._passage = Passage(opened, running)
+        effects += self._passage.begin()
 
     def _stream(self, effects: list[Effect]) -> bool:
         """Pass what has arrived of a large message; False when more must come first."""
-        chunk, running = self._reader.body_chunk(), self._big_for
+        chunk = self._reader.body_chunk()
         if not chunk:
             return False
-        if self._big_tag == b"d":
-            running.copy(chunk)
-        if self._passing:
-            effects.append(ToClient(chunk))
-        elif not running.cut:
-            self._big.append(chunk)
+        effects += self._passage.piece(chunk)
         if not self._reader.body_left:
-            self._streamed(effects)
+            effects += [*self._passage.end(), *self._after]
+            self._after = []
         return True
-
-    def _streamed(self, effects: list[Effect]) -> None:
-        """A large message is over."""
-        big, running, self._big = self._big, self._big_for, None
-        if big is not None and not running.cut:
-            data, masked = mask_rows(b"".join(big), running.plan.cells)
-            running.cells_masked += masked
-            effects.append(ToClient(data))
-        effects += self._after
-        self._after = []
 
     # -- replies -----------------------------------------------------------------------
 
@@ -206,7 +175,8 @@ class Backend:
         """What the next reply answers; it must be one of these."""
         head = self._talk.head
         if head is None or head.kind not in kinds:
-            raise PeerError(f"a reply to {'/'.join(k.value for k in kinds)} while {head and head.kind.value} is awaited")
+            due = head.kind.value if head else "nothing"
+            raise PeerError(f"a reply to {'/'.join(k.value for k in kinds)} while {due} is awaited")
         if head.running is not None and head.running.refusal is not None and not head.running.cut:
             raise Poisoned("a refused command was accepted by the target")
         return head

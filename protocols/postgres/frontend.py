@@ -126,7 +126,8 @@ class Frontend:
         try:
             return taker(message)
         except NotText:
-            return self._refuse_unread(message.tag, "text that is not UTF-8; set client_encoding to UTF8", "22021", "OST-702")
+            why = "text that is not UTF-8; set client_encoding to UTF8"
+            return self._refuse_unread(message.tag, why, "22021", "OST-702")
 
     def _query(self, frame: Frame) -> list[Effect]:
         return self._ask(self._statement(messages.Query.parse(frame.body).text, Path.SIMPLE), self._run_query)
@@ -147,7 +148,8 @@ class Frontend:
         text = prepared.text if prepared else f"EXECUTE {_quoted(bind.statement)}"
         types = prepared.types if prepared else ()
         values = tuple(
-            Parameter(types[i] if i < len(types) else 0, bind.format_of(i), value) for i, value in enumerate(bind.values)
+            Parameter(types[i] if i < len(types) else 0, bind.format_of(i), value)
+            for i, value in enumerate(bind.values)
         )
         statement = self._statement(text, Path.BIND, values, bind.statement)
         return self._ask(statement, lambda decision: self._run_bind(bind, prepared, frame, decision))

@@ -4,6 +4,7 @@ and through a relay that allows everything; what it hears must be the same. Wher
 refused, what it hears is what it would hear of a native error in the same place.
 """
 
+# flake8: noqa: E501  (a script reads best on one line)
 from __future__ import annotations
 
 import random

@@ -502,6 +502,22 @@ def test_a_large_masked_row_is_masked_whole() -> None:
     assert play.relay.from_target(READY_IDLE) and not play.relay.close("")
 
 
+def test_a_row_too_large_to_be_masked_does_not_pass() -> None:
+    """64 MiB of one row is more than is kept for anybody."""
+    play = Playbook(Silent(MaskPlan((b"***",)), hears_columns=True)).client(ONE, asks("SELECT 1"))
+    play.verdict(Allow(), intends(1, ONE)).target(columns("a"), to_client(columns("a")))
+    play.target(encode_head(b"D", (64 << 20) + 1), malformed("target"))
+
+
+def test_a_large_function_result_passes_in_pieces() -> None:
+    """It is no row: nothing counts or masks it, and its function was judged."""
+    call = messages.FunctionCall(764, (), ()).encode()
+    play = Playbook(Silent(hears_rows=True)).client(call, asks("function 764", Path.FASTPATH)).verdict(Allow(), intends(1, call))
+    big = replies.FunctionResult(b"x" * 400_000).encode()
+    play.target(big[:9], to_client(big[:9])).target(big[9:], to_client(big[9:]))
+    play.target(READY_IDLE, reports(1), to_client(READY_IDLE))
+
+
 def test_a_large_clear_row_passes_in_pieces() -> None:
     """Nothing of it is kept; it is counted once."""
     big = row(b"x" * 400_000)
