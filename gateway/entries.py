@@ -10,12 +10,12 @@ from types import MappingProxyType
 from twisted.internet.endpoints import serverFromString
 
 from gateway.config import Account, IdentityEntry, Listen, TargetEntry
+from gateway.listeners import STREAMS
 from gateway.section import Section
 from protocols.selection import WrongForm, select
 from protocols.session import KINDS
 
 PROTOCOLS = ("postgres",)
-STREAMS = ("tcp", "tcp6", "unix", "systemd")
 AUTHS = ("password", "certificate", "trust")
 TLS_RULES = ("verify", "encrypt", "off")
 SUBJECT_LIMIT = 255  # bytes of UTF-8

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults, inlineCallbacks
-from twisted.internet.error import TimeoutError as TwistedTimeout
+from twisted.internet.defer import Deferred, FirstError, TimeoutError as TwistedTimeout, gatherResults, inlineCallbacks
 from twisted.python.failure import Failure
 
 from gateway.config import Config

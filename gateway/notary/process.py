@@ -112,9 +112,11 @@ class Notary(Service):
     # What desks need
 
     def role(self, token: str, uid: int) -> str | None:
-        """Who shows this token; None for nobody."""
+        """Who shows this token; None for nobody. Another user's process is nobody, whatever it shows."""
+        if uid not in (os.getuid(), 0):
+            return None
         if not token:
-            return "reader" if uid in (os.getuid(), 0) else None
+            return "reader"
         return self.tokens(token) if callable(self.tokens) else self.tokens.get(token)
 
     def seated(self, desk: Desk) -> None:
