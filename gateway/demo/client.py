@@ -100,7 +100,7 @@ class Printer:
     def __init__(self) -> None:
         self._columns: tuple[replies.Column, ...] = ()
         self._rows: list[tuple[str, ...]] = []
-        self.failed = False
+        self._copying = self.failed = False
 
     def show(self, answers: Iterator[replies.Reply]) -> None:
         """One query's."""
@@ -111,6 +111,10 @@ class Printer:
                     self._columns, self._rows = columns.fields, []
                 case replies.DataRow(cells):
                     self._rows.append(tuple("" if c is None else c.decode("utf-8", "replace") for c in cells))
+                case replies.CopyOut():
+                    self._copying = True
+                case messages.CopyData(data):
+                    sys.stdout.write(data.decode("utf-8", "replace"))
                 case replies.CommandComplete(tag):
                     self._end(tag)
                 case replies.ErrorResponse(fields):
@@ -122,9 +126,9 @@ class Printer:
     def _end(self, tag: str) -> None:
         if self._columns:
             print(table(self._columns, self._rows), flush=True)
-        else:
+        elif not self._copying:
             print(tag, flush=True)
-        self._columns = ()
+        self._columns, self._copying = (), False
 
 
 def table(columns: Sequence[replies.Column], rows: Sequence[Sequence[str]]) -> str:

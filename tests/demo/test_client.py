@@ -45,6 +45,7 @@ def test_it_prints_what_psql_prints(settings: dict[str, str]) -> None:
         "SELECT id, mrn, dob, email FROM patients ORDER BY id LIMIT 7",
         "SELECT * FROM patients WHERE false",
         "SELECT 1 AS one, NULL AS nothing, 'x' AS text",
+        "COPY (SELECT id, name FROM departments ORDER BY id LIMIT 3) TO STDOUT",
         "BEGIN",
         "UPDATE providers SET accepting = NOT accepting WHERE id = 3",
         "SELECT 1/0",
