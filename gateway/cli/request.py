@@ -102,7 +102,8 @@ def submit(door: Door, as_json: bool, subject: str, target: str, commands: tuple
     if as_json:
         one(found, True)
         return
-    click.echo(f"{found['id']} waits for {', '.join(found['approvers'])}. They answer with: ostiary request approve {found['id']} --as NAME")
+    click.echo(f"{found['id']} waits for {', '.join(found['approvers'])}, who answer with:")
+    click.echo(f"    ostiary request approve {found['id']} --as NAME")
 
 
 def _split(file: Path) -> list[str]:
@@ -133,6 +134,8 @@ def _tell(told: dict[str, Any], as_json: bool) -> None:
         "released": "approved and released",
         "denied": "denied; it will not run",
     }
+    if told["state"] == "granted" and told["mode"] == "list":
+        said["granted"] = "approved; the requester may run its statements now, once and in their order"
     click.echo(f"{told['id']}: {said.get(told['state'], told['state'])}.")
 
 

@@ -122,9 +122,8 @@ class Rpc(Link):
 
 def place(failure: Failure) -> str:
     """Class and line of an error, without its message."""
-    frames = failure.frames
-    at = f"{frames[-1][1]}:{frames[-1][2]} in {frames[-1][0]}" if frames else "unknown place"
-    return f"{failure.type.__name__ if failure.type else 'error'} at {at}"
+    frames, name = failure.frames, failure.type.__name__ if failure.type else "error"
+    return f"{name} at {frames[-1][1]}:{frames[-1][2]} in {frames[-1][0]}" if frames else name
 
 
 def _failed(error: ControlError) -> Deferred[Any]:

@@ -1,0 +1,114 @@
+"""Live sessions and their cancel keys; and a reload that removes people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.control.admin import Admin
+from gateway.control.errors import BadCall, NotFound
+from gateway.control.office import Office
+from gateway.control.sessions import Sessions
+from test_process import config_of
+from tests_people import ADA, GRACE, PEOPLE
+
+
+class Worker:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.pushed: list[tuple[str, Any]] = []
+
+    def push(self, name: str, value: Any) -> None:
+        self.pushed.append((name, value))
+
+
+@pytest.fixture
+def two() -> tuple[Sessions, Worker, Worker]:
+    """Two workers with a session each."""
+    sessions, first, second = Sessions(), Worker(), Worker()
+    sessions.opened(first, {"id": "1", "subject": ADA, "opened": 2.0})
+    sessions.opened(second, {"id": "2", "subject": GRACE, "opened": 1.0})
+    return sessions, first, second
+
+
+Two = tuple[Sessions, Worker, Worker]
+
+
+def test_they_are_listed_oldest_first_with_known_fields_only(two: Two) -> None:
+    two[0].opened(two[1], {"id": "3", "subject": ADA, "opened": 3.0, "password": "x"})
+    assert [one["id"] for one in two[0].listed()] == ["2", "1", "3"]
+    assert "password" not in two[0].get("3")
+
+
+def test_a_worker_cannot_close_anothers_session(two: Two) -> None:
+    sessions, first, second = two
+    sessions.closed(second, "1")
+    assert len(sessions.listed()) == 2
+    sessions.closed(first, "1")
+    assert [one["id"] for one in sessions.listed()] == ["2"]
+    sessions.closed(first, "1")
+
+
+def test_a_lost_worker_loses_its_own_only(two: Two) -> None:
+    sessions, first, second = two
+    sessions.key(first, "1", 10, b"a")
+    sessions.key(second, "2", 10, b"b")
+    assert sessions.lost(first) == ["1"]
+    assert sessions.cancel(10, b"a") is False and sessions.cancel(10, b"b") is True
+    assert second.pushed == [("cancel", "2")] and first.pushed == []
+
+
+def test_keys_of_one_pid_are_told_apart(two: Two) -> None:
+    """Each worker numbers by itself, so two sessions may show the same pid."""
+    sessions, first, second = two
+    sessions.key(first, "1", 10, b"a")
+    sessions.key(second, "2", 10, b"b")
+    assert sessions.cancel(10, b"b") and not sessions.cancel(10, b"c") and not sessions.cancel(11, b"a")
+    assert (first.pushed, second.pushed) == ([], [("cancel", "2")])
+
+
+def test_a_key_ends_with_its_session(two: Two) -> None:
+    sessions, first, _ = two
+    sessions.key(first, "1", 10, b"a")
+    sessions.closed(first, "1")
+    assert not sessions.cancel(10, b"a")
+
+
+def test_killing(two: Two) -> None:
+    sessions, first, second = two
+    sessions.kill("1", "why")
+    assert (first.pushed, second.pushed) == ([("kill", {"session": "1", "why": "why"})], [])
+    assert sessions.kill_all(lambda session: session["subject"] == GRACE, "x") == ["2"]
+    with pytest.raises(NotFound, match="ostiary session list"):
+        sessions.kill("9", "why")
+
+
+@pytest.mark.parametrize("session", [{}, {"id": "1"}, {"id": 1, "subject": ADA}, {"subject": ADA}])
+def test_a_session_has_an_id_and_a_subject(session: dict[str, Any]) -> None:
+    with pytest.raises(BadCall):
+        Sessions().opened(Worker(), session)
+
+
+def test_a_reload_ends_whom_it_removes(office: Office, tmp_path: Path, notary: Any) -> None:
+    """The identity, and agents that act for it; nobody else. Coming back needs a login."""
+    worker, admin = Worker(), Admin(office, None)
+    token = admin.token_issue(ADA, 60.0)["token"]
+    for name, subject, person in (("1", ADA, None), ("2", "claude", ADA), ("3", GRACE, None)):
+        office.sessions.opened(worker, {"id": name, "subject": subject, "on_behalf_of": person})
+    without = {subject: entry for subject, entry in PEOPLE.items() if subject != ADA}
+    assert office.reload(replace(config_of(tmp_path), identities=without)) == ["1", "2"]
+    assert [value["session"] for _, value in worker.pushed] == ["1", "2"]
+    assert notary.notes[-1][0] == "session.ended" and notary.notes[-1][1]["sessions"] == "1 2"
+    with pytest.raises(NotFound):
+        admin.identity_show(ADA)
+    assert office.tokens.prove(ADA, token) is not None and office.identities.live(ADA) is None
+
+
+def test_a_reload_that_removes_nobody_ends_nothing(office: Office, tmp_path: Path) -> None:
+    worker = Worker()
+    office.sessions.opened(worker, {"id": "1", "subject": ADA})
+    assert office.reload(config_of(tmp_path)) == [] and worker.pushed == []
