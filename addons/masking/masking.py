@@ -198,6 +198,8 @@ class Masking:
         snapshot = self._catalogs.snapshot(hook.session)
         if hook.kind == "notification":
             return None if self._notifications else notified(hook.fields)
+        if hook.kind == "parameter" and hook.decision is None and hook.fields.get("name") == "search_path":
+            return None  # reported at the start or after a reload, so no statement has put anything in it
         if hook.kind == "parameter":
             return reported(hook.fields, hook.session.application, wrote, snapshot)
         return rebuilt(hook.fields, wrote, rewritten, snapshot, notice=hook.kind == "notice")

@@ -344,6 +344,13 @@ def test_text_is_rebuilt(addon: Masking) -> None:
     )
 
 
+def test_the_search_path_reported_at_the_start_is_the_servers_own(shelf: Shelf, addon: Masking) -> None:
+    shelf.known = None
+    fields = {"name": "search_path", "value": "tenant, public"}
+    assert addon.on_text(TextHook(session(), "parameter", fields, None)) is None
+    assert addon.on_text(TextHook(session(), "parameter", fields, decision("SELECT 1")))["value"] == ""
+
+
 def test_payloads_may_be_let_through_by_configuration(shelf: Shelf) -> None:
     addon = Masking(columns=COLUMNS, catalogs=shelf, notifications=True)
     assert addon.on_text(TextHook(session(), "notification", {"channel": "c", "payload": "x"}, None)) is None
