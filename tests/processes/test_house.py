@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import time
@@ -271,3 +272,18 @@ def test_inline_is_one_process(tmp_path: Path) -> None:
 
 
 IDENTITY = '[[identity]]\nsubject = "ada@clinic.example"\n'
+
+
+def test_random_deaths_refuse_nobody(house: Household) -> None:
+    """Whoever is killed, in whatever order: every caller is connected and told something, and the house recovers."""
+    rounds = 200 if os.environ.get("OSTIARY_PROFILE") == "soak" else 10
+    chance = random.Random(7)
+    for _ in range(rounds):
+        name = chance.choice(["notary", "control", "worker-1", "worker-2"])
+        psutil.Process(house.pids()[name]).kill()
+        connected = [socket.create_connection(("127.0.0.1", house.port), timeout=30) for _ in range(5)]
+        for one in connected:
+            one.close()
+        house.heard(rf"{name} is process \d+")
+    until(lambda: house.connect().greeting.startswith("worker-"), "sessions begin again")
+    assert len(house.children()) == 4
