@@ -26,10 +26,13 @@ _AGGREGATES = (
 
 
 class Queries:
-    """:param tables: names to column names."""
+    """
+    :param tables: names to column names.
+    :param plain: only the named columns by their names: no stars, whole rows or renamed columns.
+    """
 
-    def __init__(self, tables: Mapping[str, Sequence[str]], seed: int) -> None:
-        self._tables, self._random = tables, random.Random(seed)
+    def __init__(self, tables: Mapping[str, Sequence[str]], seed: int, *, plain: bool = False) -> None:
+        self._tables, self._random, self._plain = tables, random.Random(seed), plain
         self._aliases = 0
 
     def next(self) -> str:
@@ -53,7 +56,7 @@ class Queries:
         elif self._chance(0.3):
             other, _alias, _columns = self._source(depth + 1)
             source += self._random.choice((f" CROSS JOIN {other}", f", {other}", f" LEFT JOIN {other} ON true"))
-        if self._chance(0.1):
+        if not self._plain and self._chance(0.1):
             return f"{before}SELECT {alias}.* FROM {source} LIMIT 9", list(columns)
         width = self._random.randint(1, 3)
         template = self._random.choice(_AGGREGATES) if self._chance(0.2) else "{}"
@@ -76,13 +79,13 @@ class Queries:
             return f"{self._random.choice(('', 'LATERAL '))}({inner}) {alias}", alias, names
         table = self._random.choice(list(self._tables))
         columns = list(self._tables[table])
-        if self._chance(0.2):
+        if not self._plain and self._chance(0.2):
             renamed = [f"c{i}" for i in range(len(columns))]
             return f"{table} AS {alias}({', '.join(renamed)})", alias, renamed
         return f"{self._random.choice(('', 'ONLY ', 'public.'))}{table} {alias}", alias, columns
 
     def _value(self, alias: str, columns: Sequence[str]) -> str:
-        shape = self._random.random()
+        shape = 1.0 if self._plain else self._random.random()
         if shape < 0.15:
             return alias
         if shape < 0.25:
