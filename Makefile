@@ -23,11 +23,11 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	deploy/prepare servers
-	$(BIN)/python -m pytest -m "not soak" --junitxml=$(REPORT) $(TESTS)
+	$(BIN)/python -m pytest --junitxml=$(REPORT) $(TESTS)
 
 soak: $(VENV)/.installed
 	deploy/prepare servers
-	OSTIARY_PROFILE=soak $(BIN)/python -m pytest --junitxml=$(REPORT) $(TESTS)
+	OSTIARY_PROFILE=soak $(BIN)/python -m pytest -m "soak or not soak" --junitxml=$(REPORT) $(TESTS)
 
 suites: $(VENV)/.installed
 	@test -d "$(SRC)" || { echo "make suites SRC=DIR: DIR holds checkouts of drivers, e.g. DIR/psycopg" >&2; exit 2; }

@@ -90,8 +90,8 @@ class Policy:
             return self._verdict(ruling, session, command, remember=True)
         rulings = self.explain(session, command)
         ruling = strictest(rulings)
-        executes = any(part.finding.executes for part in self._parts(session, command.text))
-        alike = not executes and not any(r.timed for r in rulings)
+        by_name = any(p.finding.executes or p.finding.prepares for p in self._parts(session, command.text))
+        alike = not by_name and not any(r.timed for r in rulings)
         if alike and len(command.text) <= _KEPT_LENGTH:
             self._ruled[key] = ruling
             if len(self._ruled) > _KEPT:
@@ -173,6 +173,9 @@ class Policy:
 
     def _all_classes(self, session: Session, command: Statement, part: Assessed, whole: tuple[Assessed, ...]) -> Classes:
         """A statement's classes, with those of what it executes by name."""
+        if part.finding.prepares and part.finding.prepares in command.prepared:
+            # Bind would run this text under a name whose other text was judged.
+            return {**part.classes, "dynamic": "prepares a name that the client's protocol already uses"}
         if not part.finding.executes:
             return part.classes
 

@@ -31,6 +31,9 @@ WINDOW_BYTES = 8 << 20
 """Unacknowledged at once. `full` asks for a pause at this; at twice this, calls are refused."""
 _FLUSH_BYTES = 1 << 20
 """A batch this large does not wait for the end of the reactor's turn."""
+LAZY = 0.005
+"""Seconds that an outcome may wait for an intent to travel with: alone it would cost a flush of the disk
+that the next intent then waits behind. A worker that dies meanwhile leaves "outcome unknown", as it would anyway."""
 VALUE_LIMIT = 4096
 """Bytes of one parameter's value that are recorded as they are; a longer one by length and SHA-256."""
 VALUES_LIMIT = 1 << 20
@@ -72,6 +75,7 @@ class Journal:
         self._worker: int | None = None
         self._why = client.why_down
         self._turn: Any = None
+        self._lazy = False  # the flush that is due may wait: only outcomes are in it
         self._watch: Any = None
         self._drained: list[Callable[[], None]] = []
         client.listen(self)
@@ -247,7 +251,7 @@ class Journal:
 
     def _add(
         self, held: _Open, kind: int, verdict: int, ref: list[int] | None, fields: list[Any], body: list[Any],
-        terms: list[str] | None = None,
+        terms: list[str] | None = None, *, lazy: bool = False,
     ) -> int:
         event = self._pack([int(kind), held.id, held.records, held.target, verdict, ref, *fields])
         packed = self._pack(body)
@@ -258,9 +262,18 @@ class Journal:
         self._sequence += 1
         if self._outgoing_bytes >= _FLUSH_BYTES:
             self.flush()
-        elif self._turn is None:
-            self._turn = self._clock.callLater(0, self._end_of_turn)
+        else:
+            self._schedule(lazy)
         return self._sequence
+
+    def _schedule(self, lazy: bool) -> None:
+        """Send at the end of this turn; what nobody waits for travels with the next that somebody does."""
+        if self._turn is None:
+            self._turn = self._clock.callLater(LAZY if lazy else 0, self._end_of_turn)
+            self._lazy = lazy
+        elif self._lazy and not lazy:
+            self._turn.reset(0)
+            self._lazy = False
 
     def _end_of_turn(self) -> None:
         self._turn = None
@@ -279,7 +292,7 @@ class Journal:
             ]
             facts = dict(sorted(outcome.facts.items()))
             body = [outcome.tags, outcome.columns, outcome.alarm, facts, outcome.copied_sha256]
-        return self._add(held, Kind.OUTCOME, _ALLOW, ref, fields, body)
+        return self._add(held, Kind.OUTCOME, _ALLOW, ref, fields, body, lazy=True)
 
     def _reference(self, sequence: int) -> list[int]:
         """[worker, sequence] as the notary numbers an intent, also one of an earlier incarnation."""

@@ -83,7 +83,7 @@ class Pipeline:
         """
         :raises UnknownHook: an addon has an `on_*` attribute that is no hook.
         """
-        self._approvals, self._clock = approvals, clock
+        self._approvals, self._clock, self._addons = approvals, clock, tuple(addons)
         self._called: dict[str, list[tuple[str, Callable[[Any], Any]]]] = {name: [] for name in HOOKS}
         for addon in addons:
             for name in dir(addon):
@@ -92,6 +92,13 @@ class Pipeline:
                 if name not in HOOKS:
                     raise UnknownHook(f"{type(addon).__name__}.{name}")
                 self._called[name].append((type(addon).__name__, getattr(addon, name)))
+
+    def retire(self) -> None:
+        """Another pipeline has taken over: addons that keep timers (those with a `stop`) let go of them."""
+        for addon in self._addons:
+            stop = getattr(addon, "stop", None)
+            if callable(stop):
+                stop()
 
     def hears(self, method: str) -> bool:
         """Whether any addon defines this hook, so that the wire can skip what nobody asked for."""

@@ -96,6 +96,7 @@ class Worker:
         """Sessions meet the new chain at their next command. Whose target is gone is ended."""
         if self._next is None or self._next[0] != revision:
             raise CannotSwitch(f"revision {revision} was not prepared")
+        self.pipeline.retire()
         (self.revision, self.config, self.pipeline), self._next = self._next, None
         for live in list(self.sessions.values()):
             entry = self.config.targets.get(live.session.target.name)

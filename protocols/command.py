@@ -35,7 +35,7 @@ class Transaction(enum.StrEnum):
 class Parameter:
     """One bound value as the client sent it."""
 
-    type_oid: int  #: 0 when the client left it to the server
+    type_oid: int  #: as Parse declared it; 0 when the client left it to the server
     format: int  #: 0 text, 1 binary
     value: bytes | None  #: None is SQL NULL
 

@@ -205,8 +205,6 @@ class Backend:
 
     def _parameter_description(self, raw: bytes, frame: Frame) -> list[Effect]:
         entry = self._expect(Kind.DESCRIBE)
-        if entry.prepared is not None:
-            entry.prepared.types = replies.ParameterDescription.parse(frame.body).type_oids
         return [] if entry.hidden else [ToClient(raw)]
 
     def _row_description(self, raw: bytes, frame: Frame) -> list[Effect]:

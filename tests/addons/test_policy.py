@@ -157,6 +157,15 @@ def test_rules_reach_a_prepared_statement_through_its_execute() -> None:
     assert isinstance(run(policy, "EXECUTE p"), Hold)
 
 
+def test_a_name_of_the_protocol_cannot_be_prepared_again_in_sql() -> None:
+    """DEALLOCATE s; PREPARE s AS ...; Bind s would run one text under the verdict on another; asked in any order."""
+    policy = Policy(default=STRICT)
+    text = "PREPARE s AS SELECT 2"
+    assert isinstance(ask(policy, text), Allow)
+    assert ask(policy, text, prepared={"s": "SELECT 1"}).code == "OST-209"
+    assert isinstance(ask(policy, text), Allow)
+
+
 def test_text_under_settings_that_change_its_meaning_is_refused() -> None:
     policy = Policy(default=STRICT)
     verdict = ask(policy, "SELECT 1", settings={"standard_conforming_strings": "off"})

@@ -449,3 +449,15 @@ def test_withheld_text_keeps_the_form_of_its_message() -> None:
     assert chain.text(SESSION, "parameter", {"name": "n", "value": "v"}, None) == {"name": "n", "value": ""}
     chain = pipeline(Said(text={"channel": "c"}))
     assert chain.text(SESSION, "notification", {"channel": "c", "payload": "p"}, None) == {"channel": "c", "payload": ""}
+
+
+def test_a_pipeline_that_was_replaced_lets_go_of_its_timers() -> None:
+    """Timers of an old revision must not end sessions that live under the new one."""
+    stopped: list[str] = []
+
+    class Timed:
+        def stop(self) -> None:
+            stopped.append("timed")
+
+    Pipeline([Timed(), object()], Approvers(), Clock()).retire()
+    assert stopped == ["timed"]
