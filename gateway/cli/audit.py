@@ -50,12 +50,18 @@ class Place:
         return Bodies(keys.load_body(self.state))
 
 
+_PATH = click.Path(path_type=Path)
+_CONFIG = click.option("--config", type=_PATH, envvar="OSTIARY_CONFIG", help="ostiary.toml of the gateway.")
+_STORE = click.option("--store", type=_PATH, help="An evidence store, instead of the config's.")
+_STATE = click.option("--state", type=_PATH, help="The state directory, with audit-keys/; default: beside the store.")
+
+
 def located(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --config, --store and --state, and hands the command a Place."""
 
-    @click.option("--config", type=click.Path(path_type=Path), envvar="OSTIARY_CONFIG", help="ostiary.toml of the gateway.")
-    @click.option("--store", type=click.Path(path_type=Path), help="An evidence store, instead of the config's.")
-    @click.option("--state", type=click.Path(path_type=Path), help="The state directory with audit-keys/; default: beside the store.")
+    @_CONFIG
+    @_STORE
+    @_STATE
     @wraps(command)
     def with_place(config: Path | None, store: Path | None, state: Path | None, **options: Any) -> Any:
         return command(place=find(config, store, state), **options)
@@ -268,20 +274,22 @@ def _show(found: Found, as_json: bool) -> None:
     for part in (shown, fields, body):
         for name, value in part.items():
             if value not in ("", None, [], {}):
-                click.echo(f"{name:>18}  {clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))}")
+                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                click.echo(f"{name:>18}  {clean(text)}")
     click.echo()
 
 
 @audit.command("verify")
-@click.argument("where", required=False, type=click.Path(path_type=Path))
+@click.argument("where", required=False, type=_PATH)
 @click.option("--key", default="", help="The log's public key, or a file that holds it.")
-@click.option("--anchor", "kept", multiple=True, type=click.Path(path_type=Path), help="Checkpoints that somebody else kept.")
+@click.option("--anchor", "kept", multiple=True, type=_PATH, help="Checkpoints that somebody else kept.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option("--config", type=click.Path(path_type=Path), envvar="OSTIARY_CONFIG", help="ostiary.toml of the gateway.")
-@click.option("--store", type=click.Path(path_type=Path), help="As WHERE.")
-@click.option("--state", type=click.Path(path_type=Path), help="The state directory with audit-keys/; default: beside the store.")
+@_CONFIG
+@_STORE
+@_STATE
 def verify_(
-    where: Path | None, key: str, kept: tuple[Path, ...], as_json: bool, config: Path | None, store: Path | None, state: Path | None
+    where: Path | None, key: str, kept: tuple[Path, ...], as_json: bool,
+    config: Path | None, store: Path | None, state: Path | None,
 ) -> None:
     """Prove that nothing in a store (or bundle) WHERE was changed, removed or added."""
     if where is not None and (where / "MANIFEST.json").exists():
@@ -324,12 +332,15 @@ def _anchors(files: list[Path] | tuple[Path, ...], verifier: Verifier) -> list[C
         leave(1, f"an anchor file holds a checkpoint that is not signed by {verifier.name}: {e}")
 
 
+_TOLD = ("problems", "gaps", "anchor", "anchored", "entries", "segments", "records", "unanchored_records", "code")
+
+
 def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
     if as_json:
-        names = ("problems", "gaps", "anchor", "anchored", "entries", "segments", "records", "unanchored_records", "code")
-        click.echo(canonical({name: getattr(report, name) for name in names} | {"log": verifier.name}))
+        click.echo(canonical({name: getattr(report, name) for name in _TOLD} | {"log": verifier.name}))
         return
-    click.echo(f"log {verifier.name}: {report.segments} segments, {report.records} records, {report.entries} ledger entries")
+    counts = f"{report.segments} segments, {report.records} records, {report.entries} ledger entries"
+    click.echo(f"log {verifier.name}: {counts}")
     for problem in report.problems:
         click.echo(f"TAMPERED: {problem}")
     for gap in report.gaps:
@@ -340,13 +351,14 @@ def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
     if report.anchor == "none":
         click.echo("NOT ANCHORED: an older copy of the whole directory would look the same (--anchor FILE)")
     else:
-        click.echo(f"anchored by: {report.anchor}; {report.unanchored_records} records came after the newest checkpoint")
+        later = report.unanchored_records
+        click.echo(f"anchored by: {report.anchor}; {later} records came after the newest checkpoint")
     if report.anchor == "same administration":
         click.echo("NOT INDEPENDENTLY ANCHORED: give a checkpoint that somebody else kept (--anchor FILE)")
 
 
 @audit.command()
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new directory.")
+@click.option("--out", required=True, type=_PATH, help="A new directory.")
 @click.option("--format", "form", type=click.Choice(["jsonl"]), default="jsonl", show_default=True)
 @filtered
 @located

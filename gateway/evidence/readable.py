@@ -71,7 +71,8 @@ def summary(shown: dict[str, Any]) -> str:
     fields, body = shown["fields"], shown.get("body", {})
     match shown["kind"]:
         case "intent" | "refusal" | "ungranted":
-            text = body.get("text") or (f"function {body['function_oid']}" if body.get("function_oid") else "(body not opened)")
+            called = f"function {body['function_oid']}" if body.get("function_oid") else "(body not opened)"
+            text = body.get("text") or called
             why = body.get("reason") or fields.get("why") or ""
             return f"{text}  -- {why}" if why else text
         case "outcome":

@@ -360,7 +360,8 @@ class Bundle:
         """Its entries are those that the key has signed."""
         size, root = open_checkpoint(self.read("ledger/checkpoint").decode(), name, public, "the ledger's checkpoint")
         self.entries = list(framed(self.read("ledger/entries.bin")))
-        require(len(self.entries) == size, "the ledger has %d entries, its checkpoint says %d" % (len(self.entries), size))
+        count = len(self.entries)
+        require(count == size, "the ledger has %d entries, its checkpoint says %d" % (count, size))
         require(tree_root([leaf_hash(e) for e in self.entries]) == root, "the ledger's entries were changed")
 
     def check_anchor(self, text: str, name: str, public: bytes) -> int:
@@ -388,7 +389,8 @@ class Bundle:
     def check_segment(self, number: int, name: str, public: bytes, about: List[Any]) -> None:
         """Every record is in the segment, at its place, and every opened body is its own."""
         where = "segments/%d/" % number
-        size, root = open_checkpoint(self.read(where + "head.note").decode(), name, public, "segment %d's head" % number)
+        head = self.read(where + "head.note").decode()
+        size, root = open_checkpoint(head, name, public, "segment %d's head" % number)
         for entry in about:
             if entry[0] in ("seg.close", "seg.seal"):
                 require((entry[4], entry[5]) == (size, root), "segment %d is not as the ledger closed it" % number)
@@ -407,7 +409,8 @@ class Bundle:
         if where + "level0.bin" in self.manifest["files"]:
             data = self.read(where + "level0.bin")
             hashes = [data[i:i + 32] for i in range(0, len(data), 32)]
-            require(len(hashes) == size and tree_root(hashes) == root, "segment %d's hashes do not give its root" % number)
+            whole = len(hashes) == size and tree_root(hashes) == root
+            require(whole, "segment %d's hashes do not give its root" % number)
             for index, leaf in leaves:
                 require(index < size and hashes[index] == leaf_hash(leaf), "record %d/%d was changed" % (number, index))
             return
@@ -415,7 +418,8 @@ class Bundle:
         for index, leaf in leaves:
             data = proofs.get(index, b"")
             path = [data[i:i + 32] for i in range(0, len(data), 32)]
-            require(root_from_path(leaf_hash(leaf), index, size, path) == root, "record %d/%d was changed" % (number, index))
+            found = root_from_path(leaf_hash(leaf), index, size, path)
+            require(found == root, "record %d/%d was changed" % (number, index))
 
     def open_bodies(self, where: str) -> Dict[int, Tuple[bytes, bytes]]:
         """index: (opening, plain bytes)"""
@@ -423,7 +427,7 @@ class Bundle:
 
     def check_record(self, number: int, index: int, leaf: bytes, body: Optional[Tuple[bytes, bytes]]) -> str:
         stamp, event = unpack(leaf)
-        require(stamp[0] == 1 and stamp[1:3] == [number, index], "record %d/%d says that it is another" % (number, index))
+        require(stamp[:3] == [1, number, index], "record %d/%d says that it is another" % (number, index))
         if body is None:
             return canonical(readable(stamp, event, None))
         committed = hashlib.sha256(b"ostiary-body\x00" + body[0] + body[1]).digest()

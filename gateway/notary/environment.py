@@ -50,7 +50,7 @@ def _reserve_lock(file: Path) -> None:
     """
     if file.exists() and file.stat().st_size >= _LOCK_SIZE:
         return
-    with open(file, "wb") as lock:
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as lock:
         lock.write(bytes(_LOCK_SIZE))
         lock.flush()
         os.fsync(lock.fileno())
@@ -65,14 +65,16 @@ def open_read_only(file: Path) -> lmdb.Environment:
     check(file)
     size = file.stat().st_size
     return lmdb.open(
-        str(file), map_size=max(size, 1 << 20), subdir=False, readonly=True, lock=False, max_dbs=0, readahead=True, **_ENGINE
+        str(file), map_size=max(size, 1 << 20), subdir=False, readonly=True, lock=False, max_dbs=0, readahead=True,
+        **_ENGINE,
     )
 
 
 def create_compact(file: Path, map_size: int) -> lmdb.Environment:
     """A single file to be filled in key order once, synced at the end, then never written again."""
     return lmdb.open(
-        str(file), map_size=map_size, subdir=False, lock=False, sync=False, writemap=False, max_dbs=0, mode=0o600, **_ENGINE
+        str(file), map_size=map_size, subdir=False, lock=False, sync=False, writemap=False, max_dbs=0, mode=0o600,
+        **_ENGINE,
     )
 
 

@@ -250,7 +250,8 @@ _ROOT = Path(__file__).parent.parent.parent
 def examine(jobs: Iterable[Job]) -> list[Findings]:
     """Findings per job, from a child; an unreadable file has one problem and size 0."""
     asked = [
-        ["segment", j.leaves, j.bodies, j.number, j.log, j.public_key, [list(h) for h in j.heads], j.hashed] for j in jobs
+        ["segment", j.leaves, j.bodies, j.number, j.log, j.public_key, [list(h) for h in j.heads], j.hashed]
+        for j in jobs
     ]
     return [_findings(answer) for answer in _ask(asked)]
 

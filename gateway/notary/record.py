@@ -57,13 +57,15 @@ COMMON = ("kind", "session", "number_in_session", "target", "verdict", "ref")
 
 FIELDS: dict[int, tuple[str, ...]] = {
     Kind.HEADER: (
-        "origin", "stream", "segment", "previous_root", "ledger_size", "ledger_root", "public_key", "boot_id", "next_worker",
+        "origin", "stream", "segment", "previous_root", "ledger_size", "ledger_root", "public_key", "boot_id",
+        "next_worker",
     ),
     Kind.CARRY: ("what", "rows"),
     Kind.OPENED: ("protocol", "policy_revision"),
     Kind.CLOSED: ("commands",),
     Kind.INTENT: (
-        "command", "path", "rule", "grant", "request", "binding", "rewritten", "parameter_count", "masked_columns", "policy_revision",
+        "command", "path", "rule", "grant", "request", "binding", "rewritten", "parameter_count",
+        "masked_columns", "policy_revision",
     ),
     Kind.OUTCOME: (
         "command", "ending", "sqlstate", "rows", "bytes", "cells_masked", "copied_bytes", "micros", "transaction",
@@ -148,8 +150,10 @@ def _checked(fields: Any) -> list[Any]:
         raise BadRecord("unknown kind, or too few fields for it")
     if type(session) is not bytes or len(session) not in (0, 16) or type(number) is not int or number < 0:
         raise BadRecord("session or number")
-    if type(target) is not str or len(target) > NAME_LIMIT or type(verdict) is not int or not 0 <= verdict < len(VERDICTS):
-        raise BadRecord("target or verdict")
+    if type(target) is not str or len(target) > NAME_LIMIT:
+        raise BadRecord("target")
+    if type(verdict) is not int or not 0 <= verdict < len(VERDICTS):
+        raise BadRecord("verdict")
     return fields
 
 

@@ -121,7 +121,8 @@ class Store:
         self._sequence, self.worker = 0, self.state.next_worker
         self._next_worker = self.worker + 1
         self._make_room(last)
-        ending = [] if last is None or last.closed else [self._close_entry(last.number, last.size, last.root, "recovered")]
+        cut_short = last is not None and not last.closed
+        ending = [self._close_entry(last.number, last.size, last.root, "recovered")] if last and cut_short else []
         self._open_segment(last.number + 1 if last else 1, last.root if last else bytes(32), ending)
         started = event(Kind.NOTARY, "started", "recovered" if ending else "")
         lost = self._lost(list(self.state.open_intents))

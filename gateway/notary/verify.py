@@ -63,7 +63,9 @@ class Report:
         return INCOMPLETE if self.gaps or self.anchor != "independent" else SOUND
 
 
-def verify(view: View, verifier: Verifier, ours: Sequence[Checkpoint] = (), independent: Sequence[Checkpoint] = ()) -> Report:
+def verify(
+    view: View, verifier: Verifier, ours: Sequence[Checkpoint] = (), independent: Sequence[Checkpoint] = ()
+) -> Report:
     """
     Check everything.
 
@@ -112,7 +114,8 @@ def _check_segments(report: Report, view: View, log: str, entries: Sequence[dict
         number = entry["segment"]
         job = view.job(number, log, entry["public_key"], promised(entries, number))
         if job is None:
-            report.problems.append(f"segment {number} (stream s{entry['stream']}) was removed: it is in the ledger and not here")
+            name = f"segment {number} (stream s{entry['stream']})"
+            report.problems.append(f"{name} was removed: it is in the ledger and not here")
         else:
             jobs.append(job)
             born.append(entry)
