@@ -19,7 +19,7 @@ from gateway.demo.configuration import ADA, CLAUDE, GRACE
 from gateway.demo.place import CannotServe
 from gateway.demo.running import SERVING, Gateway
 from gateway.demo.screen import Screen
-from gateway.demo.site import Site, command, shown
+from gateway.demo.site import Site, command, has_psql, shown
 
 PATIENCE = 60.0  # seconds until a gateway that does not serve is given up
 
@@ -84,6 +84,8 @@ def _tell(site: Site, tokens: dict[str, str], screen: Screen) -> None:
     )
     screen.head("Look, as Ada, an engineer: birthdays, numbers and addresses come masked")
     screen.command(f'PGPASSWORD={tokens[ADA]} psql "{site.connection(ADA)}"')
+    if not has_psql():
+        screen.say("  (There is no psql here. Debian's is in the package postgresql-client.)")
     screen.head("Try there")
     screen.code("SELECT * FROM patients LIMIT 5;                -- masked")
     screen.code("SELECT * FROM recent_encounters LIMIT 5;       -- through two views, still masked")

@@ -9,10 +9,11 @@ everything when stdin ends, which it does however the parent ends.
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet import reactor as the_reactor
@@ -47,6 +48,7 @@ def main(words: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the foreground; we end with it
     try:
         place = prepare(Path(words[0]))
+        lock = _locked(place)
         postgres = Postgres(place)
         postgres.make()
         postgres.start()
@@ -57,6 +59,7 @@ def main(words: list[str]) -> int:
         return _serve(reactor, place, postgres, int(words[1]))
     finally:
         postgres.stop()
+        lock.close()
 
 
 def _serve(reactor: Any, place: Place, postgres: Postgres, port: int) -> int:
@@ -81,6 +84,16 @@ def _serve(reactor: Any, place: Place, postgres: Postgres, port: int) -> int:
     for problem in problems:
         print(f"failed {problem}", flush=True)
     return 1 if problems else 0
+
+
+def _locked(place: Place) -> IO[bytes]:
+    """One demo in one directory: a second would end the first one's server as a leftover."""
+    lock = (place.directory / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CannotServe(f"{place.directory} is in use by another demo; stop it first") from None
+    return lock
 
 
 def _certify(place: Place) -> None:

