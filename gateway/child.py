@@ -179,7 +179,7 @@ class Floor(FileDescriptor):
 
 
 def _settle_in() -> None:
-    """An own process group, so that a terminal's Ctrl-C reaches the supervisor alone; no core files; room for sockets."""
+    """An own process group, so that a terminal's Ctrl-C reaches the supervisor alone; no core files; many sockets."""
     os.setpgid(0, 0)
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

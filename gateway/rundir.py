@@ -45,7 +45,7 @@ class Rundir:
         :raises SystemExit: there is no such directory, or another gateway stays.
         """
         if not self._state.is_dir():
-            raise SystemExit(f"ostiary: gateway.state: there is no directory {self._state}; make it with `ostiary init`")
+            raise SystemExit(f"ostiary: gateway.state: there is no {self._state}; make it with `ostiary init`")
         self.path.mkdir(mode=0o700, exist_ok=True)
         os.chmod(self.path, 0o700)
         self._lock = open(self.path / "lock", "wb")

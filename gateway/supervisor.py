@@ -169,7 +169,8 @@ class Supervisor(Service):
         self.reactor.stop()
 
     def _hear_signals(self) -> None:
-        for number, heard in ((signal.SIGTERM, self.terminate), (signal.SIGINT, self.terminate), (signal.SIGHUP, self.reload)):
+        meanings = {signal.SIGTERM: self.terminate, signal.SIGINT: self.terminate, signal.SIGHUP: self.reload}
+        for number, heard in meanings.items():
             signal.signal(number, lambda *_, heard=heard: self.reactor.callFromThread(heard))
 
     def terminate(self) -> None:
@@ -240,7 +241,8 @@ class Supervisor(Service):
         self.log.info("the configuration, revision {number}, {word}", number=self.revision.number, word=word)
 
     def _kept(self, failure: Failure) -> None:
-        self.log.error("reload refused, revision {number} stays: {why}", number=self.revision.number, why=shown(failure))
+        number, why = self.revision.number, shown(failure)
+        self.log.error("reload refused, revision {number} stays: {why}", number=number, why=why)
 
 
 def _bound(key: str, endpoint: str) -> socket.socket:

@@ -47,7 +47,9 @@ class Household:
     :param command: what runs it; the echo house unless given.
     """
 
-    def __init__(self, directory: Path, workers: int | str = 2, drain: float = 20, command: list[str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, workers: int | str = 2, drain: float = 20, command: list[str] | None = None
+    ) -> None:
         self.file, self.port = directory / "ostiary.toml", free_port()
         self.state = directory / "state"
         self._workers, self._drain, self._control = workers, drain, free_port()
@@ -71,7 +73,8 @@ class Household:
             f'[tls]\ncertificate = "state/tls/server.pem"\nkey = "state/tls/server.key"\n'
             f'[audit]\ndirectory = "state/audit"\n'
             f'[control]\nlisten = "tcp:{self._control}:interface=127.0.0.1"\n'
-            f'[[target]]\nname = "{target}"\nprotocol = "postgres"\naddress = "127.0.0.1:5432"\ndatabase = "d"\ntls = "off"\n'
+            f'[[target]]\nname = "{target}"\nprotocol = "postgres"\n'
+            f'address = "127.0.0.1:5432"\ndatabase = "d"\ntls = "off"\n'
             f'  [[target.account]]\n  name = "rw"\n  user = "rw"\n  auth = "trust"\n'
             f'[[listen]]\nprotocol = "postgres"\nendpoint = "tcp:{self.port}:interface=127.0.0.1"\n{more}\n'
         )
@@ -93,7 +96,9 @@ class Household:
         )
         self.heard(r"serving revision \d+")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         family = [self.root, *self.children()] if self.alive() else self._leftovers()
         for process in family:
             try:

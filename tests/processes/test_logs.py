@@ -100,7 +100,7 @@ def test_a_childs_line_becomes_an_event_again() -> None:
 def test_what_is_no_event_is_shown_as_it_came() -> None:
     """The interpreter's own last words, bytes that are no text, JSON of another kind."""
     collected = Collected()
-    collected.lines.feed(b"Fatal Python error\n\xff\x00\n[1]\n" + b'{"level": "loud", "of": "", "text": ""}\n' + b"last")
+    collected.lines.feed(b'Fatal Python error\n\xff\x00\n[1]\n{"level": "loud", "of": "", "text": ""}\nlast')
     collected.lines.finish()
     assert [level for level, _ in collected.said] == ["warn"] * 5
     assert [text for _, text in collected.said][::4] == ["Fatal Python error", "last"]

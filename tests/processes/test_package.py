@@ -13,6 +13,7 @@ import pytest
 from household import PATIENCE, ROOT
 
 RINGS = ("protocols", "addons", "gateway")
+SHIPPED = {".py", ".sql", ".html", ".css", ".js", ".txt"}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_the_wheel_holds_the_whole_product(wheel: Path) -> None:
         str(path.relative_to(ROOT))
         for ring in RINGS
         for path in (ROOT / ring).rglob("*")
-        if path.is_file() and path.suffix in {".py", ".sql", ".html", ".css", ".js", ".txt"} and "newsfragments" not in path.parts
+        if path.is_file() and path.suffix in SHIPPED and "newsfragments" not in path.parts
     }
     assert ours - names == set()
     assert {name for name in names if name.startswith("twisted/")} == {"twisted/plugins/ostiary_plugin.py"}

@@ -1,4 +1,4 @@
-"""`twistd ostiary` itself: the plugin is found, wrong configurations end it before it goes anywhere, right ones serve."""
+"""`twistd ostiary` itself: the plugin is found, wrong configurations end it at once, right ones serve."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ from gateway.worker import LAST_WORD, Worker
 class Live:
     """A session that ends when it is killed, unless it is deaf."""
 
-    def __init__(self, worker: Worker, name: str, *, target: str = "clinic", account: str = "rw", deaf: bool = False) -> None:
+    def __init__(
+        self, worker: Worker, name: str, *, target: str = "clinic", account: str = "rw", deaf: bool = False
+    ) -> None:
         self.session = SimpleNamespace(target=SimpleNamespace(name=target), account=account)
         self.killed, self.cancelled = "", 0
         self._worker, self._name, self._deaf = worker, name, deaf
@@ -51,7 +53,8 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
     revision = first(Household(tmp_path).file)
     boot = Boot(
         name="worker-1", part="gateway.worker.worker", token="t", file=str(revision.config.file), text=revision.text,
-        revision=1, sockets={"notary": "/nowhere/n", "control": "/nowhere/c"}, options={"gate": "echo_gate.factory_for"},
+        revision=1, sockets={"notary": "/nowhere/n", "control": "/nowhere/c"},
+        options={"gate": "echo_gate.factory_for"},
     )
     made = Worker(boot, replace(revision.config, listens=()), Dialling())
     made.notary.worker = 1

@@ -1,0 +1,120 @@
+"""Control's words to the notary's, and both as parts of a house: what they record, what they refuse to switch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from household import Household
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from gateway.boot import Boot, Peers
+from gateway.config import Config, IdentityEntry
+from gateway.offices import ControlPart, Evidence, NotaryPart
+from gateway.parts import CannotSwitch
+from gateway.revision import first
+
+
+class FakeClient:
+    """The notary's client as far as control uses it."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[Any, ...]] = []
+
+    def grant(self, *arguments: Any) -> Deferred[list[Any]]:
+        self.said.append(("grant", *arguments))
+        return succeed([])
+
+    def admin(self, what: str, facts: Mapping[str, str]) -> Deferred[list[Any]]:
+        self.said.append(("admin", what, dict(facts)))
+        return succeed([])
+
+    def close(self) -> None:
+        self.said.append(("close",))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return first(Household(tmp_path).file).config
+
+
+def boot(name: str, config: Config) -> Boot:
+    """Of a house that is not there."""
+    sockets = {"notary": str(config.state / "run" / "n"), "control": str(config.state / "run" / "c")}
+    return Boot(name=name, part="", token="t", file=str(config.file), text=b"", revision=7, sockets=sockets)
+
+
+def test_a_grant_in_the_notarys_words() -> None:
+    """Name, binding, nanoseconds, uses, request; approvers are facts."""
+    client = FakeClient()
+    Evidence(client).grant("R", "G", b"b" * 32, 1_700_000_000.5, 1, ["grace", "mary"])
+    assert client.said == [("grant", "G", b"b" * 32, 1_700_000_000_500_000_000, 1, "R", {"approvers": "grace, mary"})]
+
+
+def test_a_note_in_the_notarys_words() -> None:
+    """As something done to settings."""
+    client = FakeClient()
+    Evidence(client).note("token.issued", {"subject": "ada"})
+    assert client.said == [("admin", "token.issued", {"subject": "ada"})]
+
+
+class Told(FakeClient):
+    """Stands in for control's service, too."""
+
+    def reload(self, config: Config) -> None:
+        self.said.append(("reload", sorted(config.identities)))
+
+    def stopService(self) -> Deferred[None]:
+        self.said.append(("stopService",))
+        return succeed(None)
+
+
+@pytest.fixture
+def control(config: Config) -> ControlPart:
+    """With everything behind it replaced by one that listens."""
+    part = ControlPart(boot("control", config), config, Peers({}), Clock())
+    told = Told()
+    part._client = part._control = told  # type: ignore[assignment]
+    part._evidence = Evidence(told)
+    return part
+
+
+def test_control_records_a_revision_before_it_switches(control: ControlPart, config: Config) -> None:
+    """Number, digest and file; never the text."""
+    changed = replace(config, identities={"ada": IdentityEntry("ada")}, digest=b"\xab" * 32)
+    control.prepare(8, changed)
+    control.record(8)
+    control.switch(8)
+    facts = {"revision": "8", "sha256": "ab" * 32, "file": str(config.file)}
+    assert control._client.said == [("admin", "config.reloaded", facts), ("reload", ["ada"])]
+
+
+def test_control_neither_records_nor_switches_what_it_has_not_prepared(control: ControlPart, config: Config) -> None:
+    """One that started in between says so."""
+    control.prepare(8, config)
+    for step in (control.record, control.switch):
+        with pytest.raises(CannotSwitch, match="9 was not prepared"):
+            step(9)
+    assert control._client.said == []
+
+
+def test_control_stops_once_however_often_it_is_told(control: ControlPart) -> None:
+    """And lets go of the notary after it has stored everything."""
+    fired: list[None] = []
+    for _ in range(3):
+        control.drain(0.0).addCallback(fired.append)
+    assert control._client.said == [("stopService",), ("close",)] and fired == [None] * 3
+
+
+def test_the_notary_records_nothing_of_its_own(config: Config) -> None:
+    """A reload's record comes from control."""
+    part = NotaryPart(boot("notary", config), config, Peers({}), reactor)
+    part.prepare(8, config)
+    part.switch(8)
+    with pytest.raises(CannotSwitch):
+        part.record(8)
