@@ -106,4 +106,5 @@ def _drop_unborn(layout: Layout, log: str, newest: int) -> None:
 
 
 def _unborn(found: Findings, path: Path) -> bool:
-    return path.exists() and set(found.kinds) <= _OURS
+    readable = found.root != b""  # a damaged one may hold anything
+    return path.exists() and readable and set(found.kinds) <= _OURS

@@ -48,11 +48,11 @@ def seal(segment: Path, prefix: Path) -> tuple[bytes, bytes]:
 
 
 def copy(segment: Path, prefix: Path) -> None:
-    """In this process. Files appear under their names only when they are whole."""
+    """In this process. A file appears under its name when it is whole; leaves last, so that they imply their bodies."""
     source = segment / "data.mdb"
     size = source.stat().st_size + _SLACK
     scratch = prefix.with_name(prefix.name + ".new")
-    for final, body in ((leaves_file(prefix), False), (bodies_file(prefix), True)):
+    for final, body in ((bodies_file(prefix), True), (leaves_file(prefix), False)):
         scratch.unlink(missing_ok=True)
         with closing(open_read_only(source)) as old, closing(create_compact(scratch, size)) as new:
             start = 0

@@ -354,6 +354,16 @@ def test_a_ledger_that_was_put_back_alone_is_noticed_at_start(tmp_path: Path) ->
     assert "segment 2 is not in the ledger" in "\n".join(checked(tmp_path).problems)
 
 
+def test_an_unfinished_birth_that_cannot_be_read_is_not_thrown_away(copy: Path) -> None:
+    """It might be a damaged segment under a ledger that was put back."""
+    stray = copy / "audit" / "open" / f"{OPEN + 1:012d}"
+    stray.mkdir()
+    (stray / "data.mdb").write_bytes(b"damaged")
+    with pytest.raises(Unsound):
+        new_store(copy)
+    assert (stray / "data.mdb").exists()
+
+
 def test_bodies_that_expired_in_good_order_are_a_gap_and_no_tampering(copy: Path) -> None:
     identity = keys.load(copy, ORIGIN).identity
     ledger = Ledger(copy / "audit" / "ledger", identity)

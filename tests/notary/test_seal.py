@@ -52,6 +52,23 @@ def test_a_segment_that_was_sealed_but_not_let_go_is_let_go(tmp_path: Path) -> N
     assert checked(tmp_path).problems == []
 
 
+def test_a_copy_that_was_cut_short_is_no_tampering(tmp_path: Path) -> None:
+    """Killed between the two files, or before the ledger entry: verify and the next start see a sound store."""
+    store = new_store(tmp_path)
+    fill(store, 5)
+    store.rotate("test")
+    seal.seal(store.layout.open(1), store.layout.sealed(1))
+    store.close()
+    assert checked(tmp_path).problems == []
+    seal.leaves_file(store.layout.sealed(1)).unlink()
+    assert checked(tmp_path).problems == []
+    store = new_store(tmp_path)
+    assert 1 in store.unsealed
+    seal_all(store)
+    store.close()
+    assert checked(tmp_path).problems == []
+
+
 def test_a_copy_that_fails_leaves_the_segment_alone(tmp_path: Path) -> None:
     store = new_store(tmp_path)
     fill(store, 5)
