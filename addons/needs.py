@@ -33,6 +33,15 @@ class Catalogs(Protocol):
     def refresh(self, session: Session) -> Any:
         """Read it again; a Deferred of the new Snapshot. Callers share one reading."""
 
+    def check(self, session: Session) -> Any:
+        """A Deferred that fires once the snapshot is known to be what the target has now. Never fails."""
+
+    def stale(self, session: Session) -> bool:
+        """Whether changes were heard of that the snapshot may not show."""
+
+    def doubt(self, session: Session) -> None:
+        """DDL passed: no worker decides by its old snapshot."""
+
 
 class Sink(Protocol):
     """Where an addon may leave evidence of its own."""

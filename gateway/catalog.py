@@ -1,9 +1,9 @@
 """
 A target's catalog, read with the gateway's own account, to a Snapshot; one reading shared by all who wait.
 
-Kept fresh three ways: asked (an unknown name or OID, DDL that passed), and by polling a digest of
-row versions. What another client changes between two polls is not known until the next one;
-`docs/masking.md` says so.
+Kept fresh four ways: asked (an unknown name or OID), after DDL that passed any worker, at each session's
+start, and by polling a digest of row versions. What another client changes while a session lives is not
+known until the next poll; `docs/masking.md` says so.
 
 Source: PostgreSQL 18 manual, chapter 52; columns used exist since PostgreSQL 12.
 """
@@ -136,6 +136,9 @@ class _Shelf:
         self.waiting: list[Deferred] = []  #: for the reading under way
         self.next: list[Deferred] = []  #: came while one was under way: its answer may be older than their question
         self.reading = False
+        self.looks: list[Deferred] = []  #: for the look under way
+        self.next_looks: list[Deferred] = []
+        self.doubts = self.settled = 0  #: changes heard of, and those that the snapshot shows
 
 
 class Catalogs:
@@ -144,12 +147,14 @@ class Catalogs:
 
     :param connect: dials the session's target and database with the catalog account; the
         session says where, never who.
+    :ivar on_doubt: called with (target, database) when DDL passed here, for the other workers.
     """
 
     def __init__(self, connect: Connect, clock: Clock, interval: float = POLL) -> None:
         self._connect, self._clock, self._interval = connect, clock, interval
         self._shelves: dict[tuple[str, str], _Shelf] = {}
         self._poll = None
+        self.on_doubt: Callable[[str, str], None] = lambda target, database: None
 
     def snapshot(self, session: Session) -> Snapshot | None:
         shelf = self._shelves.get((session.target.name, session.database))
@@ -169,6 +174,38 @@ class Catalogs:
         self._read(shelf)
         return answer
 
+    def check(self, session: Session) -> Deferred[None]:
+        """
+        Ask the target whether the snapshot still shows what is there, and read again if not. Never fails:
+        a target that does not answer fails the session itself. Those who come together share one look.
+        """
+        shelf = self._shelves.get((session.target.name, session.database))
+        answer: Deferred[None] = Deferred()
+        if shelf is None or shelf.snapshot is None:
+            answer.callback(None)
+        elif shelf.looks:
+            shelf.next_looks.append(answer)
+        else:
+            shelf.looks.append(answer)
+            self._look_at(shelf)
+        return answer
+
+    def stale(self, session: Session) -> bool:
+        """Whether changes were heard of that the snapshot may not show."""
+        shelf = self._shelves.get((session.target.name, session.database))
+        return shelf is not None and shelf.doubts != shelf.settled
+
+    def doubt(self, session: Session) -> None:
+        """DDL passed: nobody decides by the old snapshot, here or in another worker."""
+        self.suspect(session.target.name, session.database)
+        self.on_doubt(session.target.name, session.database)
+
+    def suspect(self, target: str, database: str) -> None:
+        """Another worker saw DDL pass."""
+        shelf = self._shelves.get((target, database))
+        if shelf is not None:
+            shelf.doubts += 1
+
     def start(self) -> None:
         """Begin polling."""
         self._poll = self._clock.callLater(self._interval, self._look)
@@ -180,19 +217,31 @@ class Catalogs:
 
     def _look(self) -> None:
         self.start()
-        for shelf in self._shelves.values():
-            if not shelf.reading and shelf.snapshot is not None:
-                self._connected(shelf, self._changed).addErrback(lambda _why: None)  # the next look tries again
+        for shelf in list(self._shelves.values()):
+            if not shelf.reading:
+                self.check(shelf.session)
+
+    def _look_at(self, shelf: _Shelf) -> None:
+        looked = self._connected(shelf, self._changed).addCallback(lambda changed: changed and self.refresh(shelf.session))
+        looked.addErrback(lambda _why: None)  # the next look tries again
+        looked.addCallback(lambda _: self._looked(shelf))
 
     @inlineCallbacks
     def _changed(self, connection: Querying, shelf: _Shelf) -> Any:
         rows = yield connection.query(DIGEST)
-        if rows[0][0] != shelf.digest:
-            self.refresh(shelf.session).addErrback(lambda _why: None)
+        return rows[0][0] != shelf.digest
+
+    def _looked(self, shelf: _Shelf) -> None:
+        waiting, shelf.looks, shelf.next_looks = shelf.looks, shelf.next_looks, []
+        if shelf.looks:
+            self._look_at(shelf)
+        for answer in waiting:
+            answer.callback(None)
 
     def _read(self, shelf: _Shelf) -> None:
         shelf.reading = True
-        self._connected(shelf, lambda connection, _shelf: read(connection)).addBoth(self._done, shelf)
+        reading = self._connected(shelf, lambda connection, _shelf: read(connection))
+        reading.addBoth(self._done, shelf, shelf.doubts)
 
     def _connected(self, shelf: _Shelf, work: Callable[[Querying, _Shelf], Deferred]) -> Deferred:
         """Dial, work, hang up, all within READING."""
@@ -200,11 +249,12 @@ class Catalogs:
         done.addCallback(lambda connection: work(connection, shelf).addBoth(_closed, connection))
         return done.addTimeout(READING, self._clock)
 
-    def _done(self, result: tuple[Snapshot, str] | Failure, shelf: _Shelf) -> None:
+    def _done(self, result: tuple[Snapshot, str] | Failure, shelf: _Shelf, doubts: int) -> None:
         shelf.reading = False
         waiting, shelf.waiting, shelf.next = shelf.waiting, shelf.next, []
         if not isinstance(result, Failure):
             shelf.snapshot, shelf.digest = result
+            shelf.settled = doubts
         if shelf.waiting:
             self._read(shelf)
         for answer in waiting:

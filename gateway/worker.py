@@ -64,6 +64,8 @@ class Worker:
         self.control.on_kill = self._kill
         self.control.on_cancel = self._cancel
         self.catalogs = Catalogs(self._read_catalog, reactor)
+        self.catalogs.on_doubt = self.control.catalog_changed
+        self.control.on_catalog = self.catalogs.suspect
         self.settings = Settings()
         self._boot = boot
         self._gate: Callable[[Listen, Worker], IProtocolFactory] = named(boot.options.get("gate", GATE))

@@ -36,7 +36,8 @@ class Freshness:
 
     def snapshot(self, session: Session) -> Snapshot | None:
         """The newest one; None when there is none, or DDL passed since."""
-        return None if _place(session) in self._stale else self._catalogs.snapshot(session)
+        old = _place(session) in self._stale or self._catalogs.stale(session)
+        return None if old else self._catalogs.snapshot(session)
 
     def refresh(self, session: Session) -> Deferred[Snapshot]:
         """A reading that begins after now."""
@@ -86,15 +87,14 @@ class Freshness:
     def ended(self, session: Session, outcome: Outcome) -> None:
         """Committed or not, the catalog tells the truth again."""
         if outcome.transaction == Transaction.IDLE and session.id in self._open:
-            self._open.discard(session.id)
-            self._made.pop(session.id, None)
-            self.doubt(session)
+            self.closed(session)
 
     def closed(self, session: Session) -> None:
         if session.id in self._open:
             self._open.discard(session.id)
             self._made.pop(session.id, None)
             self.doubt(session)
+            self._catalogs.doubt(session)
 
 
 def _place(session: Session) -> _Place:

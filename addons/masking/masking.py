@@ -24,7 +24,9 @@ from addons.needs import Catalogs
 from addons.sql.calls import Calls
 from addons.sql.catalog import FIRST_USER_OID, Snapshot
 from protocols.command import FunctionCall, Path, Statement
-from protocols.hooks import ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, TextHook
+from protocols.hooks import (
+    ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook, TextHook,
+)
 from protocols.result import NULL, CellMask, Column, MaskPlan, Outcome
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Replace
@@ -74,6 +76,10 @@ class Masking:
         self._decided: OrderedDict[tuple, Allow | Replace | Deny] = OrderedDict()
 
     # statements
+
+    def on_session(self, hook: SessionHook) -> Deferred[None] | None:
+        """What another client changed since the last reading is known before the first statement."""
+        return self._catalogs.check(hook.session) if self._masked(hook.session) else None
 
     def on_rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
         """Layers 0 and 1. Waits only while the catalog is read."""

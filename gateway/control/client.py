@@ -31,6 +31,7 @@ class ControlClient:
     """
     :ivar on_kill: called with (session, why): end it.
     :ivar on_cancel: called with the session whose running command a client wants cancelled.
+    :ivar on_catalog: called with (target, database) when another worker saw DDL pass.
     :ivar on_joined: called whenever control is (again) reached.
     """
 
@@ -50,6 +51,7 @@ class ControlClient:
         self._timers: dict[str, Any] = {}
         self.on_kill: Callable[[str, str], None] = lambda session, why: None
         self.on_cancel: Callable[[str], None] = lambda session: None
+        self.on_catalog: Callable[[str, str], None] = lambda target, database: None
         self.on_joined: Callable[[], None] = lambda: None
 
     # -- the link ----------------------------------------------------------------------
@@ -172,6 +174,10 @@ class ControlClient:
         """A cancel request came to this worker; whoever owns the key gets `on_cancel`."""
         return self._call("cancel", pid=pid, secret=secret)
 
+    def catalog_changed(self, target: str, database: str) -> None:
+        """DDL passed here; the other workers are told."""
+        self._tell("catalog_changed", target=target, database=database)
+
     # -- inside ------------------------------------------------------------------------
 
     def _call(self, method: str, **arguments: Any) -> Deferred[Any]:
@@ -201,7 +207,10 @@ class ControlClient:
             self._later("dial", BACKOFF, self._dial)
 
     def _made(self, greet: bool) -> Rpc:
-        link = _Joining({}, {"answered": self._settle, "kill": self._kill, "cancel": lambda s: self.on_cancel(s)})
+        link = _Joining({}, {
+            "answered": self._settle, "kill": self._kill, "cancel": lambda s: self.on_cancel(s),
+            "catalog": lambda place: self.on_catalog(*place),
+        })
         link.begin = lambda: self._begin(link, greet)
         link.on_lost = lambda: self._lost(link)
         return link

@@ -4,7 +4,7 @@ What one worker may ask of control, and what becomes of its questions when it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,15 +19,18 @@ LEASE = 5.0
 
 METHODS = (
     "join", "ping", "authenticate", "scram", "scram_result", "identity", "secret", "submit", "withdraw",
-    "session_opened", "session_closed", "cancel_key", "cancel", "count",
+    "session_opened", "session_closed", "cancel_key", "cancel", "count", "catalog_changed",
 )
 
 
 class Desk:
     """One worker's side of the counter. Its requests are its own: no other worker may withdraw them."""
 
-    def __init__(self, office: Office, waiting: dict[str, Desk]) -> None:
-        self._office, self._waiting = office, waiting
+    def __init__(self, office: Office, waiting: dict[str, Desk], others: Callable[[Desk, str, Any], None]) -> None:
+        """
+        :param others: pushes something to the workers at all other desks.
+        """
+        self._office, self._waiting, self._others = office, waiting, others
         self.link: Rpc | None = None
 
     @property
@@ -123,6 +126,10 @@ class Desk:
 
     def cancel(self, pid: int, secret: bytes) -> bool:
         return self._office.sessions.cancel(int(pid), bytes(secret))
+
+    def catalog_changed(self, target: str, database: str) -> None:
+        """DDL passed in this worker: the others read that catalog again before they decide."""
+        self._others(self, "catalog", [_text(target), _text(database)])
 
     def lost(self) -> None:
         """The worker is gone: its sessions are, and nobody waits for its requests."""

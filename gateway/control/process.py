@@ -52,6 +52,7 @@ class Control(Service):
         self._reactor = reactor or clock
         self._waiting: dict[str, Desk] = {}
         self._links: set[Rpc] = set()
+        self._desks: set[Desk] = set()
         self._ports: list[IListeningPort] = []
         self._grace: Any = None
         self.office: Office | None = None
@@ -129,7 +130,8 @@ class Control(Service):
         return self._watched(link)
 
     def _seat(self, link: Rpc) -> None:
-        desk = Desk(self._running, self._waiting)
+        desk = Desk(self._running, self._waiting, self._push_to_others)
+        self._desks.add(desk)
         desk.link, link.methods = link, desk.methods
         link.on_lost = lambda: self._lost(link, desk)
 
@@ -141,8 +143,13 @@ class Control(Service):
 
     def _lost(self, link: Rpc, desk: Desk) -> None:
         self._links.discard(link)
+        self._desks.discard(desk)
         if self.running:
             desk.lost()
+
+    def _push_to_others(self, sender: Desk, name: str, value: Any) -> None:
+        for desk in self._desks - {sender}:
+            desk.push(name, value)
 
     @property
     def _running(self) -> Office:

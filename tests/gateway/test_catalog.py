@@ -172,3 +172,57 @@ def test_a_poll_that_fails_is_tried_again(server: Server, catalogs: Catalogs, cl
     clock.advance(15)
     assert catalogs.snapshot(session()) is not first
     catalogs.stop()
+
+
+def test_a_session_begins_with_what_the_target_has_now(server: Server, catalogs: Catalogs) -> None:
+    """What another client changed since the last reading is seen before the first statement."""
+    fired(catalogs.refresh(session()))
+    first = catalogs.snapshot(session())
+    assert fired(catalogs.check(session())) == [None] and catalogs.snapshot(session()) is first
+    server.digest = "two"
+    assert fired(catalogs.check(session())) == [None] and catalogs.snapshot(session()) is not first
+
+
+def test_sessions_that_begin_together_share_a_look(server: Server, catalogs: Catalogs) -> None:
+    """Three hundred logins at once are two looks: the one under way, and one begun after they came."""
+    fired(catalogs.refresh(session()))
+    held, answers = Deferred(), []
+    ask, server.query = server.query, lambda sql: held.addCallback(lambda _: ask(sql))  # type: ignore[method-assign]
+    dialled = server.dialled
+    for _ in range(300):
+        catalogs.check(session()).addCallback(answers.append)
+    server.query = ask  # type: ignore[method-assign]
+    held.callback(None)
+    assert len(answers) == 300 and server.dialled == dialled + 2
+
+
+def test_a_look_that_fails_lets_the_session_try(server: Server, catalogs: Catalogs) -> None:
+    """If the target is gone, dialling it says so in better words."""
+    fired(catalogs.refresh(session()))
+    server.down = True
+    assert fired(catalogs.check(session())) == [None]
+
+
+def test_doubt_lasts_until_a_reading_that_began_after_it(server: Server, catalogs: Catalogs) -> None:
+    """DDL that passes during a reading may not be in it."""
+    told: list[tuple[str, str]] = []
+    catalogs.on_doubt = lambda target, database: told.append((target, database))
+    fired(catalogs.refresh(session()))
+    server.gate = Deferred()
+    early = fired(catalogs.refresh(session()))
+    catalogs.doubt(session())
+    assert told == [("clinic", "clinicdb")] and catalogs.stale(session())
+    gate, server.gate = server.gate, None
+    gate.callback([])
+    assert len(early) == 1 and catalogs.stale(session())
+    fired(catalogs.refresh(session()))
+    assert not catalogs.stale(session())
+
+
+def test_another_workers_doubt_is_not_sent_back(catalogs: Catalogs) -> None:
+    """Or two workers would tell each other for ever."""
+    told: list[tuple[str, str]] = []
+    catalogs.on_doubt = lambda target, database: told.append((target, database))
+    fired(catalogs.refresh(session()))
+    catalogs.suspect("clinic", "clinicdb")
+    assert catalogs.stale(session()) and told == []

@@ -60,6 +60,15 @@ class Catalogs:
     def snapshot(self, _session: Session) -> Snapshot | None:
         return self._snapshot
 
+    def check(self, _session: Session) -> Deferred[None]:
+        return succeed(None)
+
+    def stale(self, _session: Session) -> bool:
+        return False
+
+    def doubt(self, _session: Session) -> None:
+        """One worker: its own freshness knows."""
+
     def refresh(self, _session: Session) -> Deferred[Snapshot]:
         self.readings += 1
         connection = Connection(self._port, self._database)

@@ -29,6 +29,15 @@ class Shelf:
     def snapshot(self, _session: Session) -> Snapshot | None:
         return self.known
 
+    def check(self, _session: Session) -> Deferred[None]:
+        return succeed(None)
+
+    def stale(self, _session: Session) -> bool:
+        return False
+
+    def doubt(self, _session: Session) -> None:
+        """One worker: its own freshness knows."""
+
     def refresh(self, _session: Session) -> Deferred:
         self.asked += 1
         if self.held is not None:
