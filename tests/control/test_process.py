@@ -311,3 +311,16 @@ async def test_held_requests_whose_session_did_not_come_back(house: House, asked
     house.control._waiting.clear()
     house.control._withdraw_orphans()
     assert house.control.office.requests.get(pending["request"])["state"] == "withdrawn"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_catalog_that_changed_in_one_worker_is_news_to_the_others(house: House) -> None:
+    """And not to the one that said so, which would begin again."""
+    one, other = await house.worker(), await house.worker("also")
+    heard, hear = event()
+    echoed: list[tuple[str, str]] = []
+    one.on_catalog = lambda target, database: echoed.append((target, database))
+    other.on_catalog = hear
+    one.catalog_changed("clinic", "clinicdb")
+    assert await heard == ("clinic", "clinicdb")
+    assert echoed == []
