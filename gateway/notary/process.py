@@ -4,7 +4,7 @@ The notary as a service: workers append, control grants, readers read. In its ow
 Frames (`gateway.link`), first from the other side:
 
     ["hello", token]                              -> ["up", worker] | ["down", why] | ["denied", why]
-    ["append", worker, first, [[event, body|nil, terms|nil], …]]   -> ["ack", last, [[sequence, why], …]], cumulative
+    ["append", worker, first, [[event, body|nil, terms|nil], …]]   -> ["ack", last, [[sequence, why], …]]
     ["grant", id, name, binding, expires_ns, uses, request, facts] -> ["done", id] | ["failed", id, why]     (control)
     ["admin", id, what, facts]                    -> ["done", id] | ["failed", id, why]
     ["status", id] ["ledger", id, start] ["read", id, segment, start] ["follow", id]                         (readers)
@@ -27,7 +27,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet import reactor as default_reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThread
@@ -80,9 +80,9 @@ class Notary(Service):
     def stopService(self) -> Deferred[None]:
         """Stop listening, commit what is queued, close the store."""
         super().stopService()
-        for port in self._ports:
-            port.stopListening()
-        return deferToThread(self._stop_threads).addCallback(self._stopped)
+        closing = [maybeDeferred(port.stopListening) for port in self._ports]
+        ended = deferToThread(self._stop_threads).addCallback(self._stopped)
+        return gatherResults([ended, *closing]).addCallback(lambda _: None)
 
     def _stop_threads(self) -> None:
         self.writer.stop()

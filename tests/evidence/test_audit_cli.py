@@ -67,7 +67,8 @@ def test_show_gives_a_record_and_its_outcome_or_a_session(stopped: Path) -> None
     intent = lines(ostiary("search", "--store", stopped / "audit", "--kind", "intent", "--json"))[1]
     place = f"{intent['segment']}/{intent['index']}"
     both = lines(ostiary("show", place, "--store", stopped / "audit", "--json"))
-    assert [one["kind"] for one in both] == ["intent", "outcome"] and both[1]["ref"] == [intent["worker"], intent["sequence"]]
+    assert [one["kind"] for one in both] == ["intent", "outcome"]
+    assert both[1]["ref"] == [intent["worker"], intent["sequence"]]
     assert "SELECT 1 FROM patients" in ostiary("show", place, "--store", stopped / "audit").stdout
     whole = lines(ostiary("show", str(intent["session"]), "--store", stopped / "audit", "--json"))
     assert [one["number_in_session"] for one in whole] == list(range(10))
@@ -119,7 +120,8 @@ def test_which_store_is_asked_for_when_none_is_named(tmp_path: Path, monkeypatch
 
 def test_export_and_the_bundles_verifier_agree(stopped: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    assert "10 records" in ostiary("export", "--store", stopped / "audit", "--out", out, "--identity", "ada@clinic.example").stdout
+    made = ostiary("export", "--store", stopped / "audit", "--out", out, "--identity", "ada@clinic.example")
+    assert "10 records" in made.stdout
     public = stopped / keys.FOLDER / keys.PUBLIC
     ran = subprocess.run([sys.executable, out / "verify.py", "--key", public], capture_output=True, check=False)
     assert ran.returncode == 0 and b"SOUND" in ran.stdout
@@ -153,7 +155,8 @@ class Live:
     async def ostiary(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         """In a process of its own, while the notary's reactor turns."""
         command = [sys.executable, "-m", "gateway.cli.main", "audit", *map(str, words)]
-        return await deferToThread(subprocess.run, command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
+        options = {"capture_output": True, "text": True, "cwd": ROOT, "timeout": 30, "check": False}
+        return await deferToThread(subprocess.run, command, **options)
 
     async def stop(self) -> None:
         if self.client is not None:
@@ -196,7 +199,8 @@ async def test_a_live_store_is_searched_verified_and_exported(short: Path) -> No
     assert verified.returncode == 0 and "SOUND" in verified.stdout, verified.stdout + verified.stderr
     exported = await live.ostiary("export", "--store", short / "audit", "--out", short / "bundle")
     assert exported.returncode == 0, exported.stderr
-    ran = subprocess.run([sys.executable, short / "bundle" / "verify.py", "--key", short / keys.FOLDER / keys.PUBLIC], check=False)
+    public = short / keys.FOLDER / keys.PUBLIC
+    ran = subprocess.run([sys.executable, short / "bundle" / "verify.py", "--key", public], check=False)
     assert ran.returncode == 0
     await live.stop()
     store = new_store(short, segment_records=60)
@@ -209,7 +213,8 @@ async def test_a_live_store_is_searched_verified_and_exported(short: Path) -> No
 async def test_tail_follows_a_live_store(short: Path) -> None:
     live = Live(short)
     book, told, who = await live.journal(), Told(), session()
-    command = [sys.executable, "-m", "gateway.cli.main", "audit", "tail", "-f", "--json", "-n", "1", "--kind", "intent", "--store", short / "audit"]
+    words = ["audit", "tail", "-f", "--json", "-n", "1", "--kind", "intent", "--store", short / "audit"]
+    command = [sys.executable, "-m", "gateway.cli.main", *words]
     follower = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     before = live.notary.writer.store.segment.size
     await until(lambda: live.notary.writer.store.segment.size > before)  # its viewing is recorded

@@ -72,7 +72,8 @@ def bobs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(bundle_folder: Path, *options: str, python: str = sys.executable) -> tuple[int, str]:
     """The bundle's own verifier, isolated from everything installed."""
     ran = subprocess.run(
-        [python, "-I", "-S", str(bundle_folder / "verify.py"), *options], capture_output=True, text=True, check=False, cwd="/"
+        [python, "-I", "-S", str(bundle_folder / "verify.py"), *options],
+        capture_output=True, text=True, check=False, cwd="/",
     )
     return ran.returncode, ran.stdout + ran.stderr
 

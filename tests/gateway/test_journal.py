@@ -84,7 +84,8 @@ def test_one_turn_is_one_append(book: Journal, client: Client, clock: Clock) -> 
 def test_an_intent_tells_an_auditor_everything(book: Journal, client: Client) -> None:
     """Who, for whom, where, as whom, what exactly, with which values, by which rule and grant."""
     agent = session(identity=Identity("claude", "agent", frozenset({"agents"}), "token", "ada@clinic.example"))
-    values = (Parameter(25, 0, "Zoë".encode()), Parameter(23, 1, b"\0\0\0\7"), Parameter(0, 0, None), Parameter(17, 0, b"\xff"))
+    text, binary = Parameter(25, 0, "Zoë".encode()), Parameter(23, 1, b"\0\0\0\7")
+    values = (text, binary, Parameter(0, 0, None), Parameter(17, 0, b"\xff"))
     statement = Statement("SELECT ssn FROM patients WHERE n = $1", parameters=values, name="s1")
     decision = Decision(
         statement, Allow(), sent="SELECT '***' FROM patients WHERE n = $1", rule="reads", grant="g", request="r",
@@ -98,7 +99,8 @@ def test_an_intent_tells_an_auditor_everything(book: Journal, client: Client) ->
     assert opened_body["groups"] == ["agents"] and opened_body["facts"] == {"tls": "verify"}
     assert client.appends[0][2][0][2] == ["identity\0claude", "identity\0ada@clinic.example"]
     assert (intent["command"], intent["rule"], intent["grant"], intent["request"]) == (3, "reads", "g", "r")
-    assert intent["binding"] == b"b" * 32 and intent["rewritten"] and intent["target"] == "clinic" and intent["verdict"] == 1
+    assert intent["binding"] == b"b" * 32 and intent["rewritten"]
+    assert intent["target"] == "clinic" and intent["verdict"] == 1
     assert body["identity"] == "claude" and body["on_behalf_of"] == "ada@clinic.example" and body["account"] == "rw"
     assert body["text"] == statement.text and body["sent"] == decision.sent and body["name"] == "s1"
     assert body["parameters"] == [[25, 0, "Zoë"], [23, 1, b"\0\0\0\7"], [0, 0, None], [17, 0, b"\xff"]]

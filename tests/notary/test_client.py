@@ -151,7 +151,8 @@ def test_a_given_socket_cannot_be_made_again() -> None:
 
 def test_questions_get_their_own_answers(pair: Pair) -> None:
     pair.says("up", 4)
-    one, two = result(pair.client.grant("g", b"b" * 32, 99, 1, "r", {"approver": "grace"})), result(pair.client.admin("x", {}))
+    one = result(pair.client.grant("g", b"b" * 32, 99, 1, "r", {"approver": "grace"}))
+    two = result(pair.client.admin("x", {}))
     assert pair.sent()[1:] == [["grant", 1, "g", b"b" * 32, 99, 1, "r", {"approver": "grace"}], ["admin", 2, "x", {}]]
     pair.says("done", 2)
     assert two == [[]] and one == []

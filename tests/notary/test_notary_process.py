@@ -260,7 +260,9 @@ async def test_only_control_may_grant(tmp_path: Path) -> None:
     await rig.stop()
 
 
-@pytest.mark.parametrize("fields", [("", BINDING, FAR, 1), ("g", b"short", FAR, 1), ("g" * 65, BINDING, FAR, 1), ("g", BINDING, FAR, -1)])
+@pytest.mark.parametrize(
+    "fields", [("", BINDING, FAR, 1), ("g", b"short", FAR, 1), ("g" * 65, BINDING, FAR, 1), ("g", BINDING, FAR, -1)]
+)
 @pytest_twisted.ensureDeferred
 async def test_a_malformed_grant_is_not_recorded(tmp_path: Path, fields: tuple[Any, ...]) -> None:
     rig = Rig(tmp_path)
@@ -293,7 +295,8 @@ async def test_a_directory_that_vanishes_stops_everything_until_it_is_back(tmp_p
 
 def mounted(folder: Path, size: str) -> bool:
     folder.mkdir()
-    ran = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "ostiary-test", str(folder)], capture_output=True, check=False)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "ostiary-test", str(folder)]
+    ran = subprocess.run(command, capture_output=True, check=False)
     return ran.returncode == 0
 
 

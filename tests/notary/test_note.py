@@ -70,6 +70,7 @@ def test_a_checkpoint_has_exactly_three_lines() -> None:
     checkpoint = Checkpoint("log", 7, bytes(range(32)))
     assert Checkpoint.parse(checkpoint.text) == checkpoint
     root = base64.b64encode(bytes(32)).decode()
-    for text in ("", "log\n7\n", f"log\n07\n{root}\n", f"log\n7\n{root}\nmore\n", f"log\nseven\n{root}\n", "log\n7\nAAAA\n"):
+    wrong = ("", "log\n7\n", f"log\n07\n{root}\n", f"log\n7\n{root}\nmore\n", f"log\nseven\n{root}\n", "log\n7\nAAAA\n")
+    for text in wrong:
         with pytest.raises(NoteError):
             Checkpoint.parse(text)

@@ -45,7 +45,8 @@ def test_a_longer_form_of_the_same_values_is_not_canonical() -> None:
     [
         [], {"kind": 30}, [30, b"", 0, "", 0], [99, b"", 0, "", 0, None, "x"], [30, b"", 0, "", 0, None],
         [30, b"short", 0, "", 0, None, "x"], [30, "", 0, "", 0, None, "x"], [30, b"", -1, "", 0, None, "x"],
-        [30, b"", 0, b"", 0, None, "x"], [30, b"", 0, "", 3, None, "x"], [30, b"", 0, "t" * (NAME_LIMIT + 1), 0, None, "x"],
+        [30, b"", 0, b"", 0, None, "x"], [30, b"", 0, "", 3, None, "x"],
+        [30, b"", 0, "t" * (NAME_LIMIT + 1), 0, None, "x"],
         [30, b"", "0", "", 0, None, "x"],
     ],
 )

@@ -103,4 +103,5 @@ def test_expired_grants_are_forgotten_and_spent_ones_are_not() -> None:
     state.apply(approval("spent", expires=99))
     state.apply(intent(1, "spent", BINDING))
     state.forget_grants(10)
-    assert list(state.grants) == ["spent"] == [row[0] for what, rows in state.carry(10) if what == "grants" for row in rows]
+    carried = [row[0] for what, rows in state.carry(10) if what == "grants" for row in rows]
+    assert list(state.grants) == carried == ["spent"]

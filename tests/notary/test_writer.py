@@ -1,0 +1,215 @@
+"""The writer's thread: batches by themselves, refuses everything on failure, opens again, ends cleanly."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import pytest
+from recorded import checked, new_store
+
+from gateway.notary.record import Kind, event
+from gateway.notary.store import Entry, Store, StoreError
+from gateway.notary.writer import Writer
+
+NOTE = event(Kind.NOTE, "x")
+
+
+class Job:
+    """A note of the notary's own."""
+
+    weight = (1, 100)
+
+    def __init__(self, log: queue.Queue[tuple[str, Any]], *, first: bool = False) -> None:
+        self._log, self.first = log, first
+
+    def entries(self, store: Store) -> Sequence[Entry]:
+        return [store.own(NOTE)]
+
+    def done(self, refusals: Sequence[str]) -> None:
+        self._log.put(("done", list(refusals)))
+
+    def failed(self, why: str) -> None:
+        self._log.put(("failed", why))
+
+
+class Bench:
+    """A writer whose words go into a queue; the calling thread plays the reactor."""
+
+    def __init__(self, open_store: Callable[[], Store]) -> None:
+        self.log: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.writer = Writer(
+            open_store, lambda call, *arguments: call(*arguments), lambda: self.log.put(("up", None)),
+            lambda why: self.log.put(("down", why)), lambda: None,
+        )
+
+    def next(self, word: str) -> Any:
+        """What comes with the next such word; others are passed over."""
+        while True:
+            said, what = self.log.get(timeout=20)
+            if said == word:
+                return what
+
+
+@pytest.fixture
+def benches() -> Iterator[list[Bench]]:
+    made: list[Bench] = []
+    yield made
+    for bench in made:
+        bench.writer.stop()
+
+
+def started(benches: list[Bench], open_store: Callable[[], Store]) -> Bench:
+    bench = Bench(open_store)
+    benches.append(bench)
+    bench.writer.start()
+    return bench
+
+
+def test_before_it_is_up_jobs_are_refused(tmp_path: Path, benches: list[Bench]) -> None:
+    may_open = threading.Event()
+
+    def open_store() -> Store:
+        may_open.wait(20)
+        return new_store(tmp_path)
+
+    bench = started(benches, open_store)
+    bench.writer.submit(Job(bench.log))
+    assert "starting" in bench.next("failed")
+    may_open.set()
+    bench.next("up")
+    bench.writer.submit(Job(bench.log))
+    assert bench.next("done") == [""]
+
+
+def test_what_waits_while_it_commits_is_one_transaction(tmp_path: Path, benches: list[Bench]) -> None:
+    store = new_store(tmp_path)
+    sizes: list[int] = []
+    real, hold = store.commit, threading.Event()
+
+    def commit(entries: Sequence[Entry]) -> list[str]:
+        hold.wait(20)
+        sizes.append(len(entries))
+        return real(entries)
+
+    store.commit = commit  # type: ignore[method-assign]
+    bench = started(benches, lambda: store)
+    bench.next("up")
+    for _ in range(100):
+        bench.writer.submit(Job(bench.log))
+    hold.set()
+    for _ in range(100):
+        bench.next("done")
+    assert sum(sizes) == 100 and len(sizes) <= 3
+
+
+def test_a_job_that_asks_the_state_comes_after_what_was_before_it(tmp_path: Path, benches: list[Bench]) -> None:
+    store = new_store(tmp_path)
+    sizes: list[int] = []
+    real, hold = store.commit, threading.Event()
+
+    def commit(entries: Sequence[Entry]) -> list[str]:
+        hold.wait(20)
+        sizes.append(len(entries))
+        return real(entries)
+
+    store.commit = commit  # type: ignore[method-assign]
+    bench = started(benches, lambda: store)
+    bench.next("up")
+    jobs = [Job(bench.log) for _ in range(3)] + [Job(bench.log, first=True)] + [Job(bench.log) for _ in range(2)]
+    bench.writer.submit(Job(bench.log))
+    for job in jobs:
+        bench.writer.submit(job)
+    hold.set()
+    for _ in range(7):
+        bench.next("done")
+    assert sizes[-1] == 3 and sum(sizes[:-1]) == 4
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "Input/output error"), OSError(28, "No space left"), lmdb.DiskError("x"), lmdb.MapFullError("x")]
+)
+def test_a_failed_commit_refuses_all_and_is_never_tried_twice(
+    tmp_path: Path, benches: list[Bench], error: Exception
+) -> None:
+    """A sync that failed once may pretend to succeed the second time: the kernel has dropped the pages."""
+    opened: list[Store] = []
+
+    def open_store() -> Store:
+        store = new_store(tmp_path)
+        opened.append(store)
+        if len(opened) == 1:
+            def fail(entries: Sequence[Entry]) -> list[str]:
+                raise error
+
+            store.commit = fail  # type: ignore[method-assign]
+        return store
+
+    bench = started(benches, open_store)
+    bench.next("up")
+    bench.writer.submit(Job(bench.log))
+    assert bench.next("failed") and bench.next("down")
+    bench.next("up")
+    assert len(opened) == 2
+    bench.writer.submit(Job(bench.log))
+    assert bench.next("done") == [""]
+    bench.writer.stop()
+    benches.clear()
+    assert checked(tmp_path).problems == []
+
+
+def test_it_tries_to_open_until_it_can(tmp_path: Path, benches: list[Bench]) -> None:
+    attempts: list[int] = []
+
+    def open_store() -> Store:
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise StoreError("not yet")
+        return new_store(tmp_path)
+
+    bench = started(benches, open_store)
+    assert bench.next("down") == "not yet"
+    bench.next("up")
+    assert len(attempts) == 3
+
+
+def test_stopping_commits_what_is_queued_and_closes_in_good_order(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    bench = Bench(lambda: store)
+    bench.writer.start()
+    bench.next("up")
+    for _ in range(50):
+        bench.writer.submit(Job(bench.log))
+    bench.writer.stop()
+    said = [bench.log.get_nowait()[0] for _ in range(bench.log.qsize())]
+    assert said.count("done") == 50 and said[-1] == "down"
+    bench.writer.submit(Job(bench.log))
+    assert "stopped" in bench.next("failed")
+    report = checked(tmp_path)
+    assert report.problems == [] and report.unanchored_records == report.records
+
+
+def test_a_bug_of_ours_ends_in_refusal_not_in_silence(tmp_path: Path) -> None:
+    """Workers must hear of it: their commands would wait for ever otherwise."""
+    store = new_store(tmp_path)
+
+    def broken(entries: Sequence[Entry]) -> list[str]:
+        raise ZeroDivisionError
+
+    store.commit = broken  # type: ignore[method-assign]
+    bench = Bench(lambda: store)
+    unhandled = threading.excepthook
+    threading.excepthook = lambda args: None
+    try:
+        bench.writer.start()
+        bench.next("up")
+        bench.writer.submit(Job(bench.log))
+        assert bench.next("down")
+        bench.writer.stop()
+    finally:
+        threading.excepthook = unhandled
+    store.abandon()
