@@ -77,6 +77,10 @@ class Policy:
         self._rule_sets: list[tuple[Rule, ...]] = []
         self._fitting: dict[str, int] = {}
 
+    def accepts(self, name: str, value: str) -> bool:
+        """Whether a connection may bring this setting in its start-up packet or its options."""
+        return self.gate.accepts(name, value)
+
     def on_judge(self, hook: JudgeHook) -> Verdict:
         session, command = hook.session, hook.command
         why = self.gate.ambiguous(command.settings)

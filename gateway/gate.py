@@ -84,6 +84,7 @@ class Entrance(Protocol):
         self._login: ClientLogin | None = ClientLogin(
             auth=gate.listen.auth, require_tls=gate.listen.tls == "require",
             nonce=secrets.token_urlsafe(18), decoy_key=gate.decoy_key,
+            accepts=lambda name, value: self._worker.pipeline.accepts(name, value),
         )
         self._adapter: Adapter | None = None
         self._waiting: Deferred[Any] | None = None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from addons.sql.settings import Settings
 from gateway.config import Config
 from gateway.control.client import ControlClient
 from gateway.pipeline import Pipeline
@@ -21,6 +22,7 @@ class Worker(Protocol):
     journal: Journal
     control: ControlClient
     reactor: Any
+    settings: Settings  #: what sessions have set, shared by all addons
     sessions: dict[str, Any]  #: by id; each has session, busy, kill(why), cancel()
 
     def new_id(self) -> str:

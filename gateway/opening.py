@@ -11,9 +11,11 @@ from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
 
 from gateway import upstream as targets
 from gateway.house import Worker
+from gateway.query import Querying, QueryError, Row
 from gateway.sitting import Sitting
 from gateway.upstream import Upstream
 from protocols.errors import Unrecordable
@@ -21,6 +23,12 @@ from protocols.postgres.backend import meaning_changed
 from protocols.postgres.greeting import LoggedIn
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Deny, Verdict
+
+SEARCH_PATH = "SHOW /* ostiary */ search_path"
+"""Asked of a target at the beginning of a session; its log shows it."""
+
+ANSWER_TIMEOUT = 10.0
+"""Seconds that its answer may take."""
 
 
 class Refused(Exception):
@@ -46,6 +54,7 @@ class Opening:
         admitted = maybeDeferred(self._admit, identity)
         admitted.addCallback(self._secret)
         admitted.addCallback(self._dial)
+        admitted.addCallback(self._ask_search_path)
         return admitted.addCallback(self._connected)
 
     def _admit(self, identity: Identity) -> Any:
@@ -80,7 +89,30 @@ class Opening:
             self._session.database, self._done.parameters,
         )
 
+    def _ask_search_path(self, upstream: Upstream) -> Upstream | Deferred[Upstream]:
+        """
+        Where names are looked up is what every judgement rests on. Servers before 18 do not report it, and it may come
+        from the connection's options, the role, the database or the server's file: so it is asked for.
+        """
+        if "search_path" in upstream.parameters:
+            self._search_path = upstream.parameters["search_path"]
+            return upstream
+        querying = Querying(upstream)
+
+        def answered(rows: list[Row]) -> Upstream:
+            self._search_path = (rows[0][0] if rows and rows[0] else None) or ""
+            return querying.give_back()
+
+        def failed(failure: Failure) -> None:
+            failure.trap(QueryError)
+            querying.close()
+            raise Refused("OST-645", "08006", "the target did not say its search_path", record=failure.value.sqlstate)
+
+        asked = querying.query(SEARCH_PATH).addTimeout(ANSWER_TIMEOUT, self._worker.reactor)
+        return asked.addCallbacks(answered, failed)
+
     def _connected(self, upstream: Upstream) -> Sitting:
+        self._worker.settings.start(self._session, self._search_path)
         try:
             for name, value in upstream.parameters.items():
                 changed = meaning_changed(name, value)
@@ -90,6 +122,7 @@ class Opening:
                 self._worker, self._client, self._session, self._entry, self._account, upstream, self._done, self._token
             )
         except (Refused, Unrecordable):
+            self._worker.settings.closed(self._session)
             upstream.transport.abortConnection()
             raise
 

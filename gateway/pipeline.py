@@ -25,6 +25,7 @@ from protocols.hooks import (
     HOOKS, AskHook, ClosedHook, ColumnsHook, DecidedHook, Hook, JudgeHook, OutcomeHook, RewriteHook, RowsHook,
     SessionHook, TextHook,
 )
+from protocols.postgres import startup
 from protocols.result import NULL, Columns, MaskPlan, Outcome, RowBatch
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Verdict
@@ -103,6 +104,15 @@ class Pipeline:
     def hears(self, method: str) -> bool:
         """Whether any addon defines this hook, so that the wire can skip what nobody asked for."""
         return bool(self._called[method])
+
+    def accepts(self, name: str, value: str) -> bool:
+        """Whether a connection may bring this setting: every addon with an `accepts` agrees, else a short list does."""
+        asked = [addon.accepts for addon in self._addons if callable(getattr(addon, "accepts", None))]
+        try:
+            return all(accepts(name, value) for accepts in asked) if asked else startup.harmless(name, value)
+        except Exception as error:
+            self.log.error("asked about a setting, an addon failed: {error}", error=_safely(error))
+            return False
 
     # -- questions ---------------------------------------------------------------------
 

@@ -67,6 +67,13 @@ class Querying:
         self._upstream.transport.write(request)
         return self._waiting
 
+    def give_back(self) -> Upstream:
+        """The Upstream for another receiver, with what came behind the last answer."""
+        if self._waiting is not None:
+            raise RuntimeError("a query is under way")
+        self._upstream.leftover = self._reader.take_all()
+        return self._upstream
+
     def close(self) -> None:
         """Say goodbye and hang up."""
         if not self._over:

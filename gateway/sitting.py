@@ -113,6 +113,7 @@ class Sitting:
         self._worker.sessions.pop(self.session.id, None)
         self._worker.control.session_closed(self.session.id)
         self._opinions.closed()
+        self._worker.settings.closed(self.session)
         try:
             self._worker.journal.closed(self.session, why)
         except Unrecordable:

@@ -461,3 +461,25 @@ def test_a_pipeline_that_was_replaced_lets_go_of_its_timers() -> None:
 
     Pipeline([Timed(), object()], Approvers(), Clock()).retire()
     assert stopped == ["timed"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "passes"),
+    [
+        ((), True),  # nobody has a list of their own: the built-in one has TimeZone
+        ((True,), True), ((False,), False), ((True, False), False), ((ValueError(),), False),
+    ],
+)  # fmt: skip
+def test_settings_of_a_connection_pass_when_every_addon_agrees(answers: tuple[Any, ...], passes: bool) -> None:
+    """An addon that fails has not agreed."""
+    addons = [Said() for _ in answers]
+    for addon, answer in zip(addons, answers, strict=True):
+        def accepts(name: str, value: str, answer: Any = answer) -> bool:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        addon.accepts = accepts
+    pipeline = Pipeline([Said(), *addons], Approvers(), Clock())
+    assert pipeline.accepts("timezone", "UTC") is passes
+    assert not Pipeline([Said()], Approvers(), Clock()).accepts("search_path", "public")

@@ -40,6 +40,7 @@ ANSWERS = {
     "junk": b"\xff" * 20,
     "cut": b"D\0\0\0\6\0\1" + IDLE,
     "copy": r.CopyIn(0, (0,)).encode(),
+    "behind": SHAPE + row(b"1", b"2") + DONE + IDLE + b"N\0\0\0",
     "flood": SHAPE + row(b"1", b"2") * 100,
     "fat": SHAPE + row(b"x" * 50_000, None) * 3,
 }
@@ -150,3 +151,18 @@ async def test_closing_says_goodbye(target: ScriptedTarget) -> None:
         await waiting
     await target.deserted()
     assert b"".join(target.received).endswith(messages.Terminate().encode())
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_upstream_is_given_back_with_what_came_behind_the_answer(target: ScriptedTarget) -> None:
+    """The next receiver reads on where the last answer ended; in the middle of a query nobody may have it."""
+    client = await querying(target)
+    assert await client.query("behind") == [("1", "2")]
+    upstream = client.give_back()
+    assert upstream.leftover == b"N\0\0\0"
+    waiting = client.query("rows")
+    with pytest.raises(RuntimeError):
+        client.give_back()
+    client.close()
+    with pytest.raises(QueryError):
+        await waiting

@@ -1,0 +1,70 @@
+"""Where names are looked up, by whichever way a session got its search path; PostgreSQL before 18 does not report it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.house import ADA, CLEAR, House
+from tests.servers import PostgresServer
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module")
+def astray(postgres15: PostgresServer, house15: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Its account's role looks into the schema `other` first; there `wards` has a masked column."""
+    with House(
+        tmp_path_factory.mktemp("astray") / "h", postgres15, database="clinic", user="elsewhere", workers=1,
+        masked={"other.wards": ["name"]}, options={"search_paths": ["other, public"]},
+    ) as house:  # fmt: skip
+        yield house
+
+
+@pytest.mark.parametrize("path", ["public", '"$user", public', "pg_catalog"])
+def test_a_listed_path_may_be_brought_in_options(house: House, path: str) -> None:
+    """As pgjdbc's currentSchema and libpq's options do."""
+    escaped = path.replace(" ", r"\ ")
+    with house.connect(CLEAR, options=f"-c search_path={escaped}") as connection:
+        assert connection.execute("SHOW search_path").fetchone() == (path,)
+
+
+def test_a_path_that_no_list_has_is_refused(house15: House) -> None:
+    with pytest.raises(psycopg.OperationalError, match="OST-626"):
+        house15.connect(CLEAR, options="-c search_path=other")
+
+
+def test_the_path_brought_is_where_names_are_looked_up(astray: House) -> None:
+    """With `public` first nothing is masked; with `other` first something is."""
+    with astray.connect(ADA, options="-csearch_path=public") as connection:
+        assert connection.execute("SELECT name FROM wards WHERE id = 1").fetchone() == ("north",)
+    with astray.connect(ADA, options=r"-csearch_path=other,\ public") as connection:
+        assert connection.execute("SELECT name FROM wards").fetchall() == [("***",)]
+
+
+def test_the_path_of_the_role_is_known(astray: House) -> None:
+    """ALTER ROLE … SET search_path is nothing that a client says; an unqualified name still meets its mask."""
+    with astray.connect(ADA) as connection:
+        assert connection.execute("SHOW search_path").fetchone() == ("other, public",)
+        assert connection.execute("SELECT name FROM wards").fetchall() == [("***",)]
+    with astray.connect(CLEAR) as connection:
+        assert connection.execute("SELECT name FROM wards").fetchall() == [("elsewhere",)]
+
+
+def test_reset_leads_back_to_where_the_session_began(astray: House) -> None:
+    """Not to the server's default."""
+    with astray.connect(ADA) as connection:
+        connection.execute("SET search_path = public")
+        assert connection.execute("SELECT name FROM wards WHERE id = 1").fetchone() == ("north",)
+        connection.execute("RESET search_path")
+        assert connection.execute("SELECT name FROM wards").fetchall() == [("***",)]
+
+
+def test_the_question_is_marked_in_the_servers_log(house15: House, postgres15: PostgresServer, tmp_path: Path) -> None:
+    """An auditor who compares the server's log with the evidence can tell it from a client's statement."""
+    with house15.connect(CLEAR, application_name=tmp_path.name) as connection:
+        connection.execute("SELECT 'mine'")
+    assert "SHOW /* ostiary */ search_path" in postgres15.statements()
