@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lmdb
+
 from gateway.config import Audit
 from gateway.notary.anchor import FileAnchor
-from gateway.notary.environment import reserve, sync_directory
+from gateway.notary.environment import Unfit, reserve, sync_directory
 from gateway.notary.keys import Keys
 from gateway.notary.layout import Layout
 from gateway.notary.ledger import Ledger
@@ -351,6 +353,12 @@ class Store:
             page = segment.page(start, limit)
             if page.head:
                 return page
+        try:
+            return self._closed_page(number, start, limit)
+        except (Unfit, lmdb.Error):  # it was sealed at this very moment, and is elsewhere now
+            return self._closed_page(number, start, limit)
+
+    def _closed_page(self, number: int, start: int, limit: int) -> Page:
         files = self.layout.files(number)
         if files is None:
             return Page([], "")

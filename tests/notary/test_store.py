@@ -308,6 +308,24 @@ def test_a_birth_that_was_cut_short_leaves_no_mark(tmp_path: Path, monkeypatch: 
     assert checked(tmp_path).problems == []
 
 
+def test_a_segment_is_readable_while_it_is_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path was looked up, then the original was let go: the reader gets the copy, not an error."""
+    store = new_store(tmp_path)
+    fill(store, 5)
+    store.rotate("test")
+    before, real = store.page(1, 0, 1 << 20), store.layout.files
+
+    def files(number: int) -> Any:
+        found = real(number)
+        if store.unsealed:
+            seal_all(store)
+        return found
+
+    monkeypatch.setattr(type(store.layout), "files", lambda layout, number: files(number))
+    assert store.page(1, 0, 1 << 20) == before and store.unsealed == []
+    store.close()
+
+
 def test_files_are_private(tmp_path: Path) -> None:
     store = new_store(tmp_path)
     fill(store, 1)
