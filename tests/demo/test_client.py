@@ -60,6 +60,14 @@ def test_it_prints_what_psql_prints(settings: dict[str, str]) -> None:
 
 
 @live
+def test_large_results_come_whole(settings: dict[str, str]) -> None:
+    """Ten megabytes through the TLS front, row by row and as COPY."""
+    rows = "SELECT repeat('x', 1000) FROM generate_series(1, 10000)"
+    assert run(OURS, settings, rows).stdout.count("x" * 1000 + "\n") == 10_000
+    assert len(run(OURS, settings, f"COPY ({rows}) TO STDOUT").stdout) == 10_000 * 1001
+
+
+@live
 def test_the_last_error_is_the_exit_status(settings: dict[str, str]) -> None:
     """As psql's."""
     assert run(OURS, settings, "SELECT 1", "SELEC").returncode == 1
