@@ -51,6 +51,10 @@ class Section:
         """Note a problem at a key of this table; "" is the table itself."""
         self._problems.append(Problem(self._at(key), what, mend))
 
+    def troubled(self, key: str) -> bool:
+        """Whether a problem was noted at a key of this table, or below it."""
+        return any(problem.key.startswith(self._at(key)) for problem in self._problems)
+
     def has(self, key: str) -> bool:
         """Whether it is there; asking makes it known."""
         self._asked.add(key)

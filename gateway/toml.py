@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import stat
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gateway.config import Audit, Config
+from gateway.config import Audit, Config, TargetEntry
 from gateway.entries import identities, listens, spot, targets
 from gateway.section import Problem, Problems, Section
 from gateway.tls import ServerTls, TlsProblem
@@ -84,15 +84,26 @@ def _config(whole: Section, file: Path, text: bytes) -> Config:
     control_listen = control.text("listen", "tcp:8443:interface=127.0.0.1")
     spots: dict[str, str] = {}
     spot(control, "listen", control_listen, spots)
-    who = identities(whole)
+    who, places, doors = identities(whole), targets(whole), listens(whole, spots)
     config = Config(
         file=file, name=name, state=state, workers=workers, drain=drain, certificate=certificate, key=key, audit=audit,
-        control_listen=control_listen, listens=listens(whole, spots), targets=targets(whole), identities=who,
-        addons=addons(whole), digest=hashlib.sha256(text).digest(),
+        control_listen=control_listen, listens=doors, targets=places, identities=who,
+        addons=addons(whole, {door.protocol for door in doors}, _named(places, whole)), digest=hashlib.sha256(text).digest(),
     )
     for section in (gateway, tls, control):
         section.end()
     return config
+
+
+def _named(places: Mapping[str, TargetEntry], whole: Section) -> dict[str, set[str]]:
+    """What addons' rules may be about; anything, while there is no target that a rule could miss, or a wrong one."""
+    if not places or whole.troubled("target"):
+        return {}
+    return {
+        "targets": set(places),
+        "databases": {database for entry in places.values() for database in entry.databases},
+        "accounts": {account.name for entry in places.values() for account in entry.accounts},
+    }
 
 
 def _audit(section: Section, state: Path) -> Audit:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gateway import chain
 from gateway.config import AddonEntry
+from gateway.matrix import holes
 from gateway.section import Section
 from protocols.hooks import HOOKS
 
@@ -38,19 +41,24 @@ class _Standin:
         return None
 
 
-def addons(whole: Section) -> tuple[AddonEntry, ...]:
-    """All `[[addon]]`, in order."""
+Places = Mapping[str, Collection[str]]
+"""Names that addons' options may mention, by the key they are mentioned under: targets, databases, accounts."""
+
+
+def addons(whole: Section, protocols: Iterable[str] = (), places: Places = MappingProxyType({})) -> tuple[AddonEntry, ...]:
+    """All `[[addon]]`, in order, for listeners of these protocols and rules about these places."""
     found = []
     for section in whole.sections("addon"):
         use = section.text("use")
         entry = AddonEntry(use, section.rest())
         if use:
-            _vet(section, entry)
+            _vet(section, entry, protocols)
+            _check_places(section, entry.options, "", places)
         found.append(entry)
     return tuple(found)
 
 
-def _vet(section: Section, entry: AddonEntry) -> None:
+def _vet(section: Section, entry: AddonEntry, protocols: Iterable[str]) -> None:
     try:
         [addon] = chain.build([entry], {name: _Standin() for name in NEEDS})
     except chain.WrongAddon as error:
@@ -64,6 +72,28 @@ def _vet(section: Section, entry: AddonEntry) -> None:
             near = difflib.get_close_matches(name, HOOKS, 1)
             mend = f"did you mean {near[0]}?" if near else f"rename it; hooks: {', '.join(HOOKS)}"
             section.wrong("use", f"{entry.use}.{name} is no hook, so nobody would ever call it", mend)
+    for protocol in sorted(set(protocols)):
+        open_paths = holes(protocol, addon)
+        if open_paths:
+            why = f"{entry.use} would not be asked on {protocol} by: {', '.join(open_paths)}"
+            section.wrong("use", why, "take the addon or that listener out; docs/enforcement.md has the table")
+
+
+def _check_places(section: Section, value: Any, at: str, places: Places) -> None:
+    """A rule about a target that nobody has is a rule about nothing: for masking, a column left in clear."""
+    if isinstance(value, list):
+        for index, inside in enumerate(value):
+            _check_places(section, inside, f"{at}[{index}]", places)
+    elif isinstance(value, dict):
+        for key, inside in value.items():
+            path = f"{at}.{key}" if at else key
+            for name in inside if key in places and isinstance(inside, list) else ():
+                if isinstance(name, str) and name not in places[key]:
+                    near = difflib.get_close_matches(name, places[key], 1)
+                    known = ", ".join(sorted(places[key])) or "none"
+                    mend = f"did you mean {near[0]!r}?" if near else f"configured {key}: {known}"
+                    section.wrong(path, f"{name!r} is none of the configured {key}", mend)
+            _check_places(section, inside, path, places)
 
 
 def _explain(section: Section, entry: AddonEntry, error: chain.WrongAddon) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from protocols.command import FunctionCall
 from protocols.effects import CancelTarget, Effect, Hangup, Malformed, ToClient
 from protocols.errors import PeerError
 from protocols.kernel import mask_rows, payload
@@ -147,13 +148,14 @@ class Backend:
             return []
         running.cut, running.ending = True, Ending.LIMIT
         running.refusal = denial(deny, running.number)
-        return [CancelTarget()]
+        called = isinstance(running.decision.command, FunctionCall)
+        # A call's one result is its end: nothing is left to cancel, and ReadyForQuery follows an error too.
+        return [ToClient(replies.ErrorResponse(running.refusal).encode())] if called else [CancelTarget()]
 
     def _open(self, opened: Opened, effects: list[Effect]) -> None:
         """A message too large to collect begins."""
-        called = opened.tag == b"V"
-        running = self._expect(Kind.CALL).running if called else self._producing(opened.tag)
-        if not called and not running.cut:
+        running = self._expect(Kind.CALL).running if opened.tag == b"V" else self._producing(opened.tag)
+        if not running.cut:
             effects += self._count(running, 1, opened.length + 5)
         self._passage = Passage(opened, running)
         effects += self._passage.begin()
@@ -272,8 +274,7 @@ class Backend:
         return [ToClient(replies.ErrorResponse(fatal).encode()), Hangup(why)]
 
     def _call_result(self, raw: bytes, frame: Frame) -> list[Effect]:
-        self._expect(Kind.CALL)
-        return [ToClient(raw)]
+        return self._count(self._expect(Kind.CALL).running, 1, len(raw)) or [ToClient(raw)]
 
     def _ready(self, raw: bytes, frame: Frame) -> list[Effect]:
         transaction = replies.ReadyForQuery.parse(frame.body).transaction

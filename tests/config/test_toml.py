@@ -254,3 +254,22 @@ def test_a_sites_own_addon_that_is_right(write: Write, tmp_path: Path, monkeypat
     (tmp_path / "site_right.py").write_text("class A:\n    def __init__(self, clock, *, n=1): ...\n    def on_judge(self, hook): ...\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert load(write(EXAMPLE.read_text() + '\n[[addon]]\nuse = "site_right.A"\nn = 2\n')).addons[-1].options == {"n": 2}
+
+
+def test_a_rule_about_a_target_that_nobody_has_is_named(write: Write) -> None:
+    """For masking it would leave the column in clear, and nobody would know."""
+    text = EXAMPLE.read_text().replace(
+        '{ relation = "public.patients", column = "phone"', '{ targets = ["clinik"], relation = "public.patients", column = "phone"'
+    )
+    with pytest.raises(WrongConfig) as caught:
+        load(write(text))
+    [problem] = caught.value.problems
+    assert problem.key == "addon[1].columns[2].targets" and "clinik" in problem.wrong and "'clinic'" in problem.mend
+
+
+def test_an_addon_that_would_not_be_asked_everywhere_is_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The enforcement matrix decides."""
+    monkeypatch.setattr("gateway.vetting.holes", lambda protocol, addon: [f"back door of {protocol}"])
+    with pytest.raises(WrongConfig) as caught:
+        load(write(EXAMPLE.read_text()))
+    assert {problem.key for problem in caught.value.problems} == {f"addon[{i}].use" for i in range(5)}

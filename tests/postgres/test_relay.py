@@ -510,7 +510,7 @@ def test_a_row_too_large_to_be_masked_does_not_pass() -> None:
 
 
 def test_a_large_function_result_passes_in_pieces() -> None:
-    """It is no row: nothing counts or masks it, and its function was judged."""
+    """Its function was judged, its size is counted, and nothing in it has columns to mask."""
     call = messages.FunctionCall(764, (), ()).encode()
     play = Playbook(Silent(hears_rows=True)).client(call, asks("function 764", Path.FASTPATH)).verdict(Allow(), intends(1, call))
     big = replies.FunctionResult(b"x" * 400_000).encode()
@@ -568,6 +568,17 @@ def test_a_result_cut_too_late_ends_the_session() -> None:
     play = Playbook(Silent(cut=limit, hears_rows=True)).client(ONE, asks("SELECT 1")).verdict(Allow(), intends(1, ONE))
     play.target(row(b"1") + complete("SELECT 1"), CANCELS, to_client(denied(limit, severity="FATAL")), HANGS_UP)
     play.ends(reports(1, "limit"))
+
+
+@pytest.mark.parametrize("size", [3, 300_000])
+def test_a_limit_on_the_fast_path_gives_an_error_instead_of_the_value(size: int) -> None:
+    """A call has one result, large or small: it is withheld whole, and the transaction's status stays the server's."""
+    limit = Deny("too many bytes", code="OST-402", sqlstate="54000")
+    call = messages.FunctionCall(764, (), ()).encode()
+    play = Playbook(Silent(cut=limit, hears_rows=True)).client(call, asks("function 764", Path.FASTPATH))
+    play.verdict(Allow(), intends(1, call))
+    result = replies.FunctionResult(b"x" * size).encode()
+    play.target(result + READY_IDLE, to_client(denied(limit)), reports(1, "limit"), to_client(READY_IDLE))
 
 
 # -- text --------------------------------------------------------------------------------

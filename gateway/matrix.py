@@ -1,0 +1,117 @@
+"""
+THE ENFORCEMENT MATRIX: on which path of which protocol each hook has its say.
+
+One table, from which the start-up check and the page in docs/ are made. A configuration
+whose addons need a hook on a path where nobody would ask it is refused at start: a
+control that looks configured and is not there is worse than none.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from protocols.hooks import (
+    AskHook, ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, RowsHook, SessionHook, TextHook,
+)
+
+
+class Cell(enum.Enum):
+    """What happens at a crossing."""
+
+    ASKED = "asked"  #: the hook is called, and its answer holds
+    NOTHING = "–"  #: nothing passes here that the hook is about
+    REFUSED = "refused"  #: the path itself is closed
+    NOT = "NOT ENFORCED"  #: something passes and nobody is asked
+
+
+@dataclass(frozen=True, slots=True)
+class PathRow:
+    """One way that a protocol has for something to pass, and every hook's cell there."""
+
+    path: str
+    what: str
+    cells: Mapping[str, Cell]
+
+
+_SPEAKING = (RewriteHook.method, JudgeHook.method, AskHook.method)
+_RESULT = (ColumnsHook.method, RowsHook.method)
+_ALWAYS = (SessionHook.method, DecidedHook.method, OutcomeHook.method, ClosedHook.method)
+HOOK_COLUMNS = (*_SPEAKING, *_RESULT, TextHook.method)
+
+
+def _row(path: str, what: str, asked: Iterable[str], **other: Cell) -> PathRow:
+    cells = dict.fromkeys(HOOK_COLUMNS, Cell.NOTHING) | dict.fromkeys(asked, Cell.ASKED) | other
+    return PathRow(path, what, cells)
+
+
+_ALL = (*_SPEAKING, *_RESULT)
+_CLOSED = dict.fromkeys(HOOK_COLUMNS, Cell.REFUSED)
+
+MATRIX: Mapping[str, tuple[PathRow, ...]] = {
+    "postgres": (
+        _row("simple query", "Query; rows in text", _ALL),
+        _row("multi-statement string", "Query with several statements, decided as one", _ALL),
+        _row("prepare", "Parse; nothing runs yet, so people are asked at Bind", _SPEAKING[:2]),
+        _row("extended query", "Bind and its Execute messages; rows in text", _ALL),
+        _row("binary rows", "rows in binary, masked type-correctly or as NULL", _ALL),
+        _row("portal", "Execute again after PortalSuspended: the same command, planned once", _RESULT),
+        _row("SQL cursor", "DECLARE, FETCH; Execute of such a cursor is asked as FETCH", _ALL),
+        _row("SQL PREPARE", "PREPARE is judged as its inside, EXECUTE as what was prepared", _ALL),
+        _row("large rows", "DataRow over 256 KiB, in pieces", _ALL),
+        _row("COPY out", "the statement; its data has no columns on the wire, so masking refuses it", (*_SPEAKING, RowsHook.method)),
+        _row("COPY in", "the statement; its data is counted and digested", _SPEAKING),
+        _row("function call", "the fast path, by OID; its result is one value", (*_SPEAKING[1:], RowsHook.method)),
+        _row("large object", "lo_* as functions or by the fast path", (*_SPEAKING[1:], RowsHook.method)),
+        _row("error", "ErrorResponse of the target", (TextHook.method,)),
+        _row("notice", "NoticeResponse, RAISE included", (TextHook.method,)),
+        _row("notification", "NotificationResponse", (TextHook.method,)),
+        _row("parameter status", "ParameterStatus, at login and later", (TextHook.method,)),
+        _row("replication", "START_REPLICATION, CopyBoth", (), **_CLOSED),
+        _row("GSSAPI encryption", "GSSENCRequest", (), **_CLOSED),
+    ),
+}
+"""By protocol. A protocol that is not here cannot be listened on."""
+
+
+def holes(protocol: str, addon: object) -> list[str]:
+    """Paths of the protocol on which this addon would not be asked what it wants to be asked."""
+    wanted = {name for name in HOOK_COLUMNS if callable(getattr(addon, name, None))}
+    return [
+        f"{row.path} ({hook})"
+        for row in MATRIX.get(protocol, ())
+        for hook, cell in row.cells.items()
+        if cell is Cell.NOT and hook in wanted
+    ]
+
+
+def page() -> str:
+    """docs/enforcement.md."""
+    parts = [_HEAD]
+    for protocol, rows in MATRIX.items():
+        parts.append(f"\n## {protocol}\n\n| path | what it is | {' | '.join(HOOK_COLUMNS)} |\n|---|---|{'---|' * len(HOOK_COLUMNS)}\n")
+        parts += [f"| {r.path} | {r.what} | {' | '.join(r.cells[h].value for h in HOOK_COLUMNS)} |\n" for r in rows]
+    return "".join(parts)
+
+
+_HEAD = f"""# What is enforced where
+
+Generated from `gateway/matrix.py` (`python -m gateway.matrix`); a test keeps the two the same.
+
+A hook is how an addon has its say (`docs/addons.md`): `on_rewrite` replaces text (masking), `on_judge` refuses
+(access, policy, limits), `on_ask` asks people (approval), `on_columns` masks cells, `on_rows` ends results
+(limits), `on_text` rebuilds errors, notices, notifications and parameters (masking).
+
+- **asked**: the hook is called there, and its answer holds.
+- **–**: nothing passes on that path that the hook is about.
+- **refused**: the path itself is closed.
+- **NOT ENFORCED**: something passes and nobody is asked. A configuration with an addon that defines that hook
+  does not start. There is no such cell today.
+
+{', '.join(f'`{name}`' for name in _ALWAYS)} are told or asked once per session or command, whatever the path.
+"""
+
+
+if __name__ == "__main__":
+    print(page(), end="")
