@@ -40,6 +40,9 @@ from protocols.session import Identity
 LOGIN_DEADLINE = 30.0
 """Seconds from accept to a proven identity. A browser login for a token takes longer, but happens before."""
 
+FAREWELL = 2.0
+"""Seconds that a client has to take its last words; one that does not read, or not answer the end of TLS, is cut off."""
+
 ENTRANCES = 4096
 """Connections that have not logged in, per worker. One more closes the one that has waited longest."""
 
@@ -135,7 +138,6 @@ class Entrance(Protocol):
         if self._login is not None:
             self._note("login.abandoned", why=why)
             self._perform(self._login.refuse("OST-630", "57014", why))
-            self.transport.abortConnection()
 
     def _perform(self, effects: list[Any]) -> None:
         for effect in effects:
@@ -219,7 +221,12 @@ class Entrance(Protocol):
             self._note("login.refused", why=why)
         self._login = None
         self._done_waiting()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Nothing more is said or heard."""
         self.transport.loseConnection()
+        self._deadline = self._worker.reactor.callLater(FAREWELL, self.transport.abortConnection)
 
     def _done_waiting(self) -> None:
         self._gate.left(self)
@@ -271,7 +278,7 @@ class Entrance(Protocol):
         self._note("session.refused", code=error.code, why=getattr(error, "record", "") or error.why)
         state, hint = getattr(error, "sqlstate", "57P03"), getattr(error, "hint", "")
         self.transport.write(fatal(error.code, state, error.why, hint))
-        self.transport.loseConnection()
+        self._leave()
 
 
 def factory_for(listen: Listen, worker: Worker) -> Factory:

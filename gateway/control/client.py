@@ -3,7 +3,7 @@ A worker's view of control: questions as Deferreds, and what control has to say,
 
 What control must know of this worker (sessions, cancel keys, requests that wait) is kept
 here and said again at each joining, so control may be killed at any moment. While it is
-away questions fail with `ControlUnavailable`, and requests that wait go on waiting.
+away or silent questions fail with `ControlUnavailable`, and requests that wait go on waiting.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory
@@ -24,6 +24,7 @@ from gateway.control.store import Value
 
 PING = 1.0  # seconds between signs of life
 BACKOFF = 0.2  # seconds before joining again; control is back within a second
+PATIENCE = 10.0  # seconds until control that is connected and says nothing is taken for gone; a lease is over by then
 OVERTIME = 5.0  # seconds past a request's own timeout before we stop believing in an answer
 
 
@@ -115,10 +116,10 @@ class ControlClient:
         """
         {"state": "granted" | "pending" | "denied", "request", "grant", "by", "reason"}.
 
-        Cancelled before the answer came: what it asked for is withdrawn once its id is known.
+        Cancelled, or no longer waited for, before the answer came: what it asked for is withdrawn once its id is known.
         """
         outcome: Deferred[Value] = Deferred(lambda _: None)
-        asked = self._call("submit", request=dict(request))
+        asked = self._ask("submit", request=dict(request))
 
         def arrived(answer: Value) -> None:
             if outcome.called:
@@ -129,7 +130,7 @@ class ControlClient:
             outcome.callback(answer)
 
         asked.addCallbacks(arrived, lambda failure: None if outcome.called else outcome.errback(failure))
-        return outcome
+        return outcome.addTimeout(PATIENCE, self._reactor, _silent)
 
     def answer(self, request: str) -> Deferred[Value]:
         """
@@ -181,6 +182,10 @@ class ControlClient:
     # -- inside ------------------------------------------------------------------------
 
     def _call(self, method: str, **arguments: Any) -> Deferred[Any]:
+        """One question, whose answer is not waited for longer than control can be frozen unnoticed."""
+        return self._ask(method, **arguments).addTimeout(PATIENCE, self._reactor, _silent)
+
+    def _ask(self, method: str, **arguments: Any) -> Deferred[Any]:
         if self._link is None or not self._joined:
             failed: Deferred[Any] = Deferred()
             failed.errback(ControlUnavailable("control cannot be reached (OST-603); try again shortly"))
@@ -295,6 +300,11 @@ class ControlClient:
         if old is not None and old.active():
             old.cancel()
         self._timers[name] = self._reactor.callLater(seconds, call)
+
+
+def _silent(result: Any, seconds: float) -> NoReturn:
+    """As `Deferred.addTimeout` wants it."""
+    raise ControlUnavailable("control does not answer (OST-603); try again shortly")
 
 
 class _Wait:

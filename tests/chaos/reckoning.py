@@ -14,19 +14,22 @@ from typing import Any
 
 from conftest import ROLE
 
+from gateway.opening import SEARCH_PATH
+
 _LINE = re.compile(r"^\S+ \S+ \S+ \[\d+\] (?:([^@ ]*)@([^/ ]*)/(.*?) )?(LOG|ERROR|FATAL|DETAIL|STATEMENT|HINT|[A-Z]+):  (.*)$", re.S)
 _RUN = re.compile(r"^(?:statement|execute [^:]*): (.*)$", re.S)
 _CATALOG_READER = "ostiary catalog"
+_OWN = {SEARCH_PATH}  # what the gateway asks on a session's connection before its client has a prompt
 _RUNS = {"simple", "bind"}  # a Parse runs nothing
 
 
 def asked_of(log: Path, database: str = "", begin: int = 0) -> Counter[str]:
-    """Texts that the gateway's role ran, the gateway's own reading of the catalog left out."""
+    """Texts that the gateway's role ran, what the gateway asks for itself left out."""
     with log.open("rb") as file:
         file.seek(begin)
         lines = file.read().decode(errors="replace").splitlines()
     return Counter(text for who, where, application, text in _statements(lines)
-                   if who == ROLE and application != _CATALOG_READER and database in ("", where))
+                   if who == ROLE and application != _CATALOG_READER and text not in _OWN and database in ("", where))
 
 
 def _statements(lines: Iterable[str]) -> Iterable[tuple[str, str, str, str]]:

@@ -12,7 +12,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from gateway.control.client import BACKOFF, OVERTIME, PING, ControlClient
+from gateway.control.client import BACKOFF, OVERTIME, PATIENCE, PING, ControlClient
 from gateway.control.desk import LEASE
 from gateway.control.errors import ControlUnavailable
 from gateway.control.rpc import Rpc
@@ -231,3 +231,19 @@ def test_a_refused_join_is_tried_again(wire: Wire) -> None:
     wire.reactor.advance(BACKOFF)
     wire.reach()
     assert not wire.client.leased and wire.near.disconnecting
+
+
+def test_a_control_that_says_nothing_is_not_waited_for(wire: Wire, asked: Asked) -> None:
+    """Frozen, it takes what is sent: questions fail with a reason; a request whose id comes too late is withdrawn."""
+    silent: Deferred[Any] = Deferred()
+    wire.desk.answers.update(count=lambda: Deferred(), submit=lambda: silent)
+    counted, submitted = outcome(wire.client.count("ada", 1)), outcome(wire.client.submit(asked(mode="hold")))
+    wire.carry()
+    wire.reactor.advance(PATIENCE - 0.1)
+    assert not counted and not submitted
+    wire.reactor.advance(0.1)
+    for one in (counted, submitted):
+        assert one[0].check(ControlUnavailable) and "OST-603" in one[0].getErrorMessage()
+    silent.callback({"state": "pending", "request": "r-9", "grant": "", "by": "", "reason": ""})
+    wire.carry()
+    assert [said["request"] for said in wire.desk.said("withdraw")] == ["r-9"]
