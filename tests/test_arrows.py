@@ -46,6 +46,10 @@ def forbidden(path: Path, name: str) -> str:
             return "a protocol does not know another"
         if there[0] == "protocols" and len(here) == 2 and there[1] in FOLDERS:
             return "the shared rooms know no protocol"
+        if name == "os.environ" and here[-1] == "kernel.py":
+            return ""  # OSTIARY_PURE chooses between two builds of one text, once, at import
+        if here[-1] == "kernel.py" and name == "os.environ":
+            return ""  # OSTIARY_PURE chooses between two builds of one text
         if not here[-1].endswith("adapter.py") and there[0] in SANS_IO_BANS | {"twisted"}:
             return "sans-IO code has no clock, randomness, log, socket or reactor"
     return ""
@@ -71,6 +75,7 @@ def test_the_check_can_fail() -> None:
     assert forbidden(ROOT / "protocols" / "command.py", "gateway.config.Config")
     assert forbidden(ROOT / "addons" / "access.py", "protocols.postgres.codec.FrameReader")
     assert forbidden(ROOT / "protocols" / "postgres" / "relay.py", "time.time")
+    assert forbidden(ROOT / "protocols" / "kernel.py", "os.open")
     assert not forbidden(ROOT / "gateway" / "chain.py", "addons.access.Access")
 
 

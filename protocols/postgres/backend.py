@@ -148,9 +148,11 @@ class Backend:
             return []
         running.cut, running.ending = True, Ending.LIMIT
         running.refusal = denial(deny, running.number)
-        called = isinstance(running.decision.command, FunctionCall)
+        if not isinstance(running.decision.command, FunctionCall):
+            return [CancelTarget()]
         # A call's one result is its end: nothing is left to cancel, and ReadyForQuery follows an error too.
-        return [ToClient(replies.ErrorResponse(running.refusal).encode())] if called else [CancelTarget()]
+        running.sqlstate = deny.sqlstate
+        return [ToClient(replies.ErrorResponse(running.refusal).encode())]
 
     def _open(self, opened: Opened, effects: list[Effect]) -> None:
         """A message too large to collect begins."""
