@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 REPORT := $(VENV)/junit.xml
-SOURCES := $(shell find gateway protocols addons twisted -type f -not -path '*/__pycache__/*')
+SOURCES := setup.py $(shell find gateway protocols addons twisted -type f -not -path '*/__pycache__/*')
 
 help:
 	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
@@ -43,7 +43,7 @@ clean:
 	rm -rf $(VENV) run build dist *.egg-info
 
 # What is installed follows setup.cfg; the package itself follows every source file.
-$(VENV)/.dependencies: setup.cfg pyproject.toml deploy/prepare
+$(VENV)/.dependencies: setup.py setup.cfg pyproject.toml deploy/prepare
 	PYTHON="$(PYTHON)" deploy/prepare environment $(VENV)
 	touch $@
 

@@ -1,67 +1,79 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
 """
-Byte loops over rows: counting and masking DataRow messages. Nothing else in Python runs per row.
+Byte loops over rows: walking, counting and masking DataRow messages. Nothing else in Python runs per row.
 
-One file for two speeds: interpreted as it stands, compiled later without a second text.
+One text for two speeds. It runs as it stands; setup.py also compiles it, as `protocols._kernel`, which is used
+where it was built unless OSTIARY_PURE is set. There, what holds bytes is a bare pointer: in both, each read
+stands behind the check that it lies inside.
+
 Source: PostgreSQL 18 manual, 54.7, DataRow: "D", int32 length, int16 columns, then for
 each int32 length (-1 is NULL) and that many bytes.
 """
 
 from __future__ import annotations
 
+from array import array
+from functools import lru_cache
+from itertools import accumulate
+from os import environ
 from struct import Struct
 
-from protocols.errors import PeerError
+from protocols.errors import LocalError, PeerError
 from protocols.result import NULL, CellMask
 
-_HEAD = Struct("!cIH")  # tag, length (counts itself, not the tag), columns
+try:
+    import cython
+except ImportError:
+
+    class cython:  # type: ignore[no-redef]  # noqa: N801
+        """What this text needs of Cython where it is not installed."""
+
+        compiled, cfunc = False, staticmethod(lambda function: function)
+
+
+if cython.compiled:
+    from cython.cimports.libc.string import memcpy
+
+_LENGTH = Struct("!I")  # of a message: counts itself, not the tag
 _CELL = Struct("!i")  # bytes of the value; -1 is NULL
-_LENGTH = Struct("!I")
+_unpack_length, _unpack_cell, _pack_length = _LENGTH.unpack_from, _CELL.unpack_from, _LENGTH.pack_into
 _NULL = b"\xff\xff\xff\xff"
+_LARGEST = 0x7FFFFFFF  # the protocol's lengths are signed 32-bit
 
 
-def mask_rows(rows: bytes | memoryview, masks: tuple[CellMask, ...]) -> tuple[bytes, int]:
+def scan(
+    buffer: bytes | bytearray | memoryview,
+    start: cython.Py_ssize_t,
+    stop: cython.Py_ssize_t,
+    tags: frozenset[int],
+    largest: cython.longlong,
+) -> tuple[int, int]:
     """
-    Put masks into a run of whole DataRow messages.
+    Walk consecutive whole frames with a tag in `tags`, making no objects of them.
 
-    :returns: the run with masked cells replaced, and how many cells were. NULL stays NULL.
-    :raises PeerError: a length does not add up, or a row has not as many columns as `masks`.
+    It ends quietly at another tag, at a body above `largest`, at a frame that is
+    not all there and at one whose length is wrong: the reader says what that is.
+
+    :returns: how many, and the offset behind the last of them.
     """
-    encoded = [None if m is None else _NULL if m is NULL else _CELL.pack(len(m)) + m for m in masks]
-    out, start, end, masked = bytearray(), 0, len(rows), 0
-    while start < end:
-        row, start, count = _mask_row(rows, start, end, encoded)
-        out += row
-        masked += count
-    return bytes(out), masked
-
-
-def _mask_row(
-    rows: bytes | memoryview, start: int, end: int, masks: list[bytes | None]
-) -> tuple[bytes, int, int]:
-    """One row's bytes, where the next begins, and how many cells were masked."""
-    if end - start < _HEAD.size:
-        raise PeerError("row cut short", offset=start)
-    tag, length, columns = _HEAD.unpack_from(rows, start)
-    stop = start + 1 + length
-    if tag != b"D" or stop > end or columns != len(masks):
-        raise PeerError("row does not fit its description", offset=start)
-    here, clear_from, masked, parts = start + _HEAD.size, start + 5, 0, []
-    for mask in masks:
-        if here + 4 > stop:
-            raise PeerError("cell outside its row", offset=here)
-        (size,) = _CELL.unpack_from(rows, here)
-        after = here + 4 + max(size, 0)
-        if after > stop or size < -1:
-            raise PeerError("cell outside its row", offset=here)
-        if mask is not None and size >= 0:
-            parts += rows[clear_from:here], mask
-            clear_from, masked = after, masked + 1
-        here = after
-    if here != stop:
-        raise PeerError("bytes behind the last cell", offset=here)
-    parts.append(rows[clear_from:stop])
-    body = b"".join(parts)
-    return b"D" + _LENGTH.pack(len(body) + 4) + body, stop, masked
+    held: object = buffer if isinstance(buffer, (bytes, bytearray)) else bytes(buffer)
+    if not 0 <= start <= stop <= len(held):
+        raise ValueError("a span outside its buffer")
+    data: cython.p_const_uchar = held
+    count: cython.Py_ssize_t = 0
+    length: cython.longlong
+    last: cython.int = -1
+    while stop - start >= 5:
+        if data[start] != last:  # a run has one tag, as a rule: it is looked up once
+            last = data[start]
+            if last not in tags:
+                break
+        length = _word(data, start + 1) if cython.compiled else _unpack_length(data, start + 1)[0]
+        if length < 4 or length > largest + 4 or length > stop - start - 1:
+            break
+        start += 1 + length
+        count += 1
+    return count, start
 
 
 def payload(frames: bytes) -> bytes:
@@ -70,14 +82,172 @@ def payload(frames: bytes) -> bytes:
 
     :raises PeerError: a length does not add up.
     """
-    parts, start, end = [], 0, len(frames)
+    data: cython.p_const_uchar = frames
+    end: cython.Py_ssize_t = len(frames)
+    room: bytearray = bytearray(end)
+    out: cython.p_uchar = room
+    start: cython.Py_ssize_t = 0
+    at: cython.Py_ssize_t = 0
+    length: cython.longlong
     while start < end:
         if end - start < 5:
             raise PeerError("message cut short", offset=start)
-        (length,) = _LENGTH.unpack_from(frames, start + 1)
-        stop = start + 1 + length
-        if length < 4 or stop > end:
+        length = _word(data, start + 1) if cython.compiled else _unpack_length(data, start + 1)[0]
+        if length < 4 or length > end - start - 1:
             raise PeerError("message outside its run", offset=start)
-        parts.append(frames[start + 5 : stop])
+        if cython.compiled:
+            memcpy(out + at, data + start + 5, length - 4)
+        else:
+            out[at : at + length - 4] = data[start + 5 : start + 1 + length]
+        at += length - 4
+        start += 1 + length
+    return bytes(memoryview(room)[:at])
+
+
+def mask_rows(rows: bytes | memoryview, masks: tuple[CellMask, ...]) -> tuple[bytes, int]:
+    """
+    Put masks into a run of whole DataRow messages.
+
+    :returns: the run with masked cells replaced, and how many cells were. NULL stays NULL.
+    :raises PeerError: a length does not add up, or a row has not as many columns as `masks`.
+    :raises LocalError: a masked row could be larger than any message.
+    """
+    held: bytes = rows if isinstance(rows, bytes) else bytes(rows)
+    growth, cells, ends = _encoded(masks)
+    if growth + len(held) > _LARGEST:
+        raise LocalError(f"a masked row of up to {growth + len(held)} bytes cannot be sent")
+    room: bytearray = bytearray(len(held) + growth * _count(held, len(held), len(masks)))
+    at: cython.Py_ssize_t
+    masked: cython.Py_ssize_t
+    at, masked = _fill(room, held, len(held), cells, ends, len(masks))
+    return bytes(memoryview(room)[:at]), masked
+
+
+@lru_cache(maxsize=256)
+def _encoded(masks: tuple[CellMask, ...]) -> tuple[int, bytes, object]:
+    """
+    How much longer a row can become; the masked cells as they travel, joined; and where each of them ends,
+    behind a zero. A clear column's has no bytes.
+    """
+    cells = [b"" if m is None else _NULL if m is NULL else _CELL.pack(len(m)) + m for m in masks]
+    ends = array("q", [0, *accumulate([len(cell) for cell in cells])])
+    growth = sum([len(cell) - 4 for cell in cells if cell])
+    return growth, b"".join(cells), ends.tobytes() if cython.compiled else ends
+
+
+@cython.cfunc
+def _count(data: cython.p_const_uchar, end: cython.Py_ssize_t, width: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """How many rows; each has the head it must have, and ends inside."""
+    start: cython.Py_ssize_t = 0
+    count: cython.Py_ssize_t = 0
+    length: cython.longlong
+    while start < end:
+        if end - start < 7:
+            raise PeerError("row cut short", offset=start)
+        length = _word(data, start + 1) if cython.compiled else _unpack_length(data, start + 1)[0]
+        if data[start] != 68 or length < 6 or length > end - start - 1:  # 68 is "D"
+            raise PeerError("row does not fit its description", offset=start)
+        if (data[start + 5] << 8 | data[start + 6]) != width:
+            raise PeerError("row does not fit its description", offset=start)
+        start += 1 + length
+        count += 1
+    return count
+
+
+@cython.cfunc
+def _fill(
+    out: cython.p_uchar,
+    data: cython.p_const_uchar,
+    end: cython.Py_ssize_t,
+    cells: cython.p_const_uchar,
+    table: object,
+    width: cython.Py_ssize_t,
+) -> tuple[cython.Py_ssize_t, cython.Py_ssize_t]:
+    """The masked rows into `out`, which has room; their heads were checked. How many bytes, and cells masked."""
+    ends: cython.p_const_longlong = _integers(table) if cython.compiled else table
+    start: cython.Py_ssize_t = 0
+    at: cython.Py_ssize_t = 0
+    masked: cython.Py_ssize_t = 0
+    stop: cython.Py_ssize_t
+    here: cython.Py_ssize_t
+    after: cython.Py_ssize_t
+    clear: cython.Py_ssize_t  # everything from there on is still to be copied
+    head: cython.Py_ssize_t
+    column: cython.Py_ssize_t
+    size: cython.int
+    while start < end:
+        stop = start + 1 + (_word(data, start + 1) if cython.compiled else _unpack_length(data, start + 1)[0])
+        head, clear, here = at, start, start + 7
+        for column in range(width):
+            if stop - here < 4:
+                raise PeerError("cell outside its row", offset=here)
+            size = _signed(data, here) if cython.compiled else _unpack_cell(data, here)[0]
+            after = here + 4 + (size if size > 0 else 0)
+            if size < -1 or after > stop:
+                raise PeerError("cell outside its row", offset=here)
+            if size >= 0 and ends[column] != ends[column + 1]:
+                at = _put(out, at, data, clear, here)
+                at = _put(out, at, cells, ends[column], ends[column + 1])
+                clear = after
+                masked += 1
+            here = after
+        if here != stop:
+            raise PeerError("bytes behind the last cell", offset=here)
+        at = _put(out, at, data, clear, stop)
+        if cython.compiled:
+            _store(out, head + 1, at - head - 1)
+        else:
+            _pack_length(out, head + 1, at - head - 1)
         start = stop
-    return b"".join(parts)
+    return at, masked
+
+
+@cython.cfunc
+def _put(
+    out: cython.p_uchar, at: cython.Py_ssize_t, data: cython.p_const_uchar, start: cython.Py_ssize_t, stop: cython.Py_ssize_t
+) -> cython.Py_ssize_t:
+    """Copy a stretch; where the next one goes."""
+    if cython.compiled:
+        memcpy(out + at, data + start, stop - start)
+    else:
+        out[at : at + stop - start] = data[start:stop]
+    return at + stop - start
+
+
+if cython.compiled:
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def _word(data: cython.p_const_uchar, at: cython.Py_ssize_t) -> cython.longlong:
+        """An unsigned int32 in network order."""
+        high: cython.longlong = data[at] << 8 | data[at + 1]
+        return high << 16 | data[at + 2] << 8 | data[at + 3]
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def _signed(data: cython.p_const_uchar, at: cython.Py_ssize_t) -> cython.int:
+        """A signed one."""
+        return cython.cast(cython.int, _word(data, at))
+
+    @cython.cfunc
+    def _integers(table: bytes) -> cython.p_const_longlong:
+        """What an array("q") holds, for as long as the caller keeps it."""
+        return cython.cast(cython.p_const_longlong, cython.cast(cython.p_const_char, table))
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def _store(out: cython.p_uchar, at: cython.Py_ssize_t, value: cython.Py_ssize_t) -> cython.void:
+        """An int32 in network order into its place."""
+        out[at] = value >> 24 & 255
+        out[at + 1] = value >> 16 & 255
+        out[at + 2] = value >> 8 & 255
+        out[at + 3] = value & 255
+
+elif not environ.get("OSTIARY_PURE"):
+    try:
+        from protocols._kernel import mask_rows, payload, scan  # noqa: F811
+    except ImportError:
+        pass

@@ -48,8 +48,6 @@ def forbidden(path: Path, name: str) -> str:
             return "the shared rooms know no protocol"
         if name == "os.environ" and here[-1] == "kernel.py":
             return ""  # OSTIARY_PURE chooses between two builds of one text, once, at import
-        if here[-1] == "kernel.py" and name == "os.environ":
-            return ""  # OSTIARY_PURE chooses between two builds of one text
         if not here[-1].endswith("adapter.py") and there[0] in SANS_IO_BANS | {"twisted"}:
             return "sans-IO code has no clock, randomness, log, socket or reactor"
     return ""

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from protocols.errors import LocalError, PeerError
+from protocols.kernel import scan
 
 _HEAD = Struct("!BI")  # tag, length (the length counts itself but not the tag)
 _LENGTH = Struct("!I")  # length of a start-up packet, or of a tagged frame behind its tag
@@ -83,31 +84,6 @@ def _sized(length: int) -> int:
     if length > 0x7FFFFFFF:
         raise LocalError(f"a frame of {length} bytes cannot be sent")
     return length
-
-
-def scan_run(
-    buffer: bytes | bytearray | memoryview,
-    start: int,
-    stop: int,
-    tags: frozenset[int] = ROWS,
-    largest: int = STREAM_OVER,
-) -> tuple[int, int]:
-    """
-    Walk consecutive whole frames with a tag in `tags`, making no objects of them.
-
-    It ends quietly at another tag, at a body above `largest`, at a frame that is
-    not all there and at one whose length is wrong: the reader says what that is.
-
-    :returns: how many, and the offset behind the last of them.
-    """
-    count, unpack = 0, _HEAD.unpack_from
-    while start + 5 <= stop:
-        tag, length = unpack(buffer, start)
-        end = start + 1 + length
-        if tag not in tags or end > stop or not 4 <= length <= largest + 4:
-            break
-        start, count = end, count + 1
-    return count, start
 
 
 class FrameReader:
@@ -206,7 +182,7 @@ class FrameReader:
         """Take all consecutive whole frames of these tags as one piece; None when there is none."""
         if self._open:
             return None
-        count, end = scan_run(self._buffer, self._start, len(self._buffer), tags)
+        count, end = scan(self._buffer, self._start, len(self._buffer), tags, STREAM_OVER)
         if not count:
             return None
         return Run(count, self._take(0, end - self._start))

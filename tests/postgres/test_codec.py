@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocols.errors import LocalError, PeerError
 from protocols.postgres import codec
-from protocols.postgres.codec import STREAM_OVER, Frame, FrameReader, Opened, encode, encode_startup, scan_run
+from protocols.postgres.codec import STREAM_OVER, Frame, FrameReader, Opened, encode, encode_startup
 from tests.postgres.captured import CLIENT, OPENINGS, TARGET
 
 VECTORS = {f"{side}: {name}": raw for side, all_ in (("C", CLIENT), ("T", TARGET)) for name, (raw, _) in all_.items()}
@@ -218,14 +218,6 @@ def test_a_run_stops_at_a_large_or_a_wrong_row() -> None:
     assert wrong.next_run() == codec.Run(1, ROW)
     with pytest.raises(PeerError):
         wrong.next_frame()
-
-
-def test_scan_run_makes_its_way_from_an_offset() -> None:
-    """Counts and ends inside any buffer; `stop` is respected."""
-    buffer = bytearray(b"xx" + ROW * 4)
-    assert scan_run(buffer, 2, len(buffer)) == (4, len(buffer))
-    assert scan_run(memoryview(buffer), 2, len(buffer) - 1) == (3, len(buffer) - len(ROW))
-    assert scan_run(buffer, 2, len(buffer), frozenset(b"d")) == (0, 2)
 
 
 def test_has_waiting_looks_behind() -> None:

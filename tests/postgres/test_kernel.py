@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.errors import PeerError
-from protocols.kernel import mask_rows, payload
+from protocols.errors import LocalError, PeerError
+from protocols.kernel import mask_rows, payload, scan
 from protocols.postgres.codec import encode
 from protocols.postgres.replies import DataRow
 from protocols.result import NULL, CellMask
@@ -84,3 +84,36 @@ def test_any_bytes_are_copy_data_or_the_peers_fault(data: bytes) -> None:
         payload(data)
     except PeerError:
         pass
+
+
+def test_scan_makes_its_way_from_an_offset() -> None:
+    """Counts and ends inside any buffer; `stop` is respected, and so are the tags, one of them or several."""
+    buffer, d, both, row = bytearray(b"xx" + GOOD * 4), frozenset(b"d"), frozenset(b"Dd"), len(GOOD)
+    assert scan(buffer, 2, len(buffer), both, 99) == (4, len(buffer))
+    assert scan(memoryview(buffer), 2, len(buffer) - 1, both, 99) == (3, len(buffer) - row)
+    assert scan(bytes(buffer), 2 + row, len(buffer), frozenset(b"D"), 99) == (3, len(buffer))
+    assert scan(buffer, 2, len(buffer), d, 99) == scan(buffer, 2, 2, both, 99) == (0, 2)
+    mixed = GOOD + encode(b"d", b"abc") + GOOD + b"C"
+    assert scan(mixed, 0, len(mixed), both, 99) == (3, len(mixed) - 1)
+    assert scan(mixed, 0, len(mixed), frozenset(b"D"), 99) == (1, row)
+
+
+@pytest.mark.parametrize("length", [0, 3, 13 + 4, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_scan_ends_before_a_length_that_is_wrong_or_too_large(length: int) -> None:
+    """Below its own four bytes, above `largest`, beyond the buffer."""
+    bad = GOOD + b"D" + length.to_bytes(4, "big") + bytes(20)
+    largest = len(GOOD) - 5 if length == 13 + 4 else 1 << 40
+    assert scan(bad, 0, len(bad), frozenset(b"D"), largest) == (1, len(GOOD))
+
+
+@pytest.mark.parametrize("span", [(-1, 3), (0, 6), (4, 3), (6, 6)])
+def test_a_span_outside_its_buffer_is_our_own_bug(span: tuple[int, int]) -> None:
+    """No byte outside is ever read."""
+    with pytest.raises(ValueError, match="span"):
+        scan(b"Dxxxx", *span, frozenset(b"D"), 9)
+
+
+def test_a_row_that_no_length_could_name_is_not_made() -> None:
+    """Refused before room is taken for it."""
+    with pytest.raises(LocalError):
+        mask_rows(DataRow((b"a",) * 2100).encode(), (bytes(1 << 20),) * 2100)

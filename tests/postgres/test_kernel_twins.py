@@ -1,0 +1,210 @@
+"""
+The kernel compiled and the kernel interpreted say the same: results and errors, for any rows, splits and damage.
+
+Both are made here from the text in the checkout, so that neither an older build nor an installed one is tried.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from protocols.errors import WireError
+from protocols.postgres.codec import encode
+from protocols.postgres.replies import DataRow
+from protocols.result import NULL
+
+ROOT = Path(__file__).parent.parent.parent
+COMPILER = shutil.which("cc") or shutil.which("gcc")
+HEADERS = Path(sysconfig.get_path("include"), "Python.h").exists()
+
+CELL = st.none() | st.binary(max_size=40)
+MASK = st.none() | st.just(NULL) | st.binary(max_size=50)
+TAGS = st.sampled_from([frozenset(b"D"), frozenset(b"d"), frozenset(b"Dd"), frozenset()])
+WORDS = st.sampled_from([0, 1, 3, 4, 5, 6, 0x7FFF, 0x10000, 0x7FFFFFFE, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF])
+
+many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+class Twins(NamedTuple):
+    compiled: ModuleType
+    interpreted: ModuleType
+
+    def agree(self, name: str, *arguments: Any) -> object:
+        """What both answer; fails when they differ."""
+        one, other = (said(getattr(module, name), *arguments) for module in self)
+        assert one == other
+        return one
+
+
+def said(call: Callable[..., object], *arguments: Any) -> object:
+    """Its result, or what it raised, in full."""
+    try:
+        return call(*arguments)
+    except (WireError, ValueError) as error:
+        return type(error), str(error), getattr(error, "offset", None)
+
+
+def load(name: str, file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def build(source: Path, out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """setup.py on a copy of what it needs; the file that it made is below `out`."""
+    (source / "protocols").mkdir(parents=True)
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "LICENSE", "protocols/__init__.py", "protocols/kernel.py"):
+        shutil.copy(ROOT / name, source / name)
+    (source / "README.md").write_text("Ostiary\n")
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", str(out), "--build-temp", str(source / "tmp")]
+    return subprocess.run(
+        command, cwd=source, env={**os.environ, "OSTIARY_PURE": "", **environment}, text=True, capture_output=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
+    if not (COMPILER and HEADERS and importlib.util.find_spec("Cython")):
+        pytest.skip("no compiler, no Python headers or no Cython: the kernel runs interpreted here, which is tried elsewhere")
+    folder = tmp_path_factory.mktemp("kernel")
+    done = build(folder / "source", folder / "out")
+    made = list((folder / "out").rglob("_kernel*.so"))
+    assert done.returncode == 0 and len(made) == 1, done.stdout + done.stderr
+    before = os.environ.get("OSTIARY_PURE")
+    os.environ["OSTIARY_PURE"] = "1"
+    try:
+        interpreted = load("interpreted_kernel", ROOT / "protocols" / "kernel.py")
+    finally:
+        os.environ.pop("OSTIARY_PURE")
+        os.environ.update({} if before is None else {"OSTIARY_PURE": before})
+    return Twins(load("protocols._kernel", made[0]), interpreted)
+
+
+def test_they_are_two(twins: Twins) -> None:
+    """A mistake in the fixture would compare a module with itself."""
+    assert isinstance(twins.interpreted.scan, FunctionType) and not isinstance(twins.compiled.scan, FunctionType)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[bytes, tuple[Any, ...]]:
+    """A run of rows, and masks that fit it as a rule."""
+    width = draw(st.integers(0, 7))
+    masks = draw(st.lists(MASK, min_size=width, max_size=width + draw(st.booleans())))
+    rows = draw(st.lists(st.lists(CELL, min_size=width, max_size=width), max_size=8))
+    return b"".join(DataRow(tuple(row)).encode() for row in rows), tuple(masks)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, clean: st.SearchStrategy[bytes]) -> bytes:
+    """Bytes changed, lengths overwritten, stretches cut or doubled."""
+    data = bytearray(draw(clean))
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, max(len(data) - 1, 0)))
+        match draw(st.sampled_from("bwcd")):
+            case "b":
+                data[at : at + 1] = draw(st.binary(min_size=1, max_size=1))
+            case "w":
+                data[at : at + 4] = draw(WORDS).to_bytes(4, "big")
+            case "c":
+                del data[at : at + draw(st.integers(1, 9))]
+            case "d":
+                data[at:at] = data[at : at + draw(st.integers(1, 9))]
+    return bytes(data)
+
+
+@many
+@given(table=tables())
+def test_masked_rows_are_the_same(twins: Twins, table: tuple[bytes, tuple[Any, ...]]) -> None:
+    twins.agree("mask_rows", *table)
+
+
+@many
+@given(data=st.data())
+def test_damaged_rows_are_refused_with_the_same_words(twins: Twins, data: st.DataObject) -> None:
+    run, masks = data.draw(tables())
+    twins.agree("mask_rows", data.draw(damaged(st.just(run))), masks)
+
+
+@many
+@given(data=st.data())
+def test_splits_are_walked_alike(twins: Twins, data: st.DataObject) -> None:
+    """Any span of any buffer, whole or damaged, rows and copied data mixed."""
+    frames = st.lists(st.builds(encode, st.sampled_from([b"D", b"d", b"C"]), st.binary(max_size=30)), max_size=10).map(b"".join)
+    raw = data.draw(damaged(frames))
+    start, stop = (data.draw(st.integers(-1, len(raw) + 1)) for _ in "ab")
+    largest = data.draw(st.integers(0, 40) | st.just(1 << 30))
+    for buffer in (raw, bytearray(raw), memoryview(raw)):
+        twins.agree("scan", buffer, start, stop, data.draw(TAGS), largest)
+
+
+@many
+@given(raw=damaged(st.lists(st.binary(max_size=30), max_size=8).map(lambda bodies: b"".join(encode(b"d", b) for b in bodies))))
+def test_payloads_are_the_same(twins: Twins, raw: bytes) -> None:
+    twins.agree("payload", raw)
+
+
+@many
+@given(raw=st.binary(max_size=80), masks=st.lists(MASK, max_size=4).map(tuple))
+def test_any_bytes_are_judged_alike(twins: Twins, raw: bytes, masks: tuple[Any, ...]) -> None:
+    for run in (raw, encode(b"D", raw), encode(b"D", len(masks).to_bytes(2, "big") + raw)):
+        twins.agree("mask_rows", run, masks)
+        twins.agree("payload", run)
+
+
+def test_a_run_as_long_as_a_read(twins: Twins) -> None:
+    """64 KiB of rows, whole, and cut anywhere near its end."""
+    run = b"".join(DataRow((str(n).encode(), None if n % 3 else b"x" * (n % 50), b"e" * 30)).encode() for n in range(1000))
+    masks = (None, b"***", NULL)
+    data, count = twins.agree("mask_rows", run, masks)
+    assert count == 1000 + 334 and b"eee" not in data
+    for cut in range(1, 60):
+        twins.agree("mask_rows", run[:-cut], masks)
+
+
+@pytest.mark.parametrize("environment", [{"CC": "/bin/false"}, {"OSTIARY_PURE": "1"}], ids=["no compiler", "asked to leave it out"])
+def test_a_build_without_the_compiled_kernel_succeeds(tmp_path: Path, environment: dict[str, str]) -> None:
+    """The interpreted text is all that is shipped then."""
+    done = build(tmp_path / "source", tmp_path / "out", **environment)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.rglob("*.so"))
+
+
+@pytest.mark.parametrize(("pure", "chosen"), [("", "compiled"), ("1", "interpreted")])
+def test_what_was_built_is_used_unless_asked_not_to(twins: Twins, tmp_path: Path, pure: str, chosen: str) -> None:
+    """OSTIARY_PURE decides when both are there."""
+    shutil.copytree(ROOT / "protocols", tmp_path / "protocols", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    shutil.copy(twins.compiled.__file__, tmp_path / "protocols")
+    program = "from protocols import kernel; print(kernel.mask_rows.__module__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env={**os.environ, "OSTIARY_PURE": pure, "PYTHONPATH": str(tmp_path)},
+        text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == {"compiled": "protocols._kernel", "interpreted": "protocols.kernel"}[chosen]
+
+
+def test_it_runs_where_cython_is_not_installed(tmp_path: Path) -> None:
+    """An import of cython that fails changes nothing."""
+    program = (
+        "import sys; sys.modules['cython'] = None\n"
+        "from protocols.kernel import cython, mask_rows\n"
+        "print(cython.compiled, mask_rows(b'D' + bytes((0, 0, 0, 11, 0, 1, 0, 0, 0, 1, 65)), (b'*',)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env={**os.environ, "OSTIARY_PURE": "1", "PYTHONPATH": str(ROOT)},
+        text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("False (b'D\\x00\\x00\\x00\\x0b") and done.stdout.rstrip().endswith(", 1)")
