@@ -62,7 +62,7 @@ class Postgres:
     def start(self) -> None:
         """Returns when the server answers."""
         self._end_leftover()
-        self.sockets = Path(tempfile.mkdtemp(prefix="ostiary-pg-", dir="/tmp"))  # a socket's path ends at 107 bytes
+        self.sockets = Path(tempfile.mkdtemp(prefix="ostiary-demo-pg-", dir="/tmp"))  # a socket's path ends at 107 bytes
         self.sockets.chmod(0o711)
         self._give(self.sockets)
         settings = {**_SETTINGS, "unix_socket_directories": str(self.sockets)}

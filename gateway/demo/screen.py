@@ -39,7 +39,7 @@ class Screen:
         """Prose, wrapped; line breaks at its ends are kept."""
         body = text.strip("\n")
         before, after = text[: text.index(body)], text[text.index(body) + len(body) :]
-        self._line(before + textwrap.fill(body, self._width) + after)
+        self._line(before + textwrap.fill(body, self._width, break_on_hyphens=False, break_long_words=False) + after)
 
     def command(self, text: str, who: str = "") -> None:
         """Something to type, in one line however long, so that it can be copied."""
@@ -61,7 +61,7 @@ class Screen:
     def _fitted(self, line: str) -> list[str]:
         width = max(20, self._width - 4)  # beside the indent, on a narrow screen too
         if len(line) > width and _MESSAGE.match(line):
-            return textwrap.wrap(line, width, subsequent_indent="        ")
+            return textwrap.wrap(line, width, subsequent_indent="        ", break_on_hyphens=False)
         if len(line) > width:
             line = re.sub(" {3,}", "  ", line)
         return [line if len(line) <= width else f"{line[: width - 1]}…"]
