@@ -222,7 +222,7 @@ class Pipeline:
             request = answer["request"]
             if answer["state"] == "pending" and hold.mode == "retry":
                 hint = f"ask for `ostiary request approve {request}`, then send the identical command again"
-                return denied(f"{hold.reason}; request {request} was made", "OST-301", hint)
+                return denied(f"{hold.reason.rstrip('.')}; request {request} was made", "OST-301", hint)
             if answer["state"] == "pending":
                 waiting = self._approvals.answer(request)
                 held(request, hold)
