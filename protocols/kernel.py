@@ -248,6 +248,8 @@ if cython.compiled:
 
 elif not environ.get("OSTIARY_PURE"):
     try:
-        from protocols._kernel import mask_rows, payload, scan  # noqa: F811
+        from protocols import _kernel
     except ImportError:
         pass
+    else:
+        globals().update({name: getattr(_kernel, name) for name in ("mask_rows", "payload", "scan")})
