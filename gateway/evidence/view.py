@@ -131,8 +131,9 @@ class LiveView:
         return True
 
     def follow(self) -> Iterator[tuple[int, int]]:
-        """(segment, size) after every commit, for ever."""
+        """(segment, size) now, and after every commit, for ever."""
         self._link.ask("follow")
+        yield self.status()  # what was committed before the notary knew that we follow
         while True:
             yield self._link.news()
 

@@ -109,7 +109,8 @@ class Store:
         self._segment: Segment | None = None
         self._lock = Lock(self.layout.lock)
         self.unsealed: list[int] = []
-        self._reserving = threading.Lock()
+        self._reserving, self._reading = threading.Lock(), threading.Lock()
+        self._opened: dict[int, Segment] = {}
         try:
             self._start(recover(self.layout, keys.identity.verifier, audit.anchor_file))
         except BaseException:
@@ -259,7 +260,9 @@ class Store:
         """Close the open segment and go on in the spare one."""
         old = self.segment
         self._open_segment(old.number + 1, old.root, [self._close_entry(old.number, old.size, old.root, reason)])
-        old.close()
+        with self._reading:
+            del self._opened[old.number]
+            old.close()
         self.unsealed.append(old.number)
 
     def _open_segment(self, number: int, previous_root: bytes, ending: list[list[Any]]) -> None:
@@ -268,7 +271,9 @@ class Store:
         path = self.layout.open(number)
         os.rename(self.layout.spare, path)
         sync_directory(path.parent)
-        self._segment = segment = Segment(path, number, self._keys.identity.name, self._map_size)
+        with self._reading:
+            segment = self._opened[number] = Segment(path, number, self._keys.identity.name, self._map_size)
+        self._segment = segment
         self._opened_ns, self._headed_ns, self._headed = self._clock.boot_ns(), self._clock.boot_ns(), 0
         boot_id = _BOOT_ID.read_text().strip()
         header = event(
@@ -348,15 +353,14 @@ class Store:
 
     def page(self, number: int, start: int, limit: int) -> Page:
         """Records of any segment, for a thread other than the writer's."""
-        segment = self._segment
-        if segment is not None and segment.number == number:
-            page = segment.page(start, limit)
-            if page.head:
-                return page
-        try:
-            return self._closed_page(number, start, limit)
-        except (Unfit, lmdb.Error):  # it was sealed at this very moment, and is elsewhere now
-            return self._closed_page(number, start, limit)
+        with self._reading:  # LMDB opens no file twice in one process
+            segment = self._opened.get(number)
+            if segment is not None:
+                return segment.page(start, limit)
+            try:
+                return self._closed_page(number, start, limit)
+            except (Unfit, lmdb.Error):  # it was sealed at this very moment, and is elsewhere now
+                return self._closed_page(number, start, limit)
 
     def _closed_page(self, number: int, start: int, limit: int) -> Page:
         files = self.layout.files(number)
@@ -379,8 +383,8 @@ class Store:
 
     def abandon(self) -> None:
         """Let go of everything without another write."""
-        if self._segment is not None:
-            self._segment.close()
+        for segment in list(self._opened.values()):
+            segment.close()
         if self._ledger is not None:
             self._ledger.close()
         self._lock.release()

@@ -231,11 +231,12 @@ async def test_tail_follows_a_live_store(short: Path) -> None:
         book.intend(who, number, allowed(f"SELECT {number}"), told)
         book.flush()
         await deferLater(reactor, 0.002)
-    await reading
+    await until(lambda: len(seen) == 100 or follower.poll() is not None)
     follower.kill()
     follower.wait()
-    assert seen == list(range(100))
+    await reading
     await live.stop()
+    assert seen == list(range(100))
 
 
 @pytest_twisted.ensureDeferred

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -324,6 +325,37 @@ def test_a_segment_is_readable_while_it_is_sealed(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(type(store.layout), "files", lambda layout, number: files(number))
     assert store.page(1, 0, 1 << 20) == before and store.unsealed == []
     store.close()
+
+
+def test_segments_are_read_by_many_while_they_rotate_and_are_sealed(tmp_path: Path) -> None:
+    """LMDB opens no file twice in one process; readers in threads must not notice."""
+    store = new_store(tmp_path, segment_records=20)
+    fill(store, 1)
+    wrong: list[BaseException] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            newest = store.segment.number
+            for number in range(1, newest + 1):
+                try:
+                    rows = store.page(number, 0, 1 << 20).rows
+                    assert rows[0][0] == 0 if rows else number == newest  # that one may have just begun
+                except BaseException as e:
+                    wrong.append(e)
+                    return
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for _ in range(3):
+        fill(store, 12)
+        seal_all(store)
+    done.set()
+    for reader in readers:
+        reader.join()
+    store.close()
+    assert not wrong and store.segment.number > 3
 
 
 def test_files_are_private(tmp_path: Path) -> None:
