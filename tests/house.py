@@ -330,16 +330,16 @@ class House:
 def psql(
     facts: Mapping[str, str], text: str, *words: str, program: str | Path = "psql", timeout: float = PATIENCE * 2
 ) -> subprocess.CompletedProcess[str]:
-    """A script, and what came of it; stdout and stderr are apart. No psqlrc."""
+    """A script, and what came of it; stdout and stderr are apart. No psqlrc. Bytes that are no UTF-8 are escaped."""
     return subprocess.run(
-        [str(program), "-X", *words], input=text, text=True, capture_output=True, timeout=timeout, check=False,
+        [str(program), "-X", *words], input=text, text=True, encoding="utf-8", errors="backslashreplace", capture_output=True, timeout=timeout, check=False,
         env={**os.environ, **environment(facts)},
     )
 
 
 def environment(facts: Mapping[str, str]) -> dict[str, str]:
     """libpq's variables, so that no password is in a command line."""
-    names = {"dbname": "DATABASE", "options": "OPTIONS", "sslmode": "SSLMODE", "sslrootcert": "SSLROOTCERT"}
+    names = {"dbname": "DATABASE", "application_name": "APPNAME"}
     return {f"PG{names.get(name, name.upper())}": value for name, value in facts.items()}
 
 
