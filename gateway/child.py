@@ -23,6 +23,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger, globalLogBeginner
 from twisted.python.failure import Failure
 
+from gateway import reactor as lean
 from gateway.boot import LIFELINE, Boot, Peers
 from gateway.config import Config
 from gateway.link import Link
@@ -191,6 +192,7 @@ def _settle_in() -> None:
 def main() -> int:
     """Run until the supervisor, or its absence, says to leave."""
     _settle_in()
+    lean.install()
     from twisted.internet import reactor
 
     globalLogBeginner.beginLoggingTo([ChildObserver(sys.stderr)], redirectStandardIO=False)

@@ -23,15 +23,29 @@ Current = Callable[[], tuple[Pipeline, int]]
 
 
 class Opinions:
-    """All addons, about one session."""
+    """
+    All addons, about one session.
+
+    :ivar hears_columns: whether any addon has a say in masks; `hears_rows` and `hears_text` likewise.
+    """
 
     def __init__(self, current: Current, session: Session) -> None:
         self._current = current
         self.session = session
+        self._meet(current()[0])
+
+    def _meet(self, pipeline: Pipeline) -> None:
+        """From here on this pipeline is asked: a command meets one of them from its verdict to its outcome."""
+        self._pipeline = pipeline
+        self.hears_columns = pipeline.hears(ColumnsHook.method)
+        self.hears_rows = pipeline.hears(RowsHook.method)
+        self.hears_text = pipeline.hears(TextHook.method)
 
     def decide(self, command: Command, held: Callable[[str, Hold], None]) -> Decision | Deferred[Decision]:
         """Before a command."""
         pipeline, revision = self._current()
+        if pipeline is not self._pipeline:
+            self._meet(pipeline)
         if revision != self.session.policy_revision:
             self.session = replace(self.session, policy_revision=revision)
         return pipeline.decide(self.session, command, held)
@@ -55,19 +69,3 @@ class Opinions:
     def closed(self) -> None:
         """After the session."""
         self._pipeline.closed(self.session)
-
-    @property
-    def hears_columns(self) -> bool:
-        return self._pipeline.hears(ColumnsHook.method)
-
-    @property
-    def hears_rows(self) -> bool:
-        return self._pipeline.hears(RowsHook.method)
-
-    @property
-    def hears_text(self) -> bool:
-        return self._pipeline.hears(TextHook.method)
-
-    @property
-    def _pipeline(self) -> Pipeline:
-        return self._current()[0]

@@ -8,6 +8,8 @@ made are taken for its own.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 from twisted.internet.defer import Deferred
@@ -23,6 +25,8 @@ from protocols.session import Session
 from protocols.verdict import Allow, Decision
 
 _Place = tuple[str, str]
+_KEPT = 4096  # texts
+_KEPT_LENGTH = 16 << 10  # characters; longer texts are looked at again
 
 
 class Freshness:
@@ -76,11 +80,12 @@ class Freshness:
 
     def decided(self, session: Session, decision: Decision) -> None:
         """Remember what is about to be made."""
-        parsed = _parsed(decision)
-        if parsed is None or not isinstance(decision.verdict, Allow) or not _changes(parsed):
+        if not isinstance(decision.command, Statement) or not isinstance(decision.verdict, Allow):
             return
-        self._open.add(session.id)
-        names = frozenset(n for s in parsed.statements for n in makes(s))
+        text = decision.command.text
+        names = _remembered(text) if len(text) <= _KEPT_LENGTH else _made_by(text)
+        if names is not None:
+            self._open.add(session.id)
         if names:
             self._made[session.id] = self.made(session) | names
 
@@ -108,6 +113,18 @@ def _parsed(decision: Decision) -> Parsed | None:
         return parse(decision.command.text)
     except Unparsable:
         return None
+
+
+def _made_by(text: str) -> frozenset[str] | None:
+    """The names that a text may make in the catalog; None when it cannot change anything there."""
+    try:
+        parsed = parse(text)
+    except Unparsable:
+        return None
+    return frozenset(n for s in parsed.statements for n in makes(s)) if _changes(parsed) else None
+
+
+_remembered = lru_cache(maxsize=_KEPT)(_made_by)
 
 
 def _changes(parsed: Parsed) -> bool:
