@@ -34,6 +34,7 @@ _FLUSH_BYTES = 1 << 20
 LAZY = 0.005
 """Seconds that an outcome may wait for an intent to travel with: alone it would cost a flush of the disk
 that the next intent then waits behind. A worker that dies meanwhile leaves "outcome unknown", as it would anyway."""
+_GLANCE = 0.01  # seconds for the notary's word to be read, when it may lie unread
 VALUE_LIMIT = 4096
 """Bytes of one parameter's value that are recorded as they are; a longer one by length and SHA-256."""
 VALUES_LIMIT = 1 << 20
@@ -77,6 +78,8 @@ class Journal:
         self._turn: Any = None
         self._lazy = False  # the flush that is due may wait: only outcomes are in it
         self._watch: Any = None
+        self._looked = False
+        self._heard = 0.0  # when the notary last acknowledged anything
         self._drained: list[Callable[[], None]] = []
         client.listen(self)
 
@@ -156,7 +159,9 @@ class Journal:
 
     @property
     def full(self) -> bool:
-        """Whether so much is unacknowledged that clients should be paused."""
+        """Whether so much is unacknowledged that clients should be paused; while nothing is taken they are refused instead."""
+        if self._why:
+            return False
         return self._sequence - self._acked >= WINDOW_RECORDS or self._pending_bytes >= WINDOW_BYTES
 
     @property
@@ -212,7 +217,7 @@ class Journal:
     def acknowledged(self, last: int, refused: Sequence[tuple[int, str]]) -> None:
         """Cumulative; those refused are told first, so that what is durable can be released in order."""
         last += self._base
-        self._acked = last
+        self._acked, self._heard = last, self._clock.seconds()
         while self._unacked and self._unacked[0][0] <= last:
             self._unacked_bytes -= self._unacked.popleft()[1]
         self._why = ""
@@ -300,11 +305,16 @@ class Journal:
         return [worker, sequence - base]
 
     def _look(self) -> None:
-        """Has the oldest append waited too long?"""
+        """Has nothing been heard of the oldest append for too long? While others are acknowledged the store is not silent."""
         self._watch = None
         if not self._unacked:
             return
-        waited = self._clock.seconds() - self._unacked[0][2]
+        waited = self._clock.seconds() - max(self._unacked[0][2], self._heard)
+        if waited >= self._timeout and not self._looked:
+            self._looked = True  # its word may have come while this process was busy: read first
+            self._watch = self._clock.callLater(_GLANCE, self._look)
+            return
+        self._looked = False
         if waited >= self._timeout:
             self._why = "the evidence store does not answer"
             self._refuse_waiting(self._why, recorded=True)
@@ -329,7 +339,7 @@ class Journal:
             waiter.unrecordable(why)
 
     def _wake_drained(self) -> None:
-        if self._drained and (not self.full or self._why):
+        if self._drained and not self.full:
             drained, self._drained = self._drained, []
             for call in drained:
                 call()

@@ -116,6 +116,7 @@ class Adapter:
         self._working = False
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
+        self._backlog = bytearray()  # read, and not shown to the relay before there is room for its records
         self._asked: Deferred[Decision] | None = None
         self._began: dict[int, float] = {}
         self._pauses: dict[str, set[str]] = {"client": set(), "target": set()}
@@ -139,9 +140,26 @@ class Adapter:
     def client_data(self, data: bytes) -> None:
         """Bytes from the client."""
         self.last_active = self._clock.seconds()
+        if self._backlog or (self._asked is None and self._journal.full):
+            self._wait_for_room(data)
+            return
         self._drive(self._relay.from_client, data)
         if self._asked is not None and not self._closed:
             self._listen_while_held()
+
+    def _wait_for_room(self, data: bytes) -> None:
+        """The evidence is behind, by this session's commands or by others': one read waits here, the rest in the kernel."""
+        first = not self._backlog
+        self._backlog += data
+        self._pause("client", "evidence is behind", True)
+        if first:
+            self._journal.when_drained(self._room)
+
+    def _room(self) -> None:
+        data, self._backlog = bytes(self._backlog), bytearray()
+        self._pause("client", "evidence is behind", False)
+        if data and not self._closed:
+            self.client_data(data)
 
     def target_data(self, data: bytes) -> None:
         """Bytes from the target."""

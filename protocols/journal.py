@@ -6,7 +6,7 @@ What the wire needs of the evidence: somewhere to put records, and word when the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from protocols.result import Outcome
@@ -34,6 +34,13 @@ class Journal(Protocol):
 
     :raises protocols.errors.Unrecordable: nothing can be recorded now.
     """
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits to be durable that no client should be read; false when nothing can be recorded."""
+
+    def when_drained(self, call: Callable[[], None]) -> None:
+        """Call once, when no longer `full`; at once when it is not."""
 
     def opened(self, session: Session, facts: Mapping[str, str], waiter: Waiter) -> int:
         """A session began; `facts` name the TLS rule, proof and weaker settings in force."""

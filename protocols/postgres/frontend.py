@@ -32,8 +32,11 @@ PREPARED_LIMIT = 10_000
 TEXTS_LIMIT = 64 << 20
 """Characters of prepared text in one session."""
 
-IN_FLIGHT_LIMIT = 50_000
-"""Messages that the target has not answered: five bytes of Sync cost us a hundred. A server flushes every 8 KiB."""
+IN_FLIGHT_LIMIT = 4096
+"""
+Messages that the target has not answered: five bytes of Sync cost us a hundred, and every command is a record that
+waits to be durable. Not below 8192 / 5: a server keeps its answers, of five bytes at least, until it has 8 KiB of them.
+"""
 
 _ALWAYS_HEARD = (b"S", b"X")  # what a target that skips still listens to
 

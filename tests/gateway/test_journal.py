@@ -283,6 +283,30 @@ def test_a_slow_but_answering_store_is_not_timed_out(book: Journal, client: Clie
     assert [what[0] for what in told.told] == ["durable"] * 5
 
 
+def test_while_others_are_acknowledged_the_store_is_not_silent(book: Journal, client: Client, clock: Clock) -> None:
+    """A pipeline of thousands waits longer than the timeout in all, and none of it is refused."""
+    told, who = Told(), session()
+    for number in range(1, 6):
+        book.intend(who, number, allowed("SELECT 1"), told)
+        book.flush()
+    for number in range(1, 6):
+        clock.advance(1.9)
+        book.acknowledged(number, [])
+    assert [what[0] for what in told.told] == ["durable"] * 5
+
+
+def test_a_word_that_lies_unread_is_read_before_anybody_is_refused(book: Journal, client: Client, clock: Clock) -> None:
+    """This process was busy for longer than the timeout; its timers come before what its sockets hold."""
+    told, who = Told(), session()
+    book.intend(who, 1, allowed("SELECT 1"), told)
+    clock.advance(0)
+    clock.advance(2.0)
+    assert told.told == []
+    book.acknowledged(1, [])
+    clock.advance(1.0)
+    assert told.told == [("durable", 1)]
+
+
 def test_the_window_asks_for_a_pause_and_is_bounded(book: Journal, client: Client) -> None:
     told, who, drained = Told(), session(), []
     book.when_drained(lambda: drained.append("at once"))

@@ -21,6 +21,7 @@ from protocols.effects import Ask, Effect, Hangup, Intend, Malformed, Report, To
 from protocols.errors import Unrecordable
 from protocols.postgres import messages, replies
 from protocols.postgres.codec import Frame, FrameReader, encode
+from protocols.postgres.frontend import IN_FLIGHT_LIMIT
 from protocols.postgres.refusal import denial, poison_query, unrecorded
 from protocols.postgres.relay import PostgresRelay
 from protocols.result import Columns, Ending, MaskPlan, Outcome, RowBatch
@@ -64,7 +65,21 @@ class Ledger:
 
     def __init__(self) -> None:
         self.records: list[tuple[Any, ...]] = []
-        self.broken = False
+        self.broken = self.full = False
+        self.drained: list[Callable[[], None]] = []
+
+    def when_drained(self, call: Callable[[], None]) -> None:
+        if self.full:
+            self.drained.append(call)
+        else:
+            call()
+
+    def drain(self) -> None:
+        """There is room again."""
+        self.full, calls = False, self.drained
+        self.drained = []
+        for call in calls:
+            call()
 
     def _add(self, *record: Any) -> int:
         if self.broken:
@@ -227,23 +242,55 @@ def test_everything_that_waits_is_refused_when_nothing_can_be_recorded() -> None
     assert not scene.adapter.busy and not scene.endings
 
 
-def test_ten_thousand_statements_are_one_append_and_no_recursion() -> None:
-    """All are recorded before anything is durable, and leave in one write, in order."""
+def test_ten_thousand_statements_are_three_writes_and_no_recursion() -> None:
+    """As many as may be in flight are recorded before anything is durable, and leave in one write; the next as they are answered."""
     scene, count = Scene(), 10_000
-    stream = b"".join(query(f"SELECT {n}") for n in range(count))
+    texts = [query(f"SELECT {n}") for n in range(count)]
+    done, writes = replies.CommandComplete("SELECT 1").encode() + READY, []
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(len(inspect.stack()) + 60)
     try:
-        scene.adapter.client_data(stream)
-        scene.durable()
+        scene.adapter.client_data(b"".join(texts))
+        while sum(map(len, writes)) < count:
+            scene.durable()
+            sent = scene.sent()
+            writes.append([text for text in texts[sum(map(len, writes)) :][:IN_FLIGHT_LIMIT]])
+            assert sent == b"".join(writes[-1])
+            scene.adapter.target_data(done * len(writes[-1]))
     finally:
         sys.setrecursionlimit(limit)
-    assert scene.ledger.of("intend") == [(n + 1,) for n in range(count)] and scene.sent() == stream
+    assert scene.ledger.of("intend") == [(n + 1,) for n in range(count)] and len(writes) == 3
+    assert len(scene.ledger.of("report")) == count
 
 
-def test_ten_thousand_waiting_statements_can_be_refused() -> None:
+def test_while_the_evidence_is_behind_a_client_is_not_read() -> None:
+    """One read waits, in front of what comes after it; nothing of it is asked about until there is room."""
+    scene = Scene()
+    scene.ledger.full = True
+    scene.adapter.client_data(query("SELECT 1")[:7])
+    assert scene.client.paused and scene.addons.asked == []
+    scene.adapter.client_data(query("SELECT 1")[7:] + query("SELECT 2"))
+    scene.ledger.drain()
+    assert not scene.client.paused and scene.addons.asked == ["SELECT 1", "SELECT 2"]
+    scene.ledger.full = True
+    scene.adapter.client_data(query("SELECT 3"))
+    scene.adapter.close("killed")
+    scene.ledger.drain()
+    assert scene.addons.asked == ["SELECT 1", "SELECT 2"]
+
+
+def test_a_client_that_waits_for_a_verdict_is_heard_though_the_evidence_is_behind() -> None:
+    """Its Terminate ends the question."""
+    scene = Scene()
+    scene.adapter.client_data(query("HOLD"))
+    scene.ledger.full = True
+    scene.adapter.client_data(TERMINATE)
+    assert len(scene.addons.cancelled) == 1 and scene.endings and not scene.ledger.of("intend")
+
+
+def test_thousands_of_waiting_statements_can_be_refused() -> None:
     """Each is found at once, not by looking through the others."""
-    scene, count = Scene(), 10_000
+    scene, count = Scene(), IN_FLIGHT_LIMIT
     scene.adapter.client_data(b"".join(query("SELECT 1") for _ in range(count)))
     scene.adapter.unrecordable("notary gone")
     assert scene.sent() == b"".join(poison_query(n + 1) for n in range(count))
