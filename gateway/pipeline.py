@@ -221,7 +221,7 @@ class Pipeline:
             answer = yield self._approvals.submit(_request(session, command, sent, hold, bound))
             request = answer["request"]
             if answer["state"] == "pending" and hold.mode == "retry":
-                hint = f"ask for `ostiary request approve {request}`, then send the identical command again"
+                hint = f"ask for `ostiary request approve {request} --as NAME`, then send the identical command again"
                 return denied(f"{hold.reason.rstrip('.')}; request {request} was made", "OST-301", hint)
             if answer["state"] == "pending":
                 waiting = self._approvals.answer(request)

@@ -20,6 +20,7 @@ from gateway.control.rpc import place
 from gateway.control.store import Store, Transaction
 
 RETRY = 1.0  # seconds between tries while the notary does not answer
+PATIENCE = 5  # tries before the log says so
 
 
 class Notary(Protocol):
@@ -43,6 +44,7 @@ class Outbox:
         self._store, self._clock, self._table = store, clock, store["outbox"]
         self._notary: Notary | None = None
         self._busy = False
+        self._failures = 0
         self._again: Any = None
 
     def put(self, txn: Transaction, kind: str, facts: Mapping[str, Any]) -> None:
@@ -82,7 +84,7 @@ class Outbox:
         told.addCallbacks(lambda _: self._delivered(key), self._failed)
 
     def _delivered(self, key: str) -> None:
-        self._busy = False
+        self._busy, self._failures = False, 0
         if self._notary is None:
             return
         with self._store.write() as txn:
@@ -93,7 +95,9 @@ class Outbox:
         self._busy = False
         if self._notary is None:
             return
-        self._log.warn("the notary did not take a note, trying again: {what}", what=place(failure))
+        self._failures += 1
+        if self._failures == PATIENCE:  # at a start the notary may open its store after us
+            self._log.warn("the notary takes no notes; they are kept and tried again: {what}", what=place(failure))
         if self._again is None or not self._again.active():
             self._again = self._clock.callLater(RETRY, self.deliver)
 

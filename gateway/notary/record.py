@@ -95,7 +95,7 @@ BODY_FIELDS: dict[int, tuple[str, ...]] = {
 }
 
 
-IDENTITY_FACTS = ("identity", "subject", "user", "on_behalf_of")
+IDENTITY_FACTS = ("identity", "by", "subject", "user", "on_behalf_of")
 """Facts whose value is a person's or workload's name."""
 
 

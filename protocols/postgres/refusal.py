@@ -54,5 +54,5 @@ def waiting(request: str, hold: Hold) -> dict[str, str]:
     return error_fields(
         "00000", f"held for approval: {hold.reason} [OST-300]", "NOTICE",
         detail=json.dumps({"code": "OST-300", "rule": hold.rule, "request": request}),
-        hint=f"someone in {groups} runs: ostiary request approve {request}  (Ctrl-C gives up)",
+        hint=f"someone in {groups} runs: ostiary request approve {request} --as NAME  (Ctrl-C gives up)",
     )
