@@ -28,7 +28,10 @@ from protocols.verdict import Decision, Deny
 
 WINDOW_RECORDS = 4096
 WINDOW_BYTES = 8 << 20
-"""Unacknowledged at once. `full` asks for a pause at this; at twice this, calls are refused."""
+"""
+Unacknowledged at once. `full` asks for a pause at this; at twice this nothing may begin, and at four times
+what ends is not told either: it is a command's outcome, of which "unknown" is recorded then.
+"""
 _FLUSH_BYTES = 1 << 20
 """A batch this large does not wait for the end of the reactor's turn."""
 LAZY = 0.005
@@ -241,7 +244,8 @@ class Journal:
         """While the store is late nothing may begin, but what ends is still told."""
         if self._worker is None or (begins and self._why):
             raise Unrecordable(self._why or "the notary is not connected")
-        if self._sequence - self._acked >= 2 * WINDOW_RECORDS or self._pending_bytes >= 2 * WINDOW_BYTES:
+        most = 2 if begins else 4
+        if self._sequence - self._acked >= most * WINDOW_RECORDS or self._pending_bytes >= most * WINDOW_BYTES:
             raise Unrecordable("too much waits to be recorded")
 
     def _open(self, session: Session) -> _Open:

@@ -116,7 +116,7 @@ class Adapter:
         self._working = False
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
-        self._backlog = bytearray()  # read, and not shown to the relay before there is room for its records
+        self._backlog = {"client": bytearray(), "target": bytearray()}  # read, and not shown to the relay while evidence is behind
         self._asked: Deferred[Decision] | None = None
         self._began: dict[int, float] = {}
         self._pauses: dict[str, set[str]] = {"client": set(), "target": set()}
@@ -140,30 +140,35 @@ class Adapter:
     def client_data(self, data: bytes) -> None:
         """Bytes from the client."""
         self.last_active = self._clock.seconds()
-        if self._backlog or (self._asked is None and self._journal.full):
-            self._wait_for_room(data)
+        if self._backlog["client"] or (self._asked is None and self._journal.full):
+            self._wait_for_room("client", data)
             return
         self._drive(self._relay.from_client, data)
         if self._asked is not None and not self._closed:
             self._listen_while_held()
 
-    def _wait_for_room(self, data: bytes) -> None:
-        """The evidence is behind, by this session's commands or by others': one read waits here, the rest in the kernel."""
-        first = not self._backlog
-        self._backlog += data
-        self._pause("client", "evidence is behind", True)
-        if first:
-            self._journal.when_drained(self._room)
-
-    def _room(self) -> None:
-        data, self._backlog = bytes(self._backlog), bytearray()
-        self._pause("client", "evidence is behind", False)
-        if data and not self._closed:
-            self.client_data(data)
-
     def target_data(self, data: bytes) -> None:
         """Bytes from the target."""
+        if self._backlog["target"] or self._journal.full:
+            self._wait_for_room("target", data)
+            return
         self._drive(self._relay.from_target, data)
+
+    def _wait_for_room(self, side: str, data: bytes) -> None:
+        """The evidence is behind, by this session's records or by others': one read waits here, the rest in the kernel."""
+        first = not self._backlog[side]
+        self._backlog[side] += data
+        self._pause(side, "evidence is behind", True)
+        if first:
+            self._journal.when_drained(lambda: self._room(side))
+
+    def _room(self, side: str) -> None:
+        data, self._backlog[side] = bytes(self._backlog[side]), bytearray()
+        if self._closed:
+            return
+        (self.client_data if side == "client" else self.target_data)(data)
+        if not self._backlog[side]:
+            self._pause(side, "evidence is behind", False)
 
     def client_lost(self) -> None:
         """The client is gone. What it said goodbye after still leaves; what was held never runs."""

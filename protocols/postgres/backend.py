@@ -59,6 +59,7 @@ class Backend:
         except PeerError as error:
             self._deaf = True
             effects.append(Malformed("target", error.why))
+        effects += self._talk.overdue()
         return effects
 
     def _next(self, effects: list[Effect]) -> bool:

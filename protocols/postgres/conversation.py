@@ -23,6 +23,10 @@ from protocols.result import Columns, Ending, MaskPlan, Outcome, RowBatch
 from protocols.verdict import Decision, Deny
 
 
+DONE_LIMIT = 256
+"""Commands that ended and wait for a ReadyForQuery to say how the transaction stands."""
+
+
 class Opinions(Protocol):
     """The addons' synchronous answers, bound to one session."""
 
@@ -215,6 +219,17 @@ class Conversation:
         done, self.done = self.done, []
         status = transaction.value if transaction else ""
         return [Report(r.number, r.decision, r.outcome(status)) for r in done]
+
+    def overdue(self) -> list[Effect]:
+        """
+        Tell of what ended long ago and has seen no ReadyForQuery: a pipeline without Sync may be of any length. The last
+        is kept, since an error at Sync (a deferred constraint) is said in answer to it.
+        """
+        if len(self.done) <= DONE_LIMIT:
+            return []
+        last = self.done.pop()
+        effects, self.done = self.reports(None), [last]
+        return effects
 
     def ready(self, transaction: Transaction, step: int) -> list[Effect]:
         """ReadyForQuery: the portals of a transaction that ended are gone."""

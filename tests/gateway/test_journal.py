@@ -261,6 +261,7 @@ def test_a_store_that_does_not_answer_refuses_after_the_timeout(book: Journal, c
     clock.advance(1.9)
     assert told.told == []
     clock.advance(0.2)
+    clock.advance(0.01)
     assert told.told == [("unrecordable", "the evidence store does not answer")]
     with pytest.raises(Unrecordable):
         book.intend(who, 2, allowed("SELECT 2"), told)

@@ -16,6 +16,7 @@ from protocols.command import Path, Transaction
 from protocols.effects import ToClient
 from protocols.postgres import messages, replies
 from protocols.postgres.codec import encode, encode_head
+from protocols.postgres.conversation import DONE_LIMIT
 from protocols.postgres.frontend import IN_FLIGHT_LIMIT
 from protocols.postgres.refusal import poison_parse, poison_query, unrecorded, waiting
 from protocols.result import NULL, Ending, MaskPlan
@@ -787,3 +788,20 @@ def test_what_the_target_has_not_answered_is_bounded() -> None:
     assert play.relay.behind == 10 * len(SYNC)
     play.client(ONE).target(READY_IDLE * 4, to_client(READY_IDLE * 4), to_target(SYNC * 4))
     play.target(READY_IDLE * 7, to_client(READY_IDLE * 7), to_target(SYNC * 6), asks("SELECT 1"))
+
+
+@pytest.mark.parametrize(
+    ("end", "ending"), [(READY_IDLE, "complete"), (error("23505", "deferred") + READY_IDLE, "error")]
+)
+def test_a_pipeline_without_sync_is_reported_as_it_goes(end: bytes, ending: str) -> None:
+    """Of any number of commands few are remembered; the last one is, since an error at Sync is about it."""
+    play, count = Playbook(), DONE_LIMIT + 1
+    play.client(parse("SELECT 1", "s"), asks("SELECT 1", Path.PARSE)).verdict(Allow(), intends(1, parse("SELECT 1", "s")))
+    run, answer = bind("", "s") + execute(), BOUND + complete("SELECT 0")
+    for number in range(2, count + 1):
+        play.client(run, asks("SELECT 1", Path.BIND)).verdict(Allow(), intends(number, bind("", "s")), to_target(execute()))
+    told = [reports(number) for number in range(1, count)]
+    play.target(PARSED + answer * (count - 1), to_client(PARSED + answer * (count - 1)), *told)
+    assert play.outcomes[2].transaction == ""
+    play.client(SYNC, to_target(SYNC)).target(end, *([to_client(end[: -len(READY_IDLE)])] if ending == "error" else []),
+                                              reports(count, ending), to_client(READY_IDLE))

@@ -279,6 +279,34 @@ def test_while_the_evidence_is_behind_a_client_is_not_read() -> None:
     assert scene.addons.asked == ["SELECT 1", "SELECT 2"]
 
 
+def test_while_the_evidence_is_behind_a_target_is_not_read() -> None:
+    """Every answer is a record too: it waits, and so does the client's next command; both go on in order."""
+    scene, done = Scene(), replies.CommandComplete("SELECT 1").encode() + READY
+    scene.adapter.client_data(query("SELECT 1"))
+    scene.durable()
+    scene.ledger.full = True
+    scene.adapter.target_data(done[:9])
+    scene.adapter.client_data(query("SELECT 2"))
+    scene.adapter.target_data(done[9:])
+    assert scene.target.paused and scene.client.paused and not scene.ledger.of("report")
+    scene.ledger.drain()
+    assert not scene.target.paused and not scene.client.paused and scene.client.value() == done
+    assert len(scene.ledger.of("report")) == 1 and scene.ledger.of("intend") == [(1,), (2,)]
+
+
+def test_a_side_that_fills_the_evidence_again_stays_paused() -> None:
+    """There was room for one more read; what comes of it leaves none."""
+    scene = Scene()
+    scene.ledger.full = True
+    scene.adapter.client_data(query("SELECT 1"))
+    calls, scene.ledger.drained = scene.ledger.drained, []
+    for call in calls:  # another session was woken first, and took the room
+        call()
+    assert scene.client.paused and scene.addons.asked == []
+    scene.ledger.drain()
+    assert not scene.client.paused and scene.addons.asked == ["SELECT 1"]
+
+
 def test_a_client_that_waits_for_a_verdict_is_heard_though_the_evidence_is_behind() -> None:
     """Its Terminate ends the question."""
     scene = Scene()
