@@ -81,3 +81,9 @@ def test_the_check_can_fail() -> None:
 def test_twisted_stays_a_namespace(folder: str) -> None:
     """With an __init__.py here, Twisted itself or our plugin vanishes."""
     assert not (ROOT / folder / "__init__.py").exists()
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """pytest imports them without packages: two of one name cannot be collected together."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
