@@ -30,6 +30,9 @@ from benchmarks.report import point_noise, table
 from tests.servers import make_certificates
 
 FIGURES = ("point", "bulk", "tls", "connects", "idle", "start", "crowd")
+VAULT = "\\set aid random(1, 1000000)\nselect abalance from vault where aid = :aid;\n"
+"""As pgbench's own, of a table with a masked column: each text is another one and is rewritten."""
+
 MODES, CLIENTS = ("simple", "extended", "prepared"), (1, 8, 32)
 QUIET = 0.10  # spread of the direct point queries above which nothing can be compared
 
@@ -76,6 +79,12 @@ class Bench:
         for mode in MODES:
             for clients in CLIENTS:
                 self._round("point", f"{mode}/{clients}", list(self.peers), lambda peer: tasks.point(peer, mode, clients, self._options.seconds))
+
+        for mode in ("simple", "prepared"):
+            self._round(
+                "point", f"{mode}, masked table/8", ["direct", "gateway"],
+                lambda peer: tasks.point(peer, mode, 8, self._options.seconds, VAULT),
+            )
 
     def _bulk(self) -> None:
         for text in ("select * from clear", "copy clear to stdout"):
@@ -150,7 +159,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(FIGURES), help=",".join(FIGURES))
-    parser.add_argument("--json", type=Path, help="raw numbers; with an existing FILE of the same commit, figures are added")
+    parser.add_argument("--json", type=Path, help="raw numbers; for benchmarks.compare")
     parser.add_argument("--plots", type=Path, help="a directory for PNGs; needs the extra `bench`")
     parser.add_argument("--noisy", action="store_true", help="report even when the baseline says that nothing can be compared")
     chosen = parser.parse_args()

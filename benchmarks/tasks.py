@@ -35,14 +35,18 @@ _TPS = re.compile(r"tps = ([\d.]+)")
 _COUNT = re.compile(r"transactions actually processed: (\d+)")
 
 
-def point(peer: Peer, mode: str, clients: int, seconds: int) -> Numbers:
-    """pgbench's select by primary key, each client waiting for its answer; latencies in microseconds."""
+def point(peer: Peer, mode: str, clients: int, seconds: int, script: str = "") -> Numbers:
+    """pgbench's select by primary key (or a script), each client waiting for its answer; latencies in microseconds."""
     span = seconds + clients // 16  # pgbench's clock runs while its clients connect
     with tempfile.TemporaryDirectory() as folder:
         before = cpu_seconds(peer.processes())
-        said = _pgbench(peer.facts, "-S", "-M", mode, "-c", clients, "-T", span, "-l", f"--log-prefix={folder}/log")
+        work = ["-S"]
+        if script:
+            (Path(folder) / "script").write_text(script)
+            work = ["-f", f"{folder}/script"]
+        said = _pgbench(peer.facts, *work, "-M", mode, "-c", clients, "-T", span, "-l", f"--log-prefix={folder}/log")
         spent = cpu_seconds(peer.processes()) - before
-        logs = [line.split() for file in Path(folder).iterdir() for line in file.read_text().splitlines()]
+        logs = [line.split() for file in Path(folder).glob("log*") for line in file.read_text().splitlines()]
     latencies = [float(line[2]) for line in logs]
     done = int(_COUNT.search(said).group(1))
     return {

@@ -36,6 +36,8 @@ STREAM_LIMIT = (1 << 30) - 1
 ROWS = frozenset(b"Dd")
 """Tags of DataRow and CopyData: what runs of rows are made of."""
 
+_TAGS = tuple(bytes((tag,)) for tag in range(256))
+
 _COMPACT_AT = 64 << 10  # bytes read and not yet dropped; below it, moving the rest costs more
 
 
@@ -140,8 +142,8 @@ class FrameReader:
             return None
         tag, length = _HEAD.unpack_from(self._buffer, self._start)
         if not 4 <= length <= self._limits.get(tag, self._limit) + 4:
-            raise PeerError(f"frame {bytes((tag,))!r} of length {length}", offset=self.offset + 1)
-        return bytes((tag,)), length - 4
+            raise PeerError(f"frame {_TAGS[tag]!r} of length {length}", offset=self.offset + 1)
+        return _TAGS[tag], length - 4
 
     def next_frame(self) -> Frame | Opened | None:
         """
