@@ -7,34 +7,57 @@ another turn later; what the kernel does not take goes the usual way. Measured t
 halve what a small message costs. On any other reactor all works as well, only slower.
 
 What it knows of Twisted's inside: EPollReactor.doPoll (internet/epollreactor.py), FileDescriptor's two
-buffers (internet/abstract.py), and where ports and connectors make their transports (internet/tcp.py, unix.py).
+buffers (internet/abstract.py), where ports and connectors make their transports (internet/tcp.py, unix.py), and
+what TLS writes through (internet/_newtls.py).
 """
 
 from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import tcp, unix
+from twisted.internet import _newtls, tcp, unix
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
+
+
+def _write(transport: Any, data: bytes, usually: Callable[[bytes], None]) -> None:
+    """Send what the kernel takes now; the rest, and any error, goes the usual way and is met and told there."""
+    waits = transport._tempDataBuffer or len(transport.dataBuffer) != transport.offset
+    if waits or not data or not transport.connected or transport._writeDisconnected or transport.disconnecting:
+        usually(data)
+        return
+    sent = transport.writeSomeData(data)
+    if not isinstance(sent, int) or sent < 0:
+        usually(data)
+    elif sent < len(data):
+        usually(data[sent:])
+
+
+class _Beneath(FileDescriptor):
+    """What TLS writes its records through; called with the transport as `self`, as Twisted does."""
+
+    def write(self, data: bytes) -> None:
+        _write(self, data, lambda rest: FileDescriptor.write(self, rest))
 
 
 class Eager:
     """Mixed in before a stream transport."""
 
     def write(self: Any, data: bytes) -> None:
-        """As ITransport; errors of an early attempt are met again, and told, by the usual way."""
-        waits = self._tempDataBuffer or len(self.dataBuffer) != self.offset
-        if waits or not data or self.TLS or not self.connected or self._writeDisconnected or self.disconnecting:
-            super().write(data)  # type: ignore[misc]
-            return
-        sent = self.writeSomeData(data)
-        if not isinstance(sent, int) or sent < 0:
-            super().write(data)  # type: ignore[misc]
-        elif sent < len(data):
-            super().write(data[sent:])  # type: ignore[misc]
+        """As ITransport."""
+        usually = super().write  # type: ignore[misc]
+        if self.TLS:  # then this is for TLS, which comes back beneath
+            usually(data)
+        else:
+            _write(self, data, usually)
+
+    def startTLS(self: Any, contextFactory: Any, normal: bool = True) -> None:
+        """As ITLSTransport."""
+        _newtls.startTLS(self, contextFactory, normal, _Beneath)
 
 
 class _TcpServer(Eager, tcp.Server):

@@ -27,7 +27,7 @@ def talk() -> dict[str, Any]:
     return json.loads(run.stdout)
 
 
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize("kind", ["tcp", "unix", "tls"])
 def test_every_byte_arrives_in_order_past_a_slow_reader(talk: dict[str, Any], kind: str) -> None:
     """What the kernel does not take at once waits its turn behind nothing that came later."""
     assert talk["reactor"] == "LeanReactor"
