@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from reckoning import ROLE
 
 from tests.servers import POSTGRES_15, PostgresServer
-
-ROLE = "app"  # what the gateway logs in as; nobody else does
-
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:

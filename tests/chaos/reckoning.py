@@ -1,7 +1,7 @@
 """
 What the server was asked to run, against what the evidence says of it.
 
-The server's word is its own log (log_statement = all, the prefix of conftest); a text counts as often as it was run.
+The server's word is its own log (log_statement = all, the prefix of the fixture `server`); a text counts as often as it was run.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from conftest import ROLE
-
 from gateway.opening import SEARCH_PATH
+
+ROLE = "app"  # what the gateway logs in as; nobody else does
 
 _LINE = re.compile(r"^\S+ \S+ \S+ \[\d+\] (?:([^@ ]*)@([^/ ]*)/(.*?) )?(LOG|ERROR|FATAL|DETAIL|STATEMENT|HINT|[A-Z]+):  (.*)$", re.S)
 _RUN = re.compile(r"^(?:statement|execute [^:]*): (.*)$", re.S)

@@ -16,8 +16,7 @@ import psutil
 import psycopg
 import pytest
 from clamour import Clamour, run_texts
-from conftest import ROLE
-from reckoning import asked_of, endings, intended, unrecorded
+from reckoning import ROLE, asked_of, endings, intended, unrecorded
 
 from tests.house import BENCH, House, until
 from tests.servers import PostgresServer
@@ -63,7 +62,7 @@ def _kill_a_worker(house: House, worker: str) -> None:
     ports = {one.raddr.port for one in psutil.Process(pid).net_connections("tcp") if one.raddr}
     doomed = [one for one in standing if _port(one) in ports]
     house.kill(worker)
-    house.heard(rf"{worker} ended \(signal 9\); another in 0\.0 s", begun)
+    house.heard(rf"{worker} ended \(signal 9\); another in 0\.\d s", begun)
     house.heard(rf"{worker} is process \d+", begun)
     for one in standing:
         if one in doomed:

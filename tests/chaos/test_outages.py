@@ -15,8 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import ROLE
-from reckoning import asked_of, endings, unrecorded
+from reckoning import ROLE, asked_of, endings, unrecorded
 
 from tests.house import ADA, House, until
 from tests.servers import PostgresServer

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROLE
+from reckoning import ROLE
 
 from gateway.notary.layout import Layout
 from tests.house import ADA, House

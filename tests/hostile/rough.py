@@ -8,6 +8,7 @@ import select
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from struct import Struct
 
 import psycopg
@@ -74,7 +75,8 @@ class Rough:
 
     def done(self) -> None:
         """Nothing more will be said."""
-        self.socket.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # it was turned out already
+            self.socket.shutdown(socket.SHUT_WR)
 
     def rest(self) -> bytes:
         """All it is told until the other side ends it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from struct import pack
 
 import pytest
-from conftest import Others
+from bystanders import Others
 from rough import GSS_REQUEST, SSL_REQUEST, Rough, message, promise, query, startup
 
 from tests.house import BENCH, TARGET, House

@@ -1,0 +1,102 @@
+"""
+Those who come in slowly, or do not leave: an entrance with a clock that a test advances.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rough import startup
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransportWithDisconnection
+
+from gateway import gate
+from gateway.certificates import authority, issue, write_pair
+from gateway.gate import FAREWELL, LOGIN_DEADLINE, Gate
+
+
+class Transport(StringTransportWithDisconnection):
+    """Its peer reads nothing and never goes: only an abort ends it."""
+
+    leaving = aborted = False
+
+    def loseConnection(self) -> None:
+        self.leaving = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        super().loseConnection()
+
+    def setTcpNoDelay(self, on: bool) -> None:
+        pass
+
+    setTcpKeepAlive = setTcpNoDelay
+
+
+class Notes:
+    """What was recorded."""
+
+    def __init__(self) -> None:
+        self.kinds: list[tuple[str, str]] = []
+
+    def note(self, session: object, kind: str, facts: dict[str, str]) -> int:
+        self.kinds.append((kind, facts["why"]))
+        return len(self.kinds)
+
+
+@pytest.fixture
+def door(tmp_path: Any) -> Gate:
+    """A gate in a worker of paper."""
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    write_pair(certificate, key, issue(authority("house"), ["localhost"]))
+    worker = SimpleNamespace(
+        reactor=Clock(), journal=Notes(), control=SimpleNamespace(), config=SimpleNamespace(certificate=certificate, key=key)
+    )
+    return Gate(SimpleNamespace(auth=("password", "scram"), tls="optional", protocol="postgres"), worker)
+
+
+def enter(door: Gate) -> tuple[Any, Transport]:
+    entrance, transport = door.buildProtocol(None), Transport()
+    transport.protocol = entrance
+    entrance.makeConnection(transport)
+    return entrance, transport
+
+
+def test_a_byte_now_and_then_does_not_keep_the_door_open(door: Gate) -> None:
+    """Slowloris: the deadline counts from the accept, whatever comes; the reason is said, and then it is cut off."""
+    entrance, transport = enter(door)
+    words = startup(b"user\0" + b"x" * 300 + b"\0\0")
+    for byte in words[:29]:
+        entrance.dataReceived(bytes([byte]))
+        door.worker.reactor.advance(1.0)
+    assert not transport.leaving
+    door.worker.reactor.advance(LOGIN_DEADLINE - 29.0)
+    assert transport.leaving and b"OST-630" in transport.value() and not transport.aborted
+    assert ("login.abandoned", "no login within 30 seconds") in door.worker.journal.kinds
+    door.worker.reactor.advance(FAREWELL)
+    assert transport.aborted and not door.worker.reactor.getDelayedCalls()
+
+
+def test_who_is_refused_and_stays_is_cut_off(door: Gate) -> None:
+    """A client that reads nothing holds its connection for as long as it takes to say goodbye, and no longer."""
+    entrance, transport = enter(door)
+    entrance.dataReceived(startup(b"user\0\0"))
+    assert transport.leaving and not transport.aborted
+    door.worker.reactor.advance(FAREWELL)
+    assert transport.aborted and not door.worker.reactor.getDelayedCalls()
+
+
+def test_who_leaves_by_itself_leaves_no_timer(door: Gate) -> None:
+    entrance, transport = enter(door)
+    entrance.dataReceived(startup(b"user\0\0"))
+    StringTransportWithDisconnection.loseConnection(transport)
+    assert not door.worker.reactor.getDelayedCalls()
+
+
+def test_one_too_many_turns_out_whoever_waits_longest(door: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "ENTRANCES", 3)
+    came = [enter(door)[1] for _ in range(5)]
+    assert [one.leaving for one in came] == [True, True, False, False, False]
+    assert b"OST-630" in came[0].value()
