@@ -1,10 +1,17 @@
 """
-Raw samples to the table of issue 3: each figure beside its bar.
+Raw samples to a table: each figure beside the bar it has to meet.
+
+    python -m benchmarks.report FILE.json [PAGE.md]
+
+Prints it, or puts it into a page between `<!-- measured -->` and `<!-- end of measured -->`.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.measure import Summary, summary
@@ -150,3 +157,32 @@ def _order(case: str) -> tuple[str, int]:
 
 def _cell(found: Summary | None, show: Callable[[float], str]) -> str:
     return "" if found is None else f"{show(found.median)} ± {found.spread / 2:.0%}" if found.count > 1 else show(found.median)
+
+
+BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
+
+
+def placed(page: str, text: str) -> str:
+    """The page with the text between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"the page has no {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+
+
+def main() -> int:
+    if not 2 <= len(sys.argv) <= 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    text = table(json.loads(Path(sys.argv[1]).read_text()))
+    if len(sys.argv) == 3:
+        page = Path(sys.argv[2])
+        page.write_text(placed(page.read_text(), text))
+    else:
+        print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
+import psycopg
 
 from benchmarks.measure import cpu_seconds, percentile
 from benchmarks.peers import BenchHouse, Peer
@@ -37,7 +39,7 @@ _COUNT = re.compile(r"transactions actually processed: (\d+)")
 
 def point(peer: Peer, mode: str, clients: int, seconds: int, script: str = "") -> Numbers:
     """pgbench's select by primary key (or a script), each client waiting for its answer; latencies in microseconds."""
-    span = seconds + clients // 16  # pgbench's clock runs while its clients connect
+    span = seconds + math.ceil(2 * clients * _login(peer))  # pgbench's clock runs while its clients connect
     with tempfile.TemporaryDirectory() as folder:
         before = cpu_seconds(peer.processes())
         work = ["-S"]
@@ -53,6 +55,14 @@ def point(peer: Peer, mode: str, clients: int, seconds: int, script: str = "") -
         "tps": float(_TPS.search(said).group(1)), "p50": statistics.median(latencies), "p99": percentile(latencies, 0.99),
         "cpu_us": spent / done * 1e6,
     }  # fmt: skip
+
+
+def _login(peer: Peer) -> float:
+    """Seconds until a client has its first answer."""
+    begin = time.perf_counter()
+    with psycopg.connect(**peer.facts) as connection:
+        connection.execute("select 1")
+    return time.perf_counter() - begin
 
 
 def connects(peer: Peer, seconds: int, sslmode: str) -> Numbers:

@@ -110,3 +110,12 @@ def test_processor_time_is_the_kernels_count() -> None:
 
 def test_the_floor_is_measured_and_leaves_nothing(tmp_path: Path) -> None:
     assert all(value > 0 for value in measure.fsync_floor(tmp_path, 5).values()) and not list(tmp_path.iterdir())
+
+
+def test_a_page_gets_the_newest_table_between_its_marks() -> None:
+    """What stands around it stays; a page without marks is not written."""
+    page = f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n"
+    once = report.placed(page, "new")
+    assert once == report.placed(once, "new") == f"above\n{report.BEGIN}\n\nnew\n\n{report.END}\nbelow\n"
+    with pytest.raises(ValueError, match="has no"):
+        report.placed("nothing", "new")
