@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
+from twisted.internet.defer import Deferred
+
 from protocols.command import Command, FunctionCall, Path, Statement, Transaction
 from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
 from protocols.session import Session
@@ -17,8 +19,9 @@ from protocols.verdict import Allow, Deny, Hold, Verdict
 
 from addons.needs import Catalogs
 from addons.sql.assess import Assessed, Assessor, Classes, with_prepared
-from addons.sql.finding import Finding
+from addons.sql.catalog import Snapshot
 from addons.sql.conditions import Now, tables
+from addons.sql.finding import Finding
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
 from addons.sql.rules import ALLOW, APPROVE, DENY, VERDICTS, Rule, Rules, Ruling, rule, strictest
@@ -81,7 +84,7 @@ class Policy:
         """Whether a connection may bring this setting in its start-up packet or its options."""
         return self.gate.accepts(name, value)
 
-    def on_judge(self, hook: JudgeHook) -> Verdict:
+    def on_judge(self, hook: JudgeHook) -> Verdict | Deferred[Verdict]:
         session, command = hook.session, hook.command
         why = self.gate.ambiguous(command.settings)
         if why:
@@ -197,8 +200,17 @@ class Policy:
         found = self.analyse(session, text)
         return found if isinstance(found, tuple) else ()
 
-    def _fast_path(self, session: Session, command: FunctionCall) -> Verdict:
-        snapshot = self._catalogs.snapshot(session) if self._catalogs is not None else None
+    def _fast_path(self, session: Session, command: FunctionCall) -> Verdict | Deferred[Verdict]:
+        """Only the catalog says what an OID calls: the first to ask has it read."""
+        if self._catalogs is None:
+            return self._called(session, command, None)
+        snapshot = self._catalogs.snapshot(session)
+        if snapshot is not None and not self._catalogs.stale(session):
+            return self._called(session, command, snapshot)
+        read = self._catalogs.refresh(session).addErrback(lambda _: None)  # whatever it was: nothing is known
+        return read.addCallback(lambda snapshot: self._called(session, command, snapshot))
+
+    def _called(self, session: Session, command: FunctionCall, snapshot: Snapshot | None) -> Verdict:
         function = snapshot.functions.get(command.oid) if snapshot is not None else None
         if snapshot is None or function is None:
             return Deny(

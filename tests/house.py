@@ -64,7 +64,7 @@ class House:
 
     :param directory: new or empty.
     :param user: the role the gateway logs in as; it must exist and be trusted by the server.
-    :param masked: relation ("public.patients") to its masked columns; the group `privacy` sees them.
+    :param masked: relation ("public.patients") of `database` to its masked columns; the group `privacy` sees them.
     :param rules: policy's; :param default: policy's classes, everything allowed unless given.
     :param options: more options of policy, such as `functions`.
     :param addons: tables of more addons, each with `use`.
@@ -84,7 +84,7 @@ class House:
         self.log_file = directory / "log"
         self._databases, self._user, self._workers, self._tls = [database, *databases], user, workers, tls
         self._gateway, self._audit = dict(gateway or {}), dict(audit or {})
-        masks = [mask(relation, column) for relation, columns in (masked or {}).items() for column in columns]
+        masks = [mask(relation, column, databases=[database]) for relation, columns in (masked or {}).items() for column in columns]
         self.addons: list[Table] = [
             {"use": "addons.access.Access", "rules": [{"kinds": ["human", "workload", "agent"], "targets": [TARGET]}]},
             *([{"use": "addons.masking.Masking", "columns": masks}] if masks else []),

@@ -9,6 +9,8 @@ import pytest
 
 from addons.policy import Policy, hold_mode
 from addons.sql.catalog import Function
+from twisted.internet.defer import Deferred
+
 from protocols.command import FunctionCall, Path, Statement, Transaction
 from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
 from protocols.result import Ending, Outcome
@@ -190,9 +192,38 @@ class Catalogs:
     def snapshot(self, session: Session) -> object:
         return self.found
 
+    def stale(self, session: Session) -> bool:
+        return False
+
+
+class Unread(Catalogs):
+    """Nobody has asked for it yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading: Deferred[object] = Deferred()
+
+    def snapshot(self, session: Session) -> object:
+        return None
+
+    def refresh(self, session: Session) -> Deferred[object]:
+        return self.reading
+
 
 def call(policy: Policy, oid: int) -> object:
     return policy.on_judge(JudgeHook(session(), FunctionCall(oid), ""))
+
+
+def test_the_first_call_of_the_fast_path_has_the_catalog_read() -> None:
+    """libpq's large objects are the first thing that a session may do; when it cannot be read, the answer is no."""
+    for came, verdict in ((Catalogs().found, Allow), (ValueError("the target is gone"), Deny)):
+        catalogs = Unread()
+        asked = call(Policy(default={"large-object": "allow"}, catalogs=catalogs), 2)
+        heard: list[object] = []
+        asked.addCallback(heard.append)
+        assert heard == []
+        catalogs.reading.callback(came) if verdict is Allow else catalogs.reading.errback(came)
+        assert isinstance(heard[0], verdict)
 
 
 def test_the_fast_path_needs_the_catalog() -> None:
