@@ -1,4 +1,4 @@
-"""`ostiary check CONFIG`: every problem of a configuration, with its key path and how to mend it. Exit 1 if there are any."""
+"""`ostiary check [CONFIG]`: every problem of a configuration, with its key path and how to mend it. Exit 1 if there are any."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ import click
 
 from gateway.toml import WrongConfig, load
 
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path, dir_okay=False), default="ostiary.toml", envvar="OSTIARY_CONFIG")
+@click.argument("config", metavar="[CONFIG]", type=_FILE, required=False)
+@click.option(
+    "--config", "named", type=_FILE, envvar="OSTIARY_CONFIG", default="ostiary.toml", show_default=True,
+    help="The same, as the other commands take it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(config: Path, as_json: bool) -> None:
+def check(config: Path | None, named: Path, as_json: bool) -> None:
     """Validate a configuration without starting anything."""
+    config = config or named
     try:
         read = load(config)
     except WrongConfig as error:

@@ -8,6 +8,7 @@ importing is shown as what it is.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 
 import click
@@ -50,9 +51,25 @@ def _exists(path: str) -> bool:
         return False
 
 
+def _version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        try:
+            click.echo(f"ostiary {importlib.metadata.version('ostiary')}")
+        except importlib.metadata.PackageNotFoundError:
+            click.echo("ostiary, from a checkout that is not installed")
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit."
+)
 def main() -> None:
-    """The doorkeeper between identities and infrastructure, and its evidence."""
+    """
+    The doorkeeper between identities and infrastructure, and its evidence.
+
+    Commands read the configuration that --config names, else the environment's OSTIARY_CONFIG, else ./ostiary.toml.
+    """
 
 
 if __name__ == "__main__":

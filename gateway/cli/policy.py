@@ -36,7 +36,10 @@ def policy() -> None:
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option("--as", "subject", required=True, metavar="IDENTITY", help="An identity of the configuration.")
 @click.option("--target", required=True, help="A target of the configuration, NAME or NAME+ACCOUNT.")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), default=Path("ostiary.toml"), show_default=True)
+@click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), envvar="OSTIARY_CONFIG",
+    default="ostiary.toml", show_default=True, help="The gateway's configuration.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each statement.")
 def test(file: TextIO, subject: str, target: str, config: Path, as_json: bool) -> None:
     """Decide every statement of FILE ("-" reads standard input) as if IDENTITY sent them to the target one by one."""
@@ -98,7 +101,7 @@ def _read(config: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(config.read_text("utf-8"))
     except OSError as error:
-        raise click.ClickException(f"{config}: {error.strerror}; name the file with --config") from None
+        raise click.ClickException(f"{config}: {error.strerror}; name the file with --config or OSTIARY_CONFIG") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{config}: {error}") from None
 

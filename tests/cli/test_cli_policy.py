@@ -79,3 +79,9 @@ def test_a_missing_configuration(tmp_path: Path) -> None:
 
 def test_pieces_keep_their_lines_in_any_language() -> None:
     assert list(split("SELECT 'é';\n\n/* x */ SELECT 2")) == [(1, "SELECT 'é'"), (3, "SELECT 2")]
+
+
+def test_the_environment_names_the_configuration() -> None:
+    words = ["test", "-", "--as", "ada@clinic.example", "--target", "clinic", "--json"]
+    done = CliRunner().invoke(policy, words, input="SELECT 1", env={"OSTIARY_CONFIG": str(CLINIC)})
+    assert done.exit_code == 0 and json.loads(done.output)["verdict"] == "allow"

@@ -113,3 +113,20 @@ def test_check_prints_file_key_path_and_mend(tmp_path: Path) -> None:
 def test_check_of_a_file_that_is_not_there(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["check", str(tmp_path / "none.toml")])
     assert result.exit_code == 1 and "ostiary init" in result.stderr
+
+
+def test_check_takes_its_file_as_the_other_commands_do(tmp_path: Path) -> None:
+    right, none = Path(__file__).parents[2] / "docs" / "examples" / "clinic.toml", str(tmp_path / "none.toml")
+    for words, environment in (
+        (["--config", str(right)], {}), ([], {"OSTIARY_CONFIG": str(right)}), (["--config", str(right)], {"OSTIARY_CONFIG": none}),
+        ([str(right)], {"OSTIARY_CONFIG": none}),
+    ):
+        told = CliRunner().invoke(main, ["check", "--json", *words], env=environment)
+        assert json.loads(told.stdout)["file"] == str(right)
+    assert json.loads(CliRunner().invoke(main, ["check", "--json"], env={"OSTIARY_CONFIG": none}).stdout)["file"] == none
+
+
+def test_the_group_says_its_version_and_where_the_file_is_looked_for() -> None:
+    told = CliRunner().invoke(main, ["--version"])
+    assert told.exit_code == 0 and told.output.startswith("ostiary")
+    assert "OSTIARY_CONFIG" in CliRunner().invoke(main, ["--help"]).output
