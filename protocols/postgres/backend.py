@@ -23,6 +23,8 @@ from protocols.postgres.refusal import Poisoned, denial
 from protocols.result import Columns, Ending, RowBatch
 
 _STREAMED = frozenset(b"DdV")
+_READS = ("SELECT", "FETCH", "SHOW")
+_BETWEEN = (b"Z", b"N", b"S", b"A")
 _ROWS = {b"D": frozenset(b"D"), b"d": frozenset(b"d")}
 _CODINGS = frozenset({"UTF8", "SQL_ASCII", "LATIN1", "LATIN9", "WIN1252"})
 """Client encodings in which no byte of a longer character looks like a quote or backslash."""
@@ -98,6 +100,9 @@ class Backend:
         taker = self._takers.get(frame.tag)
         if taker is None:
             raise PeerError(f"a message {frame.tag!r} that no server sends here")
+        head = self._talk.head
+        if head is not None and head.running is not None and head.running.late and frame.tag not in _BETWEEN:
+            return self._end_too_late(head.running)  # the string goes on, and its client was to believe it did not
         return taker(encode(frame.tag, frame.body), frame)
 
     # -- rows --------------------------------------------------------------------------
@@ -233,9 +238,9 @@ class Backend:
 
     def _command_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
         entry = self._expect(Kind.QUERY, Kind.EXECUTE)
-        if entry.running.cut:
-            return self._cut_too_late(entry.running)
         tag = replies.CommandComplete.parse(frame.body).done
+        if entry.running.cut:
+            return self._cut_too_late(entry, tag)
         entry.running.tags.append(tag)
         self._executed(entry)
         if tag == "DECLARE CURSOR":
@@ -255,7 +260,7 @@ class Backend:
     def _portal_suspended(self, raw: bytes, frame: Frame) -> list[Effect]:
         entry = self._expect(Kind.EXECUTE)
         if entry.running.cut:
-            return self._cut_too_late(entry.running)
+            return self._cut_too_late(entry, "")
         self._talk.awaited.popleft()
         if not entry.portal.bound:  # an SQL cursor's: this FETCH is over, the next one is another command
             self._talk.end(entry.running, Ending.COMPLETE)
@@ -263,12 +268,24 @@ class Backend:
             entry.running.ending = Ending.SUSPENDED
         return [ToClient(raw)]
 
-    def _cut_too_late(self, running: Running) -> list[Effect]:
+    def _cut_too_late(self, entry: Awaited, done: str) -> list[Effect]:
         """
-        It ended before the cancel arrived. The client must not take a short result for the whole,
-        and what follows must not run on a success that the client was told is an error.
+        It ended before the cancel arrived. The client must not take a short result for the whole. A read that
+        nothing follows did nothing that an error would belie; after anything else the session ends, since
+        what was done, or runs next, would be taken for undone.
         """
-        self._talk.end(running, Ending.LIMIT)
+        read, running = done.startswith(_READS), entry.running
+        if read and entry.kind is Kind.EXECUTE and [e.kind for e in list(self._talk.awaited)[1:2]] == [Kind.SYNC]:
+            running.sqlstate = running.refusal["C"]
+            self._talk.awaited.popleft()
+            self._talk.end(running)
+            return [ToClient(replies.ErrorResponse(running.refusal).encode())]
+        if read and entry.kind is Kind.QUERY and not running.late:
+            running.late = True  # told at ReadyForQuery, if that is what comes next
+            return []
+        return self._end_too_late(running)
+
+    def _end_too_late(self, running: Running) -> list[Effect]:
         return self._end_session(running.refusal | {"S": "FATAL", "V": "FATAL"}, "a limit ended the session")
 
     def _end_session(self, fatal: dict[str, str], why: str) -> list[Effect]:
@@ -284,13 +301,17 @@ class Backend:
         head = self._talk.head
         if head is None or head.kind not in ENDS_IN_READY:
             raise PeerError("ReadyForQuery that nobody waits for")
+        late: list[Effect] = []
+        if head.running is not None and head.running.late:
+            head.running.sqlstate = head.running.refusal["C"]
+            late = [ToClient(replies.ErrorResponse(head.running.refusal).encode())]
         if head.running is not None and head.running.refusal is not None and not head.running.sqlstate:
             raise Poisoned("a refused command ended without an error")
         self._talk.awaited.popleft()
         if head.running is not None:
             self._talk.end(head.running)
         self._talk.copying = None
-        return [*self._talk.ready(transaction, head.step), ToClient(raw)]
+        return [*late, *self._talk.ready(transaction, head.step), ToClient(raw)]
 
     # -- COPY --------------------------------------------------------------------------
 

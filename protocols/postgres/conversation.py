@@ -69,6 +69,7 @@ class Running:
     ending: Ending = Ending.COMPLETE
     refusal: dict[str, str] | None = None  #: fields that take the place of the target's error
     cut: bool = False  #: a limit ended it; rows are dropped until the target says so too
+    late: bool = False  #: the target had finished it before it could be cancelled
     copied: int = 0
     digest: Any = None
     alarm: str = ""
@@ -183,11 +184,11 @@ class Conversation:
             self._put(self.texts, name, value and value.text)
 
     def end(self, running: Running, ending: Ending | None = None) -> None:
-        """A command is over; an earlier ending stays."""
+        """A command is over; that a limit cut it stays."""
         if running.ended:
             return
         running.ended = True
-        running.ending = ending or running.ending
+        running.ending = running.ending if running.cut else ending or running.ending
         self.intended.pop(running.number, None)
         self.done.append(running)
 

@@ -563,11 +563,34 @@ def test_a_limit_ends_the_result_in_an_error() -> None:
     assert len(opinions.batches) == 1
 
 
-def test_a_result_cut_too_late_ends_the_session() -> None:
-    """The target was done before the cancel came: a short result must not be taken for the whole."""
-    limit = Deny("too many rows")
-    play = Playbook(Silent(cut=limit, hears_rows=True)).client(ONE, asks("SELECT 1")).verdict(Allow(), intends(1, ONE))
-    play.target(row(b"1") + complete("SELECT 1"), CANCELS, to_client(denied(limit, severity="FATAL")), HANGS_UP)
+LIMIT = Deny("too many rows", code="OST-401", sqlstate="54000")
+
+
+def cut_play() -> Playbook:
+    play = Playbook(Silent(cut=LIMIT, hears_rows=True)).client(ONE, asks("SELECT 1")).verdict(Allow(), intends(1, ONE))
+    return play.target(columns("a") + row(b"1"), to_client(columns("a")), CANCELS)
+
+
+def test_a_read_cut_too_late_ends_in_an_error_and_the_session_goes_on() -> None:
+    """The target was done before the cancel came; it did nothing that the error would belie."""
+    play = cut_play().target(row(b"2") + complete("SELECT 2"))
+    play.target(READY_IDLE, to_client(denied(LIMIT)), reports(1, "limit"), to_client(READY_IDLE))
+    play.client(TWO, asks("SELECT 2"))
+
+
+def test_a_read_cut_too_late_in_a_pipeline_ends_in_an_error_before_its_sync() -> None:
+    """As a native error there, with nothing behind it that would run."""
+    play = Playbook(Silent(cut=LIMIT, hears_rows=True)).client(parse("SELECT 1"), asks("SELECT 1", Path.PARSE))
+    play.verdict(Allow(), intends(1, parse("SELECT 1"))).client(bind(), asks("SELECT 1", Path.BIND))
+    play.verdict(Allow(), intends(2, bind())).client(execute() + SYNC, to_target(execute() + SYNC))
+    play.target(PARSED + BOUND, to_client(PARSED + BOUND)).target(row(b"1"), CANCELS)
+    play.target(complete("SELECT 1") + READY_IDLE, to_client(denied(LIMIT, 2)), reports(1), reports(2, "limit"), to_client(READY_IDLE))
+
+
+@pytest.mark.parametrize("end", [complete("UPDATE 2"), complete("SELECT 2") + columns("b")])
+def test_a_write_cut_too_late_or_a_string_that_goes_on_ends_the_session(end: bytes) -> None:
+    """What was done, or runs next, would be taken for undone."""
+    play = cut_play().target(end, to_client(denied(LIMIT, severity="FATAL")), HANGS_UP)
     play.ends(reports(1, "limit"))
 
 
