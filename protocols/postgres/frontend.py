@@ -249,15 +249,15 @@ class Frontend:
         self._release = release
         return [Ask(command)]
 
-    def _refuse_unread(self, tag: bytes, why: str, sqlstate: str, code: str) -> list[Effect]:
+    def _refuse_unread(self, tag: bytes, why: str, sqlstate: str, code: str, hint: str = "") -> list[Effect]:
         """Refuse a message that no addon can be asked about."""
         path = {b"Q": Path.SIMPLE, b"P": Path.PARSE, b"F": Path.FASTPATH}.get(tag, Path.BIND)
-        decision = Decision(self._statement("", path), Deny(why, code, sqlstate=sqlstate))
+        decision = Decision(self._statement("", path), Deny(why, code, hint=hint, sqlstate=sqlstate))
         return self._refused(decision, tag in b"QF")
 
     def _too_large(self, message: TooLarge) -> list[Effect]:
         why = f"a message of {message.length} bytes is over the gateway's limit"
-        return self._refuse_unread(message.tag, why, "54000", "OST-701")
+        return self._refuse_unread(message.tag, why, "54000", "OST-701", "send long values as parameters, or with COPY")
 
     # -- verdicts ----------------------------------------------------------------------
 
