@@ -31,7 +31,8 @@ SMALL = {"segment_records": 150, "segment_bytes": 2 << 20, "timeout": 0.5}
 @pytest.fixture(scope="module")
 def house(server: PostgresServer, lasting_directory: Path) -> Iterator[House]:
     """Its evidence is on a small disk of its own where we may mount one."""
-    made = House(lasting_directory, server, database="clinic", user=ROLE, rules=RULES, audit=SMALL)
+    server.sql(f"CREATE DATABASE outages OWNER {ROLE}")
+    made = House(lasting_directory, server, database="outages", user=ROLE, rules=RULES, audit=SMALL)
     store = lasting_directory / "state" / "audit"
     aside = store.with_name("aside")
     store.rename(aside)
@@ -176,7 +177,7 @@ def test_afterwards_the_evidence_is_whole(house: House) -> None:
     """Every statement that the server ran is in it, each intent has an outcome, and it verifies."""
     house.restart()
     records = house.records()
-    assert not unrecorded(asked_of(house.server.log, "clinic"), records)
+    assert not unrecorded(asked_of(house.server.log, "outages"), records)
     assert not {intent for intent, ends in endings(records).items() if len(ends) != 1}
     verdict = house.verify()
     assert verdict.returncode == 2 and "SOUND\n" in verdict.stdout, verdict.stdout

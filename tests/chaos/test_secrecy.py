@@ -163,6 +163,8 @@ def test_no_file_holds_any_in_clear(house: House) -> None:
     names = [path.name for path in files]
     assert "data.mdb" in names and len(keys) >= 4
     for path in files:
+        if not path.exists():
+            continue  # a closed segment, let go since its copy is sealed
         held = path.read_bytes()
         for name, what in {**_secrets(house), **VALUES}.items():
             assert what not in held, f"{name} in {path}"
