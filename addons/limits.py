@@ -93,7 +93,7 @@ class Limits:
             return Allow()
         if not self._take(watch):
             return Deny(
-                f"More than {watch.amounts.per_minute:g} statements in a minute.", "OST-404",
+                f"More than {_plain(watch.amounts.per_minute)} statements in a minute.", "OST-404",
                 hint="Wait a few seconds, or send fewer and larger statements.", sqlstate="53400",
             )
         return Allow(remember=False)
@@ -113,12 +113,12 @@ class Limits:
         amounts, batch = self._watch(hook.session).amounts, hook.batch
         if amounts.rows is not None and batch.total_rows > amounts.rows:
             return Deny(
-                f"The result has more than {amounts.rows:g} rows.", "OST-401",
+                f"The result has more than {_plain(amounts.rows)} rows.", "OST-401",
                 hint="Add a WHERE or a LIMIT, or fetch it in parts.", sqlstate="54000",
             )
         if amounts.bytes is not None and batch.total_bytes > amounts.bytes:
             return Deny(
-                f"The result is larger than {amounts.bytes:g} bytes.", "OST-402",
+                f"The result is larger than {_plain(amounts.bytes)} bytes.", "OST-402",
                 hint="Select fewer columns, or add a WHERE or a LIMIT.", sqlstate="54000",
             )
         return None
@@ -181,7 +181,7 @@ class Limits:
         """Nothing runs: outside a transaction the idle time begins."""
         _stop(watch.idle)
         if watch.amounts.idle is not None and transaction == "I":
-            why = Deny(f"Nothing was asked for {watch.amounts.idle:g} seconds.", "OST-405", hint="Connect again.", sqlstate="57P05")
+            why = Deny(f"Nothing was asked for {_plain(watch.amounts.idle)} seconds.", "OST-405", hint="Connect again.", sqlstate="57P05")
             watch.idle = self._clock.callLater(watch.amounts.idle, self._sessions.end, session, why)
 
     def _cut(self, session: Session, watch: _Watch) -> None:
@@ -190,7 +190,12 @@ class Limits:
 
 
 def _too_long(amounts: Amounts) -> Deny:
-    return Deny(f"The command took longer than {amounts.duration:g} seconds.", "OST-403", sqlstate=_CANCELLED)
+    return Deny(f"The command took longer than {_plain(amounts.duration)} seconds.", "OST-403", sqlstate=_CANCELLED)
+
+
+def _plain(number: float) -> str:
+    """As people write it: never 1e+06."""
+    return f"{number:.6f}".rstrip("0").rstrip(".")
 
 
 def _stop(timer: Any) -> None:

@@ -349,7 +349,8 @@ def _unfavourable(request: str, answer: Mapping[str, Any]) -> tuple[str, str]:
     by = f" by {answer['by']}" if answer.get("by") else ""
     why = f": {answer['reason']}" if answer.get("reason") else ""
     code = {"denied": "OST-302", "expired": "OST-303"}.get(answer["state"], "OST-304")
-    return f"request {request} was {answer['state']}{by}{why}", code
+    happened = "has expired" if answer["state"] == "expired" else f"was {answer['state']}"
+    return f"request {request} {happened}{by}{why}", code
 
 
 def _grant(answer: Mapping[str, Any]) -> str:

@@ -22,6 +22,12 @@ def _listed(labels: Iterable[str]) -> str:
     return ", ".join(sorted(labels))
 
 
+def _are(labels: Iterable[str]) -> str:
+    """Names and their verb."""
+    named = sorted(labels)
+    return f"{', '.join(named)} {'is' if len(named) == 1 else 'are'}"
+
+
 def unparsable(why: str) -> Deny:
     return _deny("OST-501", f"the statement could not be read: {why}", "mend the statement", sqlstate="42601")
 
@@ -34,11 +40,13 @@ def opaque_kind(kind: str) -> Deny:
     )
 
 
-def unlisted(call: str) -> Deny:
+def unlisted(call: str, vouchable: bool) -> Deny:
+    """:param vouchable: it is a user's function, which the gateway's operator may list."""
+    listing = "ask the gateway's operator to add it to the masking addon's \"functions\", if it returns none"
     return _deny(
         "OST-503",
         f"{call} is not known to be free of masked values",
-        "ask the gateway's operator to add it to the masking addon's \"functions\", if it returns none",
+        listing if vouchable else "leave it out, or ask somebody with clear access to run it",
         ("call", call),
     )
 
@@ -71,13 +79,13 @@ def decided_by_mask(use: Use) -> Deny:
     if use.where == "a system column":
         return _deny(
             "OST-511",
-            f"{columns} is a system column of a masked relation, which is not offered",
+            f"{columns}: system columns of a masked relation are not offered",
             "leave it out",
             ("columns", columns),
         )
     return _deny(
         "OST-510",
-        f"{columns} is masked for you and would decide in {use.where}, where only masks would be compared",
+        f"{_are(use.taint)} masked for you and would decide in {use.where}, where only masks would be compared",
         f"leave it out of {use.where}, or ask for clear access to {columns}",
         ("columns", columns),
         ("position", use.where),
@@ -94,20 +102,22 @@ def cannot_mask(what: str, relation: str) -> Deny:
 
 
 def writes_masked(columns: Iterable[str]) -> Deny:
+    columns = list(columns)
     named = _listed(columns)
     return _deny(
         "OST-513",
-        f"{named} is masked for you, so you may not write it: a mask could replace the real value",
+        f"{_are(columns)} masked for you, so you may not write it: a mask could replace the real value",
         f"write only other columns, or ask for clear access to {named}",
         ("columns", named),
     )
 
 
 def write_reads_masked(columns: Iterable[str]) -> Deny:
+    columns = list(columns)
     named = _listed(columns)
     return _deny(
         "OST-514",
-        f"{named} is masked for you and would be read by a write or returned from it",
+        f"{_are(columns)} masked for you and would be read by a write or returned from it",
         "leave it out, or ask for clear access",
         ("columns", named),
     )
@@ -125,7 +135,15 @@ def undermines(what: str) -> Deny:
 
 def settings(name: str) -> Deny:
     return _deny(
-        "OST-517", f"{name} may not be set so: statements would mean something else than they say", "leave it as it is"
+        "OST-517", f"{name} may not be off: statements would mean something else than they say", "leave it on"
+    )
+
+
+def computed_setting() -> Deny:
+    return _deny(
+        "OST-517",
+        "set_config() with a computed name may set standard_conforming_strings, under which statements mean something else",
+        "write the setting's name as a literal",
     )
 
 

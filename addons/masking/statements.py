@@ -18,13 +18,15 @@ from addons.masking.cover import Cover
 from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN, makes, title
 from addons.masking.writes import judge_write
 from addons.sql import system
-from addons.sql.calls import Calls
+from addons.sql.calls import Calls, vouchable
 from addons.sql.catalog import Relation
+from addons.sql.changes import plain_calls, set_config
 from addons.sql.lineage import Lineage
 from addons.sql.naming import strings
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import WRITES, Names, Reference, references
 from addons.sql.rewrite import with_sources
+from addons.sql.settings import HARMLESS as HARMLESS_SETTINGS
 from protocols.verdict import Allow, Deny, Replace
 
 
@@ -92,10 +94,10 @@ class Statements:
 
     def _statement(self, statement: Message, names: Names, made: frozenset[str]) -> list[tuple[Reference, Relation]]:
         """Refuses, or returns the masked sources to rewrite: none when it is clean."""
-        self._kinds(statement)
+        self._kinds(statement, dumps=self._sets_row(statement, names, made))
         call = self.calls.unlisted(statement)
         if call:
-            raise Refused(refusals.unlisted(call))
+            raise Refused(refusals.unlisted(call, vouchable(call)))
         reach = self._reach(statement, names)
         if reach.unknown - made and not getattr(statement, "missing_ok", False):
             raise UnknownNames(frozenset(reach.unknown - made))
@@ -115,9 +117,11 @@ class Statements:
 
     # what it is
 
-    def _kinds(self, statement: Message) -> None:
+    def _kinds(self, statement: Message, dumps: bool) -> None:
         for message in walk(statement):
             kind = type(message).__name__
+            if dumps and kind == "FuncCall":
+                continue
             if kind.endswith("Stmt") and kind not in KNOWN:
                 raise Refused(refusals.opaque_kind(title(kind)))
             if kind in _LOOKED_AT:
@@ -169,12 +173,21 @@ class Statements:
         if strings(call.funcname)[-1:] != ["set_config"]:
             return
         first = unwrap(call.args[0]) if call.args else None
-        if (
-            not isinstance(first, tree.A_Const)
-            or first.WhichOneof("val") != "sval"
-            or first.sval.sval.lower() == _QUOTING
-        ):
-            raise Refused(refusals.settings("set_config with a computed name, or standard_conforming_strings"))
+        if not isinstance(first, tree.A_Const) or first.WhichOneof("val") != "sval":
+            raise Refused(refusals.computed_setting())
+        if first.sval.sval.lower() == _QUOTING:
+            raise Refused(refusals.settings(_QUOTING))
+
+    @staticmethod
+    def _sets_row(statement: Message, names: Names, made: frozenset[str]) -> bool:
+        """pg_dump's `SELECT set_config(name, 'text', false) FROM pg_settings WHERE name = 'x'`, x harmless, and no other call."""
+        plain = [set_config(call, select) for call, select in plain_calls(statement)]
+        if len(plain) != 1 or plain[0].name not in HARMLESS_SETTINGS or plain[0].values is None:
+            return False
+        if sum(isinstance(message, tree.FuncCall) for message in walk(statement)) != 1:
+            return False
+        sources = [reference.name for reference in references(statement)]  # a temporary pg_settings has rows of its own
+        return all("pg_settings" not in made and {r.schema for r in names.relations(s)} == {"pg_catalog"} for s in sources)
 
     # what it reaches
 

@@ -156,5 +156,14 @@ class Calls:
         return next((f"function {n}" for n in names if n in self._attributes), "")
 
 
+def vouchable(call: str) -> bool:
+    """Whether an operator may sensibly list what `unlisted` named: a user's function, never the server's or one known to be dangerous."""
+    kind, _, name = call.partition(" ")
+    if kind != "function":
+        return False
+    schema, function = _split(name.split("."))
+    return schema not in _SERVERS and catalog_class("", function) in (None, *_SAFE_CLASSES)
+
+
 def _split(names: list[str]) -> tuple[str, str]:
     return (names[-2] if len(names) > 1 else "", names[-1] if names else "")

@@ -126,7 +126,8 @@ class _Visit:
         classes = STATEMENTS.get(kind)
         if classes is not None:
             for name in classes:
-                self.found.add(name, f"is {_TITLES[kind]}")
+                analyze = kind == "VacuumStmt" and not here.is_vacuumcmd
+                self.found.add(name, f"is {'ANALYZE' if analyze else _TITLES[kind]}")
         elif kind not in PARTS:
             self.found.add("unknown", f"holds a node this version does not know ({kind})")
             return

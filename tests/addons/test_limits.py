@@ -46,6 +46,8 @@ def test_rows_and_bytes() -> None:
     assert rows(limits, 10, 100) is None
     assert rows(limits, 11).code == "OST-401" and rows(limits, 1, 101).code == "OST-402"
     assert rows(Limits(), 10**9, 10**12) is None and judge(limits) == Allow()
+    assert "more than 1000000 rows" in rows(Limits(rows=1_000_000), 1_000_001).reason
+    assert "larger than 0.5 bytes" in rows(Limits(bytes=0.5), 1, 1).reason
 
 
 def test_rules_go_over_the_default() -> None:

@@ -274,6 +274,7 @@ def test_anything_but_granted_is_no(state: str, code: str) -> None:
     results, approvals, _, _ = asked(HOLD)
     approvals.waiting.callback({"state": state, "grant": "g1", "by": "bob", "reason": "not today"})
     assert deny(results[0]).code == code and "bob: not today" in deny(results[0]).reason
+    assert ("has expired" if state == "expired" else f"was {state}") in deny(results[0]).reason
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,14 @@ def test_the_rewritten_text_is_clean_of_masked_sources(addon: Masking) -> None:
         ("SET standard_conforming_strings = off", "OST-517"),
         ("SELECT set_config('standard_conforming_strings', 'off', true)", "OST-517"),
         ("SELECT set_config(code, 'off', true) FROM departments", "OST-517"),
+        ("SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'standard_conforming_strings'", "OST-517"),
+        ("SELECT set_config(name, setting, false) FROM pg_settings WHERE name = 'work_mem'", "OST-517"),
+        ("SELECT set_config(name, '1', false) FROM pg_settings WHERE name <> 'work_mem'", "OST-517"),
+        ("SELECT set_config(name, '1', false) FROM pg_settings WHERE name = $1", "OST-517"),
+        ("SELECT set_config(name, '1', false) FROM pg_settings, departments WHERE name = 'work_mem'", "OST-517"),
+        ("SELECT set_config(name, '1', false) FROM departments WHERE name = 'work_mem'", "OST-517"),
+        ("SELECT set_config(name, '1', false) FROM pg_settings WHERE name = 'work_mem' ORDER BY set_config(code, '', true)", "OST-517"),
+        ("CREATE TABLE pg_settings (name text); SELECT set_config(name, '1', false) FROM pg_settings WHERE name = 'work_mem'", "OST-517"),
         ("SELECT * FROM nowhere", "OST-506"),
         ("MERGE INTO departments USING patients ON true WHEN MATCHED THEN DELETE", "OST-512"),
         ("ALTER TABLE patients RENAME TO p", "OST-512"),
@@ -152,6 +160,30 @@ def test_the_rewritten_text_is_clean_of_masked_sources(addon: Masking) -> None:
 def test_refusals_have_a_code_of_their_own_reason(addon: Masking, sql: str, code: str) -> None:
     answer = ask(addon, sql)
     assert isinstance(answer, Deny) and answer.code == code, answer
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason", "hint"),
+    [
+        ("SET standard_conforming_strings = off", "standard_conforming_strings may not be off", "leave it on"),
+        ("SELECT set_config(code, 'off', true) FROM departments", "set_config() with a computed name", "write the setting's name"),
+        ("SELECT secret_of(1)", "function secret_of", "the masking addon's \"functions\""),
+        ("SELECT pg_read_file('x')", "function pg_read_file", "ask somebody with clear access"),
+        ("SELECT pg_catalog.pg_terminate_backend(1)", "function pg_catalog.pg_terminate_backend", "ask somebody with clear access"),
+        ("SELECT public.dblink_exec('', '')", "function public.dblink_exec", "ask somebody with clear access"),
+        ("UPDATE patients SET ssn = 'x' WHERE id = 1", "public.patients.ssn is masked", "write only other columns"),
+        ("UPDATE patients SET ssn = 'x', dob = NULL WHERE id = 1", "public.patients.dob, public.patients.ssn are masked", "write only other"),
+    ],
+)
+def test_refusals_say_what_happened_and_what_would_help(addon: Masking, sql: str, reason: str, hint: str) -> None:
+    answer = ask(addon, sql)
+    assert isinstance(answer, Deny) and answer.reason.startswith(reason) and hint in answer.hint, answer
+
+
+def test_what_pg_dump_sets_passes(addon: Masking) -> None:
+    """It takes the name from the row that its WHERE names, so that older servers set nothing."""
+    text = "SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'"
+    assert isinstance(ask(addon, text), Allow)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ TABLES = {
     "pg_catalog.pg_class": "oid int4, relname text",
     "pg_catalog.pg_stats": "tablename text, histogram_bounds text",
     "pg_catalog.pg_stat_activity": "pid int4, query text",
+    "pg_catalog.pg_settings": "name text, setting text",
 }
 
 VIEWS = {

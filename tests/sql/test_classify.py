@@ -187,3 +187,8 @@ def test_reasons_hold_no_values() -> None:
     """What is shown to clients names relations and never literals."""
     for found in classify(parse("DELETE FROM t WHERE a <> 'secret-4711'; SELECT pg_read_file('/secret-4711')")):
         assert not any("4711" in why for why in found.classes.values())
+
+
+@pytest.mark.parametrize("word", ["VACUUM", "ANALYZE"])
+def test_one_node_two_commands(word: str) -> None:
+    assert classify(parse(f"{word} t"))[0].classes["maintenance"] == f"is {word}"
