@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import random
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -44,6 +45,36 @@ def cpu_seconds(pids: Iterable[int]) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / _TICK
+
+
+class Meter:
+    """Processor time of some processes, noted all along: `since` a moment (of time.time) until the end."""
+
+    def __init__(self, pids: Sequence[int], every: float = 0.05) -> None:
+        self._pids, self._every, self._notes = pids, every, [(time.time(), cpu_seconds(pids))]
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._over.wait(self._every):
+            self._note()
+
+    def _note(self) -> None:
+        self._notes.append((time.time(), cpu_seconds(self._pids)))
+
+    def __enter__(self) -> Meter:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._note()
+
+    def since(self, moment: float) -> float:
+        """Seconds; what came before the last note before that moment is left out."""
+        before = [spent for when, spent in self._notes if when <= moment] or [self._notes[0][1]]
+        return self._notes[-1][1] - before[-1]
 
 
 def fsync_floor(folder: Path, count: int = 200) -> dict[str, float]:

@@ -169,6 +169,15 @@ def options() -> argparse.Namespace:
     return chosen
 
 
+def finish(raw: dict[str, Any], bench: Bench, chosen: argparse.Namespace) -> None:
+    """Everything that a run knows, into its file too."""
+    settings = {name: getattr(chosen, name) for name in ("rounds", "seconds", "rows", "idle", "workers", "seed", "only")}
+    raw |= {"kernel": bench.kernel, "options": settings, "floor": bench.floor, "samples": bench.samples}
+    raw["machine"]["load_after"] = os.getloadavg()
+    if chosen.json:
+        chosen.json.write_text(json.dumps(raw, indent=1) + "\n")
+
+
 def main() -> int:
     chosen = options()
     missing = peers.programs()
@@ -181,12 +190,10 @@ def main() -> int:
         memory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostiary-bench-", dir="/dev/shm")))
         raw = {"commit": commit(), "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%MZ}", "machine": machine()}
         bench = Bench(chosen, stack, folder, memory)
-        bench.run()
-    settings = {name: getattr(chosen, name) for name in ("rounds", "seconds", "rows", "idle", "workers", "seed", "only")}
-    raw |= {"kernel": bench.kernel, "options": settings, "floor": bench.floor, "samples": bench.samples}
-    raw["machine"]["load_after"] = os.getloadavg()
-    if chosen.json:
-        chosen.json.write_text(json.dumps(raw, indent=1) + "\n")
+        try:
+            bench.run()
+        finally:  # what was measured before something failed is worth keeping
+            finish(raw, bench, chosen)
     noise = point_noise(raw)
     if noise > QUIET and not chosen.noisy:
         print(f"the baseline moved by {noise:.0%} between rounds: nothing can be compared (--noisy reports anyway)", file=sys.stderr)

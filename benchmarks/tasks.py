@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from benchmarks.measure import cpu_seconds, percentile
+from benchmarks.measure import Meter, cpu_seconds, percentile
 from benchmarks.peers import BenchHouse, Peer
 from protocols.effects import ToTarget
 from protocols.postgres.auth import Failed, Ready, TargetLogin
@@ -41,19 +41,18 @@ def point(peer: Peer, mode: str, clients: int, seconds: int, script: str = "") -
     """pgbench's select by primary key (or a script), each client waiting for its answer; latencies in microseconds."""
     span = seconds + math.ceil(2 * clients * _login(peer))  # pgbench's clock runs while its clients connect
     with tempfile.TemporaryDirectory() as folder:
-        before = cpu_seconds(peer.processes())
         work = ["-S"]
         if script:
             (Path(folder) / "script").write_text(script)
             work = ["-f", f"{folder}/script"]
-        said = _pgbench(peer.facts, *work, "-M", mode, "-c", clients, "-T", span, "-l", f"--log-prefix={folder}/log")
-        spent = cpu_seconds(peer.processes()) - before
+        with Meter(peer.processes()) as meter:
+            said = _pgbench(peer.facts, *work, "-M", mode, "-c", clients, "-T", span, "-l", f"--log-prefix={folder}/log")
         logs = [line.split() for file in Path(folder).glob("log*") for line in file.read_text().splitlines()]
     latencies = [float(line[2]) for line in logs]
-    done = int(_COUNT.search(said).group(1))
+    begun = min(int(line[4]) + int(line[5]) / 1e6 - float(line[2]) / 1e6 for line in logs)  # the logins are over
     return {
         "tps": float(_TPS.search(said).group(1)), "p50": statistics.median(latencies), "p99": percentile(latencies, 0.99),
-        "cpu_us": spent / done * 1e6,
+        "cpu_us": meter.since(begun) / len(logs) * 1e6,
     }  # fmt: skip
 
 

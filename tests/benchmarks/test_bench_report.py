@@ -108,6 +108,16 @@ def test_processor_time_is_the_kernels_count() -> None:
     assert measure.cpu_seconds([]) == 0
 
 
+def test_a_meter_leaves_out_what_came_before() -> None:
+    """The logins of clients are not their queries'."""
+    with measure.Meter([os.getpid()], every=0.01) as meter:
+        mine = time.process_time()
+        while time.process_time() - mine < 0.2:
+            pass
+        moment = time.time()
+    assert meter.since(0) >= 0.15 and meter.since(moment) <= 0.1
+
+
 def test_the_floor_is_measured_and_leaves_nothing(tmp_path: Path) -> None:
     assert all(value > 0 for value in measure.fsync_floor(tmp_path, 5).values()) and not list(tmp_path.iterdir())
 
