@@ -8,12 +8,13 @@ anchored, 1 tampered, 2 incomplete or not independently anchored, 3 usage, 4 unr
 from __future__ import annotations
 
 import getpass
+import io
 import json
 import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -33,6 +34,8 @@ from gateway.notary.verify import Report, verify
 
 USAGE, UNREADABLE = 3, 4
 NOT_ANCHORED = 2
+READ_ENOUGH = 141
+"""As shells show SIGPIPE; not 0, which would say sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +103,15 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--kind", default="", help="intent, outcome, refusal, opened, note, …"),
             click.option("--verdict", default="", help="allow or deny."),
             click.option("--text", default="", help="Part of a statement or of any other text, in any case."),
-            click.option("--session", default="", help="A session's id."),
+            click.option("--session", default="", help="A session's id; with what approved its commands."),
+            click.option("--request", default="", help="A request's id: its asking, answers, grant and commands."),
         )
     ):
         command = option(command)
 
     @wraps(command)
     def with_query(since: str, until: str, **options: Any) -> Any:
-        names = ("identity", "target", "kind", "verdict", "text", "session")
+        names = ("identity", "target", "kind", "verdict", "text", "session", "request")
         given = {name: options.pop(name) for name in names}
         times = [parse_time(text) if text else None for text in (since, until)]
         return command(query=Query(since_ns=times[0], until_ns=times[1], **given), **options)
@@ -136,6 +140,9 @@ class _Audit(click.Group):
             leave(UNREADABLE, str(e))
         except BadRecord as e:
             leave(1, f"a record cannot be read ({e}): run `ostiary audit verify`")
+        except BrokenPipeError:  # `| head` has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(READ_ENOUGH)
         except OSError as e:
             leave(UNREADABLE, f"{e.filename or ''}: {e.strerror}")
 
@@ -293,7 +300,7 @@ def verify_(
 ) -> None:
     """Prove that nothing in a store (or bundle) WHERE was changed, removed or added."""
     if where is not None and (where / "MANIFEST.json").exists():
-        sys.exit(_verify_bundle(where, key, kept))
+        sys.exit(_verify_bundle(where, key, kept, as_json))
     place = find(config, where or store, state)
     verifier = _verifier(key, place)
     view = open_view(place.store)
@@ -306,17 +313,25 @@ def verify_(
     sys.exit(report.code)
 
 
-def _verify_bundle(where: Path, key: str, kept: tuple[Path, ...]) -> int:
+def _verify_bundle(where: Path, key: str, kept: tuple[Path, ...], as_json: bool) -> int:
     """As the bundle's own verifier, but an anchor is asked for, as it is of a store."""
-    options = [str(where), *(("--key", key) if key else ()), *(("--anchor", str(kept[0])) if kept else ())]
-    code = standalone.main(options)
-    return NOT_ANCHORED if code == 0 and not kept else code
+    anchors = "\n\n".join(file.read_text().strip() for file in kept) + "\n"
+    options = [str(where), *(("--key", key) if key else ()), *(("--anchor", anchors) if kept else ())]
+    told = io.StringIO()
+    with redirect_stdout(told) if as_json else nullcontext():
+        code = standalone.main(options)
+    code = NOT_ANCHORED if code == 0 and not kept else code
+    if as_json:
+        click.echo(canonical({"bundle": str(where), "code": code, "told": told.getvalue().splitlines()}))
+    return code
 
 
 def _verifier(key: str, place: Place) -> Verifier:
     """The trusted key: given, else the one that this administration keeps."""
     try:
         if key:
+            if "+" not in key and not Path(key).exists():
+                leave(USAGE, f"--key: {key}: no such file")
             return Verifier.parse(Path(key).read_text() if Path(key).exists() else key)
         if place.state is not None:
             return keys.load_public(place.state)

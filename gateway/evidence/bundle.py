@@ -53,7 +53,7 @@ def export(view: View, verifier: Verifier, found: Iterable[Found], query: Mappin
     :returns: the number of records.
     """
     if out.exists() and any(out.iterdir()):
-        raise ExportError(f"{out} exists and is not empty")
+        raise ExportError(f"{out} exists and is not empty: give --out a new directory, or remove this one first")
     writer = _Writer(out)
     numbers, records = [], 0
     lines: list[str] = []

@@ -2,7 +2,8 @@
 Which records somebody asks for, and finding them.
 
 Exact fields are searched in clear. Identities are found by their pseudonyms, so
-also where a body has expired; text is searched in opened bodies.
+also where a body has expired; text is searched in opened bodies. What a session or a request was
+allowed by belongs to it: approvals and the notes of its requests, though they carry no session.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from gateway.evidence.readable import readable
 from gateway.evidence.view import Row, View, rows
 from gateway.notary.body import Bodies, BodyError
-from gateway.notary.record import IDENTITY_FACTS, VERDICTS, Kind, Record, parse_leaf, unpack
+from gateway.notary.record import FIELDS, IDENTITY_FACTS, VERDICTS, Kind, Record, parse_leaf, unpack
 
 _AGO = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -41,6 +42,7 @@ class Query:
     verdict: str = ""
     text: str = ""
     session: str = ""
+    request: str = ""
 
     def __post_init__(self) -> None:
         if self.kind and self.kind.upper() not in Kind.__members__:
@@ -109,10 +111,39 @@ class Search:
     unopened: int = 0  #: bodies that this key does not open
     _identities: dict[bytes, str] = field(default_factory=dict)
     _sessions: set[bytes] = field(default_factory=set)
+    _requests: set[str] = field(default_factory=set)  # that the wanted records name
+    _grants: set[str] = field(default_factory=set)
+    _approvals: dict[str, str] = field(default_factory=dict)  # grant: request
+    _intents: set[tuple[int, int]] = field(default_factory=set)  # under the wanted request
+
+    def __post_init__(self) -> None:
+        self._requests |= {self.query.request} - {""}
+
+    @property
+    def follows(self) -> bool:
+        """Whether records must be gone through once with `learn` before they are fed."""
+        return bool(self.query.session or self.query.request)
+
+    def learn(self, record: Record) -> None:
+        """Note what the wanted records refer to: an approval comes before the intent that names it."""
+        request, grant = _names(record)
+        if record.kind == Kind.APPROVAL:
+            self._approvals[grant] = request
+        request = request or self._approvals.get(grant, "")
+        if self.follows and self._is_asked_for(record, request):
+            self._requests |= {request} - {""}
+            self._grants |= {grant} - {""}
+            if self.query.request and record.kind == Kind.INTENT:
+                self._intents.add(record.key)
+
+    def _is_asked_for(self, record: Record, request: str) -> bool:
+        query = self.query
+        return query.session in ("", _session(record)) and query.request in ("", request)
 
     def feed(self, row: Row) -> Found | None:
         """The next record; what it is when it matches."""
         record = parse_leaf(row[1])
+        self.learn(record)
         found = self._open(row, record)
         if record.kind == Kind.OPENED:
             self._identities[record.session] = found.identity
@@ -131,6 +162,8 @@ class Search:
             return found
         if record.kind in _WITH_IDENTITY:
             found.identity = (found.body or [""])[0] or found.identity
+        elif record.kind == Kind.APPROVAL:
+            found.identity = (found.body or [{}])[0].get("approvers", "")
         elif record.kind in (Kind.NOTE, Kind.ADMIN) and not record.session:
             facts = (found.body or [{}])[0]
             found.identity = next((facts[name] for name in IDENTITY_FACTS if facts.get(name)), "")
@@ -145,10 +178,28 @@ class Search:
             and (not query.kind or record.kind == Kind[query.kind.upper()])
             and (not query.verdict or VERDICTS[record.fields[4]] == query.verdict)
             and (not query.target or record.fields[3] == query.target)
-            and (not query.session or (bool(record.session) and str(uuid.UUID(bytes=record.session)) == query.session))
+            and (not query.session or self._is_of_session(found))
+            and (not query.request or self._is_referred_to(found))
             and (not query.identity or self._is_of_identity(found))
             and (not query.text or _holds(found.body, query.text.casefold()))
         )
+
+    def _is_of_session(self, found: Found) -> bool:
+        """Its own record, or what tells of its requests; another session's command is that session's."""
+        if found.record.session:
+            return _session(found.record) == self.query.session
+        told = _facts(found)
+        if told.get("request") and told.get("session") == self.query.session:  # a submission, maybe never granted
+            if self.query.request in ("", told["request"]):
+                self._requests.add(told["request"])
+        return self._is_referred_to(found)
+
+    def _is_referred_to(self, found: Found) -> bool:
+        """Whether it tells of a request or grant that the wanted records name."""
+        (request, grant), told, ref = _names(found.record), _facts(found), found.record.fields[5]
+        if found.record.kind == Kind.OUTCOME and ref is not None:
+            return tuple(ref) in self._intents
+        return bool({request, told.get("request")} & self._requests or {grant, told.get("grant")} & self._grants)
 
     def _is_of_identity(self, found: Found) -> bool:
         wanted = self.query.identity
@@ -162,6 +213,22 @@ class Search:
 
 
 _WITH_IDENTITY = {Kind.OPENED, Kind.INTENT, Kind.REFUSAL, Kind.UNGRANTED}
+_WITH_FACTS = {Kind.NOTE, Kind.ADMIN, Kind.APPROVAL}
+
+
+def _session(record: Record) -> str:
+    return str(uuid.UUID(bytes=record.session)) if record.session else ""
+
+
+def _names(record: Record) -> tuple[str, str]:
+    """The request and the grant that a record names in clear; "" where it names none."""
+    named = FIELDS[record.kind]
+    return (record.get("request") if "request" in named else "", record.get("grant") if "grant" in named else "")
+
+
+def _facts(found: Found) -> dict[str, str]:
+    """What a note or an approval tells; nothing when its body is closed."""
+    return (found.body or [{}])[0] if found.record.kind in _WITH_FACTS else {}
 
 
 def _holds(value: Any, text: str) -> bool:
@@ -174,8 +241,13 @@ def _holds(value: Any, text: str) -> bool:
 
 
 def search(view: View, found: Search, numbers: Iterable[int] | None = None) -> Iterator[Found]:
-    """All matches in order, of all segments or of `numbers`."""
-    for number in sorted(view.present()) if numbers is None else numbers:
+    """All matches in order, of all segments or of `numbers`; in two passes where references are followed."""
+    wanted = sorted(view.present()) if numbers is None else list(numbers)
+    if found.follows:
+        for number in wanted:
+            for row in rows(view, number):
+                found.learn(parse_leaf(row[1]))
+    for number in wanted:
         for row in rows(view, number):
             match = found.feed(row)
             if match is not None:

@@ -155,6 +155,8 @@ def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> bool:
 
 def parse_key(text: str) -> Tuple[str, bytes]:
     """(name, public key) of "name+hash+base64"."""
+    if text.count("+") < 2:
+        raise ValueError("not a key: it must read name+hash+base64")
     name, hashed, encoded = text.strip().split("+", 2)
     raw = base64.b64decode(encoded, validate=True)
     if len(raw) != 33 or raw[:1] != b"\x01" or key_id(name, raw[1:]).hex() != hashed:
@@ -333,6 +335,7 @@ class Bundle:
         self.segments = 0
         self.bodies = 0
         self.lines = []  # type: List[str]
+        self.events = []  # type: List[Tuple[List[Any], Optional[List[Any]]]]
         self.entries = []  # type: List[bytes]
 
     def read(self, name: str) -> bytes:
@@ -429,16 +432,75 @@ class Bundle:
         stamp, event = unpack(leaf)
         require(stamp[:3] == [1, number, index], "record %d/%d says that it is another" % (number, index))
         if body is None:
+            self.events.append((event, None))
             return canonical(readable(stamp, event, None))
         committed = hashlib.sha256(b"ostiary-body\x00" + body[0] + body[1]).digest()
         require(committed == stamp[8], "the body of record %d/%d is not the one that was recorded" % (number, index))
         self.bodies += 1
-        return canonical(readable(stamp, event, unpack(body[1])))
+        plain_body = unpack(body[1])
+        self.events.append((event, plain_body))
+        return canonical(readable(stamp, event, plain_body))
 
     def check_readable(self) -> None:
         """What people read is what was proved, no more and no less."""
         text = "".join(line + "\n" for line in self.lines).encode()
         require(self.read("readable/records.jsonl") == text, "readable/records.jsonl does not follow from the records")
+
+
+# --- what the bundle holds of each session, and who approved --------------------------------------
+
+
+def clean(text: Any) -> str:
+    """Text of a stranger for a terminal: no control characters, no escape sequences."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def told_sessions(events: Sequence[Tuple[List[Any], Optional[List[Any]]]]) -> Iterator[str]:
+    """For each session: whether its numbers run from its opening to its close without a gap."""
+    sessions = {}  # type: Dict[bytes, Dict[str, Any]]
+    for event, body in events:
+        if not event[1]:
+            continue
+        kept = sessions.setdefault(event[1], {"who": "", "numbers": set(), "closed": None})
+        if event[0] == 10 and body:
+            kept["who"] = " of %s" % clean(body[0])
+        if event[2] or event[0] == 10:  # the notary's own records of a session have no number
+            kept["numbers"].add(event[2])
+        if event[0] == 11:
+            kept["closed"] = event[2]
+    for session, kept in sessions.items():
+        yield "session %s%s: %s" % (uuid.UUID(bytes=session), kept["who"], run_of(kept["numbers"], kept["closed"]))
+
+
+def run_of(numbers: Any, closed: Optional[int]) -> str:
+    last = max(numbers | {closed or 0})
+    missing = [number for number in range(min(last + 1, len(numbers) + 10)) if number not in numbers]
+    if missing:
+        return "INCOMPLETE, without record %s of 0..%d%s" % (
+            ", ".join(map(str, missing[:10])), last, " and more" if last + 1 - len(numbers) > len(missing[:10]) else "")
+    if closed:
+        return "complete, records 0..%d, opened to closed" % last
+    if closed == 0:
+        return "records 0..%d without a gap, closed by the notary: its worker was gone" % last
+    return "records 0..%d without a gap, but no close: it went on, or the rest is not in this bundle" % last
+
+
+def told_grants(events: Sequence[Tuple[List[Any], Optional[List[Any]]]]) -> Iterator[str]:
+    """For each grant that a command spent: who approved it, and whether it was for that command."""
+    approvals = {event[6]: (event, body) for event, body in events if event[0] == 40}
+    spent = {}  # type: Dict[str, List[Any]]
+    for event, _ in events:
+        if event[0] == 20 and event[9]:
+            spent.setdefault(event[9], []).append(event[11])
+    for grant, bindings in spent.items():
+        if grant not in approvals:
+            yield "grant %s is not in this bundle: who approved it is not proved here" % clean(grant)
+            continue
+        event, body = approvals[grant]
+        who = clean((body or [{}])[0].get("approvers") or "somebody whose name is not opened here")
+        other = "" if all(binding == event[7] for binding in bindings) else ", but FOR ANOTHER COMMAND"
+        yield "grant %s of request %s, spent %d times: approved by %s%s" % (
+            clean(grant), clean(event[10]), len(bindings), who, other)
 
 
 def framed(data: bytes) -> Iterator[bytes]:
@@ -474,6 +536,8 @@ def verify(folder: str, key: Optional[str], anchor: Optional[str]) -> int:
     print("log %s: %d ledger entries" % (name, len(bundle.entries)))
     print("%d records of %d segments, %d bodies opened" % (len(bundle.lines), bundle.segments, bundle.bodies))
     print("query: %s" % json.dumps(bundle.manifest["query"], sort_keys=True))
+    for line in [*told_sessions(bundle.events), *told_grants(bundle.events)]:
+        print(line)
     if key is None:
         print("SELF-CONSISTENT ONLY: no --key was given, and the bundle's own key proves nothing")
         return SELF_CONSISTENT
@@ -481,7 +545,10 @@ def verify(folder: str, key: Optional[str], anchor: Optional[str]) -> int:
     return 0
 
 
-def text_or_file(value: str) -> str:
+def text_or_file(value: str, mark: str) -> str:
+    """What the file holds, or the text itself when it could be one: it has the `mark`."""
+    if not os.path.exists(value) and mark not in value:
+        raise ValueError("%s: no such file" % value)
     if os.path.exists(value):
         with open(value, encoding="utf-8") as file:
             return file.read()
@@ -498,8 +565,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except SystemExit as e:
         return USAGE if e.code else 0
     try:
-        key = text_or_file(options.key) if options.key else None
-        anchor = text_or_file(options.anchor) if options.anchor else None
+        key = text_or_file(options.key, "+") if options.key else None
+        anchor = text_or_file(options.anchor, "\n") if options.anchor else None
         if key is not None:
             parse_key(key)
     except (OSError, ValueError) as e:
