@@ -14,9 +14,9 @@ from protocols.verdict import Allow, Deny, Verdict
 from addons.sql.conditions import Conditions, Now, conditions, tables
 
 REFUSED = Deny(
-    "There is no such target, account or database for this identity.",
+    "there is no such target, account or database for you",
     "OST-101",
-    hint="Check IDENTITY@TARGET+ACCOUNT and the database, or ask the gateway's operator for access.",
+    hint="ask the gateway's operator for access",
     sqlstate="28000",
 )
 """Also what the gateway answers for a target, account or database that it does not know."""

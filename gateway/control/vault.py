@@ -26,7 +26,7 @@ class Vault:
         with self._store.read() as txn:
             value = self._table.get(txn, f"{target}\0{account}")
         if value is None:
-            raise NotFound(f"no secret for {target}+{account} (OST-604). Run: ostiary account secret {target} {account}")
+            raise NotFound(f"the gateway was not given the password of {target}+{account}; ask its operator to enter it")
         return {"password": value["password"]}
 
     def put(self, txn: Transaction, target: str, account: str, password: str) -> None:

@@ -99,6 +99,9 @@ class _State(enum.Enum):
     OVER = enum.auto()
 
 
+_USER_NAME = "the user name is IDENTITY@TARGET, for example ada@clinic.example@clinic"  #: the same for everybody, so it tells nothing
+
+
 class _Refusal(Exception):
     """Tell the client this, and hang up."""
 
@@ -364,7 +367,7 @@ class ClientLogin:
     def _unproven(self, why: str) -> list[Effect]:
         """The same words whatever was wrong; `why` is for the record."""
         user = self._asked.parameters["user"] if self._asked else ""
-        refusal = _Refusal("OST-629", "28P01", f'password authentication failed for user "{user}"')
+        refusal = _Refusal("OST-629", "28P01", f'password authentication failed for user "{user}"', _USER_NAME)
         return [LoginFailed(self._subject, why), *self._end(refusal)]
 
     def _end(self, refusal: _Refusal) -> list[Effect]:

@@ -218,7 +218,7 @@ def test_conninfo_and_reconnect(house15: House) -> None:
     r"""\conninfo says the identity; \c reaches another database of the target, and not one that is not listed."""
     said = house15.psql(CLEAR, "\\conninfo\n\\c postgres\nSELECT current_database();\n\\c template1\n\\c -\n", "-At")
     assert f'as user "{CLEAR}@db"' in said.stdout and "postgres" in said.stdout
-    assert 'there is no target "db" for you [OST-101]' in said.stderr
+    assert 'there is no such target, account or database for you [OST-101]' in said.stderr
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
