@@ -40,6 +40,8 @@ check: $(VENV)/.installed
 	$(BIN)/python -m pytest -q tests/test_arrows.py
 
 clean:
+	@test ! -e run/state/run/lock || flock -n run/state/run/lock true || \
+	  { echo "make clean: a gateway runs in ./run; stop it first (Ctrl-C where make run runs)" >&2; exit 1; }
 	rm -rf $(VENV) run build dist *.egg-info
 
 # What is installed follows setup.cfg; the package itself follows every source file.
