@@ -143,7 +143,10 @@ class Admin:
         chosen = entry.account(account)
         if chosen is None:
             raise NotFound(f"target {target} has no account {account}")
-        password = self._office.vault.secret(target, chosen.name)["password"] if chosen.auth == "password" else None
+        try:
+            password = self._office.vault.secret(target, chosen.name)["password"] if chosen.auth == "password" else None
+        except NotFound as error:
+            raise NotFound(f"{error.why}: ostiary account secret {target} {chosen.name}") from None
         facts = upstream.probe(self._reactor, entry, chosen, password)
         facts.addCallbacks(dict, _unreachable)
         return facts.addCallback(lambda said: {"target": target, "account": chosen.name, "facts": said})
