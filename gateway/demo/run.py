@@ -26,6 +26,9 @@ PATIENCE = 60.0  # seconds until a gateway that does not serve is given up
 
 def main(words: list[str]) -> int:
     """The gateway's exit code, or 1 when it does not come up."""
+    if len(words) > 1 or any(word.startswith("-") for word in words):
+        print("usage: python -m gateway.demo.run [DIRECTORY]   (default: run)", file=sys.stderr)
+        return 2
     directory = Path(words[0] if words else "run")
     signal.signal(signal.SIGTERM, _interrupt)
     screen = Screen(sys.stdout)

@@ -276,6 +276,9 @@ VALUES: dict[str, list[str]] = {
     "a duplicate key": ["BEGIN", "UPDATE ward SET id = 2 WHERE id = 1", "ROLLBACK"],
     # ways to run a statement
     "EXPLAIN ANALYZE": ["EXPLAIN ANALYZE SELECT ssn FROM public.patients"],
+    "EXPLAIN ANALYZE of a prepared name": [
+        "PREPARE e2 AS SELECT ssn FROM public.patients WHERE id = 1", "EXPLAIN ANALYZE EXECUTE e2",
+    ],
     "EXPLAIN VERBOSE": ["EXPLAIN VERBOSE SELECT ssn FROM public.patients WHERE id = 1"],
     "a scrolling cursor": [
         "BEGIN",
