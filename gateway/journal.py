@@ -152,8 +152,9 @@ class Journal:
         """The session ended; commands without a report have an unknown outcome."""
         self._check()
         held = self._open(session)
-        for number in list(held.intents):
-            self._outcome(held, number, "unknown", None, 0)
+        for number, intent in list(held.intents.items()):
+            if intent > self._base:  # those of an earlier incarnation were closed by the notary when it ended
+                self._outcome(held, number, "unknown", None, 0)
         sequence = self._add(held, Kind.CLOSED, 0, None, [held.commands], [why])
         del self._sessions[session.id]
         return sequence

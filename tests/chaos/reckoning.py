@@ -68,3 +68,8 @@ def endings(records: Iterable[dict[str, Any]]) -> dict[tuple[int, int], list[str
         elif record["kind"] == "outcome":
             found.setdefault(tuple(record["ref"]), []).append(record["fields"]["ending"])
     return found
+
+
+def settled(ends: list[str]) -> bool:
+    """One outcome; "unknown", which the notary said of a worker it lost, may be followed by what came of it after all."""
+    return len(ends) == 1 or (len(ends) == 2 and ends[0] == "unknown" and ends[1] != "unknown")

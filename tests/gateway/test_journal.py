@@ -195,6 +195,22 @@ def test_commands_without_a_report_end_as_unknown_with_their_session(book: Journ
     assert closed["commands"] == 1
 
 
+def test_what_an_earlier_incarnation_left_open_is_closed_by_the_notary_alone(book: Journal, client: Client) -> None:
+    """It says "unknown" when it loses a worker; the session's end says so of later commands only."""
+    who, told = session(), Told()
+    book.intend(who, 1, allowed("SELECT 1"), told)
+    book.flush()
+    book.acknowledged(1, ())
+    book.down("disk full")
+    book.up(6)
+    client.appends.clear()
+    book.intend(who, 2, allowed("SELECT 2"), told)
+    book.closed(who, "client gone")
+    book.flush()
+    outcomes = [fields for fields, _ in client.items() if fields.get("ending")]
+    assert [(one["command"], one["ending"], one["ref"]) for one in outcomes] == [(2, "unknown", [6, 1])]
+
+
 def test_everyone_who_waits_is_woken_once_per_acknowledgement(book: Journal, client: Client) -> None:
     one, two = Told(), Told()
     for number in range(100):
