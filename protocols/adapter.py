@@ -330,8 +330,8 @@ class Adapter:
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case ToClient(data):
-                self._client.write(data)
+            case ToClient():
+                self._client.write(self._joined(effect))
             case ToTarget(data):
                 self._to_target(data)
             case Intend():
@@ -351,6 +351,13 @@ class Adapter:
                 self.close(f"malformed bytes from the {side}", f"malformed message from the {side}")
             case StartTls():
                 raise AssertionError("TLS starts before a session does")
+
+    def _joined(self, first: ToClient) -> bytes:
+        """With what is to be written right behind it: one send, and one TLS record, instead of one a message."""
+        parts = [first.data]
+        while self._todo and isinstance(self._todo[0], ToClient):
+            parts.append(self._todo.popleft().data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _to_target(self, data: bytes) -> None:
         if self._waiting:

@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignore = shutil.ignore_patterns("__pycache__", "*.c", "*.so")
     for name in (*RINGS, "twisted"):
         shutil.copytree(ROOT / name, copy / name, ignore=ignore)
-    for name in ("setup.cfg", "pyproject.toml", "LICENSE"):
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     (copy / "README.md").write_text("Ostiary\n")
     pip("wheel", "-q", "--no-deps", "--no-build-isolation", "--wheel-dir", str(out), str(copy))
