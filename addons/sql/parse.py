@@ -14,10 +14,13 @@ import postgast
 from google.protobuf.message import DecodeError, Message
 from postgast import pg_query_pb2 as tree
 
+from addons.sql.depth import too_deep
+
 STATEMENT_LIMIT = 1 << 20
 """Bytes of text. Larger ones are data in disguise, and a stranger's way to spend our time."""
 
 _KEPT = 4096  # texts
+_SAID_LENGTH = 200  # characters of the parser's own message
 _KEPT_LENGTH = 64 << 10  # characters; longer texts are parsed again rather than kept
 
 
@@ -65,10 +68,14 @@ def parse(text: str) -> Parsed:
         raise Unparsable("text holds a NUL character")
     if len(text) > STATEMENT_LIMIT or len(text.encode("utf-8", "surrogatepass")) > STATEMENT_LIMIT:
         raise Unparsable("text is longer than 1 MiB")
+    deep = too_deep(text)
+    if deep:
+        raise Unparsable(deep)
     try:
         result = postgast.parse(text)
     except (postgast.PgQueryError, UnicodeEncodeError) as error:
-        raise Unparsable(str(getattr(error, "message", "not UTF-8")), getattr(error, "cursorpos", 0)) from None
+        said = str(getattr(error, "message", "not UTF-8"))[:_SAID_LENGTH]  # it may quote all of the text
+        raise Unparsable(said, getattr(error, "cursorpos", 0)) from None
     except DecodeError:
         # Over 100 messages deep. Lifting protobuf's limit lets 50 000 nested operators overflow the C stack.
         raise Unparsable("statement is nested too deeply") from None
