@@ -49,7 +49,7 @@ class Statement:
     parameters: tuple[Parameter, ...] = ()
     name: str = ""  #: prepared statement (PARSE, BIND); "" is the unnamed one
     transaction: Transaction = Transaction.IDLE
-    pipelined: bool = False  #: others were sent before it since the last Sync
+    pipelined: bool = False  #: others that run were sent before it, and are not answered
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """The server's last reported parameters (ParameterStatus), names lower-case."""
     prepared: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -52,6 +52,9 @@ class Kind(enum.Enum):
     CLOSE = "Close"
 
 
+_PREPARES = frozenset({Kind.PARSE, Kind.DESCRIBE, Kind.CLOSE})
+_PREPARING = 8  # messages; more of them are a pipeline, and need not be looked through
+
 ENDS_IN_READY = frozenset({Kind.QUERY, Kind.CALL, Kind.SYNC})
 
 
@@ -163,6 +166,14 @@ class Conversation:
     done: list[Running] = field(default_factory=list)  #: ended, reported at the next ReadyForQuery
     intended: dict[int, Running] = field(default_factory=dict)  #: by number, until they end
     dying: bool = False  #: the target has said a FATAL error
+
+    @property
+    def pipelining(self) -> bool:
+        """
+        Whether commands that run or may run are on their way. A Parse and a Describe do nothing yet: every driver sends
+        one of them in front of its Bind, and a person behind that driver is as alone as one who sends a Query.
+        """
+        return len(self.awaited) > _PREPARING or any(entry.kind not in _PREPARES for entry in self.awaited)
 
     @property
     def head(self) -> Awaited | None:

@@ -242,7 +242,7 @@ class Frontend:
     def _statement(self, text: str, path: Path, parameters: tuple[Parameter, ...] = (), name: str = "") -> Statement:
         talk = self._talk
         return Statement(
-            text, path, parameters, name, talk.transaction, bool(talk.awaited), talk.settings, self._texts
+            text, path, parameters, name, talk.transaction, talk.pipelining, talk.settings, self._texts
         )
 
     def _ask(self, command: Command, release: _Release) -> list[Effect]:

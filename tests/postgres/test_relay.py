@@ -813,6 +813,23 @@ def test_what_the_target_has_not_answered_is_bounded() -> None:
     play.target(READY_IDLE * 7, to_client(READY_IDLE * 7), to_target(SYNC * 6), asks("SELECT 1"))
 
 
+def test_a_statement_that_was_only_prepared_is_not_a_pipeline() -> None:
+    """Parse, Describe, Bind: one person's one statement, which may be held. Behind an Execute, or a Bind, it is one of several."""
+    play = Playbook().client(parse("SELECT 1"), asks("SELECT 1", Path.PARSE)).verdict(Allow(), intends(1, parse("SELECT 1")))
+    play.client(describe("S"), to_target(describe("S"))).client(bind(), asks("SELECT 1", Path.BIND))
+    assert not play.asked[-1].pipelined
+    play.verdict(Allow(), intends(2, bind())).client(parse("SELECT 2", "b"), asks("SELECT 2", Path.PARSE))
+    assert play.asked[-1].pipelined
+
+
+def test_many_prepared_statements_are_a_pipeline() -> None:
+    """However little they do."""
+    play = Playbook()
+    for number in range(1, 12):
+        play.client(parse("SELECT 1"), asks("SELECT 1", Path.PARSE)).verdict(Allow(), intends(number, parse("SELECT 1")))
+    assert play.asked[-1].pipelined and not play.asked[7].pipelined
+
+
 @pytest.mark.parametrize(
     ("end", "ending"), [(READY_IDLE, "complete"), (error("23505", "deferred") + READY_IDLE, "error")]
 )
