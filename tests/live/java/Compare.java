@@ -93,7 +93,7 @@ public final class Compare {
     }
 
     private void threshold() throws SQLException {
-        try (PreparedStatement statement = connection.prepareStatement("SELECT ?::int, ?::numeric, ?::text, ?::date, ?, ?")) {
+        try (PreparedStatement statement = connection.prepareStatement("SELECT ?::int, ?::numeric, ?::text, ?::date, ?, ?::bytea")) {
             for (int i = 0; i < 8; i++) {
                 statement.setInt(1, i);
                 statement.setBigDecimal(2, new BigDecimal("1.50").multiply(BigDecimal.valueOf(i)));
@@ -101,7 +101,7 @@ public final class Compare {
                 statement.setDate(4, Date.valueOf("2024-02-29"));
                 Array array = connection.createArrayOf("int4", new Object[] {1, null, i});
                 statement.setArray(5, array);
-                statement.setBytes(6, new byte[] {0, (byte) 255, (byte) i});
+                statement.setString(6, "\\x00ff0" + i);
                 show(statement.executeQuery());
             }
         }
