@@ -75,7 +75,9 @@ RULES = [
     {"name": "no-drop", "groups": ["engineers"], "classes": ["ddl-destructive"], "verdict": "deny",
      "reason": "Tables are dropped by migrations."},
     {"name": "short", "groups": ["engineers"], "relations": ["public.hurried"], "classes": ["write-unfiltered"],
-     "verdict": "approve", "approvers": ["approvers"], "mode": "hold", "timeout": 0.5, "lifetime": 0.5},
+     "verdict": "approve", "approvers": ["approvers"], "mode": "hold", "timeout": 0.5},
+    {"name": "perishable", "groups": ["engineers"], "relations": ["public.perishable"], "classes": ["write-unfiltered"],
+     "verdict": "approve", "approvers": ["approvers"], "lifetime": 0.5},
     {"name": "two-people", "groups": ["engineers"], "relations": ["public.precious"], "classes": ["write-unfiltered"],
      "verdict": "approve", "approvers": ["approvers"], "quorum": 2},
     {"name": "privileged", "groups": ["engineers", "agents"], "classes": ["write-unfiltered"], "verdict": "approve",
@@ -92,6 +94,7 @@ CREATE TABLE wards (id int PRIMARY KEY, name text UNIQUE, beds int NOT NULL CHEC
 INSERT INTO wards VALUES (1, 'north', 10), (2, 'south', 20), (3, 'east', 30);
 COMMENT ON TABLE wards IS 'where beds are';
 CREATE TABLE hurried (id int, v int); INSERT INTO hurried VALUES (1, 1);
+CREATE TABLE perishable (id int, v int); INSERT INTO perishable VALUES (1, 1);
 CREATE TABLE precious (id int, v int); INSERT INTO precious VALUES (1, 1);
 CREATE VIEW roster AS SELECT id, name FROM patients;
 CREATE MATERIALIZED VIEW beds AS SELECT sum(beds) AS beds FROM wards;
