@@ -94,7 +94,7 @@ async def test_a_login_and_a_secret(house: House) -> None:
     assert told["subject"] == ADA and told["proof"] == "token" and told["groups"] == ["approvers", "engineers"]
     with pytest.raises(LoginRefused):
         await worker.authenticate(GRACE, good, "127.0.0.1:5000")
-    with pytest.raises(NotFound, match="ostiary account secret clinic rw"):
+    with pytest.raises(NotFound, match="the password of clinic\\+rw"):
         await worker.secret("clinic", "rw")
     with house.control.office.store.write() as txn:
         house.control.office.vault.put(txn, "clinic", "rw", "pa55")

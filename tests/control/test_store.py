@@ -236,7 +236,7 @@ def test_the_key_lies_apart_from_the_store(state: Path) -> None:
 
 def test_the_vault(office: Office) -> None:
     admin = Admin(office, None)
-    with pytest.raises(NotFound, match="ostiary account secret clinic rw"):
+    with pytest.raises(NotFound, match="the password of clinic\\+rw"):
         office.vault.secret("clinic", "rw")
     admin.account_secret("clinic", "rw", "one")
     admin.account_secret("clinic", "rw", "two")
