@@ -87,7 +87,7 @@ class Suite:
         report = where / "report.xml"
         where.mkdir(parents=True, exist_ok=True)
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:pytest_twisted",
+        command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:pytest_twisted", "-o", f"cache_dir={where / 'cache'}",
                    "-p", "no:randomly", f"--junitxml={report}", *self.options, *tests]  # fmt: skip
         with (where / "said").open("w") as said:
             process = subprocess.Popen(
