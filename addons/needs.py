@@ -39,6 +39,9 @@ class Catalogs(Protocol):
     def stale(self, session: Session) -> bool:
         """Whether changes were heard of that the snapshot may not show."""
 
+    def suspect(self, session: Session) -> None:
+        """Something unknown came back: the next statement here waits for a newer snapshot."""
+
     def doubt(self, session: Session) -> None:
         """DDL passed: no worker decides by its old snapshot."""
 

@@ -197,10 +197,14 @@ class Catalogs:
 
     def doubt(self, session: Session) -> None:
         """DDL passed: nobody decides by the old snapshot, here or in another worker."""
-        self.suspect(session.target.name, session.database)
+        self.suspect(session)
         self.on_doubt(session.target.name, session.database)
 
-    def suspect(self, target: str, database: str) -> None:
+    def suspect(self, session: Session) -> None:
+        """Something unknown came back: the next statement here waits for a newer snapshot."""
+        self.heard(session.target.name, session.database)
+
+    def heard(self, target: str, database: str) -> None:
         """Another worker saw DDL pass."""
         shelf = self._shelves.get((target, database))
         if shelf is not None:

@@ -65,7 +65,7 @@ class Worker:
         self.control.on_cancel = self._cancel
         self.catalogs = Catalogs(self._read_catalog, reactor)
         self.catalogs.on_doubt = self.control.catalog_changed
-        self.control.on_catalog = self.catalogs.suspect
+        self.control.on_catalog = self.catalogs.heard
         self.settings = Settings()
         self._boot = boot
         self._gate: Callable[[Listen, Worker], IProtocolFactory] = named(boot.options.get("gate", GATE))

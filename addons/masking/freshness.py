@@ -12,7 +12,6 @@ from functools import lru_cache
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
-from twisted.internet.defer import Deferred
 
 from addons.masking.kinds import QUIET, makes
 from addons.needs import Catalogs
@@ -24,7 +23,6 @@ from protocols.result import Outcome
 from protocols.session import Session
 from protocols.verdict import Allow, Decision
 
-_Place = tuple[str, str]
 _KEPT = 4096  # texts
 _KEPT_LENGTH = 16 << 10  # characters; longer texts are looked at again
 
@@ -34,31 +32,12 @@ class Freshness:
 
     def __init__(self, catalogs: Catalogs) -> None:
         self._catalogs = catalogs
-        self._stale: dict[_Place, int] = {}  #: how many changes passed since the last reading began
         self._made: dict[str, frozenset[str]] = {}
         self._open: set[str] = set()  #: sessions whose DDL may not be committed yet
 
     def snapshot(self, session: Session) -> Snapshot | None:
         """The newest one; None when there is none, or DDL passed since."""
-        old = _place(session) in self._stale or self._catalogs.stale(session)
-        return None if old else self._catalogs.snapshot(session)
-
-    def refresh(self, session: Session) -> Deferred[Snapshot]:
-        """A reading that begins after now."""
-        place = _place(session)
-        seen = self._stale.get(place)
-
-        def done(snapshot: Snapshot) -> Snapshot:
-            if self._stale.get(place) == seen:
-                self._stale.pop(place, None)
-            return snapshot
-
-        return self._catalogs.refresh(session).addCallback(done)
-
-    def doubt(self, session: Session) -> None:
-        """Something unknown came back: the next statement waits for a newer catalog."""
-        place = _place(session)
-        self._stale[place] = self._stale.get(place, 0) + 1
+        return None if self._catalogs.stale(session) else self._catalogs.snapshot(session)
 
     def made(self, session: Session) -> frozenset[str]:
         """Names made in a transaction that has not ended."""
@@ -98,12 +77,7 @@ class Freshness:
         if session.id in self._open:
             self._open.discard(session.id)
             self._made.pop(session.id, None)
-            self.doubt(session)
             self._catalogs.doubt(session)
-
-
-def _place(session: Session) -> _Place:
-    return session.target.name, session.database
 
 
 def _parsed(decision: Decision) -> Parsed | None:

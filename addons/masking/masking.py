@@ -107,7 +107,7 @@ class Masking:
             except UnknownNames as unknown:
                 return refusals.unknown(unknown.names)
 
-        return self._fresh.refresh(hook.session).addCallbacks(again, lambda _failure: refusals.no_catalog())
+        return self._catalogs.refresh(hook.session).addCallbacks(again, lambda _failure: refusals.no_catalog())
 
     def _judged(
         self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
@@ -192,7 +192,7 @@ class Masking:
         if stranger or field.type_oid >= FIRST_USER_OID and field.type_oid not in snapshot.types:
             if self._fresh.own(hook.session, hook.decision):
                 return None, ""
-            self._fresh.doubt(hook.session)
+            self._catalogs.suspect(hook.session)
             return NULL, f"relation {field.table_oid} or type {field.type_oid} is not in the catalog"
         return None, ""
 

@@ -224,5 +224,5 @@ def test_another_workers_doubt_is_not_sent_back(catalogs: Catalogs) -> None:
     told: list[tuple[str, str]] = []
     catalogs.on_doubt = lambda target, database: told.append((target, database))
     fired(catalogs.refresh(session()))
-    catalogs.suspect("clinic", "clinicdb")
+    catalogs.heard("clinic", "clinicdb")
     assert catalogs.stale(session()) and told == []

@@ -56,6 +56,7 @@ class Catalogs:
     def __init__(self, port: int, database: str = "clinic") -> None:
         self._port, self._database, self.readings = port, database, 0
         self._snapshot: Snapshot | None = None
+        self.doubts = self.settled = 0
 
     def snapshot(self, _session: Session) -> Snapshot | None:
         return self._snapshot
@@ -64,10 +65,12 @@ class Catalogs:
         return succeed(None)
 
     def stale(self, _session: Session) -> bool:
-        return False
+        return self.doubts != self.settled
 
-    def doubt(self, _session: Session) -> None:
-        """One worker: its own freshness knows."""
+    def suspect(self, _session: Session) -> None:
+        self.doubts += 1
+
+    doubt = suspect  # there is one worker
 
     def refresh(self, _session: Session) -> Deferred[Snapshot]:
         self.readings += 1
@@ -77,7 +80,7 @@ class Catalogs:
         connection.close()
         if not isinstance(answers[0], tuple):
             answers[0].raiseException()
-        self._snapshot = answers[0][0]
+        self._snapshot, self.settled = answers[0][0], self.doubts
         return succeed(self._snapshot)
 
 

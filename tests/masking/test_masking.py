@@ -25,6 +25,7 @@ class Shelf:
     def __init__(self, known: Snapshot | None) -> None:
         self.known, self.next, self.asked = known, known, 0
         self.held: Deferred | None = None
+        self.doubts = self.settled = 0
 
     def snapshot(self, _session: Session) -> Snapshot | None:
         return self.known
@@ -33,19 +34,22 @@ class Shelf:
         return succeed(None)
 
     def stale(self, _session: Session) -> bool:
-        return False
+        return self.doubts != self.settled
 
-    def doubt(self, _session: Session) -> None:
-        """One worker: its own freshness knows."""
+    def suspect(self, _session: Session) -> None:
+        self.doubts += 1
+
+    doubt = suspect  # there is one worker
 
     def refresh(self, _session: Session) -> Deferred:
         self.asked += 1
+        begun = self.doubts
         if self.held is not None:
-            return self.held.addCallback(lambda _none: self._new())
-        return succeed(self._new())
+            return self.held.addCallback(lambda _none: self._new(begun))
+        return succeed(self._new(begun))
 
-    def _new(self) -> Snapshot | None:
-        self.known = self.next
+    def _new(self, begun: int) -> Snapshot | None:
+        self.known, self.settled = self.next, begun
         return self.known
 
 
