@@ -26,7 +26,7 @@ from gateway.control.rpc import place
 from gateway.house import Worker
 from gateway.opening import Opening, Refused
 from gateway.sitting import Sitting
-from gateway.tls import ServerTls
+from gateway.tls import ServerTls, chosen_alpn, start_tls
 from gateway.upstream import DialError
 from protocols.adapter import Adapter
 from protocols.effects import Hangup, StartTls, ToClient
@@ -119,8 +119,7 @@ class Entrance(Protocol):
 
     def handshakeCompleted(self) -> None:
         if self._login is not None:
-            connection = self.transport.getHandle()
-            self._perform(self._login.secured(connection.get_alpn_proto_negotiated() or None, self._gate.tls.binding))
+            self._perform(self._login.secured(chosen_alpn(self.transport), self._gate.tls.binding))
 
     def connectionLost(self, reason: Failure) -> None:
         self._done_waiting()
@@ -145,7 +144,7 @@ class Entrance(Protocol):
                 case ToClient(data):
                     self.transport.write(data)
                 case StartTls(data):
-                    self._start_tls(data)
+                    start_tls(self.transport, self._gate.tls, data)
                 case NeedVerifier(subject):
                     self._wait(self._worker.control.scram(subject, self.peer), self._verifiers)
                 case CheckPassword(subject, secret):
@@ -158,11 +157,6 @@ class Entrance(Protocol):
                     self._logged_in(effect)
                 case Hangup(why):
                     self._hang_up(why)
-
-    def _start_tls(self, data: bytes) -> None:
-        self.transport.startTLS(self._gate.tls)
-        if data:  # direct TLS: the ClientHello was already read
-            self.transport.protocol.dataReceived(data)
 
     def _wait(self, asked: Deferred[Any], then: Any, otherwise: Any = None) -> None:
         """One question at a time; its answer is worth nothing once the client is gone."""

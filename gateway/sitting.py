@@ -17,6 +17,7 @@ from gateway import upstream as targets
 from gateway.config import Account, TargetEntry
 from gateway.house import Worker
 from gateway.opinions import Opinions
+from gateway.powers import Sink
 from gateway.upstream import Upstream
 from protocols.adapter import Adapter
 from protocols.errors import Unrecordable
@@ -98,10 +99,7 @@ class Sitting:
 
     def cancel(self) -> None:
         """Its client showed the cancel key."""
-        try:
-            self._worker.journal.note(self.session, "cancel", {})
-        except Unrecordable:
-            self.log.warn("session {id}: a cancel could not be recorded", id=self.session.id)
+        Sink(self._worker.journal).note(self.session, "cancel", {})
         self.adapter.cancel()
 
     @property
