@@ -126,7 +126,6 @@ class Adapter:
         self._closed = False
         self._linger: Any = None
         self._cancel_wanted = False
-        self.last_active = clock.seconds()
 
     # -- wiring ------------------------------------------------------------------------
 
@@ -139,7 +138,6 @@ class Adapter:
 
     def client_data(self, data: bytes) -> None:
         """Bytes from the client."""
-        self.last_active = self._clock.seconds()
         if self._backlog["client"] or (self._asked is None and self._journal.full):
             self._wait_for_room("client", data)
             return

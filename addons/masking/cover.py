@@ -49,7 +49,6 @@ class Cover:
         self.relations: dict[int, dict[str, Masked]] = {}
         self.row_types: set[int] = set()
         self._strategies: dict[str, Strategy] = {}
-        self._views: dict[int, dict[str, Masked]] = {}
         self._sub_selects: dict[tuple[int, bool], str] = {}
         for declaration in declared:
             self._declare(declaration)
