@@ -77,8 +77,6 @@ SEARCH_PATHS = (
 )
 """Never one that puts a schema in front of a named pg_catalog: its functions would stand in for the server's."""
 
-_STARTUP_FREE = frozenset({"user", "database", "application_name"})
-
 
 class Gate:
     """
@@ -125,19 +123,6 @@ class Gate:
         if change.name == "client_encoding":
             return re.sub("[^a-z0-9]", "", value) in SAFE_ENCODINGS
         return value in VALUES.get(change.name, ())
-
-    def startup(self, parameters: Mapping[str, str]) -> str:
-        """Why a StartupMessage's parameters are refused; "" when they are not. `options` is read as the server reads it."""
-        if parameters.get("replication", "off").lower() not in _OFF:
-            return "replication connections are not allowed"
-        given = [(n, v) for n, v in parameters.items() if n not in _STARTUP_FREE | {"options", "replication"} and not n.startswith("_pq_.")]
-        options = startup_options(parameters.get("options", ""))
-        if options is None:
-            return "only -c NAME=VALUE is allowed in options"
-        for name, value in (*given, *options):
-            if not self.accepts(name, value):
-                return f"the setting {name[:64]!r} may not be brought with this value"
-        return ""
 
     def accepts(self, name: str, value: str) -> bool:
         """Whether a connection may bring this setting in its start-up packet or its options."""
@@ -228,41 +213,3 @@ class Settings:
             if len(text) <= 1 << 16:
                 self._steps[text] = found
         return found
-
-
-def startup_options(text: str) -> list[tuple[str, str]] | None:
-    """
-    The settings in a startup `options` string; None when it holds anything else.
-
-    Source: PostgreSQL 18, postinit.c pg_split_opts (a backslash takes the next character) and postgres.c.
-    """
-    words, found = _words(text), []
-    while words:
-        word = words.pop(0)
-        if word == "-c" and words:
-            word = words.pop(0)
-        elif word.startswith("--") and len(word) > 2:
-            word = word[2:]
-        elif word.startswith("-c") and len(word) > 2:
-            word = word[2:]
-        else:
-            return None
-        name, equals, value = word.partition("=")
-        if not equals:
-            return None
-        found.append((name.replace("-", "_"), value))
-    return found
-
-
-def _words(text: str) -> list[str]:
-    words, word, inside, escaped = [], "", False, False
-    for char in text:
-        if escaped:
-            word, escaped, inside = word + char, False, True
-        elif char == "\\":
-            escaped = True
-        elif char.isspace():
-            words, word, inside = ([*words, word] if inside else words), "", False
-        else:
-            word, inside = word + char, True
-    return [*words, word] if inside else words
