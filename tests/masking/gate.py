@@ -50,16 +50,10 @@ def _rows(result: Any, *, decode: bool = False) -> list[tuple]:
     return [tuple(None if c is None else c.decode() if decode else bytes(c) for c in row) for row in cells]
 
 
-class Catalogs:
-    """Reads at once. Counts its readings."""
+class OneWorker:
+    """What catalogs say of their age where nobody else changes anything; `begun` of a reading becomes `settled`."""
 
-    def __init__(self, port: int, database: str = "clinic") -> None:
-        self._port, self._database, self.readings = port, database, 0
-        self._snapshot: Snapshot | None = None
-        self.doubts = self.settled = 0
-
-    def snapshot(self, _session: Session) -> Snapshot | None:
-        return self._snapshot
+    doubts = settled = 0
 
     def check(self, _session: Session) -> Deferred[None]:
         return succeed(None)
@@ -70,7 +64,18 @@ class Catalogs:
     def suspect(self, _session: Session) -> None:
         self.doubts += 1
 
-    doubt = suspect  # there is one worker
+    doubt = suspect
+
+
+class Catalogs(OneWorker):
+    """Reads at once. Counts its readings."""
+
+    def __init__(self, port: int, database: str = "clinic") -> None:
+        self._port, self._database, self.readings = port, database, 0
+        self._snapshot: Snapshot | None = None
+
+    def snapshot(self, _session: Session) -> Snapshot | None:
+        return self._snapshot
 
     def refresh(self, _session: Session) -> Deferred[Snapshot]:
         self.readings += 1

@@ -14,32 +14,21 @@ from protocols.hooks import ClosedHook, ColumnsHook, DecidedHook, JudgeHook, Out
 from protocols.result import NULL, Column, Columns, Ending, Outcome
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Allow, Decision, Deny, Replace
+from tests.masking.gate import OneWorker
 from tests.sql.little import snapshot
 
 COLUMNS = [{"relation": "public.patients", "column": name, "clear": ["privacy"]} for name in ("ssn", "mrn", "dob")]
 
 
-class Shelf:
+class Shelf(OneWorker):
     """Catalogs that answer when told to."""
 
     def __init__(self, known: Snapshot | None) -> None:
         self.known, self.next, self.asked = known, known, 0
         self.held: Deferred | None = None
-        self.doubts = self.settled = 0
 
     def snapshot(self, _session: Session) -> Snapshot | None:
         return self.known
-
-    def check(self, _session: Session) -> Deferred[None]:
-        return succeed(None)
-
-    def stale(self, _session: Session) -> bool:
-        return self.doubts != self.settled
-
-    def suspect(self, _session: Session) -> None:
-        self.doubts += 1
-
-    doubt = suspect  # there is one worker
 
     def refresh(self, _session: Session) -> Deferred:
         self.asked += 1
