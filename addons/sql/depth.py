@@ -3,7 +3,7 @@ Texts that would nest deeper than PostgreSQL's parser can unwind are known befor
 
 libpg_query writes its trees by recursion on the C stack: a sum of some twenty thousand terms
 ends the process, and with it every session in it. So long texts are counted first, in one pass:
-tokens in a row without a comma at one bracket level, words that chain, brackets and comments in each other.
+tokens in a row without a comma, AND or OR at one bracket level, words that chain, brackets and comments in each other.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import re
 SHORT = 16 << 10
 """Characters; a shorter text cannot chain enough links, which take two characters at least."""
 
-RUN_LIMIT = 12_000  # tokens without a comma at one level; the parser ends between 20,000 and 30,000 links
-CHAIN_LIMIT = 2_000  # set operations, joins and CASEs, which chain over commas
+RUN_LIMIT = 12_000  # tokens of such a row; the parser ends between 20,000 and 30,000 links
+CHAIN_LIMIT = 2_000  # set operations, joins, CASEs and BETWEENs, which chain over commas and ANDs
 LEVEL_LIMIT = 500  # brackets within brackets; the tree's own limit is lower
 COMMENT_LIMIT = 50  # comments within comments: the lexer takes time by the square of it
 
@@ -25,7 +25,10 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
-_CHAINS = frozenset({"union", "intersect", "except", "join", "case"})
+_CHAINS = frozenset({"union", "intersect", "except", "join", "case", "between"})
+_FLAT = frozenset({"and", "or"})
+"""Lists to the parser however many there are (makeAndExpr, makeOrExpr in gram.y); BETWEEN's own AND is none, so it chains."""
+
 
 
 def too_deep(text: str) -> str:
@@ -44,8 +47,9 @@ def too_deep(text: str) -> str:
             levels.append(0)
         elif kind == "close":
             levels = levels[:-1] or [0]
-        levels[-1] = 0 if kind == "part" else levels[-1] + 1
-        chains += kind == "word" and found.group().lower() in _CHAINS
+        word = found.group().lower() if kind == "word" else ""
+        levels[-1] = 0 if kind == "part" or word in _FLAT else levels[-1] + 1
+        chains += word in _CHAINS
         if levels[-1] > RUN_LIMIT or chains > CHAIN_LIMIT or len(levels) > LEVEL_LIMIT:
             return "its expressions chain or nest more than can be followed"
     return ""

@@ -22,6 +22,9 @@ DEEP = {
     "negations": "SELECT " + "NOT " * 30_000 + "true",
     "unions": "SELECT 1,1" + " UNION SELECT 1,1" * 30_000,
     "joins": "SELECT 1 FROM t" + " JOIN t USING (a,b)" * 30_000,
+    "ranges of ranges": "SELECT x" + " BETWEEN 1 AND 2 IS NULL" * 30_000,
+    "a sum behind an AND": "SELECT true AND " + "1+" * 30_000 + "1 > 0",
+    "negations between ORs": "SELECT " + "true OR " * 100 + "NOT " * 30_000 + "true",
     "brackets": "SELECT " + "(" * 30_000 + "1" + ")" * 30_000,
     "an identifier that looks like a dollar quote": "SELECT a$x$" + "+1" * 30_000 + "$x$",
     "a sum in an argument": "SELECT f(1, " + "1+" * 30_000 + "1)",
@@ -35,6 +38,8 @@ FLAT = {
     "a long string": "SELECT '" + "1+1 - /* " * 50_000 + "'",
     "a long identifier list": "SELECT " + ", ".join(f'"a+{i}"' for i in range(20_000)),
     "conditions": "SELECT 1 WHERE " + " OR ".join(f"a = {i}" for i in range(2_000)),
+    "very many conditions": "SELECT 1 WHERE " + " OR ".join(f"a = {i} AND b <> {i}" for i in range(20_000)),
+    "ranges": "SELECT 1 WHERE " + " OR ".join(f"a BETWEEN {i} AND {i + 1}" for i in range(1_500)),
     "comments side by side": "SELECT 1 " + "/* note */ " * 20_000,
     "statements": "SELECT 1 + 1; " * 3_000,
 }
@@ -60,6 +65,9 @@ def test_the_longest_chains_that_pass_do_not_end_the_process() -> None:
         "for link, start in (('1+', '1'), (\"'a'||\", \"'a'\"), ('- ', '1'), ('NOT ', 'true')):\n"
         f"  for count in ({SHORT // 2}, 5990):\n"
         "    try: parse('SELECT ' + link * count + start)\n"
+        "    except Unparsable: pass\n"
+        "for text in (' OR '.join(['a = 1'] * 40_000), ' AND '.join(['a = 1'] * 40_000), 'x' + ' BETWEEN 1 AND 2 IS NULL' * 1_999):\n"
+        "    try: parse('SELECT 1 WHERE ' + text)\n"
         "    except Unparsable: pass\n"
         "print('alive')\n"
     )
