@@ -30,7 +30,7 @@ soak: $(VENV)/.installed
 	OSTIARY_PROFILE=soak $(BIN)/python -m pytest -m "soak or not soak" --junitxml=$(REPORT) $(TESTS)
 
 suites: $(VENV)/.installed
-	@test -d "$(SRC)" || { echo "make suites SRC=DIR: DIR holds checkouts of drivers, e.g. DIR/psycopg" >&2; exit 2; }
+	@test -d "$(SRC)" || { echo "make suites SRC=DIR: DIR holds source trees: DIR/psycopg, DIR/postgresql-15.*" >&2; exit 2; }
 	deploy/prepare servers
 	OSTIARY_SUITES="$(abspath $(SRC))" $(BIN)/python -m pytest --junitxml=$(REPORT) tests/suites
 
