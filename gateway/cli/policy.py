@@ -1,16 +1,16 @@
 """
 `ostiary policy test`: why each statement of a file is decided as it is, without a target and without running anything.
+`ostiary policy replay`: which recorded statements a new policy would decide differently.
 
-Only `[[identity]]`, `[[target]]` and the policy addon of `ostiary.toml` are read. There is no catalog here, so
-functions of the database that the policy does not list show as `function-unlisted`.
+Only `[[identity]]`, `[[target]]` and the policy addon of a configuration are read. There is no catalog here, so functions
+of the database that the policy does not list show as `function-unlisted`.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
-import tomllib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,12 +19,13 @@ import click
 from addons.policy import Policy
 from addons.sql.parse import Unparsable, parse
 from addons.sql.rules import Ruling, strictest
+from gateway.cli import draft
 from protocols.command import Statement
 from protocols.hooks import DecidedHook
-from protocols.session import Identity, Session, Target
+from protocols.session import Session
 from protocols.verdict import Allow, Decision
 
-_POLICY = "addons.policy.Policy"
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group()
@@ -37,14 +38,14 @@ def policy() -> None:
 @click.option("--as", "subject", required=True, metavar="IDENTITY", help="An identity of the configuration.")
 @click.option("--target", required=True, help="A target of the configuration, NAME or NAME+ACCOUNT.")
 @click.option(
-    "--config", type=click.Path(path_type=Path, dir_okay=False), envvar="OSTIARY_CONFIG",
+    "--config", type=_FILE, envvar="OSTIARY_CONFIG",
     default="ostiary.toml", show_default=True, help="The gateway's configuration.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each statement.")
 def test(file: TextIO, subject: str, target: str, config: Path, as_json: bool) -> None:
     """Decide every statement of FILE ("-" reads standard input) as if IDENTITY sent them to the target one by one."""
-    entries = _read(config)
-    judge, session = _policy(config, entries), _session(config, entries, subject, target)
+    entries = draft.read(config)
+    judge, session = draft.policy_of(config, entries), draft.session_of(config, entries, subject, target)
     for answer in examine(judge, session, file.read()):
         click.echo(json.dumps(answer) if as_json else _shown(answer))
 
@@ -97,48 +98,52 @@ def _shown(answer: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _read(config: Path) -> dict[str, Any]:
+@policy.command()
+@click.option("--policy", "new", required=True, type=_FILE, metavar="NEW", help="A configuration with the policy to try.")
+@click.option("--since", default="", help="2026-11-22T10:00Z, or 7d ago (s, m, h, d, w); all there is without it.")
+@click.option("--identity", default="", help="Only statements of one identity.")
+@click.option("--target", default="", help="Only statements on one target.")
+@click.option(
+    "--config", type=_FILE, envvar="OSTIARY_CONFIG", default="ostiary.toml", show_default=True,
+    help="The gateway's configuration, with its evidence and the policy in force.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a difference, then one with the counts.")
+def replay(new: Path, since: str, identity: str, target: str, config: Path, as_json: bool) -> None:
+    """Which recorded statements the policy of NEW would have decided differently; exits with 1 when there are any."""
+    from gateway.cli import audit  # only this command opens evidence
+    from gateway.evidence.query import BadQuery, Query, Search, parse_time, search
+    from gateway.evidence.replay import Clock, Replay
+
+    clock = Clock()
+    judges = [draft.policy_of(file, draft.read(file), clock) for file in (config, new)]
+    replaying = Replay(*judges, clock)
     try:
-        return tomllib.loads(config.read_text("utf-8"))
-    except OSError as error:
-        raise click.ClickException(f"{config}: {error.strerror}; name the file with --config or OSTIARY_CONFIG") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"{config}: {error}") from None
+        since_ns = parse_time(since) if since else 0
+    except BadQuery as error:
+        raise click.UsageError(f"--since: {error}") from None
+    facts = {"how": "policy replay", "policy": new.name, "since": since}
+    with audit.viewing(audit.find(config, None, None), "viewed", facts) as (view, bodies):
+        if bodies is None:
+            raise click.ClickException("statements stay closed without the body key; run this where the gateway keeps its state")
+        records = _watched(search(view, Search(Query(), bodies)), as_json)
+        kinds: Counter[str] = Counter()
+        for one in replaying.differences(records, since_ns, identity, target):
+            kinds[f"{one.was} to {one.now}"] += 1
+            click.echo(json.dumps(one.shown()) if as_json else one.told())
+    counts = replaying.counts
+    if as_json:
+        click.echo(json.dumps({"differences": dict(kinds), **counts.shown()}))
+    else:
+        click.echo(counts.told(kinds))
+    raise SystemExit(1 if kinds else 0)
 
 
-def _policy(config: Path, entries: dict[str, Any]) -> Policy:
-    """
-    :raises click.ClickException: there is none, or it is wrong.
-    """
-    for index, entry in enumerate(entries.get("addon", [])):
-        if entry.get("use") == _POLICY:
-            options = {key: value for key, value in entry.items() if key != "use"}
-            try:
-                return Policy(**options, now=lambda: datetime.datetime.now().astimezone())
-            except (ValueError, TypeError) as error:
-                raise click.ClickException(f"{config}: addon[{index}].{error}") from None
-    raise click.ClickException(f"{config}: no [[addon]] uses {_POLICY}")
-
-
-def _session(config: Path, entries: dict[str, Any], subject: str, target: str) -> Session:
-    name, _, account = target.partition("+")
-    who = _entry(config, entries, "identity", "subject", subject)
-    where = _entry(config, entries, "target", "name", name)
-    accounts = [a["name"] for a in where.get("account", [])] or [""]
-    if account and account not in accounts:
-        raise click.ClickException(f"{config}: target {name} has no account {account!r}; it has {', '.join(accounts)}")
-    identity = Identity(subject, who.get("kind", "human"), frozenset(who.get("groups", ())), on_behalf_of=who.get("on_behalf_of"))
-    host, _, port = where.get("address", "localhost:5432").rpartition(":")
-    return Session(
-        "policy-test", identity, Target(name, where.get("protocol", "postgres"), host, int(port)),
-        account or accounts[0], where.get("database", ""), "policy-test",
-    )
-
-
-def _entry(config: Path, entries: dict[str, Any], table: str, key: str, value: str) -> dict[str, Any]:
-    known = entries.get(table, [])
-    found = next((e for e in known if e.get(key) == value), None)
-    if found is None:
-        names = ", ".join(sorted(e.get(key, "?") for e in known))
-        raise click.ClickException(f"{config}: no [[{table}]] with {key} = {value!r}; there are: {names}")
-    return found
+def _watched(records: Iterable[Any], quiet: bool) -> Iterator[Any]:
+    """How far it is, for a person who waits."""
+    shown = not quiet and click.get_text_stream("stderr").isatty()
+    for number, record in enumerate(records, 1):
+        if shown and number % 2000 == 0:
+            click.echo(f"\r{number} records", nl=False, err=True)
+        yield record
+    if shown:
+        click.echo("\r", nl=False, err=True)

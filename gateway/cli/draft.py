@@ -1,0 +1,72 @@
+"""
+What `ostiary policy` needs of a configuration: its policy addon, and sessions as its entries describe them.
+
+Nothing else of the file is looked at, so a draft that names certificates or keys of another machine will do.
+"""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from addons.policy import Policy
+from protocols.session import Identity, Session, Target
+
+_POLICY = "addons.policy.Policy"
+
+
+def _here() -> datetime.datetime:
+    return datetime.datetime.now().astimezone()
+
+
+def read(config: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(config.read_text("utf-8"))
+    except OSError as error:
+        raise click.ClickException(f"{config}: {error.strerror}; name the file with --config or OSTIARY_CONFIG") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{config}: {error}") from None
+
+
+def policy_of(config: Path, entries: dict[str, Any], now: Callable[[], datetime.datetime] = _here) -> Policy:
+    """
+    :param now: what rules with hours go by.
+    :raises click.ClickException: there is none, or it is wrong.
+    """
+    for index, entry in enumerate(entries.get("addon", [])):
+        if entry.get("use") == _POLICY:
+            options = {key: value for key, value in entry.items() if key != "use"}
+            try:
+                return Policy(**options, now=now)
+            except (ValueError, TypeError) as error:
+                raise click.ClickException(f"{config}: addon[{index}].{error}") from None
+    raise click.ClickException(f"{config}: no [[addon]] uses {_POLICY}")
+
+
+def session_of(config: Path, entries: dict[str, Any], subject: str, target: str) -> Session:
+    name, _, account = target.partition("+")
+    who = _entry(config, entries, "identity", "subject", subject)
+    where = _entry(config, entries, "target", "name", name)
+    accounts = [a["name"] for a in where.get("account", [])] or [""]
+    if account and account not in accounts:
+        raise click.ClickException(f"{config}: target {name} has no account {account!r}; it has {', '.join(accounts)}")
+    identity = Identity(subject, who.get("kind", "human"), frozenset(who.get("groups", ())), on_behalf_of=who.get("on_behalf_of"))
+    host, _, port = where.get("address", "localhost:5432").rpartition(":")
+    return Session(
+        "policy-test", identity, Target(name, where.get("protocol", "postgres"), host, int(port)),
+        account or accounts[0], where.get("database", ""), "policy-test",
+    )
+
+
+def _entry(config: Path, entries: dict[str, Any], table: str, key: str, value: str) -> dict[str, Any]:
+    known = entries.get(table, [])
+    found = next((e for e in known if e.get(key) == value), None)
+    if found is None:
+        names = ", ".join(sorted(e.get(key, "?") for e in known))
+        raise click.ClickException(f"{config}: no [[{table}]] with {key} = {value!r}; there are: {names}")
+    return found
