@@ -47,6 +47,10 @@ def leave(why: str) -> NoReturn:
     raise SystemExit(1)
 
 
+class Said(Exception):
+    """Control refused; its words are for the person who asked."""
+
+
 class Door:
     """Control of one configuration."""
 
@@ -55,6 +59,17 @@ class Door:
 
     def call(self, method: str, **arguments: Any) -> Any:
         """Control's answer; leaves with its refusal."""
+        try:
+            return self.ask(method, **arguments)
+        except Said as refusal:
+            leave(str(refusal))
+
+    def ask(self, method: str, **arguments: Any) -> Any:
+        """
+        Control's answer.
+
+        :raises Said: it refuses.
+        """
         connection = self._connected()
         if connection is None:
             return self._here(method, arguments)
@@ -123,13 +138,13 @@ class Door:
         try:
             office = Office.of(config, reactor)
         except ControlError as error:
-            leave(error.why)
+            raise Said(error.why) from None
         try:
             office.requests.start(None)
             answered = maybeDeferred(Admin(office, reactor).methods[method], **arguments)
             return reactor.wait(answered)
         except ControlError as error:
-            leave(error.why)
+            raise Said(error.why) from None
         finally:
             office.close()
 
@@ -184,7 +199,7 @@ def _asked(connection: socket.socket, method: str, arguments: dict[str, Any]) ->
         case ["answer", 1, value]:
             return value
         case ["error", 1, _, str(why)]:
-            leave(why)
+            raise Said(why)
     leave("control answered what nobody understands; are both of the same version?")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gateway.cli.discover import discover
 from gateway.cli.door import Door, configured, leave
 from gateway.cli.show import one, rows
 from gateway.config import TargetEntry
@@ -16,6 +17,9 @@ COLUMNS = ("name", "protocol", "address", "database", "tls", "accounts", "labels
 @click.group()
 def target() -> None:
     """Registered targets."""
+
+
+target.add_command(discover)
 
 
 @target.command("list")

@@ -14,8 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway import upstream
-from gateway.config import IdentityEntry
+from gateway.config import Account, IdentityEntry, TargetEntry
 from gateway.control import request as shape
+from gateway.control.discovery import SAMPLE_LIMIT, Discovery, Unsampled
 from gateway.control.errors import BadCall, Conflict, NotAllowed, NotFound
 from gateway.control.office import Office
 from gateway.control.rpc import Methods
@@ -28,6 +29,7 @@ METHODS = (
     "token_issue", "token_list", "token_revoke", "account_list", "account_secret", "account_forget",
     "request_list", "request_show", "request_approve", "request_deny", "request_submit",
     "session_list", "session_show", "session_kill", "identity_check", "target_check",
+    "target_relations", "target_sample",
 )
 
 TTL_LIMIT = 366 * 86400.0  # seconds; a token for longer is a password nobody changes
@@ -137,6 +139,41 @@ class Admin:
 
     def target_check(self, target: str, account: str = "") -> Deferred[Value]:
         """Log in to a target with an account, and leave again."""
+        entry, chosen, password = self._login(target, account)
+        facts = upstream.probe(self._reactor, entry, chosen, password)
+        facts.addCallbacks(dict, _unreachable)
+        return facts.addCallback(lambda said: {"target": target, "account": chosen.name, "facts": said})
+
+    def target_relations(self, target: str, account: str = "", database: str = "") -> Deferred[list[Value]]:
+        """The tables of a database that can be sampled."""
+        asked: Deferred[list[Value]] = self._discovery(target, account, database).relations()
+        return asked.addErrback(_unreachable)
+
+    def target_sample(
+        self, target: str, schema: str, relation: str, rows: int, account: str = "", database: str = ""
+    ) -> Deferred[Value]:
+        """What a table's columns seem to hold. That it is looked at is recorded first; no value leaves."""
+        if not 0 < rows <= SAMPLE_LIMIT:
+            raise BadCall(f"a sample has 1 to {SAMPLE_LIMIT} rows")
+        discovery = self._discovery(target, account, database)
+        facts = {"target": target, "account": discovery.account.name, "database": discovery.database}
+        self._office.outbox.tell("target.sampled", {**facts, "relation": f"{schema}.{relation}", "rows": rows})
+        sampled: Deferred[Value] = discovery.sample(schema, relation, rows)
+        return sampled.addErrback(_unreachable)
+
+    def _discovery(self, target: str, account: str, database: str) -> Discovery:
+        entry, chosen, password = self._login(target, account or self._reader(target))
+        if database and database not in entry.databases:
+            raise NotFound(f"target {target} has no database {database}; it has {', '.join(entry.databases)}")
+        return Discovery(self._reactor, entry, chosen, password, database or entry.database)
+
+    def _reader(self, target: str) -> str:
+        """The account that reads the catalog, where there is one."""
+        entry = self._office.targets.get(target)
+        return next((one.name for one in entry.accounts if one.catalog), "") if entry else ""
+
+    def _login(self, target: str, account: str) -> tuple[TargetEntry, Account, str | None]:
+        """A target, one of its accounts (the first when none is named) and the account's secret."""
         entry = self._office.targets.get(target)
         if entry is None:
             raise NotFound(f"there is no target {target}. `ostiary target list` shows them.")
@@ -147,9 +184,7 @@ class Admin:
             password = self._office.vault.secret(target, chosen.name)["password"] if chosen.auth == "password" else None
         except NotFound as error:
             raise NotFound(f"{error.why}: ostiary account secret {target} {chosen.name}") from None
-        facts = upstream.probe(self._reactor, entry, chosen, password)
-        facts.addCallbacks(dict, _unreachable)
-        return facts.addCallback(lambda said: {"target": target, "account": chosen.name, "facts": said})
+        return entry, chosen, password
 
     # -- requests ----------------------------------------------------------------------
 
@@ -189,7 +224,9 @@ class Admin:
 
 
 def _unreachable(failure: Failure) -> None:
-    failure.trap(upstream.DialError)
+    failure.trap(upstream.DialError, Unsampled)
+    if failure.check(Unsampled):
+        raise Conflict(failure.value.why) from None
     raise Conflict(f"the target cannot be used: {failure.value.why}") from None
 
 
