@@ -1,8 +1,8 @@
 """
 What a store holds when the notary starts: read in a child, checked, and refused if it is not sound.
 
-Moves nothing and deletes nothing but a segment that the ledger never named and that
-holds no record of anybody: the notary died while making it.
+Moves nothing but records from the newest segment's write-ahead file into its LMDB, and deletes nothing but a segment that
+the ledger never named and that holds no record of anybody: the notary died while making it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gateway.notary.layout import Layout
 from gateway.notary.merkle import leaf_hash
 from gateway.notary.note import NoteError, Verifier
 from gateway.notary.record import Kind, unpack
+from gateway.notary.segment import settle
 from gateway.notary.state import State
 
 _OURS = {Kind.HEADER, Kind.CARRY, Kind.WORKER, Kind.NOTARY}
@@ -81,6 +82,8 @@ def _last(layout: Layout, log: str, entries: Sequence[dict[str, Any]], opened: d
     closed = next((e for e in entries if e["what"] == "seg.close" and e["segment"] == number), None)
     if closed and closed["size"] != found.size:
         raise Unsound(f"segment {number}: {found.size} records, the ledger closed it with {closed['size']}")
+    if closed is None:
+        settle(layout.open(number))
     return Last(number, found.size, found.root, closed is not None, found.state())
 
 

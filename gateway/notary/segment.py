@@ -1,8 +1,8 @@
 """
-One segment: an LMDB environment that holds records, and the signed head over all of them.
+One segment: a write-ahead file and the LMDB environment behind it, with records and the signed head over all of them.
 
-Every commit stores its records *and* the head in the same transaction, so no durable
-record is without a signature. The key exists in memory only, while the segment is open.
+Every commit stores its records *and* the head in one synchronous write, so no durable record is without a signature;
+LMDB gets both a moment later, many commits in one transaction. The key exists in memory only, while the segment is open.
 
 Keys of the one database: b"h" the head (a signed note); b"r" index 0 the leaf; b"r"
 index 1 the stored body. One ascending run, so that appends fill pages.
@@ -18,9 +18,12 @@ from struct import Struct
 
 import lmdb
 
-from gateway.notary.environment import Place, open_read_only, open_writable
+from gateway.notary import ahead, environment
+from gateway.notary.ahead import AheadFile, Batch, Row, TooLarge
+from gateway.notary.environment import Place, Unfit, open_read_only, open_writable
 from gateway.notary.merkle import CompactRange, leaf_hash
 from gateway.notary.note import Checkpoint, Signer
+from gateway.notary.settling import Settling
 
 HEAD = b"h"
 _ROW = Struct("!cQB")  # b"r", index, 0 leaf or 1 body
@@ -28,10 +31,6 @@ _PAGE = 4096
 
 STREAM = 0
 """The number of the one physical stream; the format allows more."""
-
-Row = tuple[bytes, bytes | None]
-"""A leaf and its stored body."""
-
 
 def origin_of(log: str, number: int) -> str:
     """The name under which a segment's heads are signed."""
@@ -56,8 +55,15 @@ class Segment:
     def __init__(self, path: Path, number: int, log: str, map_size: int) -> None:
         self.path, self.number = path, number
         self.signer = Signer.generate(origin_of(log, number))
-        self._env: lmdb.Environment | None = open_writable(path, map_size)
+        self._map_size = map_size
+        self._ahead = AheadFile(path / ahead.NAME)
+        try:
+            self._env: lmdb.Environment | None = open_writable(path, map_size)
+        except BaseException:
+            self._ahead.close()
+            raise
         self._place = Place(path / "data.mdb")
+        self._settling = Settling(self._env, put)
         self._tree = CompactRange()
         self._closing = threading.Lock()
         self.used = 0
@@ -75,36 +81,113 @@ class Segment:
         Put records and the head over them on stable storage, or nothing.
 
         :raises lmdb.Error: the store refused. The segment must be abandoned.
-        :raises OSError: the file is not where it was.
+        :raises OSError: a file is not where it was, or not writable.
         """
-        assert self._env is not None
-        tree, used, index = self._tree.copy(), self.used, self._tree.size
-        with self._env.begin(write=True) as txn:
-            for leaf, body in rows:
-                txn.put(row_key(index, False), leaf, append=True)
-                if body is not None:
-                    txn.put(row_key(index, True), body, append=True)
-                tree.append(leaf_hash(leaf))
-                used += _footprint(leaf) + _footprint(body)
-                index += 1
-            head = self.signer.sign(Checkpoint(self.signer.name, tree.size, tree.root()).text)
-            txn.put(HEAD, head.encode())
+        tree = self._tree.copy()
+        for leaf, _ in rows:
+            tree.append(leaf_hash(leaf))
+        size = sum(_footprint(leaf) + _footprint(body) for leaf, body in rows)
+        if self.used + size > self._map_size:  # LMDB would find out when it is too late to refuse
+            raise lmdb.MapFullError("the segment is full")
+        head = self.signer.sign(Checkpoint(self.signer.name, tree.size, tree.root()).text)
+        batch = Batch(self._tree.size, rows, head)
+        try:
+            self._ahead.append(batch, self._settling.wait)
+            self._settling.add(batch, size)
+        except TooLarge:
+            self._settling.add(batch, size)
+            self._settling.wait(tree.size)
         self._place.check()
-        self._tree, self.used = tree, used
+        self._tree, self.used = tree, self.used + size
+
+    def settle(self) -> None:
+        """Until LMDB holds every record. Raises as `commit`."""
+        self._settling.wait(self.size)
 
     def page(self, start: int, limit: int) -> Page:
         """Records from `start`, about `limit` bytes of them; for a thread other than the writer's."""
         with self._closing:
             if self._env is None:
                 return Page([], "")
-            return read_page(self._env, start, limit)
+            waiting = self._settling.waiting()  # before LMDB is read: what it takes meanwhile is there twice, not nowhere
+            return with_tail(read_page(self._env, start, limit), waiting, start, limit)
 
     def close(self) -> None:
-        """Forget the key and let go of the file."""
+        """Forget the key and let go of the files, as they are."""
         with self._closing:
             if self._env is not None:
+                self._settling.stop()
+                self._ahead.close()
                 self._env.close()
                 self._env = None
+
+
+def reserve(path: Path, map_size: int) -> None:
+    """Both files of a segment to be, with all their space."""
+    environment.reserve(path, map_size)
+    ahead.reserve(path / ahead.NAME)
+    environment.sync_directory(path)
+
+
+def is_reserved(path: Path, map_size: int) -> bool:
+    """Whether `reserve` has been here, for this size."""
+    files = ((path / "data.mdb", map_size), (path / ahead.NAME, 2 * ahead.HALF))
+    return all(file.exists() and file.stat().st_size == size for file, size in files)
+
+
+def put(env: lmdb.Environment, batches: Sequence[Batch]) -> None:
+    """Batches in order, and the head over all of them, in one transaction."""
+    with env.begin(write=True) as txn:
+        for batch in batches:
+            for index, (leaf, body) in enumerate(batch.rows, batch.first):
+                txn.put(row_key(index, False), leaf, append=True)
+                if body is not None:
+                    txn.put(row_key(index, True), body, append=True)
+        txn.put(HEAD, batches[-1].head.encode())
+
+
+def settle(path: Path) -> None:
+    """
+    What a crash left in a segment's write-ahead file goes into its LMDB. Only once both are known to be sound.
+
+    :raises Unfit: see `ahead.tail`.
+    """
+    env = open_writable(path, (path / "data.mdb").stat().st_size + 4 * ahead.HALF)
+    try:
+        batches = ahead.tail(path / ahead.NAME, size_of(read_page(env, 0, 0).head))
+        if batches:
+            put(env, batches)
+    finally:
+        env.close()
+
+
+def size_of(head: str) -> int:
+    """
+    The number of records that a head names; 0 for none. Its signature is looked at elsewhere.
+
+    :raises Unfit: it names none.
+    """
+    try:
+        return int(head.split("\n")[1]) if head else 0
+    except (IndexError, ValueError):
+        raise Unfit("its head is no checkpoint") from None
+
+
+def with_tail(page: Page, batches: Sequence[Batch], start: int, limit: int) -> Page:
+    """A page of LMDB's with what comes behind it, if the page is its last."""
+    if not batches:
+        return page
+    held = batches[0].first  # LMDB may have taken some over since; the head is that of the last of these
+    rows = [row for row in page.rows if row[0] < held]
+    limit -= sum(len(leaf) + len(body or b"") for _, leaf, body in rows)
+    place = rows[-1][0] + 1 if rows else max(start, held)
+    if place >= held:
+        for batch in batches:
+            for index, (leaf, body) in enumerate(batch.rows, batch.first):
+                if index >= place and limit > 0:
+                    rows.append((index, leaf, body))
+                    limit -= len(leaf) + len(body or b"")
+    return Page(rows, batches[-1].head)
 
 
 def read_page(env: lmdb.Environment, start: int, limit: int) -> Page:
@@ -140,20 +223,33 @@ def _rows(txn: lmdb.Transaction, start: int) -> Iterator[tuple[int, bytes, bytes
 
 
 class SealedSegment:
-    """A segment's compact copy: leaves in one file, bodies in another that may expire alone."""
+    """
+    A segment that nobody writes: its compact copy, leaves in one file and bodies in another that may expire alone; or
+    what a notary left open, with its write-ahead file.
+
+    :raises Unfit: a file is not what it must be.
+    """
 
     def __init__(self, leaves: Path, bodies: Path | None) -> None:
         self._leaves = open_read_only(leaves)
+        self._tail = self._behind(leaves.parent / ahead.NAME) if leaves.name == "data.mdb" else []
         self._bodies = open_read_only(bodies) if bodies is not None and bodies.exists() else None
 
     def page(self, start: int, limit: int) -> Page:
         """As `Segment.page`."""
-        page = read_page(self._leaves, start, limit)
+        page = with_tail(read_page(self._leaves, start, limit), self._tail, start, limit)
         if self._bodies is None:
             return page
         with self._bodies.begin() as txn:
             rows = [(index, leaf, body or txn.get(row_key(index, True))) for index, leaf, body in page.rows]
         return Page(rows, page.head)
+
+    def _behind(self, file: Path) -> list[Batch]:
+        try:
+            return ahead.tail(file, size_of(read_page(self._leaves, 0, 0).head))
+        except Unfit:
+            self._leaves.close()
+            raise
 
     def close(self) -> None:
         self._leaves.close()

@@ -21,14 +21,14 @@ import lmdb
 
 from gateway.config import Audit
 from gateway.notary.anchor import FileAnchor
-from gateway.notary.environment import Unfit, reserve, sync_directory
+from gateway.notary.environment import Unfit, sync_directory
 from gateway.notary.keys import Keys
 from gateway.notary.layout import Layout
 from gateway.notary.ledger import Ledger
 from gateway.notary.record import COMMON, FIELDS, Kind, Record, Stamp, event, pack_leaf, parse_event
 from gateway.notary.recovery import Last, recover
 from gateway.notary.seal import seal
-from gateway.notary.segment import STREAM, Page, Row, SealedSegment, Segment
+from gateway.notary.segment import STREAM, Page, Row, SealedSegment, Segment, is_reserved, reserve
 from gateway.notary.state import State
 
 HEAD_SECONDS = 30.0
@@ -259,6 +259,7 @@ class Store:
     def rotate(self, reason: str) -> None:
         """Close the open segment and go on in the spare one."""
         old = self.segment
+        old.settle()  # what the ledger says is closed is whole in LMDB
         self._open_segment(old.number + 1, old.root, [self._close_entry(old.number, old.size, old.root, reason)])
         with self._reading:
             del self._opened[old.number]
@@ -286,6 +287,7 @@ class Store:
         first = [Entry(_SEGMENT_MAKER, i, packed, parse_event(packed)) for i, packed in enumerate([header, *carried])]
         rows = [self._record(entry, i, wall, self._clock.boot_ns())[0] for i, entry in enumerate(first)]
         segment.commit(rows)
+        segment.settle()
         self._log([*ending, ["seg.open", wall, STREAM, number, segment.signer.public, previous_root, boot_id]])
 
     @property
@@ -295,8 +297,7 @@ class Store:
     def prepare_spare(self) -> None:
         """Reserve the next segment's space, unless it is. Any thread may."""
         with self._reserving:
-            data = self.layout.spare / "data.mdb"
-            if data.exists() and data.stat().st_size == self._map_size:
+            if is_reserved(self.layout.spare, self._map_size):
                 return
             scratch = self.layout.spare.with_name("spare.new")
             for stale in (scratch, self.layout.spare):
@@ -378,6 +379,7 @@ class Store:
         """Stop in good order: the ledger and the anchors cover everything."""
         segment = self.segment
         self._write([self.own(event(Kind.NOTARY, "stopped", ""))], self._clock.wall_ns(), self._clock.boot_ns())
+        segment.settle()
         self._log([self._close_entry(segment.number, segment.size, segment.root, "stopped")])
         self.abandon()
 

@@ -25,6 +25,7 @@ from protocols.session import Identity, Session, Target
 from protocols.verdict import Allow, Decision, Deny
 
 ORIGIN = "test-gw"
+BINDING_OF_TESTS = b"b" * 32
 TARGET = Target("clinic", "postgres", "db", 5432)
 
 

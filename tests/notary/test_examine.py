@@ -25,6 +25,7 @@ def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = new_store(folder)
     fill(store, 10)
     store.head()
+    store.segment.settle()
     store.abandon()
     return folder
 

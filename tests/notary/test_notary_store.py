@@ -13,7 +13,7 @@ from recorded import (
     ORIGIN, Told, allowed, approve, audit, checked, fill, journal, new_store, records, seal_all, session,
 )
 
-from gateway.notary import environment, keys
+from gateway.notary import keys, segment
 from gateway.notary.process import init_store
 from gateway.notary.record import Kind
 from gateway.notary.segment import Segment
@@ -281,7 +281,7 @@ def test_space_is_reserved_ahead_and_a_full_disk_is_met_at_rotation(
     store.abandon()
     with pytest.raises(OSError, match="No space"):
         new_store(tmp_path)
-    monkeypatch.setattr("gateway.notary.store.reserve", environment.reserve)
+    monkeypatch.setattr("gateway.notary.store.reserve", segment.reserve)
     new_store(tmp_path).close()
     assert checked(tmp_path).problems == []
 

@@ -13,13 +13,13 @@ from gateway.notary.ledger import Ledger, LedgerError
 from gateway.notary.merkle import leaf_hash, root_of
 from gateway.notary.note import Checkpoint, Signer
 from gateway.notary.record import pack
-from gateway.notary.segment import SealedSegment, Segment, origin_of
+from gateway.notary.segment import SealedSegment, Segment, origin_of, reserve
 
 SIZE = 8 << 20
 
 
 def segment(folder: Path, size: int = SIZE) -> Segment:
-    environment.reserve(folder / "s", size)
+    reserve(folder / "s", size)
     return Segment(folder / "s", 4, "log", size)
 
 

@@ -1,0 +1,138 @@
+"""
+A segment's write-ahead file: one synchronous write makes a batch durable, long before LMDB holds it.
+
+A batch is its records and the signed head over all of the segment until then, so nothing in here is without a
+signature either. Batches begin at block boundaries of a file whose space is reserved. The file has two halves: one is
+written while LMDB takes over the other, and a half is used again when LMDB holds all of it.
+
+Reading: batches that LMDB holds are passed over; the others must follow one another without a gap. A last one that was cut
+short was never acknowledged.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from struct import Struct
+
+import msgpack
+
+from gateway.notary.environment import Place, Unfit
+
+NAME = "ahead"
+HALF = 4 << 20
+"""Bytes; also about the most that recovery has to read again."""
+
+_BLOCK = 4096
+_MAGIC = b"OstAhead"
+_HEADER = Struct("!8sQII32s")  # magic, index of the first record, records, bytes of payload, SHA-256 of what follows the magic
+_FACTS = Struct("!QII")
+
+Row = tuple[bytes, bytes | None]
+"""A leaf and its stored body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records that became durable together, and the head that covers them and all before them."""
+
+    first: int
+    rows: Sequence[Row]
+    head: str
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.rows)
+
+
+class TooLarge(Exception):
+    """A batch that fits into no half."""
+
+
+class AheadFile:
+    """Written by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._place = Place(path)
+        self._fd = os.open(path, os.O_WRONLY | os.O_DSYNC)
+        self._half, self._at = 0, 0
+        self._ends = [0, 0]  # of each half: the number of records up to the end of its last batch
+
+    def append(self, batch: Batch, settled: Callable[[int], None]) -> None:
+        """
+        On stable storage when this returns.
+
+        :param settled: blocks until LMDB holds the first n records; what it raises comes out of here.
+        :raises TooLarge: nothing was written.
+        :raises OSError: whether it was written is not known; the segment must be abandoned.
+        """
+        framed = _framed(batch)
+        if len(framed) > HALF:
+            raise TooLarge
+        if self._at + len(framed) > HALF:
+            settled(self._ends[1 - self._half])
+            self._half, self._at = 1 - self._half, 0
+        if os.pwrite(self._fd, framed, self._half * HALF + self._at) != len(framed):
+            raise OSError(28, "a write to the reserved write-ahead file was cut short")
+        self._place.check()
+        self._at += len(framed)
+        self._ends[self._half] = batch.end
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def reserve(path: Path) -> None:
+    """Make the file, all of it written, so that no batch meets a full disk."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        for _ in range(2):
+            file.write(bytes(HALF))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _framed(batch: Batch) -> bytes:
+    payload = msgpack.packb([batch.rows, batch.head], use_bin_type=True)
+    facts = _FACTS.pack(batch.first, len(batch.rows), len(payload))
+    digest = sha256(facts + payload).digest()
+    frame = b"".join((_MAGIC, facts, digest, payload))
+    return frame + bytes(-len(frame) % _BLOCK)
+
+
+def tail(path: Path, size: int) -> list[Batch]:
+    """
+    The batches that come after the first `size` records, in order.
+
+    :raises Unfit: it is gone, or one is missing before another.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise Unfit(f"its write-ahead file: {e.strerror}") from e
+    found = {batch.first: batch for at in range(0, len(data), _BLOCK) if (batch := _batch(data, at)) and batch.first >= size}
+    batches = []
+    while size in found:
+        batches.append(found.pop(size))
+        size = batches[-1].end
+    if found:
+        raise Unfit(f"record {size} is missing in its write-ahead file, which goes on at {min(found)}")
+    return batches
+
+
+def _batch(data: bytes, at: int) -> Batch | None:
+    """What begins at a block; None when nothing whole does."""
+    if data[at : at + len(_MAGIC)] != _MAGIC or at + _HEADER.size > len(data):
+        return None
+    _, first, count, length, digest = _HEADER.unpack_from(data, at)
+    begin = at + _HEADER.size
+    payload = data[begin : begin + length]
+    if sha256(_FACTS.pack(first, count, length) + payload).digest() != digest:
+        return None
+    try:
+        rows, head = msgpack.unpackb(payload, raw=False)
+        return Batch(first, [(leaf, body) for leaf, body in rows], head) if len(rows) == count > 0 else None
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException):
+        return None

@@ -1,0 +1,132 @@
+"""The write-ahead file: what was appended is read back whole, in order, or not at all; and never with a hole in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.notary import ahead
+from gateway.notary.ahead import HALF, AheadFile, Batch, TooLarge, tail
+from gateway.notary.environment import Unfit
+
+BLOCK = 4096
+
+
+def made(folder: Path) -> tuple[Path, AheadFile]:
+    path = folder / ahead.NAME
+    ahead.reserve(path)
+    return path, AheadFile(path)
+
+
+def batch(first: int, count: int = 1, size: int = 100) -> Batch:
+    rows = [(b"%d:" % index + bytes(size), b"body" if index % 2 else None) for index in range(first, first + count)]
+    return Batch(first, rows, f"head of {first + count}")
+
+
+def never(size: int) -> None:
+    raise AssertionError("nobody has to wait here")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 9000)), min_size=1, max_size=30), st.data())
+def test_what_was_appended_comes_back_in_order(tmp_path_factory: pytest.TempPathFactory, shapes: list[tuple[int, int]], data: st.DataObject) -> None:
+    path, file = made(tmp_path_factory.mktemp("a"))
+    batches, size = [], 0
+    for count, length in shapes:
+        batches.append(batch(size, count, length))
+        size = batches[-1].end
+        file.append(batches[-1], never)
+    file.close()
+    assert tail(path, 0) == batches and tail(path, size) == []
+    held = data.draw(st.integers(0, len(batches) - 1))
+    assert tail(path, batches[held].first) == batches[held:], "LMDB holds what came before"
+
+
+def test_the_file_keeps_its_size_and_a_half_waits_until_lmdb_holds_it(tmp_path: Path) -> None:
+    """Three times its size goes through it; each half is written again only after its last record was settled."""
+    path, file = made(tmp_path)
+    waited: list[int] = []
+    size = 0
+    while size < 3 * 2 * HALF // (512 << 10):
+        file.append(batch(size, 1, 512 << 10), waited.append)
+        size += 1
+        assert tail(path, size - 1)[-1].end == size
+    assert path.stat().st_size == 2 * HALF
+    a_half = waited[1]
+    assert waited[0] == 0 and waited[1:] == [a_half * n for n in range(1, len(waited))], "in order, half by half"
+    file.close()
+
+
+def test_a_batch_that_is_too_large_is_not_written(tmp_path: Path) -> None:
+    path, file = made(tmp_path)
+    file.append(batch(0), never)
+    with pytest.raises(TooLarge):
+        file.append(batch(1, 1, HALF), never)
+    assert [one.first for one in tail(path, 0)] == [0]
+    file.close()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[Batch]]:
+    """Three batches, the second over two blocks; only the beginning of the file, the rest is zeroes."""
+    path, file = made(tmp_path_factory.mktemp("w"))
+    batches = [batch(0, 2), batch(2, 1, 5000), batch(3, 3)]
+    for one in batches:
+        file.append(one, never)
+    file.close()
+    return path.read_bytes()[: 5 * BLOCK], batches
+
+
+@pytest.mark.parametrize("cut", range(0, 4 * BLOCK, 37))
+def test_a_write_that_was_cut_short_loses_only_itself(written: tuple[bytes, list[Batch]], tmp_path: Path, cut: int) -> None:
+    """Everything from a byte on is as it was before: batches that are whole stay, in order."""
+    data, batches = written
+    path = tmp_path / "cut"
+    path.write_bytes(data[:cut] + bytes(len(data) - cut))
+    ends = [len(data[: 4 * BLOCK].rstrip(b"\0")) if one is batches[-1] else at for one, at in zip(batches, (BLOCK, 3 * BLOCK, 4 * BLOCK), strict=True)]
+    whole = [one for one, end in zip(batches, ends, strict=True) if data[:end].rstrip(b"\0") == data[:cut][:end].rstrip(b"\0")]
+    assert tail(path, 0) == whole
+
+
+@pytest.mark.parametrize(("block", "missing"), [(0, 0), (1, 2)])
+def test_a_hole_before_something_whole_is_no_torn_write(written: tuple[bytes, list[Batch]], tmp_path: Path, block: int, missing: int) -> None:
+    data = bytearray(written[0])
+    data[block * BLOCK + 100] ^= 1
+    path = tmp_path / "holed"
+    path.write_bytes(data)
+    with pytest.raises(Unfit, match=f"record {missing} is missing"):
+        tail(path, 0)
+
+
+def test_any_changed_byte_of_a_batch_ends_it(written: tuple[bytes, list[Batch]], tmp_path: Path) -> None:
+    data, batches = written
+    length = len(data.rstrip(b"\0"))
+    path = tmp_path / "edited"
+    for place in range(3 * BLOCK, length, 11):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
+        assert tail(path, 0) == batches[:2], place
+
+
+@pytest.mark.parametrize("junk", [b"", b"OstAhead", b"OstAhead" * 900, os.urandom(20_000)])
+def test_junk_is_nothing(tmp_path: Path, junk: bytes) -> None:
+    path = tmp_path / "junk"
+    path.write_bytes(junk)
+    assert tail(path, 0) == []
+
+
+def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Unfit, match="write-ahead file"):
+        tail(tmp_path / "nowhere", 0)
+
+
+def test_a_file_that_was_moved_away_is_not_written_on(tmp_path: Path) -> None:
+    path, file = made(tmp_path)
+    file.append(batch(0), never)
+    path.rename(tmp_path / "elsewhere")
+    with pytest.raises(OSError):
+        file.append(batch(1), never)
+    file.close()

@@ -1,0 +1,197 @@
+"""
+A crash between the write-ahead file and LMDB: nothing acknowledged is lost, nothing is there twice, no grant is spent twice;
+whoever edits, cuts or removes the file is found out. LMDB lags here on purpose.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from pathlib import Path
+
+import lmdb
+import pytest
+from recorded import BINDING_OF_TESTS as BINDING
+from recorded import allowed, approve, checked, fill, journal, new_store, records, session
+
+from gateway.notary import ahead, segment, settling
+from gateway.notary.environment import open_read_only
+from gateway.notary.recovery import Unsound
+from gateway.notary.segment import read_page, size_of
+from gateway.notary.store import Store
+
+FAR = time.time_ns() + 10**12
+
+
+@pytest.fixture(autouse=True)
+def lagging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LMDB takes over what somebody waits for, and nothing else."""
+    monkeypatch.setattr(settling, "PATIENCE", 1e6)
+    monkeypatch.setattr(settling, "_ENOUGH", 1 << 40)
+
+
+def held(store: Store) -> int:
+    """Records in LMDB itself; the store is no longer open."""
+    env = open_read_only(store.segment.path / "data.mdb")
+    try:
+        return size_of(read_page(env, 0, 0).head)
+    finally:
+        env.close()
+
+
+def crashed(folder: Path, commands: int = 12) -> tuple[Store, list[bytes]]:
+    """A store that was abandoned with most of its records in the write-ahead file only; all its leaves."""
+    store = new_store(folder)
+    fill(store, commands)
+    store.head()
+    leaves = [leaf for _, leaf, _ in store.page(1, 0, 1 << 30).rows]
+    store.abandon()
+    assert held(store) < 5 < len(leaves)
+    return store, leaves
+
+
+def test_an_auditor_reads_and_proves_it_before_anybody_recovers(tmp_path: Path) -> None:
+    _, leaves = crashed(tmp_path)
+    report = checked(tmp_path)
+    assert report.problems == [] and report.records == len(leaves)
+
+
+def test_the_next_notary_goes_on_behind_it(tmp_path: Path) -> None:
+    """Twice over: a second crash right after the first changes nothing."""
+    _, leaves = crashed(tmp_path)
+    for number in (2, 3):
+        store = new_store(tmp_path)
+        assert [leaf for _, leaf, _ in store.page(1, 0, 1 << 30).rows] == leaves
+        assert store.segment.number == number
+        store.abandon()
+    assert checked(tmp_path).problems == []
+
+
+def test_a_recovery_that_is_itself_cut_short_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, leaves = crashed(tmp_path)
+
+    def dies(env: lmdb.Environment, batches: object) -> None:
+        raise lmdb.Error("the lights went out")
+
+    with monkeypatch.context() as dark:
+        dark.setattr(segment, "put", dies)
+        with pytest.raises(lmdb.Error):
+            new_store(tmp_path)
+    store = new_store(tmp_path)
+    assert [leaf for _, leaf, _ in store.page(1, 0, 1 << 30).rows] == leaves
+    store.close()
+    assert checked(tmp_path).problems == []
+
+
+@pytest.mark.parametrize("spent", [False, True])
+def test_a_grant_stays_as_it_was(tmp_path: Path, spent: bool) -> None:
+    """Granted, and maybe spent, in the write-ahead file alone."""
+    store = new_store(tmp_path)
+    approve(store, "g", BINDING, FAR)
+    said = session()
+    book = journal(store)
+    if spent:
+        book.opened(said, {}, _Deaf())
+        book.intend(said, 0, allowed("DELETE", grant="g", binding=BINDING), _Deaf())
+        book.flush()
+    store.abandon()
+    store = new_store(tmp_path)
+    assert store.state.refusal("g", BINDING, time.time_ns(), 0) == ("the grant is spent" if spent else "")
+    store.close()
+
+
+class _Deaf:
+    def durable(self, sequence: int) -> None:
+        """Nobody asks here."""
+
+    def refused(self, sequence: int, why: str) -> None:
+        raise AssertionError(why)
+
+    def unrecordable(self, why: str) -> None:
+        raise AssertionError(why)
+
+
+def test_pages_join_both_without_a_seam(tmp_path: Path) -> None:
+    """Of any size, from anywhere, while LMDB holds any part of it."""
+    store = new_store(tmp_path)
+    chance = random.Random(20261123)
+    for _ in range(6):
+        fill(store, 5)
+        if chance.random() < 0.5:
+            store.segment.settle()
+        whole = store.page(1, 0, 1 << 30).rows
+        assert [index for index, _, _ in whole] == list(range(store.segment.size))
+        for _ in range(20):
+            start, limit = chance.randrange(len(whole) + 2), chance.choice([1, 500, 3000, 1 << 20])
+            page = store.page(1, start, limit).rows
+            assert page == whole[start : start + len(page)] and (page or start >= len(whole))
+    store.close()
+
+
+@pytest.mark.parametrize("what", ["edited", "cut", "emptied", "removed", "older"])
+def test_whoever_touches_the_file_is_found_out(tmp_path: Path, what: str) -> None:
+    """The ledger has seen how many records there were."""
+    store, _ = crashed(tmp_path)
+    file = store.segment.path / ahead.NAME
+    data = file.read_bytes()
+    if what == "edited":
+        file.write_bytes(data[:4196] + bytes([data[4196] ^ 1]) + data[4197:])
+    elif what == "cut":
+        last = data.rstrip(b"\0").rindex(b"OstAhead") // 4096 * 4096
+        file.write_bytes(data[: last - 4096 * 3] + bytes(len(data) - last + 4096 * 3))
+    elif what == "emptied":
+        file.write_bytes(b"")
+    elif what == "removed":
+        file.unlink()
+    else:
+        file.write_bytes(data[: 4096 * 4] + bytes(len(data) - 4096 * 4))
+    assert "segment 1" in "\n".join(checked(tmp_path).problems)
+    with pytest.raises(Unsound, match="segment 1"):
+        new_store(tmp_path)
+
+
+def test_a_closed_segment_is_whole_in_lmdb(tmp_path: Path) -> None:
+    """Its write-ahead file could be lost then."""
+    store = new_store(tmp_path)
+    fill(store, 10)
+    store.rotate("test")
+    (store.layout.open(1) / ahead.NAME).write_bytes(b"")
+    size = len(records(store, 1))
+    store.close()
+    assert size > 20 and checked(tmp_path).problems == []
+
+
+def test_when_lmdb_refuses_nothing_more_is_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was durable by then still is, and the next notary has it."""
+    store = new_store(tmp_path)
+    fill(store, 3)
+    size = store.segment.size
+
+    def full(env: lmdb.Environment, batches: object) -> None:
+        raise lmdb.DiskError("no")
+
+    monkeypatch.setattr(store.segment._settling, "_put", full)
+    with pytest.raises(lmdb.DiskError):
+        store.segment.settle()
+    with pytest.raises(lmdb.DiskError):
+        fill(store, 1)
+    store.abandon()
+    store = new_store(tmp_path)
+    assert len(records(store, 1)) >= size
+    store.close()
+    assert checked(tmp_path).problems == []
+
+
+def test_much_goes_through_a_small_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halves are used again and again, also when LMDB takes over nothing by itself."""
+    monkeypatch.setattr(ahead, "HALF", 64 << 10)
+    store = new_store(tmp_path, segment_bytes=8 << 20)
+    fill(store, 150)
+    leaves = [leaf for _, leaf, _ in store.page(1, 0, 1 << 30).rows]
+    assert (store.segment.path / ahead.NAME).stat().st_size == 128 << 10
+    kept = shutil.copytree(store.layout.root.parent, tmp_path / "kept")
+    store.abandon()
+    again = new_store(Path(kept))
+    assert [leaf for _, leaf, _ in again.page(1, 0, 1 << 30).rows] == leaves
+    again.close()
