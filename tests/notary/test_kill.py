@@ -26,7 +26,7 @@ from gateway.notary.record import Kind, parse_leaf
 from protocols.errors import Unrecordable
 
 HERE = Path(__file__).parent
-PATIENCE = 15_000
+PATIENCE = 4_000  # turns for each life
 
 
 @pytest.fixture
@@ -46,7 +46,15 @@ def spawn(folder: Path) -> subprocess.Popen[bytes]:
 
 async def flood(folder: Path, rounds: int) -> dict[str, int]:
     """Intents without pause through one client while its notary is killed and started; command: times acknowledged."""
-    child = spawn(folder)
+    children = [spawn(folder)]
+    try:
+        return await _flood(folder, rounds, children)
+    finally:
+        children[-1].kill()
+        children[-1].wait()
+
+
+async def _flood(folder: Path, rounds: int, children: list[subprocess.Popen[bytes]]) -> dict[str, int]:
     client = await connect(reactor, folder / "n.sock", "w")
     book, who, told = Journal(client, reactor, 30.0), session(), Told()
     sent: dict[int, str] = {}
@@ -54,7 +62,7 @@ async def flood(folder: Path, rounds: int) -> dict[str, int]:
     number = killed = 0
     lives = random.Random(7)
     until_kill = lives.randrange(200, 900)
-    for _ in range(PATIENCE):
+    for _ in range(PATIENCE * rounds):
         try:
             for _ in range(lives.randrange(1, 40)):
                 number += 1
@@ -70,16 +78,14 @@ async def flood(folder: Path, rounds: int) -> dict[str, int]:
                 sent.clear()
         told.told.clear()
         if len(acknowledged) >= until_kill * (killed + 1):
-            child.send_signal(signal.SIGKILL)
-            child.wait()
+            children[-1].send_signal(signal.SIGKILL)
+            children[-1].wait()
             killed += 1
-            child = spawn(folder)
+            children.append(spawn(folder))
         if killed == rounds and client.worker is not None:
             break
     assert killed == rounds
     client.close()
-    child.kill()
-    child.wait()
     return acknowledged
 
 
