@@ -67,4 +67,107 @@ class FunctionCall:
     path: Path = Path.FASTPATH
 
 
+@dataclass(frozen=True, slots=True)
+class Pty:
+    """The terminal that a channel asked for (RFC 4254, 6.2). `modes` is byte-exact."""
+
+    term: str
+    columns: int
+    rows: int
+    modes: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    """A command line for the account's shell. No byte of it has reached the target."""
+
+    line: bytes  #: exactly as sent; SSH names no encoding
+    channel: int  #: the client's own number of the channel
+    pty: Pty | None = None
+    environment: tuple[tuple[bytes, bytes], ...] = ()  #: what the allow-list let through, in order
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """An interactive shell, or one that reads its script from standard input when there is no terminal."""
+
+    channel: int
+    pty: Pty | None = None
+    environment: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subsystem:
+    """A service that the target's configuration names, such as sftp."""
+
+    name: str
+    channel: int
+    environment: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class FileAction(enum.StrEnum):
+    """What an SFTP request does to a path."""
+
+    OPEN = "open"
+    LIST = "list"
+    REMOVE = "remove"
+    RENAME = "rename"
+    SETSTAT = "setstat"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+    MKDIR = "mkdir"
+    RMDIR = "rmdir"
+    COPY = "copy"
+
+
+@dataclass(frozen=True, slots=True)
+class FileOperation:
+    """One SFTP request that names a file. The target has not seen it."""
+
+    action: FileAction
+    path: bytes  #: exactly as the client sent it
+    channel: int
+    second: bytes = b""  #: where a rename, link or copy leads to
+    flags: int = 0  #: SSH_FXF_* of an open
+
+
+class ForwardKind(enum.StrEnum):
+    """Which way a forwarded connection is opened, and by what."""
+
+    DIRECT = "direct"  #: -L and -D: the client asks the target to connect
+    REMOTE = "remote"  #: -R: the client asks the target to listen
+    DIRECT_UNIX = "direct-unix"
+    REMOTE_UNIX = "remote-unix"
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A connection or a listener that the client wants at the target."""
+
+    kind: ForwardKind
+    host: str  #: as sent; the socket's path for the unix kinds
+    port: int = 0
+    channel: int | None = None  #: None for a listener, which is a global request
+    originator: tuple[str, int] = ("", 0)  #: the client's own claim
+
+
+@dataclass(frozen=True, slots=True)
+class AgentForward:
+    """The client offers its key agent to the target."""
+
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
+class X11Forward:
+    """The client offers its display to the target. The cookie is a secret and is not kept here."""
+
+    channel: int
+    screen: int
+    single: bool = False
+
+
+SshCommand = Exec | Shell | Subsystem | FileOperation | Forward | AgentForward | X11Forward
+
+
 Command = Statement | FunctionCall
