@@ -123,7 +123,9 @@ class Pipeline:
     def _admit(self, session: Session) -> Generator[Deferred[Any], Any, Verdict]:
         hook, allowed = SessionHook(session), False
         for name, method in self._called[SessionHook.method]:
-            verdict = yield from self._ask(name, method, hook)
+            verdict = self._asked(name, method, hook)
+            if isinstance(verdict, Deferred):
+                verdict = yield from self._awaited(name, verdict, hook)
             if isinstance(verdict, Deny):
                 return verdict
             allowed = allowed or (isinstance(verdict, Allow) and bool(verdict.rule))
@@ -146,7 +148,7 @@ class Pipeline:
 
     def _phases(self, session: Session, command: Command, held: Held) -> Steps:
         sent, columns = (command.text if isinstance(command, Statement) else ""), ()
-        if isinstance(command, Statement):
+        if isinstance(command, Statement) and self._called[RewriteHook.method]:
             answer = yield from self._rewrite(session, command)
             if isinstance(answer, Decision):
                 return answer
@@ -156,7 +158,9 @@ class Pipeline:
             if isinstance(hook, AskHook) and command.path is Path.PARSE:
                 break
             for name, method in self._called[hook.method]:
-                verdict = yield from self._ask(name, method, hook)
+                verdict = self._asked(name, method, hook)
+                if isinstance(verdict, Deferred):
+                    verdict = yield from self._awaited(name, verdict, hook)
                 if isinstance(verdict, Deny):
                     return Decision(command, verdict, sent, addon=name, rule=verdict.rule, columns=columns)
                 if isinstance(verdict, Hold):
@@ -175,7 +179,10 @@ class Pipeline:
     ) -> Generator[Deferred[Any], Any, Decision | tuple[str, tuple[str, ...]]]:
         text, columns, asked = statement.text, (), statement
         for name, method in self._called[RewriteHook.method]:
-            verdict = yield from self._ask(name, method, RewriteHook(session, asked))
+            hook = RewriteHook(session, asked)
+            verdict = self._asked(name, method, hook)
+            if isinstance(verdict, Deferred):
+                verdict = yield from self._awaited(name, verdict, hook)
             if isinstance(verdict, Deny):
                 return Decision(statement, verdict, text, addon=name, rule=verdict.rule, columns=columns)
             if isinstance(verdict, Replace):
@@ -183,25 +190,30 @@ class Pipeline:
                 asked = replace(statement, text=text)
         return text, columns
 
-    def _ask(self, name: str, method: Callable[[Any], Any], hook: Hook) -> Generator[Deferred[Any], Any, Verdict]:
-        """One addon's answer; whatever goes wrong is a Deny that names it."""
+    def _asked(self, name: str, method: Callable[[Any], Any], hook: Hook) -> Verdict | Deferred[Any]:
+        """One addon's answer, or its promise of one; whatever goes wrong is a Deny that names it."""
         try:
             answer = method(hook)
-            if isinstance(answer, Deferred):
-                answer.addTimeout(ADDON_DEADLINE, self._clock)
-                answer = yield answer
-        except TookTooLong:
+        except Exception as error:
+            return self._failed(name, hook, error)
+        return answer if isinstance(answer, Deferred) else _verdict(name, hook, answer)
+
+    def _awaited(self, name: str, promise: Deferred[Any], hook: Hook) -> Generator[Deferred[Any], Any, Verdict]:
+        """What was promised, if it comes in time."""
+        try:
+            promise.addTimeout(ADDON_DEADLINE, self._clock)
+            return _verdict(name, hook, (yield promise))
+        except Exception as error:
+            return self._failed(name, hook, error)
+
+    def _failed(self, name: str, hook: Hook, error: Exception) -> Deny:
+        """The one place where an addon's fault becomes a refusal."""
+        if isinstance(error, TookTooLong):
             return _broken(name, "did not answer in time")
-        except CancelledError:
+        if isinstance(error, CancelledError):
             return _broken(name, "was interrupted")
-        except Exception as error:  # the one place where an addon's fault becomes a refusal
-            self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=_safely(error))
-            return _broken(name, "failed")
-        if answer is None:
-            return Allow()
-        if isinstance(answer, _ANSWERS[hook.method]):
-            return answer
-        return _broken(name, "gave an answer that is no verdict here")
+        self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=_safely(error))
+        return _broken(name, "failed")
 
     # -- people ------------------------------------------------------------------------
 
@@ -316,6 +328,18 @@ _ANSWERS: dict[str, tuple[type, ...]] = {
     JudgeHook.method: (Allow, Deny, Hold),
     AskHook.method: (Allow, Deny, Hold),
 }
+
+
+_NOTHING = Allow()
+
+
+def _verdict(name: str, hook: Hook, answer: Any) -> Verdict:
+    """An addon's answer, if it is one that this hook may have."""
+    if answer is None:
+        return _NOTHING
+    if isinstance(answer, _ANSWERS[hook.method]):
+        return answer
+    return _broken(name, "gave an answer that is no verdict here")
 
 
 def _broken(name: str, what: str) -> Deny:

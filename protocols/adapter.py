@@ -299,7 +299,8 @@ class Adapter:
                 self._work()
         except Exception as error:  # the adapter's edge: a bug of ours ends one session, not the worker
             self._crashed(error)
-        self._pause("client", "much is in flight", self._relay.behind > HELD_LIMIT)
+        if (self._relay.behind > HELD_LIMIT) != ("much is in flight" in self._pauses["client"]):
+            self._pause("client", "much is in flight", self._relay.behind > HELD_LIMIT)
 
     def _crashed(self, error: BaseException) -> None:
         self._record_bug(error)
@@ -327,17 +328,23 @@ class Adapter:
             self._working = False
 
     def _perform(self, effect: Effect) -> None:
+        """What comes with each command by its type; `match` would try one pattern after another, twice as long."""
+        kind = type(effect)
+        if kind is ToClient:
+            self._client.write(self._joined(effect) if self._todo else effect.data)
+        elif kind is ToTarget:
+            self._to_target(effect.data)
+        elif kind is Ask:
+            self._ask(effect.command)
+        elif kind is Intend:
+            self._intend(effect)
+        elif kind is Report:
+            self._report(effect)
+        else:
+            self._perform_rarely(effect)
+
+    def _perform_rarely(self, effect: Effect) -> None:
         match effect:
-            case ToClient():
-                self._client.write(self._joined(effect))
-            case ToTarget(data):
-                self._to_target(data)
-            case Intend():
-                self._intend(effect)
-            case Report():
-                self._report(effect)
-            case Ask(command):
-                self._ask(command)
             case Refused(number, decision):
                 self._refuse(number, decision)
             case CancelTarget():

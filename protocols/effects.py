@@ -1,7 +1,8 @@
 """
 What a relay wants done. Counterpart of `hooks`: that is what is asked, this is what is asked for.
 
-A relay returns lists of these; the adapter performs them one at a time, in order.
+A relay returns lists of these; the adapter performs them one at a time, in order. Nobody changes one: they are not
+frozen because several are made for each message, and a frozen one takes three times as long to make.
 """
 
 from __future__ import annotations
@@ -13,28 +14,28 @@ from protocols.result import Outcome
 from protocols.verdict import Decision
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToClient:
     """Write these bytes to the client now."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToTarget:
     """Write these bytes to the target, behind every intent that is not durable yet."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """Put this command to the addons; the relay pulls no frame until `answer` is called."""
 
     command: Command
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Intend:
     """
     Record this command, and release `data` to the target when the record is durable.
@@ -49,7 +50,7 @@ class Intend:
     poison: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refused:
     """A command was denied: record the refusal. Nothing of it was or will be sent."""
 
@@ -57,7 +58,7 @@ class Refused:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
     """A command that was intended has ended: record what came of it, tell the addons."""
 
@@ -66,19 +67,19 @@ class Report:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StartTls:
     """Speak TLS with the client from here on. `data`: bytes of the handshake already read."""
 
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CancelTarget:
     """Ask the target, on a connection of its own, to cancel what runs for this session."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hangup:
     """
     Close both sides once what was written has left.
@@ -91,7 +92,7 @@ class Hangup:
     drain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Malformed:
     """
     One side broke its protocol, after everything before this effect. Record it and end the session.

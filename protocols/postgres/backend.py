@@ -16,7 +16,7 @@ from protocols.effects import CancelTarget, Effect, Hangup, Malformed, ToClient
 from protocols.errors import PeerError
 from protocols.kernel import mask_rows, payload
 from protocols.postgres import replies
-from protocols.postgres.codec import Frame, FrameReader, Opened, Run, encode
+from protocols.postgres.codec import Frame, FrameReader, Opened, Run
 from protocols.postgres.conversation import ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
 from protocols.postgres.passage import Passage
 from protocols.postgres.refusal import Poisoned, denial
@@ -25,7 +25,7 @@ from protocols.result import Columns, Ending, RowBatch
 _STREAMED = frozenset(b"DdV")
 _READS = ("SELECT", "FETCH", "SHOW")
 _BETWEEN = (b"Z", b"N", b"S", b"A")
-_ROWS = {b"D": frozenset(b"D"), b"d": frozenset(b"d")}
+_ROWS = {kind: frozenset((kind,)) for kind in b"Dd"}
 _CODINGS = frozenset({"UTF8", "SQL_ASCII", "LATIN1", "LATIN9", "WIN1252"})
 """Client encodings in which no byte of a longer character looks like a quote or backslash."""
 
@@ -68,7 +68,8 @@ class Backend:
         """Take one message, one run of rows or one piece; False when more bytes must come first."""
         if self._reader.body_left:
             return self._stream(effects)
-        if (run := self._next_rows()) is not None:
+        kind = _ROWS.get(self._reader.tag)  # whole rows of one kind, never mixed: only DataRow is masked
+        if kind and (run := self._reader.next_run(kind)) is not None:
             effects += self._rows(run)
         elif (frame := self._reader.next_frame()) is None:
             return False
@@ -90,12 +91,6 @@ class Backend:
         self._after.append(effect)
         return []
 
-    def _next_rows(self) -> Run | None:
-        """Whole rows of one kind: DataRow or CopyData, never mixed, since only one of them is masked."""
-        head = self._reader.peek_header()
-        kind = _ROWS.get(head[0]) if head else None
-        return self._reader.next_run(kind) if kind else None
-
     def _take(self, frame: Frame) -> list[Effect]:
         taker = self._takers.get(frame.tag)
         if taker is None:
@@ -103,7 +98,7 @@ class Backend:
         head = self._talk.head
         if head is not None and head.running is not None and head.running.late and frame.tag not in _BETWEEN:
             return self._end_too_late(head.running)  # the string goes on, and its client was to believe it did not
-        return taker(encode(frame.tag, frame.body), frame)
+        return taker(self._reader.taken, frame)
 
     # -- rows --------------------------------------------------------------------------
 

@@ -109,6 +109,7 @@ class FrameReader:
         # A read that finds nothing pending is kept as the bytes it is: no copy.
         self._buffer: bytes | bytearray = b""
         self._start = 0  # first unread byte of _buffer
+        self._began = 0  # first byte of the frame taken last
         self._dropped = 0  # bytes that left _buffer; for offsets in errors
         self._open = 0  # bytes of an opened body still to come
         self._searched = 0  # offset up to which has_waiting has looked
@@ -154,17 +155,33 @@ class FrameReader:
         """
         if self._open:
             raise RuntimeError(f"{self._open} bytes of an opened body were not taken")
-        head = self.peek_header()
-        if head is None:
+        start, there = self._start, len(self._buffer) - self._start
+        if there < 5:
             return None
-        tag, length = head
-        if length > STREAM_OVER and tag[0] in self._streamed:
+        number, length = _HEAD.unpack_from(self._buffer, start)
+        if not 4 <= length <= self._limits.get(number, self._limit) + 4:
+            raise PeerError(f"frame {_TAGS[number]!r} of length {length}", offset=self.offset + 1)
+        if length > STREAM_OVER + 4 and number in self._streamed:
             self._start += 5
-            self._open = length
-            return Opened(tag, length)
-        if len(self) < 5 + length:
+            self._open = length - 4
+            return Opened(_TAGS[number], length - 4)
+        if there < 1 + length:
             return None
-        return Frame(tag, self._take(5, length))
+        self._began = start
+        return Frame(_TAGS[number], self._take(5, length - 4))
+
+    @property
+    def taken(self) -> bytes:
+        """The frame that `next_frame` gave last, whole, as it came; until more is fed or taken."""
+        if isinstance(self._buffer, bytes):
+            return self._buffer[self._began : self._start]
+        with memoryview(self._buffer) as view:
+            return bytes(view[self._began : self._start])
+
+    @property
+    def tag(self) -> int:
+        """Of the next frame, which stays where it is; -1 until its first byte has arrived. Its length is not looked at."""
+        return self._buffer[self._start] if self._start < len(self._buffer) else -1
 
     def next_startup(self) -> bytes | None:
         """

@@ -173,6 +173,8 @@ class Conversation:
         Whether commands that run or may run are on their way. A Parse and a Describe do nothing yet: every driver sends
         one of them in front of its Bind, and a person behind that driver is as alone as one who sends a Query.
         """
+        if not self.awaited:
+            return False
         return len(self.awaited) > _PREPARING or any(entry.kind not in _PREPARES for entry in self.awaited)
 
     @property
@@ -229,6 +231,8 @@ class Conversation:
     def reports(self, transaction: Transaction | None) -> list[Effect]:
         """Tell of everything that ended since the last ReadyForQuery."""
         done, self.done = self.done, []
+        if not done:
+            return []
         status = transaction.value if transaction else ""
         return [Report(r.number, r.decision, r.outcome(status)) for r in done]
 

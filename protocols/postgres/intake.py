@@ -19,7 +19,8 @@ VALUES_LIMIT = 256 << 20
 
 _CEILINGS = {b"Q": TEXT_LIMIT, b"P": TEXT_LIMIT, b"B": VALUES_LIMIT, b"F": VALUES_LIMIT}
 _STREAMED = frozenset(b"QPBFd")
-_COPY_DATA = frozenset(b"d")
+_COPY = b"d"[0]
+_COPY_DATA = frozenset((_COPY,))
 
 
 class TooLarge(NamedTuple):
@@ -58,8 +59,7 @@ class Intake:
         """
         if self._opened is not None:
             return self._next_of_opened()
-        run = self._reader.next_run(_COPY_DATA)
-        if run is not None:
+        if self._reader.tag == _COPY and (run := self._reader.next_run(_COPY_DATA)) is not None:
             return run
         head = self._reader.next_frame()
         if not isinstance(head, Opened):

@@ -36,7 +36,8 @@ class Bare:
 
     @classmethod
     def parse(cls, body: bytes) -> Self:
-        Body(body, cls.__name__).end()
+        if body:
+            Body(body, cls.__name__).end()
         return cls()
 
     def encode(self) -> bytes:

@@ -222,6 +222,9 @@ class BackendKey:
         return f"BackendKey(pid={self.pid})"
 
 
+_STATUS = {status.value.encode(): status for status in Transaction}
+
+
 @dataclass(frozen=True, slots=True)
 class ReadyForQuery:
     """The target waits for the next command; how the transaction stands."""
@@ -231,9 +234,10 @@ class ReadyForQuery:
 
     @classmethod
     def parse(cls, body: bytes) -> Self:
-        if body not in (b"I", b"T", b"E"):
+        transaction = _STATUS.get(body)
+        if transaction is None:
             raise PeerError("ReadyForQuery: no such transaction status")
-        return cls(Transaction(body.decode()))
+        return cls(transaction)
 
     def encode(self) -> bytes:
         return encode(self.tag, self.transaction.value.encode())
