@@ -44,7 +44,7 @@ class Parameter:
 class Statement:
     """SQL that a client sent. No byte of it has reached the target."""
 
-    text: str  #: exactly as sent, decoded from client_encoding (always UTF-8 here)
+    text: str  #: exactly as sent, decoded from client_encoding
     path: Path = Path.SIMPLE
     parameters: tuple[Parameter, ...] = ()
     name: str = ""  #: prepared statement (PARSE, BIND); "" is the unnamed one

@@ -11,11 +11,11 @@ and DBeaver are publicly known to set; names from pg_settings of PostgreSQL 15 a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from protocols.command import Path as CommandPath
+from protocols.encodings import safe
 from protocols.result import Outcome
 from protocols.session import Session
 from protocols.verdict import Allow, Decision
@@ -49,14 +49,6 @@ HARMLESS = frozenset("""
 """.split())
 
 IDENTITIES = frozenset({"role", "session_authorization", "is_superuser"})
-
-SAFE_ENCODINGS = frozenset("""
-    utf8 unicode sqlascii latin1 latin2 latin3 latin4 latin5 latin6 latin7 latin8 latin9 latin10 iso88591 iso88592 iso88593
-    iso88594 iso88595 iso88596 iso88597 iso88598 iso88599 iso885910 iso885913 iso885914 iso885915 iso885916 win1250 win1251
-    win1252 win1253 win1254 win1255 win1256 win1257 win1258 windows1250 windows1251 windows1252 windows1253 windows1254
-    windows1255 windows1256 windows1257 windows1258 koi8r koi8u
-""".split())
-"""Encodings in which no byte of a character can be a quote or a backslash, letters and digits of the name only."""
 
 _ON = frozenset({"on", "true", "yes", "1", "t", "tr", "tru", "y", "ye"})
 _OFF = frozenset({"off", "of", "false", "no", "0", "f", "fa", "fal", "fals", "n"})
@@ -121,7 +113,7 @@ class Gate:
             return False
         value = change.values[0].strip().lower()
         if change.name == "client_encoding":
-            return re.sub("[^a-z0-9]", "", value) in SAFE_ENCODINGS
+            return safe(value)
         return value in VALUES.get(change.name, ())
 
     def accepts(self, name: str, value: str) -> bool:
@@ -137,7 +129,7 @@ class Gate:
 def _ambiguous(conforming: str, encoding: str) -> str:
     if conforming.lower() not in _ON:
         return "standard_conforming_strings is off, so quotes do not end where they seem to"
-    known = re.sub("[^a-z0-9]", "", encoding.lower()) in SAFE_ENCODINGS
+    known = safe(encoding)
     return "" if known else "client_encoding is one whose characters can hide a quote"
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from protocols.command import FunctionCall
 from protocols.effects import CancelTarget, Effect, Hangup, Malformed, ToClient
+from protocols.encodings import safe
 from protocols.errors import PeerError
 from protocols.kernel import mask_rows, payload
 from protocols.postgres import replies
@@ -26,8 +27,6 @@ _STREAMED = frozenset(b"DdV")
 _READS = ("SELECT", "FETCH", "SHOW")
 _BETWEEN = (b"Z", b"N", b"S", b"A")
 _ROWS = {kind: frozenset((kind,)) for kind in b"Dd"}
-_CODINGS = frozenset({"UTF8", "SQL_ASCII", "LATIN1", "LATIN9", "WIN1252"})
-"""Client encodings in which no byte of a longer character looks like a quote or backslash."""
 
 
 class Backend:
@@ -372,18 +371,20 @@ class Backend:
         return None if shown == fields else shown
 
     def _notification(self, raw: bytes, frame: Frame) -> list[Effect]:
-        message = replies.NotificationResponse.parse(frame.body)
+        message = replies.NotificationResponse.parse(frame.body, self._talk.codec)
         shown = self._shown("notification", {"channel": message.channel, "payload": message.payload}, None)
         if shown is None:
             return [ToClient(raw)]
-        return [ToClient(replace(message, channel=shown["channel"], payload=shown["payload"]).encode())]
+        return [ToClient(replace(message, channel=shown["channel"], payload=shown["payload"]).encode(self._talk.codec))]
 
     def _parameter(self, raw: bytes, frame: Frame) -> list[Effect]:
         message = replies.ParameterStatus.parse(frame.body)
         changed = meaning_changed(message.name, message.value)
         if changed:
             return self._end_session(replies.error_fields("0A000", f"{changed} [OST-705]", "FATAL"), changed)
-        self._talk.set(message.name, message.value)
+        if not self._talk.set(message.name, message.value):
+            why = "client_encoding changed before text that was already on its way"
+            return self._end_session(replies.error_fields("0A000", f"{why} [OST-705]", "FATAL"), why)
         shown = self._shown("parameter", {"name": message.name, "value": message.value}, None)
         if shown is None:
             return [ToClient(raw)]
@@ -394,6 +395,6 @@ def meaning_changed(name: str, value: str) -> str:
     """Why no text can be judged any more after the target reported this; "" when it still can."""
     if name == "standard_conforming_strings" and value != "on":
         return "standard_conforming_strings was turned off, so text no longer means what it says"
-    if name == "client_encoding" and value.upper().replace("-", "") not in _CODINGS:
-        return f"client_encoding {value} can hide a quote inside a character"
+    if name == "client_encoding" and not safe(value):
+        return f"client_encoding {value} cannot be read for certain; UTF8 and the single-byte ones can"
     return ""

@@ -16,16 +16,19 @@ _I32 = Struct("!i")  # a length where -1 is NULL, a row limit, a type modifier
 
 
 class NotText(PeerError):
-    """Bytes that are not UTF-8 where text is due. A server would answer 22021 and go on."""
+    """Bytes that are no text in the encoding in force. A server would answer 22021 and go on."""
 
 
 class Body:
     """A reader over one frame's body."""
 
-    __slots__ = ("_data", "_at", "_what")
+    __slots__ = ("_data", "_at", "_what", "_codec")
 
-    def __init__(self, data: bytes, what: str) -> None:
-        self._data, self._at, self._what = data, 0, what
+    def __init__(self, data: bytes, what: str, codec: str = "utf-8") -> None:
+        """
+        :param codec: Python's name of the encoding that `text` reads; always a superset of ASCII.
+        """
+        self._data, self._at, self._what, self._codec = data, 0, what, codec
 
     def take(self, length: int) -> bytes:
         """Exactly so many bytes."""
@@ -60,12 +63,12 @@ class Body:
         return piece
 
     def text(self) -> str:
-        """A String that must be UTF-8."""
+        """A String in the encoding in force."""
         at = self._at
         try:
-            return self.raw().decode("utf-8")
+            return self.raw().decode(self._codec)
         except UnicodeDecodeError:
-            raise NotText(f"{self._what}: a string is not UTF-8", offset=at) from None
+            raise NotText(f"{self._what}: a string is not {self._codec}", offset=at) from None
 
     def value(self) -> bytes | None:
         """A length and so many bytes; None for SQL NULL."""
@@ -118,9 +121,16 @@ def u32(number: int) -> bytes:
     return _U32.pack(number & 0xFFFFFFFF)
 
 
-def string(text: str | bytes) -> bytes:
-    """A String; a NUL inside would start another field."""
-    raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
+def string(text: str | bytes, codec: str = "utf-8") -> bytes:
+    """
+    A String; a NUL inside would start another field.
+
+    :raises LocalError: there is such a NUL, or a character that another encoding than UTF-8 does not have.
+    """
+    try:
+        raw = text.encode(codec, "replace" if codec == "utf-8" else "strict") if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        raise LocalError(f"a string to send cannot be written in {codec}") from None
     if b"\0" in raw:
         raise LocalError("a string to send holds a NUL")
     return raw + b"\0"

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from protocols.command import Transaction
+from protocols.command import Statement, Transaction
 from protocols.effects import Effect, Report
+from protocols.encodings import UTF8, codec_of
 from protocols.result import Columns, Ending, MaskPlan, Outcome, RowBatch
 from protocols.verdict import Decision, Deny
 
@@ -149,6 +150,11 @@ class Awaited:
             self.portal.described = self.portal.columns is not None
 
 
+def _ascii(running: Running) -> bool:
+    command = running.decision.command
+    return not isinstance(command, Statement) or (command.text + command.name).isascii()
+
+
 @dataclass(slots=True)
 class Conversation:
     """The state of one session's protocol."""
@@ -166,6 +172,10 @@ class Conversation:
     done: list[Running] = field(default_factory=list)  #: ended, reported at the next ReadyForQuery
     intended: dict[int, Running] = field(default_factory=dict)  #: by number, until they end
     dying: bool = False  #: the target has said a FATAL error
+    codec: str = UTF8  #: what the client's text is read with, by the target's last word
+
+    def __post_init__(self) -> None:
+        self.codec = codec_of(self.settings)
 
     @property
     def pipelining(self) -> bool:
@@ -275,6 +285,14 @@ class Conversation:
             self.end(running, Ending.UNKNOWN)
         return self.reports(None)
 
-    def set(self, name: str, value: str) -> None:
-        """The target reported a parameter."""
+    def set(self, name: str, value: str) -> bool:
+        """
+        The target reported a parameter. False when it reads what is on its way in another encoding than we judged it in;
+        in ASCII all say the same.
+        """
         self.settings = MappingProxyType({**self.settings, name.lower(): value})
+        before, self.codec = self.codec, codec_of(self.settings)
+        if before == self.codec:
+            return True
+        behind = [entry.running for entry in list(self.awaited)[1:] if entry.running]
+        return all(_ascii(running) for running in (*behind, *self.done))  # told at Sync, it may be older than what ended

@@ -129,14 +129,14 @@ class Frontend:
         try:
             return taker(message)
         except NotText:
-            why = "text that is not UTF-8; set client_encoding to UTF8"
+            why = f"text that is not {self._talk.codec}, as client_encoding says it is"
             return self._refuse_unread(message.tag, why, "22021", "OST-702")
 
     def _query(self, frame: Frame) -> list[Effect]:
-        return self._ask(self._statement(messages.Query.parse(frame.body).text, Path.SIMPLE), self._run_query)
+        return self._ask(self._statement(messages.Query.parse(frame.body, self._talk.codec).text, Path.SIMPLE), self._run_query)
 
     def _parse(self, frame: Frame) -> list[Effect]:
-        parse = messages.Parse.parse(frame.body)
+        parse = messages.Parse.parse(frame.body, self._talk.codec)
         full = len(self._talk.prepared) >= PREPARED_LIMIT and parse.name not in self._talk.prepared
         if full or self._talk.text_length > TEXTS_LIMIT:
             return self._refuse_unread(frame.tag, "too many prepared statements in one session", "54000", "OST-703")
@@ -144,7 +144,7 @@ class Frontend:
         return self._ask(statement, lambda decision: self._run_parse(parse, frame, decision))
 
     def _bind(self, frame: Frame) -> list[Effect]:
-        bind = messages.Bind.parse(frame.body)
+        bind = messages.Bind.parse(frame.body, self._talk.codec)
         if len(self._talk.portals) >= PREPARED_LIMIT and bind.portal not in self._talk.portals:
             return self._refuse_unread(frame.tag, "too many open portals in one session", "54000", "OST-703")
         prepared = self._talk.prepared.get(bind.statement)
@@ -158,7 +158,7 @@ class Frontend:
         return self._ask(statement, lambda decision: self._run_bind(bind, prepared, frame, decision))
 
     def _describe(self, frame: Frame) -> list[Effect]:
-        message = messages.Describe.parse(frame.body)
+        message = messages.Describe.parse(frame.body, self._talk.codec)
         return self._describing(message, hidden=False)
 
     def _describing(self, message: messages.Describe, hidden: bool) -> list[Effect]:
@@ -167,10 +167,10 @@ class Frontend:
         if portal is not None:
             portal.described = True
         self._await(Awaited(Kind.DESCRIBE, prepared=prepared, portal=portal, hidden=hidden))
-        return [ToTarget(message.encode())]
+        return [ToTarget(message.encode(self._talk.codec))]
 
     def _execute(self, frame: Frame) -> list[Effect]:
-        execute = messages.Execute.parse(frame.body)
+        execute = messages.Execute.parse(frame.body, self._talk.codec)
         portal = self._talk.portals.get(execute.portal)
         if portal is not None:
             return self._run_portal(portal, execute, frame)
@@ -186,7 +186,7 @@ class Frontend:
         return [*effects, ToTarget(_encoded(frame))]
 
     def _close(self, frame: Frame) -> list[Effect]:
-        close = messages.Close.parse(frame.body)
+        close = messages.Close.parse(frame.body, self._talk.codec)
         table = self._talk.prepared if close.kind == "S" else self._talk.portals
         portal = self._talk.portals.get(close.name) if close.kind == "P" else None
         undo = self._talk.replace(table, close.name, None)
@@ -276,7 +276,7 @@ class Frontend:
             return self._refused(decision, simple=True)
         running = self._running(decision)
         self._await(Awaited(Kind.QUERY, running))
-        data = messages.Query(decision.sent).encode()
+        data = messages.Query(decision.sent).encode(self._talk.codec)
         return [Intend(running.number, decision, data, poison_query(running.number))]
 
     def _run_parse(self, parse: messages.Parse, frame: Frame, decision: Decision) -> list[Effect]:
@@ -286,7 +286,7 @@ class Frontend:
         undo = self._talk.replace(self._talk.prepared, parse.name, prepared)
         self._await(Awaited(Kind.PARSE, running, prepared=prepared, undo=undo))
         same = decision.sent == parse.text
-        data = _encoded(frame) if same else messages.Parse(parse.name, decision.sent, parse.type_oids).encode()
+        data = _encoded(frame) if same else messages.Parse(parse.name, decision.sent, parse.type_oids).encode(self._talk.codec)
         return [Intend(running.number, decision, data, poison_parse(running.number))]
 
     def _run_bind(
@@ -310,7 +310,7 @@ class Frontend:
         portal = Portal(running, self._talk.step, described=True)
         if self._opinions.hears_columns:
             self._await(Awaited(Kind.DESCRIBE, portal=portal, hidden=True))
-            effects.append(ToTarget(messages.Describe("P", execute.portal).encode()))
+            effects.append(ToTarget(messages.Describe("P", execute.portal).encode(self._talk.codec)))
         self._await(Awaited(Kind.EXECUTE, running, portal))
         return [*effects, Intend(running.number, decision, _encoded(frame), poison_parse(running.number))]
 

@@ -52,14 +52,14 @@ class Query:
     text: str
 
     @classmethod
-    def parse(cls, body: bytes) -> Self:
-        reader = Body(body, "Query")
+    def parse(cls, body: bytes, codec: str = "utf-8") -> Self:
+        reader = Body(body, "Query", codec)
         message = cls(reader.text())
         reader.end()
         return message
 
-    def encode(self) -> bytes:
-        return encode(self.tag, wire.string(self.text))
+    def encode(self, codec: str = "utf-8") -> bytes:
+        return encode(self.tag, wire.string(self.text, codec))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +72,16 @@ class Parse:
     type_oids: tuple[int, ...] = ()
 
     @classmethod
-    def parse(cls, body: bytes) -> Self:
-        reader = Body(body, "Parse")
+    def parse(cls, body: bytes, codec: str = "utf-8") -> Self:
+        reader = Body(body, "Parse", codec)
         name, text = reader.text(), reader.text()
         oids = tuple(reader.u32() for _ in range(reader.u16()))
         reader.end()
         return cls(name, text, oids)
 
-    def encode(self) -> bytes:
+    def encode(self, codec: str = "utf-8") -> bytes:
         oids = wire.u16(len(self.type_oids)) + b"".join(map(wire.u32, self.type_oids))
-        return encode(self.tag, wire.string(self.name) + wire.string(self.text) + oids)
+        return encode(self.tag, wire.string(self.name, codec) + wire.string(self.text, codec) + oids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ class Bind:
     result_formats: tuple[int, ...] = ()
 
     @classmethod
-    def parse(cls, body: bytes) -> Self:
-        reader = Body(body, "Bind")
+    def parse(cls, body: bytes, codec: str = "utf-8") -> Self:
+        reader = Body(body, "Bind", codec)
         names = reader.text(), reader.text()
         formats, values = reader.formats(), reader.values()
         if len(formats) > 1 and len(formats) != len(values):
@@ -125,8 +125,8 @@ class _Named:
     name: str
 
     @classmethod
-    def parse(cls, body: bytes) -> Self:
-        reader = Body(body, cls.__name__)
+    def parse(cls, body: bytes, codec: str = "utf-8") -> Self:
+        reader = Body(body, cls.__name__, codec)
         kind = reader.take(1)
         if kind not in (b"S", b"P"):
             raise reader.wrong(f"kind {kind!r}")
@@ -134,8 +134,8 @@ class _Named:
         reader.end()
         return cls(kind.decode(), name)
 
-    def encode(self) -> bytes:
-        return encode(self.tag, self.kind.encode() + wire.string(self.name))
+    def encode(self, codec: str = "utf-8") -> bytes:
+        return encode(self.tag, self.kind.encode() + wire.string(self.name, codec))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,8 @@ class Execute:
     limit: int = 0
 
     @classmethod
-    def parse(cls, body: bytes) -> Self:
-        reader = Body(body, "Execute")
+    def parse(cls, body: bytes, codec: str = "utf-8") -> Self:
+        reader = Body(body, "Execute", codec)
         portal, limit = reader.text(), reader.i32()
         reader.end()
         return cls(portal, max(limit, 0))  # the server takes any number below 1 for "all"

@@ -253,14 +253,14 @@ class NotificationResponse:
     payload: str
 
     @classmethod
-    def parse(cls, body: bytes) -> Self:
-        reader = Body(body, "NotificationResponse")
-        message = cls(reader.u32(), reader.text(), reader.raw().decode("utf-8", "replace"))
+    def parse(cls, body: bytes, codec: str = "utf-8") -> Self:
+        reader = Body(body, "NotificationResponse", codec)
+        message = cls(reader.u32(), reader.text(), reader.raw().decode(codec, "replace"))
         reader.end()
         return message
 
-    def encode(self) -> bytes:
-        texts = wire.string(self.channel) + wire.string(self.payload)
+    def encode(self, codec: str = "utf-8") -> bytes:
+        texts = wire.string(self.channel, codec) + wire.string(self.payload, codec)
         return encode(self.tag, wire.u32(self.pid) + texts)
 
 
