@@ -143,6 +143,15 @@ def notified(fields: dict[str, str]) -> dict[str, str]:
     return {**fields, "payload": ""}
 
 
+_SETS_NAME = re.compile(r"\s*set\s+(?:session\s+)?application_name\s*(?:=|to)\s*'([^'\\;]*)'\s*;?\s*", re.IGNORECASE)
+
+
+def _own_name(wrote: str) -> str | None:
+    """What a lone SET calls its client. Such a text computes nothing, so a value that comes back tells nothing new."""
+    match = _SETS_NAME.fullmatch(wrote)
+    return match[1] if match else None
+
+
 def reported(fields: dict[str, str], application: str, wrote: str, snapshot: Snapshot | None) -> dict[str, str]:
     """
     A reported setting. Those that take any text pass only when the client wrote it: set_config()
@@ -152,7 +161,7 @@ def reported(fields: dict[str, str], application: str, wrote: str, snapshot: Sna
     if name in _PLAIN_PARAMETERS:
         return fields
     if name == "application_name":
-        return fields if value == application or value and value in wrote else {**fields, "value": application}
+        return fields if value == application or value == _own_name(wrote) else {**fields, "value": application}
     if name == "search_path":
         parts = [p.strip().strip('"') for p in value.split(",")]
         known = all(p in ("", "$user") or p in wrote or (snapshot is not None and p in snapshot.schemas) for p in parts)

@@ -385,7 +385,8 @@ class Backend:
         if not self._talk.set(message.name, message.value):
             why = "client_encoding changed before text that was already on its way"
             return self._end_session(replies.error_fields("0A000", f"{why} [OST-705]", "FATAL"), why)
-        shown = self._shown("parameter", {"name": message.name, "value": message.value}, None)
+        cause = self._blamed(self._talk.head)  # servers since 14 tell of it before ReadyForQuery
+        shown = self._shown("parameter", {"name": message.name, "value": message.value}, cause)
         if shown is None:
             return [ToClient(raw)]
         return [ToClient(replies.ParameterStatus(message.name, shown["value"]).encode())]

@@ -119,3 +119,15 @@ def test_payloads_are_dropped() -> None:
 )
 def test_parameters(name: str, value: str, expected: str) -> None:
     assert reported({"name": name, "value": value}, "psql", "", SNAPSHOT)["value"] == expected
+
+
+@pytest.mark.parametrize(("wrote", "shown"), [
+    ("SET application_name = '906-55-1234'", True), ("set session application_name to '906-55-1234' ;", True),
+    ("SET application_name = '906-55-1235'", False), ("SELECT set_config('application_name', '906-55-1234', false)", False),
+    ("SELECT f(); -- 906-55-1234", False), ("SET application_name = 'x'; SELECT f('906-55-1234')", False),
+    ("SELECT '906-55-1234'; SET application_name = '906-55-1234'", False), ("SET application_name = '906''-55-1234'", False),
+])
+def test_an_application_name_comes_back_only_where_nothing_but_the_client_can_have_set_it(wrote: str, shown: bool) -> None:
+    """A text with anything else in it could ask which of many guesses a function put there."""
+    value = reported({"name": "application_name", "value": "906-55-1234"}, "psql", wrote, SNAPSHOT)["value"]
+    assert value == ("906-55-1234" if shown else "psql")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from playbook import (
@@ -20,7 +21,7 @@ from protocols.postgres.conversation import DONE_LIMIT
 from protocols.postgres.frontend import IN_FLIGHT_LIMIT
 from protocols.postgres.refusal import poison_parse, poison_query, unrecorded, waiting
 from protocols.result import NULL, Ending, MaskPlan
-from protocols.verdict import Allow, Deny, Hold
+from protocols.verdict import Allow, Decision, Deny, Hold
 
 ONE, DROP, TWO = query("SELECT 1"), query("DROP TABLE t"), query("SELECT 2")
 NO = Deny("ask first")
@@ -845,3 +846,18 @@ def test_a_pipeline_without_sync_is_reported_as_it_goes(end: bytes, ending: str)
     assert play.outcomes[2].transaction == ""
     play.client(SYNC, to_target(SYNC)).target(end, *([to_client(end[: -len(READY_IDLE)])] if ending == "error" else []),
                                               reports(count, ending), to_client(READY_IDLE))
+
+
+def test_a_parameter_is_judged_with_the_command_that_changed_it() -> None:
+    """Servers since 14 tell of it in front of ReadyForQuery, so in the extended protocol when that command has ended."""
+    text, status = "SET application_name = 'x'", replies.ParameterStatus("application_name", "x").encode()
+    opinions = Silent(hears_text=True)
+    play = Playbook(opinions).client(query(text), asks(text)).verdict(Allow(), intends(1, query(text)))
+    play.relay.from_target(complete("SET") + status)
+    assert opinions.judged == [("parameter", text)]
+    opinions = Silent(hears_text=True)
+    play = Playbook(opinions).client(parse(text) + bind() + execute() + SYNC, asks(text, Path.PARSE))
+    play.relay.answer(Decision(play.asked[-1], Allow(), text))
+    play.relay.answer(Decision(replace(play.asked[-1], path=Path.BIND), Allow(), text))
+    play.relay.from_target(PARSED + BOUND + complete("SET") + status + READY_IDLE)
+    assert opinions.judged == [("parameter", text)]
