@@ -53,10 +53,11 @@ class Kind(enum.Enum):
     CLOSE = "Close"
 
 
-_PREPARES = frozenset({Kind.PARSE, Kind.DESCRIBE, Kind.CLOSE})
+# Tuples: a member of an Enum is hashed by a function of Python's, in a tuple it is found by identity.
+_PREPARES = (Kind.PARSE, Kind.DESCRIBE, Kind.CLOSE)
 _PREPARING = 8  # messages; more of them are a pipeline, and need not be looked through
 
-ENDS_IN_READY = frozenset({Kind.QUERY, Kind.CALL, Kind.SYNC})
+ENDS_IN_READY = (Kind.QUERY, Kind.CALL, Kind.SYNC)
 
 
 @dataclass(slots=True, eq=False)

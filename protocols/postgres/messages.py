@@ -44,7 +44,7 @@ class Bare:
         return encode(self.tag)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Query:
     """One string, maybe several statements."""
 
@@ -62,7 +62,7 @@ class Query:
         return encode(self.tag, wire.string(self.text, codec))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parse:
     """Prepare a text under a name; "" is the unnamed one."""
 
@@ -84,7 +84,7 @@ class Parse:
         return encode(self.tag, wire.string(self.name, codec) + wire.string(self.text, codec) + oids)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bind:
     """Make a portal of a prepared statement and its values."""
 
@@ -116,7 +116,7 @@ class Bind:
         return _format_of(self.formats, index)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Named:
     """A kind ("S" a statement, "P" a portal) and its name. Use a subclass."""
 
@@ -138,21 +138,21 @@ class _Named:
         return encode(self.tag, self.kind.encode() + wire.string(self.name, codec))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Describe(_Named):
     """Ask for the shape of a statement or a portal."""
 
     tag: ClassVar[bytes] = b"D"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Close(_Named):
     """Drop a statement or a portal."""
 
     tag: ClassVar[bytes] = b"C"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Execute:
     """Run a portal, for at most `limit` rows; 0 is all of them."""
 
@@ -171,7 +171,7 @@ class Execute:
         return encode(self.tag, wire.string(self.portal) + wire.u32(self.limit))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FunctionCall:
     """The fast path: a function by OID."""
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 
 from protocols.errors import PeerError
-from protocols.postgres.messages import Parse, Query
+from protocols.postgres.codec import encode
 from protocols.postgres.replies import error_fields
 from protocols.verdict import Deny, Hold
 
-_NAME = "ostiary_refused"
+_NAME = b"ostiary_refused\0"
 """A statement name in Parse; never stored, since its text is rejected before the name is looked at."""
+
+_POISON = b"ostiary refused command %d\0"
 
 
 class Poisoned(PeerError):
@@ -25,12 +27,12 @@ class Poisoned(PeerError):
 
 def poison_query(number: int) -> bytes:
     """In a Query's or FunctionCall's place: answered by an error and ReadyForQuery."""
-    return Query(f"ostiary refused command {number}").encode()
+    return encode(b"Q", _POISON % number)
 
 
 def poison_parse(number: int) -> bytes:
     """In the place of Parse or Bind: answered by an error, then all is skipped until Sync."""
-    return Parse(_NAME, f"ostiary refused command {number}").encode()
+    return encode(b"P", _NAME + _POISON % number + b"\0\0")
 
 
 def denial(deny: Deny, number: int) -> dict[str, str]:

@@ -110,7 +110,7 @@ class DataRow:
         return encode(self.tag, wire.values(self.cells))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CommandComplete:
     """A statement was done; its tag, such as "SELECT 3"."""
 
@@ -225,7 +225,7 @@ class BackendKey:
 _STATUS = {status.value.encode(): status for status in Transaction}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadyForQuery:
     """The target waits for the next command; how the transaction stands."""
 
