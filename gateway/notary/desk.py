@@ -55,6 +55,10 @@ class Desk(Link):
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
         self._notary.left(self)
+        self.leave()
+
+    def leave(self) -> None:
+        """What this worker left open has an unknown outcome, and it records nothing more."""
         if self.number is not None:
             self._notary.writer.submit(_Leave(self.number))
             self.number = None

@@ -143,7 +143,7 @@ class Place:
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self._file = os.fspath(file)
         self._identity = self._stat()
 
     def _stat(self) -> tuple[int, int]:

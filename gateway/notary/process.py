@@ -66,7 +66,7 @@ class Notary(Service):
         self._ports: list[Any] = []
         self.why_down: str | None = "the notary is starting"
         self._anchor: FileAnchor | None = None
-        self.writer = Writer(self._open_store, reactor.callFromThread, self._up, self._down, self._news)
+        self.writer = Writer(self._open_store, reactor, reactor.callFromThread, self._up, self._down, self._news)
         self._factory = _Desks(self)
 
     # Service
@@ -81,11 +81,14 @@ class Notary(Service):
         """Stop listening, commit what is queued, close the store."""
         super().stopService()
         closing = [maybeDeferred(port.stopListening) for port in self._ports]
+        for desk in list(self._desks):
+            desk.leave()
+        self.writer.stop()
         ended = deferToThread(self._stop_threads).addCallback(self._stopped)
         return gatherResults([ended, *closing]).addCallback(lambda _: None)
 
     def _stop_threads(self) -> None:
-        self.writer.stop()
+        self.writer.join()
         if self._anchor is not None:
             self._anchor.close()
 

@@ -1,20 +1,24 @@
 """
-The one thread that writes evidence. Jobs in, answers back in the reactor's thread.
+What writes evidence, in the reactor's thread: jobs in, one synchronous write for all of them, answers out.
 
-It commits again as soon as the last commit ended: what came meanwhile is one
-transaction, so batches form by themselves and no timer delays a lone record. When
-the store refuses, every job is refused, the store is abandoned, and it is opened
-anew until that works.
+It commits at the end of each turn of the reactor: what came meanwhile is one batch, so batches form by themselves and no
+timer delays a lone record. The write is some hundred microseconds in which nothing else could be acknowledged; a thread
+for it costs more than that, since it and the reactor would wait for each other's interpreter lock. Only what is slow has
+threads: opening a store, and chores that no commit waits for.
+
+When the store refuses, every job is refused, the store is abandoned, and it is opened anew until that works.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import lmdb
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from gateway.notary.environment import Unfit
@@ -31,6 +35,7 @@ _BATCH_RECORDS = 512
 _BATCH_BYTES = 2 << 20
 _TICK = 1.0  # seconds between looks at what is due by time
 _CHORE_RETRY = 5.0  # seconds; zeroing a segment again and again would load a full disk
+_FAREWELL = 5.0  # seconds that a thread may take to end
 _RETRY = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts to open the store
 
 
@@ -41,129 +46,182 @@ class Job(Protocol):
     first: bool  #: it asks the state, so what came before it must be durable
 
     def entries(self, store: Store) -> Sequence[Entry]:
-        """What to record. In the writer's thread."""
+        """What to record."""
 
     def done(self, refusals: Sequence[str]) -> None:
-        """It is durable, but for what was refused. In the reactor's thread."""
+        """It is durable, but for what was refused."""
 
     def failed(self, why: str) -> None:
-        """It is not recorded. In the reactor's thread."""
+        """It is not recorded."""
 
 
 class Writer:
     """
-    :param open_store: makes a Store; called in the thread, again after every failure.
+    :param open_store: makes a Store; called in a thread, again after every failure.
+    :param clock: the reactor.
     :param deliver: `reactor.callFromThread`.
-    :param up: told when recording works (again), in the reactor's thread.
-    :param down: told why it does not, likewise.
-    :param news: told after each commit, likewise.
+    :param up: told when recording works (again).
+    :param down: told why it does not.
+    :param news: told after each commit.
     """
 
     def __init__(
-        self, open_store: Callable[[], Store], deliver: Callable[..., Any],
+        self, open_store: Callable[[], Store], clock: IReactorTime, deliver: Callable[..., Any],
         up: Callable[[], None], down: Callable[[str], None], news: Callable[[], None],
     ) -> None:
-        self._open, self._deliver, self._up, self._down, self._news = open_store, deliver, up, down, news
+        self._open, self._clock, self._deliver, self._up, self._down, self._news = open_store, clock, deliver, up, down, news
         self._log = Logger()
         self._jobs: deque[Job] = deque()
-        self._more = threading.Condition()
-        self._stopping = False
+        self._soon: IDelayedCall | None = None  # the turn that is due
+        self._tick: IDelayedCall | None = None
         self._why = "the notary is starting"
         self._working = False
         self._seals: deque[tuple[Store, int, bytes, bytes]] = deque()
         self._sealing: set[int] = set()
         self._chores_wanted, self._ended = threading.Event(), threading.Event()
+        self._threads: list[threading.Thread] = []
         self.store: Store | None = None
-        self._threads = [
-            threading.Thread(target=target, name=name, daemon=True)
-            for target, name in ((self._run, "notary-writer"), (self._chores, "notary-chores"))
-        ]
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._thread(self._chores, "notary-chores")
+        self._thread(self._open_it, "notary-opener")
 
     def stop(self) -> None:
-        """Commit what is queued, close the store in good order, end. Blocks until then."""
-        with self._more:
-            self._stopping = True
-            self._more.notify()
+        """Commit what is queued, and close the store in good order; `join` waits for the threads."""
         self._ended.set()
         self._chores_wanted.set()
-        self._threads[0].join()
-        self._threads[1].join(5.0)
+        while self._working and self._jobs:
+            self._turn()
+        if self._working and self.store is not None:
+            try:
+                self.store.close()
+            except FAILURES as e:
+                self._give_up(e)
+        self._refuse("the notary has stopped")
+
+    def join(self) -> None:
+        """After `stop`, from another thread than the reactor's: until nothing of this runs."""
+        for thread in self._threads:
+            thread.join(_FAREWELL)
 
     def submit(self, job: Job) -> None:
         """Queue a job; it is answered at once when nothing can be recorded."""
-        with self._more:
-            if self._working:
-                self._jobs.append(job)
-                self._more.notify()
-                return
-        job.failed(self._why)
+        if not self._working:
+            job.failed(self._why)
+            return
+        self._jobs.append(job)
+        if self._soon is None:
+            self._soon = self._clock.callLater(0, self._turn)
 
-    def _run(self) -> None:
-        try:
-            self._open_and_serve()
-        finally:
-            self._refuse("the notary has stopped")
+    # Opening
 
-    def _open_and_serve(self) -> None:
+    def _thread(self, target: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads = [*(one for one in self._threads if one.is_alive()), thread]
+        thread.start()
+
+    def _open_it(self) -> None:
+        """In a thread of its own: recovery may read much."""
         attempt = 0
-        while not self._stopping:
+        while not self._ended.is_set():
             try:
-                store = self.store = self._open()
+                store = self._open()
             except FAILURES as e:
-                self._refuse(describe(e))
-                self._pause(_RETRY[min(attempt, len(_RETRY) - 1)])
+                self._deliver(self._refuse, describe(e))
+                self._ended.wait(_RETRY[min(attempt, len(_RETRY) - 1)])
                 attempt += 1
                 continue
-            attempt = 0
-            self._serve(store)
+            self._deliver(self._opened, store)
+            return
+        # Whoever stopped us has nothing open that must be closed.
 
-    def _serve(self, store: Store) -> None:
-        with self._more:
-            self._working = True
-        self._deliver(self._up)
-        self._chores_wanted.set()
-        try:
-            while not self._stopping or self._jobs:
-                self._turn(store, self._take())
-            with self._more:
-                self._working = False
+    def _opened(self, store: Store) -> None:
+        if self._ended.is_set():
             store.close()
-        except FAILURES as e:
-            self._log.error("evidence cannot be recorded: {why}", why=describe(e))
-            self._refuse(describe(e))
-            store.abandon()
+            return
+        self.store, self._working = store, True
+        self._tick = self._clock.callLater(_TICK, self._look)
+        self._up()
+        self._chores_wanted.set()
+
+    # Recording
 
     def _take(self) -> list[Job]:
-        """What is waiting, up to one transaction's worth."""
-        with self._more:
-            if not self._jobs and not self._stopping:
-                self._more.wait(_TICK)
-            jobs, records, size = [], 0, 0
-            while self._jobs and records < _BATCH_RECORDS and size < _BATCH_BYTES:
-                if jobs and self._jobs[0].first:
-                    break
-                job = self._jobs.popleft()
-                jobs.append(job)
-                records, size = records + job.weight[0], size + job.weight[1]
-            return jobs
+        """What is waiting, up to one batch's worth."""
+        jobs, records, size = [], 0, 0
+        while self._jobs and records < _BATCH_RECORDS and size < _BATCH_BYTES:
+            if jobs and self._jobs[0].first:
+                break
+            job = self._jobs.popleft()
+            jobs.append(job)
+            records, size = records + job.weight[0], size + job.weight[1]
+        return jobs
 
-    def _turn(self, store: Store, jobs: list[Job]) -> None:
-        """One transaction for all jobs, then word to each of them."""
-        if jobs:
-            try:
-                self._commit(store, jobs)
-            except FAILURES as e:
-                self._deliver(_fail_all, jobs, describe(e))
-                raise
-        self._take_seals(store)
+    def _turn(self) -> None:
+        """One batch for all jobs, then word to each of them."""
+        if self._soon is not None and self._soon.active():
+            self._soon.cancel()
+        self._soon = None
+        store = self.store
+        if not self._working or store is None or not self._jobs:
+            return
+        jobs = self._take()
+        with self._guarded(jobs):
+            answers = self._commit(store, jobs)
+            for job, refusals in answers:
+                job.done(refusals)
+            self._news()
+        if self._working and self._jobs and self._soon is None:
+            self._soon = self._clock.callLater(0, self._turn)
+
+    def _commit(self, store: Store, jobs: Sequence[Job]) -> list[tuple[Job, list[str]]]:
+        entries: list[Entry] = []
+        ends = []
+        for job in jobs:
+            entries.extend(job.entries(store))
+            ends.append(len(entries))
         unsealed = len(store.unsealed)
-        store.tick()
-        if jobs and (len(store.unsealed) != unsealed or not store.layout.spare.exists()):
+        refusals = store.commit(entries)
+        if len(store.unsealed) != unsealed:
             self._chores_wanted.set()
+        return [(job, refusals[start:end]) for job, start, end in zip(jobs, [0, *ends[:-1]], ends, strict=True)]
+
+    def _look(self) -> None:
+        """What is due by time, and what the chores have finished."""
+        store = self.store
+        if not self._working or store is None:
+            return
+        with self._guarded([]):
+            self._take_seals(store)
+            store.tick()
+            self._chores_wanted.set()
+        if self._working:
+            self._tick = self._clock.callLater(_TICK, self._look)
+
+    @contextmanager
+    def _guarded(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """When the store refuses, so do we, and open it again; a bug of ours refuses for good, never in silence."""
+        clean = False
+        try:
+            yield
+            clean = True
+        except FAILURES as e:
+            clean = True
+            for job in jobs:
+                job.failed(describe(e))
+            self._give_up(e)
+            if not self._ended.is_set():
+                self._thread(self._open_it, "notary-opener")
+        finally:
+            if not clean:
+                self._refuse("the notary has failed")
+
+    def _give_up(self, error: BaseException) -> None:
+        self._log.error("evidence cannot be recorded: {why}", why=describe(error))
+        self._refuse(describe(error))
+        store, self.store = self.store, None
+        if store is not None:
+            store.abandon()
 
     def _take_seals(self, store: Store) -> None:
         """Copies that the other thread has made, unless a store before this one asked for them."""
@@ -173,35 +231,24 @@ class Writer:
                 store.sealed(number, leaves, bodies)
             self._sealing.discard(number)
 
-    def _commit(self, store: Store, jobs: list[Job]) -> None:
-        entries: list[Entry] = []
-        ends = []
-        for job in jobs:
-            entries.extend(job.entries(store))
-            ends.append(len(entries))
-        refusals = store.commit(entries)
-        starts = [0, *ends[:-1]]
-        answers = [(job, refusals[start:end]) for job, start, end in zip(jobs, starts, ends, strict=True)]
-        self._deliver(_answer_all, answers, self._news)
-
     def _refuse(self, why: str) -> None:
-        with self._more:
-            self._working, self._why = False, why
-            jobs = list(self._jobs)
-            self._jobs.clear()
-        self._deliver(_fail_all, jobs, why)
-        self._deliver(self._down, why)
-
-    def _pause(self, seconds: float) -> None:
-        with self._more:
-            self._more.wait_for(lambda: self._stopping, seconds)
+        self._working, self._why = False, why
+        for call in (self._soon, self._tick):
+            if call is not None and call.active():
+                call.cancel()
+        self._soon = self._tick = None
+        jobs = list(self._jobs)
+        self._jobs.clear()
+        for job in jobs:
+            job.failed(why)
+        self._down(why)
 
     def _chores(self) -> None:
         """Work that commits need not wait for: the next segment's space, compact copies of closed ones."""
         while True:
             self._chores_wanted.wait()
             self._chores_wanted.clear()
-            if self._stopping:
+            if self._ended.is_set():
                 return
             store = self.store
             if store is None or not self._working:
@@ -222,14 +269,3 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'evidence store'}: {error.strerror or type(error).__name__}"
     return f"{type(error).__name__}: {error}" if isinstance(error, lmdb.Error) else str(error)
-
-
-def _fail_all(jobs: Sequence[Job], why: str) -> None:
-    for job in jobs:
-        job.failed(why)
-
-
-def _answer_all(answers: Sequence[tuple[Job, Sequence[str]]], news: Callable[[], None]) -> None:
-    for job, refusals in answers:
-        job.done(refusals)
-    news()

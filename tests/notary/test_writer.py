@@ -1,4 +1,4 @@
-"""The writer's thread: batches by themselves, refuses everything on failure, opens again, ends cleanly."""
+"""The writer: batches by themselves, refuses everything on failure, opens again, ends cleanly."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import lmdb
 import pytest
+from twisted.internet.task import Clock
 from recorded import checked, new_store
 
 from gateway.notary.record import Kind, event
@@ -42,17 +43,36 @@ class Bench:
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self.log: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.calls: queue.Queue[tuple[Any, ...]] = queue.Queue()
+        self.clock = Clock()
         self.writer = Writer(
-            open_store, lambda call, *arguments: call(*arguments), lambda: self.log.put(("up", None)),
+            open_store, self.clock, lambda *call: self.calls.put(call), lambda: self.log.put(("up", None)),
             lambda why: self.log.put(("down", why)), lambda: None,
         )
 
+    def turn(self) -> None:
+        """What a reactor does in one: calls from threads, calls that are due."""
+        while not self.calls.empty():
+            call, *arguments = self.calls.get()
+            call(*arguments)
+        self.clock.advance(0)
+
     def next(self, word: str) -> Any:
         """What comes with the next such word; others are passed over."""
-        while True:
-            said, what = self.log.get(timeout=20)
+        for _ in range(4000):
+            self.turn()
+            try:
+                said, what = self.log.get(timeout=0.005)
+            except queue.Empty:
+                continue
             if said == word:
                 return what
+        raise AssertionError(f"never said {word!r}")
+
+    def stop(self) -> None:
+        self.writer.stop()
+        self.writer.join()
+        self.turn()
 
 
 @pytest.fixture
@@ -60,7 +80,7 @@ def benches() -> Iterator[list[Bench]]:
     made: list[Bench] = []
     yield made
     for bench in made:
-        bench.writer.stop()
+        bench.stop()
 
 
 def started(benches: list[Bench], open_store: Callable[[], Store]) -> Bench:
@@ -86,48 +106,54 @@ def test_before_it_is_up_jobs_are_refused(tmp_path: Path, benches: list[Bench]) 
     assert bench.next("done") == [""]
 
 
-def test_what_waits_while_it_commits_is_one_transaction(tmp_path: Path, benches: list[Bench]) -> None:
-    store = new_store(tmp_path)
+def counted(store: Store) -> list[int]:
+    """Sizes of what is committed from now on."""
     sizes: list[int] = []
-    real, hold = store.commit, threading.Event()
+    real = store.commit
 
     def commit(entries: Sequence[Entry]) -> list[str]:
-        hold.wait(20)
         sizes.append(len(entries))
         return real(entries)
 
     store.commit = commit  # type: ignore[method-assign]
+    return sizes
+
+
+def test_what_came_in_one_turn_is_one_batch(tmp_path: Path, benches: list[Bench]) -> None:
+    store = new_store(tmp_path)
+    sizes = counted(store)
     bench = started(benches, lambda: store)
     bench.next("up")
-    for _ in range(100):
+    for count in (100, 1, 30):
+        for _ in range(count):
+            bench.writer.submit(Job(bench.log))
+        for _ in range(count):
+            bench.next("done")
+    assert sizes == [100, 1, 30]
+
+
+def test_much_is_committed_in_bounded_batches(tmp_path: Path, benches: list[Bench]) -> None:
+    store = new_store(tmp_path)
+    sizes = counted(store)
+    bench = started(benches, lambda: store)
+    bench.next("up")
+    for _ in range(1300):
         bench.writer.submit(Job(bench.log))
-    hold.set()
-    for _ in range(100):
+    for _ in range(1300):
         bench.next("done")
-    assert sum(sizes) == 100 and len(sizes) <= 3
+    assert sizes == [512, 512, 276]
 
 
 def test_a_job_that_asks_the_state_comes_after_what_was_before_it(tmp_path: Path, benches: list[Bench]) -> None:
     store = new_store(tmp_path)
-    sizes: list[int] = []
-    real, hold = store.commit, threading.Event()
-
-    def commit(entries: Sequence[Entry]) -> list[str]:
-        hold.wait(20)
-        sizes.append(len(entries))
-        return real(entries)
-
-    store.commit = commit  # type: ignore[method-assign]
+    sizes = counted(store)
     bench = started(benches, lambda: store)
     bench.next("up")
-    jobs = [Job(bench.log) for _ in range(3)] + [Job(bench.log, first=True)] + [Job(bench.log) for _ in range(2)]
-    bench.writer.submit(Job(bench.log))
-    for job in jobs:
-        bench.writer.submit(job)
-    hold.set()
-    for _ in range(7):
+    for first in (False, False, False, True, False, False):
+        bench.writer.submit(Job(bench.log, first=first))
+    for _ in range(6):
         bench.next("done")
-    assert sizes[-1] == 3 and sum(sizes[:-1]) == 4
+    assert sizes == [3, 3]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +183,7 @@ def test_a_failed_commit_refuses_all_and_is_never_tried_twice(
     assert len(opened) == 2
     bench.writer.submit(Job(bench.log))
     assert bench.next("done") == [""]
-    bench.writer.stop()
+    bench.stop()
     benches.clear()
     assert checked(tmp_path).problems == []
 
@@ -184,7 +210,7 @@ def test_stopping_commits_what_is_queued_and_closes_in_good_order(tmp_path: Path
     bench.next("up")
     for _ in range(50):
         bench.writer.submit(Job(bench.log))
-    bench.writer.stop()
+    bench.stop()
     said = [bench.log.get_nowait()[0] for _ in range(bench.log.qsize())]
     assert said.count("done") == 50 and said[-1] == "down"
     bench.writer.submit(Job(bench.log))
@@ -202,14 +228,13 @@ def test_a_bug_of_ours_ends_in_refusal_not_in_silence(tmp_path: Path) -> None:
 
     store.commit = broken  # type: ignore[method-assign]
     bench = Bench(lambda: store)
-    unhandled = threading.excepthook
-    threading.excepthook = lambda args: None
-    try:
-        bench.writer.start()
-        bench.next("up")
-        bench.writer.submit(Job(bench.log))
-        assert bench.next("down")
-        bench.writer.stop()
-    finally:
-        threading.excepthook = unhandled
+    bench.writer.start()
+    bench.next("up")
+    bench.writer.submit(Job(bench.log))
+    with pytest.raises(ZeroDivisionError):
+        bench.turn()
+    assert bench.next("down")
+    bench.writer.submit(Job(bench.log))
+    assert "failed" in bench.next("failed")
+    bench.stop()
     store.abandon()
