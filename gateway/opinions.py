@@ -1,7 +1,8 @@
 """
 The pipeline as one session sees it: what a relay and its adapter ask, without naming the session each time.
 
-A reload replaces the pipeline; a session meets the new one at its next question.
+A reload replaces the pipeline; a session meets the new one at its next question, and what it was still waiting for is
+asked again there.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from gateway.pipeline import Pipeline
 from protocols.command import Command
@@ -22,6 +24,33 @@ Current = Callable[[], tuple[Pipeline, int]]
 """The pipeline in force and its policy revision."""
 
 
+class _Question:
+    """One command that waits; its answer may come from a second asking."""
+
+    def __init__(self, command: Command, held: Callable[[str, Hold], None]) -> None:
+        self.command, self.held = command, held
+        self.answer: Deferred[Decision] = Deferred(lambda _: self._waiting.cancel())
+        self._waiting: Deferred[Decision] = Deferred()
+
+    def wait(self, asked: Deferred[Decision]) -> None:
+        """From here on only what this one says counts."""
+        self._waiting = asked
+        asked.addCallbacks(lambda decision: self._said(asked, decision), lambda failure: self._failed(asked, failure))
+
+    def drop(self) -> None:
+        """Withdraw what is asked; whatever it says now is not heard."""
+        asked, self._waiting = self._waiting, Deferred()
+        asked.cancel()
+
+    def _said(self, asked: Deferred[Decision], decision: Decision) -> None:
+        if asked is self._waiting:
+            self.answer.callback(decision)
+
+    def _failed(self, asked: Deferred[Decision], failure: Failure) -> None:
+        if asked is self._waiting:
+            self.answer.errback(failure)
+
+
 class Opinions:
     """
     All addons, about one session.
@@ -32,6 +61,7 @@ class Opinions:
     def __init__(self, current: Current, session: Session) -> None:
         self._current = current
         self.session = session
+        self._question: _Question | None = None
         self._meet(current()[0])
 
     def _meet(self, pipeline: Pipeline) -> None:
@@ -42,7 +72,24 @@ class Opinions:
         self.hears_text = pipeline.hears(TextHook.method)
 
     def decide(self, command: Command, held: Callable[[str, Hold], None]) -> Decision | Deferred[Decision]:
-        """Before a command."""
+        """Before a command. Cancelling the Deferred withdraws the question: the command will never run."""
+        answer = self._ask(command, held)
+        if not isinstance(answer, Deferred) or answer.called:
+            return answer
+        self._question = _Question(command, held)
+        self._question.wait(answer)
+        return self._question.answer
+
+    def reconsider(self) -> None:
+        """The policy has changed: whatever waits for an answer is judged again, by the new one."""
+        question = self._question
+        if question is None or question.answer.called or self._current()[0] is self._pipeline:
+            return
+        question.drop()
+        answer = self._ask(question.command, question.held)
+        question.wait(answer if isinstance(answer, Deferred) else succeed(answer))
+
+    def _ask(self, command: Command, held: Callable[[str, Hold], None]) -> Decision | Deferred[Decision]:
         pipeline, revision = self._current()
         if pipeline is not self._pipeline:
             self._meet(pipeline)

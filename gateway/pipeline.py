@@ -84,7 +84,7 @@ class Pipeline:
         """
         :raises UnknownHook: an addon has an `on_*` attribute that is no hook.
         """
-        self._approvals, self._clock, self._addons = approvals, clock, tuple(addons)
+        self._approvals, self._clock, self._addons, self._retired = approvals, clock, tuple(addons), False
         self._called: dict[str, list[tuple[str, Callable[[Any], Any]]]] = {name: [] for name in HOOKS}
         for addon in addons:
             for name in dir(addon):
@@ -96,6 +96,7 @@ class Pipeline:
 
     def retire(self) -> None:
         """Another pipeline has taken over: addons that keep timers (those with a `stop`) let go of them."""
+        self._retired = True
         for addon in self._addons:
             stop = getattr(addon, "stop", None)
             if callable(stop):
@@ -246,7 +247,7 @@ class Pipeline:
                 grant=_grant(answer), request=request, binding=bound, columns=columns,
             )
         except CancelledError:
-            self._withdraw(request, "the client is gone")
+            self._withdraw(request, "the policy has changed" if self._retired else "the client is gone")
             return denied("cancelled while it waited for approval", "OST-304", sqlstate="57014")
         except Exception as error:  # control's failure must refuse, whatever it is
             self.log.error("no approval could be asked for: {error}", error=_safely(error))

@@ -97,6 +97,10 @@ class Sitting:
         """End it; the client is told."""
         self.adapter.close(why, why)
 
+    def reconsider(self) -> None:
+        """The policy has changed: what is held is judged again."""
+        self._opinions.reconsider()
+
     def cancel(self) -> None:
         """Its client showed the cancel key."""
         Sink(self._worker.journal).note(self.session, "cancel", {})

@@ -95,7 +95,7 @@ class Worker:
         raise CannotSwitch("control records a reload")
 
     def switch(self, revision: int) -> None:
-        """Sessions meet the new chain at their next command. Whose target is gone is ended."""
+        """Sessions meet the new chain at their next command, and with what waits for an answer. Whose target is gone is ended."""
         if self._next is None or self._next[0] != revision:
             raise CannotSwitch(f"revision {revision} was not prepared")
         self.pipeline.retire()
@@ -104,6 +104,8 @@ class Worker:
             entry = self.config.targets.get(live.session.target.name)
             if entry is None or entry.account(live.session.account) is None:
                 live.kill("this target or account is no longer configured")
+            else:
+                live.reconsider()
 
     def drain(self, patience: float) -> Deferred[None]:
         """Accept nothing; fires when every session has ended and its end is recorded."""

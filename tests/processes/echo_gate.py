@@ -47,6 +47,9 @@ class Echo(LineOnlyReceiver):
         self.sendLine(b"killed: " + why.encode())
         self.transport.loseConnection()
 
+    def reconsider(self) -> None:
+        """Nothing is ever held here."""
+
     def cancel(self) -> None:
         self.sendLine(b"cancelled")
 

@@ -27,7 +27,7 @@ class Live:
         self, worker: Worker, name: str, *, target: str = "clinic", account: str = "rw", deaf: bool = False
     ) -> None:
         self.session = SimpleNamespace(target=SimpleNamespace(name=target), account=account)
-        self.killed, self.cancelled = "", 0
+        self.killed, self.cancelled, self.reconsidered = "", 0, 0
         self._worker, self._name, self._deaf = worker, name, deaf
         worker.sessions[name] = self
 
@@ -35,6 +35,9 @@ class Live:
         self.killed = why
         if not self._deaf:
             self._worker.sessions.pop(self._name, None)
+
+    def reconsider(self) -> None:
+        self.reconsidered += 1
 
     def cancel(self) -> None:
         self.cancelled += 1
@@ -138,13 +141,14 @@ def test_switch_takes_only_what_was_prepared(worker: Worker) -> None:
 
 
 def test_switch_ends_sessions_whose_target_or_account_is_gone(worker: Worker) -> None:
-    """The others meet the new revision at their next command."""
+    """The others meet the new revision, with what waits for an answer too."""
     stays, target, account = (
         Live(worker, "a"), Live(worker, "b", target="removed"), Live(worker, "c", account="removed"),
     )
     worker.prepare(2, worker.config)
     worker.switch(2)
     assert (stays.killed, bool(target.killed), bool(account.killed)) == ("", True, True)
+    assert (stays.reconsidered, target.reconsidered, account.reconsidered) == (1, 0, 0)
 
 
 def test_an_addon_that_cannot_be_built_keeps_the_chain(worker: Worker) -> None:

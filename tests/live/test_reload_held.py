@@ -1,0 +1,116 @@
+"""
+A reload while statements are held: each is judged again by the new policy, in its own live session.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.house import ADA, EVERYTHING, House, until
+from tests.servers import PostgresServer
+
+pytestmark = pytest.mark.live
+
+ASKING = {"name": "ask", "classes": ["write-unfiltered"], "verdict": "approve", "approvers": ["approvers"], "mode": "hold"}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, postgres15: PostgresServer) -> Iterator[House]:
+    postgres15.sql("DROP TABLE IF EXISTS reloaded; CREATE TABLE reloaded (v int); INSERT INTO reloaded VALUES (0)")
+    with House(tmp_path_factory.mktemp("reload"), postgres15, rules=[ASKING], workers=2) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def asking(house: House) -> None:
+    house.server.sql("UPDATE reloaded SET v = 0")
+    ruled(house, ASKING)
+
+
+def ruled(house: House, *rules: dict[str, Any], default: dict[str, str] = EVERYTHING) -> None:
+    """Another policy, in force."""
+    policy = next(one for one in house.addons if one["use"].endswith("Policy"))
+    policy["rules"], policy["default"] = list(rules), dict(default)
+    house.reload()
+
+
+def held(house: House, value: int) -> tuple[Future[Any], psycopg.Connection[Any], str, list[str]]:
+    """A statement that waits in a live session: its answer, its connection, its request, its notices."""
+    connection = house.connect(ADA)
+    notices: list[str] = []
+    connection.add_notice_handler(lambda notice: notices.append(f"{notice.message_primary} {notice.message_detail} {notice.message_hint}"))
+    answer: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(connection.execute(f"UPDATE reloaded SET v = {value}").rowcount)
+        except BaseException as error:
+            answer.set_exception(error)
+
+    known = {one["id"] for one in house.requests()}
+    threading.Thread(target=run, daemon=True).start()
+    until(lambda: {one["id"] for one in house.requests()} - known, "the request")
+    (request,) = {one["id"] for one in house.requests()} - known
+    return answer, connection, request, notices
+
+
+def now(house: House) -> str:
+    return house.server.sql("SELECT v FROM reloaded")
+
+
+def test_what_the_new_policy_denies_is_refused_in_its_session(house: House) -> None:
+    answer, connection, _, _ = held(house, 1)
+    ruled(house, {"name": "never", "classes": ["write-unfiltered"], "verdict": "deny", "reason": "Not any more."})
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="Not any more"):
+        answer.result(30)
+    assert now(house) == "0" and house.requests() == []
+    assert connection.execute("SELECT 1").fetchone() == (1,), "the session lives"
+    connection.close()
+
+
+def test_what_the_new_policy_allows_goes_on_by_itself(house: House) -> None:
+    answer, connection, request, _ = held(house, 2)
+    ruled(house)
+    assert answer.result(30) == 1 and now(house) == "2"
+    shown = house.call("request_show", request=request)
+    assert shown["state"] == "withdrawn" and "policy" in str(shown)
+    connection.close()
+
+
+def test_what_still_needs_a_person_is_asked_anew_and_the_old_answer_counts_no_more(house: House) -> None:
+    """The old request's approver may be nobody who may approve by the new policy."""
+    answer, connection, request, notices = held(house, 3)
+    ruled(house, {**ASKING, "quorum": 2})
+    until(lambda: [one["id"] for one in house.requests()] not in ([request], []), "the new request")
+    (again,) = [one["id"] for one in house.requests()]
+    assert again != request
+    with pytest.raises(SystemExit):
+        house.approve(request)
+    house.approve(again)
+    assert not answer.done(), "two have to agree now"
+    house.approve(again, "hope@clinic.example")
+    assert answer.result(30) == 1 and now(house) == "3"
+    assert len([text for text in notices if again in text]) == 1, notices
+    connection.close()
+
+
+def test_a_client_that_leaves_after_the_reload_takes_the_new_question_with_it(house: House) -> None:
+    answer, connection, request, _ = held(house, 4)
+    ruled(house, {**ASKING, "reason": "Asked otherwise."})
+    until(lambda: [one["id"] for one in house.requests()] not in ([request], []), "the new request")
+    connection.pgconn.finish()
+    until(lambda: not house.requests(), "nobody waits")
+    assert isinstance(answer.exception(30), psycopg.Error) and now(house) == "0"
+
+
+def test_every_question_and_its_end_are_in_the_evidence(house: House, tmp_path: Path) -> None:
+    told = [one["body"]["facts"] for one in house.records() if one["fields"].get("what", "").startswith("request.")]
+    assert any("the policy has changed" in str(facts) for facts in told)
+    assert house.verify().returncode in (0, 2)
