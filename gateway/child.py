@@ -50,6 +50,8 @@ class Child(Link):
         self._part: Part | None = None
         self._peers = Peers({})
         self._config: Config | None = None
+        self._reloads: dict[int, Deferred[int]] = {}
+        self._reload_number = 0
         self._floor = False
         self._leaving = self._exiting = False
         self.code = 0
@@ -66,6 +68,9 @@ class Child(Link):
                 self.leave(patience)
             case ["ask", int(number), str(what), int(revision), bytes(text)]:
                 self._answer(number, self._asked(what, revision, text))
+            case ["reloaded", int(number), int(revision), str(why)] if number in self._reloads:
+                asked = self._reloads.pop(number)
+                asked.errback(CannotSwitch(why)) if why else asked.callback(revision)
             case _:
                 log.error("the supervisor said something unknown; leaving")
                 self.leave(0.0)
@@ -80,7 +85,7 @@ class Child(Link):
         if boot.floor >= 0:
             self._floor = True
             self._reactor.addReader(Floor(self._reactor, boot.floor, self.floor_ended))
-        self._part = named(boot.part)(boot, self._config, self._peers, self._reactor)
+        self._part = named(boot.part)(boot, self._config, self._peers, self._reload, self._reactor)
         return self._part.start()
 
     def _started(self, _: object) -> None:
@@ -100,10 +105,19 @@ class Child(Link):
             case "prepare":
                 return maybeDeferred(lambda: part.prepare(revision, self._reread(text)))
             case "record":
-                return maybeDeferred(part.record, revision)
+                return maybeDeferred(part.record, revision, text.decode())
             case "switch":
                 return maybeDeferred(part.switch, revision)
         return fail(CannotSwitch(f"nobody here knows {what}"))
+
+    def _reload(self, by: str) -> Deferred[int]:
+        """As gateway.parts.Reloader: the supervisor does it, and everybody with it."""
+        if not self.connected_now:
+            return fail(CannotSwitch("the supervisor is gone; this gateway only drains"))
+        number = self._reload_number = self._reload_number + 1
+        self._reloads[number] = asked = Deferred()
+        self.send("reload", number, by)
+        return asked
 
     def _reread(self, text: bytes) -> Config:
         assert self._config is not None
@@ -124,6 +138,9 @@ class Child(Link):
     def connectionLost(self, reason: Failure) -> None:
         """The supervisor is gone, by its own will or not."""
         super().connectionLost(reason)
+        reloads, self._reloads = self._reloads, {}
+        for one in reloads.values():
+            one.errback(CannotSwitch("the supervisor went before it answered"))
         if not self._floor:
             self.leave(self._patience())
 

@@ -15,7 +15,7 @@ from gateway.config import Config
 from gateway.control.process import Control
 from gateway.notary.client import NotaryClient
 from gateway.notary.process import Notary
-from gateway.parts import CannotSwitch
+from gateway.parts import CannotSwitch, Reloader
 
 
 class NotaryPart:
@@ -34,7 +34,7 @@ class NotaryPart:
     def prepare(self, revision: int, config: Config) -> None:
         """`[audit]` takes a restart, so there is nothing here that a reload changes."""
 
-    def record(self, revision: int) -> None:
+    def record(self, revision: int, by: str) -> None:
         raise CannotSwitch("the notary records what it is told, nothing of its own")
 
     def switch(self, revision: int) -> None:
@@ -68,8 +68,8 @@ class Evidence:
 class ControlPart:
     """Control, with its link to the notary."""
 
-    def __init__(self, boot: Boot, config: Config, peers: Peers, reactor: Any) -> None:
-        self._boot, self._config, self._peers = boot, config, peers
+    def __init__(self, boot: Boot, config: Config, peers: Peers, reload: Reloader, reactor: Any) -> None:
+        self._boot, self._config, self._peers, self._reload = boot, config, peers, reload
         self._client = NotaryClient(reactor, boot.sockets["notary"], boot.token)
         self._evidence = Evidence(self._client)
         self._control = Control(config, self._evidence, reactor)
@@ -80,17 +80,18 @@ class ControlPart:
         """Serve; what must be recorded waits in control's own store until the notary has it."""
         self._client.start().addErrback(lambda _: None)  # the client has logged that it was denied
         self._control.startService()
+        self._control.office.on_reload = self._reload
         self._control.listen(Path(self._boot.sockets["control"]), self._peers)
         self._control.office.outbox.tell("config.started", _facts(self._boot.revision, self._config))
 
     def prepare(self, revision: int, config: Config) -> None:
         self._next = (revision, config)
 
-    def record(self, revision: int) -> Any:
+    def record(self, revision: int, by: str) -> Any:
         """Put the prepared revision into the evidence."""
         if self._next is None or self._next[0] != revision:
             raise CannotSwitch(f"revision {revision} was not prepared")
-        return self._evidence.note("config.reloaded", _facts(revision, self._next[1]))
+        return self._evidence.note("config.reloaded", _facts(revision, self._next[1]) | {"by": by})
 
     def switch(self, revision: int) -> Any:
         """Identities and everything judged by them are those of the new file from here on."""
@@ -111,14 +112,14 @@ def _facts(revision: int, config: Config) -> dict[str, str]:
     return {"revision": str(revision), "sha256": config.digest.hex(), "file": str(config.file)}
 
 
-def notary(boot: Boot, config: Config, peers: Peers, reactor: Any) -> NotaryPart:
+def notary(boot: Boot, config: Config, peers: Peers, reload: Reloader, reactor: Any) -> NotaryPart:
     """As gateway.parts.Build."""
     return NotaryPart(boot, config, peers, reactor)
 
 
-def control(boot: Boot, config: Config, peers: Peers, reactor: Any) -> ControlPart:
+def control(boot: Boot, config: Config, peers: Peers, reload: Reloader, reactor: Any) -> ControlPart:
     """As gateway.parts.Build."""
-    return ControlPart(boot, config, peers, reactor)
+    return ControlPart(boot, config, peers, reload, reactor)
 
 
 def _shared(first: Deferred[Any]) -> Deferred[None]:

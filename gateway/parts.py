@@ -37,8 +37,8 @@ class Part(Protocol):
         :raises CannotSwitch: it cannot be built.
         """
 
-    def record(self, revision: int) -> Any:
-        """Control only: put the new revision into the evidence; fires when that is durable."""
+    def record(self, revision: int, by: str) -> Any:
+        """Control only: put the new revision, and who asked for it, into the evidence; fires when that is durable."""
 
     def switch(self, revision: int) -> Any:
         """From here on, what was prepared for this revision holds."""
@@ -51,8 +51,11 @@ class Part(Protocol):
         """
 
 
-Build = Callable[[Boot, Config, Peers, Any], Part]
-"""(boot, configuration, who may connect, reactor) to a part."""
+Reloader = Callable[[str], Deferred[int]]
+"""(who asks) to the revision that is then in force. Fails with CannotSwitch, which says the key and the mend."""
+
+Build = Callable[[Boot, Config, Peers, Reloader, Any], Part]
+"""(boot, configuration, who may connect, how to have the file read again, reactor) to a part."""
 
 
 def named(path: str) -> Any:

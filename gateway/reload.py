@@ -32,8 +32,8 @@ def needs_restart(old: Config, new: Config) -> str:
 class Reload:
     """One attempt."""
 
-    def __init__(self, revision: Revision, seats: Mapping[str, Seat], reactor: Any) -> None:
-        self._old, self._seats, self._reactor = revision, seats, reactor
+    def __init__(self, revision: Revision, seats: Mapping[str, Seat], by: str, reactor: Any) -> None:
+        self._old, self._seats, self._by, self._reactor = revision, seats, by, reactor
 
     @inlineCallbacks
     def run(self, adopt: Callable[[Revision], None]) -> Any:
@@ -56,7 +56,7 @@ class Reload:
             raise CannotSwitch(f"{key} differs, and takes a restart")
         asked = [self._within(seat.ask("prepare", new.number, new.text)) for seat in self._seats.values()]
         yield gatherResults(asked, consumeErrors=True).addErrback(_first)
-        yield self._within(self._seats["control"].ask("record", new.number))
+        yield self._within(self._seats["control"].ask("record", new.number, self._by.encode()))
         adopt(new)
         yield gatherResults([self._switch(seat, new) for seat in self._seats.values()])
 

@@ -25,7 +25,7 @@ from gateway.child import GRACE
 from gateway.config import Config
 from gateway.link import Link
 from gateway.logs import ChildLines
-from gateway.parts import CannotSwitch, Part, named
+from gateway.parts import CannotSwitch, Part, Reloader, named, shown
 from gateway.revision import parse
 
 SETTLED = 5.0
@@ -59,7 +59,7 @@ class Seat(Shape):
         """Fires when its occupant serves."""
 
     def ask(self, what: str, revision: int, text: bytes = b"") -> Deferred[None]:
-        """prepare, record or switch. Fails with CannotSwitch."""
+        """prepare (text: the file's), record (text: who asked) or switch. Fails with CannotSwitch."""
 
     def peers(self, tokens: Mapping[str, str]) -> None:
         """Who may connect to its occupant from now on."""
@@ -76,8 +76,8 @@ class ProcessSeat:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, name: str, furnish: Furnish) -> None:
-        self.name = name
+    def __init__(self, reactor: Any, name: str, furnish: Furnish, reload: Reloader) -> None:
+        self.name, self.reload = name, reload
         self._reactor, self._furnish = reactor, furnish
         self._life: _Life | None = None
         self._quick = 0
@@ -207,6 +207,11 @@ class _Life(ProcessProtocol):
             case ["answer", int(number), str(why)] if number in self._asked:
                 asked = self._asked.pop(number)
                 asked.callback(None) if not why else asked.errback(CannotSwitch(f"{self._seat.name}: {why}"))
+            case ["reload", int(number), str(by)]:
+                self._seat.reload(by).addCallbacks(
+                    lambda revision: self.send("reloaded", number, revision, ""),
+                    lambda failure: self.send("reloaded", number, 0, shown(failure)),
+                )
             case _:
                 self.log.error("{name} said something unknown", name=self._seat.name)
 
@@ -243,9 +248,9 @@ class InlineSeat:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, name: str, furnish: Furnish, config: Config) -> None:
+    def __init__(self, reactor: Any, name: str, furnish: Furnish, reload: Reloader, config: Config) -> None:
         self.name = name
-        self._reactor, self._furnish, self._config = reactor, furnish, config
+        self._reactor, self._furnish, self._reload, self._config = reactor, furnish, reload, config
         self._peers = Peers({})
         self._part: Part | None = None
         self._ready: Deferred[None] = Deferred()
@@ -253,7 +258,7 @@ class InlineSeat:
     def start(self) -> None:
         boot, _ = self._furnish(self.name)
         self._peers.replace(boot.peers)
-        self._part = named(boot.part)(boot, self._config, self._peers, self._reactor)
+        self._part = named(boot.part)(boot, self._config, self._peers, self._reload, self._reactor)
         maybeDeferred(self._part.start).addCallbacks(self._ready.callback, self._ready.errback)
 
     def ready(self) -> Deferred[None]:
@@ -267,6 +272,8 @@ class InlineSeat:
             return fail(CannotSwitch(f"{self.name} is not there"))
         if what == "prepare":
             return maybeDeferred(lambda: part.prepare(revision, parse(text, self._config.file)))
+        if what == "record":
+            return maybeDeferred(part.record, revision, text.decode())
         return maybeDeferred(getattr(part, what), revision)
 
     def peers(self, tokens: Mapping[str, str]) -> None:

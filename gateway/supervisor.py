@@ -12,17 +12,16 @@ import signal
 import socket
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.boot import Boot, new_token
 from gateway.listeners import CannotListen, Inherited, bind
-from gateway.logs import places
-from gateway.parts import shown
+from gateway.parts import CannotSwitch, shown
 from gateway.reload import Reload
 from gateway.revision import Revision
 from gateway.rundir import Rundir
@@ -106,8 +105,8 @@ class Supervisor(Service):
 
     def _seat(self, name: str) -> Seat:
         if self.revision.config.workers == "inline":
-            return InlineSeat(self.reactor, name, self._furnish_inline, self.revision.config)
-        return ProcessSeat(self.reactor, name, self._furnish)
+            return InlineSeat(self.reactor, name, self._furnish_inline, self.reload, self.revision.config)
+        return ProcessSeat(self.reactor, name, self._furnish, self.reload)
 
     def _furnish(self, name: str) -> tuple[Boot, list[int]]:
         """A new occupant's boot, with a token of its own that replaces its predecessor's."""
@@ -169,7 +168,7 @@ class Supervisor(Service):
         self.reactor.stop()
 
     def _hear_signals(self) -> None:
-        meanings = {signal.SIGTERM: self.terminate, signal.SIGINT: self.terminate, signal.SIGHUP: self.reload}
+        meanings = {signal.SIGTERM: self.terminate, signal.SIGINT: self.terminate, signal.SIGHUP: self._hang_up}
         for number, heard in meanings.items():
             signal.signal(number, lambda *_, heard=heard: self.reactor.callFromThread(heard))
 
@@ -220,29 +219,37 @@ class Supervisor(Service):
 
     # -- reload ----------------------------------------------------------------------------
 
-    def reload(self) -> None:
-        """SIGHUP: read the file again. What is wrong with it is logged, and nothing changes."""
+    def _hang_up(self) -> None:
+        self.reload("SIGHUP").addErrback(lambda _: None)  # it was logged
+
+    def reload(self, by: str) -> Deferred[int]:
+        """
+        Read the file again. Fires with the revision in force; fails with CannotSwitch, and then nothing has changed.
+
+        :param by: who asked, for the evidence.
+        """
         if self._stopping is not None or self._reload is not None:
-            self.log.warn("a reload or the end is under way; this SIGHUP changes nothing")
-            return
-        self._reload = Reload(self.revision, self.seats, self.reactor)
+            self.log.warn("a reload or the end is under way; another changes nothing")
+            return fail(CannotSwitch("a reload or the end is under way; try again when it is over"))
+        self._reload = Reload(self.revision, self.seats, by, self.reactor)
         number = self.revision.number
-        done = self._reload.run(self._adopt)
-        done.addCallbacks(lambda _: self._reloaded(number), self._kept)
-        done.addErrback(lambda failure: self.log.error("reload failed: {why}", why=places(failure)))
-        done.addBoth(lambda _: setattr(self, "_reload", None))
+        done: Deferred[int] = self._reload.run(self._adopt)
+        done.addBoth(lambda result: (setattr(self, "_reload", None), result)[1])
+        return done.addCallbacks(lambda _: self._reloaded(number), self._kept)
 
     def _adopt(self, revision: Revision) -> None:
         self.revision = revision
         revision.remember()
 
-    def _reloaded(self, before: int) -> None:
+    def _reloaded(self, before: int) -> int:
         word = "has not changed" if before == self.revision.number else "is in force"
         self.log.info("the configuration, revision {number}, {word}", number=self.revision.number, word=word)
+        return self.revision.number
 
-    def _kept(self, failure: Failure) -> None:
+    def _kept(self, failure: Failure) -> NoReturn:
         number, why = self.revision.number, shown(failure)
         self.log.error("reload refused, revision {number} stays: {why}", number=number, why=why)
+        raise CannotSwitch(why)
 
 
 def _bound(key: str, endpoint: str) -> socket.socket:

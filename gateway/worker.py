@@ -27,7 +27,7 @@ from gateway.ids import Ids
 from gateway.journal import Journal
 from gateway.listeners import adopt
 from gateway.notary.client import NotaryClient
-from gateway.parts import CannotSwitch, named
+from gateway.parts import CannotSwitch, Reloader, named
 from gateway.pipeline import Pipeline, UnknownHook
 from gateway.powers import powers
 from gateway.query import Querying
@@ -91,7 +91,7 @@ class Worker:
         """Build the next chain; a chain that cannot be built keeps this one."""
         self._next = (revision, config, self._chain(config))
 
-    def record(self, revision: int) -> None:
+    def record(self, revision: int, by: str) -> None:
         raise CannotSwitch("control records a reload")
 
     def switch(self, revision: int) -> None:
@@ -218,6 +218,6 @@ def most_sessions() -> int:
     return (soft - RESERVE) // 2 if soft != resource.RLIM_INFINITY else 1 << 15
 
 
-def worker(boot: Boot, config: Config, peers: Peers, reactor: Any) -> Worker:
+def worker(boot: Boot, config: Config, peers: Peers, reload: Reloader, reactor: Any) -> Worker:
     """As gateway.parts.Build."""
     return Worker(boot, config, reactor)

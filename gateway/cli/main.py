@@ -16,6 +16,7 @@ import click
 NOUNS = {
     "init": "gateway.cli.init:init",
     "check": "gateway.cli.check:check",
+    "reload": "gateway.cli.reload:reload",
     "identity": "gateway.cli.identity:identity",
     "target": "gateway.cli.target:target",
     "account": "gateway.cli.account:account",

@@ -29,7 +29,7 @@ METHODS = (
     "token_issue", "token_list", "token_revoke", "account_list", "account_secret", "account_forget",
     "request_list", "request_show", "request_approve", "request_deny", "request_submit",
     "session_list", "session_show", "session_kill", "identity_check", "target_check",
-    "target_relations", "target_sample",
+    "target_relations", "target_sample", "config_reload",
 )
 
 TTL_LIMIT = 366 * 86400.0  # seconds; a token for longer is a password nobody changes
@@ -47,6 +47,10 @@ class Admin:
     @property
     def methods(self) -> Methods:
         return {name: getattr(self, name) for name in METHODS}
+
+    def config_reload(self) -> Deferred[Value]:
+        """The revision in force once the file has been read again."""
+        return self._office.reload_file(HERE)
 
     # -- identities --------------------------------------------------------------------
 

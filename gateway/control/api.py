@@ -5,6 +5,7 @@ The HTTPS API for approvers: JSON, a token as bearer, nothing that a browser sen
     GET  /api/requests/ID        one of them, whole
     POST /api/requests/ID/approve, /deny     {"why": "…"}
     GET  /api/sessions           the caller's own and those that act for it; all of them for `admins`
+    POST /api/reload             `admins` only: read the configuration again; answers {"revision": n}
 
 Errors are {"error": {"code", "text"}} with a status that fits. What the caller may not see
 is answered like what does not exist.
@@ -36,7 +37,7 @@ from gateway.control.store import Value
 from gateway.tls import ServerTls
 
 ADMINS = "admins"
-"""Members see every session. It gives no right to answer requests."""
+"""Members see every session and may have the file read again. It gives no right to answer requests."""
 
 BODY_LIMIT = 16 << 10  # bytes; a reason is short
 IDLE = 60  # seconds without a byte
@@ -61,6 +62,7 @@ def api(office: Office, reactor: Any) -> Site:
     root.putChild(b"api", tree)
     tree.putChild(b"requests", Requests(office))
     tree.putChild(b"sessions", Sessions(office))
+    tree.putChild(b"reload", Reload(office))
     site = Site(root, requestFactory=_Bounded, timeout=IDLE, reactor=reactor)
     site.noisy = False
     return site
@@ -150,6 +152,18 @@ class Sessions(Json):
         return {"sessions": [s for s in sessions if everything or who in (s["subject"], s["on_behalf_of"])]}
 
 
+class Reload(Json):
+    """`/api/reload`."""
+
+    def answer(self, request: Request, caller: Caller, path: list[str]) -> Any:
+        if request.method != b"POST" or path:
+            raise NotFound("there is no such page")
+        if ADMINS not in caller["groups"]:
+            raise NotAllowed(f"only members of `{ADMINS}` have the configuration read again")
+        _body(request)
+        return self._office.reload_file(caller["subject"])
+
+
 class Missing(Json):
     """Everything else. A stranger is told that it takes a token, nothing more."""
 
@@ -184,18 +198,23 @@ def _bearer(request: Request) -> str:
 
 
 def _reason(request: Request) -> str:
-    """`why` of a JSON body. The content type is required: no form of another site can send it."""
-    kind = (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
-    if kind != b"application/json":
-        raise BadCall("send JSON, as application/json")
-    try:
-        body = json.loads(request.content.read() or b"{}")
-    except ValueError:
-        raise BadCall("the body is not JSON") from None
+    """`why` of a JSON body."""
+    body = _body(request)
     why = body.get("why", "") if isinstance(body, dict) else None
     if not isinstance(why, str):
         raise BadCall('the body is {"why": "…"}')
     return why[:500]
+
+
+def _body(request: Request) -> Any:
+    """A JSON body, {} when empty. The content type is required: no form of another site can send it."""
+    kind = (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
+    if kind != b"application/json":
+        raise BadCall("send JSON, as application/json")
+    try:
+        return json.loads(request.content.read() or b"{}")
+    except ValueError:
+        raise BadCall("the body is not JSON") from None
 
 
 def _finish(request: Request, status: int, value: Any) -> None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import NoReturn
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from addons.needs import Clock
 from gateway.config import Config, IdentityEntry, TargetEntry
-from gateway.control.errors import StoreRefused
+from gateway.control.errors import Conflict, StoreRefused
 from gateway.control.identity.local import Identities
 from gateway.control.identity.login import Login
 from gateway.control.identity.throttle import Throttle
@@ -56,6 +59,7 @@ class Office:
         self.vault, self.limits, self.sessions = Vault(self.store, clock), Limits(clock), Sessions()
         self.requests = Requests(self.store, self.identities, self.outbox, clock, self._answered)
         self.on_answered: Callable[[Value], None] = lambda answer: None
+        self.on_reload: Callable[[str], Deferred[int]] = _nobody_reloads
         self._flushing = LoopingCall(self.flush)
         self._flushing.clock = clock
 
@@ -103,6 +107,16 @@ class Office:
             self.outbox.tell("session.ended", {"sessions": " ".join(gone)[:1000], "why": why})
         return gone
 
+    def reload_file(self, by: str) -> Deferred[Value]:
+        """
+        Have the gateway read its file again. Fires with the revision in force.
+
+        :param by: who asks, for the evidence.
+        :raises Conflict: the file is wrong, or takes a restart; says the key and the mend. Nothing has changed.
+        """
+        asked = self.on_reload(by)
+        return asked.addCallbacks(lambda revision: {"revision": revision}, _not_reloaded)
+
     def end_sessions_of(self, subject: str, why: str) -> list[str]:
         """Of an identity, and of those who act for it."""
         return self.sessions.kill_all(lambda s: subject in (s["subject"], s["on_behalf_of"]), why)
@@ -115,3 +129,11 @@ class Office:
 
     def _answered(self, answer: Value) -> None:
         self.on_answered(answer)
+
+
+def _nobody_reloads(by: str) -> Deferred[int]:
+    raise Conflict("no gateway runs on this configuration; it reads the file when it starts")
+
+
+def _not_reloaded(failure: Failure) -> NoReturn:
+    raise Conflict(f"nothing has changed: {failure.getErrorMessage()}")

@@ -2,7 +2,7 @@
 Which records somebody asks for, and finding them.
 
 Exact fields are searched in clear. Identities are found by their pseudonyms, so
-also where a body has expired; text is searched in opened bodies. What a session or a request was
+also where a body has expired; text is searched in opened bodies and in what is clear. What a session or a request was
 allowed by belongs to it: approvals and the notes of its requests, though they carry no session.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 from gateway.evidence.readable import readable
 from gateway.evidence.view import Row, View, rows
 from gateway.notary.body import Bodies, BodyError
-from gateway.notary.record import FIELDS, IDENTITY_FACTS, VERDICTS, Kind, Record, parse_leaf, unpack
+from gateway.notary.record import COMMON, FIELDS, IDENTITY_FACTS, VERDICTS, Kind, Record, parse_leaf, unpack
 
 _AGO = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -181,7 +181,7 @@ class Search:
             and (not query.session or self._is_of_session(found))
             and (not query.request or self._is_referred_to(found))
             and (not query.identity or self._is_of_identity(found))
-            and (not query.text or _holds(found.body, query.text.casefold()))
+            and (not query.text or _holds([found.body, record.fields[len(COMMON):]], query.text.casefold()))
         )
 
     def _is_of_session(self, found: Found) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.threads import deferToThread
 
 from gateway.certificates import authority, issue, write_pair
@@ -22,6 +22,7 @@ from gateway.control.admin import Admin
 from gateway.control.api import BODY_LIMIT, serve
 from gateway.control.identity.throttle import PEER_FAILURES
 from gateway.control.office import Office
+from gateway.parts import CannotSwitch
 from tests_people import ADA, GRACE, JOAN, PEOPLE
 
 Asked = Callable[..., dict[str, Any]]
@@ -213,3 +214,37 @@ async def test_it_does_not_speak_without_tls(api: Api) -> None:
             return data
 
     assert b"HTTP" not in await deferToThread(plain)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_admin_has_the_configuration_read_again(api: Api) -> None:
+    """The evidence will name who asked."""
+    asked: list[str] = []
+
+    def reload(by: str) -> Deferred[int]:
+        asked.append(by)
+        return succeed(7)
+
+    api.office.on_reload = reload
+    status, told, _ = await api.post("/api/reload", {}, ROOT)
+    assert (status, told, asked) == (200, {"revision": 7}, [ROOT])
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_else_has_the_configuration_read_again(api: Api) -> None:
+    """Not an approver, not another site's form, not a GET."""
+    asked: list[str] = []
+    api.office.on_reload = asked.append
+    assert (await api.post("/api/reload", {}, GRACE))[0] == 403
+    assert (await api.post("/api/reload", {}, ROOT, kind="text/plain"))[0] == 400
+    assert (await api.get("/api/reload", ROOT))[0] == 404
+    assert (await api.send("POST", "/api/reload", {}, b"{}"))[0] == 401
+    assert asked == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refused_reload_says_the_key_and_that_nothing_changed(api: Api) -> None:
+    api.office.on_reload = lambda by: fail(CannotSwitch("gatewya: unknown key"))
+    status, told, _ = await api.post("/api/reload", {}, ROOT)
+    assert (status, told["error"]["code"]) == (409, "OST-606")
+    assert told["error"]["text"] == "nothing has changed: gatewya: unknown key"

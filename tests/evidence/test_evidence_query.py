@@ -69,6 +69,13 @@ def test_text_is_found_in_any_case_and_only_in_opened_bodies(folder: Path) -> No
     assert not found(folder, text="drop table", opened=False)
 
 
+def test_what_was_done_to_settings_is_found_by_its_name(folder: Path) -> None:
+    """It is in clear, so that no key is needed; a target's name is no text."""
+    named = {f.record.fields[6] for f in found(folder, kind="notary")}
+    assert named and all(found(folder, text=one, opened=False) for one in named)
+    assert not found(folder, text="clinic", kind="intent", opened=False)
+
+
 def test_without_the_body_key_what_is_in_clear_is_still_there(folder: Path) -> None:
     shown = [f.shown() for f in found(folder, opened=False)]
     assert len(shown) == len(found(folder)) and not any("body" in s for s in shown)

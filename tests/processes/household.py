@@ -161,6 +161,13 @@ class Household:
         """To the supervisor."""
         self.root.send_signal(number)
 
+    def ostiary(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command about this house."""
+        return subprocess.run(
+            [sys.executable, "-m", "gateway.cli.main", *words, "--config", str(self.file)],
+            capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
     def code(self) -> int:
         """How it ended; waits for that."""
         assert self._process is not None

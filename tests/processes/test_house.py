@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import re
 import signal
 import socket
 import time
@@ -244,6 +246,32 @@ def test_sighup_with_a_bad_file_keeps_the_old_one(house: Household, text: str, s
     house.write(IDENTITY)
     house.signal(signal.SIGHUP)
     house.heard("revision 2, is in force")
+
+
+@pytest.mark.parametrize("workers", [2, "inline"])
+def test_a_reload_by_command_says_what_became_of_it(tmp_path: Path, workers: int | str) -> None:
+    """The number that is in force, or why nothing has changed; the evidence says who asked."""
+    with Household(tmp_path, workers=workers) as house:
+        caller = house.connect()
+        house.write(IDENTITY)
+        taken = house.ostiary("reload", "--json")
+        assert (taken.returncode, json.loads(taken.stdout)) == (0, {"revision": 2}), taken.stderr
+        assert caller.ask("revision") == "2"
+        house.write("[gatewya]\nname = 1\n")
+        refused = house.ostiary("reload")
+        assert refused.returncode == 1 and refused.stdout == ""
+        assert re.search("nothing has changed: .*gatewya: unknown key", refused.stderr)
+        assert caller.ask("revision") == "2" and house.connect().ask("revision") == "2"
+        house.write(IDENTITY)
+        assert house.ostiary("reload").stdout == "revision 2 is in force\n"
+        found = house.ostiary("audit", "search", "--json", "--text", "config.reloaded")
+        assert re.search('"by":"local".*"revision":"2"', found.stdout), found.stdout
+
+
+def test_a_reload_by_command_needs_a_gateway_that_runs(tmp_path: Path) -> None:
+    house = Household(tmp_path)
+    refused = house.ostiary("reload")
+    assert refused.returncode == 1 and "no gateway runs" in refused.stderr
 
 
 def test_a_bad_file_cannot_kill_a_restarting_worker(house: Household) -> None:

@@ -63,6 +63,11 @@ def test_a_note_in_the_notarys_words() -> None:
     assert client.said == [("admin", "token.issued", {"subject": "ada"})]
 
 
+def unasked(by: str) -> Deferred[int]:
+    """Nobody here has the file read again."""
+    raise AssertionError(by)
+
+
 class Told(FakeClient):
     """Stands in for control's service, too."""
 
@@ -77,7 +82,7 @@ class Told(FakeClient):
 @pytest.fixture
 def control(config: Config) -> ControlPart:
     """With everything behind it replaced by one that listens."""
-    part = ControlPart(boot("control", config), config, Peers({}), Clock())
+    part = ControlPart(boot("control", config), config, Peers({}), unasked, Clock())
     told = Told()
     part._client = part._control = told  # type: ignore[assignment]
     part._evidence = Evidence(told)
@@ -88,18 +93,18 @@ def test_control_records_a_revision_before_it_switches(control: ControlPart, con
     """Number, digest and file; never the text."""
     changed = replace(config, identities={"ada": IdentityEntry("ada")}, digest=b"\xab" * 32)
     control.prepare(8, changed)
-    control.record(8)
+    control.record(8, "ada@clinic.example")
     control.switch(8)
-    facts = {"revision": "8", "sha256": "ab" * 32, "file": str(config.file)}
+    facts = {"revision": "8", "sha256": "ab" * 32, "file": str(config.file), "by": "ada@clinic.example"}
     assert control._client.said == [("admin", "config.reloaded", facts), ("reload", ["ada"])]
 
 
 def test_control_neither_records_nor_switches_what_it_has_not_prepared(control: ControlPart, config: Config) -> None:
     """One that started in between says so."""
     control.prepare(8, config)
-    for step in (control.record, control.switch):
+    for step, words in ((control.record, (9, "SIGHUP")), (control.switch, (9,))):
         with pytest.raises(CannotSwitch, match="9 was not prepared"):
-            step(9)
+            step(*words)
     assert control._client.said == []
 
 
@@ -113,8 +118,8 @@ def test_control_stops_once_however_often_it_is_told(control: ControlPart) -> No
 
 def test_the_notary_records_nothing_of_its_own(config: Config) -> None:
     """A reload's record comes from control."""
-    part = NotaryPart(boot("notary", config), config, Peers({}), reactor)
+    part = NotaryPart(boot("notary", config), config, Peers({}), unasked, reactor)
     part.prepare(8, config)
     part.switch(8)
     with pytest.raises(CannotSwitch):
-        part.record(8)
+        part.record(8, "SIGHUP")

@@ -57,7 +57,7 @@ class Trial:
 
     def run(self) -> None:
         """Once."""
-        Reload(self.old, self.seats, self.clock).run(self._adopt).addBoth(self.ended.append)
+        Reload(self.old, self.seats, "SIGHUP", self.clock).run(self._adopt).addBoth(self.ended.append)
 
     def _adopt(self, revision: Revision) -> None:
         self.told.append("adopt")
