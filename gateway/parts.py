@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from gateway.boot import Boot, Peers
 from gateway.config import Config
+from gateway.control.errors import ControlError
 from gateway.logs import places
 from gateway.revision import WrongConfig
 
@@ -66,6 +67,6 @@ def named(path: str) -> Any:
 
 def shown(failure: Failure) -> str:
     """What may be logged: the text of an error written for people, else only its places."""
-    if failure.check(CannotSwitch, WrongConfig):
+    if failure.check(CannotSwitch, ControlError, WrongConfig):
         return str(failure.value).replace("\n", "; ")
     return places(failure)

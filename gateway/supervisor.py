@@ -7,9 +7,11 @@ process dies, its children's lifelines end, and they stop accepting, drain and e
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -163,9 +165,10 @@ class Supervisor(Service):
         self.log.info("serving revision {number} on {where}", number=self.revision.number, where=where)
 
     def _not_ready(self, failure: Failure) -> None:
-        """Inline only: a process that cannot start is tried again, an object is not."""
+        """Inline only: a process that cannot start is tried again, an object is not. Whoever supervises us sees exit 1."""
         self.log.critical("cannot start: {why}", why=shown(failure.value.subFailure))
-        self.reactor.stop()
+        atexit.register(_leave, 1)
+        self.reactor.callWhenRunning(self.reactor.stop)  # objects may refuse before it runs
 
     def _hear_signals(self) -> None:
         meanings = {signal.SIGTERM: self.terminate, signal.SIGINT: self.terminate, signal.SIGHUP: self._hang_up}
@@ -250,6 +253,13 @@ class Supervisor(Service):
         number, why = self.revision.number, shown(failure)
         self.log.error("reload refused, revision {number} stays: {why}", number=number, why=why)
         raise CannotSwitch(why)
+
+
+def _leave(code: int) -> None:
+    """The last thing this process does: twistd has tidied up, and knows no way to say that it failed."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _bound(key: str, endpoint: str) -> socket.socket:

@@ -20,7 +20,7 @@ key = "state/tls/server.key"
 
 [audit]
 directory = "state/audit"
-timeout = 2.0                    # seconds a command may wait for its record before it is refused
+timeout = 2.0                    # seconds the store may stay silent before waiting commands are refused
 anchor_file = "state/anchor/checkpoints"  # put it on another machine's disk: evidence needs a witness
 
 [control]

@@ -67,6 +67,7 @@ class Postgres:
         self._give(self.sockets)
         settings = {**_SETTINGS, "unix_socket_directories": str(self.sockets)}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self._place.log.touch(0o600)  # statements with their values stand in it
         with self._place.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [str(self._place.program("postgres")), "-D", str(self._place.data), *words],

@@ -331,12 +331,24 @@ class Bundle:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.manifest = json.loads(self.read("MANIFEST.json"))
+        self.manifest = self.listing()
         self.segments = 0
         self.bodies = 0
         self.lines = []  # type: List[str]
         self.events = []  # type: List[Tuple[List[Any], Optional[List[Any]]]]
         self.entries = []  # type: List[bytes]
+
+    def listing(self) -> Dict[str, Any]:
+        """MANIFEST.json: what it says of itself is only believed once the files have shown it."""
+        try:
+            told = json.loads(self.read("MANIFEST.json"))
+        except ValueError:
+            raise Tampered("MANIFEST.json is malformed: it is not JSON")
+        if not isinstance(told, dict) or not isinstance(told.get("files"), dict):
+            raise Tampered("MANIFEST.json is malformed: it lists no files")
+        for name in ("key", "query"):
+            require(name in told, "MANIFEST.json is malformed: %s is missing" % name)
+        return told
 
     def read(self, name: str) -> bytes:
         with open(os.path.join(self.folder, *name.split("/")), "rb") as file:

@@ -64,6 +64,7 @@ class Notary(Service):
         self._desks: set[Desk] = set()
         self._owners: dict[bytes, Desk] = {}
         self._ports: list[Any] = []
+        self._where = ""  # the path it listens on; a port that is closed no longer knows it
         self.why_down: str | None = "the notary is starting"
         self._anchor: FileAnchor | None = None
         self.writer = Writer(self._open_store, reactor, reactor.callFromThread, self._up, self._down, self._news)
@@ -103,6 +104,7 @@ class Notary(Service):
         else:
             _remove_dead_socket(Path(where))
             self._ports.append(self._reactor.listenUNIX(str(where), self._factory, mode=mode))
+        self._where = os.fsdecode(self._ports[0].getHost().name)
         with suppress(OSError):  # no store yet; said again when it is opened
             self._say_where()
 
@@ -147,8 +149,8 @@ class Notary(Service):
 
     def _say_where(self) -> None:
         """For readers, who know the store."""
-        for port in self._ports[:1]:
-            Layout(self._audit.directory).socket_name.write_text(os.fsdecode(port.getHost().name))
+        if self._where:
+            Layout(self._audit.directory).socket_name.write_text(self._where)
 
     def _up(self) -> None:
         self.why_down = None

@@ -187,7 +187,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "checkpoint": (edit("ledger/checkpoint", b"\n", b"\n1"), "no good signature"),
     "segment as another": (lambda f: (f / "segments/2").rename(f / "segments/1"), ""),
     "unknown segment": (lambda f: (f / "segments/2").rename(f / "segments/7"), "not in the ledger"),
-    "manifest broken": (lambda f: (f / "MANIFEST.json").write_text("{"), "malformed"),
+    "manifest broken": (lambda f: (f / "MANIFEST.json").write_text("{"), "MANIFEST.json is malformed"),
 }
 
 
@@ -202,7 +202,7 @@ def test_every_change_is_found(folder: Path, bobs: Path, tmp_path: Path, name: s
         remanifest(copy)
     code, text = run(copy, "--key", key(folder))
     assert code == 1 and "TAMPERED" in text, text
-    assert why in text or manifest == "old"
+    assert why in text or (manifest == "old" and name != "manifest broken")
 
 
 def test_an_added_or_missing_file_is_found(folder: Path, bobs: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -83,6 +84,15 @@ def test_twistd_serves_the_real_gate(tmp_path: Path, workers: int | str) -> None
         assert greets(house.port)
         house.signal(signal.SIGTERM)
         assert house.code() == 0, house.rest()
+
+
+def test_one_process_that_cannot_start_ends_with_1(tmp_path: Path) -> None:
+    """What restarts failed services sees that it failed, and nothing is left behind."""
+    house = Household(tmp_path, workers="inline")
+    (house.state / "keys" / "control.key").write_bytes(b"not a key")
+    ended = twistd("-n", f"--pidfile={tmp_path}/pid", "ostiary", "--config", str(house.file))
+    assert ended.returncode == 1 and re.search("cannot start: .*control.key", ended.stdout), ended
+    assert not (tmp_path / "pid").exists() and "Traceback" not in ended.stdout + ended.stderr
 
 
 def test_twistd_in_the_background(tmp_path: Path) -> None:
