@@ -60,7 +60,7 @@ MATRIX: Mapping[str, tuple[PathRow, ...]] = {
         _row("SQL cursor", "DECLARE, FETCH; Execute of such a cursor is asked as FETCH", _ALL),
         _row("SQL PREPARE", "PREPARE is judged as its inside, EXECUTE as what was prepared", _ALL),
         _row("large rows", "DataRow over 256 KiB, in pieces", _ALL),
-        _row("COPY out", "the statement; its data has no columns on the wire, so masking refuses it", (*_SPEAKING, RowsHook.method)),
+        _row("COPY out", "the statement; its data has no columns on the wire, so masking rewrites its source", (*_SPEAKING, RowsHook.method)),
         _row("COPY in", "the statement; its data is counted and digested", _SPEAKING),
         _row("function call", "the fast path, by OID; its result is one value", (*_SPEAKING[1:], RowsHook.method)),
         _row("large object", "lo_* as functions or by the fast path", (*_SPEAKING[1:], RowsHook.method)),

@@ -30,7 +30,9 @@ KNOWN = frozenset(
 """.split()
 )
 
-REWRITTEN = {"SelectStmt": None, "ExplainStmt": "query", "PrepareStmt": "query", "DeclareCursorStmt": "query"}
+REWRITTEN = {
+    "SelectStmt": None, "ExplainStmt": "query", "PrepareStmt": "query", "DeclareCursorStmt": "query", "CopyStmt": "query",
+}
 """Statements in which a SELECT can be rewritten, and the field that holds it."""
 
 HARMLESS = frozenset(

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
 from addons.masking import refusals
+from addons.masking.copies import judge_in, judge_out, opened
 from addons.masking.cover import Cover
 from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN, makes, title
 from addons.masking.writes import judge_write
@@ -83,6 +84,7 @@ class Statements:
 
     def _verdict(self, parsed: Parsed) -> Allow | Replace:
         names = Names(self.cover.snapshot, self.path if len(parsed.statements) == 1 else None)
+        parsed = opened(parsed, names, self.cover)
         hits: list[tuple[Reference, Relation]] = []
         made = self.made
         for statement in parsed.statements:
@@ -104,6 +106,8 @@ class Statements:
         if not reach.hits:
             return []
         kind = type(statement).__name__
+        if isinstance(statement, tree.CopyStmt):
+            return self._copy(statement, names, reach.hits)
         if kind in REWRITTEN:
             self._query(statement, names, reach.hits)
             return reach.hits
@@ -114,6 +118,19 @@ class Statements:
         elif kind not in HARMLESS:
             raise Refused(refusals.cannot_mask(title(kind), reach.hits[0][1].label))
         return []
+
+    def _copy(
+        self, copy: tree.CopyStmt, names: Names, hits: list[tuple[Reference, Relation]]
+    ) -> list[tuple[Reference, Relation]]:
+        """Out: the sources of its query. In: nothing is rewritten."""
+        relation = hits[0][1]
+        deny = judge_in(copy, names, self.cover, relation) if copy.is_from else judge_out(copy, relation.label)
+        if deny is not None:
+            raise Refused(deny)
+        if copy.is_from:
+            return []
+        self._query(copy, names, hits)
+        return hits
 
     # what it is
 

@@ -7,13 +7,13 @@ is named, and they may not write a masked one. Strict: what is not understood is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
 from addons.masking import refusals
-from addons.masking.cover import Cover
+from addons.masking.cover import Cover, Masked
 from addons.sql.catalog import Relation
 from addons.sql.lineage import Lineage
 from addons.sql.parse import unwrap
@@ -31,15 +31,22 @@ def judge_write(statement: Message, names: Names, cover: Cover, hits: Sequence[R
     if not target or any(hit.oid != target[0].oid for hit in hits) or len(hits) != 1:
         return refusals.write_reads_masked(sorted({hit.label for hit in hits}))
     relation = target[0]
-    masked = cover.relations[relation.oid]
-    written = [masked[c].label for c in _written(statement, relation) if c in masked]
-    if written:
-        return refusals.writes_masked(written)
-    lineage = Lineage(names, cover.outputs, strict=True)
-    taint = _read(statement, lineage)
-    if taint:
+    taint = _read(statement, Lineage(names, cover.outputs, strict=True))
+    return judge_assigned(_written(statement, relation), taint, cover.relations[relation.oid])
+
+
+def judge_assigned(written: Sequence[str], read: Taint, masked: Mapping[str, Masked]) -> Deny | None:
+    """
+    :param written: names of the columns that are assigned.
+    :param read: what is made of the values that are read.
+    :param masked: the target's masked columns.
+    """
+    forbidden = [masked[c].label for c in written if c in masked]
+    if forbidden:
+        return refusals.writes_masked(forbidden)
+    if read:
         return refusals.write_reads_masked(
-            {label if label != "?" else "something that could not be followed" for label in taint}
+            {label if label != "?" else "something that could not be followed" for label in read}
         )
     return None
 

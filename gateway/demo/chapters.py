@@ -125,10 +125,14 @@ def committing(stage: Stage) -> None:
 
 
 def naming(stage: Stage) -> None:
-    """What cannot be masked is refused by name"""
-    stage.say("COPY streams rows past every expression, and a write would keep them. Where masking cannot be certain:")
-    copied = stage.psql(ADA, "COPY patients TO STDOUT")
-    stage.check("COPY of a masked table is refused, with its reason", "OST-512" in copied.text and "public.patients" in copied.text)
+    """COPY is masked at its source; what cannot be masked is refused by name"""
+    stage.say("COPY streams rows without naming their columns, and a write would keep them.")
+    copied = stage.psql(ADA, "COPY (SELECT * FROM patients ORDER BY id LIMIT 3) TO STDOUT (FORMAT csv)")
+    secrets = stage.truth("SELECT string_agg(ssn, ' ') FROM (SELECT ssn FROM patients ORDER BY id LIMIT 3) few").split()
+    stage.check("COPY shows masks too", copied.code == 0 and "***" in copied.text and len(secrets) == 3)
+    stage.check("and none of the values", not any(secret in copied.text for secret in secrets))
+    kept = stage.psql(ADA, "CREATE TABLE mine AS TABLE patients")
+    stage.check("a table made of a masked one is refused, with its reason", "OST-512" in kept.text and "public.patients" in kept.text)
     kept = stage.psql(ADA, "INSERT INTO departments (id, name, floor, beds) SELECT 1000 + id, ssn, 1, 1 FROM patients")
     stage.check("so is a write that reads what is masked", "OST-514" in kept.text and "public.patients" in kept.text)
     written = stage.psql(ADA, "UPDATE patients SET phone = '***' WHERE id = 1")

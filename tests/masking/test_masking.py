@@ -118,7 +118,7 @@ def test_the_rewritten_text_is_clean_of_masked_sources(addon: Masking) -> None:
         ("SELEC 1", "OST-501"),
         ("SELECT * FROM pg_stats", "OST-505"),
         ("SELECT ctid FROM patients", "OST-511"),
-        ("COPY patients TO STDOUT", "OST-512"),
+        ("COPY patients TO '/tmp/x'", "OST-512"),
         ("CREATE TABLE x AS TABLE patients", "OST-512"),
         ("EXPLAIN ANALYZE TABLE patients", "OST-512"),
         ("UPDATE patients SET ssn = 'x' WHERE id = 1", "OST-513"),

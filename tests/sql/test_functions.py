@@ -31,7 +31,7 @@ VOLATILE_AND_READ = frozenset("""
 """Looked at one by one: they change nothing that another session sees, and read nothing but the server's own state."""
 
 OLDER = frozenset("""
-    pg_start_backup pg_stop_backup binary_upgrade_set_next_attribute_versions pg_read_file_old
+    pg_start_backup pg_stop_backup pg_read_file_old
     pg_rotate_logfile_old pg_stat_get_bgwriter_buf_written_checkpoints pg_stat_get_bgwriter_requested_checkpoints
     pg_stat_get_bgwriter_timed_checkpoints pg_stat_get_buf_fsync_backend pg_stat_get_buf_written_backend
     pg_stat_get_checkpoint_sync_time pg_stat_get_checkpoint_write_time pg_timezone_abbrevs
