@@ -118,7 +118,7 @@ def test_control_stops_once_however_often_it_is_told(control: ControlPart) -> No
 
 def test_the_notary_records_nothing_of_its_own(config: Config) -> None:
     """A reload's record comes from control."""
-    part = NotaryPart(boot("notary", config), config, Peers({}), unasked, reactor)
+    part = NotaryPart(boot("notary", config), config, Peers({}), reactor)
     part.prepare(8, config)
     part.switch(8)
     with pytest.raises(CannotSwitch):
