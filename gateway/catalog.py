@@ -45,7 +45,10 @@ QUERIES: dict[str, str] = {
     "columns": (
         "SELECT a.attrelid, a.attnum, a.attname, a.atttypid,"
         " pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,"
-        " CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END"
+        " CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,"
+        " a.atthasdef OR a.attidentity <> '' OR EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = a.attrelid"
+        "  AND NOT g.tgisinternal AND g.tgtype & 2 <> 0),"  # TRIGGER_TYPE_BEFORE
+        " EXISTS (SELECT FROM pg_catalog.pg_collation l WHERE l.oid = a.attcollation AND NOT l.collisdeterministic)"
         " FROM pg_catalog.pg_attribute a"
         " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r','v','m','p','f','c','S','t')"
         " LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
@@ -94,6 +97,8 @@ DIGEST = (
             ("pg_operator", "oid::text", " WHERE oid >= 16384"),
             ("pg_cast", "oid::text", " WHERE oid >= 16384"),
             ("pg_constraint", "oid::text", " WHERE oid >= 16384"),
+            ("pg_trigger", "oid::text", " WHERE NOT tgisinternal"),
+            ("pg_attrdef", "oid::text", ""),
         )
     )
     + "))"

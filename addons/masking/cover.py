@@ -5,13 +5,13 @@ children and partitions, generated columns, columns of a masked row type, and wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
 from addons.masking.declared import Declaration, Strategy
-from addons.masking.strategies import expression, problem, quoted, shows_null
+from addons.masking.strategies import comparable, expression, problem, quoted, shows_null, surrogate
 from addons.sql import system
 from addons.sql.catalog import READABLE, Column, Relation, Snapshot
 from addons.sql.lineage import Lineage
@@ -41,6 +41,8 @@ class Cover:
     What is masked for one set of declarations in one snapshot.
 
     :ivar relations: relation OID to its masked columns by name; relations without any are not in it.
+    :ivar nulls: labels of those whose mask is NULL exactly where the value is.
+    :ivar comparable: labels of those that a surrogate may stand for, and what it may be compared with (`strategies.comparable`).
     :ivar row_types: type OIDs whose values hold masked columns.
     """
 
@@ -60,6 +62,7 @@ class Cover:
             for m in columns.values()
             if shows_null(m.column, m.strategy, snapshot)
         )
+        self.comparable = {label: kind for label, kind in self._comparables() if kind}
 
     # questions
 
@@ -73,20 +76,31 @@ class Cover:
     def masks(self, relation: Relation) -> bool:
         return relation.oid in self.relations
 
-    def sub_select(self, relation: Relation, *, only: bool) -> str:
-        """The SELECT that stands in a masked relation's place."""
+    def sub_select(self, relation: Relation, *, only: bool, compared: frozenset[str] = frozenset(), key: str = "") -> str:
+        """
+        The SELECT that stands in a masked relation's place.
+
+        :param compared: labels that are nowhere shown, only compared: a surrogate made with `key` stands for each.
+        """
+        if compared:
+            return self._select(relation, only, compared, key)
         text = self._sub_selects.get((relation.oid, only))
         if text is None:
-            masked = self.relations[relation.oid]
-            columns = ", ".join(
-                f"{expression(c, masked[c.name].strategy, self.snapshot)} AS {quoted(c.name)}"
-                if c.name in masked
-                else quoted(c.name)
-                for c in relation.columns
-            )
-            name = f"{quoted(relation.schema)}.{quoted(relation.name)}"
-            text = self._sub_selects[relation.oid, only] = f"SELECT {columns} FROM {'ONLY ' if only else ''}{name}"
+            text = self._sub_selects[relation.oid, only] = self._select(relation, only, compared, key)
         return text
+
+    def _select(self, relation: Relation, only: bool, compared: frozenset[str], key: str) -> str:
+        masked = self.relations[relation.oid]
+        columns = ", ".join(
+            f"{self._mask_of(masked[c.name], compared, key)} AS {quoted(c.name)}" if c.name in masked else quoted(c.name)
+            for c in relation.columns
+        )
+        return f"SELECT {columns} FROM {'ONLY ' if only else ''}{quoted(relation.schema)}.{quoted(relation.name)}"
+
+    def _mask_of(self, masked: Masked, compared: frozenset[str], key: str) -> str:
+        if masked.label in compared:
+            return surrogate(masked.column, key)
+        return expression(masked.column, masked.strategy, self.snapshot)
 
     def column(self, table_oid: int, attribute: int) -> str:
         """The label of a masked (table, attribute) from the wire; attribute 0 is the whole row. "" when clean."""
@@ -96,6 +110,17 @@ class Cover:
         if attribute == 0:
             return f"{self.snapshot.relations[table_oid].label}.*"
         return next((m.label for m in masked.values() if m.column.number == attribute), "")
+
+    def _comparables(self) -> Iterator[tuple[str, int]]:
+        """Columns of tables whose values were all written by somebody who saw them: nobody else may write a masked one."""
+        for oid, columns in self.relations.items():
+            relation = self.snapshot.relations[oid]
+            if relation.system or relation.kind not in "rp":
+                continue
+            for masked in columns.values():
+                family = [other.column(masked.column.name) for other in self._family(relation, masked.column.name)]
+                kinds = {comparable(column, self.snapshot) for column in family if column is not None}
+                yield masked.label, kinds.pop() if len(kinds) == 1 else 0
 
     # how it is found
 

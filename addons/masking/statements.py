@@ -7,6 +7,7 @@ rewritten at its sources; anything else that does is refused.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +28,7 @@ from addons.sql.naming import strings
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import WRITES, Names, Reference, references
 from addons.sql.rewrite import with_sources
+from addons.sql.scope import union
 from addons.sql.settings import HARMLESS as HARMLESS_SETTINGS
 from protocols.verdict import Allow, Deny, Replace
 
@@ -53,6 +55,18 @@ class Reach:
 
     hits: list[tuple[Reference, Relation]] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """
+    What of one statement is to be rewritten.
+
+    :ivar compared: labels of masked columns that are compared and not shown; only of a statement that stands alone.
+    """
+
+    hits: Sequence[tuple[Reference, Relation]] = ()
+    compared: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -85,16 +99,15 @@ class Statements:
     def _verdict(self, parsed: Parsed) -> Allow | Replace:
         names = Names(self.cover.snapshot, self.path if len(parsed.statements) == 1 else None)
         parsed = opened(parsed, names, self.cover)
-        hits: list[tuple[Reference, Relation]] = []
-        made = self.made
+        found, made = [], self.made
         for statement in parsed.statements:
             made |= makes(statement)
-            hits += self._statement(statement, names, made)
-        if not hits:
+            found.append(self._statement(statement, names, made, alone=len(parsed.statements) == 1))
+        if not any(sources.hits for sources in found):
             return Allow(remember=False)
-        return self._rewritten(parsed, names, hits)
+        return self._rewritten(parsed, names, found)
 
-    def _statement(self, statement: Message, names: Names, made: frozenset[str]) -> list[tuple[Reference, Relation]]:
+    def _statement(self, statement: Message, names: Names, made: frozenset[str], *, alone: bool) -> Sources:
         """Refuses, or returns the masked sources to rewrite: none when it is clean."""
         self._kinds(statement, dumps=self._sets_row(statement, names, made))
         call = self.calls.unlisted(statement)
@@ -104,33 +117,27 @@ class Statements:
         if reach.unknown - made and not getattr(statement, "missing_ok", False):
             raise UnknownNames(frozenset(reach.unknown - made))
         if not reach.hits:
-            return []
+            return Sources()
         kind = type(statement).__name__
         if isinstance(statement, tree.CopyStmt):
-            return self._copy(statement, names, reach.hits)
+            return self._copy(statement, names, reach.hits, alone)
         if kind in REWRITTEN:
-            self._query(statement, names, reach.hits)
-            return reach.hits
+            return self._query(statement, names, reach.hits, alone)
         if kind in ("InsertStmt", "UpdateStmt", "DeleteStmt"):
             deny = judge_write(statement, names, self.cover, [relation for _reference, relation in reach.hits])
             if deny is not None:
                 raise Refused(deny)
         elif kind not in HARMLESS:
             raise Refused(refusals.cannot_mask(title(kind), reach.hits[0][1].label))
-        return []
+        return Sources()
 
-    def _copy(
-        self, copy: tree.CopyStmt, names: Names, hits: list[tuple[Reference, Relation]]
-    ) -> list[tuple[Reference, Relation]]:
+    def _copy(self, copy: tree.CopyStmt, names: Names, hits: Sequence[tuple[Reference, Relation]], alone: bool) -> Sources:
         """Out: the sources of its query. In: nothing is rewritten."""
         relation = hits[0][1]
         deny = judge_in(copy, names, self.cover, relation) if copy.is_from else judge_out(copy, relation.label)
         if deny is not None:
             raise Refused(deny)
-        if copy.is_from:
-            return []
-        self._query(copy, names, hits)
-        return hits
+        return Sources() if copy.is_from else self._query(copy, names, hits, alone)
 
     # what it is
 
@@ -249,7 +256,9 @@ class Statements:
 
     # SELECT
 
-    def _query(self, statement: Message, names: Names, hits: Sequence[tuple[Reference, Relation]]) -> None:
+    def _query(
+        self, statement: Message, names: Names, hits: Sequence[tuple[Reference, Relation]], alone: bool
+    ) -> Sources:
         """Whether the SELECT inside may be rewritten: no writes, every source replaceable, no predicate on masks."""
         holder = REWRITTEN[type(statement).__name__]
         query = unwrap(getattr(statement, holder)) if holder else statement
@@ -269,32 +278,48 @@ class Statements:
         for reference, relation in hits:
             if reference.node is None:
                 raise Refused(refusals.cannot_mask(_PLACES.get(reference.place[0], reference.place[0]), relation.label))
-        lineage = Lineage(names, self.cover.outputs, nulls=self.cover.nulls)
-        lineage.query(query)
-        if lineage.uses:
-            raise Refused(refusals.decided_by_mask(lineage.uses[0]))
+        compared = self._compared(query, names) if alone and not isinstance(statement, tree.ExplainStmt) else frozenset()
+        if not compared:
+            lineage = Lineage(names, self.cover.outputs, nulls=self.cover.nulls)
+            lineage.query(query)
+            if lineage.uses:
+                raise Refused(refusals.decided_by_mask(lineage.uses[0]))
+        return Sources(tuple(hits), compared)
 
-    def _rewritten(self, parsed: Parsed, names: Names, hits: Sequence[tuple[Reference, Relation]]) -> Replace:
+    def _compared(self, query: tree.SelectStmt, names: Names) -> frozenset[str]:
+        """The columns that surrogates may stand for: each is only compared with its like, and none is shown."""
+        lineage = Lineage(names, self.cover.outputs, nulls=self.cover.nulls, comparable=self.cover.comparable)
+        outputs = lineage.query(query)
+        if lineage.uses or outputs is None or lineage.compared & union(o.taint for o in outputs):
+            return frozenset()
+        return frozenset(lineage.compared)
+
+    def _rewritten(self, parsed: Parsed, names: Names, found: Sequence[Sources]) -> Replace:
+        key = secrets.token_hex(_KEY)  # nobody keeps it, and what it makes is nowhere shown
+        compared = frozenset().union(*(sources.compared for sources in found))
+
         def replacement(reference: Reference) -> str | None:
-            found = names.relations(reference.name)
+            meant = names.relations(reference.name)
             if (
                 reference.place in CREATES
-                or not found
-                or not self.cover.masks(found[0])
+                or not meant
+                or not self.cover.masks(meant[0])
                 or reference.writing
                 or reference.node is None
             ):
                 return None
-            return self.cover.sub_select(found[0], only=not reference.name.inh)
+            return self.cover.sub_select(meant[0], only=not reference.name.inh, compared=compared, key=key)
 
         try:
             text = with_sources(parsed, replacement)
         except Unparsable as error:
             raise Refused(refusals.unproven(error.why)) from None
-        columns = {m.label for _reference, relation in hits for m in self.cover.relations[relation.oid].values()}
+        reached = {relation.oid for sources in found for _reference, relation in sources.hits}
+        columns = {m.label for oid in reached for m in self.cover.relations[oid].values()}
         return Replace(text, rule=refusals.RULE, columns=tuple(sorted(columns)), remember=False)
 
 
+_KEY = 16  # bytes of what makes a statement's surrogates
 _QUOTING = "standard_conforming_strings"
 _LOOKED_AT = {
     "ExplainStmt": "_explain",

@@ -16,6 +16,9 @@ MASK = "***"
 
 _TEXTS = frozenset({25, 1043, 1042, 19})  #: text, varchar, bpchar, name
 _BINARY_TEXTS = _TEXTS | {705}  #: unknown too: their binary form is their text
+_EXACT = frozenset({16, 20, 21, 23, 25, 1042, 1082, 1114, 1184, 2950})
+"""Types whose values are equal exactly when their texts are: bool, int2 to int8, texts, dates and times, uuid."""
+_SAME = {21: 20, 23: 20, 1043: 25}  #: int2 and int4 are written as int8 is, varchar as text
 _DATES = frozenset({1082, 1114, 1184})  #: date, timestamp, timestamptz
 
 
@@ -31,6 +34,22 @@ def shows_null(column: Column, strategy: Strategy, snapshot: Snapshot) -> bool:
     if strategy.kind == "date":
         return snapshot.base_type(column.type_oid) in _DATES
     return strategy.kind in ("redact", "partial") and textual(column.type_oid, snapshot)
+
+
+def comparable(column: Column, snapshot: Snapshot) -> int:
+    """
+    What a surrogate of the column may be compared with: others of the same number; 0 when its equality is not its text's.
+
+    Not what somebody could have filled with a guess, as a default or a trigger may do for them.
+    """
+    kind = snapshot.base_type(column.type_oid)
+    return 0 if column.filled or column.loose else _SAME.get(kind, kind if kind in _EXACT else 0)
+
+
+def surrogate(column: Column, key: str) -> str:
+    """SQL of a text that is the same for equal values and tells nothing of them without the key; NULL for NULL."""
+    text = f"CAST({quoted(column.name)} AS pg_catalog.text) OPERATOR(pg_catalog.||) '{key}'"
+    return f"pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to({text}, 'UTF8')), 'hex')"
 
 
 def problem(column: Column, strategy: Strategy, snapshot: Snapshot) -> str:

@@ -34,6 +34,8 @@ class Column:
     type_name: str  #: format_type() with an empty search_path: safe to put in a statement
     not_null: bool
     generated: str = ""  #: the expression of a generated column, "" for others
+    filled: bool = False  #: a default, a generation or a trigger before the row may give it a value nobody wrote
+    loose: bool = False  #: its collation takes different texts for equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +219,11 @@ def _grouped(pairs: Iterable[tuple]) -> Mapping:
 
 def _columns(rows: Sequence[Row]) -> dict[int, tuple[Column, ...]]:
     found: dict[int, list[Column]] = defaultdict(list)
-    for relation, number, name, type_oid, type_name, not_null, generated in rows:
-        found[int(relation)].append(
-            Column(int(number), name, int(type_oid), type_name, not_null == "t", generated or "")
+    for relation, number, name, type_oid, type_name, not_null, generated, filled, loose in rows:
+        column = Column(
+            int(number), name, int(type_oid), type_name, not_null == "t", generated or "", filled == "t", loose == "t"
         )
+        found[int(relation)].append(column)
     return {oid: tuple(sorted(members, key=lambda c: c.number)) for oid, members in found.items()}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
@@ -40,6 +41,8 @@ class Lineage:
     :param opaque: why a call, operator or cast may return anything ("" when it may not). Strict readers take
         its value for UNKNOWN; others have refused the statement already.
     :param nulls: labels whose masks keep NULL as NULL, so that IS NULL and count() are right.
+    :param comparable: labels that may be compared for equality with others of the same number.
+    :ivar compared: those that were; such a comparison is no use.
     """
 
     def __init__(
@@ -50,9 +53,12 @@ class Lineage:
         strict: bool = False,
         opaque: Callable[[Message], str] = lambda _message: "",
         nulls: frozenset[str] = frozenset(),
+        comparable: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._names, self._masked, self._strict, self._opaque, self._nulls = names, masked, strict, opaque, nulls
+        self._comparable = comparable
         self.uses: list[Use] = []
+        self.compared: set[str] = set()
 
     # queries
 
@@ -129,7 +135,8 @@ class Lineage:
         self._use("WHERE", self._optional(statement, "where_clause", scope))
         outputs = [o for node in statement.target_list for o in self.target(unwrap(node), scope)]
         for node in statement.group_clause:
-            self._use("GROUP BY", self._by_output(node, scope, outputs, outputs_first=False))
+            if not self._compares(node, scope):
+                self._use("GROUP BY", self._by_output(node, scope, outputs, outputs_first=False))
         self._use("HAVING", self._optional(statement, "having_clause", scope))
         for node in statement.window_clause:
             self._window(unwrap(node), scope)
@@ -259,7 +266,7 @@ class Lineage:
         if join.is_natural:
             shared = [c.name for c in left if any(c.name == d.name for d in right)]
         merged = [self._merged(name, left, right) for name in shared]
-        self._use("JOIN USING", union(c.taint for c in merged))
+        self._use("JOIN USING", union(c.taint for c in merged if not self._equal(c.name, left, right)))
         self._use("JOIN ON", self._optional(join, "quals", scope))
         star = merged + [c for c in (*left, *right) if c.name not in shared]
         if join.HasField("alias"):
@@ -268,6 +275,11 @@ class Lineage:
         if join.HasField("join_using_alias"):
             scope.items.append(item(join.join_using_alias.aliasname, merged))
         return star
+
+    def _equal(self, name: str, left: Sequence[Output], right: Sequence[Output]) -> bool:
+        """Whether both sides' columns of that name may be compared."""
+        sides = [[c for c in side if c.name == name] for side in (left, right)]
+        return all(len(side) == 1 for side in sides) and self._comparing(*(side[0] for side in sides))
 
     @staticmethod
     def _merged(name: str, left: Sequence[Output], right: Sequence[Output]) -> Output:
@@ -328,9 +340,30 @@ class Lineage:
             self._use("IN or a comparison with a sub-select", taint)
         return taint | union(u.taint for u in self.uses[before:])
 
+    def _operator(self, expression: tree.A_Expr, scope: Scope) -> Taint:
+        if expression.kind == tree.AEXPR_OP and strings(expression.name)[-1] in ("=", "<>"):
+            if self._compares(expression.lexpr, scope, expression.rexpr):
+                return CLEAN
+        return self._children(expression, scope)
+
+    def _compares(self, node: tree.Node, scope: Scope, other: tree.Node | None = None) -> bool:
+        """Whether it is a column that may be compared with itself, or with that other one."""
+        nodes = [node, node if other is None else other]
+        return self._comparing(*(self._plain_column(unwrap(n), scope) for n in nodes))
+
+    def _comparing(self, one: Output | None, other: Output | None) -> bool:
+        if one is None or other is None or one.taint != {one.plain} or other.taint != {other.plain}:
+            return False
+        kind = self._comparable.get(one.plain)
+        if not kind or self._comparable.get(other.plain) != kind:
+            return False
+        self.compared |= {one.plain, other.plain}
+        return True
+
     def _function(self, call: tree.FuncCall, scope: Scope) -> Taint:
-        taint = union(self.value(a, scope) for a in call.args)
         name = last_name(call)
+        counted = name == "count" and call.agg_distinct and len(call.args) == 1 and self._compares(call.args[0], scope)
+        taint = CLEAN if counted else union(self.value(a, scope) for a in call.args)
         if call.agg_distinct:
             self._use(f"{name}(DISTINCT)", taint)
         for sort in call.agg_order:
@@ -349,7 +382,8 @@ class Lineage:
 
     def _window(self, window: tree.WindowDef, scope: Scope) -> None:
         for node in window.partition_clause:
-            self._use("PARTITION BY", self.value(node, scope))
+            if not self._compares(node, scope):
+                self._use("PARTITION BY", self.value(node, scope))
         for node in window.order_clause:
             self._use("a window's ORDER BY", self.value(unwrap(node).node, scope))
         for bound in ("start_offset", "end_offset"):
@@ -391,6 +425,7 @@ class Lineage:
         "ColumnRef": _column_ref,
         "SubLink": _sublink,
         "FuncCall": _function,
+        "A_Expr": _operator,
         "CaseExpr": _case,
         "NullTest": _null_test,
         "A_Indirection": _indirection,

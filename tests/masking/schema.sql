@@ -45,3 +45,18 @@ CREATE TABLE failing(id int, v text);
 CREATE TRIGGER failing BEFORE INSERT ON failing FOR EACH ROW EXECUTE FUNCTION trg_fail();
 CREATE TABLE ruled(id int);
 CREATE RULE ruled AS ON INSERT TO ruled DO INSTEAD SELECT ssn || '' AS x FROM patients;
+CREATE TABLE twins(id int, code text, ssn text, filled text DEFAULT 'guess', owner text, grade smallint, wide bigint, born timestamp);
+INSERT INTO twins SELECT id, 'T'||id, ssn, ssn, ssn, id, id, dob FROM ONLY patients;
+INSERT INTO twins SELECT id + 100, 'U'||id, ssn, ssn, ssn, id, id, dob FROM ONLY patients WHERE id <= 2;
+CREATE FUNCTION take_code() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.note := NEW.code; RETURN NEW; END$$;
+CREATE TABLE copied(id int, code text, note text);
+CREATE TRIGGER copied BEFORE INSERT ON copied FOR EACH ROW EXECUTE FUNCTION take_code();
+INSERT INTO copied SELECT id, code FROM departments;
+CREATE TABLE cased(id int, mail text);
+DO $$BEGIN
+    CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    ALTER TABLE cased ALTER mail TYPE text COLLATE anycase;
+EXCEPTION WHEN feature_not_supported THEN NULL;
+END$$;
+INSERT INTO cased VALUES (1, 'Ann@x'), (2, 'ann@X');
+CREATE VIEW v_guesses AS SELECT id, code AS key FROM departments UNION ALL SELECT id, ssn FROM ONLY patients;

@@ -54,7 +54,7 @@ def snapshot(*, without: tuple[str, ...] = ()) -> Snapshot:
         types.append((str(oid + 200), schema, f"_{name}", "b", "A", "0", str(oid + 100), "0"))
         for number, column in enumerate(spec.split(", "), 1):
             column_name, kind = column.split()
-            columns.append((str(oid), str(number), column_name, str(TYPES[kind]), NAMES.get(kind, kind), "f", None))
+            columns.append((str(oid), str(number), column_name, str(TYPES[kind]), NAMES.get(kind, kind), "f", None, "f", "f"))
         if definition:
             views.append((str(oid), definition))
     functions = [
