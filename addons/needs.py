@@ -46,6 +46,13 @@ class Catalogs(Protocol):
         """DDL passed: no worker decides by its old snapshot."""
 
 
+class Counts(Protocol):
+    """How often something happened in the last minute, over all workers."""
+
+    def count(self, subject: str, statements: int) -> Any:
+        """Add that many to a subject's; a Deferred of how many there were in the last minute with them."""
+
+
 class Sink(Protocol):
     """Where an addon may leave evidence of its own."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from addons.needs import Catalogs, Clock
+from addons.needs import Catalogs, Clock, Counts
 from addons.sql.settings import Settings
 from protocols.errors import Unrecordable
 from protocols.journal import Journal
@@ -55,11 +55,12 @@ class Sink:
 
 
 def powers(
-    catalogs: Catalogs, settings: Settings, clock: Clock, journal: Journal, live: Mapping[str, Any]
+    catalogs: Catalogs, settings: Settings, clock: Clock, journal: Journal, live: Mapping[str, Any], counts: Counts
 ) -> dict[str, Any]:
     """By parameter name; an addon gets those that its constructor names."""
     sink = Sink(journal)
     return {
         "catalogs": catalogs, "settings": settings, "clock": clock, "sink": sink, "sessions": Ending(live, sink),
+        "counts": counts,
         "now": lambda: datetime.datetime.now().astimezone(),
     }

@@ -165,7 +165,7 @@ class Worker:
         """
         :raises CannotSwitch: an addon cannot be built from its options.
         """
-        needs = powers(self.catalogs, self.settings, self.reactor, self.journal, self.sessions)
+        needs = powers(self.catalogs, self.settings, self.reactor, self.journal, self.sessions, self.control)
         try:
             return Pipeline(chain.build(config.addons, needs), self.control, self.reactor)
         except (chain.WrongAddon, UnknownHook) as error:

@@ -67,6 +67,7 @@ class House:
     :param masked: relation ("public.patients") of `database` to its masked columns; the group `privacy` sees them.
     :param rules: policy's; :param default: policy's classes, everything allowed unless given.
     :param options: more options of policy, such as `functions`.
+    :param masking: more options of masking, likewise.
     :param addons: tables of more addons, each with `use`.
     :param gateway: over `[gateway]`; :param audit: over `[audit]`.
     """
@@ -75,7 +76,7 @@ class House:
         self, directory: Path, server: PostgresServer, *, database: str = "postgres", databases: Sequence[str] = (),
         user: str = SUPERUSER, workers: int | str = 2, masked: Mapping[str, Sequence[str]] | None = None,
         rules: Sequence[Table] = (), default: Mapping[str, str] = EVERYTHING, options: Table | None = None,
-        addons: Sequence[Table] = (), tls: str = "optional", gateway: Table | None = None, audit: Table | None = None,
+        masking: Table | None = None, addons: Sequence[Table] = (), tls: str = "optional", gateway: Table | None = None, audit: Table | None = None,
     ) -> None:  # fmt: skip
         self.directory, self.server, self.database = directory, server, database
         self.port, self.control_port = free_port(), free_port()
@@ -87,7 +88,7 @@ class House:
         masks = [mask(relation, column, databases=[database]) for relation, columns in (masked or {}).items() for column in columns]
         self.addons: list[Table] = [
             {"use": "addons.access.Access", "rules": [{"kinds": ["human", "workload", "agent"], "targets": [TARGET]}]},
-            *([{"use": "addons.masking.Masking", "columns": masks}] if masks else []),
+            *([{"use": "addons.masking.Masking", "columns": masks, **(masking or {})}] if masks else []),
             {"use": "addons.policy.Policy", "default": dict(default), "rules": list(rules), **(options or {})},
             *addons,
         ]

@@ -20,6 +20,7 @@ from addons.sql.parse import Unparsable, parse, walk
 from addons.sql.resolve import Names
 from addons.sql.scope import Output
 
+_TABLES = frozenset("rp")  #: relkinds that hold rows of their own, or their partitions do
 _ROUNDS = 16  #: of views over row types over views; more is nobody's schema, and everything is then masked
 
 
@@ -43,12 +44,14 @@ class Cover:
     :ivar relations: relation OID to its masked columns by name; relations without any are not in it.
     :ivar nulls: labels of those whose mask is NULL exactly where the value is.
     :ivar comparable: labels of those that a surrogate may stand for, and what it may be compared with (`strategies.comparable`).
+    :ivar lookups: labels of those that may be looked up by their values.
     :ivar row_types: type OIDs whose values hold masked columns.
     """
 
     def __init__(self, snapshot: Snapshot, declared: Sequence[Declaration], opaque: Callable[[Message], str]) -> None:
         self.snapshot, self._opaque = snapshot, opaque
         self.relations: dict[int, dict[str, Masked]] = {}
+        self.lookups: set[str] = set()
         self.row_types: set[int] = set()
         self._strategies: dict[str, Strategy] = {}
         self._sub_selects: dict[tuple[int, bool], str] = {}
@@ -76,14 +79,19 @@ class Cover:
     def masks(self, relation: Relation) -> bool:
         return relation.oid in self.relations
 
-    def sub_select(self, relation: Relation, *, only: bool, compared: frozenset[str] = frozenset(), key: str = "") -> str:
+    def sub_select(
+        self, relation: Relation, *, only: bool, compared: frozenset[str] = frozenset(), key: str = "",
+        conditions: Sequence[str] = (),
+    ) -> str:
         """
         The SELECT that stands in a masked relation's place.
 
         :param compared: labels that are nowhere shown, only compared: a surrogate made with `key` stands for each.
+        :param conditions: what its rows must pass, seen raw.
         """
-        if compared:
-            return self._select(relation, only, compared, key)
+        if compared or conditions:
+            passed = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+            return self._select(relation, only, compared, key) + passed
         text = self._sub_selects.get((relation.oid, only))
         if text is None:
             text = self._sub_selects[relation.oid, only] = self._select(relation, only, compared, key)
@@ -115,7 +123,7 @@ class Cover:
         """Columns of tables whose values were all written by somebody who saw them: nobody else may write a masked one."""
         for oid, columns in self.relations.items():
             relation = self.snapshot.relations[oid]
-            if relation.system or relation.kind not in "rp":
+            if relation.system or relation.kind not in _TABLES:
                 continue
             for masked in columns.values():
                 family = [other.column(masked.column.name) for other in self._family(relation, masked.column.name)]
@@ -138,6 +146,8 @@ class Cover:
             raise Misdeclared(f"masking of {declaration.label}: {why}")
         for relation in self._family(found[0], declaration.column):
             self._mask(relation, relation.column(declaration.column), declaration.strategy)
+            if declaration.lookup and relation.kind in _TABLES:
+                self.lookups.add(f"{relation.label}.{declaration.column}")
 
     def _family(self, relation: Relation, column: str) -> list[Relation]:
         """

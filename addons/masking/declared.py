@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 STRATEGIES = ("redact", "null", "partial", "date", "token")
-_KEYS = frozenset({"relation", "column", "strategy", "keep", "clear", "targets", "databases"})
+_KEYS = frozenset({"relation", "column", "strategy", "keep", "clear", "lookup", "targets", "databases"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Declaration:
 
     :ivar clear: groups whose members see it as it is.
     :ivar targets: names of the targets it is about; empty is all of them. `databases` likewise.
+    :ivar lookup: whether those who see masks may look a value up that they know.
     """
 
     schema: str
@@ -41,6 +42,7 @@ class Declaration:
     clear: frozenset[str]
     targets: frozenset[str] = frozenset()
     databases: frozenset[str] = frozenset()
+    lookup: bool = False
 
     @property
     def label(self) -> str:
@@ -74,7 +76,15 @@ def _one(index: int, entry: Mapping[str, Any]) -> Declaration:
         _text(where, entry, "column"),
         _strategy(where, entry),
         *(_names(where, entry, key) for key in ("clear", "targets", "databases")),
+        _flag(where, entry, "lookup"),
     )
+
+
+def _flag(where: str, entry: Mapping[str, Any], key: str) -> bool:
+    value = entry.get(key, False)
+    if not isinstance(value, bool):
+        raise ValueError(f"{where}.{key}: true or false")
+    return value
 
 
 def _text(where: str, entry: Mapping[str, Any], key: str) -> str:

@@ -17,10 +17,10 @@ from addons.masking import refusals
 from addons.masking.cover import Cover, Misdeclared
 from addons.masking.declared import Declaration, declarations
 from addons.masking.freshness import Freshness
-from addons.masking.statements import Statements, UnknownNames
+from addons.masking.statements import Judgement, Statements, UnknownNames
 from addons.masking.strategies import cell
 from addons.masking.text import notified, rebuilt, reported
-from addons.needs import Catalogs
+from addons.needs import Catalogs, Counts
 from addons.sql.calls import Calls
 from addons.sql.catalog import FIRST_USER_OID, Snapshot
 from protocols.command import FunctionCall, Path, Statement
@@ -56,6 +56,7 @@ class Masking:
     :param columns: declarations: relation, column, strategy, keep, and `clear`, the groups that see it as it is.
     :param functions: "schema.function" names that return nothing of masked columns.
     :param notifications: whether payloads of NOTIFY reach sessions that see masked columns.
+    :param lookups_per_minute: how many values one identity may look up in columns declared with `lookup`, over all workers.
     """
 
     def __init__(
@@ -66,14 +67,19 @@ class Masking:
         settings: Settings | None = None,
         functions: Iterable[str] = (),
         notifications: bool = False,
+        lookups_per_minute: int = 30,
+        counts: Counts | None = None,
     ) -> None:
         self._declared = declarations(columns)
+        self._counts, self._lookups = counts, _rate(lookups_per_minute)
+        if counts is None and any(d.lookup for d in self._declared):
+            raise ValueError("masking: look-ups are counted, and the power to was not given")
         self._listed = _functions(functions)
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
         self._fresh = Freshness(catalogs)
         self._who: dict[tuple[str, str, frozenset[str]], tuple[Declaration, ...]] = {}
         self._covers: dict[tuple[str, str, tuple[Declaration, ...]], tuple[Cover, Calls]] = {}
-        self._decided: OrderedDict[tuple, Allow | Replace | Deny] = OrderedDict()
+        self._decided: OrderedDict[tuple, Judgement] = OrderedDict()
 
     # statements
 
@@ -82,7 +88,7 @@ class Masking:
         return self._catalogs.check(hook.session) if self._masked(hook.session) else None
 
     def on_rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
-        """Layers 0 and 1. Waits only while the catalog is read."""
+        """Layers 0 and 1. Waits only while the catalog is read, or look-ups are counted."""
         masked = self._masked(hook.session)
         if not masked:
             return Allow(remember=False)
@@ -92,7 +98,7 @@ class Masking:
         if snapshot is None:
             return self._refreshed(hook, masked)
         try:
-            return self._judged(hook.session, hook.statement, snapshot, masked)
+            return self._counted(hook, self._judged(hook.session, hook.statement, snapshot, masked))
         except UnknownNames as unknown:
             if self._fresh.changing(hook.session):
                 return refusals.unknown(unknown.names)
@@ -101,17 +107,26 @@ class Masking:
     def _refreshed(self, hook: RewriteHook, masked: tuple[Declaration, ...]) -> Deferred:
         """Decide again with a catalog that is newer than the question."""
 
-        def again(snapshot: Snapshot) -> Allow | Replace | Deny:
+        def again(snapshot: Snapshot) -> Allow | Replace | Deny | Deferred:
             try:
-                return self._judged(hook.session, hook.statement, snapshot, masked)
+                return self._counted(hook, self._judged(hook.session, hook.statement, snapshot, masked))
             except UnknownNames as unknown:
                 return refusals.unknown(unknown.names)
 
         return self._catalogs.refresh(hook.session).addCallbacks(again, lambda _failure: refusals.no_catalog())
 
+    def _counted(self, hook: RewriteHook, judged: Judgement) -> Allow | Replace | Deny | Deferred:
+        """The verdict, once what it looks up is known to be within the limit. PARSE runs nothing."""
+        if not judged.lookups or hook.statement.path is Path.PARSE or self._counts is None:
+            return judged.verdict
+        counted: Deferred[int] = self._counts.count(f"lookup:{hook.session.identity.subject}", judged.lookups)
+        return counted.addCallback(
+            lambda asked: judged.verdict if asked <= self._lookups else refusals.too_many_lookups(self._lookups)
+        )
+
     def _judged(
         self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
-    ) -> Allow | Replace | Deny:
+    ) -> Judgement:
         path = self._path(session, statement)
         made = self._fresh.made(session)
         key = (statement.text, snapshot.revision, masked, path, made)
@@ -122,13 +137,13 @@ class Masking:
         try:
             cover, calls = self._cover(snapshot, session, masked)
         except Misdeclared as error:
-            return refusals.misdeclared(str(error))
-        verdict = Statements(cover, calls, path, made).verdict(statement.text)
+            return Judgement(refusals.misdeclared(str(error)))
+        judged = Statements(cover, calls, path, made).judgement(statement.text)
         if len(statement.text) <= _KEPT_LENGTH:
-            self._decided[key] = verdict
+            self._decided[key] = judged
             if len(self._decided) > _KEPT:
                 self._decided.popitem(last=False)
-        return verdict
+        return judged
 
     def _path(self, session: Session, statement: Statement) -> tuple[str, ...] | None:
         """
@@ -268,6 +283,12 @@ def _functions(names: Iterable[str]) -> frozenset[str]:
         if name.count(".") != 1 or not all(name.split(".")):
             raise ValueError(f'functions: write the schema too, as in "public.active_patients", not "{name}"')
     return found
+
+
+def _rate(given: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        raise ValueError("lookups_per_minute: a whole number, 0 or more")
+    return given
 
 
 def _wrote(decision: Decision | None) -> tuple[str, bool]:

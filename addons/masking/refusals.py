@@ -92,6 +92,15 @@ def decided_by_mask(use: Use) -> Deny:
     )
 
 
+def too_many_lookups(limit: int) -> Deny:
+    return _deny(
+        "OST-518",
+        f"more than {limit} values of masked columns were looked up in a minute",
+        "wait a minute, or ask for clear access",
+        sqlstate="53400",
+    )
+
+
 def cannot_mask(what: str, relation: str) -> Deny:
     return _deny(
         "OST-512",

@@ -8,7 +8,7 @@ rewritten at its sources; anything else that does is refused.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
@@ -18,6 +18,7 @@ from addons.masking import refusals
 from addons.masking.copies import judge_in, judge_out, opened
 from addons.masking.cover import Cover
 from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN, makes, title
+from addons.masking.lookups import Lookup, lookups
 from addons.masking.writes import judge_write
 from addons.sql import system
 from addons.sql.calls import Calls, vouchable
@@ -62,11 +63,23 @@ class Sources:
     """
     What of one statement is to be rewritten.
 
-    :ivar compared: labels of masked columns that are compared and not shown; only of a statement that stands alone.
+    :ivar compared: labels of masked columns that are compared and not shown.
+    :ivar lookups: comparisons of masked columns with values; of a write too, which makes them itself.
+
+    Both only of a statement that stands alone.
     """
 
     hits: Sequence[tuple[Reference, Relation]] = ()
     compared: frozenset[str] = frozenset()
+    lookups: tuple[Lookup, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """:ivar lookups: how many masked values running it once looks up."""
+
+    verdict: Allow | Replace | Deny
+    lookups: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,29 +96,30 @@ class Statements:
     path: tuple[str, ...] | None = None
     made: frozenset[str] = frozenset()
 
-    def verdict(self, text: str) -> Allow | Replace | Deny:
+    def judgement(self, text: str) -> Judgement:
         """
         :raises UnknownNames: some relation is not in the snapshot.
         """
         try:
-            return self._verdict(parse(text))
+            return self._judgement(parse(text))
         except Unparsable as error:
-            return refusals.unparsable(error.why)
+            return Judgement(refusals.unparsable(error.why))
         except Refused as refused:
-            return refused.deny
+            return Judgement(refused.deny)
         except RecursionError:
-            return refusals.unproven("it is nested too deeply")
+            return Judgement(refusals.unproven("it is nested too deeply"))
 
-    def _verdict(self, parsed: Parsed) -> Allow | Replace:
+    def _judgement(self, parsed: Parsed) -> Judgement:
         names = Names(self.cover.snapshot, self.path if len(parsed.statements) == 1 else None)
         parsed = opened(parsed, names, self.cover)
         found, made = [], self.made
         for statement in parsed.statements:
             made |= makes(statement)
             found.append(self._statement(statement, names, made, alone=len(parsed.statements) == 1))
+        asked = sum(len(sources.lookups) for sources in found)
         if not any(sources.hits for sources in found):
-            return Allow(remember=False)
-        return self._rewritten(parsed, names, found)
+            return Judgement(Allow(remember=False), asked)
+        return Judgement(self._rewritten(parsed, names, found), asked)
 
     def _statement(self, statement: Message, names: Names, made: frozenset[str], *, alone: bool) -> Sources:
         """Refuses, or returns the masked sources to rewrite: none when it is clean."""
@@ -124,9 +138,12 @@ class Statements:
         if kind in REWRITTEN:
             return self._query(statement, names, reach.hits, alone)
         if kind in ("InsertStmt", "UpdateStmt", "DeleteStmt"):
-            deny = judge_write(statement, names, self.cover, [relation for _reference, relation in reach.hits])
+            relations = [relation for _reference, relation in reach.hits]
+            asked = lookups(statement, names, self.cover) if alone and kind != "InsertStmt" else ()
+            deny = judge_write(statement, names, self.cover, relations, {one.comparison for one in asked})
             if deny is not None:
                 raise Refused(deny)
+            return Sources(lookups=asked)
         elif kind not in HARMLESS:
             raise Refused(refusals.cannot_mask(title(kind), reach.hits[0][1].label))
         return Sources()
@@ -171,7 +188,10 @@ class Statements:
             raise Refused(refusals.opaque_kind(f"a function in {language or 'no language'}"))
         if "as" in options:
             for body in strings(unwrap(options["as"]).items):
-                verdict = Statements(self.cover, self.calls, None, self.made).verdict(body)
+                judged = Statements(self.cover, self.calls, None, self.made).judgement(body)
+                verdict = judged.verdict
+                if judged.lookups:
+                    raise Refused(refusals.cannot_mask("a function's body", "a column that may be looked up"))
                 if not isinstance(verdict, Allow):
                     raise Refused(
                         verdict
@@ -278,17 +298,22 @@ class Statements:
         for reference, relation in hits:
             if reference.node is None:
                 raise Refused(refusals.cannot_mask(_PLACES.get(reference.place[0], reference.place[0]), relation.label))
-        compared = self._compared(query, names) if alone and not isinstance(statement, tree.ExplainStmt) else frozenset()
+        asked = lookups(query, names, self.cover) if alone and type(statement).__name__ in _ASKS_ONCE else ()
+        settled = {one.comparison for one in asked}
+        shows_text = isinstance(statement, tree.ExplainStmt)  # and with it the key
+        compared = self._compared(query, names, settled) if alone and not shows_text else frozenset()
         if not compared:
-            lineage = Lineage(names, self.cover.outputs, nulls=self.cover.nulls)
+            lineage = Lineage(names, self.cover.outputs, nulls=self.cover.nulls, settled=settled)
             lineage.query(query)
             if lineage.uses:
                 raise Refused(refusals.decided_by_mask(lineage.uses[0]))
-        return Sources(tuple(hits), compared)
+        return Sources(tuple(hits), compared, asked)
 
-    def _compared(self, query: tree.SelectStmt, names: Names) -> frozenset[str]:
+    def _compared(self, query: tree.SelectStmt, names: Names, settled: Collection[int]) -> frozenset[str]:
         """The columns that surrogates may stand for: each is only compared with its like, and none is shown."""
-        lineage = Lineage(names, self.cover.outputs, nulls=self.cover.nulls, comparable=self.cover.comparable)
+        lineage = Lineage(
+            names, self.cover.outputs, nulls=self.cover.nulls, comparable=self.cover.comparable, settled=settled
+        )
         outputs = lineage.query(query)
         if lineage.uses or outputs is None or lineage.compared & union(o.taint for o in outputs):
             return frozenset()
@@ -297,6 +322,7 @@ class Statements:
     def _rewritten(self, parsed: Parsed, names: Names, found: Sequence[Sources]) -> Replace:
         key = secrets.token_hex(_KEY)  # nobody keeps it, and what it makes is nowhere shown
         compared = frozenset().union(*(sources.compared for sources in found))
+        asked = [lookup for sources in found for lookup in sources.lookups]
 
         def replacement(reference: Reference) -> str | None:
             meant = names.relations(reference.name)
@@ -308,16 +334,21 @@ class Statements:
                 or reference.node is None
             ):
                 return None
-            return self.cover.sub_select(meant[0], only=not reference.name.inh, compared=compared, key=key)
+            conditions = [lookup.condition for lookup in asked if lookup.source == reference.name.location]
+            only = not reference.name.inh
+            return self.cover.sub_select(meant[0], only=only, compared=compared, key=key, conditions=conditions)
 
         try:
-            text = with_sources(parsed, replacement)
+            text = with_sources(parsed, replacement, {lookup.comparison for lookup in asked})
         except Unparsable as error:
             raise Refused(refusals.unproven(error.why)) from None
         reached = {relation.oid for sources in found for _reference, relation in sources.hits}
         columns = {m.label for oid in reached for m in self.cover.relations[oid].values()}
         return Replace(text, rule=refusals.RULE, columns=tuple(sorted(columns)), remember=False)
 
+
+_ASKS_ONCE = frozenset({"SelectStmt", "DeclareCursorStmt", "CopyStmt"})
+"""Running one of them looks a value up once; a plan may be asked for, and a prepared one run, without being counted."""
 
 _KEY = 16  # bytes of what makes a statement's surrogates
 _QUOTING = "standard_conforming_strings"

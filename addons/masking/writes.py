@@ -7,7 +7,7 @@ is named, and they may not write a masked one. Strict: what is not understood is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
@@ -22,16 +22,19 @@ from addons.sql.scope import UNKNOWN, Output, Scope, Taint, union
 from protocols.verdict import Deny
 
 
-def judge_write(statement: Message, names: Names, cover: Cover, hits: Sequence[Relation]) -> Deny | None:
+def judge_write(
+    statement: Message, names: Names, cover: Cover, hits: Sequence[Relation], settled: Collection[int] = ()
+) -> Deny | None:
     """
     :param hits: the masked relations the statement reaches; the target may be the only one.
+    :param settled: where comparisons stand that the statement may make.
     :returns: why it may not run, None when it may.
     """
     target = names.relations(statement.relation)
     if not target or any(hit.oid != target[0].oid for hit in hits) or len(hits) != 1:
         return refusals.write_reads_masked(sorted({hit.label for hit in hits}))
     relation = target[0]
-    taint = _read(statement, Lineage(names, cover.outputs, strict=True))
+    taint = _read(statement, Lineage(names, cover.outputs, strict=True, settled=settled))
     return judge_assigned(_written(statement, relation), taint, cover.relations[relation.oid])
 
 

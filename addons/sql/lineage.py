@@ -9,7 +9,7 @@ understood is taken for masked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -42,6 +42,7 @@ class Lineage:
         its value for UNKNOWN; others have refused the statement already.
     :param nulls: labels whose masks keep NULL as NULL, so that IS NULL and count() are right.
     :param comparable: labels that may be compared for equality with others of the same number.
+    :param settled: where comparisons stand that are no use, since they are made elsewhere.
     :ivar compared: those that were; such a comparison is no use.
     """
 
@@ -54,9 +55,10 @@ class Lineage:
         opaque: Callable[[Message], str] = lambda _message: "",
         nulls: frozenset[str] = frozenset(),
         comparable: Mapping[str, int] = MappingProxyType({}),
+        settled: Collection[int] = (),
     ) -> None:
         self._names, self._masked, self._strict, self._opaque, self._nulls = names, masked, strict, opaque, nulls
-        self._comparable = comparable
+        self._comparable, self._settled = comparable, settled
         self.uses: list[Use] = []
         self.compared: set[str] = set()
 
@@ -341,6 +343,8 @@ class Lineage:
         return taint | union(u.taint for u in self.uses[before:])
 
     def _operator(self, expression: tree.A_Expr, scope: Scope) -> Taint:
+        if expression.location in self._settled:
+            return CLEAN
         if expression.kind == tree.AEXPR_OP and strings(expression.name)[-1] in ("=", "<>"):
             if self._compares(expression.lexpr, scope, expression.rexpr):
                 return CLEAN

@@ -4,14 +4,14 @@ A statement's tree with sub-selects in the place of some relations, and the text
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
 from addons.sql.naming import strings
 from addons.sql.parse import Parsed, Unparsable, deparse, parse, unwrap, walk
-from addons.sql.resolve import Reference, references
+from addons.sql.resolve import Reference, children, references
 
 Replacement = Callable[[Reference], str | None]
 """The SELECT to put in a reference's place, or None to leave it."""
@@ -24,16 +24,18 @@ _POSITIONS = frozenset({"stmt_len", "list_start", "list_end", "rexpr_list_start"
 }
 
 
-def with_sources(parsed: Parsed, replace: Replacement) -> str:
+def with_sources(parsed: Parsed, replace: Replacement, settled: Collection[int] = ()) -> str:
     """
     The text of the statements with sources replaced. Aliases stay; a relation without one keeps its name as one.
 
+    :param settled: where comparisons stand that the sources make already; TRUE takes their place.
     :raises Unparsable: libpg_query cannot write the tree, or reads its own text differently.
     """
     result = tree.ParseResult()
     result.CopyFrom(parsed.result)
     for raw in result.stmts:
         statement = unwrap(raw.stmt)
+        _settle(statement, settled)
         gone = {names for reference in references(statement) if (names := _put(reference, replace(reference)))}
         if gone:
             _unqualify(statement, gone)
@@ -41,6 +43,16 @@ def with_sources(parsed: Parsed, replace: Replacement) -> str:
     if shape(parse(text).result) != shape(result):
         raise Unparsable("the rewritten statement does not read back as meant")
     return text
+
+
+def _settle(statement: Message, settled: Collection[int]) -> None:
+    waiting = [statement] if settled else []
+    while waiting:
+        for child, _field, node in children(waiting.pop()):
+            if node is not None and isinstance(child, tree.A_Expr) and child.location in settled:
+                node.a_const.boolval.boolval = True
+            else:
+                waiting.append(child)
 
 
 def _put(reference: Reference, text: str | None) -> tuple[str, str] | None:
