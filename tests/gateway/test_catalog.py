@@ -12,7 +12,7 @@ from protocols.session import Identity, Session, Target
 ROWS: dict[str, list[tuple[str | None, ...]]] = {
     "schemas": [("public",)],
     "relations": [("20000", "public", "patients", "r", "20001")],
-    "columns": [("20000", "1", "id", "23", "integer", "t", None), ("20000", "2", "ssn", "25", "text", "f", None)],
+    "columns": [("20000", "1", "id", "23", "integer", "t", None, "f", "f"), ("20000", "2", "ssn", "25", "text", "f", None, "f", "f")],
     "rules": [],
     "inherits": [],
     "views": [],
