@@ -8,7 +8,7 @@ rewritten at its sources; anything else that does is refused.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
@@ -19,6 +19,7 @@ from addons.masking.copies import judge_in, judge_out, opened
 from addons.masking.cover import Cover
 from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN, makes, title
 from addons.masking.lookups import Lookup, lookups
+from addons.masking.returning import Targets
 from addons.masking.writes import judge_write
 from addons.sql import system
 from addons.sql.calls import Calls, vouchable
@@ -28,7 +29,7 @@ from addons.sql.lineage import Lineage
 from addons.sql.naming import strings
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import WRITES, Names, Reference, references
-from addons.sql.rewrite import with_sources
+from addons.sql.rewrite import put_sources, rewritten
 from addons.sql.scope import union
 from addons.sql.settings import HARMLESS as HARMLESS_SETTINGS
 from protocols.verdict import Allow, Deny, Replace
@@ -63,15 +64,17 @@ class Sources:
     """
     What of one statement is to be rewritten.
 
-    :ivar compared: labels of masked columns that are compared and not shown.
-    :ivar lookups: comparisons of masked columns with values; of a write too, which makes them itself.
-
-    Both only of a statement that stands alone.
+    :ivar compared: labels of masked columns that are compared and not shown; only of a statement that stands alone.
+    :ivar lookups: comparisons of masked columns with values that move into the sources, likewise.
+    :ivar asked: how many such comparisons running it makes; a write makes its own.
+    :ivar returning: the list that takes the place of a write's.
     """
 
     hits: Sequence[tuple[Reference, Relation]] = ()
     compared: frozenset[str] = frozenset()
     lookups: tuple[Lookup, ...] = ()
+    asked: int = 0
+    returning: Targets | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class Statements:
         for statement in parsed.statements:
             made |= makes(statement)
             found.append(self._statement(statement, names, made, alone=len(parsed.statements) == 1))
-        asked = sum(len(sources.lookups) for sources in found)
+        asked = sum(sources.asked for sources in found)
         if not any(sources.hits for sources in found):
             return Judgement(Allow(remember=False), asked)
         return Judgement(self._rewritten(parsed, names, found), asked)
@@ -140,10 +143,11 @@ class Statements:
         if kind in ("InsertStmt", "UpdateStmt", "DeleteStmt"):
             relations = [relation for _reference, relation in reach.hits]
             asked = lookups(statement, names, self.cover) if alone and kind != "InsertStmt" else ()
-            deny = judge_write(statement, names, self.cover, relations, {one.comparison for one in asked})
-            if deny is not None:
-                raise Refused(deny)
-            return Sources(lookups=asked)
+            judged = judge_write(statement, names, self.cover, relations, {one.comparison for one in asked})
+            if isinstance(judged, Deny):
+                raise Refused(judged)
+            hits = reach.hits if judged.targets is not None else ()
+            return Sources(hits, asked=len(asked), returning=judged.targets)
         elif kind not in HARMLESS:
             raise Refused(refusals.cannot_mask(title(kind), reach.hits[0][1].label))
         return Sources()
@@ -307,7 +311,7 @@ class Statements:
             lineage.query(query)
             if lineage.uses:
                 raise Refused(refusals.decided_by_mask(lineage.uses[0]))
-        return Sources(tuple(hits), compared, asked)
+        return Sources(tuple(hits), compared, asked, len(asked))
 
     def _compared(self, query: tree.SelectStmt, names: Names, settled: Collection[int]) -> frozenset[str]:
         """The columns that surrogates may stand for: each is only compared with its like, and none is shown."""
@@ -320,9 +324,24 @@ class Statements:
         return frozenset(lineage.compared)
 
     def _rewritten(self, parsed: Parsed, names: Names, found: Sequence[Sources]) -> Replace:
+        def change(index: int, statement: Message) -> None:
+            sources = found[index]
+            if sources.returning is not None:
+                del statement.returning_clause.exprs[:]
+                statement.returning_clause.exprs.extend(sources.returning)
+            replacement = self._replacement(sources, names)
+            put_sources(statement, replacement, {lookup.comparison for lookup in sources.lookups})
+
+        try:
+            text = rewritten(parsed, change)
+        except Unparsable as error:
+            raise Refused(refusals.unproven(error.why)) from None
+        reached = {relation.oid for sources in found for _reference, relation in sources.hits}
+        columns = {m.label for oid in reached for m in self.cover.relations[oid].values()}
+        return Replace(text, rule=refusals.RULE, columns=tuple(sorted(columns)), remember=False)
+
+    def _replacement(self, sources: Sources, names: Names) -> Callable[[Reference], str | None]:
         key = secrets.token_hex(_KEY)  # nobody keeps it, and what it makes is nowhere shown
-        compared = frozenset().union(*(sources.compared for sources in found))
-        asked = [lookup for sources in found for lookup in sources.lookups]
 
         def replacement(reference: Reference) -> str | None:
             meant = names.relations(reference.name)
@@ -334,17 +353,13 @@ class Statements:
                 or reference.node is None
             ):
                 return None
-            conditions = [lookup.condition for lookup in asked if lookup.source == reference.name.location]
+            conditions = [one.condition for one in sources.lookups if one.source == reference.name.location]
             only = not reference.name.inh
-            return self.cover.sub_select(meant[0], only=only, compared=compared, key=key, conditions=conditions)
+            return self.cover.sub_select(
+                meant[0], only=only, compared=sources.compared, key=key, conditions=conditions
+            )
 
-        try:
-            text = with_sources(parsed, replacement, {lookup.comparison for lookup in asked})
-        except Unparsable as error:
-            raise Refused(refusals.unproven(error.why)) from None
-        reached = {relation.oid for sources in found for _reference, relation in sources.hits}
-        columns = {m.label for oid in reached for m in self.cover.relations[oid].values()}
-        return Replace(text, rule=refusals.RULE, columns=tuple(sorted(columns)), remember=False)
+        return replacement
 
 
 _ASKS_ONCE = frozenset({"SelectStmt", "DeclareCursorStmt", "CopyStmt"})

@@ -61,9 +61,9 @@ def problem(column: Column, strategy: Strategy, snapshot: Snapshot) -> str:
     return ""
 
 
-def expression(column: Column, strategy: Strategy, snapshot: Snapshot) -> str:
-    """SQL of the column's own type; the column is named bare, for use in a SELECT FROM its relation."""
-    name, kind = quoted(column.name), _cast(column, snapshot)
+def expression(column: Column, strategy: Strategy, snapshot: Snapshot, of: str = "") -> str:
+    """SQL of the column's own type; the column is named bare, for use in a SELECT FROM its relation, or `of` an alias."""
+    name, kind = (f"{quoted(of)}." if of else "") + quoted(column.name), _cast(column, snapshot)
     if not shows_null(column, strategy, snapshot):
         return f"CAST(NULL AS {kind})"
     if strategy.kind == "date":

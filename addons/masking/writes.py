@@ -1,8 +1,8 @@
 """
 INSERT, UPDATE and DELETE on a relation with masked columns: the write-back guard.
 
-They run on raw values and cannot be rewritten, so everything they read must be a clean column that
-is named, and they may not write a masked one. Strict: what is not understood is refused.
+They run on raw values, so everything they read must be a clean column that is named, and they may not write a
+masked one; what they return is masked. Strict: what is not understood is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from postgast import pg_query_pb2 as tree
 
 from addons.masking import refusals
 from addons.masking.cover import Cover, Masked
+from addons.masking.returning import Returning
 from addons.sql.catalog import Relation
 from addons.sql.lineage import Lineage
 from addons.sql.parse import unwrap
@@ -24,18 +25,19 @@ from protocols.verdict import Deny
 
 def judge_write(
     statement: Message, names: Names, cover: Cover, hits: Sequence[Relation], settled: Collection[int] = ()
-) -> Deny | None:
+) -> Deny | Returning:
     """
     :param hits: the masked relations the statement reaches; the target may be the only one.
     :param settled: where comparisons stand that the statement may make.
-    :returns: why it may not run, None when it may.
+    :returns: why it may not run; else what its RETURNING is to be.
     """
     target = names.relations(statement.relation)
     if not target or any(hit.oid != target[0].oid for hit in hits) or len(hits) != 1:
         return refusals.write_reads_masked(sorted({hit.label for hit in hits}))
     relation = target[0]
-    taint = _read(statement, Lineage(names, cover.outputs, strict=True, settled=settled))
-    return judge_assigned(_written(statement, relation), taint, cover.relations[relation.oid])
+    returning = Returning(statement, relation, cover)
+    taint = _read(statement, returning.kept, Lineage(names, cover.outputs, strict=True, settled=settled))
+    return judge_assigned(_written(statement, relation), taint, cover.relations[relation.oid]) or returning
 
 
 def judge_assigned(written: Sequence[str], read: Taint, masked: Mapping[str, Masked]) -> Deny | None:
@@ -65,8 +67,8 @@ def _written(statement: Message, relation: Relation) -> list[str]:
     return found
 
 
-def _read(statement: Message, lineage: Lineage) -> Taint:
-    """Masked columns that any expression of the statement reads."""
+def _read(statement: Message, returned: Sequence[tree.Node], lineage: Lineage) -> Taint:
+    """Masked columns that any expression of the statement reads, of its RETURNING those in `returned`."""
     scope = Scope()
     if statement.HasField("with_clause"):
         lineage.with_entries(statement.with_clause, scope)
@@ -75,7 +77,7 @@ def _read(statement: Message, lineage: Lineage) -> Taint:
     for field in ("from_clause", "using_clause"):
         for node in getattr(statement, field, ()):
             scope.star.extend(lineage.source(node, scope))
-    expressions = [*getattr(statement, "target_list", ()), *statement.returning_clause.exprs]
+    expressions = [*getattr(statement, "target_list", ()), *returned]
     if isinstance(statement, tree.InsertStmt):
         conflict = statement.on_conflict_clause
         expressions += [*conflict.target_list, *conflict.infer.index_elems]

@@ -24,25 +24,33 @@ _POSITIONS = frozenset({"stmt_len", "list_start", "list_end", "rexpr_list_start"
 }
 
 
-def with_sources(parsed: Parsed, replace: Replacement, settled: Collection[int] = ()) -> str:
+def rewritten(parsed: Parsed, change: Callable[[int, Message], None]) -> str:
     """
-    The text of the statements with sources replaced. Aliases stay; a relation without one keeps its name as one.
+    The text of the statements after `change(index, statement)` was made to a copy of each.
 
-    :param settled: where comparisons stand that the sources make already; TRUE takes their place.
     :raises Unparsable: libpg_query cannot write the tree, or reads its own text differently.
     """
     result = tree.ParseResult()
     result.CopyFrom(parsed.result)
-    for raw in result.stmts:
-        statement = unwrap(raw.stmt)
-        _settle(statement, settled)
-        gone = {names for reference in references(statement) if (names := _put(reference, replace(reference)))}
-        if gone:
-            _unqualify(statement, gone)
+    for index, raw in enumerate(result.stmts):
+        change(index, unwrap(raw.stmt))
     text = deparse(result)
     if shape(parse(text).result) != shape(result):
         raise Unparsable("the rewritten statement does not read back as meant")
     return text
+
+
+def put_sources(statement: Message, replace: Replacement, settled: Collection[int] = ()) -> None:
+    """
+    Replace sources. Aliases stay; a relation without one keeps its name as one.
+
+    :param settled: where comparisons stand that the sources make already; TRUE takes their place.
+    :raises Unparsable: no sub-select may stand there.
+    """
+    _settle(statement, settled)
+    gone = {names for reference in references(statement) if (names := _put(reference, replace(reference)))}
+    if gone:
+        _unqualify(statement, gone)
 
 
 def _settle(statement: Message, settled: Collection[int]) -> None:

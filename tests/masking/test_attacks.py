@@ -18,6 +18,9 @@ MORE = [
     {"relation": "public.ward", "column": "secret"},
     {"relation": "public.visits_old", "column": "patient"},
     *({"relation": "public.charts", "column": name} for name in ("mrn", "born", "small", "n", "raw", "tags")),
+    *({"relation": "public.twins", "column": name} for name in ("ssn", "filled", "owner", "grade", "wide", "born")),
+    {"relation": "public.copied", "column": "note"},
+    {"relation": "public.cased", "column": "mail"},
 ]
 
 

@@ -14,12 +14,6 @@ from tests.masking.gate import Catalogs, Gate, session
 from tests.masking.test_attacks import MORE
 from tests.servers import PostgresServer
 
-COLUMNS = [
-    *({"relation": "public.twins", "column": name} for name in ("ssn", "filled", "owner", "grade", "wide", "born")),
-    {"relation": "public.copied", "column": "note"},
-    {"relation": "public.cased", "column": "mail"},
-]
-
 RIGHT = [
     "SELECT count(DISTINCT ssn) FROM public.patients",
     "SELECT state, count(DISTINCT mrn) FROM public.patients GROUP BY state ORDER BY state",
@@ -69,7 +63,7 @@ REFUSED = [
 
 @pytest.fixture(scope="module")
 def masking(wide: PostgresServer, columns: list[dict[str, Any]]) -> Masking:
-    return Masking(columns=[*columns, *MORE, *COLUMNS], catalogs=Catalogs(wide.port, "wide"))
+    return Masking(columns=[*columns, *MORE], catalogs=Catalogs(wide.port, "wide"))
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 
 from addons.sql.parse import Unparsable, parse
 from addons.sql.resolve import Reference
-from addons.sql.rewrite import shape, with_sources
+from addons.sql import rewrite
+from addons.sql.rewrite import put_sources, shape
 
 INSIDE = "SELECT id, '***'::text AS ssn FROM public.patients"
 
@@ -15,7 +16,7 @@ def rewritten(sql: str) -> str:
     def replace(reference: Reference) -> str | None:
         return INSIDE if reference.name.relname == "patients" else None
 
-    return with_sources(parse(sql), replace)
+    return rewrite.rewritten(parse(sql), lambda _index, statement: put_sources(statement, replace))
 
 
 def same(left: str, right: str) -> bool:
