@@ -25,6 +25,23 @@ _AGGREGATES = (
 )
 
 
+WAYS: Sequence[tuple[str, ...]] = (
+    *[("{}",)] * 6,
+    ("COPY ({}) TO STDOUT",), ("COPY ({}) TO STDOUT (FORMAT csv, HEADER)",), ("COPY ({}) TO STDOUT (FORMAT binary)",),
+    ("BEGIN", "DECLARE c CURSOR FOR {}", "FETCH ALL c", "ROLLBACK"),
+    ("PREPARE p AS {}", "EXECUTE p", "DEALLOCATE ALL"),
+    ("SELECT count(DISTINCT n0), count(n0) FROM ({}) z",),
+    ("SELECT row_number() OVER (PARTITION BY n0), max(n0::text) OVER () FROM ({}) z",),
+    ("SELECT x.n0, y.n0 FROM ({0}) x JOIN ({0}) y ON x.n0 = y.n0 LIMIT 9",),
+    ("SELECT count(*), min(n0::text) FROM ({}) z GROUP BY n0",),
+    ("BEGIN", "UPDATE ward SET code = 'x' WHERE EXISTS ({}) RETURNING *", "ROLLBACK"),
+    ("BEGIN", "INSERT INTO ward (id, code) SELECT 1000, n0::text FROM ({}) z RETURNING *", "ROLLBACK"),
+    ("BEGIN", "CREATE TEMP TABLE kept AS {}", "TABLE kept", "ROLLBACK"),
+    ("EXPLAIN (VERBOSE, COSTS OFF) {}",),
+)
+"""How a query is asked: alone, inside others, inside other statements."""
+
+
 class Queries:
     """
     :param tables: names to column names.
@@ -37,6 +54,11 @@ class Queries:
 
     def next(self) -> str:
         return self._query(0)[0]
+
+    def asked(self) -> list[str]:
+        """The next one, asked in some way: statements to run in order."""
+        sql = self.next()
+        return [step.format(sql) if "{" in step else step for step in self._random.choice(WAYS)]
 
     def _chance(self, of_one: float) -> bool:
         return self._random.random() < of_one

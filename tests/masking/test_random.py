@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import os
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.masking.queries import Queries
 from tests.masking.test_attacks import MORE
 from tests.servers import PostgresServer
 
-COUNT = 500
+COUNT = 50_000 if os.environ.get("OSTIARY_PROFILE") == "soak" else 500
 
 
 def tables(server: PostgresServer) -> dict[str, list[str]]:
@@ -36,15 +37,15 @@ def test_random_queries_bring_nothing_back(
     gate.connection.execute("SET statement_timeout = '2s'")
     seen, bad = collections.Counter(), []
     for _ in range(COUNT):
-        sql = queries.next()
-        for result in gate.run(sql):
+        statements = queries.asked()
+        for result in [result for sql in statements for result in gate.run(sql, mode="copy")]:
             seen["refused" if result.refused else "error" if result.error else "rows"] += 1
             text = b"\n".join(cell or b"" for row in result.rows for cell in row) + (result.error or "").encode()
             if corpus.find_canaries(text) or result.alarm or "OST-515" in (result.error or ""):
-                bad.append((sql, result.sent, corpus.find_canaries(text), result.alarm, result.error))
+                bad.append((statements, result.sent, corpus.find_canaries(text), result.alarm, result.error))
     gate.close()
     assert not bad, "\n".join(map(str, bad[:5]))
-    assert seen["rows"] > 0.6 * COUNT, seen
+    assert seen["rows"] > 0.4 * COUNT, seen
 
 
 def test_clean_columns_are_as_in_a_direct_run(
