@@ -30,8 +30,7 @@ def opened(parsed: Parsed, names: Names, cover: Cover) -> Parsed:
     found = {index: masked for index, copy in enumerate(parsed.statements) if (masked := _by_name(copy, names, cover))}
     if not found:
         return parsed
-    result = tree.ParseResult()
-    result.CopyFrom(parsed.result)
+    result = parsed.copy()
     for index, relation in found.items():
         _open(unwrap(result.stmts[index].stmt), relation)
     return Parsed(parsed.text, tuple(unwrap(raw.stmt) for raw in result.stmts), result)

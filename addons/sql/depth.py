@@ -18,7 +18,9 @@ CHAIN_LIMIT = 2_000  # set operations, joins, CASEs and BETWEENs, which chain ov
 LEVEL_LIMIT = 500  # brackets within brackets; the tree's own limit is lower
 COMMENT_LIMIT = 50  # comments within comments: the lexer takes time by the square of it
 
+_LITERAL = r"(?:-?\d[\w.]*|'(?:[^'\\]|'')*'|(?i:null|default|true|false))"
 _TOKEN = re.compile(
+    rf"(?P<row>\((?>{_LITERAL}\s*,\s*)*{_LITERAL}\s*\))|(?P<item>{_LITERAL}\s*,)|"
     r"--[^\n]*|(?P<comment>/\*)|[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
     r"|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$|(?P<word>[^\W\d][\w$]*)|\d[\w.]*|(?P<open>[(\[])|(?P<close>[)\]])"
     r"|(?P<part>[,;])|(?P<other>\S)",
@@ -42,6 +44,9 @@ def too_deep(text: str) -> str:
             at = _past_comment(text, at)
             if at < 0:
                 return "comments are nested too deeply"
+            continue
+        if kind == "item":  # the comma ends what the literal went on with
+            levels[-1] = 0
             continue
         if kind == "open":
             levels.append(0)

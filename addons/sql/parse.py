@@ -15,13 +15,14 @@ from google.protobuf.message import DecodeError, Message
 from postgast import pg_query_pb2 as tree
 
 from addons.sql.depth import too_deep
+from addons.sql.thin import LONG, thin
 
 STATEMENT_LIMIT = 1 << 20
 """Bytes of text. Larger ones are data in disguise, and a stranger's way to spend our time."""
 
 _KEPT = 4096  # texts
 _SAID_LENGTH = 200  # characters of the parser's own message
-_KEPT_LENGTH = 64 << 10  # characters; longer texts are parsed again rather than kept
+_KEPT_LENGTH = 64 << 10  # characters; of longer texts only the last is kept
 
 
 class Unparsable(Exception):
@@ -37,13 +38,28 @@ class Parsed:
     """
     One string as the server would read it. Treat the trees as read-only: they are shared.
 
-    :ivar statements: the statement nodes' own messages (SelectStmt, DropStmt, ...), in order.
-    :ivar result: the whole ParseResult; copy it before changing anything for `deparse`.
+    :ivar statements: the statement nodes' own messages (SelectStmt, DropStmt, ...), in order; of a long text's data
+        only a sample (`thin`).
+    :ivar result: what holds them.
+    :ivar sampled: whether data was taken out of it.
     """
 
     text: str
     statements: tuple[Message, ...]
     result: tree.ParseResult
+    sampled: bool = False
+
+    def whole(self) -> tree.ParseResult:
+        """With all of the data."""
+        return postgast.parse(self.text) if self.sampled else self.result
+
+    def copy(self) -> tree.ParseResult:
+        """The whole tree, to change and `deparse`."""
+        if self.sampled:
+            return self.whole()
+        copy = tree.ParseResult()
+        copy.CopyFrom(self.result)
+        return copy
 
 
 def unwrap(node: Message) -> Message:
@@ -60,10 +76,13 @@ def parse(text: str) -> Parsed:
 
     :raises Unparsable: the grammar refuses it, it holds NUL, or it is over STATEMENT_LIMIT.
     """
+    global _long
     kept = _parsed.get(text)
     if kept is not None:
         _parsed.move_to_end(text)
         return kept
+    if _long is not None and _long.text == text:
+        return _long
     if "\0" in text:
         raise Unparsable("text holds a NUL character")
     if len(text) > STATEMENT_LIMIT or len(text.encode("utf-8", "surrogatepass")) > STATEMENT_LIMIT:
@@ -79,15 +98,21 @@ def parse(text: str) -> Parsed:
     except DecodeError:
         # Over 100 messages deep. Lifting protobuf's limit lets 50 000 nested operators overflow the C stack.
         raise Unparsable("statement is nested too deeply") from None
-    parsed = Parsed(text, tuple(unwrap(raw.stmt) for raw in result.stmts), result)
-    if len(text) <= _KEPT_LENGTH:
-        _parsed[text] = parsed
-        if len(_parsed) > _KEPT:
-            _parsed.popitem(last=False)
+    sampled = len(text) >= LONG and thin(result)
+    parsed = Parsed(text, tuple(unwrap(raw.stmt) for raw in result.stmts), result, sampled)
+    if len(text) > _KEPT_LENGTH:
+        _long = parsed
+        return parsed
+    _parsed[text] = parsed
+    _long = None
+    if len(_parsed) > _KEPT:
+        _parsed.popitem(last=False)
     return parsed
 
 
 _parsed: OrderedDict[str, Parsed] = OrderedDict()
+_long: Parsed | None = None
+"""Of the long ones the last, until the next text comes: several addons ask for it in turn."""
 
 
 def deparse(result: tree.ParseResult) -> str:

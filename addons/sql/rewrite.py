@@ -30,12 +30,11 @@ def rewritten(parsed: Parsed, change: Callable[[int, Message], None]) -> str:
 
     :raises Unparsable: libpg_query cannot write the tree, or reads its own text differently.
     """
-    result = tree.ParseResult()
-    result.CopyFrom(parsed.result)
+    result = parsed.copy()
     for index, raw in enumerate(result.stmts):
         change(index, unwrap(raw.stmt))
     text = deparse(result)
-    if shape(parse(text).result) != shape(result):
+    if shape(parse(text).whole()) != shape(result):
         raise Unparsable("the rewritten statement does not read back as meant")
     return text
 
