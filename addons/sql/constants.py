@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
 from addons.sql.parse import unwrap
+from addons.sql.thin import BOOLEANS
 
 NARROW = 100
 """Widest range of integers that still names its rows: a page of ids fits, a column's whole domain seldom does."""
@@ -26,7 +27,6 @@ _FOLDING = frozenset({"lower", "upper"})
 _CONSTANT_PER_TABLE = frozenset({"tableoid", "xmin", "xmax", "cmin", "cmax"})
 """System columns that one constant can equal in every row."""
 
-_BOOLEANS = frozenset("t f true false on off yes no y n 1 0".split())
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:$|[ T])")
 
 
@@ -119,7 +119,7 @@ def _equal(left: Message, right: Message) -> Iterator[tuple[str, ...]]:
         return
     for one, other in ((left, right), (right, left)):
         found = column(one)
-        if found and constant(other) and (text_of(other) or "").lower() not in _BOOLEANS - {"1", "0"}:
+        if found and constant(other) and (text_of(other) or "").lower() not in BOOLEANS - {"1", "0"}:
             yield found
 
 
@@ -146,7 +146,7 @@ def _any(left: Message, right: Message) -> Iterator[tuple[str, ...]]:
 def only_booleans(texts: object) -> bool:
     """Whether a list has several values and all are booleans: together they leave every row."""
     found = {(t or "").strip(' "').lower() for t in texts}
-    return bool(found) and found <= _BOOLEANS and len(found) > 1
+    return bool(found) and found <= BOOLEANS and len(found) > 1
 
 
 def narrow(low: Message, high: Message) -> bool:

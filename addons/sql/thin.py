@@ -19,6 +19,9 @@ LONG = 4 << 10
 KEPT = 16
 """Members of a run that stay, so that a list still looks like one."""
 
+BOOLEANS = frozenset("t f true false on off yes no y n 1 0".split())
+"""Texts that are a boolean's."""
+
 _LITERALS = frozenset({"a_const", "param_ref", "set_to_default"})
 
 
@@ -44,8 +47,11 @@ def _drop(members: Any, is_data: Callable[[tree.Node], bool]) -> bool:
     """
     Of the members that are data all but the first ones go; every other one stays, and its order with it.
 
-    A row goes only if it is as wide as the first.
+    A row goes only if it is as wide as the first. Where the first ones might all be booleans nothing goes: a list of both
+    leaves every row, and one of them alone may stand last.
     """
+    if not any(map(_tells, members[:KEPT])):
+        return False
     width = _width(members[0])
     stays = [member for member in members[KEPT:] if not is_data(member) or _width(member) != width]
     if len(stays) == len(members) - KEPT:
@@ -62,6 +68,20 @@ def _is_literal(node: tree.Node) -> bool:
 
 def _is_row(node: tree.Node) -> bool:
     return node.WhichOneof("node") == "list" and all(map(_is_literal, node.list.items))
+
+
+def _tells(node: tree.Node) -> bool:
+    """Whether it holds what is no boolean's text; `constants.only_booleans` takes what is bound for none."""
+    if node.WhichOneof("node") == "list":
+        return any(map(_tells, node.list.items))
+    if node.WhichOneof("node") != "a_const":
+        return _is_literal(node)
+    match node.a_const.WhichOneof("val"):
+        case "ival":
+            return node.a_const.ival.ival not in (0, 1)
+        case "sval":
+            return node.a_const.sval.sval.strip(' "').lower() not in BOOLEANS
+    return False
 
 
 def _width(node: tree.Node) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from addons.sql.classify import classify
 from addons.sql.parse import parse, walk
 from addons.sql.rewrite import rewritten
 from addons.sql.thin import KEPT, LONG
@@ -66,3 +67,25 @@ def test_names_are_no_data() -> None:
 def test_a_short_text_is_whole() -> None:
     sql = f"SELECT a FROM t WHERE a IN ({', '.join(map(str, range(100)))})"
     assert sum(type(m).__name__ == "A_Const" for m in walk(parse(sql).statements[0])) == 100
+
+
+@pytest.mark.parametrize("last", ["false", "'f'", "0", "'off'"])
+@pytest.mark.parametrize("template", [
+    "DELETE FROM t WHERE active IN ({})", "DELETE FROM t WHERE active = ANY (ARRAY[{}])",
+    "DELETE FROM t WHERE active IN (VALUES {})",
+])
+def test_a_list_of_all_booleans_is_no_filter_however_late_the_other_one_comes(template: str, last: str) -> None:
+    """Both together leave every row; a sample of one of them would look like a filter."""
+    members = [{"'f'": "'t'", "0": "1", "'off'": "'on'"}.get(last, "true")] * 2000 + [last]
+    if "VALUES" in template:
+        members = [f"({one})" for one in members]
+    (found,) = classify(parse(template.format(", ".join(members))))
+    assert "write-unfiltered" in found.classes
+
+
+def test_a_long_list_of_values_is_a_filter() -> None:
+    for template in ("DELETE FROM t WHERE a IN ({})", "DELETE FROM t WHERE a = ANY (ARRAY[{}])"):
+        for members in (map(str, range(2000)), (f"${n + 1}" for n in range(2000)), (f"'x{n}'" for n in range(2000))):
+            sql = template.format(", ".join(members))
+            assert "write-unfiltered" not in classify(parse(sql))[0].classes
+            assert size(sql) < 20 * KEPT
