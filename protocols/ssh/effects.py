@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocols.command import SshCommand
-from protocols.effects import Hangup, Malformed
+from protocols.effects import Hangup, Malformed, Refused, Report
+from protocols.verdict import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +43,22 @@ class AskCommand:
     command: SshCommand
 
 
-SshEffect = SendClient | SendTarget | AskCommand | Hangup | Malformed
+@dataclass(frozen=True, slots=True)
+class IntendCommand:
+    """
+    Record this allowed command, and release `payload` to the target when the record is durable.
+
+    What SendTarget brings for the same channel afterwards queues behind it. Where the record is refused, `payload`
+    never leaves: the relay is told by `refused(number, why)`, and what had queued behind it goes on.
+
+    :ivar payload: the message that runs the command, as the target's leg numbers its channel.
+    :ivar channel: the client's number of the channel; None for global requests.
+    """
+
+    number: int
+    decision: Decision
+    payload: bytes
+    channel: int | None = None
+
+
+SshEffect = SendClient | SendTarget | AskCommand | IntendCommand | Refused | Report | Hangup | Malformed
