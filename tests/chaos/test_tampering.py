@@ -5,6 +5,7 @@ verifier that an auditor runs on a bundle.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,11 @@ from pathlib import Path
 import pytest
 from reckoning import ROLE
 
+from gateway.notary import ahead
+from gateway.notary.ahead import tail
+from gateway.notary.environment import open_read_only
 from gateway.notary.layout import Layout
+from gateway.notary.segment import read_page, size_of
 from tests.house import ADA, House, until
 from tests.servers import PostgresServer
 
@@ -22,7 +27,6 @@ pytestmark = pytest.mark.live
 
 SESSIONS = 6
 MARK = "the statement that somebody regrets"
-KEPT = 3 * 4096  #: bytes of a segment that was cut
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +38,21 @@ def house(server: PostgresServer, lasting_directory: Path) -> Iterator[House]:
             with made.connect(ADA) as connection:
                 for one in range(12):
                     connection.execute(f"SELECT '{MARK} {number}-{one}'")
-        until(lambda: settled(made.directory / "state" / "audit"), "LMDB holds what the newest segment begins with")
+        open_at_the_end = made.connect(ADA)  # so that the newest segment tells of the target, if only as carried over
+        until(lambda: settled(made.directory / "state" / "audit"), "LMDB holds all records")
         for part in made.family():
             part.kill()
+        open_at_the_end.close()
     yield made
 
 
 def settled(store: Path) -> bool:
-    """Cutting the newest segment takes something away: of a new one everything may be in the write-ahead file alone."""
+    """Nothing of the newest segment is in its write-ahead file alone, so that attacks on its LMDB take something away."""
     found = segments(store)
-    return found[max(found)].stat().st_size > 2 * KEPT
+    newest = found[max(found)]
+    with open_read_only(newest) as environment:
+        held = size_of(read_page(environment, 0, 0).head)
+    return not tail(newest.parent / ahead.NAME, held)
 
 
 @pytest.fixture
@@ -76,10 +85,11 @@ def edit(file: Path) -> None:
 
 
 def cut(file: Path) -> None:
-    """Nothing but its first pages."""
+    """Its last page that is in use, and all behind it: most of an open segment's size is only reserved."""
+    with open_read_only(file) as environment:
+        used = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     file.chmod(0o600)
-    with file.open("r+b") as opened:
-        opened.truncate(KEPT)
+    os.truncate(file, used - 1)
 
 
 def remove(file: Path) -> None:
