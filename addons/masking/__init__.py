@@ -5,4 +5,6 @@ Configuration names the addon by where it is found, `addons.masking.Masking`, as
 one file; hence the one import.
 """
 
-from addons.masking.masking import Masking as Masking
+from addons.masking.masking import Masking
+
+__all__ = ["Masking"]
