@@ -1,0 +1,195 @@
+"""
+How one direction of a connection is locked: what a packet's bytes become on the wire, and back.
+
+A lock belongs to one direction and one key. None of them knows which packets it locks. Offered are
+authenticated modes only: AES-GCM, ChaCha20-Poly1305, and AES-CTR whose MAC covers the ciphertext.
+
+Source: RFC 4253, 6; RFC 5647, 7 (GCM); OpenSSH PROTOCOL 1.2 (EtM) and PROTOCOL.chacha20poly1305.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from struct import Struct
+from typing import Protocol
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES, ChaCha20
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+_U32 = Struct(">I")
+_U64 = Struct(">Q")
+HEAD = 4  # bytes of packet_length
+
+Bytes = bytes | bytearray | memoryview
+
+
+class Tampered(Exception):
+    """The tag does not fit: somebody changed the packet, or has another key."""
+
+
+class Lock(Protocol):
+    """
+    :ivar block: what a packet's encrypted part is a multiple of, in bytes.
+    :ivar counted: how much of the head counts for that.
+    :ivar tag: bytes behind the packet.
+    """
+
+    block: int
+    counted: int
+    tag: int
+
+    def length(self, sequence: int, head: bytes) -> int:
+        """packet_length, out of the first four bytes; nothing is proven of it yet."""
+
+    def open(self, sequence: int, packet: Bytes) -> bytes:
+        """
+        What follows packet_length, out of a whole packet with its tag.
+
+        :raises Tampered: none of it is what was sent.
+        """
+
+    def seal(self, sequence: int, head: bytes, body: bytes) -> bytes:
+        """A whole packet with its tag."""
+
+
+class Open:
+    """No lock: before the first keys."""
+
+    block, counted, tag = 8, HEAD, 0
+
+    def length(self, sequence: int, head: bytes) -> int:
+        return int(_U32.unpack(head)[0])
+
+    def open(self, sequence: int, packet: Bytes) -> bytes:
+        return bytes(packet[HEAD:])
+
+    def seal(self, sequence: int, head: bytes, body: bytes) -> bytes:
+        return head + body
+
+
+class Gcm:
+    """AES-GCM; packet_length is authenticated, not encrypted. Counts its own packets, whatever their sequence."""
+
+    block, counted, tag = 16, 0, 16
+
+    def __init__(self, key: bytes, iv: bytes) -> None:
+        self._aead, self._fixed, self._count = AESGCM(key), iv[:4], _U64.unpack(iv[4:])[0]
+
+    def length(self, sequence: int, head: bytes) -> int:
+        return int(_U32.unpack(head)[0])
+
+    def open(self, sequence: int, packet: Bytes) -> bytes:
+        try:
+            return self._aead.decrypt(self._nonce(), packet[HEAD:], packet[:HEAD])
+        except InvalidTag:
+            raise Tampered("the tag is wrong") from None
+
+    def seal(self, sequence: int, head: bytes, body: bytes) -> bytes:
+        return head + self._aead.encrypt(self._nonce(), body, head)
+
+    def _nonce(self) -> bytes:
+        nonce = self._fixed + _U64.pack(self._count)
+        self._count = (self._count + 1) & 0xFFFFFFFFFFFFFFFF
+        return nonce
+
+
+class ChaChaPoly:
+    """Two ChaCha20 keys: one hides packet_length, the other the rest and gives the tag's key. The nonce is the sequence."""
+
+    block, counted, tag = 8, 0, 16
+
+    def __init__(self, key: bytes) -> None:
+        self._main, self._head = key[:32], key[32:64]
+
+    def length(self, sequence: int, head: bytes) -> int:
+        return int(_U32.unpack(_chacha(self._head, sequence).update(head))[0])
+
+    def open(self, sequence: int, packet: Bytes) -> bytes:
+        stream, end = _chacha(self._main, sequence), len(packet) - self.tag
+        try:
+            Poly1305.verify_tag(stream.update(bytes(64))[:32], bytes(packet[:end]), bytes(packet[end:]))
+        except InvalidSignature:
+            raise Tampered("the tag is wrong") from None
+        return stream.update(packet[HEAD:end])
+
+    def seal(self, sequence: int, head: bytes, body: bytes) -> bytes:
+        stream = _chacha(self._main, sequence)
+        key = stream.update(bytes(64))[:32]
+        locked = _chacha(self._head, sequence).update(head) + stream.update(body)
+        return locked + Poly1305.generate_tag(key, locked)
+
+
+class CtrEtm:
+    """AES-CTR with an HMAC over the sequence, packet_length in clear, and the ciphertext."""
+
+    block, counted = 16, 0
+
+    def __init__(self, key: bytes, iv: bytes, digest: str, integrity: bytes) -> None:
+        self._stream = Cipher(AES(key), CTR(iv)).encryptor()  # decrypts as well: CTR is its own inverse
+        self._mac = hmac.new(integrity, digestmod=digest)
+        self.tag = self._mac.digest_size
+
+    def length(self, sequence: int, head: bytes) -> int:
+        return int(_U32.unpack(head)[0])
+
+    def open(self, sequence: int, packet: Bytes) -> bytes:
+        end = len(packet) - self.tag
+        if not hmac.compare_digest(self._digest(sequence, packet[:end]), bytes(packet[end:])):
+            raise Tampered("the MAC is wrong")
+        return self._stream.update(packet[HEAD:end])
+
+    def seal(self, sequence: int, head: bytes, body: bytes) -> bytes:
+        locked = head + self._stream.update(body)
+        return locked + self._digest(sequence, locked)
+
+    def _digest(self, sequence: int, locked: Bytes) -> bytes:
+        mac = self._mac.copy()
+        mac.update(_U32.pack(sequence))
+        mac.update(locked)
+        return mac.digest()
+
+
+def _chacha(key: bytes, sequence: int) -> object:
+    """A stream at its first block; the counter is 64 bits little-endian, the nonce 64 bits big-endian."""
+    return Cipher(ChaCha20(key, bytes(8) + _U64.pack(sequence)), None).encryptor()
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a key exchange gives one direction: as many bytes of each as its lock asks for (RFC 4253, 7.2)."""
+
+    iv: Callable[[int], bytes]
+    key: Callable[[int], bytes]
+    integrity: Callable[[int], bytes]
+
+
+_GCM = {"aes128-gcm@openssh.com": 16, "aes256-gcm@openssh.com": 32}  # key, bytes
+_CTR = {"aes128-ctr": 16, "aes192-ctr": 24, "aes256-ctr": 32}
+_CHACHA = "chacha20-poly1305@openssh.com"
+_MACS = {"hmac-sha2-256-etm@openssh.com": ("sha256", 32), "hmac-sha2-512-etm@openssh.com": ("sha512", 64)}
+
+CIPHERS = (*_GCM, _CHACHA, "aes256-ctr", "aes192-ctr", "aes128-ctr")
+"""Ours first to last: the first is the fastest here."""
+MACS = tuple(_MACS)
+AUTHENTICATED = frozenset({*_GCM, _CHACHA})
+"""Ciphers that need no MAC, and for which none is negotiated."""
+
+
+def lock(cipher: str, mac: str, secrets: Secrets) -> Lock:
+    """
+    The lock of these names; `mac` counts only for a cipher that has none of its own.
+
+    :raises KeyError: a name that is not ours.
+    """
+    if cipher in _GCM:
+        return Gcm(secrets.key(_GCM[cipher]), secrets.iv(12))
+    if cipher == _CHACHA:
+        return ChaChaPoly(secrets.key(64))
+    digest, size = _MACS[mac]
+    return CtrEtm(secrets.key(_CTR[cipher]), secrets.iv(16), digest, secrets.integrity(size))
