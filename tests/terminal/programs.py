@@ -1,0 +1,81 @@
+"""Real programs in a pseudo-terminal: what they write, byte for byte, and how it came."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import shutil
+import signal
+import struct
+import termios
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+PATIENCE = 20.0  # seconds
+EDITOR = next((name for name in ("vim", "vim.tiny", "vi") if shutil.which(name)), "vi")
+ENVIRONMENT = {
+    "TERM": "xterm-256color", "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", "PS1": "demo$ ",
+    "HISTFILE": "/dev/null",
+}
+
+
+class Program:
+    """
+    Runs one, and reads what it shows.
+
+    :ivar reads: everything it wrote so far, as it was read.
+    """
+
+    def __init__(self, words: Sequence[str], where: Path, columns: int = 80, rows: int = 24, **environment: str) -> None:
+        self.reads: list[bytes] = []
+        self.pid, self._fd = pty.fork()
+        if not self.pid:
+            os.chdir(where)
+            os.execvpe(words[0], list(words), {**ENVIRONMENT, **environment})
+        self.resize(columns, rows)
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        finally:
+            os.waitpid(self.pid, 0)
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def send(self, data: bytes) -> None:
+        os.write(self._fd, data)
+
+    def read(self, patience: float) -> bytes:
+        """What comes next; nothing when nothing comes in time, or nothing more will."""
+        if not select.select([self._fd], [], [], patience)[0]:
+            return b""
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:  # the other side is closed
+            return b""
+        self.reads.append(data)
+        return data
+
+    def until(self, wanted: bytes) -> bytes:
+        """Read until this has come; all that came for it."""
+        came, end = b"", time.monotonic() + PATIENCE
+        while wanted not in came:
+            data = self.read(end - time.monotonic())
+            assert data, f"{wanted!r} did not come, but {came[-300:]!r}"
+            came += data
+        return came
+
+    def quiet(self, pause: float = 0.15) -> bytes:
+        """Read until nothing came for a while: what a person would wait for too."""
+        came = b""
+        while data := self.read(pause):
+            came += data
+        return came
