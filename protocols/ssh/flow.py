@@ -1,13 +1,14 @@
 """
 One direction of a channel: messages of one side in, messages for the other out, in the same order.
 
-Nothing overtakes: behind what is held, or what the receiver's window has no room for,
-everything waits, EOF and CLOSE too. What may wait is bounded.
+Nothing overtakes: behind what is held, what waits for its record, or what the receiver's window
+has no room for, everything waits, EOF and CLOSE too. What may wait is bounded.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from protocols.ssh.ledger import Ledger, Overrun
 from protocols.ssh.messages import CLOSE, DATA, EOF, EXTENDED_DATA, addressed, read_data, write_bare, write_data
@@ -17,6 +18,27 @@ WAITING_LIMIT = 4 << 20
 
 OVERHEAD = 64
 """Counted for each waiting message besides its bytes, so that many small ones are bounded too."""
+
+
+@dataclass(slots=True)
+class _Data:
+    """Bytes of one stream. `own`: the gateway's, so that nobody's credit pays for them."""
+
+    stream: int
+    data: bytes
+    own: bool = False
+
+
+@dataclass(slots=True)
+class _Gate:
+    """What belongs to one command, and may leave when that is durable."""
+
+    number: int
+    item: bytes | _Data
+
+    @property
+    def size(self) -> int:
+        return len(self.item.data if isinstance(self.item, _Data) else self.item)
 
 
 class Flow:
@@ -32,28 +54,72 @@ class Flow:
         """
         if packet < 1:
             raise Overrun("a channel that takes no data")
-        self.ledger, self._number, self._packet = ledger, number, packet
-        self._waiting: deque[bytes | tuple[int, bytes, bool]] = deque()
+        self.ledger, self.number, self._packet = ledger, number, packet
+        self._waiting: deque[bytes | _Data | _Gate] = deque()
         self._size = 0
         self._held = False
+        self._eof = False
         self.ended = self.closed = False
 
     def take(self, payload: bytes) -> list[bytes]:
         """What may leave now that this message came; it is for this channel, under the sender's number."""
         if payload[0] not in (DATA, EXTENDED_DATA):
-            return self._queue(addressed(payload, self._number), len(payload))
+            return self.bare(payload)
         stream, data = read_data(payload)
         count = len(data)
+        self.came(count)
+        if not self._waiting and not self._held and count <= self._packet and count <= self.ledger.room and not self.ended:
+            self.ledger.passes(count)
+            return [addressed(payload, self.number)]
+        return self._queue(_Data(stream, data), count)
+
+    def came(self, count: int) -> None:
+        """The sender sent this much data, and what becomes of it is said by `put`, `gate` and `drop`."""
+        if self._eof:
+            raise Overrun("data behind the end of its stream")
         self.ledger.came(count)
-        if not self._waiting and not self._held and count <= self._packet and not (self.ended or self.closed):
-            if count <= self.ledger.room:
-                self.ledger.passes(count)
-                return [addressed(payload, self._number)]
-        return self._queue((stream, data, False), count)
+
+    def put(self, data: bytes, stream: int = 0) -> list[bytes]:
+        """What may leave now that this much of what came shall."""
+        return self._queue(_Data(stream, data), len(data)) if data else []
+
+    def bare(self, payload: bytes) -> list[bytes]:
+        """What may leave now that this message without data came."""
+        self._eof = self._eof or payload[0] in (EOF, CLOSE)
+        return self._queue(addressed(payload, self.number), len(payload))
+
+    def gate(self, number: int, item: bytes) -> list[bytes]:
+        """A message without data that waits for command `number` to be durable, and everything behind it with it."""
+        return self._queue(_Gate(number, addressed(item, self.number)), len(item))
+
+    def gate_data(self, number: int, data: bytes) -> list[bytes]:
+        """As `gate`, for data that came."""
+        return self._queue(_Gate(number, _Data(0, data)), len(data))
+
+    def open(self, number: int) -> list[bytes]:
+        """A command is durable: what leaves."""
+        for at, item in enumerate(self._waiting):
+            if isinstance(item, _Gate) and item.number == number:
+                self._waiting[at] = item.item
+                break
+        return self._release()
+
+    def shut(self, number: int) -> tuple[list[bytes], int]:
+        """A command will never be durable: what leaves without it, and the ADJUST that the sender gets (0 for none)."""
+        grant = 0
+        for item in self._waiting:
+            if isinstance(item, _Gate) and item.number == number:
+                self._waiting.remove(item)
+                self._size -= OVERHEAD + item.size
+                grant = self.ledger.dropped(item.size) if isinstance(item.item, _Data) else 0
+                break
+        return self._release(), grant
 
     def inject(self, data: bytes, stream: int = 0) -> list[bytes]:
-        """The gateway's own words, behind what came before them."""
-        return self._queue((stream, data, True), len(data))
+        """The gateway's own words, behind what came before them; none where the stream has ended."""
+        if self._eof:
+            return []
+        return self._queue(_Data(stream, data, True), len(data))
 
     def hold(self, on: bool) -> list[bytes]:
         """Keep what comes from here on, or let what was kept leave."""
@@ -70,7 +136,7 @@ class Flow:
         """Bytes that wait, with what each message costs."""
         return self._size
 
-    def _queue(self, item: bytes | tuple[int, bytes, bool], count: int) -> list[bytes]:
+    def _queue(self, item: bytes | _Data | _Gate, count: int) -> list[bytes]:
         self._waiting.append(item)
         self._size += count + OVERHEAD
         out = self._release()
@@ -82,7 +148,9 @@ class Flow:
         out: list[bytes] = []
         while self._waiting and not self._held:
             item = self._waiting[0]
-            if isinstance(item, tuple):
+            if isinstance(item, _Gate):
+                break
+            if isinstance(item, _Data):
                 if not self._release_data(item, out):
                     break
             else:
@@ -98,24 +166,21 @@ class Flow:
         self.closed = message[0] == CLOSE
         out.append(message)
 
-    def _release_data(self, item: tuple[int, bytes, bool], out: list[bytes]) -> bool:
+    def _release_data(self, item: _Data, out: list[bytes]) -> bool:
         """Send as much of the first data as there is room for; whether it has left whole."""
-        stream, data, own = item
-        if self.ended or self.closed:
-            raise Overrun("data behind the end of its stream")
         at = 0
-        while at < len(data):
-            count = min(len(data) - at, self._packet)
-            count = self.ledger.injects(count) if own else self.ledger.passes(count)
+        while at < len(item.data):
+            count = min(len(item.data) - at, self._packet)
+            count = self.ledger.injects(count) if item.own else self.ledger.passes(count)
             if not count:
                 break
-            out.append(write_data(self._number, data[at:at + count], stream))
+            out.append(write_data(self.number, item.data[at:at + count], item.stream))
             at += count
-        self._waiting.popleft()
         self._size -= at
-        if at < len(data):
-            self._waiting.appendleft((stream, data[at:], own))
+        if at < len(item.data):
+            item.data = item.data[at:]
             return False
+        self._waiting.popleft()
         self._size -= OVERHEAD
         return True
 
@@ -123,7 +188,8 @@ class Flow:
         """End this direction now, behind what has left; what waits is forgotten."""
         self._waiting.clear()
         self._size = 0
+        self._eof = True
         if self.closed:
             return []
         self.ended = self.closed = True
-        return [write_bare(CLOSE, self._number)]
+        return [write_bare(CLOSE, self.number)]

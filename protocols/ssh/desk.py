@@ -1,0 +1,152 @@
+"""
+What every part of SSH's relay shares: the effects of this turn, and the commands that are asked about or run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from protocols.command import SshCommand
+from protocols.effects import Refused, Report
+from protocols.result import Ending, Outcome
+from protocols.ssh.effects import AskCommand, IntendCommand, ProveHostKeys, SendClient, SendTarget, SshEffect, WithdrawCommand
+from protocols.ssh.filter import Filters
+from protocols.verdict import Decision, Deny, Hold
+
+if TYPE_CHECKING:
+    from protocols.ssh.channel import Channel
+
+CLIENT, TARGET = "client", "target"
+
+UNRECORDED = "OST-801"
+
+
+def other(side: str) -> str:
+    return TARGET if side == CLIENT else CLIENT
+
+
+class Opinions(Protocol):
+    """What the relay asks at once, without a command."""
+
+    @property
+    def filters(self) -> Filters:
+        """Those for a channel whose command was allowed."""
+
+    def environment(self, name: bytes, value: bytes) -> bool:
+        """Whether a client may set this variable at the target."""
+
+
+class Question(Protocol):
+    """A command on its way to its verdict and its record."""
+
+    command: SshCommand
+
+    def allowed(self, decision: Decision, number: int) -> None:
+        """Nothing of it may leave yet; what follows it may be looked at."""
+
+    def recorded(self, number: int) -> None:
+        """It may leave."""
+
+    def denied(self, deny: Deny, number: int) -> None:
+        """It never will. `allowed` may have come before, when its record could not be made."""
+
+    def told(self, words: str) -> None:
+        """Somebody waits for people, and here is what to tell them where there is a place for it."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A command that was intended and has not ended."""
+
+    number: int
+    decision: Decision
+    outcome: Callable[[], Outcome] = field(default=lambda: Outcome(Ending.UNKNOWN))
+
+
+class Desk:
+    """
+    :ivar out: effects of this turn, in order.
+    :ivar ready: channels whose verdict has come, and behind which messages may wait.
+    """
+
+    def __init__(self, opinions: Opinions) -> None:
+        self.opinions = opinions
+        self.out: list[SshEffect] = []
+        self.ready: list[Channel] = []
+        self._asked: dict[int, Question] = {}
+        self._intended: dict[int, Question] = {}
+        self._running: dict[int, Running] = {}
+        self._last = 0
+
+    def send(self, side: str, payload: bytes) -> None:
+        self.out.append(SendClient(payload) if side == CLIENT else SendTarget(payload))
+
+    def prove(self, details: bytes) -> None:
+        self.out.append(ProveHostKeys(details))
+
+    def ask(self, question: Question) -> int:
+        """Put a command to the addons; its number."""
+        self._last += 1
+        self._asked[self._last] = question
+        self.out.append(AskCommand(self._last, question.command))
+        return self._last
+
+    def withdraw(self, number: int) -> None:
+        """Nobody wants the answer any more."""
+        if self._asked.pop(number, None) is not None:
+            self.out.append(WithdrawCommand(number))
+
+    def answer(self, number: int, decision: Decision) -> None:
+        """The addons answered; nothing happens for a question that was withdrawn."""
+        question = self._asked.pop(number, None)
+        if question is None:
+            return
+        if isinstance(decision.verdict, Deny):
+            self.out.append(Refused(number, decision))
+            question.denied(decision.verdict, number)
+            return
+        self._intended[number] = question
+        self.out.append(IntendCommand(number, decision))
+        self._running[number] = Running(number, decision)
+        question.allowed(decision, number)
+
+    def recorded(self, number: int) -> None:
+        question = self._intended.pop(number, None)
+        if question is not None:
+            question.recorded(number)
+
+    def refused(self, number: int, why: str) -> None:
+        """Its record could not be made: it does not run."""
+        question = self._intended.pop(number, None)
+        if question is None:
+            return
+        deny = Deny(f"the command was not recorded, so it was not sent: {why}", UNRECORDED, hint="try again later")
+        self.ended(number, Outcome(Ending.REFUSED))
+        question.denied(deny, number)
+
+    def held(self, number: int, request: str, hold: Hold) -> None:
+        question = self._asked.get(number)
+        if question is not None:
+            who = " or ".join(sorted(hold.approvers)) or "somebody"
+            question.told(f"request {request} waits for approval by {who} [OST-300]")
+
+    def runs(self, number: int, outcome: Callable[[], Outcome]) -> None:
+        """Where to read what came of a command, if its session ends before it does."""
+        if number in self._running:
+            self._running[number].outcome = outcome
+
+    def ended(self, number: int, outcome: Outcome) -> None:
+        """A command ended; told once."""
+        running = self._running.pop(number, None)
+        if running is not None:
+            self.out.append(Report(number, running.decision, outcome))
+
+    def close(self) -> None:
+        """The session is over: what runs is reported as far as it is known, and nobody is asked any more."""
+        for number in list(self._asked):
+            self.withdraw(number)
+        for number, running in list(self._running.items()):
+            self.ended(number, Outcome(Ending.UNKNOWN) if number in self._intended else running.outcome())
+        self._intended.clear()
