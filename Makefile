@@ -44,11 +44,13 @@ clean:
 	  { echo "make clean: a gateway runs in ./run; stop it first (Ctrl-C where make run runs)" >&2; exit 1; }
 	rm -rf $(VENV) run build dist *.egg-info
 
-# What is installed follows setup.cfg; the package itself follows every source file.
+# What is installed follows setup.cfg; the package itself follows every source file. Tests run the checkout: compiled here,
+# their gateways start in half the time, also where PYTHONDONTWRITEBYTECODE keeps Python from doing that itself.
 $(VENV)/.dependencies: setup.py setup.cfg pyproject.toml deploy/prepare
 	PYTHON="$(PYTHON)" deploy/prepare environment $(VENV)
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.dependencies $(SOURCES)
 	deploy/prepare package $(VENV)
+	$(BIN)/python -m compileall -q gateway protocols addons tests benchmarks twisted/plugins
 	touch $@

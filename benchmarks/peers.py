@@ -83,6 +83,7 @@ def snapshot(folder: Path) -> Path:
         shutil.copy(ROOT / name, site)
     (site / "README.md").touch()
     subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=site, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(site)], check=True)  # as pip does where it installs
     houses.ROOT = site
     return site
 

@@ -33,7 +33,7 @@ def of(raw: Raw, figure: str, case: str, peer: str, number: str) -> Summary | No
     """The median of one number; None when it was not measured."""
     found = [
         sample["numbers"][number] for sample in raw["samples"]
-        if (sample["figure"], sample["case"], sample["peer"]) == (figure, case, peer)
+        if (sample["figure"], sample["case"], sample["peer"]) == (figure, case, peer) and number in sample["numbers"]
     ]  # fmt: skip
     return summary(found) if found else None
 
@@ -80,8 +80,8 @@ def lines(raw: Raw) -> list[Line]:
     idle = of(raw, "idle", "TLS both sides", "gateway", "kib")
     found.append(_at_most("idle session, TLS both sides", 60, idle and idle.median, " KiB"))
     found += _crowd(raw)
-    start = of(raw, "start", "stopped house", "gateway", "first_answer_s")
-    found.append(_at_most("start to first answered query", 1.5, start and start.median, " s"))
+    start = of(raw, "start", "stopped house", "gateway", "accepted_s")
+    found.append(_at_most("start to first accepted connection", 1.5, start and start.median, " s"))
     return found
 
 
@@ -134,7 +134,7 @@ def _details(raw: Raw) -> list[str]:
         "tls": [("wall", "{:.2f}".format), ("cpu", "{:.2f}".format)],
         "connects": [("per_s", "{:.0f}".format), ("cpu_ms", "{:.1f}".format)],
         "idle": [("kib", "{:.1f}".format)],
-        "start": [("first_answer_s", "{:.2f}".format), ("serving_s", "{:.2f}".format)],
+        "start": [("accepted_s", "{:.2f}".format), ("first_answer_s", "{:.2f}".format), ("cpu", "{:.2f}".format)],
         "crowd": [("p99_alone", "{:.0f}".format), ("p99_beside", "{:.0f}".format), ("opened_per_s", "{:.0f}".format), ("kib", "{:.1f}".format)],
     }  # fmt: skip
     out: list[str] = []

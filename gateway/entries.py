@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from twisted.internet.endpoints import serverFromString
 
-from gateway.config import Account, IdentityEntry, Listen, TargetEntry
+from gateway.config import Account, AddonEntry, IdentityEntry, Listen, TargetEntry
 from gateway.listeners import STREAMS
 from gateway.section import Section
 from protocols.selection import WrongForm, select
@@ -43,6 +43,11 @@ def spot(section: Section, key: str, endpoint: str, spots: dict[str, str]) -> No
     if port != "0" and endpoint in spots:
         section.wrong(key, f"{spots[endpoint]} listens there already", "use another port")
     spots.setdefault(endpoint, f"{section.path}.{key}")
+
+
+def addons(whole: Section) -> list[tuple[Section, AddonEntry]]:
+    """All `[[addon]]`, in order, each with its section: whether its options are right, its own constructor knows."""
+    return [(section, AddonEntry(section.text("use"), section.rest())) for section in whole.sections("addon")]
 
 
 def listens(whole: Section, spots: dict[str, str]) -> tuple[Listen, ...]:

@@ -70,3 +70,16 @@ def shown(failure: Failure) -> str:
     if failure.check(CannotSwitch, ControlError, WrongConfig):
         return str(failure.value).replace("\n", "; ")
     return places(failure)
+
+
+def shared(first: Deferred[Any]) -> Deferred[None]:
+    """Another Deferred that fires when this one has."""
+    other: Deferred[None] = Deferred()
+
+    def pass_on(result: Any) -> Any:
+        other.callback(None)
+        return result
+
+    first.addCallback(pass_on)
+    first.addErrback(lambda failure: other.errback(failure) if not other.called else None)
+    return other

@@ -271,7 +271,7 @@ class InlineSeat:
         if part is None:
             return fail(CannotSwitch(f"{self.name} is not there"))
         if what == "prepare":
-            return maybeDeferred(lambda: part.prepare(revision, parse(text, self._config.file)))
+            return maybeDeferred(lambda: part.prepare(revision, parse(text, self._config.file, vetted=True)))
         if what == "record":
             return maybeDeferred(part.record, revision, text.decode())
         return maybeDeferred(getattr(part, what), revision)

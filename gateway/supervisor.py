@@ -30,8 +30,8 @@ from gateway.rundir import Rundir
 from gateway.seats import FIRST_DESCRIPTOR, InlineSeat, ProcessSeat, Seat
 
 PARTS: Mapping[str, str] = MappingProxyType({
-    "notary": "gateway.offices.notary",
-    "control": "gateway.offices.control",
+    "notary": "gateway.notary.part.notary",
+    "control": "gateway.control.part.control",
     "worker": "gateway.worker.worker",
 })
 """What sits where, by dotted path: each is called with (boot, config, peers, reactor)."""

@@ -7,6 +7,7 @@ twistd goes into the background; then the exit code is 1.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,7 +59,10 @@ def makeService(options: Options) -> IService:
     """As twistd's ServiceMaker asks for it."""
     from twisted.internet import reactor
 
+    gc.disable()  # what is loaded now is kept: looking through it meanwhile would only delay the children
     supervisor = Supervisor(read(Path(options["config"])), reactor)
+    gc.freeze()
+    gc.enable()
     return Root(supervisor, _observer(options.parent or {}))
 
 

@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.config import Audit, Config, TargetEntry
-from gateway.entries import identities, listens, spot, targets
+from gateway.entries import addons, identities, listens, spot, targets
 from gateway.section import Problem, Problems, Section
 from gateway.tls import ServerTls, TlsProblem
-from gateway.vetting import addons
 
 MOST_WORKERS = 64
 
@@ -51,10 +50,12 @@ def load(path: Path) -> Config:
     return parse(text, path.resolve())
 
 
-def parse(text: bytes, file: Path) -> Config:
+def parse(text: bytes, file: Path, *, vetted: bool = False) -> Config:
     """
     What was read from `file`, an absolute path.
 
+    :param vetted: another process of ours has built these addons already and found them right. Who needs them
+        builds its own and refuses what does not build; who does not, loads none of their code.
     :raises WrongConfig: with all of its problems.
     """
     problems: Problems = []
@@ -63,7 +64,7 @@ def parse(text: bytes, file: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise _wrong(file, [Problem("", f"not TOML: {error}", "correct it there")]) from None
     whole = Section(values, "", file.parent, problems)
-    config = _config(whole, file, text)
+    config = _config(whole, file, text, vetted)
     whole.end()
     _file_mode(file, problems)
     if problems:
@@ -71,7 +72,7 @@ def parse(text: bytes, file: Path) -> Config:
     return config
 
 
-def _config(whole: Section, file: Path, text: bytes) -> Config:
+def _config(whole: Section, file: Path, text: bytes, vetted: bool) -> Config:
     gateway, tls, control = whole.section("gateway"), whole.section("tls"), whole.section("control")
     name = gateway.text("name", name=True)
     state = gateway.directory("state", "state")
@@ -84,11 +85,15 @@ def _config(whole: Section, file: Path, text: bytes) -> Config:
     control_listen = control.text("listen", "tcp:8443:interface=127.0.0.1")
     spots: dict[str, str] = {}
     spot(control, "listen", control_listen, spots)
-    who, places, doors = identities(whole), targets(whole), listens(whole, spots)
+    who, places, doors, opinions = identities(whole), targets(whole), listens(whole, spots), addons(whole)
+    if not vetted:
+        from gateway import vetting  # with all that addons load
+
+        vetting.vet(opinions, {door.protocol for door in doors}, _named(places, whole))
     config = Config(
         file=file, name=name, state=state, workers=workers, drain=drain, certificate=certificate, key=key, audit=audit,
         control_listen=control_listen, listens=doors, targets=places, identities=who,
-        addons=addons(whole, {door.protocol for door in doors}, _named(places, whole)), digest=hashlib.sha256(text).digest(),
+        addons=tuple(entry for _, entry in opinions), digest=hashlib.sha256(text).digest(),
     )
     for section in (gateway, tls, control):
         section.end()

@@ -45,17 +45,12 @@ Places = Mapping[str, Collection[str]]
 """Names that addons' options may mention, by the key they are mentioned under: targets, databases, accounts."""
 
 
-def addons(whole: Section, protocols: Iterable[str] = (), places: Places = MappingProxyType({})) -> tuple[AddonEntry, ...]:
-    """All `[[addon]]`, in order, for listeners of these protocols and rules about these places."""
-    found = []
-    for section in whole.sections("addon"):
-        use = section.text("use")
-        entry = AddonEntry(use, section.rest())
-        if use:
+def vet(found: Iterable[tuple[Section, AddonEntry]], protocols: Collection[str] = (), places: Places = MappingProxyType({})) -> None:
+    """Every addon, for listeners of these protocols and rules about these places; what is wrong is said at its section."""
+    for section, entry in found:
+        if entry.use:
             _vet(section, entry, protocols)
             _check_places(section, entry.options, "", places)
-        found.append(entry)
-    return tuple(found)
 
 
 def _vet(section: Section, entry: AddonEntry, protocols: Iterable[str]) -> None:

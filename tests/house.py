@@ -126,6 +126,11 @@ class House:
 
     def start(self) -> House:
         """Run it, until it says that it serves."""
+        self.launch()
+        return self.serves()
+
+    def launch(self) -> None:
+        """Run it; wait for nothing."""
         self._from = self.log_file.stat().st_size if self.log_file.exists() else 0
         command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile="]
         with self.log_file.open("ab") as log:
@@ -133,6 +138,9 @@ class House:
                 [*command, "ostiary", "--config", str(self.file)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 cwd=self.directory, env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
+
+    def serves(self) -> House:
+        """Wait until it says so."""
         try:
             self.heard(r"serving revision \d+")
         except AssertionError:

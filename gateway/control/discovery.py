@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 
-from addons.masking.detectors import Detector, by_name, found_in
 from gateway import upstream
 from gateway.config import Account, TargetEntry
 from gateway.query import Querying, QueryError
+
+if TYPE_CHECKING:
+    from addons.masking.detectors import Detector
 
 SAMPLE_LIMIT = 10_000  #: rows of one table
 _WIDEST = 2000  # characters of a value that are looked at
@@ -66,6 +68,8 @@ def quoted(name: str) -> str:
 
 def propose(column: Column, values: Sequence[str | None]) -> dict[str, Any] | None:
     """What one column seems to hold, with the counts that say so; None when nothing does."""
+    from addons.masking.detectors import by_name, found_in  # brings all of masking, and control starts without it
+
     seen = [value for value in values if value]
     counts: dict[str, int] = {}
     for value in seen:

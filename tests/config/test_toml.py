@@ -11,7 +11,7 @@ import pytest
 
 from gateway.certificates import authority, issue, write_pair
 from gateway.config import Config
-from gateway.toml import WrongConfig, load
+from gateway.toml import WrongConfig, load, parse
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "examples" / "clinic.toml"
 
@@ -273,3 +273,16 @@ def test_an_addon_that_would_not_be_asked_everywhere_is_named(write: Write, monk
     with pytest.raises(WrongConfig) as caught:
         load(write(EXAMPLE.read_text()))
     assert {problem.key for problem in caught.value.problems} == {f"addon[{i}].use" for i in range(5)}
+
+
+def test_what_was_vetted_is_read_without_loading_an_addon(write: Write) -> None:
+    """The same configuration, down to the options; all else that is wrong is still found."""
+    file = write(EXAMPLE.read_text())
+    text = file.read_bytes()
+    assert parse(text, file, vetted=True) == load(file)
+    unknown = text.replace(b'use = "addons.access.Access"', b'use = "nowhere.Access"')
+    assert parse(unknown, file, vetted=True).addons[0].use == "nowhere.Access"
+    with pytest.raises(WrongConfig):
+        parse(unknown, file)
+    with pytest.raises(WrongConfig):
+        parse(text + b"[strange]\n", file, vetted=True)

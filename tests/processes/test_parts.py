@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +17,11 @@ from twisted.internet.task import Clock
 
 from gateway.boot import Boot, Peers
 from gateway.config import Config, IdentityEntry
-from gateway.offices import ControlPart, Evidence, NotaryPart
+from gateway.control.part import ControlPart, Evidence
+from gateway.notary.part import NotaryPart
 from gateway.parts import CannotSwitch
 from gateway.revision import first
+from tests.house import ROOT
 
 
 class FakeClient:
@@ -123,3 +127,14 @@ def test_the_notary_records_nothing_of_its_own(config: Config) -> None:
     part.switch(8)
     with pytest.raises(CannotSwitch):
         part.record(8, "SIGHUP")
+
+
+@pytest.mark.parametrize(
+    ("part", "without"),
+    [("gateway.notary.part", ("postgast", "addons", "twisted.web", "gateway.control.process")), ("gateway.control.part", ("postgast", "addons.masking"))],
+)
+def test_a_server_of_the_house_loads_nothing_that_only_workers_need(part: str, without: tuple[str, ...]) -> None:
+    """Neither parses a statement: their processes start, and stay, without the parser and the addons."""
+    program = f"import sys, gateway.child, {part}; print([name for name in {without!r} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"

@@ -1,5 +1,5 @@
 """
-The notary and control as parts of the house: what the supervisor starts, switches and drains.
+Control as a part of the house, with its link to the notary: what the supervisor starts, switches and drains.
 """
 
 from __future__ import annotations
@@ -14,37 +14,7 @@ from gateway.boot import Boot, Peers
 from gateway.config import Config
 from gateway.control.process import Control
 from gateway.notary.client import NotaryClient
-from gateway.notary.process import Notary
-from gateway.parts import CannotSwitch, Reloader
-
-
-class NotaryPart:
-    """The notary, on its UNIX socket."""
-
-    def __init__(self, boot: Boot, config: Config, peers: Peers, reactor: Any) -> None:
-        self._boot, self._peers = boot, peers
-        self._notary = Notary(config.audit, config.name, config.state, peers, reactor)
-        self._drained: Deferred[None] | None = None
-
-    def start(self) -> None:
-        """Workers may connect before the store is open: they are told so."""
-        self._notary.startService()
-        self._notary.listen(Path(self._boot.sockets["notary"]))
-
-    def prepare(self, revision: int, config: Config) -> None:
-        """`[audit]` takes a restart, so there is nothing here that a reload changes."""
-
-    def record(self, revision: int, by: str) -> None:
-        raise CannotSwitch("the notary records what it is told, nothing of its own")
-
-    def switch(self, revision: int) -> None:
-        """See `prepare`."""
-
-    def drain(self, patience: float) -> Deferred[None]:
-        """Commit what came, close the store."""
-        if self._drained is None:
-            self._drained = self._notary.stopService()
-        return _shared(self._drained)
+from gateway.parts import CannotSwitch, Reloader, shared
 
 
 class Evidence:
@@ -105,31 +75,13 @@ class ControlPart:
         if self._drained is None:
             self._drained = maybeDeferred(self._control.stopService)
             self._drained.addBoth(lambda result: (self._client.close(), result)[1])
-        return _shared(self._drained)
+        return shared(self._drained)
 
 
 def _facts(revision: int, config: Config) -> dict[str, str]:
     return {"revision": str(revision), "sha256": config.digest.hex(), "file": str(config.file)}
 
 
-def notary(boot: Boot, config: Config, peers: Peers, reload: Reloader, reactor: Any) -> NotaryPart:
-    """As gateway.parts.Build."""
-    return NotaryPart(boot, config, peers, reactor)
-
-
 def control(boot: Boot, config: Config, peers: Peers, reload: Reloader, reactor: Any) -> ControlPart:
     """As gateway.parts.Build."""
     return ControlPart(boot, config, peers, reload, reactor)
-
-
-def _shared(first: Deferred[Any]) -> Deferred[None]:
-    """Another Deferred that fires when this one has."""
-    other: Deferred[None] = Deferred()
-
-    def pass_on(result: Any) -> Any:
-        other.callback(None)
-        return result
-
-    first.addCallback(pass_on)
-    first.addErrback(lambda failure: other.errback(failure) if not other.called else None)
-    return other
