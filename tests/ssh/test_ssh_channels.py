@@ -5,7 +5,7 @@ from __future__ import annotations
 from protocols.command import Pty
 from protocols.ssh import messages as m
 from protocols.verdict import Allow, Deny
-from tests.ssh.playbook import (
+from tests.ssh.channels import (
     CLIENT, GATEWAY, TARGET, Playbook, adjust, asks, close, data, env, eof, exit_status, intends, malformed, no, pty, refuses,
     reports, request, runs, shell, to_client, to_target, withdraws, yes,
 )
