@@ -6,7 +6,7 @@ signature either. Batches begin at block boundaries of a file whose space is res
 written while LMDB takes over the other, and a half is used again when LMDB holds all of it.
 
 Reading: batches that LMDB holds are passed over; the others must follow one another without a gap. A last one that was cut
-short was never acknowledged.
+short by a crash was never acknowledged; as a changed one looks the same, that there is one is told.
 """
 
 from __future__ import annotations
@@ -102,28 +102,123 @@ def _framed(batch: Batch) -> bytes:
     return frame + bytes(-len(frame) % _BLOCK)
 
 
-def tail(path: Path, size: int) -> list[Batch]:
+@dataclass(frozen=True, slots=True)
+class Remains:
     """
-    The batches that come after the first `size` records, in order.
+    What a write-ahead file holds: whole batches by half, each half in order.
 
-    :raises Unfit: it is gone, or one is missing before another.
+    `changed` is what no crash can do, "" for nothing. `torn`: the newest batch is not whole, by a crash or by somebody.
+    """
+
+    batches: Sequence[Batch]
+    changed: str
+    torn: bool
+
+    @property
+    def end(self) -> int:
+        """The number of records up to the end of the last whole batch."""
+        return max((batch.end for batch in self.batches), default=0)
+
+    def after(self, size: int) -> list[Batch]:
+        """
+        The batches that come after the first `size` records, in order.
+
+        :raises Unfit: one is missing before another.
+        """
+        found = {batch.first: batch for batch in self.batches if batch.first >= size}
+        batches = []
+        while size in found:
+            batches.append(found.pop(size))
+            size = batches[-1].end
+        if found:
+            raise Unfit(f"record {size} is missing in its write-ahead file, which goes on at {min(found)}")
+        return batches
+
+
+def read(path: Path) -> Remains:
+    """
+    All of it.
+
+    :raises Unfit: it is gone, or shorter than it was made.
     """
     try:
         data = path.read_bytes()
     except OSError as e:
         raise Unfit(f"its write-ahead file: {e.strerror}") from e
-    found = {batch.first: batch for at in range(0, len(data), _BLOCK) if (batch := _batch(data, at)) and batch.first >= size}
-    batches = []
-    while size in found:
-        batches.append(found.pop(size))
-        size = batches[-1].end
-    if found:
-        raise Unfit(f"record {size} is missing in its write-ahead file, which goes on at {min(found)}")
-    return batches
+    if len(data) < 2 * HALF:
+        raise Unfit(f"its write-ahead file was cut: {len(data)} bytes of {2 * HALF}")
+    halves = [_half(data[:HALF]), _half(data[HALF:])]
+    newest = max(halves, key=lambda half: half.end)
+    wrong = sorted({one for half in halves for one in half.wrong(half is newest)})
+    first_use = bool(halves[0].batches) and halves[0].batches[0].first == 0
+    return Remains(
+        [batch for half in halves for batch in half.batches],
+        f"the batch before record {wrong[0]} of its write-ahead file was changed" if wrong else "",
+        any(half.is_torn(first_use, half is newest) for half in halves),
+    )
 
 
-def _batch(data: bytes, at: int) -> Batch | None:
-    """What begins at a block; None when nothing whole does."""
+def tail(path: Path, size: int) -> list[Batch]:
+    """As `Remains.after`, and as `read`."""
+    return read(path).after(size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Half:
+    """Batches of a half's newest use, records before which something is not whole, and what is behind the last batch."""
+
+    batches: list[Batch]
+    holes: list[int]
+    behind: bytes
+
+    @property
+    def end(self) -> int:
+        return self.batches[-1].end if self.batches else 0
+
+    def wrong(self, newest: bool) -> list[int]:
+        """Records before which something is not whole that was, since more was written after it."""
+        if newest:
+            return self.holes
+        begun_again = self.holes and self.holes[0] == self.batches[0].first
+        return [*(self.holes[1:] if begun_again else self.holes), *([self.end + 1] if self._next_begun() else [])]
+
+    def is_torn(self, first_use: bool, newest: bool) -> bool:
+        """
+        Whether what was to be written last may not be whole.
+
+        :param first_use: nothing was ever written behind the last batch.
+        """
+        if first_use or not self.batches:
+            return self.behind.strip(b"\0") != b""
+        if not newest:
+            return bool(self.holes) and self.holes[0] == self.batches[0].first
+        return self._next_begun()
+
+    def _next_begun(self) -> bool:
+        begun = len(self.behind) >= _HEADER.size and self.behind.startswith(_MAGIC)
+        return begun and _HEADER.unpack_from(self.behind)[1] == self.end
+
+
+def _half(data: bytes) -> _Half:
+    batches: list[Batch] = []
+    holes, at, end = [], 0, 0
+    while at < len(data):
+        found = _batch(data, at)
+        if found is None:
+            at += _BLOCK
+            continue
+        batch, length = found
+        if batches and batch.first < batches[-1].end:
+            break  # an earlier use
+        if at != end:
+            holes.append(batch.first)
+        batches.append(batch)
+        at = end = at + length
+    return _Half(batches, holes, data[end:])
+
+
+def _batch(data: bytes, at: int) -> tuple[Batch, int] | None:
+    """What begins at a block, and its length in whole blocks; None when nothing whole does."""
     if data[at : at + len(_MAGIC)] != _MAGIC or at + _HEADER.size > len(data):
         return None
     _, first, count, length, digest = _HEADER.unpack_from(data, at)
@@ -133,6 +228,7 @@ def _batch(data: bytes, at: int) -> Batch | None:
         return None
     try:
         rows, head = msgpack.unpackb(payload, raw=False)
-        return Batch(first, [(leaf, body) for leaf, body in rows], head) if len(rows) == count > 0 else None
+        batch = Batch(first, [(leaf, body) for leaf, body in rows], head) if len(rows) == count > 0 else None
     except (ValueError, TypeError, msgpack.exceptions.UnpackException):
         return None
+    return batch and (batch, -(-(_HEADER.size + length) // _BLOCK) * _BLOCK)

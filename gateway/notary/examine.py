@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class Findings:
     leaves_sha256: bytes = b""
     bodies_sha256: bytes = b""
     previous_root: bytes = b""
+    torn: str = ""  #: that its write-ahead file ends in a batch that is not whole
 
     def state(self) -> State:
         """What was open when the segment ended."""
@@ -172,6 +174,9 @@ def examine_file(job: Job) -> Findings:
                 break
             start = page.rows[-1][0] + 1
         found = examiner.finish(head)
+        found.problems.extend(islice(segment.contradictions(), _PROBLEMS))
+        if segment.ahead is not None and segment.ahead.torn:
+            found.torn = f"what follows record {found.size - 1} is not whole: cut short by a crash, unanswered; or changed since"
     finally:
         segment.close()
     if job.hashed:

@@ -39,6 +39,7 @@ class Last:
     root: bytes
     closed: bool
     state: State
+    torn: str  #: see `Findings`
 
 
 def recover(layout: Layout, verifier: Verifier, anchor_file: Path | None) -> Last | None:
@@ -84,7 +85,7 @@ def _last(layout: Layout, log: str, entries: Sequence[dict[str, Any]], opened: d
         raise Unsound(f"segment {number}: {found.size} records, the ledger closed it with {closed['size']}")
     if closed is None:
         settle(layout.open(number))
-    return Last(number, found.size, found.root, closed is not None, found.state())
+    return Last(number, found.size, found.root, closed is not None, found.state(), found.torn)
 
 
 def _check_anchor(packed: Sequence[bytes], verifier: Verifier, anchor_file: Path | None) -> None:

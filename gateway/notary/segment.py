@@ -19,7 +19,7 @@ from struct import Struct
 import lmdb
 
 from gateway.notary import ahead, environment
-from gateway.notary.ahead import AheadFile, Batch, Row, TooLarge
+from gateway.notary.ahead import AheadFile, Batch, Remains, Row, TooLarge
 from gateway.notary.environment import Place, Unfit, open_read_only, open_writable
 from gateway.notary.merkle import CompactRange, leaf_hash
 from gateway.notary.note import Checkpoint, Signer
@@ -232,7 +232,10 @@ class SealedSegment:
 
     def __init__(self, leaves: Path, bodies: Path | None) -> None:
         self._leaves = open_read_only(leaves)
-        self._tail = self._behind(leaves.parent / ahead.NAME) if leaves.name == "data.mdb" else []
+        self.ahead: Remains | None = None  #: of a sealed one there is none
+        self._tail: list[Batch] = []
+        if leaves.name == "data.mdb":
+            self._look_ahead(leaves.parent / ahead.NAME)
         self._bodies = open_read_only(bodies) if bodies is not None and bodies.exists() else None
 
     def page(self, start: int, limit: int) -> Page:
@@ -244,12 +247,33 @@ class SealedSegment:
             rows = [(index, leaf, body or txn.get(row_key(index, True))) for index, leaf, body in page.rows]
         return Page(rows, page.head)
 
-    def _behind(self, file: Path) -> list[Batch]:
+    def _look_ahead(self, file: Path) -> None:
         try:
-            return ahead.tail(file, size_of(read_page(self._leaves, 0, 0).head))
+            self.ahead = ahead.read(file)
+            self._tail = self.ahead.after(self._held())
         except Unfit:
             self._leaves.close()
             raise
+
+    def _held(self) -> int:
+        """How many records LMDB holds, by its head."""
+        return size_of(read_page(self._leaves, 0, 0).head)
+
+    def contradictions(self) -> Iterator[str]:
+        """What LMDB and the write-ahead file do not tell alike of records that both held."""
+        if self.ahead is None:
+            return
+        if self.ahead.changed:
+            yield self.ahead.changed
+        held, end = self._held(), self.ahead.end
+        with self._leaves.begin() as txn:
+            for batch in self.ahead.batches:
+                for index, (leaf, _) in enumerate(batch.rows, batch.first):
+                    if index < held and txn.get(row_key(index, False)) != leaf:
+                        yield f"record {index} is another one in its write-ahead file"
+            since = sum(len(leaf) + len(body or b"") for index, leaf, body in _rows(txn, end) if index < held)
+        if end < held and since < ahead.HALF // 2:  # a batch that fits into no half is in LMDB alone
+            yield f"its write-ahead file ends at record {end}, and LMDB has taken {held} from it: an older copy, or emptied"
 
     def close(self) -> None:
         self._leaves.close()

@@ -127,7 +127,8 @@ class Store:
         cut_short = last is not None and not last.closed
         ending = [self._close_entry(last.number, last.size, last.root, "recovered")] if last and cut_short else []
         self._open_segment(last.number + 1 if last else 1, last.root if last else bytes(32), ending)
-        started = event(Kind.NOTARY, "started", "recovered" if ending else "")
+        why = "; ".join(filter(None, ("recovered", last.torn))) if last and cut_short else ""
+        started = event(Kind.NOTARY, "started", why)
         lost = self._lost(list(self.state.open_intents))
         self.commit([self._joined(self.worker, "notary", os.getpid(), os.getuid()), *lost, self.own(started)])
         self.unsealed = self._leftovers(self.segment.number)

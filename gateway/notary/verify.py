@@ -136,6 +136,8 @@ def _check_segment(
     report.segments += 1
     report.records += found.size
     report.problems.extend(f"segment {number}: {problem}" for problem in found.problems)
+    if found.torn:
+        report.gaps.append(f"segment {number}: {found.torn}")
     if found.problems:
         return
     if found.previous_root != opened["previous_root"]:

@@ -162,7 +162,7 @@ def _reckon(house: House, load: Clamour, database: str) -> None:
     wrong = {intent: ends for intent, ends in endings(records).items() if not settled(ends)}
     assert not wrong, "every intent has one outcome"
     verdict = house.verify()
-    assert verdict.returncode in SOUND and "SOUND\n" in verdict.stdout, verdict.stdout
+    assert verdict.returncode in SOUND and "SOUND" in verdict.stdout, verdict.stdout
     said = house.text()
     assert "Traceback" not in said and "by a bug" not in said
 

@@ -123,6 +123,59 @@ def test_every_attack_on_a_segment_is_named(house: House, store: Path, attack: C
     assert named, verdict.stdout
 
 
+def edit_ahead(file: Path, other: Path) -> None:
+    """One bit of its second batch."""
+    second = sorted(ahead.read(file).batches, key=lambda one: one.first)[1]
+    leaf = second.rows[0][0]
+    overwrite(file, leaf, leaf[:-1] + bytes([leaf[-1] ^ 1]))
+
+
+def cut_ahead(file: Path, other: Path) -> None:
+    os.truncate(file, ahead.HALF)
+
+
+def empty_ahead(file: Path, other: Path) -> None:
+    file.write_bytes(bytes(2 * ahead.HALF))
+
+
+def remove_ahead(file: Path, other: Path) -> None:
+    file.unlink()
+
+
+def swap_ahead(file: Path, other: Path) -> None:
+    shutil.copy(other, file)
+
+
+def replay_ahead(file: Path, other: Path) -> None:
+    """As it was when it held its first batch."""
+    first = min(ahead.read(file).batches, key=lambda one: one.first)
+    file.unlink()
+    ahead.reserve(file)
+    older = ahead.AheadFile(file)
+    older.append(first, lambda size: None)
+    older.close()
+
+
+@pytest.mark.parametrize("attack", [edit_ahead, cut_ahead, empty_ahead, remove_ahead, swap_ahead, replay_ahead])
+def test_every_attack_on_the_write_ahead_file_is_named(house: House, store: Path, tmp_path: Path, attack: Callable[[Path, Path], None]) -> None:
+    """Though LMDB held all of its records by then."""
+    newest = segments(store)[max(segments(store))].parent
+    attack(newest / ahead.NAME, another(tmp_path))
+    verdict = house.verify()
+    assert verdict.returncode == 1 and f"TAMPERED: segment {int(newest.name)}: " in verdict.stdout, verdict.stdout
+    assert "write-ahead file" in verdict.stdout
+
+
+def another(folder: Path) -> Path:
+    """The file of another segment, as whole as this one."""
+    file = folder / ahead.NAME
+    ahead.reserve(file)
+    made = ahead.AheadFile(file)
+    made.append(ahead.Batch(0, [(b"a leaf of elsewhere", None)], "its head"), lambda size: None)
+    made.close()
+    return file
+
+
 def test_records_that_were_never_shown_to_the_notary_are_named(house: House, store: Path) -> None:
     """A segment put in another's place, and one that the ledger does not know."""
     shutil.copy(segments(store)[1], store / "sealed" / "000000000099.mdb")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.notary import ahead
-from gateway.notary.ahead import HALF, AheadFile, Batch, TooLarge, tail
+from gateway.notary.ahead import HALF, AheadFile, Batch, TooLarge, read, tail
 from gateway.notary.environment import Unfit
 
 BLOCK = 4096
@@ -25,6 +26,12 @@ def made(folder: Path) -> tuple[Path, AheadFile]:
 def batch(first: int, count: int = 1, size: int = 100) -> Batch:
     rows = [(b"%d:" % index + bytes(size), b"body" if index % 2 else None) for index in range(first, first + count)]
     return Batch(first, rows, f"head of {first + count}")
+
+
+def spread(path: Path, data: bytes) -> None:
+    """A file of the right size that begins so; the rest is zeroes."""
+    path.write_bytes(data)
+    os.truncate(path, 2 * HALF)
 
 
 def never(size: int) -> None:
@@ -86,10 +93,12 @@ def test_a_write_that_was_cut_short_loses_only_itself(written: tuple[bytes, list
     """Everything from a byte on is as it was before: batches that are whole stay, in order."""
     data, batches = written
     path = tmp_path / "cut"
-    path.write_bytes(data[:cut] + bytes(len(data) - cut))
+    spread(path, data[:cut])
     ends = [len(data[: 4 * BLOCK].rstrip(b"\0")) if one is batches[-1] else at for one, at in zip(batches, (BLOCK, 3 * BLOCK, 4 * BLOCK), strict=True)]
     whole = [one for one, end in zip(batches, ends, strict=True) if data[:end].rstrip(b"\0") == data[:cut][:end].rstrip(b"\0")]
     assert tail(path, 0) == whole
+    begun = (0, BLOCK, 3 * BLOCK, 4 * BLOCK)[len(whole)]
+    assert read(path).torn == bool(data[begun:cut].strip(b"\0")) and not read(path).changed
 
 
 @pytest.mark.parametrize(("block", "missing"), [(0, 0), (1, 2)])
@@ -97,7 +106,8 @@ def test_a_hole_before_something_whole_is_no_torn_write(written: tuple[bytes, li
     data = bytearray(written[0])
     data[block * BLOCK + 100] ^= 1
     path = tmp_path / "holed"
-    path.write_bytes(data)
+    spread(path, data)
+    assert "was changed" in read(path).changed
     with pytest.raises(Unfit, match=f"record {missing} is missing"):
         tail(path, 0)
 
@@ -107,15 +117,59 @@ def test_any_changed_byte_of_a_batch_ends_it(written: tuple[bytes, list[Batch]],
     length = len(data.rstrip(b"\0"))
     path = tmp_path / "edited"
     for place in range(3 * BLOCK, length, 11):
-        path.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
-        assert tail(path, 0) == batches[:2], place
+        spread(path, data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
+        assert tail(path, 0) == batches[:2] and read(path).torn, place
 
 
 @pytest.mark.parametrize("junk", [b"", b"OstAhead", b"OstAhead" * 900, os.urandom(20_000)])
 def test_junk_is_nothing(tmp_path: Path, junk: bytes) -> None:
     path = tmp_path / "junk"
-    path.write_bytes(junk)
-    assert tail(path, 0) == []
+    spread(path, junk)
+    assert tail(path, 0) == [] and read(path).torn == (junk != b"")
+
+
+@pytest.mark.parametrize("left", [0, BLOCK, HALF, 2 * HALF - 1])
+def test_a_file_that_was_cut_is_said(written: tuple[bytes, list[Batch]], tmp_path: Path, left: int) -> None:
+    """Also where only reserved room was cut off: nobody but a stranger does that."""
+    spread(tmp_path / "cut", written[0])
+    os.truncate(tmp_path / "cut", left)
+    with pytest.raises(Unfit, match="was cut"):
+        read(tmp_path / "cut")
+
+
+@pytest.fixture(scope="module")
+def used_again(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[Batch]]:
+    """A file that was filled twice and a half: both halves hold leftovers of an earlier use behind what is new."""
+    path, file = made(tmp_path_factory.mktemp("u"))
+    batches: list[Batch] = []
+    while sum(len(one.rows[0][0]) for one in batches) < 5 * HALF // 2 * 2:
+        batches.append(batch(batches[-1].end if batches else 0, 1, (300 + len(batches) % 7 * 50) << 10))
+        file.append(batches[-1], lambda size: None)
+    file.close()
+    return path.read_bytes(), batches
+
+
+def test_leftovers_of_an_earlier_use_are_neither_torn_nor_changed(used_again: tuple[bytes, list[Batch]], tmp_path: Path) -> None:
+    data, batches = used_again
+    (tmp_path / "again").write_bytes(data)
+    remains = read(tmp_path / "again")
+    assert not remains.torn and not remains.changed and remains.end == batches[-1].end
+    held = sorted(remains.batches, key=lambda one: one.first)
+    assert all(one.end == two.first for one, two in pairwise(held)) and held[-1] == batches[-1]
+
+
+def test_a_changed_batch_is_told_also_where_lmdb_holds_it(used_again: tuple[bytes, list[Batch]], tmp_path: Path) -> None:
+    """Every batch of the newest use, one after the other; the last of all, and the first of a half, might be a crash's doing."""
+    data, _ = used_again
+    (tmp_path / "again").write_bytes(data)
+    whole = read(tmp_path / "again")
+    for one in whole.batches:
+        place = data.index(one.rows[0][0][:20])
+        (tmp_path / "edited").write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        found = read(tmp_path / "edited")
+        assert found.changed or found.torn, one.first
+        if one.end == whole.end:
+            assert found.torn and not found.changed
 
 
 def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def shrink(environment: Path) -> None:
     env.copy(str(small), compact=True)
     env.close()
     if (environment / ahead.NAME).exists():
-        (small / ahead.NAME).touch()
+        (environment / ahead.NAME).rename(small / ahead.NAME)
     shutil.rmtree(environment)
     small.rename(environment)
 
@@ -166,6 +166,7 @@ def test_a_cut_tail_is_named_in_the_open_segment(copy: Path) -> None:
 
 def test_a_cut_tail_with_a_new_head_by_another_key_is_named(copy: Path) -> None:
     """The open segment's key was never on disk; another one is not the one that the ledger names."""
+    forge(file_of(copy, OPEN).with_name(ahead.NAME), 10)
     resign(file_of(copy, OPEN), 10, Signer.generate(origin_of(ORIGIN, OPEN)))
     assert "not signed by the key that the ledger names" in problems(copy)
 
@@ -178,11 +179,22 @@ def test_a_cut_below_the_ledgers_last_head_is_named_even_with_the_stolen_key(tmp
     seen = store.segment.size
     store.segment.settle()
     store.abandon()
-    (store.layout.open(1) / ahead.NAME).write_bytes(b"")
+    forge(store.layout.open(1) / ahead.NAME, 8)
     resign(store.layout.open(1) / "data.mdb", 8, stolen)
     assert f"truncated: the ledger has seen {seen} records, 8 are here" in "\n".join(checked(tmp_path).problems)
     with pytest.raises(Unsound, match="truncated"):
         new_store(tmp_path)
+
+
+def forge(file: Path, keep: int) -> None:
+    """A write-ahead file that never had more than the first batches."""
+    held = [one for one in ahead.read(file).batches if one.end <= keep]
+    file.unlink()
+    ahead.reserve(file)
+    made = ahead.AheadFile(file)
+    for one in held:
+        made.append(one, lambda size: None)
+    made.close()
 
 
 def resign(file: Path, keep: int, signer: Signer) -> None:

@@ -17,6 +17,8 @@ from recorded import allowed, approve, checked, fill, journal, new_store, record
 
 from gateway.notary import ahead, segment, settling
 from gateway.notary.environment import open_read_only
+from gateway.notary.examine import examine_file
+from gateway.notary.record import Kind
 from gateway.notary.recovery import Unsound
 from gateway.notary.segment import read_page, size_of
 from gateway.notary.store import Store
@@ -151,15 +153,59 @@ def test_whoever_touches_the_file_is_found_out(tmp_path: Path, what: str) -> Non
         new_store(tmp_path)
 
 
+@pytest.mark.parametrize("what", ["emptied", "older", "another's", "cut"])
+def test_an_older_file_is_found_out_though_the_ledger_promised_nothing(tmp_path: Path, what: str) -> None:
+    """LMDB has taken over more than it holds, or other records; the records in between are in LMDB, later ones are gone."""
+    store = new_store(tmp_path)
+    file = store.layout.open(1) / ahead.NAME
+    fill(store, 3)
+    older = file.read_bytes()
+    fill(store, 3)
+    store.segment.settle()
+    fill(store, 3)
+    store.abandon()
+    if what == "another's":
+        other = new_store(tmp_path / "other")
+        fill(other, 3)
+        other.abandon()
+        older = (other.layout.open(1) / ahead.NAME).read_bytes()
+    elif what == "emptied":
+        older = bytes(len(older))
+    elif what == "cut":
+        older = file.read_bytes()[: 1 << 20]
+    file.write_bytes(older)
+    assert "write-ahead file" in "\n".join(checked(tmp_path).problems)
+    with pytest.raises(Unsound, match="segment 1: .*write-ahead file"):
+        new_store(tmp_path)
+
+
+def test_a_changed_last_batch_is_never_passed_over_in_silence(tmp_path: Path) -> None:
+    """It looks as one that a crash cut short, before anybody was answered: `verify` says so, and so does the next notary's first record."""
+    store = new_store(tmp_path)
+    fill(store, 3)
+    store.abandon()
+    file = store.layout.open(1) / ahead.NAME
+    data = file.read_bytes()
+    last = len(data.rstrip(b"\0")) - 20
+    file.write_bytes(data[:last] + bytes([data[last] ^ 1]) + data[last + 1 :])
+    report = checked(tmp_path)
+    assert report.problems == [] and report.code == 2 and "is not whole" in report.gaps[0]
+    store = new_store(tmp_path)
+    (started,) = [one for one in records(store, 2) if one.kind == Kind.NOTARY]
+    store.close()
+    assert "is not whole" in started.get("why")
+
+
 def test_a_closed_segment_is_whole_in_lmdb(tmp_path: Path) -> None:
     """Its write-ahead file could be lost then."""
     store = new_store(tmp_path)
     fill(store, 10)
     store.rotate("test")
-    (store.layout.open(1) / ahead.NAME).write_bytes(b"")
     size = len(records(store, 1))
+    with open_read_only(store.layout.open(1) / "data.mdb") as environment:
+        held = read_page(environment, 0, 1 << 30)
     store.close()
-    assert size > 20 and checked(tmp_path).problems == []
+    assert size > 20 and len(held.rows) == size_of(held.head) == size
 
 
 def test_when_lmdb_refuses_nothing_more_is_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,6 +238,7 @@ def test_much_goes_through_a_small_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert (store.segment.path / ahead.NAME).stat().st_size == 128 << 10
     kept = shutil.copytree(store.layout.root.parent, tmp_path / "kept")
     store.abandon()
+    monkeypatch.setattr("gateway.notary.recovery.examine", lambda jobs: [examine_file(job) for job in jobs])  # a child has large halves
     again = new_store(Path(kept))
     assert [leaf for _, leaf, _ in again.page(1, 0, 1 << 30).rows] == leaves
     again.close()
