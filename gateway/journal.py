@@ -22,6 +22,7 @@ from gateway.notary.record import NAME_LIMIT, Kind, identity_terms
 from protocols.command import FunctionCall, Parameter, Statement
 from protocols.errors import Unrecordable
 from protocols.journal import Waiter
+from protocols.recording import Chunk, Recorded
 from protocols.result import Outcome
 from protocols.session import Session
 from protocols.verdict import Decision, Deny
@@ -140,6 +141,30 @@ class Journal:
             held.withdrawn.discard(number)
             return self._sequence
         return self._outcome(held, number, outcome.ending.value, outcome, micros)
+
+    def chunk(self, session: Session, chunk: Chunk, waiter: Waiter) -> int:
+        """Part of a recording."""
+        self._check(begins=True)
+        fields = [
+            chunk.recording, chunk.number, chunk.channel, chunk.command, chunk.events[0][0], len(chunk.events), chunk.bytes,
+        ]
+        body = [[[micros, code.value, data] for micros, code, data in chunk.events]]
+        return self._awaited(session, Kind.CHUNK, fields, body, waiter)
+
+    def recorded(self, session: Session, recorded: Recorded, waiter: Waiter) -> int:
+        """A recording ended."""
+        self._check()
+        fields = [
+            recorded.recording, recorded.channel, recorded.command, recorded.chunks, recorded.output, recorded.input,
+            recorded.micros,
+        ]
+        return self._awaited(session, Kind.RECORDED, fields, [recorded.digest], waiter)
+
+    def _awaited(self, session: Session, kind: Kind, fields: list[Any], body: list[Any], waiter: Waiter) -> int:
+        held = self._open(session)
+        sequence = self._add(held, kind, 0, None, fields, body)
+        self._waiting.append((sequence, waiter, held, -1))
+        return sequence
 
     def note(self, session: Session | None, kind: str, facts: Mapping[str, str]) -> int:
         """Anything else worth proving."""

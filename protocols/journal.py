@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from protocols.recording import Chunk, Recorded
 from protocols.result import Outcome
 from protocols.session import Session
 from protocols.verdict import Decision
@@ -53,6 +54,12 @@ class Journal(Protocol):
 
     def report(self, session: Session, number: int, decision: Decision, outcome: Outcome, micros: int) -> int:
         """A command ended after `micros` microseconds."""
+
+    def chunk(self, session: Session, chunk: Chunk, waiter: Waiter) -> int:
+        """Part of a recording. It may be given again, the same, when it is not known to be durable."""
+
+    def recorded(self, session: Session, recorded: Recorded, waiter: Waiter) -> int:
+        """A recording ended."""
 
     def note(self, session: Session | None, kind: str, facts: Mapping[str, str]) -> int:
         """

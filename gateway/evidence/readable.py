@@ -79,6 +79,12 @@ def summary(shown: dict[str, Any]) -> str:
             told = " ".join([fields["ending"], fields["sqlstate"], *body.get("tags", [])]).replace("  ", " ")
             masked = f", {fields['cells_masked']} cells masked" if fields["cells_masked"] else ""
             return f"{told.strip()}, {fields['rows']} rows{masked}, {fields['micros'] / 1000:.1f} ms"
+        case "chunk":
+            when, first = fields["offset_us"] / 1e6, f"recording {fields['recording']}, chunk {fields['chunk']}"
+            return f"{first} from {when:.3f} s: {fields['events']} events, {fields['bytes']} bytes"
+        case "recorded":
+            total = f"{fields['chunks']} chunks, {fields['output_bytes']} bytes, {fields['micros'] / 1e6:.3f} s"
+            return f"recording {fields['recording']} ended: {total}"
         case "opened":
             return f"from {body['peer']} as {body['account']} on {body['database']}" if body else ""
         case "closed":

@@ -39,7 +39,7 @@ WHO = ["identity", "on_behalf_of", "account", "database", "peer"]
 
 KINDS = {
     1: "header", 2: "carry", 10: "opened", 11: "closed", 20: "intent", 21: "outcome", 22: "refusal", 23: "ungranted",
-    30: "note", 40: "approval", 60: "worker", 61: "notary", 62: "clock", 70: "admin",
+    24: "chunk", 25: "recorded", 30: "note", 40: "approval", 60: "worker", 61: "notary", 62: "clock", 70: "admin",
 }
 
 FIELDS = {
@@ -51,6 +51,8 @@ FIELDS = {
     21: "command ending sqlstate rows bytes cells_masked copied_bytes micros transaction".split(),
     22: "command path rule code request addon policy_revision".split(),
     23: "command grant why".split(),
+    24: "recording chunk channel command offset_us events bytes".split(),
+    25: "recording channel command chunks output_bytes input_bytes micros".split(),
     30: ["what"],
     40: "grant binding expires_ns uses request".split(),
     60: "what worker_number role pid uid".split(),
@@ -68,6 +70,8 @@ BODIES = {
     21: "tags columns alarm facts copied_sha256".split(),
     22: WHO + "text sent parameters reason hint sqlstate name function_oid".split(),
     23: COMMAND_BODY,
+    24: ["events"],
+    25: ["sha256"],
     30: ["facts"],
     40: ["facts"],
     70: ["facts"],

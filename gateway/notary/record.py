@@ -40,6 +40,8 @@ class Kind(enum.IntEnum):
     OUTCOME = 21  #: what came of it; `ref` is [worker, sequence] of the intent
     REFUSAL = 22  #: a command was denied
     UNGRANTED = 23  #: an intent was not recorded as one: its grant is unknown, expired, mismatched or spent
+    CHUNK = 24  #: part of a recording: what a terminal showed, what was typed
+    RECORDED = 25  #: a recording ended
     NOTE = 30
     APPROVAL = 40  #: a grant, bound to what was asked
     WORKER = 60  #: a worker joined or left
@@ -48,7 +50,9 @@ class Kind(enum.IntEnum):
     ADMIN = 70  #: evidence was viewed, exported, expired
 
 
-WORKER_KINDS = frozenset({Kind.OPENED, Kind.CLOSED, Kind.INTENT, Kind.OUTCOME, Kind.REFUSAL, Kind.NOTE})
+WORKER_KINDS = frozenset(
+    {Kind.OPENED, Kind.CLOSED, Kind.INTENT, Kind.OUTCOME, Kind.REFUSAL, Kind.CHUNK, Kind.RECORDED, Kind.NOTE}
+)
 """What a worker may send; the rest is the notary's own word."""
 
 VERDICTS = ("", "allow", "deny")
@@ -72,6 +76,8 @@ FIELDS: dict[int, tuple[str, ...]] = {
     ),
     Kind.REFUSAL: ("command", "path", "rule", "code", "request", "addon", "policy_revision"),
     Kind.UNGRANTED: ("command", "grant", "why"),
+    Kind.CHUNK: ("recording", "chunk", "channel", "command", "offset_us", "events", "bytes"),
+    Kind.RECORDED: ("recording", "channel", "command", "chunks", "output_bytes", "input_bytes", "micros"),
     Kind.NOTE: ("what",),
     Kind.APPROVAL: ("grant", "binding", "expires_ns", "uses", "request"),
     Kind.WORKER: ("what", "worker_number", "role", "pid", "uid"),
@@ -89,6 +95,8 @@ BODY_FIELDS: dict[int, tuple[str, ...]] = {
     Kind.OUTCOME: ("tags", "columns", "alarm", "facts", "copied_sha256"),
     Kind.REFUSAL: (*_WHO, "text", "sent", "parameters", "reason", "hint", "sqlstate", "name", "function_oid"),
     Kind.UNGRANTED: (*_WHO, "text", "sent", "parameters", "columns", "addon", "name", "function_oid"),
+    Kind.CHUNK: ("events",),
+    Kind.RECORDED: ("sha256",),
     Kind.NOTE: ("facts",),
     Kind.APPROVAL: ("facts",),
     Kind.ADMIN: ("facts",),

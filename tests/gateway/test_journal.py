@@ -21,6 +21,7 @@ from gateway.journal import VALUE_LIMIT, WINDOW_RECORDS, Journal  # noqa: E402
 from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, LEAF_LIMIT, Kind, parse_event, unpack  # noqa: E402
 from protocols.command import FunctionCall, Parameter, Statement  # noqa: E402
 from protocols.errors import Unrecordable  # noqa: E402
+from protocols.recording import CHUNK_LIMIT, EVENTS_LIMIT, Code, Recorder  # noqa: E402
 from protocols.session import Identity  # noqa: E402
 from protocols.verdict import Allow, Decision  # noqa: E402
 
@@ -351,3 +352,40 @@ def test_bytes_count_against_the_window_too(book: Journal, client: Client) -> No
 def test_before_the_notary_is_up_nothing_is_taken(clock: Clock) -> None:
     with pytest.raises(Unrecordable, match="not up yet"):
         Journal(Client(None), clock).intend(session(), 1, allowed("SELECT 1"), Told())
+
+
+def test_chunks_of_a_recording_are_awaited_like_a_session_s_opening(book: Journal, client: Client) -> None:
+    """The bytes are in the body, what counts them is in clear, and who waits hears when it is durable."""
+    who, told = session(), Told()
+    book.opened(who, {}, Told())
+    recorder = Recorder(3, 1, 2)
+    recorder.event(5, Code.TERM, b"xterm")
+    recorder.event(9, Code.OUTPUT, b"\x1b[1mhello\xff")
+    (chunk,) = recorder.take()
+    assert book.chunk(who, chunk, told) == 2
+    assert book.recorded(who, recorder.ended(20), told) == 3
+    book.flush()
+    (_, (said, body), (ended, digest)) = client.items()
+    assert [said[name] for name in FIELDS[Kind.CHUNK]] == [3, 0, 1, 2, 5, 2, 15]
+    assert body["events"] == [[5, "t", b"xterm"], [9, "o", b"\x1b[1mhello\xff"]]
+    assert [ended[name] for name in FIELDS[Kind.RECORDED]] == [3, 1, 2, 1, 10, 0, 20]
+    assert digest["sha256"] == sha256(b"\x1b[1mhello\xff").digest()
+    client.listener.acknowledged(2, [])
+    assert told.told == [("durable", 2)]
+    client.listener.down("gone")
+    assert told.told == [("durable", 2), ("unrecordable", "gone")]
+    with pytest.raises(Unrecordable):
+        book.chunk(who, chunk, told)
+
+
+def test_the_largest_chunk_fits_a_record(book: Journal, client: Client) -> None:
+    """Its leaf keeps its bound however many events it has."""
+    who = session()
+    recorder = Recorder(2**31, 2**32 - 1, 2**31)
+    for micros in range(EVENTS_LIMIT):
+        recorder.event(2**50 + micros, Code.OUTPUT, b"x" * (CHUNK_LIMIT // EVENTS_LIMIT))
+    for chunk in recorder.take():
+        book.chunk(who, chunk, Told())
+    book.flush()
+    (item,) = client.appends[0][2]
+    assert len(item[0]) < LEAF_LIMIT // 4 and len(item[1]) < 128 << 10
