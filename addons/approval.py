@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from protocols.command import Path, Statement, Transaction
-from protocols.hooks import AskHook
+from protocols.command import Command, Path, Statement, Transaction
+from protocols.hooks import AskCommandHook, AskHook
 from protocols.session import Session
 from protocols.verdict import Allow, Hold, Verdict
 
@@ -57,6 +57,13 @@ class Approval:
         command, session = hook.command, hook.session
         if command.path is Path.PARSE or (isinstance(command, Statement) and _plumbing(command.text)):
             return Allow()
+        return self._asked(session, command)
+
+    def on_ask_command(self, hook: AskCommandHook) -> Verdict:
+        """What runs and what connects; the files of a transfer that was approved are not asked about one by one."""
+        return Allow() if hook.command.path is Path.FILE else self._asked(hook.session, hook.command)
+
+    def _asked(self, session: Session, command: Command) -> Verdict:
         timed = False
         for rule in self._rules:
             if not rule.conditions.fits(session):
@@ -72,7 +79,7 @@ class Approval:
     def _rule(self, table: Table, now: Now | None) -> Asking:
         made = Asking(
             table.text("name"), conditions(table), table.texts("approvers"), int(table.number("quorum", 1)),
-            table.text("mode", known=("", "hold", "retry")), table.text("reason", "Every statement here needs another person's word."),
+            table.text("mode", known=("", "hold", "retry")), table.text("reason", "Everything here needs another person's word."),
             float(table.number("timeout", self._timeout)), float(table.number("lifetime", self._lifetime)),
         )
         table.end()
@@ -94,7 +101,7 @@ def _plumbing(text: str) -> bool:
     return all(not f.changes and not f.executes and not f.functions and f.classes.keys() <= _PLUMBING for f in found)
 
 
-def _mode(session: Session, command: object) -> str:
+def _mode(session: Session, command: Command) -> str:
     """A person at a prompt waits; an open transaction, a pipeline, a workload and an agent come back later."""
     busy = command.transaction is not Transaction.IDLE or getattr(command, "pipelined", False)
     return "retry" if busy or session.identity.kind != "human" else "hold"

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from protocols.command import Path
-from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook, RowsHook, TextHook
+from protocols.command import FunctionCall, Path, Statement
+from protocols.hooks import ClosedHook, CommandHook, DecidedHook, JudgeHook, OutcomeHook, RowsHook, TextHook
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Verdict
 
@@ -54,7 +54,7 @@ class Limits:
     """
     :param rows: of one result. :param bytes: of one result.
     :param idle: seconds without a command outside a transaction; then the session is closed.
-    :param duration: seconds one command may take; then it is cancelled at the target.
+    :param duration: seconds one statement may take; then it is cancelled at the target. Shells and forwards may live on.
     :param per_minute: statements of one session.
     :param rules: tables of conditions and amounts; the first that fits a session goes over the ones above.
     """
@@ -88,8 +88,15 @@ class Limits:
         return made, _amounts(table)
 
     def on_judge(self, hook: JudgeHook) -> Verdict:
-        watch = self._watch(hook.session)
-        if hook.command.path is Path.PARSE or watch.amounts.per_minute is None:
+        return Allow() if hook.command.path is Path.PARSE else self._count(hook.session)
+
+    def on_command(self, hook: CommandHook) -> Verdict:
+        """What runs and what connects counts as a statement does; of the files of one transfer there may be thousands."""
+        return Allow() if hook.command.path is Path.FILE else self._count(hook.session)
+
+    def _count(self, session: Session) -> Verdict:
+        watch = self._watch(session)
+        if watch.amounts.per_minute is None:
             return Allow()
         if not self._take(watch):
             return Deny(
@@ -99,7 +106,7 @@ class Limits:
         return Allow(remember=False)
 
     def on_decided(self, hook: DecidedHook) -> None:
-        """Time begins for an allowed command that runs."""
+        """Time begins for an allowed command that runs. While anything runs, no session is idle."""
         watch = self._watch(hook.session)
         _stop(watch.idle)
         if isinstance(hook.decision.verdict, Allow) and hook.decision.command.path is not Path.PARSE:
@@ -174,7 +181,7 @@ class Limits:
         return True
 
     def _begin(self, session: Session, watch: _Watch) -> None:
-        if watch.amounts.duration is not None:
+        if watch.amounts.duration is not None and isinstance(watch.running[0].command, (Statement, FunctionCall)):
             watch.duration = self._clock.callLater(watch.amounts.duration, self._cut, session, watch)
 
     def _rest(self, session: Session, watch: _Watch, transaction: str) -> None:

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from gateway.notary.client import NotaryClient
 from gateway.notary.record import NAME_LIMIT, Kind, identity_terms
-from protocols.command import FunctionCall, Parameter, Statement
+from protocols.command import Command, FunctionCall, Parameter
 from protocols.errors import Unrecordable
 from protocols.journal import Waiter
 from protocols.recording import Chunk, Recorded
@@ -378,11 +378,12 @@ class Journal:
 _NOBODY = _Open(b"", "", [])
 
 
-def _asked(command: Statement | FunctionCall) -> tuple[str, str, int, list[list[Any]]]:
+def _asked(command: Command) -> tuple[str, str, int, list[list[Any]]]:
     """Text, prepared name, function OID and values of a command."""
     if isinstance(command, FunctionCall):
         return "", "", command.oid, _values(command.arguments)
-    return command.text, command.name, 0, _values(command.parameters) if command.parameters else []
+    parameters = command.parameters
+    return command.text, getattr(command, "name", ""), 0, _values(parameters) if parameters else []
 
 
 def _values(parameters: Sequence[Parameter]) -> list[list[Any]]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from protocols.hooks import (
-    AskHook, ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, RowsHook, SessionHook, TextHook,
+    AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, RowsHook, SessionHook, TextHook,
 )
 
 
@@ -38,7 +38,8 @@ class PathRow:
 _SPEAKING = (RewriteHook.method, JudgeHook.method, AskHook.method)
 _RESULT = (ColumnsHook.method, RowsHook.method)
 _ALWAYS = (SessionHook.method, DecidedHook.method, OutcomeHook.method, ClosedHook.method)
-HOOK_COLUMNS = (*_SPEAKING, *_RESULT, TextHook.method)
+_COMMAND = (CommandHook.method, AskCommandHook.method)
+HOOK_COLUMNS = (*_SPEAKING, *_RESULT, TextHook.method, *_COMMAND)
 
 
 def _row(path: str, what: str, asked: Iterable[str], **other: Cell) -> PathRow:
@@ -71,6 +72,21 @@ MATRIX: Mapping[str, tuple[PathRow, ...]] = {
         _row("replication", "START_REPLICATION, CopyBoth", (), **_CLOSED),
         _row("GSSAPI encryption", "GSSENCRequest", (), **_CLOSED),
     ),
+    "ssh": (
+        _row("exec", "a command line; what it reads and writes is counted and digested", _COMMAND),
+        _row("shell", "an interactive shell, or a script on standard input; what is typed is data", _COMMAND),
+        _row("subsystem", "a service by name, such as sftp", _COMMAND),
+        _row("file operation", "SFTP's open, remove, rename, setstat, links, mkdir, rmdir, opendir, copy-data, one by one", _COMMAND),
+        _row("file attributes", "SFTP's stat, readlink, realpath, statvfs: they change nothing and pass with their subsystem", ()),
+        _row("unknown file operation", "an SFTP extension or version that is not read here", (), **_CLOSED),
+        _row("local forward", "direct-tcpip and direct-streamlocal, each connection", _COMMAND),
+        _row("remote forward", "tcpip-forward and streamlocal-forward, each listener; connections through it are counted", _COMMAND),
+        _row("agent forwarding", "auth-agent-req, on each channel", _COMMAND),
+        _row("X11 forwarding", "x11-req, on each channel", _COMMAND),
+        _row("variable", "env: addons' `accepts_variable` decides, else a short list", ()),
+        _row("terminal", "pty-req, window-change, signal, break: they pass with their command", ()),
+        _row("other requests and channel types", "tun, VPN, what has no name here", (), **_CLOSED),
+    ),
 }
 """By protocol. A protocol that is not here cannot be listened on."""
 
@@ -101,7 +117,8 @@ Generated from `gateway/matrix.py` (`python -m gateway.matrix`); a test keeps th
 
 A hook is how an addon has its say (`docs/addons.md`): `on_rewrite` replaces text (masking), `on_judge` refuses
 (access, policy, limits), `on_ask` asks people (approval), `on_columns` masks cells, `on_rows` ends results
-(limits), `on_text` rebuilds errors, notices, notifications and parameters (masking).
+(limits), `on_text` rebuilds errors, notices, notifications and parameters (masking). `on_command` and `on_ask_command`
+are for SSH what `on_judge` and `on_ask` are for statements.
 
 - **asked**: the hook is called there, and its answer holds.
 - **–**: nothing passes on that path that the hook is about.

@@ -61,7 +61,7 @@ class Opinions:
     def __init__(self, current: Current, session: Session) -> None:
         self._current = current
         self.session = session
-        self._question: _Question | None = None
+        self._questions: list[_Question] = []
         self._meet(current()[0])
 
     def _meet(self, pipeline: Pipeline) -> None:
@@ -76,18 +76,20 @@ class Opinions:
         answer = self._ask(command, held)
         if not isinstance(answer, Deferred) or answer.called:
             return answer
-        self._question = _Question(command, held)
-        self._question.wait(answer)
-        return self._question.answer
+        question = _Question(command, held)
+        question.wait(answer)
+        self._questions = [each for each in self._questions if not each.answer.called] + [question]
+        return question.answer
 
     def reconsider(self) -> None:
         """The policy has changed: whatever waits for an answer is judged again, by the new one."""
-        question = self._question
-        if question is None or question.answer.called or self._current()[0] is self._pipeline:
+        waiting = [each for each in self._questions if not each.answer.called]
+        if self._current()[0] is self._pipeline:
             return
-        question.drop()
-        answer = self._ask(question.command, question.held)
-        question.wait(answer if isinstance(answer, Deferred) else succeed(answer))
+        for question in waiting:
+            question.drop()
+            answer = self._ask(question.command, question.held)
+            question.wait(answer if isinstance(answer, Deferred) else succeed(answer))
 
     def _ask(self, command: Command, held: Callable[[str, Hold], None]) -> Decision | Deferred[Decision]:
         pipeline, revision = self._current()
@@ -96,6 +98,10 @@ class Opinions:
         if revision != self.session.policy_revision:
             self.session = replace(self.session, policy_revision=revision)
         return pipeline.decide(self.session, command, held)
+
+    def accepts_variable(self, name: str, value: str) -> bool:
+        """Whether the client may set this variable at the target."""
+        return self._pipeline.accepts_variable(name, value)
 
     def plan(self, decision: Decision, columns: Columns) -> MaskPlan | None:
         """Before rows."""

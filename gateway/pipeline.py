@@ -20,14 +20,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from addons.needs import Clock
-from protocols.command import Command, Path, Statement
+from protocols.command import AgentForward, Command, Forward, FunctionCall, Parameter, Path, Statement, X11Forward
 from protocols.hooks import (
-    HOOKS, AskHook, ClosedHook, ColumnsHook, DecidedHook, Hook, JudgeHook, OutcomeHook, RewriteHook, RowsHook,
-    SessionHook, TextHook,
+    HOOKS, AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, DecidedHook, Hook, JudgeHook, OutcomeHook,
+    RewriteHook, RowsHook, SessionHook, TextHook,
 )
 from protocols.postgres import startup
 from protocols.result import NULL, Columns, MaskPlan, Outcome, RowBatch
 from protocols.session import Session
+from protocols.ssh import variables
 from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Verdict
 
 ADDON_DEADLINE = 10.0
@@ -57,14 +58,26 @@ class Approvals(Protocol):
 
 def binding(session: Session, command: Command, sent: str) -> bytes:
     """32 bytes that change when anything changes that an approver saw or that the target would read."""
-    text = command.text if isinstance(command, Statement) else f"fastpath {command.oid}"
-    parameters = command.parameters if isinstance(command, Statement) else command.arguments
+    text, parameters = _read(command)
     settings = sorted(item for item in command.settings.items() if item[0] not in _COSMETIC)
     return hashlib.sha256(msgpack.packb([
         session.identity.subject, session.identity.on_behalf_of, session.target.name, session.account,
         session.database, session.policy_revision, text, sent,
         [[p.type_oid, p.format, p.value] for p in parameters], settings,
+        *([] if isinstance(command, _SQL) else [command.path.value]),
     ])).digest()
+
+
+_SQL = (Statement, FunctionCall)
+_BY_NAME = (Forward, AgentForward, X11Forward)
+"""What widens a session's reach: it passes only by a rule that allows it."""
+
+
+def _read(command: Command) -> tuple[str, Sequence[Parameter]]:
+    """A command's text and what belongs to it, as people and grants know it."""
+    if isinstance(command, FunctionCall):
+        return f"fastpath {command.oid}", command.arguments
+    return command.text, command.parameters
 
 
 _COSMETIC = frozenset({"application_name", "in_hot_standby", "server_version", "is_superuser", "scram_iterations"})
@@ -115,6 +128,15 @@ class Pipeline:
             self.log.error("asked about a setting, an addon failed: {error}", error=_safely(error))
             return False
 
+    def accepts_variable(self, name: str, value: str) -> bool:
+        """As `accepts`, for a variable that an SSH client wants set at its target."""
+        asked = [addon.accepts_variable for addon in self._addons if callable(getattr(addon, "accepts_variable", None))]
+        try:
+            return all(accepts(name, value) for accepts in asked) if asked else variables.harmless(name)
+        except Exception as error:
+            self.log.error("asked about a variable, an addon failed: {error}", error=_safely(error))
+            return False
+
     # -- questions ---------------------------------------------------------------------
 
     def admit(self, session: Session) -> Verdict | Deferred[Verdict]:
@@ -148,16 +170,14 @@ class Pipeline:
         return decision
 
     def _phases(self, session: Session, command: Command, held: Held) -> Steps:
-        sent, columns = (command.text if isinstance(command, Statement) else ""), ()
+        sent, columns = ("" if isinstance(command, FunctionCall) else command.text), ()
         if isinstance(command, Statement) and self._called[RewriteHook.method]:
             answer = yield from self._rewrite(session, command)
             if isinstance(answer, Decision):
                 return answer
             sent, columns = answer
         rule, holds = "", []
-        for hook in (JudgeHook(session, command, sent), AskHook(session, command, sent)):
-            if isinstance(hook, AskHook) and command.path is Path.PARSE:
-                break
+        for hook in _hooks(session, command, sent):
             for name, method in self._called[hook.method]:
                 verdict = self._asked(name, method, hook)
                 if isinstance(verdict, Deferred):
@@ -168,6 +188,8 @@ class Pipeline:
                     holds.append((name, verdict))
                 elif isinstance(verdict, Allow):
                     rule = verdict.rule or rule
+        if isinstance(command, _BY_NAME) and not rule and not holds:
+            return Decision(command, _UNNAMED, sent)
         if holds and command.path is not Path.PARSE:
             name, hold = _together(holds)
             if isinstance(hold, Deny):
@@ -323,11 +345,23 @@ class Pipeline:
                 self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=_safely(error))
 
 
+def _hooks(session: Session, command: Command, sent: str) -> Sequence[Hook]:
+    """Who is asked about a command, phase by phase. Nothing runs at Parse, so people are not asked about it."""
+    if not isinstance(command, _SQL):
+        return CommandHook(session, command), AskCommandHook(session, command)
+    judge = JudgeHook(session, command, sent)
+    return (judge,) if command.path is Path.PARSE else (judge, AskHook(session, command, sent))
+
+
+_UNNAMED = Deny("no rule allows forwarding here", "OST-210", hint="ask the gateway's operator for a rule")
+
 _ANSWERS: dict[str, tuple[type, ...]] = {
     SessionHook.method: (Allow, Deny),
     RewriteHook.method: (Allow, Deny, Replace),
     JudgeHook.method: (Allow, Deny, Hold),
     AskHook.method: (Allow, Deny, Hold),
+    CommandHook.method: (Allow, Deny, Hold),
+    AskCommandHook.method: (Allow, Deny, Hold),
 }
 
 
@@ -406,12 +440,12 @@ def _withheld(fields: dict[str, str]) -> dict[str, str]:
 
 def _request(session: Session, command: Command, sent: str, hold: Hold, bound: bytes) -> dict[str, Any]:
     """What an approver is shown and what the grant is bound to."""
-    parameters = command.parameters if isinstance(command, Statement) else command.arguments
+    text, parameters = _read(command)
     return {
         "session": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
         "kind": session.identity.kind, "target": session.target.name, "database": session.database,
         "account": session.account, "peer": session.peer, "rule": hold.rule, "why": hold.reason, "mode": hold.mode,
-        "text": command.text if isinstance(command, Statement) else f"function {command.oid}", "sent": sent,
+        "text": text if not isinstance(command, FunctionCall) else f"function {command.oid}", "sent": sent,
         "parameters": [[p.type_oid, p.format, p.value] for p in parameters],
         "approvers": sorted(hold.approvers), "quorum": hold.quorum, "timeout": hold.timeout,
         "lifetime": hold.lifetime, "binding": bound,

@@ -12,6 +12,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import ClassVar
 
 
 class Path(enum.StrEnum):
@@ -21,6 +22,13 @@ class Path(enum.StrEnum):
     PARSE = "parse"  #: Parse: text without parameters; nothing runs yet
     BIND = "bind"  #: Bind (and the Execute messages of its portal): text with parameters
     FASTPATH = "fastpath"  #: FunctionCall: a function OID and its arguments
+    EXEC = "exec"  #: from here on SSH's, one for each of its commands
+    SHELL = "shell"
+    SUBSYSTEM = "subsystem"
+    FILE = "file"
+    FORWARD = "forward"
+    AGENT = "agent"
+    X11 = "x11"
 
 
 class Transaction(enum.StrEnum):
@@ -67,6 +75,35 @@ class FunctionCall:
     path: Path = Path.FASTPATH
 
 
+class _Ssh:
+    """What every SSH command has in common with a statement. `text` is how people and evidence read it."""
+
+    __slots__ = ()
+    transaction: ClassVar[Transaction] = Transaction.IDLE
+    settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What belongs to the command and is not in its text, as bytes."""
+        return ()
+
+
+def _shown(data: bytes) -> str:
+    """SSH names no encoding: what is no UTF-8 is shown by its bytes."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _exact(line: bytes) -> tuple[Parameter, ...]:
+    """The bytes themselves, where their text stands for others too."""
+    return (Parameter(0, 1, line),) if _shown(line).encode() != line else ()
+
+
+def _surroundings(pty: Pty | None, environment: tuple[tuple[bytes, bytes], ...]) -> tuple[Parameter, ...]:
+    """Whether there is a terminal, and the variables. Its size is nobody's question."""
+    terminal = (Parameter(0, 0, b"on a terminal"),) if pty is not None else ()
+    return terminal + tuple(Parameter(0, 0, name + b"=" + value) for name, value in environment)
+
+
 @dataclass(frozen=True, slots=True)
 class Pty:
     """The terminal that a channel asked for (RFC 4254, 6.2). `modes` is byte-exact."""
@@ -78,31 +115,62 @@ class Pty:
 
 
 @dataclass(frozen=True, slots=True)
-class Exec:
+class Exec(_Ssh):
     """A command line for the account's shell. No byte of it has reached the target."""
 
+    path: ClassVar[Path] = Path.EXEC
     line: bytes  #: exactly as sent; SSH names no encoding
     channel: int  #: the client's own number of the channel
     pty: Pty | None = None
     environment: tuple[tuple[bytes, bytes], ...] = ()  #: what the allow-list let through, in order
 
+    @property
+    def text(self) -> str:
+        return _shown(self.line)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return _exact(self.line) + _surroundings(self.pty, self.environment)
+
 
 @dataclass(frozen=True, slots=True)
-class Shell:
+class Shell(_Ssh):
     """An interactive shell, or one that reads its script from standard input when there is no terminal."""
 
+    path: ClassVar[Path] = Path.SHELL
     channel: int
     pty: Pty | None = None
     environment: tuple[tuple[bytes, bytes], ...] = ()
 
+    @property
+    def text(self) -> str:
+        return "an interactive shell" if self.pty is not None else "a shell without a terminal"
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return _surroundings(self.pty, self.environment)
+
 
 @dataclass(frozen=True, slots=True)
-class Subsystem:
+class Subsystem(_Ssh):
     """A service that the target's configuration names, such as sftp."""
 
+    path: ClassVar[Path] = Path.SUBSYSTEM
     name: str
     channel: int
     environment: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def text(self) -> str:
+        return f"subsystem {self.name}"
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return _surroundings(None, self.environment)
+
+
+OPEN_FLAGS = ((1, "read"), (2, "write"), (4, "append"), (8, "create"), (16, "truncate"), (32, "exclusive"))
+"""SSH_FXF_* (draft-ietf-secsh-filexfer-02, 6.3)."""
 
 
 class FileAction(enum.StrEnum):
@@ -121,14 +189,36 @@ class FileAction(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FileOperation:
+class FileOperation(_Ssh):
     """One SFTP request that names a file. The target has not seen it."""
 
+    path: ClassVar[Path] = Path.FILE
     action: FileAction
-    path: bytes  #: exactly as the client sent it
+    file: bytes  #: its path, exactly as the client sent it
     channel: int
     second: bytes = b""  #: where a rename, link or copy leads to
     flags: int = 0  #: SSH_FXF_* of an open
+    attributes: tuple[tuple[str, int], ...] = ()  #: what an open, mkdir or setstat sets: size, owner, group, mode, accessed, modified
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The flags of an open in words."""
+        return tuple(word for bit, word in OPEN_FLAGS if self.flags & bit)
+
+    @property
+    def text(self) -> str:
+        words = [self.action.value, _shown(self.file)]
+        if self.second:
+            words += ["to", _shown(self.second)]
+        if self.modes:
+            words.append("for " + ", ".join(self.modes))
+        words += [f"{name}={value:o}" if name == "mode" else f"{name}={value}" for name, value in self.attributes]
+        return " ".join(words)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """A file's name may hold anything, so both are here exactly."""
+        return tuple(Parameter(0, 1, name) for name in (self.file, self.second) if name)
 
 
 class ForwardKind(enum.StrEnum):
@@ -141,33 +231,48 @@ class ForwardKind(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(_Ssh):
     """A connection or a listener that the client wants at the target."""
 
+    path: ClassVar[Path] = Path.FORWARD
     kind: ForwardKind
     host: str  #: as sent; the socket's path for the unix kinds
     port: int = 0
     channel: int | None = None  #: None for a listener, which is a global request
     originator: tuple[str, int] = ("", 0)  #: the client's own claim
 
+    @property
+    def text(self) -> str:
+        return f"{self.kind.value} {self.host}" + (f":{self.port}" if self.kind in (ForwardKind.DIRECT, ForwardKind.REMOTE) else "")
+
 
 @dataclass(frozen=True, slots=True)
-class AgentForward:
+class AgentForward(_Ssh):
     """The client offers its key agent to the target."""
 
+    path: ClassVar[Path] = Path.AGENT
     channel: int
+
+    @property
+    def text(self) -> str:
+        return "agent forwarding"
 
 
 @dataclass(frozen=True, slots=True)
-class X11Forward:
+class X11Forward(_Ssh):
     """The client offers its display to the target. The cookie is a secret and is not kept here."""
 
+    path: ClassVar[Path] = Path.X11
     channel: int
     screen: int
     single: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"X11 forwarding of screen {self.screen}"
 
 
 SshCommand = Exec | Shell | Subsystem | FileOperation | Forward | AgentForward | X11Forward
 
 
-Command = Statement | FunctionCall
+Command = Statement | FunctionCall | SshCommand

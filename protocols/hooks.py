@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from protocols.command import Command, Statement
+from protocols.command import FunctionCall, SshCommand, Statement
 from protocols.result import Columns, Outcome, RowBatch
 from protocols.session import Session
 from protocols.verdict import Decision
@@ -43,10 +43,10 @@ class RewriteHook(Hook):
 
 @dataclass(frozen=True, slots=True)
 class JudgeHook(Hook):
-    """A command came and is rewritten. Answer Allow, Deny, or Hold (asked in the ask phase)."""
+    """A statement or function call came and is rewritten. Answer Allow, Deny, or Hold (asked in the ask phase)."""
 
     method: ClassVar[str] = "on_judge"
-    command: Command
+    command: Statement | FunctionCall
     sent: str  #: the text after rewriting
 
 
@@ -55,8 +55,27 @@ class AskHook(Hook):
     """Everybody allowed it. Last chance to want a person's word. Answer Allow, Deny or Hold. Never for PARSE."""
 
     method: ClassVar[str] = "on_ask"
-    command: Command
+    command: Statement | FunctionCall
     sent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHook(Hook):
+    """
+    A command of SSH came: exec, shell, subsystem, file operation, forward. Answer Allow, Deny, or Hold.
+    Forwards of every kind pass only if an addon's Allow names a rule.
+    """
+
+    method: ClassVar[str] = "on_command"
+    command: SshCommand
+
+
+@dataclass(frozen=True, slots=True)
+class AskCommandHook(Hook):
+    """Everybody allowed it. As `on_ask`, for commands of SSH. Answer Allow, Deny or Hold."""
+
+    method: ClassVar[str] = "on_ask_command"
+    command: SshCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +145,7 @@ class ClosedHook(Hook):
 HOOKS: dict[str, type[Hook]] = {
     hook.method: hook
     for hook in (
-        SessionHook, RewriteHook, JudgeHook, AskHook, DecidedHook,
+        SessionHook, RewriteHook, JudgeHook, AskHook, CommandHook, AskCommandHook, DecidedHook,
         ColumnsHook, RowsHook, TextHook, OutcomeHook, ClosedHook,
     )
 }

@@ -133,8 +133,8 @@ def named(command: SshCommand) -> str:
             return "shell"
         case Subsystem(name):
             return f"subsystem {name}"
-        case FileOperation(action, path, _, second):
-            return " ".join([action.value, path.decode(), *([second.decode()] if second else [])])
+        case FileOperation():
+            return command.text
         case Forward(kind, host, port):
             return f"{kind.value} {host}:{port}"
         case AgentForward():
