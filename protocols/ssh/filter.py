@@ -67,13 +67,13 @@ class Filter(Protocol):
         """The channel is gone, or its command never began: let go of timers."""
 
 
-Filters = Callable[[Decision], tuple[Sequence[Filter], Sequence[Filter]]]
+Filters = Callable[[Decision, int], tuple[Sequence[Filter], Sequence[Filter]]]
 """
-Those of the channel that an allowed Exec, Shell or Subsystem runs in: for the client's bytes, and for the target's,
+Those of the channel that an allowed Exec, Shell or Subsystem runs in, which has this number in its session: for the client's bytes, and for the target's,
 each in the order in which bytes meet them. A recorder is last of the target's, so that it has what the person sees.
 """
 
 
-def none(decision: Decision) -> tuple[Sequence[Filter], Sequence[Filter]]:
+def none(decision: Decision, number: int) -> tuple[Sequence[Filter], Sequence[Filter]]:
     """Filters of nothing."""
     return (), ()

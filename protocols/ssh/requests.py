@@ -38,7 +38,7 @@ class Start:
         channel.running = number
         self._slot.done = lambda answer: self._answered(number, answer)
         channel.replies[CLIENT].passed(self._slot)
-        channel.filtered(*self._desk.opinions.filters(decision))
+        channel.filtered(*self._desk.opinions.filters(decision, number))
         channel.moved_out(TARGET, channel.to[TARGET].flow.gate(number, self._payload))
         self._desk.runs(number, channel.outcome)
 

@@ -17,6 +17,9 @@ from protocols.ssh.flow import Flow
 from protocols.ssh.ledger import Overrun
 from protocols.ssh.messages import CLOSE, EOF, read_data
 
+LATER_LIMIT = 1024
+"""Messages without data that may wait behind held bytes: a terminal may be resized meanwhile, and people drag slowly."""
+
 
 @dataclass(slots=True)
 class Moved:
@@ -69,7 +72,8 @@ class Stream:
         self.flow, self.totals = flow, Totals()
         self._filters: Sequence[Filter] = ()
         self._held = 0
-        self._behind: deque[bytes] = deque()
+        self._behind: deque[bytes] = deque()  # the stream's end, and what came after it
+        self._later: list[bytes] = []  # other messages, behind what is held
 
     def filtered(self, filters: Sequence[Filter]) -> None:
         """From here on these see the bytes."""
@@ -98,6 +102,11 @@ class Stream:
             self._behind.append(payload)
             return Moved()
         if payload[0] not in (EOF, CLOSE) or not self._filters:
+            if self._held:
+                self._later.append(payload)
+                if len(self._later) > LATER_LIMIT:
+                    raise Overrun("too much waits in one channel")
+                return Moved()
             return Moved(self.flow.bare(payload))
         self._behind.append(payload)
         return self._ended(Moved())
@@ -151,12 +160,21 @@ class Stream:
             self._held -= len(data)
             self.totals.count(stream, data)
             moved.out += self.flow.put(data, stream)
+        self._caught_up(moved)
+
+    def _caught_up(self, moved: Moved) -> None:
+        """An exit status does not overtake output that waits."""
+        if not self._held:
+            for payload in self._later:
+                moved.out += self.flow.bare(payload)
+            self._later.clear()
 
     def _did(self, at: int, did: Filtered, moved: Moved) -> None:
         self._feed(at + 1, did.passed, moved)
         if did.dropped:
             self._held -= did.dropped
             moved.grant += self.flow.ledger.dropped(did.dropped)
+            self._caught_up(moved)
         if did.ahead:
             for later in self._filters[at + 1:]:
                 later.told(0, did.ahead)
