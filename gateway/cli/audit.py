@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import click
 
 from gateway.evidence import bundle, standalone
+from gateway.evidence.cast import FORMATS
 from gateway.evidence.query import BadQuery, Found, Query, Search, parse_time, search
 from gateway.evidence.readable import HEADING, canonical, clean, table_row
 from gateway.evidence.view import LiveView, Unreadable, View, open_view
@@ -374,12 +375,15 @@ def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
 
 @audit.command()
 @click.option("--out", required=True, type=_PATH, help="A new directory.")
-@click.option("--format", "form", type=click.Choice(["jsonl"]), default="jsonl", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["jsonl", *FORMATS]), default="jsonl", show_default=True,
+    help="What to add to the records: asciicast also has recordings of terminals, for `asciinema play`.",
+)
 @filtered
 @located
 def export(place: Place, query: Query, out: Path, form: str) -> None:
     """Write a bundle that verifies offline: the records that match, and what proves them."""
     verifier = _verifier("", place)
     with viewing(place, "exported", {"out": out.name, **query.described()}) as (view, bodies):
-        records = bundle.export(view, verifier, search(view, Search(query, bodies)), query.described(), out)
+        records = bundle.export(view, verifier, search(view, Search(query, bodies)), query.described(), out, form)
     click.echo(f"{records} records in {out}; check it with: python3 {out / 'verify.py'} --key PUB")

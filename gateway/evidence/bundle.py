@@ -15,6 +15,7 @@ from pathlib import Path
 from struct import Struct
 
 from gateway.evidence import standalone
+from gateway.evidence.cast import FORMATS, Recordings, cast
 from gateway.evidence.query import Found
 from gateway.evidence.readable import canonical
 from gateway.evidence.view import View
@@ -30,6 +31,7 @@ _DENSE = 16
 _README = """Evidence of the gateway {origin}
 
 readable/records.jsonl   the records, one JSON object a line
+readable/sessions/       recordings of terminals, if they were asked for: asciinema play FILE
 segments/, ledger/       what proves them
 verify.py                checks all of it: python3 verify.py --key PUB
 
@@ -46,10 +48,13 @@ class ExportError(Exception):
     """The bundle cannot be made. Says why."""
 
 
-def export(view: View, verifier: Verifier, found: Iterable[Found], query: Mapping[str, str], out: Path) -> int:
+def export(
+    view: View, verifier: Verifier, found: Iterable[Found], query: Mapping[str, str], out: Path, form: str = "jsonl"
+) -> int:
     """
     Write a bundle of what was found, in the store's order, to the new directory `out`.
 
+    :param form: "jsonl", or one of `cast.FORMATS` for recordings beside that.
     :returns: the number of records.
     """
     if out.exists() and any(out.iterdir()):
@@ -57,20 +62,27 @@ def export(view: View, verifier: Verifier, found: Iterable[Found], query: Mappin
     writer = _Writer(out)
     numbers, records = [], 0
     lines: list[str] = []
+    recordings = Recordings()
     for number, group in groupby(found, key=lambda f: f.record.stamp.segment):
         matched = list(group)
         _write_segment(writer, view, number, matched)
         lines += [canonical(f.shown()) for f in matched]
+        if form in FORMATS:
+            for each in matched:
+                recordings.feed(each)
         numbers.append(number)
         records += len(matched)
     entries, checkpoint = view.ledger()  # after the records: it must name their segments
     writer.write("ledger/checkpoint", checkpoint.encode())
     writer.write("ledger/entries.bin", b"".join(_LENGTH.pack(len(e)) + e for e in entries))
     writer.write("readable/records.jsonl", "".join(f"{line}\n" for line in lines).encode())
+    for recording in recordings.all.values():
+        if recording.chunks:
+            writer.write(f"readable/sessions/{recording.name}", cast(recording, FORMATS[form]).encode())
     writer.write("README.txt", _README.format(origin=verifier.name).encode())
     writer.write("verify.py", Path(standalone.__file__).read_bytes())
     manifest = {
-        "format": FORMAT, "key": str(verifier), "query": dict(query), "records": records, "segments": numbers,
+        "format": FORMAT, "readable": form, "key": str(verifier), "query": dict(query), "records": records, "segments": numbers,
         "files": dict(sorted(writer.digests.items())),
     }
     (out / "MANIFEST.json").write_text(json.dumps(manifest, sort_keys=True, indent=1, ensure_ascii=False) + "\n")

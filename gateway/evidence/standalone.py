@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import codecs
 import hashlib
 import json
 import os
@@ -327,6 +328,37 @@ def canonical(shown: Dict[str, Any]) -> str:
     return json.dumps(shown, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
+# --- recordings as asciicast -------------------------------------------------------------------
+
+CASTS = {"asciicast": 2, "asciicast-v3": 3}
+
+SHOWN = {"o": "o", "e": "o", "n": "o", "i": "i", "r": "r", "h": "m"}
+
+
+def cast(events: List[List[Any]], time_ns: int, version: int) -> str:
+    """A recording's events as asciicast of a version; [microseconds, code, bytes] each."""
+    size = next((data.decode() for _, code, data in events if code == "r"), "80x24")
+    term = next((data.decode(errors="replace") for _, code, data in events if code == "t"), "")
+    columns, rows = [int(part) for part in size.split("x")]
+    head = {"version": 2, "width": columns, "height": rows, "timestamp": time_ns // 1000000000, "env": {"TERM": term}}
+    if version == 3:
+        head = {"version": 3, "term": {"cols": columns, "rows": rows, "type": term}, "timestamp": time_ns // 1000000000}
+    lines = [json.dumps(head, ensure_ascii=False)]
+    decoders = {code: codecs.getincrementaldecoder("utf-8")("replace") for code in SHOWN}
+    sized, last = False, 0
+    for micros, code, data in events:
+        if code not in SHOWN or (code == "r" and not sized):
+            sized = sized or code == "r"
+            continue
+        text = "typing that is not recorded" if code == "h" else decoders[code].decode(data)
+        if text:
+            since = micros - (last if version == 3 else 0)
+            last = micros
+            when = "%d.%06d" % (since // 1000000, since % 1000000)
+            lines.append('[%s, "%s", %s]' % (when, SHOWN[code], json.dumps(text, ensure_ascii=False)))
+    return "".join(line + "\n" for line in lines)
+
+
 # --- the bundle ----------------------------------------------------------------------------------
 
 
@@ -341,6 +373,7 @@ class Bundle:
         self.lines = []  # type: List[str]
         self.events = []  # type: List[Tuple[List[Any], Optional[List[Any]]]]
         self.entries = []  # type: List[bytes]
+        self.recordings = {}  # type: Dict[Tuple[bytes, int], Dict[str, Any]]
 
     def listing(self) -> Dict[str, Any]:
         """MANIFEST.json: what it says of itself is only believed once the files have shown it."""
@@ -455,12 +488,36 @@ class Bundle:
         self.bodies += 1
         plain_body = unpack(body[1])
         self.events.append((event, plain_body))
+        self.keep_recorded(stamp, event, plain_body)
         return canonical(readable(stamp, event, plain_body))
 
     def check_readable(self) -> None:
         """What people read is what was proved, no more and no less."""
         text = "".join(line + "\n" for line in self.lines).encode()
         require(self.read("readable/records.jsonl") == text, "readable/records.jsonl does not follow from the records")
+        version = CASTS.get(self.manifest.get("readable", "jsonl"), 0)
+        made = {}
+        for (session, number), kept in self.recordings.items() if version else ():
+            events = [event for chunk in sorted(kept["chunks"]) for event in kept["chunks"][chunk]]
+            name = "readable/sessions/%s-%d.cast" % (uuid.UUID(bytes=session), number)
+            made[name] = cast(events, kept["time"], version).encode() if events else None
+        for name in sorted(name for name in self.manifest["files"] if name.startswith("readable/")):
+            if name != "readable/records.jsonl":
+                require(self.read(name) == made.pop(name, None), "%s does not follow from the recorded chunks" % name)
+        for name in sorted(name for name, text in made.items() if text is not None):
+            raise Tampered("%s is missing" % name)
+
+    def keep_recorded(self, stamp: List[Any], event: List[Any], body: List[Any]) -> None:
+        """Chunks and ends of recordings. A chunk may be there twice, the same."""
+        if event[0] not in (24, 25):
+            return
+        kept = self.recordings.setdefault((event[1], event[6]), {"time": 0, "chunks": {}, "ended": None})
+        if event[0] == 25:
+            kept["ended"] = event[9]
+            return
+        known = kept["chunks"].setdefault(event[7], body[0])
+        require(known == body[0], "a chunk of a recording is there twice, and not the same")
+        kept["time"] = kept["time"] or stamp[3]
 
 
 # --- what the bundle holds of each session, and who approved --------------------------------------
@@ -499,6 +556,21 @@ def run_of(numbers: Any, closed: Optional[int]) -> str:
     if closed == 0:
         return "records 0..%d without a gap, closed by the notary: its worker was gone" % last
     return "records 0..%d without a gap, but no close: it went on, or the rest is not in this bundle" % last
+
+
+def told_recordings(recordings: Dict[Tuple[bytes, int], Dict[str, Any]]) -> Iterator[str]:
+    """For each recording: whether all of its chunks are here."""
+    for (session, number), kept in recordings.items():
+        chunks, ended = set(kept["chunks"]), kept["ended"]
+        count = ended if ended is not None else max(chunks, default=-1) + 1
+        missing = [chunk for chunk in range(min(count, len(chunks) + 10)) if chunk not in chunks]
+        if missing:
+            told = "INCOMPLETE, without chunk %s of %d" % (", ".join(map(str, missing[:10])), count)
+        elif ended is None:
+            told = "%d chunks without a gap, but no end: it went on, was cut short, or the rest is not in this bundle" % count
+        else:
+            told = "complete, %d chunks" % count
+        yield "recording %d of session %s: %s" % (number, uuid.UUID(bytes=session), told)
 
 
 def told_grants(events: Sequence[Tuple[List[Any], Optional[List[Any]]]]) -> Iterator[str]:
@@ -552,7 +624,7 @@ def verify(folder: str, key: Optional[str], anchor: Optional[str]) -> int:
     print("log %s: %d ledger entries" % (name, len(bundle.entries)))
     print("%d records of %d segments, %d bodies opened" % (len(bundle.lines), bundle.segments, bundle.bodies))
     print("query: %s" % json.dumps(bundle.manifest["query"], sort_keys=True))
-    for line in [*told_sessions(bundle.events), *told_grants(bundle.events)]:
+    for line in [*told_sessions(bundle.events), *told_recordings(bundle.recordings), *told_grants(bundle.events)]:
         print(line)
     if key is None:
         print("SELF-CONSISTENT ONLY: no --key was given, and the bundle's own key proves nothing")
