@@ -19,7 +19,7 @@ class Account:
 
     name: str
     user: str
-    auth: str = "password"  #: "password", "certificate", "trust"
+    auth: str = "password"  #: "password", "certificate", "trust"; for SSH "password", "key"
     catalog: bool = False
     certificate: Path | None = None
     key: Path | None = None
@@ -41,6 +41,7 @@ class TargetEntry:
     tls_name: str = ""
     tls_ca: Path | None = None
     revocation: str = "lease"
+    host_keys: tuple[bytes, ...] = ()  #: SSH: blobs of the host keys that the target may show
 
     def account(self, name: str) -> Account | None:
         """The account of that name; the first one for ""."""
@@ -61,6 +62,7 @@ class IdentityEntry:
     kind: str = "human"
     groups: frozenset[str] = frozenset()
     on_behalf_of: str | None = None
+    ssh_keys: frozenset[bytes] = frozenset()  #: blobs of public keys that prove it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Listen:
     endpoint: str
     tls: str = "require"  #: "require", "optional"
     auth: tuple[str, ...] = ("password", "scram")
+    host_keys: tuple[Path, ...] = ()  #: SSH: private keys, the favourite first
 
 
 @dataclass(frozen=True, slots=True)

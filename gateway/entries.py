@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+from pathlib import Path
 from types import MappingProxyType
 
 from twisted.internet.endpoints import serverFromString
@@ -12,14 +14,16 @@ from twisted.internet.endpoints import serverFromString
 from gateway.config import Account, AddonEntry, IdentityEntry, Listen, TargetEntry
 from gateway.listeners import STREAMS
 from gateway.section import Section
+from gateway.ssh.lines import HOST_KEY_KINDS, HOST_KEYS, NoLine, read
 from protocols.selection import WrongForm, select
 from protocols.session import KINDS
+from protocols.ssh.auth import METHODS
 
-PROTOCOLS = ("postgres",)
-AUTHS = ("password", "certificate", "trust")
+PROTOCOLS = ("postgres", "ssh")
+AUTHS = {"postgres": ("password", "certificate", "trust"), "ssh": ("password", "key")}
 TLS_RULES = ("verify", "encrypt", "off")
 SUBJECT_LIMIT = 255  # bytes of UTF-8
-LOGINS = ("password", "scram")
+LOGINS = {"postgres": ("password", "scram"), "ssh": METHODS}
 
 
 def spot(section: Section, key: str, endpoint: str, spots: dict[str, str]) -> None:
@@ -50,24 +54,38 @@ def addons(whole: Section) -> list[tuple[Section, AddonEntry]]:
     return [(section, AddonEntry(section.text("use"), section.rest())) for section in whole.sections("addon")]
 
 
-def listens(whole: Section, spots: dict[str, str]) -> tuple[Listen, ...]:
+def listens(whole: Section, spots: dict[str, str], state: Path) -> tuple[Listen, ...]:
     """All `[[listen]]`."""
     found = []
     for section in whole.sections("listen"):
-        listen = Listen(
-            section.text("protocol", known=PROTOCOLS), section.text("endpoint"),
-            section.text("tls", "require", known=("require", "optional")), section.texts("auth", LOGINS, known=LOGINS),
-        )
+        protocol, endpoint = section.text("protocol", known=PROTOCOLS), section.text("endpoint")
+        logins = LOGINS[protocol]
+        auth = section.texts("auth", logins, known=logins)
+        if protocol == "ssh":
+            listen = Listen(protocol, endpoint, "off", auth, _host_key_files(section, state))
+        else:
+            listen = Listen(protocol, endpoint, section.text("tls", "require", known=("require", "optional")), auth)
         if listen.endpoint:
             spot(section, "endpoint", listen.endpoint, spots)
         if not listen.auth:
-            section.wrong("auth", "nobody could log in", 'write ["password", "scram"]')
+            section.wrong("auth", "nobody could log in", f"write {json.dumps(logins)}")
         if listen.tls == "optional" and listen.auth == ("password",):
             mend = 'add "scram", or write tls = "require"'
             section.wrong("auth", "without TLS a password is never asked for, so nobody could log in there", mend)
         section.end()
         found.append(listen)
     return tuple(found)
+
+
+def _host_key_files(section: Section, state: Path) -> tuple[Path, ...]:
+    """Those that are named, or those that `ostiary init` made."""
+    mend = "make one with: ssh-keygen -t ed25519 -N '' -f FILE"
+    if section.has("host_keys"):
+        return tuple(section.files("host_keys", private=True, mend=mend))
+    files = tuple(state / "ssh" / name for name in HOST_KEYS)
+    if not all(file.is_file() for file in files):
+        section.wrong("host_keys", f"is missing, and {state / 'ssh'} holds none", f"{mend}, and name it here")
+    return files
 
 
 def targets(whole: Section) -> MappingProxyType[str, TargetEntry]:
@@ -85,6 +103,8 @@ def targets(whole: Section) -> MappingProxyType[str, TargetEntry]:
 def _target(section: Section) -> TargetEntry:
     name, protocol = section.text("name", name=True), section.text("protocol", known=PROTOCOLS)
     host, port = _address(section)
+    if protocol == "ssh":
+        return _ssh_target(section, name, host, port)
     database = section.text("database")
     databases = section.texts("databases") or (database,)
     if database and database not in databases:
@@ -95,18 +115,39 @@ def _target(section: Section) -> TargetEntry:
         if given and tls != "verify":
             section.wrong(key, f'has no effect with tls = "{tls}"', 'write tls = "verify", or take it out')
     return TargetEntry(
-        name, protocol, host, port, database, databases, _accounts(section, tls), section.labels("labels"), tls,
+        name, protocol, host, port, database, databases, _accounts(section, protocol, tls), section.labels("labels"), tls,
         tls_name or host, tls_ca, section.text("revocation", "lease", known=("lease", "strict")),
     )
 
 
-def _accounts(target: Section, tls: str) -> tuple[Account, ...]:
+def _ssh_target(section: Section, name: str, host: str, port: int) -> TargetEntry:
+    keys: list[bytes] = []
+    for index, line in enumerate(section.texts("host_keys")):
+        try:
+            keys.append(read(line, HOST_KEY_KINDS))
+        except NoLine as error:
+            section.wrong(f"host_keys[{index}]", str(error), "write a line of `ssh-keyscan`, without the host's name")
+    if not keys and not section.troubled("host_keys"):
+        mend = f"look at the host, then write its keys: ssh-keyscan -t ed25519 {host or 'HOST'}"
+        section.wrong("host_keys", "is missing, so any host could say that it is this one", mend)
+    return TargetEntry(
+        name, "ssh", host, port, "", (), _accounts(section, "ssh", "off"), section.labels("labels"), "off", host, None,
+        section.text("revocation", "lease", known=("lease", "strict")), tuple(keys),
+    )
+
+
+def _accounts(target: Section, protocol: str, tls: str) -> tuple[Account, ...]:
     found: list[Account] = []
     for section in target.sections("account"):
-        account = Account(
-            section.text("name", name=True), section.text("user"), section.text("auth", "password", known=AUTHS),
-            section.flag("catalog", False), section.optional_file("certificate"), section.optional_file("key", private=True),
-        )
+        name, user = section.text("name", name=True), section.text("user")
+        auth = section.text("auth", "password", known=AUTHS[protocol])
+        if protocol == "ssh":
+            account = Account(name, user, auth)
+        else:
+            account = Account(
+                name, user, auth, section.flag("catalog", False), section.optional_file("certificate"),
+                section.optional_file("key", private=True),
+            )
         _check_account(section, account, tls, found)
         section.end()
         found.append(account)
@@ -154,7 +195,7 @@ def identities(whole: Section) -> MappingProxyType[str, IdentityEntry]:
     for section in whole.sections("identity"):
         entry = IdentityEntry(
             section.text("subject"), section.text("kind", "human", known=KINDS), frozenset(section.texts("groups")),
-            section.text("on_behalf_of", "") or None,
+            section.text("on_behalf_of", "") or None, _ssh_keys(section),
         )
         _check_subject(section, entry.subject)
         if entry.subject in found:
@@ -164,6 +205,16 @@ def identities(whole: Section) -> MappingProxyType[str, IdentityEntry]:
     for entry, section in found.values():
         _check_person(section, entry, found.get(entry.on_behalf_of or ""))
     return MappingProxyType({subject: entry for subject, (entry, _) in found.items()})
+
+
+def _ssh_keys(section: Section) -> frozenset[bytes]:
+    found: set[bytes] = set()
+    for index, line in enumerate(section.texts("ssh_keys")):
+        try:
+            found.add(read(line))
+        except NoLine as error:
+            section.wrong(f"ssh_keys[{index}]", str(error), "write the line of a .pub file that ssh-keygen made")
+    return frozenset(found)
 
 
 def _check_subject(section: Section, subject: str) -> None:

@@ -64,10 +64,10 @@ class Opening:
         entry = self._worker.config.targets.get(chosen.target)
         account = entry.account(chosen.account) if entry else None
         if entry is None or account is None or entry.protocol != self._protocol:
-            raise _not_yours("there is none such")
+            raise not_yours("there is none such")
         database = self._done.database or entry.database
         if database not in entry.databases:
-            raise _not_yours("its database is not listed")
+            raise not_yours("its database is not listed")
         target = Target(entry.name, entry.protocol, entry.host, entry.port, MappingProxyType(dict(entry.labels)))
         self._entry, self._account = entry, account
         self._session = Session(
@@ -78,7 +78,7 @@ class Opening:
 
     def _secret(self, verdict: Verdict) -> Any:
         if isinstance(verdict, Deny):
-            raise _not_yours(verdict.reason)
+            raise not_yours(verdict.reason)
         if self._account.auth != "password":
             return None
         return self._worker.control.secret(self._entry.name, self._account.name)
@@ -127,7 +127,7 @@ class Opening:
             raise
 
 
-def _not_yours(record: str) -> Refused:
+def not_yours(record: str) -> Refused:
     """The same words for all causes; only the record tells them apart."""
     why = "there is no such target, account or database for you"
     return Refused("OST-101", "28000", why, "ask the gateway's operator for access", record)

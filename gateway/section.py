@@ -132,6 +132,13 @@ class Section:
             self._look(key, path, private, mend or "correct the path, or put the file there")
         return path
 
+    def files(self, key: str, private: bool = False, mend: str = "") -> list[Path]:
+        """Files that are there."""
+        paths = [self._base / written for written in self.texts(key)]
+        for index, path in enumerate(paths):
+            self._look(f"{key}[{index}]", path, private, mend)
+        return paths
+
     def optional_file(self, key: str, private: bool = False) -> Path | None:
         """None when the key is not there."""
         return self.file(key, private=private) if self.has(key) else None

@@ -85,7 +85,7 @@ def _config(whole: Section, file: Path, text: bytes, vetted: bool) -> Config:
     control_listen = control.text("listen", "tcp:8443:interface=127.0.0.1")
     spots: dict[str, str] = {}
     spot(control, "listen", control_listen, spots)
-    who, places, doors, opinions = identities(whole), targets(whole), listens(whole, spots), addons(whole)
+    who, places, doors, opinions = identities(whole), targets(whole), listens(whole, spots, state), addons(whole)
     if not vetted:
         from gateway import vetting  # with all that addons load
 

@@ -44,6 +44,7 @@ KINDS = {
     "login": ("OST-643", "08004"),
     "protocol": ("OST-644", "08P01"),
     "lost": ("OST-645", "08006"),
+    "host_key": ("OST-646", "08001"),
 }
 """What can go wrong, and its code and SQLSTATE toward a client."""
 

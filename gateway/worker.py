@@ -34,7 +34,8 @@ from gateway.query import Querying
 from gateway.upstream import Upstream
 from protocols.session import Session
 
-GATE = "gateway.gate.factory_for"
+GATES = {"postgres": "gateway.gate.factory_for", "ssh": "gateway.ssh.gate.factory_for"}
+"""By protocol; loaded when something listens for it."""
 
 FIRST_WORD = 3.0
 """Seconds a new worker waits for notary and control before it accepts; after that, refusing with a reason
@@ -68,7 +69,6 @@ class Worker:
         self.control.on_catalog = self.catalogs.heard
         self.settings = Settings()
         self._boot = boot
-        self._gate: Callable[[Listen, Worker], IProtocolFactory] = named(boot.options.get("gate", GATE))
         self._ports: list[IListeningPort] = []
         self._next: tuple[int, Config, Pipeline] | None = None
         self._draining = self._over = False
@@ -156,7 +156,8 @@ class Worker:
             return
         if not self._draining:
             for listen, inherited in zip(self.config.listens, self._boot.listens, strict=True):
-                self._ports.append(adopt(self.reactor, inherited, self._gate(listen, self)))
+                gate: Callable[[Listen, Worker], IProtocolFactory] = named(self._boot.options.get("gate", GATES[listen.protocol]))
+                self._ports.append(adopt(self.reactor, inherited, gate(listen, self)))
         if self.refusing:
             self.log.warn("every new session is refused: {why}", why=self.refusing)
         accepting.callback(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.door import Door, configured, leave, secret
+from gateway.cli.door import Door, configured, key, leave, secret
 from gateway.cli.show import rows
 from gateway.config import Account, Config
 
@@ -37,10 +37,12 @@ def list_(door: Door, as_json: bool) -> None:
 @click.argument("name", metavar="ACCOUNT")
 @configured
 def secret_(door: Door, as_json: bool, target: str, name: str) -> None:
-    """Enter an account's password, from a prompt or the first line of stdin."""
-    if _find(door.config(), target, name).auth != "password":
+    """Enter an account's password, from a prompt or the first line of stdin; or its private key, all of stdin."""
+    auth = _find(door.config(), target, name).auth
+    if auth not in ("password", "key"):
         leave(f"{target}+{name} does not log in with a password; see its `auth` in the file")
-    door.call("account_secret", target=target, account=name, password=secret(f"Password of {target}+{name}"))
+    entered = secret(f"Password of {target}+{name}") if auth == "password" else key(f"{target}+{name}")
+    door.call("account_secret", target=target, account=name, password=entered)
     click.echo(f"The secret of {target}+{name} is stored. Try it with: ostiary target check {target} --account {name}", err=True)
 
 
@@ -55,7 +57,7 @@ def forget(door: Door, as_json: bool, target: str, name: str) -> None:
 
 
 def _state(account: Account, entered: bool) -> str:
-    if account.auth != "password":
+    if account.auth not in ("password", "key"):
         return "not needed"
     return "entered" if entered else "MISSING"
 

@@ -230,6 +230,16 @@ def secret(what: str) -> str:
     return line
 
 
+def key(whose: str) -> str:
+    """A private key, all of stdin."""
+    if sys.stdin.isatty():
+        leave(f"{whose} logs in with a key: give its file on stdin, < FILE")
+    text = sys.stdin.read()
+    if not text.strip():
+        leave(f"the key of {whose}: nothing came on stdin")
+    return text
+
+
 def own_token(subject: str) -> str:
     """The token of who acts: OSTIARY_TOKEN, a prompt, or stdin."""
     return os.environ.get("OSTIARY_TOKEN") or secret(f"Token of {subject}")

@@ -72,6 +72,9 @@ def make(directory: Path, name: str, hosts: tuple[str, ...], admin: str, ttl: fl
     write_pair(state / "tls" / "ca.pem", state / "tls" / "ca.key", ca)
     write_pair(state / "tls" / "server.pem", state / "tls" / "server.key", issue(ca, hosts), chain=[ca.certificate])
     write_key(key_file(state))
+    from gateway.ssh.keys import make_host_keys  # Conch takes long to load, and nothing else of this command needs it
+
+    make_host_keys(state / "ssh")
     file = directory / "ostiary.toml"
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(CONFIG.substitute(name=name, admin=admin))

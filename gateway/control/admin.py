@@ -130,10 +130,24 @@ class Admin:
     def account_secret(self, target: str, account: str, password: str) -> None:
         if not password or len(password) > PASSWORD_LIMIT or "\0" in password:
             raise BadCall("a secret is neither empty nor longer than 4096 characters, and has no NUL")
+        self._check_key(target, account, password)
         with self._office.store.write() as txn:
             self._office.vault.put(txn, target, account, password)
             self._office.outbox.put(txn, "account.secret", {"target": target, "account": account})
         self._office.outbox.deliver()
+
+    def _check_key(self, target: str, account: str, secret: str) -> None:
+        """A key is looked at when it is entered, not when the first person wants to use it."""
+        entry = self._office.targets.get(target)
+        chosen = entry.account(account) if entry else None
+        if chosen is None or chosen.auth != "key":
+            return
+        from gateway.ssh.keys import NoKey, private  # Conch is loaded where SSH is used
+
+        try:
+            private(secret.encode())
+        except NoKey as error:
+            raise BadCall(f"{error}; make one with: ssh-keygen -t ed25519 -N ''") from None
 
     def account_forget(self, target: str, account: str) -> None:
         with self._office.store.write() as txn:

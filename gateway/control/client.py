@@ -98,6 +98,14 @@ class ControlClient:
         """The identity, when the proof fitted the keys of that token."""
         return self._call("scram_result", subject=subject, ok=ok, peer=peer, token=token)
 
+    def ssh_key(self, subject: str, blob: bytes, peer: str) -> Deferred[bool]:
+        """Whether a public key is the identity's."""
+        return self._call("ssh_key", subject=subject, blob=blob, peer=peer)
+
+    def ssh_key_result(self, subject: str, blob: bytes, ok: bool, peer: str) -> Deferred[Value]:
+        """The identity, when its key signed this login. Fails with LoginRefused or Throttled."""
+        return self._call("ssh_key_result", subject=subject, blob=blob, ok=ok, peer=peer)
+
     def identity(self, subject: str) -> Deferred[Value]:
         """What is known of somebody who proved itself elsewhere."""
         return self._call("identity", subject=subject)

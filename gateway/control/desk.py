@@ -18,7 +18,7 @@ LEASE = 5.0
 """Seconds that a worker may go on opening sessions after control's last sign of life."""
 
 METHODS = (
-    "join", "ping", "authenticate", "scram", "scram_result", "identity", "secret", "submit", "withdraw",
+    "join", "ping", "authenticate", "scram", "scram_result", "ssh_key", "ssh_key_result", "identity", "secret", "submit", "withdraw",
     "session_opened", "session_closed", "cancel_key", "cancel", "count", "catalog_changed",
 )
 
@@ -81,6 +81,12 @@ class Desk:
 
     def scram_result(self, subject: str, ok: bool, peer: str, token: str = "") -> Value:
         return self._office.login.scram_result(_text(subject), ok is True, _text(peer), _text(token))
+
+    def ssh_key(self, subject: str, blob: bytes, peer: str) -> bool:
+        return self._office.login.ssh_key(_text(subject), bytes(blob), _text(peer))
+
+    def ssh_key_result(self, subject: str, blob: bytes, ok: bool, peer: str) -> Value:
+        return self._office.login.ssh_key_result(_text(subject), bytes(blob), ok is True, _text(peer))
 
     def identity(self, subject: str) -> Value:
         return self._office.login.identity(_text(subject))

@@ -30,6 +30,7 @@ from gateway.control.seal import Seal, read_key
 from gateway.control.sessions import Sessions
 from gateway.control.store import Store, Value
 from gateway.control.vault import Vault
+from gateway.ssh.lines import fingerprint
 
 FLUSH = 1.0  # seconds that "last used" and counts of failures may be lost for
 
@@ -123,8 +124,11 @@ class Office:
 
     def may_go_on(self, session: Value) -> bool:
         """Whether the identity and the token that opened a session would be let in now."""
-        if self.identities.live(session["subject"]) is None:
+        entry = self.identities.live(session["subject"])
+        if entry is None:
             return False
+        if (session["token"] or "").startswith("SHA256:"):
+            return any(fingerprint(blob) == session["token"] for blob in entry.ssh_keys)
         return not session["token"] or not self.tokens.revoked(session["token"])
 
     def _answered(self, answer: Value) -> None:

@@ -86,7 +86,8 @@ def summary(shown: dict[str, Any]) -> str:
             total = f"{fields['chunks']} chunks, {fields['output_bytes']} bytes, {fields['micros'] / 1e6:.3f} s"
             return f"recording {fields['recording']} ended: {total}"
         case "opened":
-            return f"from {body['peer']} as {body['account']} on {body['database']}" if body else ""
+            where = f" on {body['database']}" if body.get("database") else ""
+            return f"from {body['peer']} as {body['account']}{where}" if body else ""
         case "closed":
             return body.get("why") or ""
         case "note" | "admin":

@@ -6,6 +6,7 @@ import hashlib
 import os
 import zlib
 from binascii import unhexlify
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ SUITES = [(cipher, mac) for cipher in CIPHERS for mac in (MACS if cipher not in 
 def secrets(seed: bytes = b"seed") -> Secrets:
     """The same bytes each time, as many as are asked for."""
 
-    def source(letter: bytes):  # noqa: ANN202
+    def source(letter: bytes) -> Callable[[int], bytes]:
         return lambda count: hashlib.shake_128(seed + letter).digest(count)
 
     return Secrets(source(b"iv"), source(b"key"), source(b"integrity"))

@@ -13,6 +13,7 @@ from gateway.control.identity.throttle import Throttle, address
 from gateway.control.identity.token import ITERATIONS, Tokens, decoy_keys, salt
 from gateway.control.outbox import Outbox
 from gateway.control.seal import Seal
+from gateway.ssh.lines import fingerprint
 
 REFUSED = "the identity or its token is not right (OST-601); a token is made with `ostiary token issue`"
 
@@ -75,6 +76,25 @@ class Login:
         if not ok or entry is None or token not in good:
             raise self._refusal(subject, peer)
         return self._welcome(entry, token, "scram", peer, None)
+
+    def ssh_key(self, subject: str, blob: bytes, peer: str) -> bool:
+        """Whether this public key is the subject's; it has signed nothing yet, so a no counts against nobody."""
+        self._brake(subject, peer)
+        entry = self._identities.live(subject)
+        return entry is not None and blob in entry.ssh_keys
+
+    def ssh_key_result(self, subject: str, blob: bytes, ok: bool, peer: str) -> Proved:
+        """
+        The identity whose key signed a login; `ok` is the worker's word that it did.
+
+        :raises LoginRefused: it did not, or it is not the subject's.
+        """
+        self._brake(subject, peer)
+        entry = self._identities.live(subject)
+        if not ok or entry is None or blob not in entry.ssh_keys:
+            raise self._refusal(subject, peer)
+        self._throttle.succeeded(subject, peer)
+        return _told(entry, fingerprint(blob), "key", None)
 
     def identity(self, subject: str) -> Proved:
         """

@@ -1,0 +1,557 @@
+"""
+One SSH connection of the gateway, as server or client: Conch's key exchange and services on our own packets.
+
+Conch negotiates, agrees on secrets and signs; its packet codec, its one switch of keys for both directions
+and its connection layer are not used. What a peer sends raises nothing out of here: it ends the connection,
+and `on_broken` hears why. Messages of the connection layer (80 and up) go to `on_payload` as they are.
+
+Source: RFC 4253; OpenSSH PROTOCOL 1.9 (strict key exchange); RFC 8308 (extensions).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.conch.ssh import _kex
+from twisted.conch.ssh.common import NS, getNS
+from twisted.conch.ssh.transport import SSHClientTransport, SSHServerTransport, SSHTransportBase
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gateway.control.rpc import place
+from gateway.ssh.exchange import EXCHANGES, HYBRID, HybridClient
+from gateway.ssh.keys import algorithms, public
+from protocols.errors import LocalError, PeerError
+from protocols.ssh.ciphers import CIPHERS, MACS, Secrets, lock
+from protocols.ssh.codec import Opener, Sealer
+from protocols.ssh.messages import REQUEST_FAILURE, REQUEST_SUCCESS, Reader, Unreadable
+from protocols.ssh.offer import COMPRESSED, KEXINIT, STRICT_CLIENT, STRICT_SERVER, Agreed, Direction, Offer, agree
+
+READ = 256 << 10
+"""Bytes read at once: a fifth less CPU than Twisted's 64 KiB, and what one turn of the reactor gives one leg."""
+
+VERSION = b"SSH-2.0-Ostiary"
+VERSION_LIMIT = 8192  # bytes before the peer's version ends; a server may say other lines first
+REKEY_SECONDS = 3600.0
+HELD_LIMIT = 8 << 20
+"""Bytes that may wait for an exchange of keys to end. A peer that never ends it does not make us keep more."""
+IDLE_EXCHANGES = 8
+"""Exchanges in a row with nothing between them; each costs a signature."""
+FAREWELL = 2.0  # seconds in which a peer may take its last words
+
+DISCONNECT, IGNORE, UNIMPLEMENTED, DEBUG, SERVICE_REQUEST, SERVICE_ACCEPT, EXT_INFO = range(1, 8)
+NEWKEYS, KEX_INIT, KEX_REPLY = 21, 30, 31
+AUTH_FIRST, AUTH_SUCCESS, CONNECTION_FIRST = 50, 52, 80
+
+PROTOCOL_ERROR, KEX_FAILED, HOST_KEY_NOT_VERIFIABLE, BY_APPLICATION = 2, 3, 9, 11
+
+SIGNATURES = (
+    "ssh-ed25519", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+    "sk-ecdsa-sha2-nistp256@openssh.com", "rsa-sha2-512", "rsa-sha2-256",
+)
+"""What may sign a login (RFC 8308, 3.1)."""
+
+_QUIET = frozenset({DISCONNECT, IGNORE, UNIMPLEMENTED, DEBUG})
+_EXCHANGING = frozenset({KEXINIT, NEWKEYS, *range(30, 50)})
+
+
+@implementer(IPushProducer)
+class _Tap:
+    """Hears from a transport that its buffer is full."""
+
+    def __init__(self, full: Callable[[bool], None]) -> None:
+        self._full = full
+
+    def pauseProducing(self) -> None:
+        self._full(True)
+
+    def resumeProducing(self) -> None:
+        self._full(False)
+
+    def stopProducing(self) -> None:
+        """The transport is closing; its connectionLost tells the rest."""
+
+
+class Leg(SSHTransportBase):
+    """
+    :ivar on_payload: gets connection-layer messages; None before there is a session.
+    :ivar on_broken: told why the peer's bytes ended the connection.
+    :ivar on_lost: told when the connection is gone, once.
+    """
+
+    log = Logger()
+    _log = Logger("conch", observer=lambda event: None)  # Conch's words would quote peers
+    ourVersionString = VERSION
+    supportedCiphers = [name.encode() for name in CIPHERS]
+    supportedMACs = [name.encode() for name in MACS]
+    supportedCompressions = [b"none", COMPRESSED.encode()]
+    reactor: Any = None
+    _strict_ours, _strict_theirs = STRICT_SERVER, STRICT_CLIENT
+
+    def __init__(self) -> None:
+        self.on_payload: Callable[[bytes], None] | None = None
+        self.on_broken: Callable[[str], None] = lambda why: None
+        self.on_lost: Callable[[str], None] = lambda why: None
+        self._full: Callable[[bool], None] = lambda full: None
+        self._filled: set[str] = set()
+        self.supportedKeyExchanges = [name.encode() for name in (*EXCHANGES, self._strict_ours)]
+        self._sealer, self._opener = Sealer(os.urandom), Opener()
+        self._head: bytearray | None = bytearray()  # until the peer's version is read
+        self._sent_offer = self._got_offer = False  # between a side's KEXINIT and its NEWKEYS
+        self._strict = self._first_done = self._authenticated = False
+        self._agreed: Agreed | None = None
+        self._pending: Any = None  # the lock for what comes in, until NEWKEYS says so
+        self._steps = 0  # messages of the exchange itself that the peer may still send
+        self._idle_exchanges = 0
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
+        self._over = False
+        self._farewell: Any = None
+        self._rekey: Any = None
+
+    # -- what Twisted calls --------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        self.transport.bufferSize = READ
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        self.transport.write(VERSION + b"\r\n")
+        self.sendKexInit()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._over:
+            return
+        try:
+            self._received(data)
+        except PeerError as error:
+            self._broken(str(error.why))
+        except LocalError as error:
+            self._broken(f"nothing fit to send: {error.why}")
+        except Exception as error:  # Conch meets what it does not expect: the edge, where one connection ends
+            self.log.info("a message could not be read: {what}", what=place(Failure()))
+            self._broken(f"a message that cannot be read ({type(error).__name__})")
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self._over = True
+        for timer in (self._farewell, self._rekey):
+            if timer is not None and timer.active():
+                timer.cancel()
+        if self.service is not None:
+            self.service.serviceStopped()
+        self.on_lost("the connection was closed")
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def _received(self, data: bytes) -> None:
+        if self._head is not None:
+            rest = self._read_version(data)
+            if rest is None:
+                return
+            data = rest
+        opener = self._opener
+        opener.feed(data)
+        while not self._over and (payload := opener.next_payload()) is not None:
+            self._take(payload)
+
+    def _read_version(self, data: bytes) -> bytes | None:
+        """What follows the peer's version line (RFC 4253, 4.2); None until it is there."""
+        assert self._head is not None
+        self._head += data
+        for line in bytes(self._head).split(b"\n")[:-1]:
+            if line.startswith(b"SSH-"):
+                break
+            if not self.isClient:
+                raise PeerError("no SSH version")
+        else:
+            if len(self._head) > VERSION_LIMIT:
+                raise PeerError("no SSH version")
+            return None
+        version = line.rstrip(b"\r")
+        if len(version) > 255 or not version.startswith((b"SSH-2.0-", b"SSH-1.99-")):
+            raise PeerError("another version of SSH")
+        self.otherVersionString, self.gotVersion = version, True
+        rest = bytes(self._head).partition(line + b"\n")[2]
+        self._head = None
+        return rest
+
+    def _take(self, payload: bytes) -> None:
+        kind = payload[0]
+        if kind >= CONNECTION_FIRST and self.on_payload is not None and not self._got_offer:
+            self._idle_exchanges = 0
+            self.on_payload(payload)
+            return
+        self._police(kind)
+        if kind == DISCONNECT:
+            self._end_now("the peer disconnected")
+        elif kind in _EXCHANGING:
+            self._exchange(kind, payload)
+        elif kind in _QUIET:
+            pass
+        elif kind == SERVICE_REQUEST and not self.isClient and self.service is None:
+            self.ssh_SERVICE_REQUEST(payload[1:])
+        elif kind == SERVICE_ACCEPT and self.isClient and not self._authenticated:
+            self.ssh_SERVICE_ACCEPT(payload[1:])
+        elif kind == EXT_INFO and not self._authenticated:
+            self.ssh_EXT_INFO(payload[1:])
+        elif AUTH_FIRST <= kind < CONNECTION_FIRST and self.service is not None:
+            self.service.packetReceived(kind, payload[1:])
+        elif kind >= CONNECTION_FIRST:
+            raise PeerError(f"message {kind} before its time")
+        else:
+            self.sendUnimplemented()
+
+    def _police(self, kind: int) -> None:
+        """What a peer may send in the middle of an exchange of keys (RFC 4253, 7.1; strict: nothing else at all)."""
+        if not self._first_done:
+            allowed = kind in _EXCHANGING or kind == DISCONNECT or (not self._strict and self._got_offer and kind in _QUIET)
+        else:
+            allowed = not self._got_offer or kind in _EXCHANGING or kind in _QUIET
+        if not allowed:
+            raise PeerError(f"message {kind} during key exchange")
+
+    # -- key exchange ------------------------------------------------------------------------
+
+    def _exchange(self, kind: int, payload: bytes) -> None:
+        if kind == KEXINIT:
+            self._their_offer(payload)
+        elif kind == NEWKEYS:
+            self._their_new_keys(payload)
+        elif self._steps and kind == (KEX_REPLY if self.isClient else KEX_INIT):
+            self._steps -= 1
+            self._step(payload[1:])
+        else:
+            raise PeerError(f"message {kind} that no exchange of keys asks for")
+
+    def _step(self, packet: bytes) -> None:
+        """The peer's half: Conch goes on."""
+        raise NotImplementedError
+
+    def _their_offer(self, payload: bytes) -> None:
+        if self._got_offer or self._pending is not None:
+            raise PeerError("KEXINIT during key exchange")
+        if self._first_done and not self._authenticated:
+            raise PeerError("new keys before a login")
+        self._idle_exchanges += 1
+        if self._idle_exchanges > IDLE_EXCHANGES:
+            raise PeerError("keys are exchanged and nothing else")
+        theirs = Offer.read(payload)
+        if not self._first_done:
+            self._strict = self._strict_theirs in theirs.exchanges
+        if not self._sent_offer:
+            self.sendKexInit()
+        ours = Offer.read(self.ourKexInitPayload)
+        self._agreed = agree(ours, theirs) if self.isClient else agree(theirs, ours)
+        self._check_strict(self._agreed)
+        self._got_offer, self._steps = True, 1
+        self._conch_offer(payload[1:], theirs)
+
+    def _check_strict(self, agreed: Agreed) -> None:
+        """Without strict exchange only GCM, whose nonces nobody can shift, is safe (CVE-2023-48795)."""
+        if not self._strict and not all("gcm" in way.cipher for way in (agreed.sent, agreed.answered)):
+            raise PeerError("the peer does not know strict key exchange: only AES-GCM is spoken with it")
+
+    def _conch_offer(self, packet: bytes, theirs: Offer) -> None:
+        """Conch reads the offer too. It wants a common MAC where none is used, and is shown one."""
+        kept, self.supportedMACs = self.supportedMACs, [m.encode() for way in theirs.macs for m in way] or [b""]
+        try:
+            self.ssh_KEXINIT(packet)
+        finally:
+            self.supportedMACs = kept
+        if not self.isClient and self.ignoreNextPacket:  # the client guessed, and guessed wrong
+            self._steps = 2
+
+    def sendKexInit(self) -> None:
+        self._sent_offer = True
+        super().sendKexInit()
+
+    def begin_exchange(self) -> None:
+        """Change keys; does nothing while they are being changed."""
+        if not (self._sent_offer or self._got_offer or self._over) and self._authenticated:
+            self.sendKexInit()
+
+    def _keySetup(self, sharedSecret: bytes, exchangeHash: bytes) -> None:
+        """Both halves are known: what we send is locked from here on, what comes is when the peer says so."""
+        first = self.sessionID is None
+        if first:
+            self.sessionID = exchangeHash
+        assert self._agreed is not None
+        ways = (self._agreed.sent, "ACE"), (self._agreed.answered, "BDF")
+        (out, out_letters), (into, in_letters) = ways if self.isClient else ways[::-1]
+        out_lock = self._lock(out, out_letters, sharedSecret, exchangeHash)
+        self._pending = self._lock(into, in_letters, sharedSecret, exchangeHash)
+        self._write(bytes([NEWKEYS]))
+        self._sealer.change(out_lock, restart=self._strict)
+        if self._authenticated and out.compression == COMPRESSED:
+            self._sealer.compress()
+        self._sent_offer = False
+        if first and not self.isClient and self._peerSupportsExtensions:
+            self._write(_extensions())
+        self._maybe_done()
+        self._flush()
+
+    def _lock(self, way: Direction, letters: str, secret: bytes, digest: bytes) -> Any:
+        def derived(letter: str) -> Callable[[int], bytes]:
+            return lambda count: self._getKey(letter.encode(), secret, digest)[:count]
+
+        iv, key, integrity = (derived(letter) for letter in letters)
+        return lock(way.cipher, way.mac, Secrets(iv, key, integrity))
+
+    def _their_new_keys(self, payload: bytes) -> None:
+        if self._pending is None or len(payload) != 1:
+            raise PeerError("NEWKEYS before there are any")
+        self._opener.change(self._pending, restart=self._strict)
+        self._pending, self._got_offer, self._steps = None, False, 0
+        assert self._agreed is not None
+        into = self._agreed.answered if self.isClient else self._agreed.sent
+        if self._authenticated and into.compression == COMPRESSED:
+            self._opener.decompress()
+        self._maybe_done()
+
+    def _maybe_done(self) -> None:
+        if self._sent_offer or self._got_offer:
+            return
+        self._keyExchangeState = self._KEY_EXCHANGE_NONE
+        first, self._first_done = not self._first_done, True
+        if self.reactor is not None:
+            if self._rekey is not None and self._rekey.active():
+                self._rekey.cancel()
+            self._rekey = self.reactor.callLater(REKEY_SECONDS, self.begin_exchange)
+        if first:
+            self.secured()
+
+    def secured(self) -> None:
+        """The first keys are in use."""
+
+    # -- login -----------------------------------------------------------------------------
+
+    def authenticated(self) -> None:
+        """The login is over: from here on what was agreed to be compressed is, and keys may change."""
+        self._authenticated = True
+        assert self._agreed is not None
+        out, into = self._agreed.sent, self._agreed.answered
+        if not self.isClient:
+            out, into = into, out
+        if out.compression == COMPRESSED:
+            self._sealer.compress()
+        if into.compression == COMPRESSED:
+            self._opener.decompress()
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """How it is secured, for the session's record."""
+        assert self._agreed is not None
+        way = self._agreed.sent
+        return {
+            "exchange": self._agreed.exchange, "host_key": self._agreed.host_key, "cipher": way.cipher,
+            "mac": way.mac or "aead", "strict": "yes" if self._strict else "no", "compression": way.compression,
+        }
+
+    # -- writing ----------------------------------------------------------------------------
+
+    def sendPacket(self, messageType: int, payload: bytes) -> None:
+        """As Conch sends."""
+        self.send(bytes([messageType]) + payload)
+
+    def send(self, payload: bytes) -> None:
+        """One message; what may not be sent while keys change waits until they have."""
+        if self._over:
+            return
+        kind = payload[0]
+        if self._sent_offer and kind not in _EXCHANGING and kind != DISCONNECT:
+            self._queue.append(payload)
+            self._queued += len(payload)
+            if self._queued > HELD_LIMIT:
+                self._broken("keys are not exchanged to the end")
+            elif self._queued > READ:
+                self._fill("queue", True)
+            return
+        self._write(payload)
+        if self._sealer.worn or self._opener.worn:
+            self.begin_exchange()
+
+    def _write(self, payload: bytes) -> None:
+        self.transport.write(self._sealer.seal(payload))
+
+    def _flush(self) -> None:
+        """What waited for the keys."""
+        while self._queue and not self._sent_offer:
+            payload = self._queue.popleft()
+            self._queued -= len(payload)
+            self._write(payload)
+        if not self._queue:
+            self._queued = 0
+            self._fill("queue", False)
+
+    def sendUnimplemented(self) -> None:
+        self.send(bytes([UNIMPLEMENTED]) + struct.pack(">I", (self._opener.sequence - 1) & 0xFFFFFFFF))
+
+    # -- back-pressure ------------------------------------------------------------------------
+
+    def watch(self, full: Callable[[bool], None]) -> None:
+        """Call with True when too much waits for the peer, with False when not any more."""
+        self._full = full
+        self.transport.registerProducer(_Tap(lambda on: self._fill("socket", on)), True)
+
+    def pause(self, on: bool) -> None:
+        """Read no more, or again."""
+        if not self._over:
+            (self.transport.pauseProducing if on else self.transport.resumeProducing)()
+
+    def _fill(self, where: str, on: bool) -> None:
+        before = bool(self._filled)
+        (self._filled.add if on else self._filled.discard)(where)
+        if bool(self._filled) != before:
+            self._full(bool(self._filled))
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def sendDisconnect(self, reason: int, desc: bytes | str) -> None:
+        """Conch gives up on the peer. Its words may quote an exception, so they are not sent."""
+        self._broken("the key exchange failed" if reason in (KEX_FAILED, HOST_KEY_NOT_VERIFIABLE) else "a message out of place")
+
+    def disconnect(self, code: int, why: str) -> None:
+        """Say why, and close; a peer that does not take it in time is cut off."""
+        if self._over:
+            return
+        try:
+            self._write(bytes([DISCONNECT]) + struct.pack(">I", code) + NS(why.encode()) + NS(b""))
+        except LocalError:  # the key is spent: nothing more can be said
+            pass
+        self._over = True
+        self._queue.clear()
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        self.transport.resumeProducing()  # a paused transport would never hear that the peer is gone
+        if self.reactor is not None:
+            self._farewell = self.reactor.callLater(FAREWELL, self.transport.abortConnection)
+
+    def loseConnection(self) -> None:
+        self.disconnect(BY_APPLICATION, "")
+
+    def _broken(self, why: str) -> None:
+        if self._over:
+            return
+        self.disconnect(PROTOCOL_ERROR, why)
+        self.on_broken(why)
+
+    def _end_now(self, why: str) -> None:
+        self._over = True
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+
+class ServerLeg(Leg, SSHServerTransport):
+    """Toward a client."""
+
+    def prove_host_keys(self, details: bytes) -> bytes:
+        """Answers hostkeys-prove-00@openssh.com (OpenSSH PROTOCOL 2.5): each key signs the session's id and itself."""
+        rest, proofs = details, b""
+        assert self.sessionID is not None
+        try:
+            while rest:
+                fields = Reader(rest, 0)
+                blob, rest = fields.string(), fields.rest()
+                key = next(k for k in self.factory.privateKeys.values() if k.public().blob() == blob)
+                message = NS(b"hostkeys-prove-00@openssh.com") + NS(self.sessionID) + NS(blob)
+                proofs += NS(key.sign(message, algorithms(key)[0]))
+        except (Unreadable, StopIteration):
+            return bytes([REQUEST_FAILURE])
+        return bytes([REQUEST_SUCCESS]) + proofs
+
+    def _step(self, packet: bytes) -> None:
+        self.ssh_KEX_DH_GEX_REQUEST_OLD(packet)
+
+    def _finishEphemeralDH(self, remoteDHpublicKey: int) -> bytes:
+        _check_public(remoteDHpublicKey, self.p)
+        return super()._finishEphemeralDH(remoteDHpublicKey)
+
+
+class ClientLeg(Leg, SSHClientTransport):
+    """
+    Toward a target.
+
+    :ivar pinned: blobs of the host keys that may be shown.
+    """
+
+    _strict_ours, _strict_theirs = STRICT_CLIENT, STRICT_SERVER
+    isClient = True
+
+    def __init__(self, pinned: frozenset[bytes]) -> None:
+        super().__init__()
+        self.pinned = pinned
+        self.shown: bytes = b""
+        self._gotNewKeys = 0
+        self._hybrid: HybridClient | None = None
+
+    def ssh_KEXINIT(self, packet: bytes) -> None:
+        assert self._agreed is not None
+        if self._agreed.exchange != HYBRID:
+            SSHClientTransport.ssh_KEXINIT(self, packet)
+        elif SSHTransportBase.ssh_KEXINIT(self, packet) is not None:
+            self._hybrid = HybridClient()
+            self._write(bytes([KEX_INIT]) + NS(self._hybrid.public))
+
+    def _step(self, packet: bytes) -> None:
+        host_key, half, signature, rest = getNS(packet, 3)
+        if rest:
+            raise PeerError("bytes behind the server's half")
+        if not self._is_pinned(host_key):
+            return
+        algorithm, _ = getNS(signature)
+        if algorithm != self.keyAlg:
+            raise PeerError("signed with another algorithm than agreed")
+        if self._hybrid is None:
+            self.ssh_KEX_DH_GEX_GROUP(packet)
+        else:
+            self._finish_hybrid(host_key, half, signature)
+
+    def _finish_hybrid(self, host_key: bytes, half: bytes, signature: bytes) -> None:
+        hybrid, self._hybrid = self._hybrid, None
+        assert hybrid is not None
+        secret = NS(hybrid.shared(half))
+        digest = _kex.getHashProcessor(self.kexAlg)()
+        for part in (
+            self.ourVersionString, self.otherVersionString, self.ourKexInitPayload, self.otherKexInitPayload, host_key,
+            hybrid.public, half,
+        ):
+            digest.update(NS(part))
+        digest.update(secret)
+        if not public(host_key).verify(signature, digest.digest()):
+            raise PeerError("a wrong signature of the host key")
+        self._keySetup(secret, digest.digest())
+
+    def _finishEphemeralDH(self, remoteDHpublicKey: int) -> bytes:
+        _check_public(remoteDHpublicKey, self.p)
+        return super()._finishEphemeralDH(remoteDHpublicKey)
+
+    def _is_pinned(self, host_key: bytes) -> bool:
+        self.shown = host_key
+        if host_key in self.pinned:
+            return True
+        self.host_key_refused()
+        self.disconnect(HOST_KEY_NOT_VERIFIABLE, "the host key is not the one that was registered")
+        return False
+
+    def host_key_refused(self) -> None:
+        """`shown` is not pinned; nothing was said to the target yet."""
+
+    def verifyHostKey(self, hostKey: bytes, fingerprint: bytes) -> Deferred[bool]:
+        """Asked by Conch once more; it was checked before Conch saw it."""
+        return succeed(hostKey in self.pinned)
+
+
+def _check_public(value: int, prime: int) -> None:
+    """RFC 8268, 4: a half outside of [2, p-2] gives a secret that everybody knows."""
+    if not 1 < value < prime - 1:
+        raise PeerError("a Diffie-Hellman half out of range")
+
+
+def _extensions() -> bytes:
+    return bytes([EXT_INFO]) + struct.pack(">I", 1) + NS(b"server-sig-algs") + NS(",".join(SIGNATURES).encode())

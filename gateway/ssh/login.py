@@ -1,0 +1,145 @@
+"""
+The way in of one SSH client: Conch's service `ssh-userauth`, with our own exchange and control's word.
+
+A wrong secret, an unknown identity and an unknown key get the same answer. What proves an identity is not yet a
+session: SUCCESS is sent when the target is connected, so that whoever is refused is told why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.conch.ssh.common import NS
+from twisted.conch.ssh.service import SSHService
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from gateway.control.errors import ControlError, LoginRefused
+from gateway.control.rpc import place
+from gateway.house import Worker
+from gateway.ssh.keys import NoKey, algorithms, public, signed
+from protocols.errors import PeerError
+from protocols.selection import Selection, WrongForm, select
+from protocols.ssh.auth import (
+    CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven, Send, ServerLogin,
+)
+from protocols.ssh.messages import Unreadable
+
+Proved = Mapping[str, Any]
+"""As `ControlClient.authenticate` gives it."""
+
+
+class Login(SSHService):
+    """
+    :param proven: called once with (selection, what control says of the identity, how it proved itself).
+    :param failed: called with (subject, why) for the record.
+    :param refused: called with (code, why): nobody came in.
+    """
+
+    name = b"ssh-userauth"
+
+    def __init__(
+        self, worker: Worker, peer: str, methods: tuple[str, ...], *,
+        proven: Callable[[Selection, Proved, str], None], failed: Callable[[str, str], None],
+        refused: Callable[[str, str], None],
+    ) -> None:
+        self._worker, self._peer = worker, peer
+        self._proven, self._failed, self._refused = proven, failed, refused
+        self._login = ServerLogin(methods)
+        self._selection: Selection | None = None
+        self._proof: Proved | None = None
+        self._waiting: Deferred[Any] | None = None
+
+    def packetReceived(self, messageNum: int, packet: bytes) -> None:
+        """
+        :raises PeerError: no message of a login.
+        """
+        try:
+            effects = self._login.from_client(bytes([messageNum]) + packet)
+        except Unreadable as error:
+            raise PeerError(str(error)) from None
+        if not self._login.user or self._select(self._login.user) is not None:
+            self._perform(effects)
+
+    def serviceStopped(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def _perform(self, effects: list[LoginEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(payload):
+                    self.transport.send(payload)
+                case CheckSecret(user, secret, _):
+                    self._secret(user, secret)
+                case CheckKey(user, algorithm, blob):
+                    self._key(user, algorithm, blob)
+                case CheckSignature():
+                    self._signature(effect)
+                case Proven(_, method):
+                    assert self._selection is not None and self._proof is not None
+                    self._proven(self._selection, self._proof, method)
+                case Failed(user, method):
+                    self._failed(self._subject(user), f"a wrong {method}")
+                case GiveUp(why):
+                    self._refused("OST-631", why)
+
+    def _subject(self, user: str) -> str:
+        return self._selection.identity if self._selection is not None else user
+
+    def _select(self, user: str) -> Selection | None:
+        """Who and where; whoever writes it wrongly is shown how, and nothing is checked."""
+        if self._selection is None:
+            try:
+                self._selection = select(user)
+            except WrongForm as error:
+                self._refused("OST-625", str(error))
+        return self._selection
+
+    def _secret(self, user: str, secret: bytes) -> None:
+        text = secret.decode("utf-8", "replace")
+        self._ask(self._worker.control.authenticate(self._subject(user), text, self._peer), self._settled)
+
+    def _key(self, user: str, algorithm: str, blob: bytes) -> None:
+        try:
+            good = algorithm.encode() in algorithms(public(blob))
+        except NoKey:
+            good = False
+        if good:
+            asked = self._worker.control.ssh_key(self._subject(user), blob, self._peer)
+            self._ask(asked, lambda known: self._perform(self._login.settled(known is True)))
+        else:
+            self._perform(self._login.settled(False))
+
+    def _signature(self, effect: CheckSignature) -> None:
+        message = NS(self.transport.sessionID) + effect.signed
+        good = signed(effect.blob, effect.algorithm, message, effect.signature)
+        asked = self._worker.control.ssh_key_result(self._subject(effect.user), effect.blob, good, self._peer)
+        self._ask(asked, self._settled)
+
+    def _settled(self, proof: Proved | None) -> None:
+        self._proof = proof
+        self._perform(self._login.settled(proof is not None))
+
+    def _ask(self, asked: Deferred[Any], then: Callable[[Any], None]) -> None:
+        """One question at a time. A refused login is no; what control cannot say ends the connection."""
+        self._waiting = asked
+
+        def answered(result: Any) -> Any:
+            self._waiting = None
+            return result
+
+        asked.addBoth(answered)
+        asked.addErrback(lambda failure: failure.trap(LoginRefused) and None)
+        asked.addCallbacks(then, self._unanswered)
+        asked.addErrback(self._crashed)
+
+    def _unanswered(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            failure.trap(ControlError)
+            self._refused(failure.value.code, failure.value.why)
+
+    def _crashed(self, failure: Failure) -> None:
+        self._log.error("a login ended by a bug: {what}", what=place(failure))
+        self._refused("OST-900", "internal error of the gateway")

@@ -1,0 +1,27 @@
+"""
+What SSH's relay asks at once, without a command: which variables may pass, and which filters a channel gets.
+"""
+
+from __future__ import annotations
+
+from gateway.opinions import Opinions
+from protocols.ssh.filter import Filters, none
+
+
+class Ready:
+    """As `protocols.ssh.desk.Opinions`, for one session."""
+
+    def __init__(self, opinions: Opinions) -> None:
+        self._opinions = opinions
+
+    @property
+    def filters(self) -> Filters:
+        """Those for a channel whose command was allowed."""
+        return none
+
+    def environment(self, name: bytes, value: bytes) -> bool:
+        """Whether a client may set this variable at the target; what is no text changes more than how a program speaks."""
+        try:
+            return self._opinions.accepts_variable(name.decode(), value.decode())
+        except UnicodeDecodeError:
+            return False

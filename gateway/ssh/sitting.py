@@ -1,0 +1,92 @@
+"""
+One SSH session from its login to its end: what its worker lists and kills. As `gateway.sitting`.
+"""
+
+from __future__ import annotations
+
+import time
+
+from twisted.logger import Logger
+
+from gateway.house import Worker
+from gateway.opinions import Opinions
+from gateway.powers import Sink
+from gateway.ssh.leg import ServerLeg
+from gateway.ssh.ready import Ready
+from gateway.ssh.upstream import Upstream
+from protocols.errors import Unrecordable
+from protocols.session import Session
+from protocols.ssh.adapter import SshAdapter
+from protocols.ssh.relay import SshRelay
+
+
+class Sitting:
+    """Both legs are logged in."""
+
+    log = Logger()
+
+    def __init__(self, worker: Worker, client: ServerLeg, session: Session, upstream: Upstream, token: str) -> None:
+        """
+        :param token: what proved the identity, a token's id or a key's fingerprint; revoking it ends the session.
+        :raises Unrecordable: its beginning cannot be recorded, so it does not begin.
+        """
+        self._worker, self.session, self._token = worker, session, token
+        self._client, self._upstream = client, upstream
+        self._opinions = Opinions(lambda: (self._worker.pipeline, self._worker.revision), session)
+        self.relay = SshRelay(Ready(self._opinions))
+        self.adapter = SshAdapter(
+            self.relay, session, self._opinions, worker.journal, worker.reactor,
+            prove=client.prove_host_keys, ended=self._ended,
+        )
+        proof = {"client_proof": session.identity.proof}
+        if session.identity.proof == "key":
+            proof["client_key"] = token
+        shown = {f"client_{name}": value for name, value in client.facts.items()}
+        worker.journal.opened(session, {**shown, **upstream.facts, **proof}, self.adapter)
+        worker.sessions[session.id] = self
+        self._announce()
+
+    def begin(self) -> None:
+        """The client knows that it is in: what it sends is relayed from here on."""
+        adapter, client = self.adapter, self._client
+        adapter.attach(client, self._upstream.leg)
+        client.on_payload = adapter.client_payload
+        client.on_broken = lambda why: adapter.broken("client", why)
+        client.on_lost = lambda why: adapter.client_lost()
+        self._upstream.attach(adapter.target_payload, adapter.target_lost, lambda why: adapter.broken("target", why))
+
+    def _announce(self) -> None:
+        session = self.session
+        self._worker.control.session_opened({
+            "id": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
+            "target": session.target.name, "account": session.account, "database": session.database,
+            "peer": session.peer, "application": session.application, "token": self._token, "opened": time.time(),
+        })
+
+    # -- what the worker does --------------------------------------------------------------
+
+    def kill(self, why: str) -> None:
+        """End it; the client is told."""
+        self.adapter.close(why, why)
+
+    def reconsider(self) -> None:
+        """The policy has changed: what is held is judged again."""
+        self._opinions.reconsider()
+
+    def cancel(self) -> None:
+        """SSH has no cancel of its own; whoever asked for one is recorded."""
+        Sink(self._worker.journal).note(self.session, "cancel", {})
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command waits, runs or is held."""
+        return self.adapter.busy
+
+    def _ended(self, why: str) -> None:
+        self._worker.sessions.pop(self.session.id, None)
+        self._worker.control.session_closed(self.session.id)
+        self._opinions.closed()
+        try:
+            self._worker.journal.closed(self.session, why)
+        except Unrecordable:
+            self.log.warn("session {id}: its end could not be recorded", id=self.session.id)

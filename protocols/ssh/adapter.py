@@ -1,0 +1,331 @@
+"""
+Joins SSH's relay to its two legs: messages in, effects out, performed one at a time.
+
+SSH has an adapter of its own because one session asks about many commands at once, and what waits for a verdict or a
+record holds back one channel, never the connection: the relay keeps it. The rest is as in `protocols.adapter`: audit
+before effect, a question ends with its client, a bug ends one session.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from protocols.adapter import Addons
+from protocols.command import SshCommand
+from protocols.effects import Hangup, Malformed, Refused, Report
+from protocols.errors import Unrecordable
+from protocols.journal import Journal
+from protocols.session import Session
+from protocols.ssh.effects import (
+    AskCommand, IntendCommand, ProveHostKeys, Remark, SendClient, SendTarget, SshEffect, WithdrawCommand,
+)
+from protocols.verdict import Decision, Hold
+
+class Relay(Protocol):
+    """What SSH's relay can do. What a peer may send raises nothing: it ends in Malformed."""
+
+    def from_client(self, payload: bytes) -> list[SshEffect]: ...
+    def from_target(self, payload: bytes) -> list[SshEffect]: ...
+    def answer(self, number: int, decision: Decision) -> list[SshEffect]: ...
+    def held(self, number: int, request: str, hold: Hold) -> list[SshEffect]: ...
+    def recorded(self, number: int) -> list[SshEffect]: ...
+    def refused(self, number: int, why: str) -> list[SshEffect]: ...
+    def proved(self, payload: bytes) -> list[SshEffect]: ...
+    def cut(self, channel: int, why: str) -> list[SshEffect]: ...
+    def close(self, why: str) -> list[SshEffect]:
+        """Reports of what runs, and what clients are told on their channels."""
+
+
+class Leg(Protocol):
+    """One SSH connection."""
+
+    def send(self, payload: bytes) -> None: ...
+    def pause(self, on: bool) -> None: ...
+    def watch(self, full: Callable[[bool], None]) -> None:
+        """Call when too much waits to be taken by the peer, and when not any more."""
+    def disconnect(self, code: int, why: str) -> None: ...
+
+
+BY_APPLICATION = 11  # RFC 4253, 11.1
+
+
+class SshAdapter:
+    """One session's relay between its client's leg and its target's."""
+
+    log = Logger()
+
+    def __init__(
+        self, relay: Relay, session: Session, addons: Addons, journal: Journal, clock: IReactorTime,
+        *, prove: Callable[[bytes], bytes], ended: Callable[[str], None],
+    ) -> None:
+        """
+        :param prove: answers a client that wants proof of the gateway's host keys.
+        :param ended: called once with the reason, after both sides were told to close.
+        """
+        self._relay, self.session, self._addons, self._journal, self._clock = relay, session, addons, journal, clock
+        self._prove, self._ended = prove, ended
+        self._todo: deque[SshEffect] = deque()
+        self._working = self._closed = False
+        self._waiting: deque[tuple[int, int]] = deque()  # sequence of an intent's record, number of its command
+        self._asked: dict[int, Deferred[Decision]] = {}
+        self._began: dict[int, float] = {}
+        self._commands: dict[int, SshCommand] = {}  # that were recorded and have not ended
+        self._legs: dict[str, Leg] = {}
+        self._backlog: dict[str, deque[bytes]] = {"client": deque(), "target": deque()}
+        self._pauses: dict[str, set[str]] = {"client": set(), "target": set()}
+
+    # -- wiring ------------------------------------------------------------------------
+
+    def attach(self, client: Leg, target: Leg) -> None:
+        """Both are logged in; start relaying."""
+        self._client, self._target = client, target
+        self._legs = {"client": client, "target": target}
+        client.watch(lambda full: self._pause("target", "client is slow", full))
+        target.watch(lambda full: self._pause("client", "target is slow", full))
+
+    def client_payload(self, payload: bytes) -> None:
+        """A message from the client."""
+        self._came("client", payload)
+
+    def target_payload(self, payload: bytes) -> None:
+        """A message from the target."""
+        self._came("target", payload)
+
+    def client_lost(self) -> None:
+        """The client is gone, and what was asked for it is withdrawn."""
+        self._legs.pop("client", None)
+        self.close("client gone")
+
+    def target_lost(self) -> None:
+        """The target is gone: the client is told on every channel, then disconnected."""
+        self._legs.pop("target", None)
+        self.close("target gone", "the target closed the connection")
+
+    def broken(self, side: str, why: str) -> None:
+        """A leg's peer broke the transport's rules."""
+        if not self._closed:
+            self._note("malformed", side=side, why=why)
+            self.close(f"malformed bytes from the {side}", f"malformed message from the {side}")
+
+    def close(self, why: str, farewell: str = "") -> None:
+        """End the session now; what was on its way is reported as unknown."""
+        if self._closed:
+            return
+        self._closed = True
+        for asked in list(self._asked.values()):
+            asked.cancel()
+        self._asked.clear()
+        self._waiting.clear()
+        self._todo.clear()
+        try:
+            self._last_effects(why)
+        except Exception as error:  # the adapter's edge: never half open, whatever fails here
+            self._record_bug(error)
+        finally:
+            for leg in self._legs.values():
+                leg.disconnect(BY_APPLICATION, farewell or why)
+            self._ended(why)
+
+    def _last_effects(self, why: str) -> None:
+        for effect in self._relay.close(why):
+            if isinstance(effect, Report):
+                self._report(effect)
+            elif isinstance(effect, SendClient) and "client" in self._legs:
+                self._client.send(effect.payload)
+
+    def cancel(self) -> None:
+        """SSH has no cancel of its own: channels with a command that waits or runs are ended, the session goes on."""
+        for command in list(self._commands.values()):
+            if isinstance(command.channel, int):
+                self._drive(self._relay.cut, command.channel, "cancelled")
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command waits, runs, or is held."""
+        return bool(self._asked or self._waiting or self._began)
+
+    # -- durability --------------------------------------------------------------------
+
+    def durable(self, sequence: int) -> None:
+        """Commands whose records are stored up to `sequence` may run."""
+        while self._waiting and self._waiting[0][0] <= sequence:
+            self._drive(self._relay.recorded, self._waiting.popleft()[1])
+
+    def refused(self, sequence: int, why: str) -> None:
+        """One intent was not recorded: it does not run, and its channel is told so."""
+        for entry in list(self._waiting):
+            if entry[0] == sequence:
+                self._waiting.remove(entry)
+                self._drive(self._relay.refused, entry[1], why)
+
+    def unrecordable(self, why: str) -> None:
+        """Nothing can be recorded: whatever waits is refused, in order."""
+        waiting, self._waiting = self._waiting, deque()
+        for _, number in waiting:
+            self._drive(self._relay.refused, number, why)
+
+    def _came(self, side: str, payload: bytes) -> None:
+        """To the relay; while the evidence is behind, what one read brought waits here and the rest in the kernel."""
+        if self._closed:
+            return
+        backlog = self._backlog[side]
+        if backlog or self._journal.full:
+            backlog.append(payload)
+            if len(backlog) == 1:
+                self._pause(side, "evidence is behind", True)
+                self._journal.when_drained(lambda: self._room(side))
+            return
+        self._drive(self._relay.from_client if side == "client" else self._relay.from_target, payload)
+
+    def _room(self, side: str) -> None:
+        waiting, self._backlog[side] = self._backlog[side], deque()
+        for payload in waiting:
+            self._came(side, payload)
+        if not self._backlog[side]:
+            self._pause(side, "evidence is behind", False)
+
+    # -- effects -----------------------------------------------------------------------
+
+    def _drive(self, tell: Callable[..., list[SshEffect]], *what: Any) -> None:
+        """Tell the relay something and do what it wants done, at once or when what is being done is done."""
+        if self._closed:
+            return
+        try:
+            self._todo.extend(tell(*what))
+            if not self._working:  # else an answer came before ask() returned
+                self._work()
+        except Exception as error:  # the adapter's edge: a bug of ours ends one session, not the worker
+            self._crashed(error)
+
+    def _work(self) -> None:
+        self._working = True
+        try:
+            while self._todo and not self._closed:
+                self._perform(self._todo.popleft())
+        finally:
+            self._working = False
+
+    def _perform(self, effect: SshEffect) -> None:
+        """What comes with each packet by its type; `match` would try one pattern after another."""
+        kind = type(effect)
+        if kind is SendClient:
+            self._client.send(effect.payload)
+        elif kind is SendTarget:
+            self._target.send(effect.payload)
+        else:
+            self._perform_rarely(effect)
+
+    def _perform_rarely(self, effect: SshEffect) -> None:
+        match effect:
+            case AskCommand(number, _):
+                self._ask(number, effect)
+            case IntendCommand():
+                self._intend(effect)
+            case WithdrawCommand(number):
+                self._withdraw(number)
+            case ProveHostKeys(details):
+                self._drive(self._relay.proved, self._prove(details))
+            case Remark(kind, facts):
+                self._note(kind, **facts)
+            case Refused(number, decision):
+                self._refuse(number, decision)
+            case Report():
+                self._report(effect)
+            case Hangup(why):
+                self.close(why)
+            case Malformed(side, why):
+                self.broken(side, why)
+
+    def _intend(self, effect: IntendCommand) -> None:
+        try:
+            sequence = self._journal.intend(self.session, effect.number, effect.decision, self)
+        except Unrecordable as error:
+            self._drive(self._relay.refused, effect.number, str(error))
+            return
+        self._began[effect.number] = self._clock.seconds()
+        self._commands[effect.number] = effect.decision.command
+        self._waiting.append((sequence, effect.number))
+
+    def _refuse(self, number: int, decision: Decision) -> None:
+        try:
+            self._journal.refuse(self.session, number, decision)
+        except Unrecordable:
+            self.log.warn("session {id}: a refusal could not be recorded", id=self.session.id)
+
+    def _report(self, effect: Report) -> None:
+        began = self._began.pop(effect.number, None)
+        self._commands.pop(effect.number, None)
+        self._addons.ended(effect.decision, effect.outcome)
+        if began is None:
+            return
+        micros = int((self._clock.seconds() - began) * 1_000_000)
+        try:
+            self._journal.report(self.session, effect.number, effect.decision, effect.outcome, micros)
+        except Unrecordable:  # the intent stands; recovery closes it as unknown
+            self.log.warn("session {id}: an outcome could not be recorded", id=self.session.id)
+
+    # -- questions ---------------------------------------------------------------------
+
+    def _ask(self, number: int, effect: AskCommand) -> None:
+        answer = self._addons.decide(effect.command, lambda request, hold: self._held(number, request, hold))
+        if not isinstance(answer, Deferred):
+            self._drive(self._relay.answer, number, answer)
+            return
+        self._asked[number] = answer
+        answer.addCallbacks(
+            lambda decision: self._answered(number, decision), lambda failure: self._unanswered(number, failure)
+        )
+
+    def _held(self, number: int, request: str, hold: Hold) -> None:
+        if not self._closed:
+            self._note("request.held", request=request, rule=hold.rule)
+            self._drive(self._relay.held, number, request, hold)
+
+    def _answered(self, number: int, decision: Decision) -> None:
+        self._asked.pop(number, None)
+        self._drive(self._relay.answer, number, decision)
+
+    def _withdraw(self, number: int) -> None:
+        asked = self._asked.pop(number, None)
+        if asked is not None:
+            asked.cancel()
+
+    def _unanswered(self, number: int, failure: Failure) -> None:
+        """Cancelled with its channel or its session, or a bug: either way nothing runs."""
+        if self._asked.pop(number, None) is not None and not self._closed:
+            self._crashed(failure.value)
+
+    # -- bugs, notes, back-pressure -------------------------------------------------------
+
+    def _crashed(self, error: BaseException) -> None:
+        self._record_bug(error)
+        self.close("internal error", "internal error of the gateway (OST-900)")
+
+    def _record_bug(self, error: BaseException) -> None:
+        """Its class and where it was; never its text, which may hold what a client sent."""
+        where = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)))
+        name = type(error).__name__
+        self.log.error("session {id} ended by a bug: {error} in {where}", id=self.session.id, error=name, where=where)
+        self._note("bug", error=name)
+
+    def _note(self, kind: str, **facts: str) -> None:
+        try:
+            self._journal.note(self.session, kind, facts)
+        except Unrecordable:
+            self.log.warn("session {id}: {kind} could not be recorded", id=self.session.id, kind=kind)
+
+    def _pause(self, side: str, why: str, on: bool) -> None:
+        reasons = self._pauses[side]
+        before = bool(reasons)
+        (reasons.add if on else reasons.discard)(why)
+        leg = self._legs.get(side)
+        if leg is not None and not self._closed and bool(reasons) != before:
+            leg.pause(bool(reasons))
