@@ -23,6 +23,7 @@ class Account:
     catalog: bool = False
     certificate: Path | None = None
     key: Path | None = None
+    floor: str = ""  #: the account that takes its place for identities that see every declared column masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,17 @@ class TargetEntry:
     tls_ca: Path | None = None
     revocation: str = "lease"
     host_keys: tuple[bytes, ...] = ()  #: SSH: blobs of the host keys that the target may show
+    floor: str = "require"  #: "require", "report": what a floor that does not hold does to a session
 
     def account(self, name: str) -> Account | None:
         """The account of that name; the first one for ""."""
         if not name:
             return self.accounts[0]
         return next((a for a in self.accounts if a.name == name), None)
+
+    def is_floor(self, name: str) -> bool:
+        """Whether an account only takes another's place; nobody may choose it."""
+        return any(account.floor == name for account in self.accounts)
 
     @property
     def catalog_account(self) -> Account:

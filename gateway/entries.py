@@ -117,6 +117,7 @@ def _target(section: Section) -> TargetEntry:
     return TargetEntry(
         name, protocol, host, port, database, databases, _accounts(section, protocol, tls), section.labels("labels"), tls,
         tls_name or host, tls_ca, section.text("revocation", "lease", known=("lease", "strict")),
+        floor=section.text("floor", "require", known=("require", "report")),
     )
 
 
@@ -138,7 +139,8 @@ def _ssh_target(section: Section, name: str, host: str, port: int) -> TargetEntr
 
 def _accounts(target: Section, protocol: str, tls: str) -> tuple[Account, ...]:
     found: list[Account] = []
-    for section in target.sections("account"):
+    written = target.sections("account")
+    for section in written:
         name, user = section.text("name", name=True), section.text("user")
         auth = section.text("auth", "password", known=AUTHS[protocol])
         if protocol == "ssh":
@@ -146,13 +148,15 @@ def _accounts(target: Section, protocol: str, tls: str) -> tuple[Account, ...]:
         else:
             account = Account(
                 name, user, auth, section.flag("catalog", False), section.optional_file("certificate"),
-                section.optional_file("key", private=True),
+                section.optional_file("key", private=True), section.text("floor", ""),
             )
         _check_account(section, account, tls, found)
         section.end()
         found.append(account)
     if not found:
         target.wrong("account", "there is none, so nobody could be let in", "add [[target.account]] with name and user")
+    for section, account in zip(written, found, strict=True):
+        _check_floor(section, account, found)
     return tuple(found)
 
 
@@ -169,6 +173,23 @@ def _check_account(section: Section, account: Account, tls: str, before: list[Ac
             section.wrong(key, f'has no effect with auth = "{account.auth}"', 'write auth = "certificate", or take it out')
     if account.auth == "certificate" and tls == "off":
         section.wrong("auth", 'a certificate is shown within TLS, and the target has tls = "off"', 'write tls = "verify"')
+
+
+def _check_floor(section: Section, account: Account, every: list[Account]) -> None:
+    """A floor is another account's of the same target, stands for one, and for nothing else."""
+    if not account.floor:
+        return
+    other = next((one for one in every if one.name == account.floor), None)
+    if other is None:
+        section.wrong("floor", f"there is no account {account.floor!r} here", "add it below [[target.account]], or correct the name")
+    elif other is account or other.floor:
+        section.wrong("floor", f"{account.floor!r} has a floor itself", "name an account of its own, without `floor`")
+    elif other.user in {one.user for one in every if one is not other}:
+        section.wrong("floor", f"{account.floor!r} logs in as another account's role", "give it a role of its own as `user`")
+    elif other.catalog or other is every[0]:
+        section.wrong("floor", f"{account.floor!r} reads the catalog or is the first account", "name an account that does nothing else")
+    elif sum(one.floor == account.floor for one in every) > 1:
+        section.wrong("floor", "two accounts have the same floor, which can mirror the rights of one", "give each its own")
 
 
 def _address(section: Section) -> tuple[str, int]:

@@ -137,6 +137,15 @@ class Pipeline:
             self.log.error("asked about a variable, an addon failed: {error}", error=_safely(error))
             return False
 
+    def floor(self, session: Session) -> Any:
+        """
+        A Deferred of what the target must hold for the session to run on a floor; None when no addon wants one.
+        Whatever goes wrong is raised, or fails it.
+        """
+        asked = (addon.floor(session) for addon in self._addons if callable(getattr(addon, "floor", None)))
+        needed = next((one for one in asked if one is not None), None)
+        return needed.addTimeout(ADDON_DEADLINE, self._clock) if needed is not None else None
+
     # -- questions ---------------------------------------------------------------------
 
     def admit(self, session: Session) -> Verdict | Deferred[Verdict]:

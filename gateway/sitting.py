@@ -35,11 +35,12 @@ class Sitting:
 
     def __init__(
         self, worker: Worker, client: Any, session: Session, entry: TargetEntry, account: Account,
-        upstream: Upstream, done: LoggedIn, token: str,
+        upstream: Upstream, done: LoggedIn, token: str, floor: str,
     ) -> None:
         """
         :param client: the client's transport.
         :param token: id of the token that proved the identity; revoking it ends the session.
+        :param floor: which floor is in force, and whether the target was seen to hold it.
         :raises Unrecordable: its beginning cannot be recorded, so it does not begin.
         """
         self._worker, self.session = worker, session
@@ -50,7 +51,7 @@ class Sitting:
             self.relay, session, self._opinions, self._worker.journal, self._worker.reactor,
             cancel_target=self._cancel_target, ended=self._ended,
         )
-        facts = {**upstream.facts, "client_proof": done.proof, "client_tls": _tls_name(client)}
+        facts = {**upstream.facts, "floor": floor, "client_proof": done.proof, "client_tls": _tls_name(client)}
         self._worker.journal.opened(session, facts, self.adapter)
         secret = secrets.token_bytes(4 if done.version < VERSION_3_2 else 32)
         self._worker.sessions[session.id] = self

@@ -48,3 +48,4 @@ class Session:
     peer: str  #: the client's address, "host:port"
     application: str = ""  #: what the client calls itself; a claim, never a proof
     policy_revision: int = 0
+    floor: str = ""  #: the role that the target was logged in to as instead, which cannot read masked columns; "" for none

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from addons.masking.declared import Declaration, Strategy
-from addons.masking.strategies import comparable, expression, problem, quoted, shows_null, surrogate
+from addons.masking.floor import named, stands, views
+from addons.masking.strategies import VIEWS, comparable, expression, problem, quoted, shows_null, surrogate
 from addons.sql import system
 from addons.sql.catalog import READABLE, Column, Relation, Snapshot
 from addons.sql.lineage import Lineage
@@ -46,10 +47,13 @@ class Cover:
     :ivar comparable: labels of those that a surrogate may stand for, and what it may be compared with (`strategies.comparable`).
     :ivar lookups: labels of those that may be looked up by their values.
     :ivar row_types: type OIDs whose values hold masked columns.
+    :ivar floor: whether statements run as a role that cannot read masked columns, only the views that stand for their relations.
     """
 
-    def __init__(self, snapshot: Snapshot, declared: Sequence[Declaration], opaque: Callable[[Message], str]) -> None:
-        self.snapshot, self._opaque = snapshot, opaque
+    def __init__(
+        self, snapshot: Snapshot, declared: Sequence[Declaration], opaque: Callable[[Message], str], *, floor: bool = False
+    ) -> None:
+        self.snapshot, self._opaque, self.floor = snapshot, opaque, floor
         self.relations: dict[int, dict[str, Masked]] = {}
         self.lookups: set[str] = set()
         self.row_types: set[int] = set()
@@ -65,7 +69,8 @@ class Cover:
             for m in columns.values()
             if shows_null(m.column, m.strategy, snapshot)
         )
-        self.comparable = {label: kind for label, kind in self._comparables() if kind}
+        self.comparable = {} if floor else {label: kind for label, kind in self._comparables() if kind}
+        self._standing = self._views() if floor else frozenset()
 
     # questions
 
@@ -94,8 +99,24 @@ class Cover:
             return self._select(relation, only, compared, key) + passed
         text = self._sub_selects.get((relation.oid, only))
         if text is None:
-            text = self._sub_selects[relation.oid, only] = self._select(relation, only, compared, key)
+            standing = self.floor and stands(relation)
+            text = self._over(relation, only) if standing else self.source(relation, only)
+            self._sub_selects[relation.oid, only] = text
         return text
+
+    def source(self, relation: Relation, only: bool) -> str:
+        """The SELECT that masks the relation itself."""
+        return self._select(relation, only, frozenset(), "")
+
+    def _over(self, relation: Relation, only: bool) -> str:
+        """The SELECT of all columns of the view that stands for the relation."""
+        view = named(relation, self.source(relation, only and bool(self.snapshot.children.get(relation.oid))))
+        return f"SELECT {', '.join(quoted(c.name) for c in relation.columns)} FROM {quoted(VIEWS)}.{quoted(view)}"
+
+    def _views(self) -> frozenset[int]:
+        """OIDs of the floor's views: what comes from them is masked already."""
+        expected = {view.name for view in views(self)}
+        return frozenset(r.oid for r in self.snapshot.relations.values() if r.schema == VIEWS and r.name in expected)
 
     def _select(self, relation: Relation, only: bool, compared: frozenset[str], key: str) -> str:
         masked = self.relations[relation.oid]
@@ -113,7 +134,7 @@ class Cover:
     def column(self, table_oid: int, attribute: int) -> str:
         """The label of a masked (table, attribute) from the wire; attribute 0 is the whole row. "" when clean."""
         masked = self.relations.get(table_oid)
-        if masked is None:
+        if masked is None or table_oid in self._standing:
             return ""
         if attribute == 0:
             return f"{self.snapshot.relations[table_oid].label}.*"
@@ -146,7 +167,7 @@ class Cover:
             raise Misdeclared(f"masking of {declaration.label}: {why}")
         for relation in self._family(found[0], declaration.column):
             self._mask(relation, relation.column(declaration.column), declaration.strategy)
-            if declaration.lookup and relation.kind in _TABLES:
+            if declaration.lookup and relation.kind in _TABLES and not self.floor:
                 self.lookups.add(f"{relation.label}.{declaration.column}")
 
     def _family(self, relation: Relation, column: str) -> list[Relation]:

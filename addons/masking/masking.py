@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from addons.masking import refusals
 from addons.masking.cover import Cover, Misdeclared
 from addons.masking.declared import Declaration, declarations
+from addons.masking.floor import Floor, floor
 from addons.masking.freshness import Freshness
 from addons.masking.statements import Judgement, Statements, UnknownNames
 from addons.masking.strategies import cell
@@ -78,7 +80,7 @@ class Masking:
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
         self._fresh = Freshness(catalogs)
         self._who: dict[tuple[str, str, frozenset[str]], tuple[Declaration, ...]] = {}
-        self._covers: dict[tuple[str, str, tuple[Declaration, ...]], tuple[Cover, Calls]] = {}
+        self._covers: dict[tuple[str, str, tuple[Declaration, ...], bool], tuple[Cover, Calls]] = {}
         self._decided: OrderedDict[tuple, Judgement] = OrderedDict()
 
     # statements
@@ -86,6 +88,20 @@ class Masking:
     def on_session(self, hook: SessionHook) -> Deferred[None] | None:
         """What another client changed since the last reading is known before the first statement."""
         return self._catalogs.check(hook.session) if self._masked(hook.session) else None
+
+    def floor(self, session: Session) -> Deferred[Floor] | None:
+        """
+        What must hold on the target for the session to run as a role that cannot read what it sees masked; None where it
+        sees any declared column clear.
+
+        Fails with Misdeclared, or when the catalog cannot be read.
+        """
+        masked, floored = self._masked(session), replace(session, floor="?")
+        if not masked or len(masked) < len(self._here(session)):
+            return None
+        snapshot = self._fresh.snapshot(session)
+        read = self._catalogs.refresh(session) if snapshot is None else succeed(snapshot)
+        return read.addCallback(lambda read: floor(self._cover(read, floored, masked)[0], self._listed))
 
     def on_rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
         """Layers 0 and 1. Waits only while the catalog is read, or look-ups are counted."""
@@ -129,7 +145,7 @@ class Masking:
     ) -> Judgement:
         path = self._path(session, statement)
         made = self._fresh.made(session)
-        key = (statement.text, snapshot.revision, masked, path, made)
+        key = (statement.text, snapshot.revision, masked, path, made, bool(session.floor))
         known = self._decided.get(key)
         if known is not None:
             self._decided.move_to_end(key)
@@ -266,11 +282,11 @@ class Masking:
         """
         :raises Misdeclared: also for a declaration that this session sees clear: it is wrong for somebody.
         """
-        key = (session.target.name, session.database, masked)
+        key = (session.target.name, session.database, masked, bool(session.floor))
         found = self._covers.get(key)
         if found is None or found[0].snapshot.revision != snapshot.revision:
             calls = Calls(snapshot, self._listed)
-            found = Cover(snapshot, masked, calls.opaque), calls
+            found = Cover(snapshot, masked, calls.opaque, floor=bool(session.floor)), calls
             if len(masked) < len(self._here(session)):
                 Cover(snapshot, self._here(session), calls.opaque)
             self._covers[key] = found  # in the old one's place: each holds a whole snapshot

@@ -101,6 +101,16 @@ def too_many_lookups(limit: int) -> Deny:
     )
 
 
+def below_floor(what: str, columns: Iterable[str]) -> Deny:
+    named = _listed(columns)
+    return _deny(
+        "OST-519",
+        f"{what} needs {named} itself, which this session's role on the target may not read",
+        "leave it out, or ask for clear access",
+        ("columns", named),
+    )
+
+
 def cannot_mask(what: str, relation: str) -> Deny:
     return _deny(
         "OST-512",

@@ -26,6 +26,7 @@ class Returning:
 
     :ivar kept: its entries that nothing was put in the place of.
     :ivar targets: all of them as they are to be sent; None when `kept` is all there was.
+    :ivar read: labels of masked columns whose masks tell NULL from a value, and so read them.
     """
 
     def __init__(self, statement: Message, relation: Relation, cover: Cover) -> None:
@@ -34,6 +35,7 @@ class Returning:
         self._alone = not (getattr(statement, "from_clause", ()) or getattr(statement, "using_clause", ()))
         self._relation, self._cover = relation, cover
         self._masked = cover.relations[relation.oid]
+        self.read: set[str] = set()
         listed = statement.returning_clause.exprs
         plain = not statement.returning_clause.options  # OLD and NEW under other names: nobody here follows them
         shown = [self._shown(node) if plain else None for node in listed]
@@ -65,6 +67,8 @@ class Returning:
         return _entry(f"{quoted(self._alias)}.{quoted(column.name)}")
 
     def _mask(self, masked: Masked, name: str) -> tree.Node:
+        if masked.label in self._cover.nulls:
+            self.read.add(masked.label)
         text = expression(masked.column, masked.strategy, self._cover.snapshot, of=self._alias)
         return _entry(f"{text} AS {quoted(name)}")
 

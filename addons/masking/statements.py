@@ -146,6 +146,8 @@ class Statements:
             judged = judge_write(statement, names, self.cover, relations, {one.comparison for one in asked})
             if isinstance(judged, Deny):
                 raise Refused(judged)
+            if self.cover.floor and judged.read:
+                raise Refused(refusals.below_floor("RETURNING", judged.read))
             hits = reach.hits if judged.targets is not None else ()
             return Sources(hits, asked=len(asked), returning=judged.targets)
         elif kind not in HARMLESS:
@@ -299,6 +301,8 @@ class Statements:
                 raise Refused(refusals.cannot_mask(f"a SELECT with {title(kind)} in it", label))
             if kind == "IntoClause":
                 raise Refused(refusals.cannot_mask("SELECT INTO", label))
+            if kind == "LockingClause" and self.cover.floor:
+                raise Refused(refusals.below_floor("FOR UPDATE or FOR SHARE", {label}))
         for reference, relation in hits:
             if reference.node is None:
                 raise Refused(refusals.cannot_mask(_PLACES.get(reference.place[0], reference.place[0]), relation.label))

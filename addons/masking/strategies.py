@@ -13,6 +13,7 @@ from addons.sql.catalog import Column, Snapshot
 from protocols.result import NULL, CellMask
 
 MASK = "***"
+VIEWS = "ostiary"  #: the schema of the floor's views on a target
 
 _TEXTS = frozenset({25, 1043, 1042, 19})  #: text, varchar, bpchar, name
 _BINARY_TEXTS = _TEXTS | {705}  #: unknown too: their binary form is their text

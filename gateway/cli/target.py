@@ -8,6 +8,7 @@ import click
 
 from gateway.cli.discover import discover
 from gateway.cli.door import Door, configured, leave
+from gateway.cli.provision import provision
 from gateway.cli.show import one, rows
 from gateway.config import TargetEntry
 
@@ -20,6 +21,7 @@ def target() -> None:
 
 
 target.add_command(discover)
+target.add_command(provision)
 
 
 @target.command("list")
@@ -58,5 +60,6 @@ def _shown(entry: TargetEntry) -> dict[str, Any]:
         "databases": list(entry.databases), "tls": entry.tls, "tls_name": entry.tls_name,
         "tls_ca": str(entry.tls_ca) if entry.tls_ca else None, "revocation": entry.revocation,
         "accounts": [account.name for account in entry.accounts],
+        "floors": [f"{one.name}={one.floor}" for one in entry.accounts if one.floor],
         "labels": [f"{name}={value}" for name, value in entry.labels.items()],
     }

@@ -11,17 +11,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
+from addons.masking.cover import Misdeclared
 from gateway import upstream
 from gateway.config import Account, IdentityEntry, TargetEntry
 from gateway.control import request as shape
 from gateway.control.discovery import SAMPLE_LIMIT, Discovery, Unsampled
 from gateway.control.errors import BadCall, Conflict, NotAllowed, NotFound
 from gateway.control.office import Office
+from gateway.control.provision import Plan, plan
 from gateway.control.rpc import Methods
+from gateway.control.standing import Standing, standing
 from gateway.control.store import Value
 from gateway.control.vault import PASSWORD_LIMIT
+from gateway.query import Querying, QueryError
 from protocols.selection import WrongForm, select
 
 METHODS = (
@@ -29,7 +34,7 @@ METHODS = (
     "token_issue", "token_list", "token_revoke", "account_list", "account_secret", "account_forget",
     "request_list", "request_show", "request_approve", "request_deny", "request_submit",
     "session_list", "session_show", "session_kill", "identity_check", "target_check",
-    "target_relations", "target_sample", "config_reload",
+    "target_relations", "target_sample", "target_floor", "config_reload",
 )
 
 TTL_LIMIT = 366 * 86400.0  # seconds; a token for longer is a password nobody changes
@@ -179,6 +184,26 @@ class Admin:
         sampled: Deferred[Value] = discovery.sample(schema, relation, rows)
         return sampled.addErrback(_unreachable)
 
+    def target_floor(
+        self, target: str, database: str, account: str, floor: str, others: Sequence[str], columns: Sequence[Value],
+        functions: Sequence[str],
+    ) -> Deferred[Value]:
+        """The SQL of a floor, and what differs from it on the server. Accounts are given as roles of the server."""
+        entry, reader, password = self._login(target, self._reader(target))
+        if database not in entry.databases:
+            raise NotFound(f"target {target} has no database {database}; it has {', '.join(entry.databases)}")
+
+        def planned(stands: Standing) -> Deferred[Plan]:
+            return deferToThread(plan, stands, columns, functions, target, account, floor, others)  # views are many to follow
+
+        def written(made: Plan) -> Value:
+            return {"target": target, "database": database, "floor": floor, "sql": made.script(), "differences": made.differences()}
+
+        dialled = upstream.dial(self._reactor, entry, reader, password, database, _READER)
+        dialled.addCallback(Querying)
+        dialled.addCallback(lambda asks: standing(asks, account, floor, others, functions).addBoth(_hung_up, asks))
+        return dialled.addCallback(planned).addCallback(written).addErrback(_unreachable)
+
     def _discovery(self, target: str, account: str, database: str) -> Discovery:
         entry, chosen, password = self._login(target, account or self._reader(target))
         if database and database not in entry.databases:
@@ -241,10 +266,23 @@ class Admin:
         return self._office.login.authenticate(subject, token, HERE)
 
 
+def _hung_up(result: Any, connection: Querying) -> Any:
+    connection.close()
+    return result
+
+
+_READER = {"application_name": "ostiary provision"}
+
+
 def _unreachable(failure: Failure) -> None:
-    failure.trap(upstream.DialError, Unsampled)
+    failure.trap(upstream.DialError, Unsampled, Misdeclared, QueryError, ValueError)
     if failure.check(Unsampled):
         raise Conflict(failure.value.why) from None
+    if failure.check(QueryError):
+        raise Conflict(f"the target refused with SQLSTATE {failure.value.sqlstate}: its catalog account must read all of the catalog, "
+                       "and the accounts' roles must be there") from None  # fmt: skip
+    if failure.check(Misdeclared, ValueError):
+        raise Conflict(f"masking's columns do not fit the target: {failure.value}") from None
     raise Conflict(f"the target cannot be used: {failure.value.why}") from None
 
 

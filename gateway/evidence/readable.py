@@ -87,7 +87,9 @@ def summary(shown: dict[str, Any]) -> str:
             return f"recording {fields['recording']} ended: {total}"
         case "opened":
             where = f" on {body['database']}" if body.get("database") else ""
-            return f"from {body['peer']} as {body['account']}{where}" if body else ""
+            floor = (body.get("facts") or {}).get("floor", "")
+            floored = f", floor {floor}" if floor else ""
+            return f"from {body['peer']} as {body['account']}{where}{floored}" if body else ""
         case "closed":
             return body.get("why") or ""
         case "note" | "admin":

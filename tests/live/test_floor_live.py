@@ -1,0 +1,112 @@
+"""
+A gateway whose account has a floor: who is put on it, that it must hold, how it is provisioned, and what evidence says of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.house import ADA, CLEAR, TARGET, House
+from tests.servers import PostgresServer
+
+pytestmark = pytest.mark.live
+
+DATABASE, ROLE = "floored", "floored_floor"
+SETUP = """
+CREATE TABLE people (id int PRIMARY KEY, name text, ssn text);
+INSERT INTO people VALUES (1, 'Ann', '123-45-6789'), (2, 'Bob', NULL);
+CREATE VIEW directory AS SELECT id, upper(ssn) AS number FROM people;
+"""
+TARGETS = {
+    "account": [
+        {"name": "app", "user": "postgres", "auth": "trust", "floor": "below"},
+        {"name": "below", "user": ROLE, "auth": "trust"},
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, postgres15: PostgresServer) -> Iterator[House]:
+    postgres15.sql(f"CREATE DATABASE {DATABASE}")
+    postgres15.sql(SETUP, DATABASE)
+    folder = tmp_path_factory.mktemp("floor")
+    with House(folder / "h", postgres15, database=DATABASE, masked={"public.people": ["ssn"]}, target=TARGETS) as made:
+        yield made
+
+
+def floor_of(house: House, subject: str) -> str:
+    """What the newest session's record says."""
+    newest = house.records("--kind", "opened", "--identity", subject)[-1]
+    found: str = newest["body"]["facts"]["floor"]
+    return found
+
+
+def test_a_floor_is_required_provisioned_used_checked_and_recorded(house: House, tmp_path: Path) -> None:
+    with pytest.raises(psycopg.OperationalError):  # there is no such role yet
+        house.connect(ADA)
+    with house.connect(CLEAR) as clear:
+        assert clear.execute("SELECT current_user::text, ssn FROM people WHERE id = 1").fetchone() == ("postgres", "123-45-6789")
+    assert floor_of(house, CLEAR) == "none"
+    checked = house.ostiary("target", "provision", TARGET, "--check")
+    assert checked.returncode == 1 and f"there is no role {ROLE}" in checked.stdout
+
+    printed = house.ostiary("target", "provision", TARGET, "--print", "--out", str(tmp_path / "floor.sql"))
+    assert printed.returncode == 0, printed.stderr
+    assert (tmp_path / "floor.sql").read_text() == printed.stdout
+    ran = house.server.sql(printed.stdout, DATABASE)
+    assert house.ostiary("target", "provision", TARGET, "--check").returncode == 0, ran
+
+    with house.connect(ADA) as connection:
+        assert connection.execute("SELECT current_user::text").fetchone() == (ROLE,)
+        assert connection.execute("SELECT id, name, ssn FROM people ORDER BY id").fetchall() == [(1, "Ann", "***"), (2, "Bob", None)]
+        assert connection.execute("SELECT * FROM directory ORDER BY id", binary=True).fetchall() == [(1, "***"), (2, None)]
+        assert connection.execute("UPDATE people SET name = 'Eve' WHERE id = %s RETURNING name", (2,)).fetchone() == ("Eve",)
+    assert floor_of(house, ADA) == f"{ROLE}, verified"
+
+
+def test_a_floor_that_does_not_hold_refuses_the_session_and_the_record_says_why(house: House) -> None:
+    test = "GRANT SELECT ON people TO PUBLIC"
+    house.server.sql(test, DATABASE)
+    try:
+        with pytest.raises(psycopg.OperationalError, match="OST-660"):
+            house.connect(ADA)
+        said = house.records("--kind", "note", "--text", "reads public.people.ssn")
+        assert said
+        house.target["floor"] = "report"
+        house.reload()
+        with house.connect(ADA) as connection:
+            assert connection.execute("SELECT ssn FROM people WHERE id = 1").fetchone() == ("***",)
+        assert floor_of(house, ADA) == f"{ROLE}, not verified: reads public.people.ssn"
+    finally:
+        house.target.pop("floor", None)
+        house.reload()
+        house.server.sql("REVOKE SELECT ON people FROM PUBLIC", DATABASE)
+
+
+def test_nobody_chooses_a_floor_by_name(house: House) -> None:
+    for subject in (ADA, CLEAR):
+        with pytest.raises(psycopg.OperationalError, match="OST-101"):
+            house.connect(subject, user=f"{subject}@{TARGET}+below")
+
+
+def test_a_configuration_with_a_floor_that_is_none_is_wrong(house: House) -> None:
+    """Key path and mend."""
+    for accounts, said in (
+        ([{"name": "app", "user": "a", "auth": "trust", "floor": "x"}], "account[0].floor: there is no account 'x' here"),
+        ([{"name": "app", "user": "a", "auth": "trust", "floor": "app"}], "account[0].floor: 'app' has a floor itself"),
+        ([{"name": "app", "user": "a", "auth": "trust", "floor": "b"}, {"name": "b", "user": "a", "auth": "trust"}], "logs in as another account's role"),
+        ([{"name": "b", "user": "b", "auth": "trust"}, {"name": "app", "user": "a", "auth": "trust", "floor": "b"}], "or is the first account"),
+    ):
+        kept = dict(house.target)
+        house.target["account"] = accounts
+        try:
+            house.write()
+            checked = house.ostiary("check")
+            assert checked.returncode == 1 and said in checked.stderr, checked.stderr
+        finally:
+            house.target = kept
+            house.write()
