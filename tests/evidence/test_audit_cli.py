@@ -213,7 +213,7 @@ async def test_a_live_store_is_searched_verified_and_exported(short: Path) -> No
 async def test_tail_follows_a_live_store(short: Path) -> None:
     live = Live(short)
     book, told, who = await live.journal(), Told(), session()
-    words = ["audit", "tail", "-f", "--json", "-n", "1", "--kind", "intent", "--store", short / "audit"]
+    words = ["audit", "tail", "-f", "--json", "-n", "100", "--kind", "intent", "--store", short / "audit"]  # also those before it first looks
     command = [sys.executable, "-m", "gateway.cli.main", *words]
     follower = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     before = live.notary.writer.store.segment.size
