@@ -70,7 +70,7 @@ class House:
     :param masking: more options of masking, likewise.
     :param addons: tables of more addons, each with `use`.
     :param target: over `[[target]]`, such as its accounts.
-    :param gateway: over `[gateway]`; :param audit: over `[audit]`.
+    :param gateway: over `[gateway]`; :param audit: over `[audit]`; :param people: everybody, if others than the usual.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class House:
         user: str = SUPERUSER, workers: int | str = 2, masked: Mapping[str, Sequence[str]] | None = None,
         rules: Sequence[Table] = (), default: Mapping[str, str] = EVERYTHING, options: Table | None = None,
         masking: Table | None = None, addons: Sequence[Table] = (), tls: str = "optional", gateway: Table | None = None, audit: Table | None = None, target: Table | None = None,
+        people: Mapping[str, Table] = PEOPLE,
     ) -> None:  # fmt: skip
         self.directory, self.server, self.database = directory, server, database
         self.port, self.control_port = free_port(), free_port()
@@ -86,6 +87,7 @@ class House:
         self.log_file = directory / "log"
         self._databases, self._user, self._workers, self._tls = [database, *databases], user, workers, tls
         self._gateway, self._audit, self.target = dict(gateway or {}), dict(audit or {}), dict(target or {})
+        self._people = people
         masks = [mask(relation, column, databases=[database]) for relation, columns in (masked or {}).items() for column in columns]
         self.addons: list[Table] = [
             {"use": "addons.access.Access", "rules": [{"kinds": ["human", "workload", "agent"], "targets": [TARGET]}]},
@@ -112,7 +114,7 @@ class House:
             table("[[target]]", {"name": TARGET, "protocol": "postgres", "address": f"127.0.0.1:{self.server.port}",
                                  "database": self.database, "databases": self._databases, "tls": "off",
                                  "account": [{"name": "app", "user": self._user, "auth": "trust"}], **self.target}),
-            *(table("[[identity]]", {"subject": subject, **facts}) for subject, facts in PEOPLE.items()),
+            *(table("[[identity]]", {"subject": subject, **facts}) for subject, facts in self._people.items()),
             *(table("[[addon]]", addon) for addon in self.addons),
         ]  # fmt: skip
         self.file.write_text("\n".join(tables))
