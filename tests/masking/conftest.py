@@ -56,6 +56,12 @@ def server(request: pytest.FixtureRequest, corpus: ModuleType) -> Iterator[Postg
 
 
 @pytest.fixture(scope="session")
+def version(server: PostgresServer) -> int:
+    """The server's major version."""
+    return int(server.sql("SHOW server_version_num")) // 10000
+
+
+@pytest.fixture(scope="session")
 def wide(server: PostgresServer) -> PostgresServer:
     """The same server, with a second database that has more roads to the same values."""
     server.sql("CREATE DATABASE wide OWNER app TEMPLATE clinic")
