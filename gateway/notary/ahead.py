@@ -30,6 +30,7 @@ _BLOCK = 4096
 _MAGIC = b"OstAhead"
 _HEADER = Struct("!8sQII32s")  # magic, index of the first record, records, bytes of payload, SHA-256 of what follows the magic
 _FACTS = Struct("!QII")
+_pack = msgpack.Packer(use_bin_type=True).pack
 
 Row = tuple[bytes, bytes | None]
 """A leaf and its stored body."""
@@ -95,11 +96,10 @@ def reserve(path: Path) -> None:
 
 
 def _framed(batch: Batch) -> bytes:
-    payload = msgpack.packb([batch.rows, batch.head], use_bin_type=True)
+    payload = _pack((batch.rows, batch.head))
     facts = _FACTS.pack(batch.first, len(batch.rows), len(payload))
     digest = sha256(facts + payload).digest()
-    frame = b"".join((_MAGIC, facts, digest, payload))
-    return frame + bytes(-len(frame) % _BLOCK)
+    return b"".join((_MAGIC, facts, digest, payload, bytes(-(_HEADER.size + len(payload)) % _BLOCK)))
 
 
 @dataclass(frozen=True, slots=True)

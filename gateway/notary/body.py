@@ -11,17 +11,19 @@ show a second key that decrypts to another text. With it an auditor needs SHA-25
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway.notary.mac import Key, digest_once
+
 _NONCE = bytes(12)
 _SALT = 16  # bytes
+_SALTS = 256  # taken from the system at once; each is used for one record
 _SESSIONS_KEPT = 1024  # derived session keys; a bound on memory, not on sessions
 
 
@@ -29,8 +31,7 @@ class BodyError(Exception):
     """A body that this key does not open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(NamedTuple):
     """What is stored, and the two digests that go into the leaf."""
 
     stored: bytes
@@ -54,13 +55,17 @@ class Bodies:
     def __init__(self, master: bytes, random: Callable[[int], bytes] = os.urandom) -> None:
         if len(master) != 32:
             raise BodyError("the body key has 32 bytes")
-        self._master, self._random = master, random
-        self._term_key = hmac.digest(master, b"ostiary-term", "sha256")
-        self._sessions: dict[bytes, bytes] = {}
+        self._master, self._random = Key(master), random
+        self._salts: list[bytes] = []
+        self._term_key = Key(self._master.digest(b"ostiary-term"))
+        self._sessions: dict[bytes, Key] = {}
 
     def seal(self, session: bytes, plain: bytes) -> Sealed:
         """Encrypt one body."""
-        salt = self._random(_SALT)
+        if not self._salts:
+            drawn = self._random(_SALT * _SALTS)
+            self._salts = [drawn[at : at + _SALT] for at in range(0, len(drawn), _SALT)]
+        salt = self._salts.pop()
         key = self._record_key(session, salt)
         stored = salt + AESGCM(key).encrypt(_NONCE, plain, None)
         return Sealed(stored, body_hash(stored), commit(_opening(key), plain))
@@ -79,16 +84,16 @@ class Bodies:
 
     def term(self, text: str) -> bytes:
         """A 16-byte pseudonym for exact search, e.g. of "identity\\0ada@clinic.example"."""
-        return hmac.digest(self._term_key, text.encode(), "sha256")[:16]
+        return self._term_key.digest(text.encode())[:16]
 
     def _record_key(self, session: bytes, salt: bytes) -> bytes:
         key = self._sessions.get(session)
         if key is None:
             if len(self._sessions) >= _SESSIONS_KEPT:
                 self._sessions.clear()
-            key = self._sessions[session] = hmac.digest(self._master, b"ostiary-session" + session, "sha256")
-        return hmac.digest(key, b"ostiary-record" + salt, "sha256")
+            key = self._sessions[session] = Key(self._master.digest(b"ostiary-session" + session))
+        return key.digest(b"ostiary-record" + salt)
 
 
 def _opening(key: bytes) -> bytes:
-    return hmac.digest(key, b"ostiary-opening", "sha256")
+    return digest_once(key, b"ostiary-opening")

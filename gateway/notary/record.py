@@ -17,7 +17,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -116,9 +116,12 @@ class BadRecord(Exception):
     """Bytes that are not a record, or not one that this sender may write."""
 
 
+_pack = msgpack.Packer(use_bin_type=True, unicode_errors="backslashreplace").pack  # making one takes longer than using it
+
+
 def pack(value: Any) -> bytes:
     """The one encoding: shortest forms, str as UTF-8, bytes as bin."""
-    return msgpack.packb(value, use_bin_type=True, unicode_errors="backslashreplace")
+    return _pack(value)
 
 
 def unpack(data: bytes) -> Any:
@@ -165,8 +168,7 @@ def _checked(fields: Any) -> list[Any]:
     return fields
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What the notary says of a record: where, when, whose, and what its body is."""
 
     segment: int
@@ -186,13 +188,7 @@ def pack_leaf(stamp: Stamp, event_bytes: bytes) -> bytes:
 
     :raises BadRecord: over LEAF_LIMIT.
     """
-    head = pack(
-        [
-            VERSION, stamp.segment, stamp.index, stamp.time_ns, stamp.boot_ns, stamp.worker, stamp.sequence,
-            stamp.body_hash, stamp.commitment, list(stamp.terms),
-        ]
-    )
-    leaf = _ARRAY_OF_TWO + head + event_bytes
+    leaf = _ARRAY_OF_TWO + _pack((VERSION, *stamp)) + event_bytes
     if len(leaf) > LEAF_LIMIT:
         raise BadRecord(f"a leaf of {len(leaf)} bytes")
     return leaf

@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.notary.record import Kind, Record, pack
+from gateway.notary.record import COMMON, FIELDS, Kind, Record, pack
 
 _CARRY_BYTES = 2048
 """Of rows per CARRY record; with one row more the leaf still stays below its limit."""
+
+_INTENT, _OUTCOME = int(Kind.INTENT), int(Kind.OUTCOME)
+_COMMAND, _GRANT = (len(COMMON) + FIELDS[Kind.INTENT].index(name) for name in ("command", "grant"))
 
 UNLIMITED = 0
 """`uses` of a grant that only its expiry ends."""
@@ -54,32 +57,44 @@ class State:
 
     def apply(self, record: Record) -> None:
         """One more record is durable."""
-        self.next_worker = max(self.next_worker, record.stamp.worker + 1)
-        self.last_ns = record.stamp.time_ns
-        match record.kind:
-            case Kind.INTENT:
-                self._intent(record)
-            case Kind.OUTCOME:
-                if record.fields[5] is not None:
-                    self.open_intents.pop(tuple(record.fields[5]), None)
+        stamp = record.stamp
+        self.add(stamp.worker, stamp.sequence, stamp.time_ns, record.fields)
+
+    def add(self, worker: int, sequence: int, time_ns: int, fields: list[Any]) -> None:
+        """The same, in parts: a writer, its number for the record, when, and the event's fields."""
+        if worker >= self.next_worker:
+            self.next_worker = worker + 1
+        self.last_ns = time_ns
+        kind = fields[0]
+        if kind == _INTENT:
+            self._intent((worker, sequence), fields)
+        elif kind == _OUTCOME:
+            if fields[5] is not None:
+                self.open_intents.pop(tuple(fields[5]), None)
+        else:
+            self._add_rarely(worker, fields)
+
+    def _add_rarely(self, worker: int, fields: list[Any]) -> None:
+        own = fields[len(COMMON) :]
+        match fields[0]:
             case Kind.OPENED:
-                self.sessions[record.session] = (record.stamp.worker, record.fields[3])
+                self.sessions[fields[1]] = (worker, fields[3])
             case Kind.CLOSED:
-                self.sessions.pop(record.session, None)
+                self.sessions.pop(fields[1], None)
             case Kind.APPROVAL:
-                grant, binding, expires, uses, request = record.own[:5]
+                grant, binding, expires, uses, request = own[:5]
                 spent = self.grants[grant].spent if grant in self.grants else 0  # said twice, it is still one grant
                 self.grants[grant] = Grant(binding, expires, uses, request, spent)
             case Kind.CARRY:
-                self.load(record.get("what"), record.get("rows"))
+                self.load(own[0], own[1])
             case Kind.HEADER:
-                self.next_worker = max(self.next_worker, record.get("next_worker"))
+                self.next_worker = max(self.next_worker, own[FIELDS[Kind.HEADER].index("next_worker")])
             case Kind.NOTARY:
                 self.sessions.clear()  # it started: what lived before it is over, or unknown
 
-    def _intent(self, record: Record) -> None:
-        command, grant = record.own[0], record.own[3]
-        self.open_intents[record.key] = (record.session, record.fields[3], command)
+    def _intent(self, key: tuple[int, int], fields: list[Any]) -> None:
+        command, grant = fields[_COMMAND], fields[_GRANT]
+        self.open_intents[key] = (fields[1], fields[3], command)
         if grant and grant in self.grants:
             self.grants[grant].spent += 1
 

@@ -25,7 +25,7 @@ from gateway.notary.environment import Unfit, sync_directory
 from gateway.notary.keys import Keys
 from gateway.notary.layout import Layout
 from gateway.notary.ledger import Ledger
-from gateway.notary.record import COMMON, FIELDS, Kind, Record, Stamp, event, pack_leaf, parse_event
+from gateway.notary.record import COMMON, FIELDS, Kind, Stamp, event, pack_leaf, parse_event
 from gateway.notary.recovery import Last, recover
 from gateway.notary.seal import seal
 from gateway.notary.segment import STREAM, Page, Row, SealedSegment, Segment, is_reserved, reserve
@@ -210,40 +210,33 @@ class Store:
     def _refusals(self, entries: Sequence[Entry], now_ns: int) -> list[str]:
         """Checks every grant, counting those that this very transaction spends; rewrites what is refused."""
         pending: dict[str, int] = {}
-        answers = []
-        for entry in entries:
-            grant = entry.fields[_GRANT] if entry.fields[0] == Kind.INTENT else ""
-            if not grant:
-                answers.append("")
+        answers = [""] * len(entries)
+        for place, entry in enumerate(entries):
+            if entry.fields[0] != _INTENT or not entry.fields[_GRANT]:
                 continue
+            grant = entry.fields[_GRANT]
             why = self.state.refusal(grant, entry.fields[_BINDING], now_ns, pending.get(grant, 0))
             if why:
                 _ungrant(entry, why)
             else:
                 pending[grant] = pending.get(grant, 0) + 1
-            answers.append(why)
+            answers[place] = why
         return answers
 
     def _write(self, entries: Sequence[Entry], wall: int, boot: int) -> None:
-        rows: list[Row] = []
-        records: list[Record] = []
-        index = self.segment.size
+        first = self.segment.size
+        self.segment.commit([self._row(entry, index, wall, boot) for index, entry in enumerate(entries, first)])
         for entry in entries:
-            row, record = self._record(entry, index + len(rows), wall, boot)
-            rows.append(row)
-            records.append(record)
-        self.segment.commit(rows)
-        for record in records:
-            self.state.apply(record)
+            self.state.add(entry.worker, entry.sequence, wall, entry.fields)
 
-    def _record(self, entry: Entry, index: int, wall: int, boot: int) -> tuple[Row, Record]:
-        sealed = None if entry.body is None else self._bodies.seal(entry.fields[1], entry.body)
-        stamp = Stamp(
-            self.segment.number, index, wall, boot, entry.worker, entry.sequence,
-            sealed and sealed.hashed, sealed and sealed.commitment,
-            tuple(sorted(map(self._bodies.term, entry.terms))) if entry.terms else (),
-        )
-        return (pack_leaf(stamp, entry.packed), sealed and sealed.stored), Record(stamp, entry.fields)
+    def _row(self, entry: Entry, index: int, wall: int, boot: int) -> Row:
+        terms = tuple(sorted(map(self._bodies.term, entry.terms))) if entry.terms else ()
+        if entry.body is None:
+            stored = hashed = commitment = None
+        else:
+            stored, hashed, commitment = self._bodies.seal(entry.fields[1], entry.body)
+        stamp = Stamp(self.segment.number, index, wall, boot, entry.worker, entry.sequence, hashed, commitment, terms)
+        return pack_leaf(stamp, entry.packed), stored
 
     def _clock_step(self, drift: int) -> list[Entry]:
         """A record when the wall clock moved against the monotonic one by more than a second."""
@@ -286,7 +279,7 @@ class Store:
         self.state.forget_grants(wall)
         carried = [event(Kind.CARRY, what, rows) for what, rows in self.state.carry(wall)]
         first = [Entry(_SEGMENT_MAKER, i, packed, parse_event(packed)) for i, packed in enumerate([header, *carried])]
-        rows = [self._record(entry, i, wall, self._clock.boot_ns())[0] for i, entry in enumerate(first)]
+        rows = [self._row(entry, i, wall, self._clock.boot_ns()) for i, entry in enumerate(first)]
         segment.commit(rows)
         segment.settle()
         self._log([*ending, ["seg.open", wall, STREAM, number, segment.signer.public, previous_root, boot_id]])
@@ -393,6 +386,7 @@ class Store:
         self._lock.release()
 
 
+_INTENT = int(Kind.INTENT)
 _GRANT = len(COMMON) + FIELDS[Kind.INTENT].index("grant")
 _BINDING = len(COMMON) + FIELDS[Kind.INTENT].index("binding")
 
