@@ -13,6 +13,7 @@ from protocols.errors import LocalError, PeerError
 _U16 = Struct("!H")  # a count, a format code, an attribute number
 _U32 = Struct("!I")  # an OID, a process id, a protocol version
 _I32 = Struct("!i")  # a length where -1 is NULL, a row limit, a type modifier
+_unpack_length = _I32.unpack_from
 
 
 class NotText(PeerError):
@@ -65,8 +66,12 @@ class Body:
     def text(self) -> str:
         """A String in the encoding in force."""
         at = self._at
+        end = self._data.find(b"\0", at)
+        if end < 0:
+            raise self.wrong("a string does not end")
+        self._at = end + 1
         try:
-            return self.raw().decode(self._codec)
+            return self._data[at:end].decode(self._codec)
         except UnicodeDecodeError:
             raise NotText(f"{self._what}: a string is not {self._codec}", offset=at) from None
 
@@ -77,7 +82,23 @@ class Body:
 
     def values(self) -> tuple[bytes | None, ...]:
         """A count and so many values."""
-        return tuple(self.value() for _ in range(self.u16()))
+        count, data, at, size, found = self.u16(), self._data, self._at, len(self._data), []
+        for _ in range(count):
+            if at + 4 > size:
+                self._at = at
+                raise self.wrong(f"4 bytes are due, {size - at} are there")
+            (length,) = _unpack_length(data, at)
+            at += 4
+            if length == -1:
+                found.append(None)
+                continue
+            if length < 0 or at + length > size:
+                self._at = at
+                raise self.wrong(f"{length} bytes are due, {size - at} are there")
+            found.append(data[at : at + length])
+            at += length
+        self._at = at
+        return tuple(found)
 
     def format(self) -> int:
         """A format code: 0 text, 1 binary."""
@@ -88,7 +109,8 @@ class Body:
 
     def formats(self) -> tuple[int, ...]:
         """A count and so many format codes."""
-        return tuple(self.format() for _ in range(self.u16()))
+        count = self.u16()
+        return tuple([self.format() for _ in range(count)]) if count else ()
 
     def rest(self) -> bytes:
         return self.take(len(self._data) - self._at)
@@ -99,7 +121,7 @@ class Body:
 
     def end(self) -> None:
         """Nothing may follow."""
-        if self.left:
+        if self._at != len(self._data):
             raise self.wrong(f"{self.left} bytes too many")
 
     def wrong(self, why: str) -> PeerError:

@@ -19,6 +19,7 @@ from protocols.errors import LocalError, PeerError
 from protocols.kernel import scan
 
 _HEAD = Struct("!BI")  # tag, length (the length counts itself but not the tag)
+_unpack_head = _HEAD.unpack_from
 _LENGTH = Struct("!I")  # length of a start-up packet, or of a tagged frame behind its tag
 
 BODY_LIMIT = 1 << 20
@@ -110,6 +111,7 @@ class FrameReader:
         self._buffer: bytes | bytearray = b""
         self._start = 0  # first unread byte of _buffer
         self._began = 0  # first byte of the frame taken last
+        self._kept, self._kept_to = -1, 0  # where a stretch of frames begins that go on as they came, and its end
         self._dropped = 0  # bytes that left _buffer; for offsets in errors
         self._open = 0  # bytes of an opened body still to come
         self._searched = 0  # offset up to which has_waiting has looked
@@ -155,10 +157,11 @@ class FrameReader:
         """
         if self._open:
             raise RuntimeError(f"{self._open} bytes of an opened body were not taken")
-        start, there = self._start, len(self._buffer) - self._start
+        start, buffer = self._start, self._buffer
+        there = len(buffer) - start
         if there < 5:
             return None
-        number, length = _HEAD.unpack_from(self._buffer, start)
+        number, length = _unpack_head(buffer, start)
         if not 4 <= length <= self._limits.get(number, self._limit) + 4:
             raise PeerError(f"frame {_TAGS[number]!r} of length {length}", offset=self.offset + 1)
         if length > STREAM_OVER + 4 and number in self._streamed:
@@ -167,16 +170,25 @@ class FrameReader:
             return Opened(_TAGS[number], length - 4)
         if there < 1 + length:
             return None
-        self._began = start
-        return Frame(_TAGS[number], self._take(5, length - 4))
+        self._began, self._start = start, start + 1 + length
+        body = buffer[start + 5 : start + 1 + length] if type(buffer) is bytes else self._piece(start + 5, start + 1 + length)
+        return Frame(_TAGS[number], body)
+
+    def keep(self) -> None:
+        """What `next_frame` or `count_run` took last goes on as it came, with what was kept right before it."""
+        if self._kept < 0:
+            self._kept = self._began
+        self._kept_to = self._start
+
+    def kept(self) -> bytes:
+        """All that was kept, in one piece; b"" for nothing. To be asked for before more is fed, or after a gap is taken."""
+        start, self._kept = self._kept, -1
+        return b"" if start < 0 else self._piece(start, self._kept_to)
 
     @property
     def taken(self) -> bytes:
-        """The frame that `next_frame` gave last, whole, as it came; until more is fed or taken."""
-        if isinstance(self._buffer, bytes):
-            return self._buffer[self._began : self._start]
-        with memoryview(self._buffer) as view:
-            return bytes(view[self._began : self._start])
+        """The frame that `next_frame` gave last, or the run that `count_run` counted, as it came; until more is fed or taken."""
+        return self._piece(self._began, self._start)
 
     @property
     def tag(self) -> int:
@@ -199,12 +211,17 @@ class FrameReader:
 
     def next_run(self, tags: frozenset[int] = ROWS) -> Run | None:
         """Take all consecutive whole frames of these tags as one piece; None when there is none."""
+        count = self.count_run(tags)
+        return Run(count, self.taken) if count else None
+
+    def count_run(self, tags: frozenset[int] = ROWS) -> int:
+        """Take them likewise, and say only how many they are: `taken` and `keep` are about all of them."""
         if self._open:
-            return None
+            return 0
         count, end = scan(self._buffer, self._start, len(self._buffer), tags, STREAM_OVER)
-        if not count:
-            return None
-        return Run(count, self._take(0, end - self._start))
+        if count:
+            self._began, self._start = self._start, end
+        return count
 
     def has_waiting(self, tag: bytes) -> bool:
         """Whether a whole frame of this tag waits, behind whatever else does. Takes nothing."""
@@ -256,7 +273,10 @@ class FrameReader:
         """Bytes behind the next `skip`; both are read then. One copy at most."""
         start = self._start + skip
         self._start = start + length
-        if isinstance(self._buffer, bytes):
-            return self._buffer[start : self._start]
+        return self._piece(start, self._start)
+
+    def _piece(self, start: int, stop: int) -> bytes:
+        if type(self._buffer) is bytes:
+            return self._buffer[start:stop]
         with memoryview(self._buffer) as view:
-            return bytes(view[start : self._start])
+            return bytes(view[start:stop])

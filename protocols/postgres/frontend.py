@@ -10,6 +10,7 @@ Source: PostgreSQL 18 manual, 54.2 "Message Flow".
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from types import MappingProxyType
 
 from protocols.command import Command, FunctionCall, Parameter, Path, Statement
@@ -59,7 +60,7 @@ class Frontend:
         self.full = False  # it stopped taking messages until the target has answered some
         self._copier: Awaited | None = None  # the last command, which may want COPY data
         self._texts = MappingProxyType(conversation.texts)
-        self._takers: dict[bytes, Callable[[Frame], list[Effect]]] = {
+        self._takers: dict[bytes, Callable[[Frame], list[Effect] | None]] = {
             b"Q": self._query, b"P": self._parse, b"B": self._bind, b"D": self._describe, b"E": self._execute,
             b"C": self._close, b"S": self._sync, b"H": self._flush, b"F": self._call, b"X": self._terminate,
             b"c": self._copy_end, b"f": self._copy_end,
@@ -88,17 +89,31 @@ class Frontend:
     def pull(self) -> list[Effect]:
         """Take messages until one needs a verdict or none is whole."""
         effects: list[Effect] = []
+        intake, awaited = self._intake, self._talk.awaited
         try:
             while self._release is None and not self._deaf:
-                self.full = len(self._talk.awaited) >= IN_FLIGHT_LIMIT
-                message = None if self.full else self._intake.next_message()
+                self.full = len(awaited) >= IN_FLIGHT_LIMIT
+                message = None if self.full else intake.next_message()
                 if message is None:
                     break
-                effects += self._take(message)
+                wanted = self._take(message)
+                if wanted is None and not intake.keep():
+                    wanted = [ToTarget(_encoded(message))]
+                if wanted:
+                    self._pass(effects)
+                    effects += wanted
         except PeerError as error:
+            self._pass(effects)
             self._deaf = True
             effects.append(Malformed("client", error.why))
+        self._pass(effects)
         return effects
+
+    def _pass(self, effects: list[Effect]) -> None:
+        """What goes to the target as it came, in one piece."""
+        data = self._intake.kept()
+        if data:
+            effects.append(ToTarget(data))
 
     def answer(self, decision: Decision) -> list[Effect]:
         """The verdict on what was asked; then on with the next message."""
@@ -114,15 +129,19 @@ class Frontend:
 
     # -- messages ----------------------------------------------------------------------
 
-    def _take(self, message: Frame | TooLarge | Piece | Run) -> list[Effect]:
+    def _take(self, message: Frame | TooLarge | Piece | Run) -> list[Effect] | None:
+        """What is to be done about it; None for a frame that goes to the target as it came."""
+        if type(message) is Frame:
+            return self._take_frame(message)
         if isinstance(message, Piece):
             return self._copy_data(message.data, b"" if message.head else message.data)
         if isinstance(message, Run):
             return self._copy_data(message.data, payload(message.data))
+        return [] if self._talk.skipping else self._too_large(message)
+
+    def _take_frame(self, message: Frame) -> list[Effect] | None:
         if self._talk.skipping and message.tag not in _ALWAYS_HEARD:
             return []  # the target would read past it too
-        if isinstance(message, TooLarge):
-            return self._too_large(message)
         taker = self._takers.get(message.tag)
         if taker is None:
             raise PeerError(f"no client sends a message {message.tag!r} here")
@@ -133,7 +152,8 @@ class Frontend:
             return self._refuse_unread(message.tag, why, "22021", "OST-702")
 
     def _query(self, frame: Frame) -> list[Effect]:
-        return self._ask(self._statement(messages.Query.parse(frame.body, self._talk.codec).text, Path.SIMPLE), self._run_query)
+        text = messages.Query.parse(frame.body, self._talk.codec).text
+        return self._ask(self._statement(text, Path.SIMPLE), lambda decision: self._run_query(frame, decision))
 
     def _parse(self, frame: Frame) -> list[Effect]:
         parse = messages.Parse.parse(frame.body, self._talk.codec)
@@ -150,27 +170,25 @@ class Frontend:
         prepared = self._talk.prepared.get(bind.statement)
         text = prepared.text if prepared else f"EXECUTE {_quoted(bind.statement)}"
         types = prepared.types if prepared else ()
-        values = tuple(
+        values = tuple([
             Parameter(types[i] if i < len(types) else 0, bind.format_of(i), value)
             for i, value in enumerate(bind.values)
-        )
+        ])
         statement = self._statement(text, Path.BIND, values, bind.statement)
         return self._ask(statement, lambda decision: self._run_bind(bind, prepared, frame, decision))
 
-    def _describe(self, frame: Frame) -> list[Effect]:
-        message = messages.Describe.parse(frame.body, self._talk.codec)
-        return self._describing(message, hidden=False)
+    def _describe(self, frame: Frame) -> None:
+        self._describing(_described(frame.body, self._talk.codec), hidden=False)
 
-    def _describing(self, message: messages.Describe, hidden: bool) -> list[Effect]:
+    def _describing(self, message: messages.Describe, hidden: bool) -> None:
         prepared = self._talk.prepared.get(message.name) if message.kind == "S" else None
         portal = self._talk.portals.get(message.name) if message.kind == "P" else None
         if portal is not None:
             portal.described = True
-        self._await(Awaited(Kind.DESCRIBE, prepared=prepared, portal=portal, hidden=hidden))
-        return [ToTarget(message.encode(self._talk.codec))]
+        self._await(Awaited(Kind.DESCRIBE, None, portal, prepared, None, hidden))
 
-    def _execute(self, frame: Frame) -> list[Effect]:
-        execute = messages.Execute.parse(frame.body, self._talk.codec)
+    def _execute(self, frame: Frame) -> list[Effect] | None:
+        execute = _executed(frame.body, self._talk.codec)
         portal = self._talk.portals.get(execute.portal)
         if portal is not None:
             return self._run_portal(portal, execute, frame)
@@ -178,31 +196,29 @@ class Frontend:
         statement = self._statement(f"FETCH FORWARD {many} FROM {_quoted(execute.portal)}", Path.BIND)
         return self._ask(statement, lambda decision: self._run_cursor(execute, frame, decision))
 
-    def _run_portal(self, portal: Portal, execute: messages.Execute, frame: Frame) -> list[Effect]:
-        effects: list[Effect] = []
-        if self._opinions.hears_columns and not portal.described:
-            effects += self._describing(messages.Describe("P", execute.portal), hidden=True)
+    def _run_portal(self, portal: Portal, execute: messages.Execute, frame: Frame) -> list[Effect] | None:
+        hidden = self._opinions.hears_columns and not portal.described
+        message = messages.Describe("P", execute.portal)
+        if hidden:
+            self._describing(message, hidden=True)
         self._await(Awaited(Kind.EXECUTE, portal.running, portal))
-        return [*effects, ToTarget(_encoded(frame))]
+        return [ToTarget(message.encode(self._talk.codec) + _encoded(frame))] if hidden else None
 
-    def _close(self, frame: Frame) -> list[Effect]:
+    def _close(self, frame: Frame) -> None:
         close = messages.Close.parse(frame.body, self._talk.codec)
         table = self._talk.prepared if close.kind == "S" else self._talk.portals
         portal = self._talk.portals.get(close.name) if close.kind == "P" else None
         undo = self._talk.replace(table, close.name, None)
         self._await(Awaited(Kind.CLOSE, portal=portal, undo=undo))
-        return [ToTarget(_encoded(frame))]
 
-    def _sync(self, frame: Frame) -> list[Effect]:
+    def _sync(self, frame: Frame) -> None:
         messages.Sync.parse(frame.body)
         self._talk.skipping = False
         if self._talk.copying is None:  # a target that copies in ignores Sync
             self._await(Awaited(Kind.SYNC))
-        return [ToTarget(_encoded(frame))]
 
-    def _flush(self, frame: Frame) -> list[Effect]:
+    def _flush(self, frame: Frame) -> None:
         messages.Flush.parse(frame.body)
-        return [ToTarget(_encoded(frame))]
 
     def _call(self, frame: Frame) -> list[Effect]:
         call = messages.FunctionCall.parse(frame.body)
@@ -221,14 +237,14 @@ class Frontend:
         running.copy(content)
         return [ToTarget(data)]
 
-    def _copy_end(self, frame: Frame) -> list[Effect]:
+    def _copy_end(self, frame: Frame) -> list[Effect] | None:
         early = None if self._talk.copying else self._next_copy()
         if early:
             self._talk.awaited[-1].fed += 1
         elif self._talk.copying is None:
             return []
         self._talk.copying = None
-        return [ToTarget(_encoded(frame))]
+        return None
 
     def _next_copy(self) -> Running | None:
         """The command whose COPY a client may already be feeding before the target asked for data."""
@@ -271,12 +287,13 @@ class Frontend:
         poison = poison_query(running.number) if simple else poison_parse(running.number)
         return [Refused(running.number, decision), ToTarget(poison)]
 
-    def _run_query(self, decision: Decision) -> list[Effect]:
+    def _run_query(self, frame: Frame, decision: Decision) -> list[Effect]:
         if isinstance(decision.verdict, Deny):
             return self._refused(decision, simple=True)
         running = self._running(decision)
         self._await(Awaited(Kind.QUERY, running))
-        data = messages.Query(decision.sent).encode(self._talk.codec)
+        same = decision.sent == decision.command.text  # then it is the very bytes that were judged
+        data = _encoded(frame) if same else messages.Query(decision.sent).encode(self._talk.codec)
         return [Intend(running.number, decision, data, poison_query(running.number))]
 
     def _run_parse(self, parse: messages.Parse, frame: Frame, decision: Decision) -> list[Effect]:
@@ -331,11 +348,13 @@ class Frontend:
         return running
 
     def _await(self, entry: Awaited) -> None:
-        entry.step = self._talk.step
-        self._talk.awaited.append(entry)
-        self._talk.step += entry.kind in ENDS_IN_READY
-        if entry.kind is not Kind.SYNC:  # a target that copies in ignores Sync
-            self._copier = entry if entry.kind in (Kind.QUERY, Kind.EXECUTE) else None
+        talk, kind = self._talk, entry.kind
+        entry.step = talk.step
+        talk.awaited.append(entry)
+        if kind in ENDS_IN_READY:
+            talk.step += 1
+        if kind is not _SYNC:  # a target that copies in ignores Sync
+            self._copier = entry if kind is _EXECUTE or kind is _QUERY else None
 
 
 _CHANGED = Deny(
@@ -346,3 +365,20 @@ _CHANGED = Deny(
 
 def _encoded(frame: Frame) -> bytes:
     return messages.encode(frame.tag, frame.body)
+
+
+_EXECUTE, _QUERY, _SYNC = Kind.EXECUTE, Kind.QUERY, Kind.SYNC
+
+_SHORT = 64  # bytes of a body that is remembered
+_remembered_describe = lru_cache(maxsize=1024)(messages.Describe.parse)
+_remembered_execute = lru_cache(maxsize=1024)(messages.Execute.parse)
+
+
+def _described(body: bytes, codec: str) -> messages.Describe:
+    """Read once, since a client says the same few again and again; nobody changes one."""
+    return _remembered_describe(body, codec) if len(body) <= _SHORT else messages.Describe.parse(body, codec)
+
+
+def _executed(body: bytes, codec: str) -> messages.Execute:
+    """Likewise."""
+    return _remembered_execute(body, codec) if len(body) <= _SHORT else messages.Execute.parse(body, codec)

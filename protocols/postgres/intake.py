@@ -43,13 +43,22 @@ class Intake:
     def __init__(self) -> None:
         self._reader = FrameReader(streamed=_STREAMED, limits=dict.fromkeys(_STREAMED, STREAM_LIMIT))
         self._opened: Opened | None = None
+        self.kept = self._reader.kept  #: as FrameReader's
         self._collected: list[bytes] | None = None
+        self._apart = False  # the frame taken last was collected, and lies nowhere
 
     def __len__(self) -> int:
         return len(self._reader)
 
     def feed(self, data: bytes) -> None:
         self._reader.feed(data)
+
+    def keep(self) -> bool:
+        """Whether the frame taken last lies there as it came; then it is kept, as FrameReader does."""
+        if self._apart:
+            return False
+        self._reader.keep()
+        return True
 
     def next_message(self) -> Frame | TooLarge | Piece | Run | None:
         """
@@ -59,12 +68,14 @@ class Intake:
         """
         if self._opened is not None:
             return self._next_of_opened()
-        if self._reader.tag == _COPY and (run := self._reader.next_run(_COPY_DATA)) is not None:
+        reader = self._reader
+        if reader.tag == _COPY and (run := reader.next_run(_COPY_DATA)) is not None:
             return run
-        head = self._reader.next_frame()
-        if not isinstance(head, Opened):
+        head = reader.next_frame()
+        if type(head) is not Opened:
+            self._apart = False
             return head
-        self._opened = head
+        self._opened, self._apart = head, True
         if head.tag == b"d":
             return Piece(encode_head(head.tag, head.length), head=True)
         self._collected = [] if head.length <= _CEILINGS[head.tag] else None
