@@ -126,6 +126,7 @@ class Adapter:
         self._closed = False
         self._linger: Any = None
         self._cancel_wanted = False
+        self._crowded = False  # the client is paused since much of what it said was not looked at yet
 
     # -- wiring ------------------------------------------------------------------------
 
@@ -299,8 +300,10 @@ class Adapter:
                 self._work()
         except Exception as error:  # the adapter's edge: a bug of ours ends one session, not the worker
             self._crashed(error)
-        if (self._relay.behind > HELD_LIMIT) != ("much is in flight" in self._pauses["client"]):
-            self._pause("client", "much is in flight", self._relay.behind > HELD_LIMIT)
+        behind = self._relay.behind > HELD_LIMIT
+        if behind != self._crowded:
+            self._crowded = behind
+            self._pause("client", "much is in flight", behind)
 
     def _crashed(self, error: BaseException) -> None:
         self._record_bug(error)
@@ -358,21 +361,31 @@ class Adapter:
                 raise AssertionError("TLS starts before a session does")
 
     def _joined(self, first: ToClient) -> bytes:
-        """With what is to be written right behind it: one send, and one TLS record, instead of one a message."""
-        parts = [first.data]
-        while self._todo and isinstance(self._todo[0], ToClient):
-            parts.append(self._todo.popleft().data)
+        """
+        With what is to be written right behind it: one send, and one TLS record, instead of one a message. Between
+        the end of a command and the client's word of it stands a report, which is done first.
+        """
+        parts, todo = [first.data], self._todo
+        while todo:
+            kind = type(todo[0])
+            if kind is ToClient:
+                parts.append(todo.popleft().data)
+            elif kind is Report:
+                self._report(todo.popleft())
+            else:
+                break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _to_target(self, data: bytes) -> None:
         if self._waiting:
-            self._waiting[-1].behind.append(data)
-            self._grew(len(data))
+            entry = self._waiting[-1]
+            entry.behind.append(data)
+            self._grew(entry, len(data))
         else:
             self._target.write(data)
 
-    def _grew(self, count: int) -> None:
-        self._waiting[-1].size += count
+    def _grew(self, entry: _Waiting, count: int) -> None:
+        entry.size += count
         self._waiting_bytes += count
         if self._waiting_bytes > WAITING_LIMIT:
             self._pause("client", "evidence is slow", True)
@@ -385,8 +398,9 @@ class Adapter:
             self._to_target(effect.poison)
             return
         self._began[effect.number] = self._clock.seconds()
-        self._waiting.append(_Waiting(sequence, effect.number, effect.data, effect.poison))
-        self._grew(len(effect.data))
+        entry = _Waiting(sequence, effect.number, effect.data, effect.poison)
+        self._waiting.append(entry)
+        self._grew(entry, len(effect.data))
 
     def _refuse(self, number: int, decision: Decision) -> None:
         try:

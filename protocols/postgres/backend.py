@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 from protocols.command import FunctionCall
 from protocols.effects import CancelTarget, Effect, Hangup, Malformed, ToClient
@@ -17,8 +18,8 @@ from protocols.encodings import safe
 from protocols.errors import PeerError
 from protocols.kernel import mask_rows, payload
 from protocols.postgres import replies
-from protocols.postgres.codec import Frame, FrameReader, Opened, Run
-from protocols.postgres.conversation import ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
+from protocols.postgres.codec import Frame, FrameReader, Opened
+from protocols.postgres.conversation import DONE_LIMIT, ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
 from protocols.postgres.passage import Passage
 from protocols.postgres.refusal import Poisoned, denial
 from protocols.result import Columns, Ending, RowBatch
@@ -26,7 +27,8 @@ from protocols.result import Columns, Ending, RowBatch
 _STREAMED = frozenset(b"DdV")
 _READS = ("SELECT", "FETCH", "SHOW")
 _BETWEEN = (b"Z", b"N", b"S", b"A")
-_ROWS = {kind: frozenset((kind,)) for kind in b"Dd"}
+_COPY_DATA = b"d"[0]
+_ROWS = {tag[0]: frozenset(tag) for tag in (b"D", b"d")}
 
 
 class Backend:
@@ -39,7 +41,7 @@ class Backend:
         self._shape: tuple[bytes, Columns] = b"", Columns(())
         self._after: list[Effect] = []  # what waits for the end of a message that is passing in pieces
         self._deaf = False  # it said nonsense: nothing more is taken
-        self._takers: dict[bytes, Callable[[bytes, Frame], list[Effect]]] = {
+        self._takers: dict[bytes, Callable[[Frame], list[Effect] | None]] = {
             b"1": self._parse_complete, b"2": self._bind_complete, b"3": self._close_complete,
             b"T": self._row_description, b"n": self._no_data, b"t": self._parameter_description,
             b"C": self._command_complete, b"I": self._empty_query, b"s": self._portal_suspended,
@@ -59,24 +61,41 @@ class Backend:
                 pass
         except PeerError as error:
             self._deaf = True
+            self._pass(effects)
             effects.append(Malformed("target", error.why))
-        effects += self._talk.overdue()
+        self._pass(effects)
+        if len(self._talk.done) > DONE_LIMIT:
+            effects += self._talk.overdue()
         return effects
 
     def _next(self, effects: list[Effect]) -> bool:
         """Take one message, one run of rows or one piece; False when more bytes must come first."""
-        if self._reader.body_left:
+        reader = self._reader
+        if reader.body_left:
             return self._stream(effects)
-        kind = _ROWS.get(self._reader.tag)  # whole rows of one kind, never mixed: only DataRow is masked
-        if kind and (run := self._reader.next_run(kind)) is not None:
-            effects += self._rows(run)
-        elif (frame := self._reader.next_frame()) is None:
+        kind = _ROWS.get(reader.tag)  # whole rows of one kind, never mixed: only DataRow is masked
+        if kind is not None and (count := reader.count_run(kind)):
+            wanted = self._rows(count, reader.began)
+        elif (frame := reader.next_frame()) is None:
             return False
-        elif isinstance(frame, Opened):
+        elif type(frame) is Opened:
+            self._pass(effects)
             self._open(frame, effects)
+            return True
         else:
-            effects += self._take(frame)
+            wanted = self._take(frame)
+        if wanted is None:
+            reader.keep()
+        elif wanted:
+            self._pass(effects)
+            effects += wanted
         return True
+
+    def _pass(self, effects: list[Effect]) -> None:
+        """What goes to the client as it came, in one piece."""
+        data = self._reader.kept()
+        if data:
+            effects.append(ToClient(data))
 
     @property
     def midway(self) -> bool:
@@ -90,31 +109,33 @@ class Backend:
         self._after.append(effect)
         return []
 
-    def _take(self, frame: Frame) -> list[Effect]:
+    def _take(self, frame: Frame) -> list[Effect] | None:
+        """What is to be done about it; None for a message that goes to the client as it came."""
         taker = self._takers.get(frame.tag)
         if taker is None:
             raise PeerError(f"a message {frame.tag!r} that no server sends here")
-        head = self._talk.head
-        if head is not None and head.running is not None and head.running.late and frame.tag not in _BETWEEN:
-            return self._end_too_late(head.running)  # the string goes on, and its client was to believe it did not
-        return taker(self._reader.taken, frame)
+        awaited = self._talk.awaited
+        running = awaited[0].running if awaited else None
+        if running is not None and running.late and frame.tag not in _BETWEEN:
+            return self._end_too_late(running)  # the string goes on, and its client was to believe it did not
+        return taker(frame)
 
     # -- rows --------------------------------------------------------------------------
 
-    def _rows(self, run: Run) -> list[Effect]:
-        """Whole DataRow messages, or whole CopyData messages."""
-        copied = run.data[:1] == b"d"
-        running = self._producing(run.data[:1])
+    def _rows(self, count: int, tag: int) -> list[Effect] | None:
+        """Whole DataRow messages, or whole CopyData messages; None for those that pass as they came."""
+        copied = tag == _COPY_DATA
+        running = self._producing(b"d" if copied else b"D")
         if running.cut:
             return []
         if copied:
-            running.copy(payload(run.data))
-        refused = self._count(running, run.count, len(run.data))
+            running.copy(payload(self._reader.taken))
+        refused = self._count(running, count, self._reader.size)
         if refused:
             return refused
-        if copied or running.plan is None or running.plan.clean:
-            return [ToClient(run.data)]
-        data, masked = mask_rows(run.data, running.plan.cells)
+        if copied or running.clean:
+            return None
+        data, masked = mask_rows(self._reader.taken, running.plan.cells)
         running.cells_masked += masked
         return [ToClient(data)]
 
@@ -177,73 +198,75 @@ class Backend:
 
     def _expect(self, *kinds: Kind) -> Awaited:
         """What the next reply answers; it must be one of these."""
-        head = self._talk.head
+        awaited = self._talk.awaited
+        head = awaited[0] if awaited else None
         if head is None or head.kind not in kinds:
             due = head.kind.value if head else "nothing"
             raise PeerError(f"a reply to {'/'.join(k.value for k in kinds)} while {due} is awaited")
-        if head.running is not None and head.running.refusal is not None and not head.running.cut:
+        running = head.running
+        if running is not None and running.refusal is not None and not running.cut:
             raise Poisoned("a refused command was accepted by the target")
         return head
 
-    def _parse_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _parse_complete(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.PARSE)
         self._talk.awaited.popleft()
         self._talk.end(entry.running)
-        return [ToClient(raw)]
+        return None
 
-    def _bind_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _bind_complete(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.BIND)
         self._talk.awaited.popleft()
         entry.portal.bound = True
         before = entry.undo[2] if entry.undo else None
         if before is not None:  # the portal that stood under this name is gone
             self._talk.drop(before)
-        return [ToClient(raw)]
+        return None
 
-    def _close_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _close_complete(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.CLOSE)
         self._talk.awaited.popleft()
         if entry.portal is not None:
             self._talk.drop(entry.portal)
-        return [ToClient(raw)]
+        return None
 
-    def _parameter_description(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _parameter_description(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.DESCRIBE)
-        return [] if entry.hidden else [ToClient(raw)]
+        return [] if entry.hidden else None
 
-    def _row_description(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _row_description(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.DESCRIBE, Kind.QUERY)
         if frame.body != self._shape[0]:  # a statement run again has the shape it had
             self._shape = frame.body, replies.RowDescription.parse(frame.body).columns
         columns = self._shape[1]
         if entry.kind is Kind.QUERY:
             self._plan(entry.running, columns)
-            return [ToClient(raw)]
-        return self._described(entry, raw, columns)
+            return None
+        return self._described(entry, columns)
 
-    def _no_data(self, raw: bytes, frame: Frame) -> list[Effect]:
-        return self._described(self._expect(Kind.DESCRIBE), raw, Columns(()))
+    def _no_data(self, frame: Frame) -> list[Effect] | None:
+        return self._described(self._expect(Kind.DESCRIBE), Columns(()))
 
-    def _described(self, entry: Awaited, raw: bytes, columns: Columns) -> list[Effect]:
+    def _described(self, entry: Awaited, columns: Columns) -> list[Effect] | None:
         self._talk.awaited.popleft()
         if entry.portal is not None:
             entry.portal.columns = columns
-        return [] if entry.hidden else [ToClient(raw)]
+        return [] if entry.hidden else None
 
-    def _command_complete(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _command_complete(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.QUERY, Kind.EXECUTE)
-        tag = replies.CommandComplete.parse(frame.body).done
+        tag = _completed(frame.body)
         if entry.running.cut:
             return self._cut_too_late(entry, tag)
         entry.running.tags.append(tag)
         self._executed(entry)
         if tag == "DECLARE CURSOR":
             self._talk.unsettle()
-        return [ToClient(raw)]
+        return None
 
-    def _empty_query(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _empty_query(self, frame: Frame) -> list[Effect] | None:
         self._executed(self._expect(Kind.QUERY, Kind.EXECUTE))
-        return [ToClient(raw)]
+        return None
 
     def _executed(self, entry: Awaited) -> None:
         self._talk.copying = None if self._talk.copying is entry.running else self._talk.copying
@@ -251,7 +274,7 @@ class Backend:
             self._talk.awaited.popleft()
             self._talk.end(entry.running, Ending.COMPLETE)
 
-    def _portal_suspended(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _portal_suspended(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.EXECUTE)
         if entry.running.cut:
             return self._cut_too_late(entry, "")
@@ -260,7 +283,7 @@ class Backend:
             self._talk.end(entry.running, Ending.COMPLETE)
         elif not entry.running.ended:
             entry.running.ending = Ending.SUSPENDED
-        return [ToClient(raw)]
+        return None
 
     def _cut_too_late(self, entry: Awaited, done: str) -> list[Effect]:
         """
@@ -287,11 +310,11 @@ class Backend:
         self._deaf = True
         return [ToClient(replies.ErrorResponse(fatal).encode()), Hangup(why)]
 
-    def _call_result(self, raw: bytes, frame: Frame) -> list[Effect]:
-        return self._count(self._expect(Kind.CALL).running, 1, len(raw)) or [ToClient(raw)]
+    def _call_result(self, frame: Frame) -> list[Effect] | None:
+        return self._count(self._expect(Kind.CALL).running, 1, self._reader.size) or None
 
-    def _ready(self, raw: bytes, frame: Frame) -> list[Effect]:
-        transaction = replies.ReadyForQuery.parse(frame.body).transaction
+    def _ready(self, frame: Frame) -> list[Effect] | None:
+        transaction = replies.transaction_of(frame.body)
         head = self._talk.head
         if head is None or head.kind not in ENDS_IN_READY:
             raise PeerError("ReadyForQuery that nobody waits for")
@@ -305,30 +328,31 @@ class Backend:
         if head.running is not None:
             self._talk.end(head.running)
         self._talk.copying = None
-        return [*late, *self._talk.ready(transaction, head.step), ToClient(raw)]
+        first = late + self._talk.ready(transaction, head.step)
+        return [*first, ToClient(self._reader.taken)] if first else None
 
     # -- COPY --------------------------------------------------------------------------
 
-    def _copy_in(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _copy_in(self, frame: Frame) -> list[Effect] | None:
         entry = last = self._expect(Kind.QUERY, Kind.EXECUTE)
         while not last.fed and len(self._talk.awaited) > 1 and self._talk.awaited[1].kind is Kind.SYNC:
             last = self._talk.awaited[1]  # sent before the COPY's end: a target that copies in ignores it
             del self._talk.awaited[1]
         self._talk.copying = None if last.fed else entry.running
         last.fed -= last.fed > 0
-        return [ToClient(raw)]
+        return None
 
-    def _copy_out(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _copy_out(self, frame: Frame) -> list[Effect] | None:
         self._expect(Kind.QUERY, Kind.EXECUTE)
-        return [ToClient(raw)]
+        return None
 
-    def _copy_done(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _copy_done(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.QUERY, Kind.EXECUTE)
-        return [] if entry.running.cut else [ToClient(raw)]
+        return [] if entry.running.cut else None
 
     # -- text --------------------------------------------------------------------------
 
-    def _error(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _error(self, frame: Frame) -> list[Effect] | None:
         error = replies.ErrorResponse.parse(frame.body)
         head = self._talk.head
         running = self._blamed(head)
@@ -340,8 +364,7 @@ class Backend:
         if running is not None:
             running.failed(error.sqlstate)
         self._after_error(head)
-        data = raw if shown is None else replies.ErrorResponse(shown).encode()
-        return [ToClient(data)]
+        return None if shown is None else [ToClient(replies.ErrorResponse(shown).encode())]
 
     def _blamed(self, head: Awaited | None) -> Running | None:
         """Whose error it is. A commit that fails at Sync is the last command's."""
@@ -358,10 +381,10 @@ class Backend:
                 self._talk.end(head.running)
             self._talk.skip_to_sync()
 
-    def _notice(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _notice(self, frame: Frame) -> list[Effect] | None:
         head = self._talk.head
         shown = self._shown("notice", dict(replies.NoticeResponse.parse(frame.body).fields), head and head.running)
-        return [ToClient(raw if shown is None else replies.NoticeResponse(shown).encode())]
+        return None if shown is None else [ToClient(replies.NoticeResponse(shown).encode())]
 
     def _shown(self, kind: str, fields: dict[str, str], running: Running | None) -> dict[str, str] | None:
         """What the addons make of it; None when it may pass as it came."""
@@ -370,14 +393,14 @@ class Backend:
         shown = self._opinions.text(kind, fields, running.decision if running else None)
         return None if shown == fields else shown
 
-    def _notification(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _notification(self, frame: Frame) -> list[Effect] | None:
         message = replies.NotificationResponse.parse(frame.body, self._talk.codec)
         shown = self._shown("notification", {"channel": message.channel, "payload": message.payload}, None)
         if shown is None:
-            return [ToClient(raw)]
+            return None
         return [ToClient(replace(message, channel=shown["channel"], payload=shown["payload"]).encode(self._talk.codec))]
 
-    def _parameter(self, raw: bytes, frame: Frame) -> list[Effect]:
+    def _parameter(self, frame: Frame) -> list[Effect] | None:
         message = replies.ParameterStatus.parse(frame.body)
         changed = meaning_changed(message.name, message.value)
         if changed:
@@ -388,8 +411,17 @@ class Backend:
         cause = self._blamed(self._talk.head)  # servers since 14 tell of it before ReadyForQuery
         shown = self._shown("parameter", {"name": message.name, "value": message.value}, cause)
         if shown is None:
-            return [ToClient(raw)]
+            return None
         return [ToClient(replies.ParameterStatus(message.name, shown["value"]).encode())]
+
+
+_SHORT = 64  # bytes
+_remembered = lru_cache(maxsize=1024)(lambda body: replies.CommandComplete.parse(body).done)
+
+
+def _completed(body: bytes) -> str:
+    """A command tag; the short ones are read once, since they come again and again."""
+    return _remembered(body) if len(body) <= _SHORT else replies.CommandComplete.parse(body).done
 
 
 def meaning_changed(name: str, value: str) -> str:

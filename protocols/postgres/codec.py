@@ -191,6 +191,16 @@ class FrameReader:
         return self._piece(self._began, self._start)
 
     @property
+    def began(self) -> int:
+        """The tag of what `taken` is."""
+        return self._buffer[self._began]
+
+    @property
+    def size(self) -> int:
+        """Bytes of what `taken` is."""
+        return self._start - self._began
+
+    @property
     def tag(self) -> int:
         """Of the next frame, which stays where it is; -1 until its first byte has arrived. Its length is not looked at."""
         return self._buffer[self._start] if self._start < len(self._buffer) else -1

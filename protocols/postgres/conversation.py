@@ -80,6 +80,7 @@ class Running:
     alarm: str = ""
     columns: Columns | None = None
     plan: MaskPlan | None = None
+    clean: bool = True  #: `plan` masks nothing
     masked: dict[str, None] = field(default_factory=dict)  #: names of masked columns, of every result it had
     ended: bool = False
 
@@ -100,6 +101,7 @@ class Running:
     def shaped(self, columns: Columns, plan: MaskPlan | None) -> None:
         """Rows are about to come, and these are their masks."""
         self.columns, self.plan = columns, plan
+        self.clean = plan is None or plan.clean
         if plan is not None:
             self.alarm = self.alarm or plan.alarm
             self.masked |= {c.name: None for c, mask in zip(columns.fields, plan.cells) if mask is not None}

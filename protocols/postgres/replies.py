@@ -225,6 +225,14 @@ class BackendKey:
 _STATUS = {status.value.encode(): status for status in Transaction}
 
 
+def transaction_of(body: bytes) -> Transaction:
+    """What a ReadyForQuery says."""
+    transaction = _STATUS.get(body)
+    if transaction is None:
+        raise PeerError("ReadyForQuery: no such transaction status")
+    return transaction
+
+
 @dataclass(slots=True)
 class ReadyForQuery:
     """The target waits for the next command; how the transaction stands."""
@@ -234,10 +242,7 @@ class ReadyForQuery:
 
     @classmethod
     def parse(cls, body: bytes) -> Self:
-        transaction = _STATUS.get(body)
-        if transaction is None:
-            raise PeerError("ReadyForQuery: no such transaction status")
-        return cls(transaction)
+        return cls(transaction_of(body))
 
     def encode(self) -> bytes:
         return encode(self.tag, self.transaction.value.encode())
