@@ -9,6 +9,7 @@ no waiting is answered without a Deferred, since nearly every command is.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -106,6 +107,7 @@ class Pipeline:
                 if name not in HOOKS:
                     raise UnknownHook(f"{type(addon).__name__}.{name}")
                 self._called[name].append((type(addon).__name__, getattr(addon, name)))
+        self._rewriters, self._askers = self._called[RewriteHook.method], self._called[AskHook.method]
 
     def retire(self) -> None:
         """Another pipeline has taken over: addons that keep timers (those with a `stop`) let go of them."""
@@ -171,24 +173,56 @@ class Pipeline:
 
         Cancelling the Deferred withdraws a pending request: the command will never run.
         """
-        return _run(self._decide(session, command, held))
-
-    def _decide(self, session: Session, command: Command, held: Held) -> Steps:
-        decision = yield from self._phases(session, command, held)
+        said: list[Any] = []
+        decision = self._at_once(session, command, said) if type(command) is Statement else None
+        if decision is None:
+            return _run(self._decide(session, command, held, deque(said)))
         self._tell(DecidedHook(session, decision))
         return decision
 
-    def _phases(self, session: Session, command: Command, held: Held) -> Steps:
+    def _at_once(self, session: Session, command: Statement, said: list[Any]) -> Decision | None:
+        """
+        The decision on a statement that every addon allows at once, which is nearly always; else None.
+
+        :param said: gets every answer that was given, so that nobody is asked twice.
+        """
+        sent, columns, rule, asked = command.text, (), "", command
+        for name, method in self._rewriters:
+            verdict = self._asked(name, method, RewriteHook(session, asked))
+            said.append(verdict)
+            if type(verdict) is Replace:
+                sent, columns = verdict.text, columns + verdict.columns
+                asked = replace(command, text=sent)
+            elif type(verdict) is not Allow:
+                return None
+        for hook in _hooks(session, command, sent) if self._askers else (JudgeHook(session, command, sent),):
+            for name, method in self._called[hook.method]:
+                verdict = self._asked(name, method, hook)
+                said.append(verdict)
+                if type(verdict) is not Allow:
+                    return None
+                rule = verdict.rule or rule
+        return Decision(command, Allow(rule) if rule else _NOTHING, sent, "", rule, "", "", b"", columns)
+
+    def _decide(self, session: Session, command: Command, held: Held, said: deque[Any]) -> Steps:
+        decision = yield from self._phases(session, command, held, said)
+        self._tell(DecidedHook(session, decision))
+        return decision
+
+    def _phases(self, session: Session, command: Command, held: Held, said: deque[Any]) -> Steps:
+        """
+        :param said: the answers that were given already, in the order in which they are asked for here.
+        """
         sent, columns = ("" if isinstance(command, FunctionCall) else command.text), ()
-        if isinstance(command, Statement) and self._called[RewriteHook.method]:
-            answer = yield from self._rewrite(session, command)
+        if isinstance(command, Statement) and self._rewriters:
+            answer = yield from self._rewrite(session, command, said)
             if isinstance(answer, Decision):
                 return answer
             sent, columns = answer
         rule, holds = "", []
         for hook in _hooks(session, command, sent):
             for name, method in self._called[hook.method]:
-                verdict = self._asked(name, method, hook)
+                verdict = said.popleft() if said else self._asked(name, method, hook)
                 if isinstance(verdict, Deferred):
                     verdict = yield from self._awaited(name, verdict, hook)
                 if isinstance(verdict, Deny):
@@ -207,12 +241,12 @@ class Pipeline:
         return Decision(command, Allow(rule), sent, rule=rule, columns=columns)
 
     def _rewrite(
-        self, session: Session, statement: Statement
+        self, session: Session, statement: Statement, said: deque[Any]
     ) -> Generator[Deferred[Any], Any, Decision | tuple[str, tuple[str, ...]]]:
         text, columns, asked = statement.text, (), statement
-        for name, method in self._called[RewriteHook.method]:
+        for name, method in self._rewriters:
             hook = RewriteHook(session, asked)
-            verdict = self._asked(name, method, hook)
+            verdict = said.popleft() if said else self._asked(name, method, hook)
             if isinstance(verdict, Deferred):
                 verdict = yield from self._awaited(name, verdict, hook)
             if isinstance(verdict, Deny):
@@ -228,6 +262,8 @@ class Pipeline:
             answer = method(hook)
         except Exception as error:
             return self._failed(name, hook, error)
+        if type(answer) is Allow:  # whatever was asked, that is an answer
+            return answer
         return answer if isinstance(answer, Deferred) else _verdict(name, hook, answer)
 
     def _awaited(self, name: str, promise: Deferred[Any], hook: Hook) -> Generator[Deferred[Any], Any, Verdict]:

@@ -323,28 +323,26 @@ class Adapter:
             self.log.warn("session {id}: {kind} could not be recorded", id=self.session.id, kind=kind)
 
     def _work(self) -> None:
-        self._working = True
+        """What comes with each command by its type; `match` would try one pattern after another, twice as long."""
+        self._working, todo = True, self._todo
         try:
-            while self._todo and not self._closed:
-                self._perform(self._todo.popleft())
+            while todo and not self._closed:
+                effect = todo.popleft()
+                kind = type(effect)
+                if kind is ToClient:
+                    self._client.write(self._joined(effect) if todo else effect.data)
+                elif kind is ToTarget:
+                    self._to_target(effect.data)
+                elif kind is Ask:
+                    self._ask(effect.command)
+                elif kind is Intend:
+                    self._intend(effect)
+                elif kind is Report:
+                    self._report(effect)
+                else:
+                    self._perform_rarely(effect)
         finally:
             self._working = False
-
-    def _perform(self, effect: Effect) -> None:
-        """What comes with each command by its type; `match` would try one pattern after another, twice as long."""
-        kind = type(effect)
-        if kind is ToClient:
-            self._client.write(self._joined(effect) if self._todo else effect.data)
-        elif kind is ToTarget:
-            self._to_target(effect.data)
-        elif kind is Ask:
-            self._ask(effect.command)
-        elif kind is Intend:
-            self._intend(effect)
-        elif kind is Report:
-            self._report(effect)
-        else:
-            self._perform_rarely(effect)
 
     def _perform_rarely(self, effect: Effect) -> None:
         match effect:
@@ -430,7 +428,7 @@ class Adapter:
     def _ask(self, command: Command) -> None:
         answer = self._addons.decide(command, self._held)
         if not isinstance(answer, Deferred):
-            self._drive(self._relay.answer, answer)
+            self._todo.extend(self._relay.answer(answer))
             return
         self._asked = answer
         answer.addCallbacks(self._answered, self._unanswered)

@@ -86,7 +86,7 @@ class Backend:
             wanted = self._take(frame)
         if wanted is None:
             reader.keep()
-        elif wanted:
+        else:  # also when it is dropped: it must not go on with its neighbours
             self._pass(effects)
             effects += wanted
         return True

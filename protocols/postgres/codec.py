@@ -178,6 +178,8 @@ class FrameReader:
         """What `next_frame` or `count_run` took last goes on as it came, with what was kept right before it."""
         if self._kept < 0:
             self._kept = self._began
+        elif self._kept_to != self._began:
+            raise AssertionError("what was taken between would go on too")
         self._kept_to = self._start
 
     def kept(self) -> bytes:

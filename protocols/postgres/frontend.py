@@ -97,11 +97,10 @@ class Frontend:
                 if message is None:
                     break
                 wanted = self._take(message)
-                if wanted is None and not intake.keep():
-                    wanted = [ToTarget(_encoded(message))]
-                if wanted:
-                    self._pass(effects)
-                    effects += wanted
+                if wanted is None and type(message) is Frame and intake.keep():
+                    continue
+                self._pass(effects)  # also when it is dropped: it must not go on with its neighbours
+                effects += [ToTarget(_encoded(message))] if wanted is None else wanted
         except PeerError as error:
             self._pass(effects)
             self._deaf = True

@@ -298,3 +298,35 @@ def test_take_all_is_for_the_next_reader() -> None:
     reader.feed(ROW + b"behind")
     drain_one = reader.next_frame()
     assert drain_one == Frame(b"D", ROW[5:]) and reader.take_all() == b"behind" and not len(reader)
+
+
+def test_what_is_taken_between_two_that_go_on_cannot_go_on_with_them() -> None:
+    """A hidden answer would reach the client in the middle of a stretch."""
+    first, hidden, last = encode(b"1"), encode(b"T", b"secret"), encode(b"D", b"\0\0")
+    reader = FrameReader()
+    reader.feed(first + hidden + last)
+    reader.next_frame()
+    reader.keep()
+    reader.next_frame()
+    reader.next_frame()
+    with pytest.raises(AssertionError, match="between"):
+        reader.keep()
+    assert reader.kept() == first
+    reader.keep()
+    assert reader.kept() == last and reader.kept() == b""
+
+
+def test_neighbours_that_go_on_are_one_piece() -> None:
+    """Frames and runs of them, in a buffer of either kind."""
+    parts = [encode(b"2"), encode(b"D", b"\0\0") * 3, encode(b"C", b"SELECT 3\0")]
+    for cut in (0, 3):
+        reader = FrameReader()
+        reader.feed(b"".join(parts)[:cut])
+        reader.feed(b"".join(parts)[cut:])
+        reader.next_frame()
+        reader.keep()
+        assert reader.count_run(frozenset(b"D")) == 3 and reader.taken == parts[1]
+        reader.keep()
+        reader.next_frame()
+        reader.keep()
+        assert reader.kept() == b"".join(parts)

@@ -861,3 +861,31 @@ def test_a_parameter_is_judged_with_the_command_that_changed_it() -> None:
     play.relay.answer(Decision(replace(play.asked[-1], path=Path.BIND), Allow(), text))
     play.relay.from_target(PARSED + BOUND + complete("SET") + status + READY_IDLE)
     assert opinions.judged == [("parameter", text)]
+
+
+def test_a_hidden_description_does_not_pass_between_messages_that_do() -> None:
+    """All of it comes in one read; the client asked for no description and gets none."""
+    hearing = Silent(hears_columns=True)
+    one_read = PARSED + BOUND + columns("a") + row(b"1") + complete("SELECT 1") + READY_IDLE
+    (
+        Playbook(hearing)
+        .client(parse("SELECT 1"), asks("SELECT 1", Path.PARSE))
+        .verdict(Allow(), intends(1, parse("SELECT 1")))
+        .client(bind(), asks("SELECT 1", Path.BIND))
+        .verdict(Allow(), intends(2, bind()))
+        .client(execute() + SYNC, to_target(describe("P") + execute() + SYNC))
+        .target(
+            one_read, to_client(PARSED + BOUND), to_client(row(b"1") + complete("SELECT 1")),
+            reports(1), reports(2), to_client(READY_IDLE),
+        )
+    )
+
+
+def test_what_a_skipped_client_says_does_not_pass_between_messages_that_do() -> None:
+    """After an error, Describe and Execute are read past; the Sync behind them is all that leaves."""
+    (
+        Playbook()
+        .client(parse("DROP TABLE t"), asks("DROP TABLE t", Path.PARSE))
+        .verdict(NO, refuses(1), to_target(poison_parse(1)))
+        .client(FLUSH + describe("P") + execute() + SYNC + FLUSH, to_target(SYNC + FLUSH))
+    )
