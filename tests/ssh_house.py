@@ -25,8 +25,8 @@ __all__ = ["ADA", "CLAUDE", "GRACE", "WEB", "SshHouse"]
 
 class SshHouse(House):
     """
-    :param rules: of `addons.ssh.Commands`, when there is such an addon to ask.
-    :param account: over the target's account.
+    :param addons: tables of addons, besides one that lets everybody reach the target.
+    :param account: over the target's account. :param host_keys: registered for the target, instead of its own.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class SshHouse(House):
         self.client.mkdir()
         self.key = keygen(self.client / "ada")
         self._account = {"name": "app", "user": USER, "auth": "key", **(account or {})}
-        self._pins = list(host_keys)
+        self._pins, self._own = list(host_keys), len(more.get("addons", ()))
         super().__init__(directory, SimpleNamespace(port=1), **more)
         if self._account["auth"] == "key":
             self.ostiary_ok("account", "secret", WEB, "app", stdin=sshd.key.read_text())
@@ -59,7 +59,7 @@ class SshHouse(House):
             table("[[target]]", {"name": WEB, "protocol": "ssh", "address": f"127.0.0.1:{self.sshd.port}",
                                  "host_keys": self._pins or [self.sshd.host_key], "account": [self._account]}),
             *(table("[[identity]]", {"subject": subject, **facts}) for subject, facts in people.items()),
-            *(table("[[addon]]", addon) for addon in (*addons, *self.addons[2:])),
+            *(table("[[addon]]", addon) for addon in (*addons, *self.addons[-self._own:][:self._own])),
         ]  # fmt: skip
         self.file.write_text("\n".join(tables))
 

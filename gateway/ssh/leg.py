@@ -238,7 +238,8 @@ class Leg(SSHTransportBase):
             raise PeerError("KEXINIT during key exchange")
         if self._first_done and not self._authenticated:
             raise PeerError("new keys before a login")
-        self._idle_exchanges += 1
+        if not self._sent_offer:
+            self._idle_exchanges += 1
         if self._idle_exchanges > IDLE_EXCHANGES:
             raise PeerError("keys are exchanged and nothing else")
         theirs = Offer.read(payload)
@@ -373,6 +374,8 @@ class Leg(SSHTransportBase):
                 self._fill("queue", True)
             return
         self._write(payload)
+        if kind >= CONNECTION_FIRST:
+            self._idle_exchanges = 0
         if self._sealer.worn or self._opener.worn:
             self.begin_exchange()
 

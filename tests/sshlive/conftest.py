@@ -20,3 +20,10 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 def ssh_house(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHouse]:
     with SshHouse(tmp_path_factory.mktemp("ssh") / "h", sshd) as house:
         yield house
+
+
+@pytest.fixture(scope="session")
+def ruled_house(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHouse]:
+    """One whose site has rules of its own: `tests.ssh_rules`."""
+    with SshHouse(tmp_path_factory.mktemp("ruled") / "h", sshd, addons=[{"use": "tests.ssh_rules.Forwards"}]) as house:
+        yield house

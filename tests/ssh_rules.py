@@ -1,0 +1,19 @@
+"""Addons for tests of SSH: what a site's own rules could be."""
+
+from __future__ import annotations
+
+from protocols.command import Exec
+from protocols.hooks import CommandHook
+from protocols.verdict import Allow, Deny, Hold, Verdict
+
+
+class Forwards:
+    """Everything passes, forwards by a rule's name; but for lines that say otherwise."""
+
+    def on_command(self, hook: CommandHook) -> Verdict:
+        command = hook.command
+        if isinstance(command, Exec) and b"forbidden" in command.line:
+            return Deny("that is forbidden here", "SITE-001", "no-forbidden")
+        if isinstance(command, Exec) and b"precious" in command.line:
+            return Hold("precious", "It is precious.", frozenset({"approvers"}))
+        return Allow("forwards", remember=False)
