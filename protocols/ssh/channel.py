@@ -14,11 +14,12 @@ from protocols.command import Pty
 from protocols.result import Ending, Outcome
 from protocols.ssh import refusal
 from protocols.ssh.desk import CLIENT, TARGET, Desk, other
+from protocols.ssh.files import Files
 from protocols.ssh.filter import Filter
 from protocols.ssh.flow import OVERHEAD, WAITING_LIMIT, Flow
 from protocols.ssh.ledger import Ledger, Overrun
 from protocols.ssh.messages import (
-    CHANNEL_FAILURE, CHANNEL_SUCCESS, CLOSE, EOF, STDERR, ChannelRequest, read_adjust, read_data, string,
+    CHANNEL_FAILURE, CHANNEL_SUCCESS, CLOSE, EOF, STDERR, ChannelRequest, Unreadable, read_adjust, read_data, string,
     write_adjust, write_bare,
 )
 from protocols.ssh.replies import Replies, Slot
@@ -26,6 +27,23 @@ from protocols.ssh.stream import Moved, Stream
 
 PACKET_LIMIT = 64 << 10
 """Longest data of one message that either side is told the other takes; common peers ask for 32 KiB."""
+
+
+class _Guarded:
+    """One direction of what a channel carries; what cannot be read ends that channel and no other."""
+
+    def __init__(self, channel: Channel, take: Callable[[bytes], list[bytes]], end: Callable[[], list[bytes]]) -> None:
+        self._channel, self._take, self._end = channel, take, end
+
+    def take(self, data: bytes) -> list[bytes]:
+        try:
+            return self._take(data)
+        except Unreadable as error:
+            self._channel.unreadable(str(error))
+            return []
+
+    def end(self) -> list[bytes]:
+        return self._end()
 
 
 def _nothing() -> None:
@@ -56,6 +74,8 @@ class Channel:
         self._backlog_size = 0
         self._closed_by: set[str] = set()
         self._shut = False
+        self._files: Files | None = None
+        self._broken = ""
         self.when_gone: Callable[[], None] = _nothing
 
     # -- opening -----------------------------------------------------------------------
@@ -83,6 +103,27 @@ class Channel:
             self.to[side].filtered(filters)
             if self.pty is None:
                 self.to[side].totals.digested()
+
+    def carries_files(self, sure: bool) -> None:
+        """From here on it is SFTP, or is if the client begins like it."""
+        files = self._files = Files(self._desk, self, self.to[TARGET].flow, self.to[CLIENT].flow, sure)
+        self.to[TARGET].through(_Guarded(self, files.up, files.ends))
+        self.to[CLIENT].through(_Guarded(self, files.down, files.stops))
+        if sure:
+            self.turned_out(True)
+
+    def turned_out(self, files: bool) -> None:
+        """It is SFTP, whose files have digests of their own; or it is not, and nothing is read in it."""
+        for stream in self.to.values():
+            if files:
+                stream.totals.undigested()
+            else:
+                stream.through(None)
+        self._files = self._files if files else None
+
+    def unreadable(self, why: str) -> None:
+        """What it carries is not what it says; it ends when what was read until now has left."""
+        self._broken = f"this channel's SFTP cannot be read, so it ends: {why} [OST-706]"
 
     def without_pty(self) -> None:
         """The target gave no terminal."""
@@ -131,6 +172,8 @@ class Channel:
 
     def kept(self) -> bytes | None:
         """The next message that no verdict is in the way of any more."""
+        if self._files is not None and not self.ending and not self.asking:
+            self.moved(TARGET, Moved(_Guarded(self, lambda _: self._files.more(), list).take(b"")))
         if self.asking or not self._backlog:
             return None
         payload = self._backlog.popleft()
@@ -168,6 +211,9 @@ class Channel:
             self._desk.send(sender, write_adjust(self.numbers[sender], moved.grant))
         if moved.back:
             self.inject(sender, moved.back)
+        if self._broken:
+            why, self._broken = self._broken, ""
+            self.cut(why)
 
     def moved_out(self, side: str, messages: list[bytes]) -> None:
         """As `moved`, where there are only messages."""
@@ -202,6 +248,24 @@ class Channel:
             if not self._shut and side in self.to:
                 self.moved(side, self.to[side].resume())
         self._end()
+
+    # -- for what it carries -----------------------------------------------------------
+
+    def grant(self, count: int) -> None:
+        """Give the client this credit."""
+        self.moved(TARGET, Moved(grant=count))
+
+    def own(self, frame: bytes) -> None:
+        """Send the client the gateway's own bytes now."""
+        self.moved_out(CLIENT, self.to[CLIENT].flow.inject(frame))
+
+    def leave(self, messages: list[bytes]) -> None:
+        """Send the target these."""
+        self.moved_out(TARGET, messages)
+
+    def wait(self, number: int) -> None:
+        """Look at nothing more of the client's before this question is answered."""
+        self.asking = number
 
     # -- ends --------------------------------------------------------------------------
 
@@ -276,6 +340,9 @@ class Channel:
     def ended(self, ending: Ending) -> None:
         """The command of this channel is over."""
         number, self.running = self.running, 0
+        if self._files is not None:
+            self._files.gone()
+            self._files = None
         if number:
             self._desk.ended(number, self.outcome(ending))
 

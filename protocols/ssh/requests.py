@@ -39,6 +39,10 @@ class Start:
         self._slot.done = lambda answer: self._answered(number, answer)
         channel.replies[CLIENT].passed(self._slot)
         channel.filtered(*self._desk.opinions.filters(decision, number))
+        if isinstance(self.command, Subsystem) and self.command.name == "sftp":
+            channel.carries_files(sure=True)
+        elif isinstance(self.command, Exec) and channel.pty is None:
+            channel.carries_files(sure=False)
         channel.moved_out(TARGET, channel.to[TARGET].flow.gate(number, self._payload))
         self._desk.runs(number, channel.outcome)
 

@@ -10,7 +10,7 @@ import hashlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from protocols.ssh.filter import Chunk, Filter, Filtered
 from protocols.ssh.flow import Flow
@@ -59,10 +59,24 @@ class Totals:
         if self._digest is not None:
             self._digest.update(data)
 
+    def undigested(self) -> None:
+        """Keep none: it would say nothing."""
+        self._digest = None
+
     @property
     def sha256(self) -> bytes:
         """Of all that passed, streams mixed as they came; b"" where none is kept."""
         return self._digest.digest() if self._digest is not None else b""
+
+
+class Sink(Protocol):
+    """What stands between the filters and the flow: it reads a protocol inside the stream 0 of this direction."""
+
+    def take(self, data: bytes) -> list[bytes]:
+        """Messages that leave now."""
+
+    def end(self) -> list[bytes]:
+        """As `take`, when no more comes."""
 
 
 class Stream:
@@ -71,6 +85,7 @@ class Stream:
     def __init__(self, flow: Flow) -> None:
         self.flow, self.totals = flow, Totals()
         self._filters: Sequence[Filter] = ()
+        self._sink: Sink | None = None
         self._held = 0
         self._behind: deque[bytes] = deque()  # the stream's end, and what came after it
         self._later: list[bytes] = []  # other messages, behind what is held
@@ -79,12 +94,16 @@ class Stream:
         """From here on these see the bytes."""
         self._filters = filters
 
+    def through(self, sink: Sink | None) -> None:
+        """From here on the bytes that filters let pass go through this."""
+        self._sink = sink
+
     def data(self, payload: bytes) -> Moved:
         """DATA or EXTENDED_DATA came."""
         stream, data = read_data(payload)
         if self._behind:
             raise Overrun("data behind the end of its stream")
-        if not self._filters:
+        if not self._filters and self._sink is None:
             self.totals.count(stream, data)
             return Moved(self.flow.take(payload))
         self.flow.came(len(data))
@@ -101,7 +120,7 @@ class Stream:
         if self._behind:
             self._behind.append(payload)
             return Moved()
-        if payload[0] not in (EOF, CLOSE) or not self._filters:
+        if payload[0] not in (EOF, CLOSE) or not (self._filters or self._sink):
             if self._held:
                 self._later.append(payload)
                 if len(self._later) > LATER_LIMIT:
@@ -143,7 +162,7 @@ class Stream:
         """The channel is over."""
         for each in self._filters:
             each.closed()
-        self._filters = ()
+        self._filters, self._sink = (), None
 
     def _run(self, at: int, chunks: Sequence[Chunk]) -> Moved:
         moved = Moved()
@@ -159,7 +178,7 @@ class Stream:
         for stream, data in chunks:
             self._held -= len(data)
             self.totals.count(stream, data)
-            moved.out += self.flow.put(data, stream)
+            moved.out += self.flow.put(data, stream) if stream or self._sink is None else self._sink.take(data)
         self._caught_up(moved)
 
     def _caught_up(self, moved: Moved) -> None:
@@ -188,6 +207,8 @@ class Stream:
         for at, each in enumerate(self._filters):
             self._did(at, each.end(), moved)
         if not self._held:
+            if self._sink is not None:
+                moved.out += self._sink.end()
             while self._behind:
                 moved.out += self.flow.bare(self._behind.popleft())
         return moved
