@@ -107,7 +107,7 @@ class Channel:
     def carries_files(self, sure: bool) -> None:
         """From here on it is SFTP, or is if the client begins like it."""
         files = self._files = Files(self._desk, self, self.to[TARGET].flow, self.to[CLIENT].flow, sure)
-        self.to[TARGET].through(_Guarded(self, files.up, files.ends))
+        self.to[TARGET].through(_Guarded(self, files.up, list))
         self.to[CLIENT].through(_Guarded(self, files.down, files.stops))
         if sure:
             self.turned_out(True)

@@ -108,6 +108,7 @@ class Files:
         self._own: list[bytes] = []
         self._passing: list[bytes] = []
         self._begun = False
+        self._matched, self._first_left = 0, False
         self._waiting = 0
         self._lines = 0
 
@@ -119,13 +120,14 @@ class Files:
 
         :raises Unreadable: it is no SFTP, or too much is asked at once.
         """
+        out: list[bytes] = []
+        if self.spoken is None:
+            out, data = self._recognise(data)
         self._asked.feed(data)
-        return self.more()
+        return out + self.more()
 
     def more(self) -> list[bytes]:
         """As `up`, of what came before and no verdict is in the way of any more."""
-        if self.spoken is None and not self._recognised():
-            return self._up.put(self._asked.left) if self.spoken is False else []
         while not self._waiting:
             piece = self._asked.next()
             if piece is None:
@@ -140,17 +142,23 @@ class Files:
         passing, self._passing = b"".join(self._passing), []
         return self._up.put(passing)
 
-    def ends(self) -> list[bytes]:
-        """The client's stream is over. What is left of it nobody has judged, but where it was no SFTP."""
-        return self._up.put(self._asked.left) if not self.spoken else []
-
-    def _recognised(self) -> bool:
-        """Whether the client begins as every client does; while that cannot be told, its bytes stay here."""
-        begun = self._asked.peek(len(_FIRST))
-        if begun == _FIRST or not _FIRST.startswith(begun):
-            self.spoken = begun == _FIRST
-            self.place.turned_out(self.spoken)
-        return bool(self.spoken)
+    def _recognise(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """
+        What leaves of the first bytes, and what is left to read. Nothing is kept back for being like SFTP's:
+        scp's client says one NUL and waits.
+        """
+        count = 0
+        while count < len(data) and self._matched < len(_FIRST) and data[count] == _FIRST[self._matched]:
+            count += 1
+            self._matched += 1
+        if self._matched == len(_FIRST):
+            self.spoken = self._first_left = True
+            self.place.turned_out(True)
+            return self._up.put(data[:count]), _FIRST + data[count:]
+        if count < len(data):
+            self.spoken = False
+            self.place.turned_out(False)
+        return self._up.put(data), b""
 
     def _body(self, data: bytes) -> bytes | None:
         """What follows the head of a WRITE."""
@@ -191,7 +199,8 @@ class Files:
         if self._begun or version < _VERSION:
             raise Unreadable("an INIT that begins nothing")
         self._begun = True
-        return head.raw[:5] + _VERSION.to_bytes(4, "big") + head.raw[9:]
+        rest = _VERSION.to_bytes(4, "big") + head.raw[9:]
+        return rest if self._first_left else head.raw[:5] + rest
 
     def _named(self, handle: bytes) -> bytes:
         found = self._handles.get(handle)

@@ -66,10 +66,6 @@ class Frames:
         self._data = self._data[self._at:] + data if self._at < len(self._data) else data
         self._at = 0
 
-    def peek(self, count: int) -> bytes:
-        """The first bytes that were not taken, as many as there are of these."""
-        return self._data[self._at:self._at + count]
-
     @property
     def between(self) -> bool:
         """Whether every frame whose head was taken has passed whole."""
