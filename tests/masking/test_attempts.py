@@ -15,7 +15,7 @@ import pytest
 
 from tests.masking.attempts.attempt import Attempt
 from tests.masking.attempts.field import OPEN, Field, gateway, prepare
-from tests.masking.attempts.known import KNOWN, SOMETIMES
+from tests.masking.attempts.known import KNOWN
 from tests.masking.attempts.launderings import LAUNDERINGS
 from tests.masking.attempts.oracles import ORACLES
 from tests.masking.attempts.policies import POLICIES
@@ -50,8 +50,7 @@ def since(attempt: Attempt, version: int) -> None:
 
 
 def expected(name: str) -> Any:
-    reason = KNOWN.get(name) or SOMETIMES.get(name)
-    marks = [pytest.mark.xfail(reason=reason, strict=name in KNOWN)] if reason else []
+    marks = [pytest.mark.xfail(reason=KNOWN[name], strict=True)] if name in KNOWN else []
     return pytest.param(name, marks=marks)
 
 
@@ -73,4 +72,4 @@ WITHOUT = {15: (), 18: ("cursors by function", "xmltable of the row", "XMLEXISTS
 
 def test_every_attempt_has_a_first_result() -> None:
     assert set(FIRST) == set(ATTEMPTS) and len(ATTEMPTS) == len((*VALUES, *ORACLES, *LAUNDERINGS, *POLICIES))
-    assert {*KNOWN, *SOMETIMES} <= {name for name, row in FIRST.items() if "LEAKED" in row.values()}
+    assert set(KNOWN) <= {name for name, row in FIRST.items() if "LEAKED" in row.values()}

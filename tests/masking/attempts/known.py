@@ -15,7 +15,7 @@ CORRELATED = "a correlated sub-select with LIMIT bounds nothing"
 TIED = "a tie by a column that is no key; docs/policy.md says that ties count"
 WIDTHS = "estimates come from statistics of raw values, as docs/masking.md says"
 
-UNREAD = "until the catalog is read, policy takes any function of a listed name for the server's; which comes first is a matter of time"
+UNREAD = "policy takes any function of a listed name for the server's as long as nobody's question had the gateway read the catalog, and asks for none itself"
 
 FILTER = "a filter that holds in every row: "
 
@@ -56,11 +56,9 @@ KNOWN: dict[str, str] = {
     "look-ups by EXECUTE of what the protocol prepared are not counted": EXECUTED,
     "look-ups by EXECUTE in one string are not counted": EXECUTED,
     "the key of a comparison is shown by EXPLAIN of EXECUTE": EXECUTED,
+    "a function that writes has a listed name, and the catalog was not read yet": UNREAD,
     FILTER + "DELETE FROM scratch WHERE k = ANY (SELECT s.k FROM scratch s WHERE s.k = scratch.k LIMIT 1)": CORRELATED,
     FILTER + "DELETE FROM scratch WHERE k IN (SELECT s.k FROM scratch s WHERE s.k >= scratch.k ORDER BY s.k LIMIT 1)": CORRELATED,
     FILTER + "UPDATE scratch SET k = NULL WHERE k = ANY (SELECT s.k FROM scratch s WHERE s.ctid = scratch.ctid LIMIT 1)": CORRELATED,
     FILTER + "DELETE FROM scratch s USING scratch t WHERE s.v = t.v AND t.k = 'k1'": TIED,
 }
-
-SOMETIMES = {"a function that writes has a listed name, and the catalog was not read yet": UNREAD}
-"""They do not always succeed."""
