@@ -53,6 +53,16 @@ class Counts(Protocol):
         """Add that many to a subject's; a Deferred of how many there were in the last minute with them."""
 
 
+class Reveals(Protocol):
+    """What people let an identity see although it is masked for it."""
+
+    def open(self, session: Session) -> bool:
+        """Whether it is worth asking."""
+
+    def ask(self, session: Session, rule: Mapping[str, Any]) -> Any:
+        """A Deferred of the `Reveal`s in force for the session that the rule (who, how many, how long, how often) allows."""
+
+
 class Sink(Protocol):
     """Where an addon may leave evidence of its own."""
 

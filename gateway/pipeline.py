@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from addons.needs import Clock
+from gateway import revealing
 from protocols.command import AgentForward, Command, Forward, FunctionCall, Parameter, Path, Statement, X11Forward
 from protocols.hooks import (
     HOOKS, AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, DecidedHook, Hook, JudgeHook, OutcomeHook,
@@ -30,7 +31,7 @@ from protocols.postgres import startup
 from protocols.result import NULL, Columns, MaskPlan, Outcome, RowBatch
 from protocols.session import Session
 from protocols.ssh import variables
-from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Verdict
+from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Reveal, Verdict
 
 ADDON_DEADLINE = 10.0
 """Seconds one addon may think. A person's answer is a Hold, which has its own timeout."""
@@ -44,7 +45,7 @@ class UnknownHook(Exception):
     """An addon defines an `on_*` method that nobody would ever call."""
 
 
-class Approvals(Protocol):
+class Approvals(revealing.Reveals, Protocol):
     """Where requests go; `gateway.control` behind it."""
 
     def submit(self, request: Mapping[str, Any]) -> Deferred[Mapping[str, Any]]:
@@ -190,7 +191,7 @@ class Pipeline:
         for name, method in self._rewriters:
             verdict = self._asked(name, method, RewriteHook(session, asked))
             said.append(verdict)
-            if type(verdict) is Replace:
+            if type(verdict) is Replace and verdict.reveal is None:
                 sent, columns = verdict.text, columns + verdict.columns
                 asked = replace(command, text=sent)
             elif type(verdict) is not Allow:
@@ -214,11 +215,12 @@ class Pipeline:
         :param said: the answers that were given already, in the order in which they are asked for here.
         """
         sent, columns = ("" if isinstance(command, FunctionCall) else command.text), ()
+        reveal: Reveal | None = None
         if isinstance(command, Statement) and self._rewriters:
             answer = yield from self._rewrite(session, command, said)
             if isinstance(answer, Decision):
                 return answer
-            sent, columns = answer
+            sent, columns, reveal = answer
         rule, holds = "", []
         for hook in _hooks(session, command, sent):
             for name, method in self._called[hook.method]:
@@ -235,15 +237,17 @@ class Pipeline:
             return Decision(command, _UNNAMED, sent)
         if holds and command.path is not Path.PARSE:
             name, hold = _together(holds)
-            if isinstance(hold, Deny):
-                return Decision(command, hold, sent, addon=name, rule=hold.rule, columns=columns)
+            if isinstance(hold, Deny) or reveal is not None:
+                deny = hold if isinstance(hold, Deny) else revealing.TWICE
+                return Decision(command, deny, sent, addon=name, rule=hold.rule, columns=columns)
             return (yield from self._approve(session, command, sent, columns, name, hold, held))
-        return Decision(command, Allow(rule), sent, rule=rule, columns=columns)
+        return revealing.allowed(command, rule, sent, columns, reveal)
 
     def _rewrite(
         self, session: Session, statement: Statement, said: deque[Any]
-    ) -> Generator[Deferred[Any], Any, Decision | tuple[str, tuple[str, ...]]]:
+    ) -> Generator[Deferred[Any], Any, Decision | tuple[str, tuple[str, ...], Reveal | None]]:
         text, columns, asked = statement.text, (), statement
+        reveal: Reveal | None = None
         for name, method in self._rewriters:
             hook = RewriteHook(session, asked)
             verdict = said.popleft() if said else self._asked(name, method, hook)
@@ -252,9 +256,9 @@ class Pipeline:
             if isinstance(verdict, Deny):
                 return Decision(statement, verdict, text, addon=name, rule=verdict.rule, columns=columns)
             if isinstance(verdict, Replace):
-                text, columns = verdict.text, columns + verdict.columns
+                text, columns, reveal = verdict.text, columns + verdict.columns, verdict.reveal or reveal
                 asked = replace(statement, text=text)
-        return text, columns
+        return text, columns, reveal
 
     def _asked(self, name: str, method: Callable[[Any], Any], hook: Hook) -> Verdict | Deferred[Any]:
         """One addon's answer, or its promise of one; whatever goes wrong is a Deny that names it."""
@@ -350,7 +354,9 @@ class Pipeline:
         return plan
 
     def rows(self, session: Session, decision: Decision, batch: RowBatch) -> Deny | None:
-        """The first addon that wants this result ended."""
+        """The first addon that wants this result ended, or the end of what it is shown under."""
+        if (deny := revealing.over(decision, self._approvals, self._clock.seconds())) is not None:
+            return deny
         for name, method in self._called[RowsHook.method]:
             try:
                 answer = method(RowsHook(session, decision, batch))
@@ -376,6 +382,7 @@ class Pipeline:
 
     def ended(self, session: Session, decision: Decision, outcome: Outcome) -> None:
         """A command ended."""
+        revealing.ended(decision, self._approvals)
         self._tell(OutcomeHook(session, decision, outcome))
 
     def closed(self, session: Session) -> None:

@@ -8,14 +8,17 @@ import datetime
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from addons.needs import Catalogs, Clock, Counts
+from addons.needs import Catalogs, Clock
 from addons.sql.settings import Settings
+from gateway.control.client import ControlClient
+from gateway.control.reveals import binding
 from protocols.errors import Unrecordable
 from protocols.journal import Journal
 from protocols.session import Session
-from protocols.verdict import Deny
+from protocols.verdict import Deny, Reveal
 
 
 class Ending:
@@ -54,13 +57,37 @@ class Sink:
             self.log.warn("session {id}: {kind} could not be recorded", id=session.id, kind=kind)
 
 
+class Revealing:
+    """Implements `addons.needs.Reveals`: control says what is in force, the session what it is bound to."""
+
+    def __init__(self, control: ControlClient, clock: Clock) -> None:
+        self._control, self._clock = control, clock
+
+    def open(self, session: Session) -> bool:
+        return self._control.may_reveal(*_where(session))
+
+    def ask(self, session: Session, rule: Mapping[str, Any]) -> Deferred[list[Reveal]]:
+        """Fails with ControlError."""
+        return self._control.reveals(*_where(session), dict(rule)).addCallback(lambda found: [self._one(session, one) for one in found])
+
+    def _one(self, session: Session, told: Mapping[str, Any]) -> Reveal:
+        who = session.identity
+        bound = binding(who.subject, who.on_behalf_of, session.target.name, session.account, session.database, told["columns"])
+        until = self._clock.seconds() + told["left"]
+        return Reveal(told["request"], told["grant"], bound, frozenset(told["columns"]), until)
+
+
+def _where(session: Session) -> tuple[str, str, str, str]:
+    return session.identity.subject, session.target.name, session.account, session.database
+
+
 def powers(
-    catalogs: Catalogs, settings: Settings, clock: Clock, journal: Journal, live: Mapping[str, Any], counts: Counts
+    catalogs: Catalogs, settings: Settings, clock: Clock, journal: Journal, live: Mapping[str, Any], control: ControlClient
 ) -> dict[str, Any]:
     """By parameter name; an addon gets those that its constructor names."""
     sink = Sink(journal)
     return {
         "catalogs": catalogs, "settings": settings, "clock": clock, "sink": sink, "sessions": Ending(live, sink),
-        "counts": counts,
+        "counts": control, "reveals": Revealing(control, clock),
         "now": lambda: datetime.datetime.now().astimezone(),
     }

@@ -56,6 +56,7 @@ class Statement:
     path: Path = Path.SIMPLE
     parameters: tuple[Parameter, ...] = ()
     name: str = ""  #: prepared statement (PARSE, BIND); "" is the unnamed one
+    portal: str = ""  #: BIND; "" is the unnamed one, which SQL cannot name
     transaction: Transaction = Transaction.IDLE
     pipelined: bool = False  #: others that run were sent before it, and are not answered
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

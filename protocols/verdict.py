@@ -72,6 +72,25 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Reveal:
+    """
+    People let an identity see columns as they are.
+
+    :ivar grant: what each statement that shows some of them spends; `binding` what it is bound to.
+    :ivar declared: the columns as they were asked for.
+    :ivar until: the reactor's seconds at which it is over.
+    :ivar columns: those that the statement reads.
+    """
+
+    request: str
+    grant: str
+    binding: bytes
+    declared: frozenset[str]
+    until: float
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Replace:
     """
     Send this text in the client's place (rewrite phase only).
@@ -83,6 +102,7 @@ class Replace:
     rule: str = ""
     columns: tuple[str, ...] = ()
     remember: bool = True
+    reveal: Reveal | None = None  #: under which the text shows more than the session may see without it
 
 
 Verdict = Allow | Deny | Hold | Replace
@@ -99,6 +119,7 @@ class Decision:
     :ivar grant: the grant that this command spends, "" for none.
     :ivar binding: 32 bytes the grant is bound to; empty without a grant.
     :ivar columns: names of the columns that masking covers.
+    :ivar reveal: what it may show for once; it spends that grant.
     """
 
     command: Command
@@ -110,3 +131,4 @@ class Decision:
     request: str = ""
     binding: bytes = b""
     columns: tuple[str, ...] = ()
+    reveal: Reveal | None = None

@@ -8,7 +8,7 @@ that are masked for the session, and the search path, never longer than the cata
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -19,10 +19,11 @@ from addons.masking.cover import Cover, Misdeclared
 from addons.masking.declared import Declaration, declarations
 from addons.masking.floor import Floor, floor
 from addons.masking.freshness import Freshness
+from addons.masking.reveals import hinted, nameless, reads, rule, without
 from addons.masking.statements import Judgement, Statements, UnknownNames
 from addons.masking.strategies import cell
 from addons.masking.text import notified, rebuilt, reported
-from addons.needs import Catalogs, Counts
+from addons.needs import Catalogs, Counts, Reveals, Sink
 from addons.sql.calls import Calls
 from addons.sql.catalog import FIRST_USER_OID, Snapshot
 from protocols.command import FunctionCall, Path, Statement
@@ -31,10 +32,11 @@ from protocols.hooks import (
 )
 from protocols.result import NULL, CellMask, Column, MaskPlan, Outcome
 from protocols.session import Session
-from protocols.verdict import Allow, Decision, Deny, Replace
+from protocols.verdict import Allow, Decision, Deny, Replace, Reveal
 
 _KEPT = 4096  #: decisions remembered
 _KEPT_LENGTH = 64 << 10  #: characters; longer texts are decided again rather than kept
+_COVERS = 256  #: of groups and reveals on databases
 
 
 class Settings(Protocol):
@@ -58,6 +60,7 @@ class Masking:
     :param columns: declarations: relation, column, strategy, keep, and `clear`, the groups that see it as it is.
     :param functions: "schema.function" names that return nothing of masked columns.
     :param notifications: whether payloads of NOTIFY reach sessions that see masked columns.
+    :param reveal: who may let others see masked columns: approvers, quorum, lifetime, uses; nobody when not given.
     :param lookups_per_minute: how many values one identity may look up in columns declared with `lookup`, over all workers.
     """
 
@@ -71,11 +74,17 @@ class Masking:
         notifications: bool = False,
         lookups_per_minute: int = 30,
         counts: Counts | None = None,
+        reveal: Mapping[str, Any] | None = None,
+        reveals: Reveals | None = None,
+        sink: Sink | None = None,
     ) -> None:
         self._declared = declarations(columns)
         self._counts, self._lookups = counts, _rate(lookups_per_minute)
         if counts is None and any(d.lookup for d in self._declared):
             raise ValueError("masking: look-ups are counted, and the power to was not given")
+        self._rule, self._reveals, self._sink = rule(reveal), reveals, sink
+        if self._rule is not None and (reveals is None or sink is None):
+            raise ValueError("reveal: reveals are asked for and recorded, and the powers to were not given")
         self._listed = _functions(functions)
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
         self._fresh = Freshness(catalogs)
@@ -97,7 +106,7 @@ class Masking:
         Fails with Misdeclared, or when the catalog cannot be read.
         """
         masked, floored = self._masked(session), replace(session, floor="?")
-        if not masked or len(masked) < len(self._here(session)):
+        if not masked or len(masked) < len(self._here(session)) or self._may_reveal(session):
             return None
         snapshot = self._fresh.snapshot(session)
         read = self._catalogs.refresh(session) if snapshot is None else succeed(snapshot)
@@ -114,7 +123,7 @@ class Masking:
         if snapshot is None:
             return self._refreshed(hook, masked)
         try:
-            return self._counted(hook, self._judged(hook.session, hook.statement, snapshot, masked))
+            return self._judged_or_revealed(hook, snapshot, masked)
         except UnknownNames as unknown:
             if self._fresh.changing(hook.session):
                 return refusals.unknown(unknown.names)
@@ -125,7 +134,7 @@ class Masking:
 
         def again(snapshot: Snapshot) -> Allow | Replace | Deny | Deferred:
             try:
-                return self._counted(hook, self._judged(hook.session, hook.statement, snapshot, masked))
+                return self._judged_or_revealed(hook, snapshot, masked)
             except UnknownNames as unknown:
                 return refusals.unknown(unknown.names)
 
@@ -139,6 +148,48 @@ class Masking:
         return counted.addCallback(
             lambda asked: judged.verdict if asked <= self._lookups else refusals.too_many_lookups(self._lookups)
         )
+
+    def _judged_or_revealed(
+        self, hook: RewriteHook, snapshot: Snapshot, masked: tuple[Declaration, ...]
+    ) -> Allow | Replace | Deny | Deferred:
+        """What is not simply clean is asked about, where the session may have reveals. Control's failure reveals nothing."""
+        judged = self._judged(hook.session, hook.statement, snapshot, masked)
+        if isinstance(judged.verdict, Allow):
+            return self._counted(hook, judged)
+        if not self._may_reveal(hook.session) or not nameless(hook.statement) or hook.session.floor:
+            return self._as_ever(hook, judged)
+
+        def told(found: Sequence[Reveal]) -> Allow | Replace | Deny | Deferred:
+            shown = (self._shown(hook, snapshot, masked, reveal) for reveal in found)
+            return next((one for one in shown if one is not None), None) or self._as_ever(hook, judged)
+
+        asked = self._reveals.ask(hook.session, self._rule.written())
+        return asked.addCallbacks(told, lambda _failure: self._as_ever(hook, judged))
+
+    def _as_ever(self, hook: RewriteHook, judged: Judgement) -> Allow | Replace | Deny | Deferred:
+        """Without a reveal; a refusal says how to ask for one, where anybody may."""
+        if isinstance(judged.verdict, Deny) and self._rule is not None:
+            return hinted(judged.verdict, hook.session.target.name)
+        return self._counted(hook, judged)
+
+    def _may_reveal(self, session: Session) -> bool:
+        return self._rule is not None and self._reveals.open(session)
+
+    def _shown(
+        self, hook: RewriteHook, snapshot: Snapshot, masked: tuple[Declaration, ...], reveal: Reveal
+    ) -> Replace | Deferred | None:
+        """The statement with a reveal's columns as they are; None where it reads none of them, or is refused all the same."""
+        session, statement, rest = hook.session, hook.statement, without(masked, reveal)
+        full, calls = self._cover(snapshot, session, masked)
+        path = self._path(session, statement)
+        columns = reads(statement.text, path, calls, full, self._cover(snapshot, session, rest)[0])
+        judged = self._judged(session, statement, snapshot, rest) if columns else None
+        if judged is None or isinstance(judged.verdict, Deny):
+            return None
+        under = replace(reveal, columns=tuple(sorted(columns)))
+        text = judged.verdict.text if isinstance(judged.verdict, Replace) else statement.text
+        still = judged.verdict.columns if isinstance(judged.verdict, Replace) else ()
+        return self._counted(hook, replace(judged, verdict=Replace(text, refusals.RULE, still, remember=False, reveal=under)))
 
     def _judged(
         self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
@@ -193,7 +244,7 @@ class Masking:
 
     def on_columns(self, hook: ColumnsHook) -> MaskPlan | None:
         """Layer 3: what the wire says of each column's origin. It only adds masks, and each is an alarm."""
-        masked = self._masked(hook.session)
+        masked = without(self._masked(hook.session), hook.decision.reveal)
         if not masked:
             return None
         snapshot = self._catalogs.snapshot(hook.session)
@@ -244,6 +295,11 @@ class Masking:
     # keeping up
 
     def on_decided(self, hook: DecidedHook) -> None:
+        """What is shown under a reveal is disclosed: its record goes before the command's own."""
+        reveal = hook.decision.reveal
+        if reveal is not None:
+            facts = {"request": reveal.request, "grant": reveal.grant, "columns": ", ".join(reveal.columns)}
+            self._sink.note(hook.session, "disclosure.revealed", facts)
         self._fresh.decided(hook.session, hook.decision)
         if self._settings is not None:
             self._settings.decided(hook.session, hook.decision, self)
@@ -289,6 +345,8 @@ class Masking:
             found = Cover(snapshot, masked, calls.opaque, floor=bool(session.floor)), calls
             if len(masked) < len(self._here(session)):
                 Cover(snapshot, self._here(session), calls.opaque)
+            if len(self._covers) >= _COVERS:
+                self._covers.clear()
             self._covers[key] = found  # in the old one's place: each holds a whole snapshot
         return found
 

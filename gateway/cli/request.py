@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gateway.cli.door import Door, configured, leave, own_token
+from gateway.cli.provision import MASKING
 from gateway.cli.show import as_text, clean, clean_lines, one, rows
 from gateway.cli.span import SPAN
 
@@ -77,33 +78,63 @@ def deny(door: Door, as_json: bool, identifier: str, subject: str, why: str) -> 
 @click.option("--target", required=True)
 @click.option("--account", default="", help="The target's first one if not given.")
 @click.option("--database", default="", help="The target's default one if not given.")
-@click.option("--approver", "approvers", multiple=True, required=True, help="A group to ask; once per group.")
+@click.option("--approver", "approvers", multiple=True, help="A group to ask; once per group. For --reveal it is the file's if not given.")
 @click.option("--quorum", type=click.IntRange(1), default=1, show_default=True, help="How many people must say yes.")
 @click.option("--wait", type=SPAN, default="8h", show_default=True, help="How long to wait for answers.")
 @click.option("--lifetime", type=SPAN, default="1h", show_default=True, help="How long it may then be run.")
 @click.option("--why", required=True, help="What it is for.")
+@click.option("--reveal", "columns", multiple=True, help="A masked column to see as it is, SCHEMA.RELATION.COLUMN; once per column.")
+@click.option("--uses", type=click.IntRange(0), default=1, show_default=True, help="With --reveal: in how many statements; 0 is any number.")
 @click.option("-c", "--command", "commands", multiple=True, help="A statement; once per statement, in order.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
 @configured
-def submit(door: Door, as_json: bool, subject: str, target: str, commands: tuple[str, ...], file: Path | None, **asked: Any) -> None:
+def submit(
+    door: Door, as_json: bool, subject: str, target: str, columns: tuple[str, ...], uses: int, commands: tuple[str, ...], file: Path | None,
+    **asked: Any,
+) -> None:
     """
     Ask ahead for statements (of FILE, or -c) that a rule would hold, to be run once and in this order.
 
-    The rule still decides whose yes counts when they run.
+    With --reveal: ask to see masked columns as they are. Either way the file decides whose yes counts when they run.
     """
+    if columns and (commands or file):
+        leave("a reveal is of columns, whatever statements then read them: ask for statements in a request of their own")
+    if columns and not asked["approvers"]:
+        asked["approvers"] = _revealers(door)
+    if not asked["approvers"]:
+        leave("name the groups to ask: --approver GROUP")
     entry = door.config().targets.get(target)
     account = entry.account(asked["account"]) if entry else None
     if entry is None or account is None:
         leave(f"the file has no target {target} with that account. `ostiary target list` shows them.")
     asked |= {"target": target, "account": account.name, "database": asked["database"] or entry.database}
     asked |= {"timeout": asked.pop("wait"), "approvers": list(asked["approvers"])}
-    statements = [*commands, *(_split(file) if file else [])]
-    found = door.call("request_submit", subject=subject, token=own_token(subject), asked=asked, statements=statements)
+    if columns:
+        found = door.call("request_reveal", subject=subject, token=own_token(subject), asked=asked, columns=list(columns), uses=uses)
+    else:
+        statements = [*commands, *(_split(file) if file else [])]
+        found = door.call("request_submit", subject=subject, token=own_token(subject), asked=asked, statements=statements)
     if as_json:
         one(found, True)
         return
     click.echo(f"{found['id']} waits for {', '.join(found['approvers'])}, who answer with:")
     click.echo(f"    ostiary request approve {found['id']} --as NAME")
+
+
+def _revealers(door: Door) -> list[str]:
+    """The groups that may let others see masked columns."""
+    rules = [addon.options["reveal"] for addon in door.config().addons if addon.use == MASKING and "reveal" in addon.options]
+    return sorted({group for rule in rules for group in rule["approvers"]})
+
+
+@request.command()
+@click.argument("identifier", metavar="ID")
+@click.option("--as", "subject", required=True, help="Who you are. Your token is asked for, or taken from OSTIARY_TOKEN.")
+@click.option("--why", default="", help="For the requester and the evidence.")
+@configured
+def revoke(door: Door, as_json: bool, identifier: str, subject: str, why: str) -> None:
+    """End a reveal that is in force; the next statement sees masks."""
+    _tell(door.call("request_revoke", request=identifier, subject=subject, token=own_token(subject), why=why), as_json)
 
 
 def _split(file: Path) -> list[str]:
@@ -133,7 +164,10 @@ def _tell(told: dict[str, Any], as_json: bool) -> None:
         "granted": "approved; the requester may send the identical command now, once",
         "released": "approved and released",
         "denied": "denied; it will not run",
+        "withdrawn": "ended; it shows nothing any more",
     }
+    if told["state"] == "granted" and told["mode"] == "reveal":
+        said["granted"] = "approved; the requester sees the columns from the next statement on (on a floor: from the next session on)"
     if told["state"] == "granted" and told["mode"] == "list":
         said["granted"] = "approved; the requester may run its statements now, once and in their order"
     click.echo(f"{told['id']}: {said.get(told['state'], told['state'])}.")

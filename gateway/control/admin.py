@@ -32,7 +32,7 @@ from protocols.selection import WrongForm, select
 METHODS = (
     "identity_list", "identity_show", "identity_add", "identity_revoke", "identity_restore",
     "token_issue", "token_list", "token_revoke", "account_list", "account_secret", "account_forget",
-    "request_list", "request_show", "request_approve", "request_deny", "request_submit",
+    "request_list", "request_show", "request_approve", "request_deny", "request_submit", "request_reveal", "request_revoke",
     "session_list", "session_show", "session_kill", "identity_check", "target_check",
     "target_relations", "target_sample", "target_floor", "config_reload",
 )
@@ -248,6 +248,14 @@ class Admin:
     def request_submit(self, subject: str, token: str, asked: Value, statements: Sequence[str]) -> Value:
         self._prove(subject, token)
         return self._office.requests.submit_list(subject, asked, statements)
+
+    def request_reveal(self, subject: str, token: str, asked: Value, columns: Sequence[str], uses: int) -> Value:
+        self._prove(subject, token)
+        return self._office.requests.reveals.submit(subject, asked, columns, uses)
+
+    def request_revoke(self, request: str, subject: str, token: str, why: str = "") -> Value:
+        self._prove(subject, token)
+        return self._office.requests.reveals.revoke(request, subject, why[:500])
 
     # -- sessions ----------------------------------------------------------------------
 

@@ -50,6 +50,7 @@ class ControlClient:
         self._waiting: dict[str, _Wait] = {}
         self._withdrawn: dict[str, str] = {}
         self._timers: dict[str, Any] = {}
+        self._reveals: dict[str, tuple[str, ...]] = {}
         self.on_kill: Callable[[str, str], None] = lambda session, why: None
         self.on_cancel: Callable[[str], None] = lambda session: None
         self.on_catalog: Callable[[str, str], None] = lambda target, database: None
@@ -161,6 +162,27 @@ class ControlClient:
         told = self._call("withdraw", request=request, why=why)
         told.addCallbacks(lambda _: self._withdrawn.pop(request, None), lambda failure: None)
 
+    # -- reveals -----------------------------------------------------------------------
+
+    def may_reveal(self, subject: str, target: str, account: str, database: str) -> bool:
+        """Whether it is worth asking for reveals; as control said last."""
+        return (subject, target, account, database) in self._reveals.values()
+
+    def revealing(self, request: str) -> bool:
+        """Whether a reveal is in force; as control said last."""
+        return request in self._reveals
+
+    def reveals(self, subject: str, target: str, account: str, database: str, rule: Value) -> Deferred[list[Value]]:
+        """[{"request", "grant", "columns", "left"}] of the reveals in force there by the rule's terms."""
+        return self._call("reveals", subject=subject, target=target, account=account, database=database, rule=rule)
+
+    def revealed(self, request: str) -> None:
+        """A statement ran that showed something of it; the notary has counted it."""
+        self._tell("revealed", request=request)
+
+    def _reveals_are(self, live: list[list[str]]) -> None:
+        self._reveals = {request: tuple(where) for request, *where in live}
+
     # -- sessions ----------------------------------------------------------------------
 
     def session_opened(self, session: Mapping[str, Any]) -> None:
@@ -222,7 +244,7 @@ class ControlClient:
     def _made(self, greet: bool) -> Rpc:
         link = _Joining({}, {
             "answered": self._settle, "kill": self._kill, "cancel": lambda s: self.on_cancel(s),
-            "catalog": lambda place: self.on_catalog(*place),
+            "catalog": lambda place: self.on_catalog(*place), "reveals": self._reveals_are,
         })
         link.begin = lambda: self._begin(link, greet)
         link.on_lost = lambda: self._lost(link)
@@ -249,6 +271,7 @@ class ControlClient:
         for request in withdrawn:
             self._withdrawn.pop(request, None)
         self._renew(told)
+        self._reveals_are(told["reveals"])
         for answer in told["answers"].values():
             if answer is not None:
                 self._settle(answer)

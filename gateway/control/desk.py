@@ -20,6 +20,7 @@ LEASE = 5.0
 METHODS = (
     "join", "ping", "authenticate", "scram", "scram_result", "ssh_key", "ssh_key_result", "identity", "secret", "submit", "withdraw",
     "session_opened", "session_closed", "cancel_key", "cancel", "count", "catalog_changed",
+    "reveals", "revealed",
 )
 
 
@@ -56,7 +57,8 @@ class Desk:
         for request, why in withdrawn:
             self._waiting.setdefault(request, self)
             self.withdraw(request, why)
-        return {"lease": LEASE, "answers": {request: self._rejoin(request) for request in waiting}}
+        answers = {request: self._rejoin(request) for request in waiting}
+        return {"lease": LEASE, "answers": answers, "reveals": self._office.requests.reveals.live()}
 
     def _rejoin(self, request: str) -> Value | None:
         try:
@@ -132,6 +134,14 @@ class Desk:
 
     def cancel(self, pid: int, secret: bytes) -> bool:
         return self._office.sessions.cancel(int(pid), bytes(secret))
+
+    def reveals(self, subject: str, target: str, account: str, database: str, rule: Value) -> list[Value]:
+        """What an identity may see there now, by what the rule wants."""
+        return self._office.requests.reveals.found(_text(subject), _text(target), _text(account), _text(database), rule)
+
+    def revealed(self, request: str) -> None:
+        """A statement ran that showed something of it."""
+        self._office.requests.reveals.used(_text(request))
 
     def catalog_changed(self, target: str, database: str) -> None:
         """DDL passed in this worker: the others read that catalog again before they decide."""

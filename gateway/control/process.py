@@ -63,6 +63,7 @@ class Control(Service):
         """
         self.office = Office.of(self._config, self._clock)
         self.office.on_answered = self._answered
+        self.office.requests.reveals.changed = self._push_reveals
         self.office.start(self._notary)
         self._grace = self._clock.callLater(GRACE, self._withdraw_orphans)
         self.listen_for_people(admin_socket(self._config))
@@ -146,6 +147,10 @@ class Control(Service):
         self._desks.discard(desk)
         if self.running:
             desk.lost()
+
+    def _push_reveals(self) -> None:
+        for desk in self._desks:
+            desk.push("reveals", self._running.requests.reveals.live())
 
     def _push_to_others(self, sender: Desk, name: str, value: Any) -> None:
         for desk in self._desks - {sender}:

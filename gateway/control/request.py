@@ -90,6 +90,7 @@ def shown(record: Value) -> Value:
     )
     return {key: record[key] for key in keys} | {
         "text": record["text"], "statements": record["statements"], "next": record["next"],
+        "columns": record.get("columns", []), "uses": record.get("uses", 1), "used": record.get("used", 0),
         "parameters": [_parameter(*one) for one in record["parameters"]], "binding": record["binding"].hex(),
     }
 

@@ -22,6 +22,8 @@ from gateway.control.errors import BadCall, Conflict, ControlUnavailable, NotAll
 from gateway.control.identity.local import Identities
 from gateway.control.outbox import RETRY, Notary, Outbox
 from gateway.control.quorum import check_answerable, check_approver, satisfies, too_late
+from gateway.control.reveals import MODE as REVEAL
+from gateway.control.reveals import Reveals
 from gateway.control.rpc import place
 from gateway.control.store import Store, Value
 
@@ -48,6 +50,7 @@ class Requests:
         self._answered = answered
         self._book = Book(store, outbox, clock, self._lapse)
         self._releasing: set[str] = set()
+        self.reveals = Reveals(self._book, identities, clock, self._ask)
 
     def start(self, notary: Notary | None) -> None:
         """Take up what a former run left: its clocks, and grants that the notary may not have."""
@@ -164,7 +167,7 @@ class Requests:
 
     # -- asking ------------------------------------------------------------------------
 
-    def _ask(self, asked: Value, text: str, statements: list[str], mode: str) -> Value:
+    def _ask(self, asked: Value, text: str, statements: list[str], mode: str, **more: Any) -> Value:
         entry = self._identities.need(asked["subject"])
         waiting = [r for r in self._book if r["state"] == "pending" and r["subject"] == entry.subject]
         if len(waiting) >= PENDING_PER_SUBJECT:
@@ -175,7 +178,7 @@ class Requests:
             # What the worker claims of the identity is not asked for: control knows it.
             "id": shape.new_id(), "mode": mode, "kind": entry.kind, "on_behalf_of": entry.on_behalf_of, "text": text,
             "statements": statements, "next": 0, "state": "pending", "created": now, "expires": now + asked["timeout"],
-            "answers": [], "grant": "", "reason": "",
+            "answers": [], "grant": "", "reason": "", **more,
         }
         facts = {name: record[name] for name in ("subject", "target", "rule", "mode", "session")}
         self._book.change(record, "request.submitted", facts)
@@ -219,7 +222,7 @@ class Requests:
             failed.errback(ControlUnavailable("the notary cannot be reached, and nothing is granted unrecorded"))
             return failed
         approvers = [said["who"] for said in record["answers"] if said["yes"]]
-        return self._notary.grant(record["id"], grant, binding, expires, 1, approvers)
+        return self._notary.grant(record["id"], grant, binding, expires, record.get("uses", 1), approvers)
 
     def _granted(self, record: Value, grant: str, expires: float) -> None:
         if record["state"] != "granting":  # withdrawn or expired meanwhile: nobody is ever told this grant's name
@@ -229,6 +232,8 @@ class Requests:
         self._book.change(record, "request.granted", {"grant": grant}, grant=grant, expires=expires, state=state)
         if held:
             self._answered(shape.answer(record))
+        if record["mode"] == REVEAL:
+            self.reveals.changed()
 
     def _ungranted(self, record: Value, failure: Failure) -> None:
         self._log.warn("a grant was not recorded, trying again: {what}", what=place(failure))
@@ -273,8 +278,9 @@ class Requests:
         if record is None:
             return
         if record["state"] in shape.OPEN:
-            unused = record["state"] == "granted"
-            self._close(record, "expired", "approved, but not used in time" if unused else "nobody answered in time")
+            unused = record["state"] == "granted" and not record.get("used")
+            over = "approved, but not used in time" if unused else "its time is over" if record.get("used") else "nobody answered in time"
+            self._close(record, "expired", over)
         else:
             self._book.forget(request)
 
@@ -285,6 +291,8 @@ class Requests:
         self._book.change(record, f"request.{state}", {"by": by, "why": why}, state=state, reason=why, **changes)
         if record["mode"] == "hold":
             self._answered(shape.answer(record))
+        if record["mode"] == REVEAL:
+            self.reveals.changed()
 
     def _answerable(self, request: str, approver: str) -> Value:
         record = self.get(request)

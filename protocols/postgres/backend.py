@@ -162,7 +162,7 @@ class Backend:
     def _count(self, running: Running, rows: int, size: int) -> list[Effect]:
         running.rows += rows
         running.bytes += size
-        if not self._opinions.hears_rows:
+        if not self._opinions.hears_rows and running.decision.reveal is None:
             return []
         deny = self._opinions.rows(running.decision, RowBatch(rows, size, running.rows, running.bytes))
         if deny is None:

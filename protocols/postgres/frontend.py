@@ -173,7 +173,7 @@ class Frontend:
             Parameter(types[i] if i < len(types) else 0, bind.format_of(i), value)
             for i, value in enumerate(bind.values)
         ])
-        statement = self._statement(text, Path.BIND, values, bind.statement)
+        statement = self._statement(text, Path.BIND, values, bind.statement, bind.portal)
         return self._ask(statement, lambda decision: self._run_bind(bind, prepared, frame, decision))
 
     def _describe(self, frame: Frame) -> None:
@@ -254,10 +254,12 @@ class Frontend:
 
     # -- questions ---------------------------------------------------------------------
 
-    def _statement(self, text: str, path: Path, parameters: tuple[Parameter, ...] = (), name: str = "") -> Statement:
+    def _statement(
+        self, text: str, path: Path, parameters: tuple[Parameter, ...] = (), name: str = "", portal: str = ""
+    ) -> Statement:
         talk = self._talk
         return Statement(
-            text, path, parameters, name, talk.transaction, talk.pipelining, talk.settings, self._texts
+            text, path, parameters, name, portal, talk.transaction, talk.pipelining, talk.settings, self._texts
         )
 
     def _ask(self, command: Command, release: _Release) -> list[Effect]:

@@ -21,7 +21,7 @@ from protocols.postgres.conversation import DONE_LIMIT
 from protocols.postgres.frontend import IN_FLIGHT_LIMIT
 from protocols.postgres.refusal import poison_parse, poison_query, unrecorded, waiting
 from protocols.result import NULL, Ending, MaskPlan
-from protocols.verdict import Allow, Decision, Deny, Hold
+from protocols.verdict import Allow, Decision, Deny, Hold, Reveal
 
 ONE, DROP, TWO = query("SELECT 1"), query("DROP TABLE t"), query("SELECT 2")
 NO = Deny("ask first")
@@ -889,3 +889,19 @@ def test_what_a_skipped_client_says_does_not_pass_between_messages_that_do() -> 
         .verdict(NO, refuses(1), to_target(poison_parse(1)))
         .client(FLUSH + describe("P") + execute() + SYNC + FLUSH, to_target(SYNC + FLUSH))
     )
+
+
+def test_the_relay_asks_about_the_rows_of_a_portal_left_open_though_nobody_else_hears_of_rows() -> None:
+    opinions, over = Silent(), Deny("over", "OST-522")
+    text, query = "SELECT ssn FROM patients", parse("SELECT ssn FROM patients")
+    play = Playbook(opinions).client(query, asks(text, Path.PARSE)).verdict(Allow(), intends(1, query))
+    play.client(bind(), asks(text, Path.BIND))
+    play._check(play.relay.answer(Decision(play.asked[-1], Allow(), text, reveal=Reveal("r-1", "g-1", b"b" * 32, frozenset({"s"}), 100.0))), (intends(2, bind()),))
+    play.client(execute("", 1) + SYNC, to_target(execute("", 1) + SYNC))
+    first = PARSED + BOUND + row(b"1") + SUSPENDED
+    play.target(first + READY_OPEN, to_client(first), reports(1), to_client(READY_OPEN))
+    assert len(opinions.batches) == 1
+    opinions.cut = over
+    play.client(execute("", 1) + SYNC, to_target(execute("", 1) + SYNC))
+    effects = play.relay.from_target(row(b"2"))
+    assert not any(b"2" in getattr(effect, "data", b"") for effect in effects)

@@ -1,0 +1,129 @@
+"""
+Reveals: which statements may show a column as it is because people let this identity see it, and what each of them reads.
+
+Only a SELECT or COPY TO that stands alone, in what SQL cannot name again: what is prepared under a name, an SQL cursor or a named
+portal would outlive the reveal, so those stay masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+
+from addons.masking.copies import opened
+from addons.masking.cover import Cover
+from addons.masking.declared import Declaration
+from addons.sql.calls import Calls
+from addons.sql.catalog import Relation
+from addons.sql.lineage import Lineage
+from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
+from addons.sql.resolve import WRITES, Names, references
+from addons.sql.scope import UNKNOWN, Output, union
+from protocols.command import Path, Statement
+from protocols.verdict import Deny, Reveal
+
+_LIMITS = {"quorum": (1, 1, 64), "lifetime": (3600, 1, 7 * 86400), "uses": (1, 0, 1000)}
+"""By key: what holds when it is not written, the least and the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """
+    Who may let others see masked columns: the masking addon's `reveal`.
+
+    :ivar approvers: groups. :ivar quorum: people. :ivar lifetime: the longest, in seconds. :ivar uses: the most; 0 is any number.
+    """
+
+    approvers: frozenset[str]
+    quorum: int = 1
+    lifetime: float = 3600
+    uses: int = 1
+
+    def written(self) -> dict[str, Any]:
+        """For control."""
+        return {"approvers": sorted(self.approvers), "quorum": self.quorum, "lifetime": self.lifetime, "uses": self.uses}
+
+
+def rule(given: Mapping[str, Any] | None) -> Rule | None:
+    """
+    :raises ValueError: the table is not understood, with the way to mend it.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise ValueError('reveal: a table is needed, such as { approvers = ["privacy"] }')
+    unknown = sorted(set(given) - {"approvers", *_LIMITS})
+    if unknown:
+        raise ValueError(f"reveal.{unknown[0]}: no such key; there are approvers, {', '.join(_LIMITS)}")
+    approvers = given.get("approvers")
+    if not isinstance(approvers, (list, tuple)) or not approvers or not all(isinstance(one, str) and one for one in approvers):
+        raise ValueError("reveal.approvers: name the groups whose members may let others see masked columns")
+    return Rule(frozenset(approvers), *(_number(given, key) for key in _LIMITS))
+
+
+def _number(given: Mapping[str, Any], key: str) -> int:
+    usual, least, most = _LIMITS[key]
+    value = given.get(key, usual)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"reveal.{key}: a whole number from {least} to {most}")
+    return value
+
+
+def nameless(statement: Statement) -> bool:
+    """Whether nothing of SQL can come back to what it leaves on the server."""
+    return statement.path in (Path.SIMPLE, Path.PARSE, Path.BIND) and not statement.name and not statement.portal
+
+
+def without(masked: Sequence[Declaration], reveal: Reveal | None) -> tuple[Declaration, ...]:
+    """The declarations that still hold under a reveal."""
+    return tuple(masked) if reveal is None else tuple(d for d in masked if d.label not in reveal.declared)
+
+
+def reads(text: str, path: tuple[str, ...] | None, calls: Calls, full: Cover, rest: Cover) -> frozenset[str]:
+    """
+    Labels of the columns masked by `full` and not by `rest` that a text reads, if it may show them at all; else none.
+
+    Where that cannot be followed it is all of those that its relations have.
+    """
+    try:
+        query, names = _query(parse(text), path, full)
+        if query is None:
+            return frozenset()
+        lineage = Lineage(names, lambda relation: _shown(relation, full, rest), strict=True, opaque=calls.opaque)
+        outputs = lineage.query(query)
+    except (Unparsable, RecursionError):
+        return frozenset()
+    found = union(use.taint for use in lineage.uses) | (UNKNOWN if outputs is None else union(o.taint for o in outputs))
+    reached = {o.plain for r in references(query) for relation in names.relations(r.name) for o in _shown(relation, full, rest).values()}
+    return frozenset(reached if found & UNKNOWN else found)
+
+
+def _query(parsed: Parsed, path: tuple[str, ...] | None, full: Cover) -> tuple[tree.SelectStmt | None, Names]:
+    """The one SELECT that it is, or that its COPY TO STDOUT sends."""
+    names = Names(full.snapshot, path)
+    if len(parsed.statements) != 1:
+        return None, names
+    statement: Message = opened(parsed, names, full).statements[0]
+    if isinstance(statement, tree.CopyStmt):
+        plain = not (statement.is_from or statement.is_program or statement.filename)
+        statement = unwrap(statement.query) if plain and statement.HasField("query") else statement
+    kinds = {type(message).__name__ for message in walk(statement)}
+    return (statement if isinstance(statement, tree.SelectStmt) and not kinds & {*WRITES, "IntoClause"} else None), names
+
+
+def _shown(relation: Relation, full: Cover, rest: Cover) -> dict[str, Output]:
+    masked = rest.outputs(relation)
+    return {name: output for name, output in full.outputs(relation).items() if name not in masked}
+
+
+def hinted(deny: Deny, target: str) -> Deny:
+    """With how to ask for the columns that it is about."""
+    columns = dict(deny.facts).get("columns", "")
+    if not columns:
+        return deny
+    asked = " ".join(f"--reveal {column}" for column in columns.split(", "))
+    return replace(deny, hint=f"{deny.hint}; or ask to see it: ostiary request submit --target {target} {asked}")

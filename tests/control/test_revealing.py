@@ -1,0 +1,142 @@
+"""Reveals at control: who lets whom see what, for how long, how often, and what ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from gateway.control.errors import BadCall, Conflict, NotAllowed
+from gateway.control.office import Office
+from gateway.control.reveals import binding
+from test_requests import ADA, GRACE, JOAN, MARY, now
+
+SSN = "public.patients.ssn"
+RULE = {"approvers": ["approvers"], "quorum": 1, "lifetime": 3600, "uses": 5}
+PLACE = (JOAN, "clinic", "rw", "clinicdb")
+
+
+def submitted(office: Office, uses: int = 1, subject: str = JOAN, columns: list[str] | None = None, **changes: Any) -> str:
+    asked = {
+        "target": "clinic", "account": "rw", "database": "clinicdb", "why": "a call", "approvers": ["approvers"], "quorum": 1,
+        "timeout": 300.0, "lifetime": 600.0, **changes,
+    }  # fmt: skip
+    told = office.requests.reveals.submit(subject, asked, columns or [SSN], uses)
+    return told["id"]
+
+
+def seen(office: Office, rule: dict[str, Any] = RULE, place: tuple[str, ...] = PLACE) -> list[str]:
+    return [one["request"] for one in office.requests.reveals.found(*place, rule)]
+
+
+def test_a_reveal_is_told_to_the_notary_before_anybody_may_use_it(office: Office, notary: Any) -> None:
+    request = submitted(office, 3)
+    assert seen(office) == [] and office.requests.reveals.live() == []
+    now(office.requests.approve(request, GRACE))
+    (grant,) = notary.grants
+    assert (grant["uses"], grant["binding"]) == (3, binding(JOAN, None, "clinic", "rw", "clinicdb", [SSN]))
+    (found,) = office.requests.reveals.found(*PLACE, RULE)
+    assert (found["grant"], found["columns"]) == (grant["grant"], [SSN])
+    assert office.requests.reveals.live() == [[request, *PLACE]]
+
+
+@pytest.mark.parametrize("place", [(ADA, "clinic", "rw", "clinicdb"), (JOAN, "other", "rw", "clinicdb"), (JOAN, "clinic", "ro", "clinicdb"), (JOAN, "clinic", "rw", "x")])
+def test_a_reveal_is_for_one_identity_target_account_and_database(office: Office, place: tuple[str, ...]) -> None:
+    now(office.requests.approve(submitted(office), GRACE))
+    assert seen(office, place=place) == []
+
+
+@pytest.mark.parametrize("change", [{"approvers": ["privacy"]}, {"quorum": 2}, {"lifetime": 599}, {"uses": 4}])
+def test_the_configuration_decides_whose_yes_counts_and_for_how_much(office: Office, change: dict[str, Any]) -> None:
+    now(office.requests.approve(submitted(office, 5), GRACE))
+    assert seen(office) and not seen(office, RULE | change)
+    assert seen(office, RULE | {"uses": 0})
+
+
+def test_any_number_of_uses_needs_a_rule_that_says_so(office: Office) -> None:
+    now(office.requests.approve(submitted(office, 0), GRACE))
+    assert not seen(office) and seen(office, RULE | {"uses": 0})
+
+
+def test_the_one_who_asked_and_who_acts_for_whom_do_not_count(office: Office) -> None:
+    with pytest.raises(NotAllowed):
+        office.requests.approve(submitted(office, subject=GRACE), GRACE)
+    with pytest.raises(NotAllowed):
+        office.requests.approve(submitted(office, subject="claude"), ADA)
+
+
+def test_a_quorum_counts_people(office: Office) -> None:
+    request = submitted(office, quorum=2)
+    now(office.requests.approve(request, GRACE))
+    assert seen(office) == []
+    now(office.requests.approve(request, MARY))
+    assert seen(office, RULE | {"quorum": 2}) == [request]
+
+
+def test_what_was_used_is_not_offered_again(office: Office) -> None:
+    request = submitted(office, 2)
+    now(office.requests.approve(request, GRACE))
+    office.requests.reveals.used(request)
+    assert seen(office) == [request]
+    office.requests.reveals.used(request)
+    assert seen(office) == []
+
+
+def test_time_ends_it(office: Office, clock: Clock) -> None:
+    told: list[bool] = []
+    office.requests.reveals.changed = lambda: told.append(True)
+    now(office.requests.approve(submitted(office, 0), GRACE))
+    clock.advance(601)
+    assert office.requests.reveals.live() == [] and len(told) == 2
+
+
+def test_revoking_ends_it_at_once(office: Office, notary: Any) -> None:
+    request = submitted(office, 0)
+    with pytest.raises(Conflict):
+        office.requests.reveals.revoke(request, GRACE, "")
+    now(office.requests.approve(request, GRACE))
+    with pytest.raises(NotAllowed):
+        office.requests.reveals.revoke(request, "claude", "")
+    office.requests.reveals.revoke(request, MARY, "enough")
+    assert seen(office, RULE | {"uses": 0}) == [] and office.requests.reveals.live() == []
+    assert "reveal.revoked" in notary.kinds()
+
+
+def test_a_revoked_identity_sees_nothing(office: Office) -> None:
+    now(office.requests.approve(submitted(office), GRACE))
+    with office.store.write() as txn:
+        office.identities.revoke(txn, JOAN, "local", "")
+    assert seen(office) == []
+
+
+def test_kill_9_forgets_neither_a_reveal_nor_its_uses(open_office: Callable[[], Office]) -> None:
+    office = open_office()
+    request = submitted(office, 2)
+    office = open_office()
+    now(office.requests.approve(request, GRACE))
+    office = open_office()
+    assert seen(office) == [request]
+    office.requests.reveals.used(request)
+    office = open_office()
+    office.requests.reveals.used(request)
+    office = open_office()
+    assert seen(office) == []
+
+
+def test_a_yes_that_the_notary_has_not_heard_reveals_nothing(open_office: Callable[[], Office], notary: Any) -> None:
+    office = open_office()
+    request = submitted(office)
+    notary.down = True
+    office.requests.approve(request, GRACE)
+    assert seen(office) == []
+    notary.down = False
+    office = open_office()
+    assert seen(office) == [request] and len(notary.grants) == 1
+
+
+@pytest.mark.parametrize(("columns", "uses"), [([], 1), (["ssn"], 1), ([SSN] * 2 + ["a.b"], 1), ([SSN], -1), ([SSN], True), ([SSN], 10**6)])
+def test_what_cannot_be_a_reveal(office: Office, columns: list[str], uses: int) -> None:
+    with pytest.raises(BadCall):
+        office.requests.reveals.submit(JOAN, {"target": "t", "account": "a", "database": "d", "why": "", "approvers": ["approvers"], "quorum": 1, "timeout": 1.0, "lifetime": 1.0}, columns, uses)

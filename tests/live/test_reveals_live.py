@@ -1,0 +1,145 @@
+"""
+Reveals through a whole gateway: asked for, approved, used as often as granted and no more, whatever is killed, and recorded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.house import ADA, GRACE, TARGET, House, until
+from tests.servers import PostgresServer
+
+pytestmark = pytest.mark.live
+
+DATABASE, SSN, COLUMN = "revealed", "123-45-6789", "public.people.ssn"
+SETUP = f"CREATE TABLE people (id int PRIMARY KEY, ssn text, mrn text); INSERT INTO people VALUES (1, '{SSN}', 'MRN-1')"
+QUERY = "SELECT ssn, mrn FROM people WHERE id = 1"
+CLEAR, MASKED = (SSN, "***"), ("***", "***")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, postgres15: PostgresServer) -> Iterator[House]:
+    postgres15.sql(f"CREATE DATABASE {DATABASE}")
+    postgres15.sql(SETUP, DATABASE)
+    rule = {"reveal": {"approvers": ["approvers"], "uses": 0}}
+    with House(tmp_path_factory.mktemp("reveal") / "h", postgres15, database=DATABASE, masked={"public.people": ["ssn", "mrn"]}, masking=rule) as made:
+        yield made
+
+
+def granted(house: House, *words: str) -> str:
+    """A reveal of the column that ADA asked for and GRACE gave."""
+    asked = house.ostiary(
+        "request", "submit", "--as", ADA, "--target", TARGET, "--reveal", COLUMN, "--why", "a call", *words, token=house.token(ADA)
+    )
+    assert asked.returncode == 0, asked.stderr
+    request = asked.stdout.split()[0]
+    assert house.approve(request)["state"] == "granted"
+    return request
+
+
+def shown(connection: psycopg.Connection[Any], text: str = QUERY) -> Any:
+    """One answer; the error's text where it was refused."""
+    try:
+        return connection.execute(text, prepare=False).fetchone()
+    except psycopg.Error as error:
+        return str(error)
+
+
+def revealed(connection: psycopg.Connection[Any]) -> None:
+    """Until the worker knows; masks until then."""
+    until(lambda: shown(connection) == CLEAR, "the reveal")
+
+
+def test_a_reveal_is_used_as_often_as_it_was_granted_and_each_use_is_recorded(house: House) -> None:
+    with house.connect(ADA) as connection:
+        assert shown(connection) == MASKED
+        request = granted(house, "--uses", "2")
+        revealed(connection)
+        assert connection.execute("SELECT upper(ssn) FROM people WHERE ssn = %s", (SSN,), prepare=False).fetchone() == (SSN,)
+        until(lambda: house.call("request_show", request=request)["used"] == 2, "both uses")
+        assert shown(connection) == MASKED
+    records = house.records("--request", request)
+    notes = [one["body"]["facts"]["columns"] for one in records if one["fields"].get("what") == "disclosure.revealed"]
+    intents = [one for one in records if one["kind"] == "intent"]
+    assert notes == [COLUMN, COLUMN] and len(intents) == 2 and len({one["fields"]["grant"] for one in intents}) == 1
+    assert [one["fields"]["uses"] for one in records if one["kind"] == "approval"] == [2]
+
+
+def test_nobody_else_sees_it(house: House) -> None:
+    request = granted(house, "--uses", "0")
+    with house.connect(GRACE) as grace, house.connect(ADA) as ada:
+        revealed(ada)
+        assert shown(grace) == MASKED
+    house.call("request_revoke", request=request, subject=GRACE, token=house.token(GRACE), why="")
+
+
+def test_revoking_holds_from_the_next_statement_on_in_cursors_and_prepared_statements_too(house: House) -> None:
+    request = granted(house, "--uses", "0")
+    with house.connect(ADA, autocommit=False) as connection:
+        revealed(connection)
+        connection.execute(f"PREPARE mine AS {QUERY}")
+        connection.execute(f"DECLARE c CURSOR WITH HOLD FOR {QUERY}")
+        connection.commit()
+        assert connection.execute("EXECUTE mine").fetchone() == MASKED, "a prepared statement outlives its reveal"
+        revoked = house.ostiary("request", "revoke", request, "--as", ADA, token=house.token(ADA))
+        assert revoked.returncode == 0, revoked.stderr
+        until(lambda: shown(connection) == MASKED, "masks again")
+        assert connection.execute("EXECUTE mine").fetchone() == MASKED
+        assert connection.execute("FETCH 1 FROM c").fetchone() == MASKED
+        named = connection.execute(QUERY, prepare=True).fetchone()
+        assert named == MASKED
+
+
+def uses(house: House, count: int) -> list[Any]:
+    """What so many sessions see when all ask at once, twice each."""
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            with house.connect(ADA) as connection:
+                answers.extend(shown(connection) for _ in range(2))
+        except psycopg.OperationalError as error:
+            answers.append(str(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+@pytest.mark.parametrize("part", ["", "control", "notary"])
+def test_one_use_is_one_whoever_asks_at_once_and_whatever_is_killed_before(part: str, house: House) -> None:
+    request = granted(house)
+    if part:
+        before = house.pid(part)
+        house.kill(part)
+        until(lambda: house.pid(part) != before, f"{part} again")
+    answers: list[Any] = []
+    until(lambda: answers.extend(uses(house, 4)) or CLEAR in answers, "the use")
+    answers += uses(house, 2)
+    assert answers.count(CLEAR) == 1 and all(isinstance(one, str) or one in (CLEAR, MASKED) for one in answers), answers
+    intents = [one for one in house.records("--request", request) if one["kind"] == "intent"]
+    assert len(intents) == 1
+    assert house.verify().returncode in (0, 2)
+
+
+def test_a_refusal_says_how_to_ask_and_check_knows_the_rule(house: House) -> None:
+    with house.connect(ADA) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
+        connection.execute("SELECT id FROM people WHERE mrn = 'MRN-1'", prepare=False)
+    assert f"ostiary request submit --target {TARGET} --reveal public.people.mrn" in str(refused.value.diag.message_hint)
+    masking = next(one for one in house.addons if one["use"].endswith("Masking"))
+    kept, masking["reveal"] = masking["reveal"], {"approvers": ["approvers"], "uses": -1}
+    try:
+        house.write()
+        checked = house.ostiary("check")
+        assert checked.returncode == 1 and "reveal.uses: a whole number from 0 to 1000" in checked.stderr
+    finally:
+        masking["reveal"] = kept
+        house.write()
