@@ -13,14 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.house import ADA, CLAUDE, GRACE, PEOPLE, House, table
+from tests.house import ADA, CLAUDE, GRACE, HOPE, PEOPLE, House, table
 from tests.servers import free_port
 from tests.sshd import USER, Sshd, keygen
 
 WEB = "web"
 PATIENCE = 120.0  # seconds that one client may take
 
-__all__ = ["ADA", "CLAUDE", "GRACE", "WEB", "SshHouse"]
+__all__ = ["ADA", "CLAUDE", "GRACE", "HOPE", "WEB", "SshHouse"]
 
 
 class SshHouse(House):
@@ -38,7 +38,7 @@ class SshHouse(House):
         self.client.mkdir()
         self.key = keygen(self.client / "ada")
         self._account = {"name": "app", "user": USER, "auth": "key", **(account or {})}
-        self._pins, self._own = list(host_keys), len(more.get("addons", ()))
+        self.pins, self._own = list(host_keys), len(more.get("addons", ()))
         super().__init__(directory, SimpleNamespace(port=1), **more)
         if self._account["auth"] == "key":
             self.ostiary_ok("account", "secret", WEB, "app", stdin=sshd.key.read_text())
@@ -57,7 +57,7 @@ class SshHouse(House):
             table("[control]", {"listen": f"tcp:{self.control_port}:interface=127.0.0.1"}),
             table("[[listen]]", {"protocol": "ssh", "endpoint": f"tcp:{self.ssh_port}:interface=127.0.0.1"}),
             table("[[target]]", {"name": WEB, "protocol": "ssh", "address": f"127.0.0.1:{self.sshd.port}",
-                                 "host_keys": self._pins or [self.sshd.host_key], "account": [self._account]}),
+                                 "host_keys": self.pins or [self.sshd.host_key], "account": [self._account]}),
             *(table("[[identity]]", {"subject": subject, **facts}) for subject, facts in people.items()),
             *(table("[[addon]]", addon) for addon in (*addons, *self.addons[-self._own:][:self._own])),
         ]  # fmt: skip

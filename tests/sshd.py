@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
 from tests.servers import free_port
 
 SSHD = Path("/usr/sbin/sshd")
@@ -88,6 +90,11 @@ class Sshd:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(30)
             self._process = None
+
+    def connections(self) -> list[psutil.Process]:
+        """The processes that serve its clients."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid).children(recursive=True)
 
     def _answers(self) -> bool:
         try:

@@ -47,6 +47,23 @@ auth = ["password", "scram"]     # a password is only ever asked for within TLS
 #   user = "clinic_app"          # the role at the database
 #   auth = "password"            # or "certificate", "trust"
 
+# A host. Take the # away, correct it, then: ostiary account secret web1 deploy < id_ed25519
+#
+# [[listen]]
+# protocol = "ssh"
+# endpoint = "tcp:2222:interface=127.0.0.1" # its host keys are in state/ssh
+#
+# [[target]]
+# name = "web1"                  # clients say it in their user name: ssh IDENTITY@web1@gateway
+# protocol = "ssh"
+# address = "web1.example:22"
+# host_keys = ["ssh-ed25519 AAAA..."]  # lines of `ssh-keyscan web1.example`, without the name; compare them there
+#
+#   [[target.account]]
+#   name = "deploy"              # IDENTITY@web1+deploy
+#   user = "deploy"              # the login at the host
+#   auth = "key"                 # or "password"
+
 [[identity]]
 subject = "$admin"
 kind = "human"                   # or "workload", "agent"

@@ -164,11 +164,11 @@ class Leg(SSHTransportBase):
         """What follows the peer's version line (RFC 4253, 4.2); None until it is there."""
         assert self._head is not None
         self._head += data
+        if not self.isClient and self._head[:4] != b"SSH-"[:len(self._head)]:
+            raise PeerError("no SSH version")
         for line in bytes(self._head).split(b"\n")[:-1]:
             if line.startswith(b"SSH-"):
                 break
-            if not self.isClient:
-                raise PeerError("no SSH version")
         else:
             if len(self._head) > VERSION_LIMIT:
                 raise PeerError("no SSH version")
