@@ -119,4 +119,6 @@ class Config:
     targets: Mapping[str, TargetEntry]
     identities: Mapping[str, IdentityEntry]
     addons: tuple[AddonEntry, ...]
+    spool: Path  #: a directory for values too long for memory
+    spool_bytes: int  #: of one worker's sessions together
     digest: bytes = b""  #: SHA-256 of the file's bytes

@@ -10,6 +10,7 @@ from addons.sql.settings import Settings
 from gateway.config import Config
 from gateway.control.client import ControlClient
 from gateway.pipeline import Pipeline
+from gateway.spool import Spools
 from protocols.journal import Journal
 
 
@@ -22,6 +23,7 @@ class Worker(Protocol):
     journal: Journal
     control: ControlClient
     reactor: Any
+    spools: Spools
     settings: Settings  #: what sessions have set, shared by all addons
     sessions: dict[str, Any]  #: by id; each has session, busy, kill(why), cancel()
 

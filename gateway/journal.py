@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from gateway.notary.client import NotaryClient
 from gateway.notary.record import NAME_LIMIT, Kind, identity_terms
-from protocols.command import Command, FunctionCall, Parameter
+from protocols.command import Command, Digest, FunctionCall, Parameter
 from protocols.errors import Unrecordable
 from protocols.journal import Waiter
 from protocols.recording import Chunk, Recorded
@@ -395,6 +395,9 @@ def _values(parameters: Sequence[Parameter]) -> list[list[Any]]:
     room, values = VALUES_LIMIT, []
     for parameter in parameters:
         value = parameter.value
+        if isinstance(value, Digest):
+            values.append([parameter.type_oid, parameter.format, None, value.length, value.sha256])
+            continue
         if value is not None and (len(value) > VALUE_LIMIT or len(value) > room):
             values.append([parameter.type_oid, parameter.format, None, len(value), sha256(value).digest()])
             continue

@@ -22,7 +22,9 @@ from twisted.python.failure import Failure
 
 from addons.needs import Clock
 from gateway import revealing
-from protocols.command import AgentForward, Command, Forward, FunctionCall, Parameter, Path, Statement, X11Forward
+from protocols.command import (
+    AgentForward, Command, Digest, Forward, FunctionCall, Parameter, Path, Statement, X11Forward,
+)
 from protocols.hooks import (
     HOOKS, AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, DecidedHook, Hook, JudgeHook, OutcomeHook,
     RewriteHook, RowsHook, SessionHook, TextHook,
@@ -65,7 +67,7 @@ def binding(session: Session, command: Command, sent: str) -> bytes:
     return hashlib.sha256(msgpack.packb([
         session.identity.subject, session.identity.on_behalf_of, session.target.name, session.account,
         session.database, session.policy_revision, text, sent,
-        [[p.type_oid, p.format, p.value] for p in parameters], settings,
+        [[p.type_oid, p.format, *_told(p.value)] for p in parameters], settings,
         *([] if isinstance(command, _SQL) else [command.path.value]),
     ])).digest()
 
@@ -73,6 +75,11 @@ def binding(session: Session, command: Command, sent: str) -> bytes:
 _SQL = (Statement, FunctionCall)
 _BY_NAME = (Forward, AgentForward, X11Forward)
 """What widens a session's reach: it passes only by a rule that allows it."""
+
+
+def _told(value: bytes | Digest | None) -> list[bytes | int | None]:
+    """A value; of a long one nil, length and SHA-256, as in the evidence."""
+    return [None, value.length, value.sha256] if isinstance(value, Digest) else [value]
 
 
 def _read(command: Command) -> tuple[str, Sequence[Parameter]]:
@@ -498,7 +505,7 @@ def _request(session: Session, command: Command, sent: str, hold: Hold, bound: b
         "kind": session.identity.kind, "target": session.target.name, "database": session.database,
         "account": session.account, "peer": session.peer, "rule": hold.rule, "why": hold.reason, "mode": hold.mode,
         "text": text if not isinstance(command, FunctionCall) else f"function {command.oid}", "sent": sent,
-        "parameters": [[p.type_oid, p.format, p.value] for p in parameters],
+        "parameters": [[p.type_oid, p.format, *_told(p.value)] for p in parameters],
         "approvers": sorted(hold.approvers), "quorum": hold.quorum, "timeout": hold.timeout,
         "lifetime": hold.lifetime, "binding": bound,
     }

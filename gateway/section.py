@@ -17,6 +17,8 @@ from typing import Any
 
 Problems = list["Problem"]
 
+SHOWN = 400  # characters of what is wrong, and of a mend
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Of a target or an account; protocols.selection reads the same from a user name."""
 
@@ -34,7 +36,7 @@ class Problem:
     mend: str
 
     def __str__(self) -> str:
-        return f"{self.key + ': ' if self.key else ''}{self.wrong}; {self.mend}"
+        return f"{self.key + ': ' if self.key else ''}{_bounded(self.wrong)}; {_bounded(self.mend)}"
 
 
 class Section:
@@ -62,12 +64,15 @@ class Section:
 
     def text(self, key: str, default: str | None = None, known: Collection[str] = (), name: bool = False) -> str:
         """A string; required without a default. `known`: the only values. `name`: letters, digits and . _ - only."""
-        value = self._take(key, str, "a string", default)
+        value, stand_in = self._take(key, str, "a string", default), default or next(iter(known), "")
         if not isinstance(value, str):
-            return default or ""
+            return stand_in
+        if not value.isprintable():
+            self.wrong(key, "holds a character that cannot be printed", "take it out")
+            return stand_in
         if known and value not in known:
             self.wrong(key, f"{value!r} is not known", f"use {_either(known)}{_nearest(value, known)}")
-            return default or next(iter(known))
+            return stand_in
         if name and not NAME.fullmatch(value) and value != default:
             self.wrong(key, f"{value!r} cannot be a name", "use letters, digits, '.', '_' and '-', at most 63, first a letter or digit")
         if default is None and not value:
@@ -198,6 +203,11 @@ class Section:
 
     def _at(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path and key else self.path or key
+
+
+def _bounded(text: str) -> str:
+    """What a person reads; a message may quote a value of any length."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]} … {text[-SHOWN // 2 :]}"
 
 
 def _kind(value: Any) -> str:

@@ -46,7 +46,7 @@ class Sitting:
         self._worker, self.session = worker, session
         self._entry, self._account, self._upstream, self._token = entry, account, upstream, token
         self._opinions = Opinions(lambda: (self._worker.pipeline, self._worker.revision), session)
-        self.relay = PostgresRelay(self._opinions, upstream.parameters)
+        self.relay = PostgresRelay(self._opinions, upstream.parameters, worker.spools)
         self.adapter = Adapter(
             self.relay, session, self._opinions, self._worker.journal, self._worker.reactor,
             cancel_target=self._cancel_target, ended=self._ended,

@@ -11,6 +11,7 @@ import hashlib
 import stat
 import tomllib
 from collections.abc import Mapping, Sequence
+from os.path import isdir, isfile  # false where a path cannot even be one
 from pathlib import Path
 
 from gateway.config import Audit, Config, TargetEntry
@@ -79,6 +80,7 @@ def _config(whole: Section, file: Path, text: bytes, vetted: bool) -> Config:
     _check_state(gateway, state)
     workers, drain = _workers(gateway), gateway.number("drain", 30.0, 0.0, 3600.0)
     made = "make one with `ostiary init`, or correct the path"
+    spool, spool_bytes = _spool(gateway, state)
     certificate, key = tls.file("certificate", mend=made), tls.file("key", private=True, mend=made)
     _check_pair(tls, certificate, key)
     audit = _audit(whole.section("audit"), state)
@@ -93,7 +95,8 @@ def _config(whole: Section, file: Path, text: bytes, vetted: bool) -> Config:
     config = Config(
         file=file, name=name, state=state, workers=workers, drain=drain, certificate=certificate, key=key, audit=audit,
         control_listen=control_listen, listens=doors, targets=places, identities=who,
-        addons=tuple(entry for _, entry in opinions), digest=hashlib.sha256(text).digest(),
+        addons=tuple(entry for _, entry in opinions), spool=spool, spool_bytes=spool_bytes,
+        digest=hashlib.sha256(text).digest(),
     )
     for section in (gateway, tls, control):
         section.end()
@@ -136,15 +139,22 @@ def _workers(gateway: Section) -> int | str:
     return gateway.integer("workers", 2, 1, MOST_WORKERS)
 
 
+def _spool(gateway: Section, state: Path) -> tuple[Path, int]:
+    directory = gateway.directory("spool", str(state / "spool"))
+    if isdir(state) and not isdir(directory.parent):
+        gateway.wrong("spool", f"there is no directory {directory.parent}", "make it, or leave `spool` out: then it is in `state`")
+    return directory, gateway.integer("spool_bytes", 1 << 30, 1 << 20, 1 << 44)
+
+
 def _check_state(gateway: Section, state: Path) -> None:
-    if not state.is_dir():
+    if not isdir(state):
         gateway.wrong("state", f"there is no directory {state}", "make it with `ostiary init`, or correct the path")
     elif stat.S_IMODE(state.stat().st_mode) & 0o022:
         gateway.wrong("state", f"others can write {state}, which holds keys", f"run: chmod 700 {state}")
 
 
 def _check_pair(tls: Section, certificate: Path, key: Path) -> None:
-    if not (certificate.is_file() and key.is_file()):
+    if not (isfile(certificate) and isfile(key)):
         return
     try:
         ServerTls(certificate, key)

@@ -31,6 +31,7 @@ from gateway.parts import CannotSwitch, Reloader, named
 from gateway.pipeline import Pipeline, UnknownHook
 from gateway.powers import powers
 from gateway.query import Querying
+from gateway.spool import Spools
 from gateway.upstream import Upstream
 from protocols.session import Session
 
@@ -68,6 +69,7 @@ class Worker:
         self.catalogs.on_doubt = self.control.catalog_changed
         self.control.on_catalog = self.catalogs.heard
         self.settings = Settings()
+        self.spools = Spools(config.spool, config.spool_bytes)
         self._boot = boot
         self._ports: list[IListeningPort] = []
         self._next: tuple[int, Config, Pipeline] | None = None
@@ -100,6 +102,7 @@ class Worker:
             raise CannotSwitch(f"revision {revision} was not prepared")
         self.pipeline.retire()
         (self.revision, self.config, self.pipeline), self._next = self._next, None
+        self.spools.directory, self.spools.limit = self.config.spool, self.config.spool_bytes
         for live in list(self.sessions.values()):
             entry = self.config.targets.get(live.session.target.name)
             if entry is None or entry.account(live.session.account) is None:

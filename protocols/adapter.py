@@ -11,14 +11,13 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from protocols.effects import (
     Ask, CancelTarget, Effect, Hangup, Intend, Malformed, Refused, Report, StartTls, ToClient, ToTarget,
@@ -26,7 +25,9 @@ from protocols.effects import (
 from protocols.errors import Unrecordable
 from protocols.command import Command
 from protocols.journal import Journal
+from protocols.outflow import Outflow, Tap, Waiting
 from protocols.session import Session
+from protocols.spool import Spool
 from protocols.verdict import Decision, Hold
 
 WAITING_LIMIT = 4 << 20
@@ -67,34 +68,7 @@ class Addons(Protocol):
     def ended(self, decision: Decision, outcome: Any) -> None: ...
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """An intent that is not durable yet, and the bytes that may not overtake it."""
-
-    sequence: int
-    number: int
-    data: bytes
-    poison: bytes
-    settled: bool = False  #: refused: nothing of it needs a record any more
-    behind: list[bytes] = field(default_factory=list)
-    size: int = 0
-
-
-@implementer(IPushProducer)
-class _Tap:
-    """Tells one side to stop reading while the other side's buffer is full."""
-
-    def __init__(self, pause: Callable[[bool], None]) -> None:
-        self._pause = pause
-
-    def pauseProducing(self) -> None:
-        self._pause(True)
-
-    def resumeProducing(self) -> None:
-        self._pause(False)
-
-    def stopProducing(self) -> None:
-        """The transport is closing; its connectionLost tells the rest."""
+classImplements(Tap, IPushProducer)
 
 
 class Adapter:
@@ -114,8 +88,12 @@ class Adapter:
         self._cancel_target, self._ended = cancel_target, ended
         self._todo: deque[Effect] = deque()
         self._working = False
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._waiting_bytes = 0
+        self._long = 0  # how many spools wait or are being sent
+        self._outflow = Outflow(
+            lambda data: self._target.write(data), lambda call: clock.callLater(0, call), ended=self._flowed, failed=self._crashed
+        )
         self._backlog = {"client": bytearray(), "target": bytearray()}  # read, and not shown to the relay while evidence is behind
         self._asked: Deferred[Decision] | None = None
         self._began: dict[int, float] = {}
@@ -134,8 +112,12 @@ class Adapter:
         """Both transports are connected and logged in; start relaying."""
         self._client, self._target = client, target
         self._transports = {"client": client, "target": target}
-        client.registerProducer(_Tap(lambda on: self._pause("target", "client is slow", on)), True)
-        target.registerProducer(_Tap(lambda on: self._pause("client", "target is slow", on)), True)
+        client.registerProducer(Tap(lambda on: self._pause("target", "client is slow", on)), True)
+        target.registerProducer(Tap(self._target_full), True)
+
+    def _target_full(self, on: bool) -> None:
+        self._outflow.full(on)
+        self._pause("client", "target is slow", on)
 
     def client_data(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -172,7 +154,7 @@ class Adapter:
     def client_lost(self) -> None:
         """The client is gone. What it said goodbye after still leaves; what was held never runs."""
         self._lost("client")
-        if not (self._closing and self._waiting):
+        if not (self._closing and self._on_the_way):
             self.close("client gone")
 
     def target_lost(self) -> None:
@@ -187,8 +169,7 @@ class Adapter:
         self._closed = True
         if self._asked is not None:
             self._asked.cancel()
-        self._waiting.clear()
-        self._todo.clear()
+        self._forget()
         try:
             self._last_effects(why, farewell)
         except Exception as error:  # the adapter's edge: never half open, whatever fails here
@@ -196,6 +177,17 @@ class Adapter:
         finally:
             self._disconnect()
             self._ended(why)
+
+    def _forget(self) -> None:
+        """What was decided and has not left never will."""
+        for entry in self._waiting:
+            entry.forget()
+        for effect in self._todo:
+            if isinstance(effect, Intend) and not isinstance(effect.data, bytes):
+                effect.data.close()
+        self._waiting.clear()
+        self._todo.clear()
+        self._outflow.discard()
 
     def _last_effects(self, why: str, farewell: str) -> None:
         for effect in self._relay.close(why):
@@ -230,7 +222,7 @@ class Adapter:
         """The client asked, on another connection, to cancel what it waits for."""
         if self._closed:
             return
-        waits, runs = bool(self._waiting), bool(self._began)  # before what is held makes way for what is behind it
+        waits, runs = self._on_the_way, bool(self._began)  # before what is held makes way for what is behind it
         if self._asked is not None:
             self._asked.cancel()
         if waits:
@@ -243,19 +235,34 @@ class Adapter:
         """Whether a command waits, runs, or is held."""
         return bool(self._asked or self._waiting or self._began)
 
+    @property
+    def _on_the_way(self) -> bool:
+        """Whether something was decided and has not left."""
+        return bool(self._waiting or self._long)
+
     # -- durability --------------------------------------------------------------------
 
     def durable(self, sequence: int) -> None:
         """Release every decided byte that waited for records up to `sequence`."""
-        out: list[bytes] = []
+        out: list[bytes | Spool] = []
         while self._waiting and (self._waiting[0].settled or self._waiting[0].sequence <= sequence):
             entry = self._waiting.popleft()
-            out.append(entry.poison if entry.settled else entry.data)
+            out.append(entry.data)
             out += entry.behind
             self._waiting_bytes -= entry.size
         if out:
-            self._target.write(b"".join(out))
+            if self._long:
+                self._outflow.push(out)
+            else:
+                self._target.write(b"".join(out))
             self._released()
+
+    def _flowed(self) -> None:
+        """Nothing waits behind a spool that is being sent."""
+        self._long = sum(not isinstance(entry.data, bytes) for entry in self._waiting)
+        if not self._long:
+            self._pause("client", "long values are on their way", False)
+        self._released()
 
     def refused(self, sequence: int, why: str) -> None:
         """One intent was not recorded: the target gets something it must reject instead, in its turn."""
@@ -271,16 +278,16 @@ class Adapter:
             self._settle(entry, why)
         self.durable(-1)
 
-    def _settle(self, entry: _Waiting, why: str) -> None:
+    def _settle(self, entry: Waiting, why: str) -> None:
         if not entry.settled:
-            entry.settled = True
+            entry.settle()
             self._drive(self._relay.refused, entry.number, why)
 
     def _released(self) -> None:
         """Bytes left that had waited."""
         if self._waiting_bytes <= WAITING_LIMIT // 2:
             self._pause("client", "evidence is slow", False)
-        if self._waiting:
+        if self._on_the_way:
             return
         if self._cancel_wanted:
             self._cancel_wanted = False
@@ -379,10 +386,12 @@ class Adapter:
             entry = self._waiting[-1]
             entry.behind.append(data)
             self._grew(entry, len(data))
+        elif self._long:
+            self._outflow.push([data])
         else:
             self._target.write(data)
 
-    def _grew(self, entry: _Waiting, count: int) -> None:
+    def _grew(self, entry: Waiting, count: int) -> None:
         entry.size += count
         self._waiting_bytes += count
         if self._waiting_bytes > WAITING_LIMIT:
@@ -392,13 +401,19 @@ class Adapter:
         try:
             sequence = self._journal.intend(self.session, effect.number, effect.decision, self)
         except Unrecordable as error:
+            if not isinstance(effect.data, bytes):
+                effect.data.close()
             self._drive(self._relay.refused, effect.number, str(error))
             self._to_target(effect.poison)
             return
         self._began[effect.number] = self._clock.seconds()
-        entry = _Waiting(sequence, effect.number, effect.data, effect.poison)
+        entry = Waiting(sequence, effect.number, effect.data, effect.poison)
         self._waiting.append(entry)
-        self._grew(entry, len(effect.data))
+        if isinstance(effect.data, bytes):
+            self._grew(entry, len(effect.data))
+        else:
+            self._long += 1
+            self._pause("client", "long values are on their way", True)  # one message's at a time in a spool
 
     def _refuse(self, number: int, decision: Decision) -> None:
         try:
@@ -418,7 +433,7 @@ class Adapter:
             self.log.warn("session {id}: an outcome could not be recorded", id=self.session.id)
 
     def _hang_up(self, why: str, drain: bool) -> None:
-        if drain and self._waiting:
+        if drain and self._on_the_way:
             self._closing = why
         else:
             self.close(why)

@@ -40,12 +40,20 @@ class Transaction(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Digest:
+    """What is known of a value that is too long to be held: its bytes lie in the spool, and are sent from there."""
+
+    length: int  #: bytes
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """One bound value as the client sent it."""
 
     type_oid: int  #: as Parse declared it; 0 when the client left it to the server
     format: int  #: 0 text, 1 binary
-    value: bytes | None  #: None is SQL NULL
+    value: bytes | Digest | None  #: None is SQL NULL
 
 
 @dataclass(frozen=True, slots=True)

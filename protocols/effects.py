@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from protocols.command import Command
 from protocols.result import Outcome
+from protocols.spool import Spool
 from protocols.verdict import Decision
 
 
@@ -41,12 +42,13 @@ class Intend:
     Record this command, and release `data` to the target when the record is durable.
 
     :ivar number: the command's number in its session; `Report` repeats it.
+    :ivar data: bytes, or what lies in a spool; who performs this reads that to its end or closes it.
     :ivar poison: what goes to the target instead when the record is refused.
     """
 
     number: int
     decision: Decision
-    data: bytes
+    data: bytes | Spool
     poison: bytes
 
 

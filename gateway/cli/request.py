@@ -174,6 +174,8 @@ def _tell(told: dict[str, Any], as_json: bool) -> None:
 
 
 def _value(parameter: dict[str, Any]) -> str:
+    if "length" in parameter:
+        return f"{parameter['length']} bytes, SHA-256 {parameter['sha256']}"
     if "hex" in parameter:
         return f"\\x{parameter['hex']}"
     return "NULL" if parameter["value"] is None else clean(parameter["value"])

@@ -118,7 +118,9 @@ def _trimmed(text: str) -> str:
     return _BEFORE.sub("", text, count=1).rstrip().rstrip(";").rstrip()
 
 
-def _parameter(type_oid: int, form: int, value: bytes | None) -> Value:
+def _parameter(type_oid: int, form: int, value: bytes | None, length: int | None = None, sha256: bytes = b"") -> Value:
+    if length is not None:
+        return {"type": type_oid, "length": length, "sha256": sha256.hex()}
     if value is None:
         return {"type": type_oid, "value": None}
     try:

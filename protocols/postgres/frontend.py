@@ -24,7 +24,9 @@ from protocols.postgres.conversation import (
     ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Portal, Prepared, Running,
 )
 from protocols.postgres.intake import Intake, Piece, TooLarge
+from protocols.postgres.long import LongMessage
 from protocols.postgres.refusal import denial, poison_parse, poison_query
+from protocols.spool import Spool, Spools
 from protocols.verdict import Allow, Decision, Deny
 
 PREPARED_LIMIT = 10_000
@@ -51,9 +53,13 @@ def _quoted(name: str) -> str:
 class Frontend:
     """The client's half of a relay."""
 
-    def __init__(self, conversation: Conversation, opinions: Opinions) -> None:
+    def __init__(self, conversation: Conversation, opinions: Opinions, spools: Spools | None) -> None:
+        """
+        :param spools: as Intake's.
+        """
         self._talk, self._opinions = conversation, opinions
-        self._intake = Intake()
+        self._intake = Intake(spools)
+        self._long: LongMessage | None = None  # what is asked about, if that is spooled
         self._number = 0
         self._release: _Release | None = None
         self._deaf = False  # it said goodbye or nonsense: nothing more is taken
@@ -120,7 +126,21 @@ class Frontend:
         if release is None:
             raise AssertionError("an answer to no question")
         effects = self._moot(decision) if self._talk.skipping else release(decision)
+        if self._long is not None:
+            self._hand_over(effects)
         return effects + self.pull()
+
+    def _hand_over(self, effects: list[Effect]) -> None:
+        """Whoever performs the Intend has the spool now; when there is none, nobody needs it."""
+        if not any(isinstance(effect, Intend) for effect in effects):
+            self._long.close()
+        self._long = None
+
+    def discard(self) -> None:
+        """The session is over: forget what is spooled."""
+        self._intake.discard()
+        if self._long is not None:
+            self._long.close()
 
     def _moot(self, decision: Decision) -> list[Effect]:
         """While it was held an earlier command failed, and the target would read past this one."""
@@ -128,7 +148,7 @@ class Frontend:
 
     # -- messages ----------------------------------------------------------------------
 
-    def _take(self, message: Frame | TooLarge | Piece | Run) -> list[Effect] | None:
+    def _take(self, message: Frame | TooLarge | Piece | Run | LongMessage) -> list[Effect] | None:
         """What is to be done about it; None for a frame that goes to the target as it came."""
         if type(message) is Frame:
             return self._take_frame(message)
@@ -136,6 +156,8 @@ class Frontend:
             return self._copy_data(message.data, b"" if message.head else message.data)
         if isinstance(message, Run):
             return self._copy_data(message.data, payload(message.data))
+        if isinstance(message, LongMessage):
+            return self._take_long(message)
         return [] if self._talk.skipping else self._too_large(message)
 
     def _take_frame(self, message: Frame) -> list[Effect] | None:
@@ -147,8 +169,29 @@ class Frontend:
         try:
             return taker(message)
         except NotText:
-            why = f"text that is not {self._talk.codec}, as client_encoding says it is"
-            return self._refuse_unread(message.tag, why, "22021", "OST-702")
+            return self._not_text(message.tag)
+
+    def _take_long(self, message: LongMessage) -> list[Effect]:
+        """Values that lie in a spool."""
+        if self._talk.skipping:
+            message.close()
+            return []
+        if message.failure:
+            return self._refuse_unread(message.tag, message.failure, "53400", "OST-707", "try again, or send it in parts")
+        self._long = message
+        try:
+            if message.tag == b"F":
+                return self._ask_call(message.call(), message)
+            return self._ask_bind(message.bind(self._talk.codec), message)
+        except NotText:
+            return self._not_text(message.tag)
+        finally:
+            if self._release is None:
+                self._hand_over([])
+
+    def _not_text(self, tag: bytes) -> list[Effect]:
+        why = f"text that is not {self._talk.codec}, as client_encoding says it is"
+        return self._refuse_unread(tag, why, "22021", "OST-702")
 
     def _query(self, frame: Frame) -> list[Effect]:
         text = messages.Query.parse(frame.body, self._talk.codec).text
@@ -163,9 +206,11 @@ class Frontend:
         return self._ask(statement, lambda decision: self._run_parse(parse, frame, decision))
 
     def _bind(self, frame: Frame) -> list[Effect]:
-        bind = messages.Bind.parse(frame.body, self._talk.codec)
+        return self._ask_bind(messages.Bind.parse(frame.body, self._talk.codec), frame)
+
+    def _ask_bind(self, bind: messages.Bind, source: Frame | LongMessage) -> list[Effect]:
         if len(self._talk.portals) >= PREPARED_LIMIT and bind.portal not in self._talk.portals:
-            return self._refuse_unread(frame.tag, "too many open portals in one session", "54000", "OST-703")
+            return self._refuse_unread(source.tag, "too many open portals in one session", "54000", "OST-703")
         prepared = self._talk.prepared.get(bind.statement)
         text = prepared.text if prepared else f"EXECUTE {_quoted(bind.statement)}"
         types = prepared.types if prepared else ()
@@ -174,7 +219,7 @@ class Frontend:
             for i, value in enumerate(bind.values)
         ])
         statement = self._statement(text, Path.BIND, values, bind.statement, bind.portal)
-        return self._ask(statement, lambda decision: self._run_bind(bind, prepared, frame, decision))
+        return self._ask(statement, lambda decision: self._run_bind(bind, prepared, source, decision))
 
     def _describe(self, frame: Frame) -> None:
         self._describing(_described(frame.body, self._talk.codec), hidden=False)
@@ -220,10 +265,12 @@ class Frontend:
         messages.Flush.parse(frame.body)
 
     def _call(self, frame: Frame) -> list[Effect]:
-        call = messages.FunctionCall.parse(frame.body)
+        return self._ask_call(messages.FunctionCall.parse(frame.body), frame)
+
+    def _ask_call(self, call: messages.FunctionCall, source: Frame | LongMessage) -> list[Effect]:
         arguments = tuple(Parameter(0, call.format_of(i), value) for i, value in enumerate(call.values))
         command = FunctionCall(call.oid, arguments, self._talk.transaction, self._talk.settings)
-        return self._ask(command, lambda decision: self._run_call(frame, decision))
+        return self._ask(command, lambda decision: self._run_call(source, decision))
 
     def _terminate(self, frame: Frame) -> list[Effect]:
         self._deaf = True
@@ -308,7 +355,7 @@ class Frontend:
         return [Intend(running.number, decision, data, poison_parse(running.number))]
 
     def _run_bind(
-        self, bind: messages.Bind, prepared: Prepared | None, frame: Frame, decision: Decision
+        self, bind: messages.Bind, prepared: Prepared | None, source: Frame | LongMessage, decision: Decision
     ) -> list[Effect]:
         if isinstance(decision.verdict, Allow) and prepared and decision.sent != prepared.sent:
             decision = Decision(decision.command, _CHANGED, decision.sent, columns=decision.columns)
@@ -318,7 +365,7 @@ class Frontend:
         portal = Portal(running, self._talk.step)
         undo = self._talk.replace(self._talk.portals, bind.portal, portal)
         self._await(Awaited(Kind.BIND, running, portal, undo=undo))
-        return [Intend(running.number, decision, _encoded(frame), poison_parse(running.number))]
+        return [Intend(running.number, decision, _content(source), poison_parse(running.number))]
 
     def _run_cursor(self, execute: messages.Execute, frame: Frame, decision: Decision) -> list[Effect]:
         """Execute of a portal that SQL made (DECLARE): a command of its own."""
@@ -332,12 +379,12 @@ class Frontend:
         self._await(Awaited(Kind.EXECUTE, running, portal))
         return [*effects, Intend(running.number, decision, _encoded(frame), poison_parse(running.number))]
 
-    def _run_call(self, frame: Frame, decision: Decision) -> list[Effect]:
+    def _run_call(self, source: Frame | LongMessage, decision: Decision) -> list[Effect]:
         if isinstance(decision.verdict, Deny):
             return self._refused(decision, simple=True)
         running = self._running(decision)
         self._await(Awaited(Kind.CALL, running))
-        return [Intend(running.number, decision, _encoded(frame), poison_query(running.number))]
+        return [Intend(running.number, decision, _content(source), poison_query(running.number))]
 
     def _next_number(self) -> int:
         self._number += 1
@@ -362,6 +409,10 @@ _CHANGED = Deny(
     "what this prepared statement means has changed since it was prepared", code="OST-704", sqlstate="0A000",
     hint="prepare it again (DEALLOCATE ALL, or reconnect)",
 )
+
+
+def _content(source: Frame | LongMessage) -> bytes | Spool:
+    return _encoded(source) if isinstance(source, Frame) else source.spool
 
 
 def _encoded(frame: Frame) -> bytes:

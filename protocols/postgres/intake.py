@@ -2,7 +2,7 @@
 A client's bytes as whole messages, each under the ceiling of its kind.
 
 What is over its ceiling is read past and named, so that it can be refused without ending
-the session; COPY data of any size comes in pieces.
+the session; values of any size go to a spool, and COPY data of any size comes in pieces.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from protocols.postgres.codec import STREAM_LIMIT, Frame, FrameReader, Opened, Run, encode_head
+from protocols.postgres.long import LongMessage
+from protocols.spool import Spools
 
 TEXT_LIMIT = 1 << 20
 """Bytes of Query or Parse: larger statements are data in disguise."""
 
-VALUES_LIMIT = 256 << 20
-"""Bytes of Bind or FunctionCall. One session's memory is bounded by it."""
+VALUES_LIMIT = 1 << 20
+"""Bytes of Bind or FunctionCall that are held in memory; larger ones go to a spool, where there is one."""
 
 _CEILINGS = {b"Q": TEXT_LIMIT, b"P": TEXT_LIMIT, b"B": VALUES_LIMIT, b"F": VALUES_LIMIT}
+_SPOOLED = (b"B", b"F")
 _STREAMED = frozenset(b"QPBFd")
 _COPY = b"d"[0]
 _COPY_DATA = frozenset((_COPY,))
@@ -40,7 +43,12 @@ class Piece(NamedTuple):
 class Intake:
     """Frames of one client."""
 
-    def __init__(self) -> None:
+    def __init__(self, spools: Spools | None = None) -> None:
+        """
+        :param spools: for values over VALUES_LIMIT; None refuses them.
+        """
+        self._spools = spools
+        self._long: LongMessage | None = None
         self._reader = FrameReader(streamed=_STREAMED, limits=dict.fromkeys(_STREAMED, STREAM_LIMIT))
         self._opened: Opened | None = None
         self.kept = self._reader.kept  #: as FrameReader's
@@ -60,7 +68,12 @@ class Intake:
         self._reader.keep()
         return True
 
-    def next_message(self) -> Frame | TooLarge | Piece | Run | None:
+    def discard(self) -> None:
+        """The session is over: forget what is spooled and not whole."""
+        if self._long is not None:
+            self._long.close()
+
+    def next_message(self) -> Frame | TooLarge | Piece | Run | LongMessage | None:
         """
         The next message, or a run of small CopyData messages.
 
@@ -78,10 +91,13 @@ class Intake:
         self._opened, self._apart = head, True
         if head.tag == b"d":
             return Piece(encode_head(head.tag, head.length), head=True)
-        self._collected = [] if head.length <= _CEILINGS[head.tag] else None
+        if head.length <= _CEILINGS[head.tag]:
+            self._collected = []
+        elif head.tag in _SPOOLED and self._spools is not None:
+            self._long = LongMessage(head, self._spools)
         return self._next_of_opened()
 
-    def _next_of_opened(self) -> Frame | TooLarge | Piece | None:
+    def _next_of_opened(self) -> Frame | TooLarge | Piece | LongMessage | None:
         opened = self._opened
         while self._reader.body_left and (chunk := self._reader.body_chunk()):
             if opened.tag == b"d":
@@ -89,10 +105,14 @@ class Intake:
                 return Piece(chunk)
             if self._collected is not None:
                 self._collected.append(chunk)
+            elif self._long is not None:
+                self._long.feed(chunk)
         if self._reader.body_left:
             return None
-        body, self._opened, self._collected = self._collected, None, None
-        return TooLarge(*opened) if body is None else Frame(opened.tag, b"".join(body))
+        body, long, self._opened, self._collected, self._long = self._collected, self._long, None, None, None
+        if body is not None:
+            return Frame(opened.tag, b"".join(body))
+        return long or TooLarge(*opened)
 
     def terminates(self) -> bool:
         """Whether a Terminate waits among the whole messages not taken yet."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from protocols.errors import PeerError
 from protocols.postgres import body as wire
@@ -92,7 +92,7 @@ class Bind:
     portal: str
     statement: str
     formats: tuple[int, ...]  #: none: all text; one: of all; else one each
-    values: tuple[bytes | None, ...]
+    values: tuple[Any, ...]  #: bytes, None for NULL; of a `LongMessage` also Digest, which cannot be encoded
     result_formats: tuple[int, ...] = ()
 
     @classmethod
@@ -178,7 +178,7 @@ class FunctionCall:
     tag: ClassVar[bytes] = b"F"
     oid: int
     formats: tuple[int, ...]
-    values: tuple[bytes | None, ...]
+    values: tuple[Any, ...]  #: as Bind's
     result_format: int = 0
 
     @classmethod

@@ -16,19 +16,21 @@ from protocols.postgres.conversation import Conversation, Opinions
 from protocols.postgres.frontend import Frontend
 from protocols.postgres.refusal import denial, unrecorded, waiting
 from protocols.postgres.replies import ErrorResponse, NoticeResponse, error_fields
+from protocols.spool import Spools
 from protocols.verdict import Decision, Hold
 
 
 class PostgresRelay:
     """Between one client and one target, both logged in."""
 
-    def __init__(self, opinions: Opinions, settings: Mapping[str, str]) -> None:
+    def __init__(self, opinions: Opinions, settings: Mapping[str, str], spools: Spools | None = None) -> None:
         """
         :param settings: what the target reported at login (ParameterStatus).
+        :param spools: for values that are too long to be held; None refuses them.
         """
         lower = MappingProxyType({name.lower(): value for name, value in settings.items()})
         self._talk = Conversation(lower)
-        self._frontend = Frontend(self._talk, opinions)
+        self._frontend = Frontend(self._talk, opinions, spools)
         self._backend = Backend(self._talk, opinions)
 
     def from_client(self, data: bytes) -> list[Effect]:
@@ -61,6 +63,7 @@ class PostgresRelay:
 
     def close(self, why: str) -> list[Effect]:
         """The session is over: report what has not ended."""
+        self._frontend.discard()
         return self._talk.abandon()
 
     def farewell(self, why: str) -> bytes:

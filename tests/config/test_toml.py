@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gateway.certificates import authority, issue, write_pair
 from gateway.config import Config
 from gateway.toml import WrongConfig, load, parse
-
-EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "examples" / "clinic.toml"
-
-Write = Callable[[str], Path]
-
-
-@pytest.fixture(scope="session")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates, made once: an authority, a server's, and another server's."""
-    directory = tmp_path_factory.mktemp("pairs")
-    ca = authority("test")
-    for name in ("server", "other"):
-        write_pair(directory / f"{name}.pem", directory / f"{name}.key", issue(ca, ["localhost"]), chain=[ca.certificate])
-    write_pair(directory / "db-ca.pem", directory / "db-ca.key", ca)
-    return directory
-
-
-@pytest.fixture
-def write(tmp_path: Path, pairs: Path) -> Write:
-    """Puts a configuration beside all the files that the example names."""
-    tls = tmp_path / "state" / "tls"
-    tls.mkdir(parents=True, mode=0o700)
-    os.chmod(tmp_path / "state", 0o700)
-    for file in pairs.iterdir():
-        (tls / file.name).write_bytes(file.read_bytes())
-        (tls / file.name).chmod(0o600)
-
-    def put(text: str) -> Path:
-        path = tmp_path / "ostiary.toml"
-        path.write_text(text)
-        path.chmod(0o600)
-        return path
-
-    return put
+from tests.config.conftest import EXAMPLE, Write
 
 
 def changed(old: str, new: str) -> str:
@@ -77,6 +41,7 @@ def test_the_example_is_right(write: Write, tmp_path: Path) -> None:
 def test_what_is_not_said_has_a_default(write: Write) -> None:
     config = load(write('[gateway]\nname = "g"\n[tls]\ncertificate = "state/tls/server.pem"\nkey = "state/tls/server.key"\n'))
     assert (config.workers, config.drain, config.audit.timeout) == (2, 30.0, 2.0)
+    assert (config.spool, config.spool_bytes) == (config.state / "spool", 1 << 30)
     assert config.control_listen == "tcp:8443:interface=127.0.0.1" and not config.targets
     assert config.audit.directory == config.state / "audit" and config.audit.anchor_file is None
 
@@ -137,6 +102,8 @@ WRONG = {
     "another's key": ("state/tls/server.key", "state/tls/other.key", "tls.key", "not a certificate and its key"),
     "a directory": ("state/tls/db-ca.pem", "state/tls", "target[0].tls_ca", "is"),
     "no CA": ("state/tls/db-ca.pem", "state/tls/none.pem", "target[0].tls_ca", "no such file"),
+    "no place to spool": ('spool = "state/spool"', 'spool = "scratch/spool"', "gateway.spool", "no directory"),
+    "spool too small": ("spool_bytes = 1073741824", "spool_bytes = 1000", "gateway.spool_bytes", "out of range"),
     "no state": ('state = "state"', 'state = "estate"', "gateway.state", "no directory"),
     # what contradicts itself or gives a false sense of safety
     "anchor inside the store": (

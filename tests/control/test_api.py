@@ -71,7 +71,7 @@ async def api(office: Office, tmp_path: Path) -> AsyncIterator[Api]:
     config = Config(
         file=tmp_path / "ostiary.toml", name="gw", state=tmp_path, workers=1, drain=1.0,
         certificate=tmp_path / "server.pem", key=tmp_path / "server.key", audit=Audit(tmp_path / "audit"),
-        control_listen="tcp:0:interface=127.0.0.1", listens=(), targets={}, identities=PEOPLE, addons=(),
+        control_listen="tcp:0:interface=127.0.0.1", listens=(), targets={}, identities=PEOPLE, addons=(), spool=tmp_path / "spool", spool_bytes=1 << 20,
     )
     Admin(office, None).identity_add(ROOT, "human", ["admins"])
     port = await serve(config, office, reactor)

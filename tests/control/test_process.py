@@ -26,7 +26,7 @@ def config_of(state: Path) -> Config:
     return Config(
         file=state / "ostiary.toml", name="gw", state=state, workers=2, drain=1.0, certificate=state / "none",
         key=state / "none", audit=Audit(state / "audit"), control_listen="tcp:0:interface=127.0.0.1", listens=(),
-        targets={}, identities=PEOPLE, addons=(),
+        targets={}, identities=PEOPLE, addons=(), spool=state / "spool", spool_bytes=1 << 20,
     )
 
 

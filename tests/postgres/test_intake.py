@@ -14,7 +14,7 @@ MESSAGES = {
     "small": (encode(b"Q", b"SELECT 1\0"), [Frame(b"Q", b"SELECT 1\0")]),
     "without a body": (encode(b"S"), [Frame(b"S", b"")]),
     "large but allowed": (encode(b"Q", b"x" * TEXT_LIMIT), [Frame(b"Q", b"x" * TEXT_LIMIT)]),
-    "values over the limit of texts": (encode(b"B", b"x" * (TEXT_LIMIT + 1)), [Frame(b"B", b"x" * (TEXT_LIMIT + 1))]),
+    "values": (encode(b"B", b"x" * VALUES_LIMIT), [Frame(b"B", b"x" * VALUES_LIMIT)]),
     "text over its limit": (encode(b"P", b"x" * (TEXT_LIMIT + 1)), [TooLarge(b"P", TEXT_LIMIT + 1)]),
 }
 
