@@ -5,7 +5,7 @@ What addons may be handed, by the name their constructor asks for it. The other 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -17,7 +17,7 @@ from gateway.control.client import ControlClient
 from gateway.control.reveals import binding
 from protocols.errors import Unrecordable
 from protocols.journal import Journal
-from protocols.session import Session
+from protocols.session import Session, Target
 from protocols.verdict import Deny, Reveal
 
 
@@ -82,12 +82,13 @@ def _where(session: Session) -> tuple[str, str, str, str]:
 
 
 def powers(
-    catalogs: Catalogs, settings: Settings, clock: Clock, journal: Journal, live: Mapping[str, Any], control: ControlClient
+    catalogs: Catalogs, settings: Settings, clock: Clock, journal: Journal, live: Mapping[str, Any], control: ControlClient,
+    registry: Iterable[Target],
 ) -> dict[str, Any]:
     """By parameter name; an addon gets those that its constructor names."""
     sink = Sink(journal)
     return {
         "catalogs": catalogs, "settings": settings, "clock": clock, "sink": sink, "sessions": Ending(live, sink),
-        "counts": control, "reveals": Revealing(control, clock),
+        "counts": control, "reveals": Revealing(control, clock), "registry": registry,
         "now": lambda: datetime.datetime.now().astimezone(),
     }

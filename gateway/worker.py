@@ -33,7 +33,7 @@ from gateway.powers import powers
 from gateway.query import Querying
 from gateway.spool import Spools
 from gateway.upstream import Upstream
-from protocols.session import Session
+from protocols.session import Session, Target
 
 GATES = {"postgres": "gateway.gate.factory_for", "ssh": "gateway.ssh.gate.factory_for"}
 """By protocol; loaded when something listens for it."""
@@ -169,7 +169,8 @@ class Worker:
         """
         :raises CannotSwitch: an addon cannot be built from its options.
         """
-        needs = powers(self.catalogs, self.settings, self.reactor, self.journal, self.sessions, self.control)
+        registry = tuple(Target(e.name, e.protocol, e.host, e.port, e.labels) for e in config.targets.values())
+        needs = powers(self.catalogs, self.settings, self.reactor, self.journal, self.sessions, self.control, registry)
         try:
             return Pipeline(chain.build(config.addons, needs), self.control, self.reactor)
         except (chain.WrongAddon, UnknownHook) as error:

@@ -39,7 +39,7 @@ def forbidden(path: Path, name: str) -> str:
             return "addons know the vocabulary, not the wire"
         if there[0] == "twisted" and "reactor" in there:
             return "addons are handed a clock, not the reactor"
-        if there[0] == "addons" and there[1] not in {"sql", "needs"} and there[1] != here[1].removesuffix(".py"):
+        if there[0] == "addons" and there[1] not in {"sql", "shell", "needs"} and there[1] != here[1].removesuffix(".py"):
             return "addons do not know each other"
     if ring == "protocols":
         if there[0] == "protocols" and len(here) > 2 and there[1] in FOLDERS and there[1] != here[1]:

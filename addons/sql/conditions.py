@@ -57,6 +57,12 @@ class Table:
             raise ValueError(f"{self.where}.{key}: must be a number above {least:g}")
         return value
 
+    def flag(self, key: str, default: bool = False) -> bool:
+        value = self._rest.pop(key, default)
+        if not isinstance(value, bool):
+            raise ValueError(f"{self.where}.{key}: must be true or false")
+        return value
+
     def has(self, key: str) -> bool:
         return key in self._rest
 

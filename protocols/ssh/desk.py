@@ -76,6 +76,7 @@ class Desk:
         self.out: list[SshEffect] = []
         self.ready: list[Channel] = []
         self._asked: dict[int, Question] = {}
+        self._withdrawn: set[int] = set()
         self._intended: dict[int, Question] = {}
         self._running: dict[int, Running] = {}
         self._last = 0
@@ -94,17 +95,20 @@ class Desk:
         return self._last
 
     def withdraw(self, number: int) -> None:
-        """Nobody wants the answer any more."""
+        """Nobody wants the answer any more; what it says all the same is recorded if it is a refusal."""
         if self._asked.pop(number, None) is not None:
+            self._withdrawn.add(number)
             self.out.append(WithdrawCommand(number))
 
     def answer(self, number: int, decision: Decision) -> None:
-        """The addons answered; nothing happens for a question that was withdrawn."""
+        """The addons answered. What was withdrawn does not run."""
         question = self._asked.pop(number, None)
+        if isinstance(decision.verdict, Deny) and (question is not None or number in self._withdrawn):
+            self.out.append(Refused(number, decision))
+        self._withdrawn.discard(number)
         if question is None:
             return
         if isinstance(decision.verdict, Deny):
-            self.out.append(Refused(number, decision))
             question.denied(decision.verdict, number)
             return
         self._intended[number] = question

@@ -46,7 +46,7 @@ class AskCommand:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawCommand:
-    """Nobody wants the answer to this question any more: cancel it. It may not be answered afterwards."""
+    """Nobody wants the answer to this question any more: cancel it. If that answers it, tell the relay: a refusal is recorded."""
 
     number: int
 

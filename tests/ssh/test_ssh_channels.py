@@ -91,6 +91,14 @@ def test_a_held_command_tells_its_person_and_is_withdrawn_when_the_client_closes
     )
 
 
+def test_a_withdrawn_command_is_recorded_as_refused() -> None:
+    """Cancelling makes the pipeline say so; the client hears nothing, but the evidence does."""
+    (
+        Playbook().opened().client(runs(b"id"), asks(1, "exec id")).client(close(), withdraws(1), to_target(close(TARGET)))
+        .verdict(1, Deny("cancelled while it waited for approval", "OST-304"), refuses(1)).verdict(1, Allow())
+    )
+
+
 def test_the_adjust_for_a_notice_never_reaches_the_target() -> None:
     """The client pays for the gateway's own words; its target must not be given that credit."""
     (

@@ -1,0 +1,67 @@
+"""
+Where a forward leads: `host:port` with globs, networks and ranges of ports, or the path of a socket.
+
+Names are resolved by the target, so a network covers no name, and a name that stands for an address is not known to.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from protocols.command import Forward, ForwardKind
+
+_PORTS = re.compile(r"\*|\d{1,5}(?:-\d{1,5})?")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One entry of `destinations`. `path` is set for sockets; else `network` or `name`, and the ports."""
+
+    path: str = ""
+    name: str = ""
+    network: Network | None = None
+    ports: tuple[int, int] = (0, 65535)
+
+    def covers(self, forward: Forward, *, perhaps: bool) -> bool:
+        """Whether it leads there. `perhaps`: a name may be in any network."""
+        if forward.kind in (ForwardKind.DIRECT_UNIX, ForwardKind.REMOTE_UNIX):
+            return bool(self.path) and fnmatch.fnmatchcase(forward.host, self.path)
+        if self.path or not self.ports[0] <= forward.port <= self.ports[1]:
+            return False
+        if self.network is None:
+            return fnmatch.fnmatchcase(forward.host.lower().rstrip("."), self.name)
+        address = _address(forward.host)
+        return perhaps if address is None else address in self.network
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        found = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def destination(text: str) -> Destination:
+    """
+    :raises ValueError: what to write instead.
+    """
+    if text.startswith("/"):
+        return Destination(path=text)
+    host, colon, ports = text.rpartition(":")
+    if not colon or not host or not _PORTS.fullmatch(ports):
+        raise ValueError(f'{text!r} is no destination; write "host:443", "10.0.0.0/8:*", "*:8000-8999" or a socket\'s path')
+    first, _, last = ports.partition("-")
+    span = (0, 65535) if ports == "*" else (int(first), int(last or first))
+    bare = host.strip("[]")
+    try:
+        return Destination(network=ipaddress.ip_network(bare, strict=False), ports=span)
+    except ValueError:
+        if "/" in bare:
+            raise ValueError(f"{text!r}: {bare!r} is no network") from None
+        return Destination(name=bare.lower(), ports=span)

@@ -1,0 +1,107 @@
+"""
+A command line to what rules ask about it: every program that a shell would start, and whether all of that is known.
+
+The shell's lexer says what is known. What a program does with its arguments is the program's own: here only those that
+start others are looked into, and what cannot be looked into is not known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from addons.shell.known import INTERPRETERS, Known, Transfer, known
+from addons.shell.lexer import Opaque, Simple, split
+
+STARTERS = frozenset(
+    "sudo doas env nohup nice ionice time timeout xargs exec command builtin setsid stdbuf chroot unshare nsenter su runuser watch"
+    " parallel busybox find ssh strace script flock systemd-run at batch".split()
+)
+"""Programs that start what their arguments name."""
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh"})
+_EVALUATES = frozenset({"eval", "source", ".", "trap", "alias"})
+_WITH_VALUE = frozenset({"-o", "+o", "-O", "+O", "--rcfile", "--init-file"})
+_HARMLESS = frozenset({"/dev/null"})
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """
+    One program of a line.
+
+    :ivar program: its first word; "" where only the shell knows it.
+    :ivar words: all words, for rules that refuse.
+    :ivar redirects: whether it reads or writes files by redirection.
+    :ivar opaque: whether part of it is known to the shell alone.
+    :ivar transfer: what it moves, by `addons.shell.known`.
+    """
+
+    program: str
+    words: tuple[str, ...]
+    redirects: bool
+    opaque: bool
+    transfer: Known
+
+    @property
+    def name(self) -> str:
+        return self.program.rpartition("/")[2]
+
+    def mentions(self, programs: frozenset[str]) -> bool:
+        """Whether it is one of these, or starts others and one of these is among its words."""
+        words = self.words if self.name in STARTERS or self.name in INTERPRETERS else self.words[:1]
+        return any(word in programs or word.rpartition("/")[2] in programs for word in words)
+
+    def is_one_of(self, programs: frozenset[str]) -> bool:
+        """Whether it is one of these: a name without a slash is found by PATH, a path is that path."""
+        return self.program in programs
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """:ivar known: whether everything that would run is in `started`."""
+
+    started: tuple[Started, ...]
+    known: bool
+
+
+@lru_cache(maxsize=4096)
+def read(line: bytes) -> Line:
+    """What a POSIX shell would start. Never raises: what cannot be read is not known."""
+    try:
+        text = line.decode()
+        commands = split(text)
+    except (UnicodeDecodeError, Opaque):
+        return Line((), False)
+    started = tuple(_started(command) for command in commands)
+    inside = [_inside(each) for each in started]
+    whole = started + tuple(more for line in inside for more in line.started)
+    return Line(whole, all(not each.opaque for each in started) and all(line.known for line in inside))
+
+
+def _started(command: Simple) -> Started:
+    words = tuple(word.text for word in command.words)
+    program = "" if not command.words or command.words[0].opaque else words[0]
+    files = [word.text for operator, word in command.redirections if not (operator.endswith("&") and word.text.isdigit())]
+    return Started(program, words, not _HARMLESS.issuperset(files), command.opaque or not words, known(command))
+
+
+def _inside(started: Started) -> Line:
+    """What `sh -c '…'` starts in its turn; nothing for other programs, and for shells that are told no line."""
+    if started.name in _EVALUATES:
+        return Line((), False)
+    if started.name not in _SHELLS or started.opaque:
+        return Line((), True)
+    told, words = False, iter(started.words[1:])
+    for word in words:
+        if word in _WITH_VALUE:
+            next(words, "")
+        elif word.startswith(("-", "+")) and len(word) > 1:
+            told = told or (not word.startswith("--") and "c" in word)
+        else:
+            return read(word.encode()) if told else Line((), True)
+    return Line((), not told)
+
+
+def scripts(line: Line) -> bool:
+    """Whether anything of it is an interpreter whose script comes on standard input."""
+    return any(each.transfer.transfer is Transfer.SCRIPT for each in line.started)

@@ -1,0 +1,190 @@
+"""
+Rules about commands of SSH: what a table of `ostiary.toml` selects, and which rule decides.
+
+A rule that allows, or asks people, must cover all of a command: every program of a line, every path, every mode; and it covers
+nothing that cannot be known. A rule that denies needs only one of them, and what cannot be known is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocols.command import (
+    AgentForward, Exec, FileAction, FileOperation, Forward, ForwardKind, Shell, SshCommand, Subsystem, X11Forward,
+)
+
+from addons.shell.known import Transfer
+from addons.sql.conditions import Conditions, Table, conditions
+from addons.ssh import lines, paths
+from addons.ssh.destinations import Destination, destination
+
+ALLOW, APPROVE, DENY = "allow", "approve", "deny"
+VERDICTS = (ALLOW, APPROVE, DENY)
+MODES = ("", "hold", "retry")
+
+KINDS = {Exec: "exec", Shell: "shell", Subsystem: "subsystem", FileOperation: "file", Forward: "forward", AgentForward: "agent", X11Forward: "x11"}
+OPEN_MODES = ("read", "write", "append", "create", "truncate", "exclusive")
+_ABOUT = {
+    "programs": "exec", "lines": "exec", "transfers": "exec", "redirections": "exec", "scripts": "exec", "subsystems": "subsystem",
+    "actions": "file", "modes": "file", "destinations": "forward", "forwards": "forward",
+}
+"""Keys that are about one kind of command, and make a rule one about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One `{ name = …, verdict = … }`. What is empty is not asked."""
+
+    name: str
+    verdict: str
+    commands: frozenset[str]
+    conditions: Conditions = field(default_factory=Conditions)
+    programs: frozenset[str] = frozenset()
+    lines: frozenset[str] = frozenset()
+    transfers: frozenset[str] = frozenset()
+    paths: frozenset[str] = frozenset()
+    redirections: bool = False
+    scripts: bool = False
+    subsystems: frozenset[str] = frozenset()
+    actions: frozenset[str] = frozenset()
+    modes: frozenset[str] = frozenset()
+    forwards: frozenset[str] = frozenset()
+    destinations: tuple[Destination, ...] = ()
+    reason: str = ""
+    hint: str = ""
+    approvers: frozenset[str] = frozenset()
+    quorum: int = 1
+    mode: str = ""
+    timeout: float = 300.0
+    lifetime: float = 300.0
+
+    def covers(self, command: SshCommand) -> bool:
+        """Whether it is about this command."""
+        if KINDS[type(command)] not in self.commands:
+            return False
+        match command:
+            case Exec():
+                return self._line(command.line)
+            case Subsystem():
+                return not self.subsystems or command.name in self.subsystems
+            case FileOperation():
+                return self._file(command)
+            case Forward():
+                return self._forward(command)
+        return True
+
+    @property
+    def _every(self) -> bool:
+        return self.verdict != DENY
+
+    def _line(self, line: bytes) -> bool:
+        if self.lines and line.decode("utf-8", "backslashreplace") in self.lines:
+            return True
+        asked = (self.programs, self.transfers, self.paths, self.redirections, self.scripts)
+        if not any(asked):
+            return not self.lines
+        read = lines.read(line)
+        if self._every:
+            whole = read.known and bool(read.started) and (self.scripts or not lines.scripts(read))
+            return whole and all(self._allows(each) for each in read.started)
+        return not read.known or any(self._denies(each) for each in read.started)
+
+    def _allows(self, each: lines.Started) -> bool:
+        moved = each.transfer
+        return (
+            (not self.programs or each.is_one_of(self.programs))
+            and (not self.transfers or moved.transfer in self.transfers)
+            and (self.redirections or not each.redirects)
+            and (not self.paths or bool(moved.paths) and all(paths.matches(paths.place(path), self.paths) for path in moved.paths))
+        )
+
+    def _denies(self, each: lines.Started) -> bool:
+        """Those of its keys that it has; a path is looked for among all words."""
+        places = [paths.place(word) for word in each.words] if self.paths else []
+        return (
+            (not self.programs or each.mentions(self.programs))
+            and (not self.transfers or each.transfer.transfer in self.transfers)
+            and (not self.redirections or each.redirects)
+            and (not self.scripts or each.transfer.transfer is Transfer.SCRIPT)
+            and (not self.paths or any(where is None or paths.matches(where, self.paths) for where in places))
+        )
+
+    def _file(self, command: FileOperation) -> bool:
+        if self.actions and command.action.value not in self.actions:
+            return False
+        modes, places = frozenset(touched(command)), files(command)
+        if self._every:
+            return (not self.modes or modes <= self.modes) and (
+                not self.paths or all(paths.matches(where, self.paths) for where in places))
+        return (not self.modes or not modes.isdisjoint(self.modes)) and (
+            not self.paths or any(where is None or paths.matches(where, self.paths) for where in places))
+
+    def _forward(self, command: Forward) -> bool:
+        if self.forwards and command.kind.value not in self.forwards:
+            return False
+        perhaps = not self._every
+        return not self.destinations or any(each.covers(command, perhaps=perhaps) for each in self.destinations)
+
+
+def touched(command: FileOperation) -> tuple[str, ...]:
+    """The modes of an open; what else changes something is a write, and a folder that is listed is read."""
+    if command.action is FileAction.OPEN:
+        return command.modes or ("read",)
+    if command.action is FileAction.COPY:
+        return ("read", "write")
+    return ("read",) if command.action is FileAction.LIST else ("write",)
+
+
+def files(command: FileOperation) -> list[str | None]:
+    """Where an operation reaches. A relative link leads on from where it stands."""
+    first, second = command.file, command.second
+    if command.action is FileAction.SYMLINK and not first.startswith((b"/", b"~")):
+        first = second.rpartition(b"/")[0] + b"/" + first if b"/" in second else first
+    return [paths.place(path) for path in (first, second) if path or path is first]
+
+
+def rule(table: Table) -> Rule:
+    """
+    :raises ValueError: with the key path and what to write instead.
+    """
+    name, verdict, where = table.text("name"), table.text("verdict", known=VERDICTS), table.where
+    if not name:
+        raise ValueError(f"{where}.name: every rule has a name, which refusals and evidence show")
+    about = frozenset(kind for key, kind in _ABOUT.items() if table.has(key))
+    commands = table.texts("commands", KINDS.values(), "command") or about
+    if not commands:
+        raise ValueError(f"{where}.commands: say which commands it is about: {', '.join(KINDS.values())}")
+    for key, kind in _ABOUT.items():
+        if table.has(key) and kind not in commands:
+            raise ValueError(f"{where}.{key}: says nothing about {', '.join(sorted(commands))}; add {kind!r} to `commands`, or take it out")
+    made = Rule(
+        name, verdict, commands, conditions(table),
+        programs=table.texts("programs"), lines=table.texts("lines"), transfers=table.texts("transfers", Transfer, "transfer"),
+        paths=_globs(table), redirections=table.flag("redirections"), scripts=table.flag("scripts"),
+        subsystems=table.texts("subsystems"), actions=table.texts("actions", FileAction, "action"),
+        modes=table.texts("modes", OPEN_MODES, "mode"), forwards=table.texts("forwards", ForwardKind, "kind of forward"),
+        destinations=_destinations(table), reason=table.text("reason"), hint=table.text("hint"),
+        approvers=table.texts("approvers"), quorum=int(table.number("quorum", 1) or 1), mode=table.text("mode", known=MODES),
+        timeout=float(table.number("timeout", 300) or 300), lifetime=float(table.number("lifetime", 300) or 300),
+    )
+    table.end()
+    if verdict == APPROVE and not made.approvers:
+        raise ValueError(f"{where}.approvers: name the groups whose members may approve")
+    return made
+
+
+def _globs(table: Table) -> frozenset[str]:
+    found = table.texts("paths")
+    for glob in sorted(found):
+        why = paths.wrong(glob)
+        if why:
+            raise ValueError(f"{table.where}.paths: {glob!r} {why}")
+    return found
+
+
+def _destinations(table: Table) -> tuple[Destination, ...]:
+    try:
+        return tuple(destination(text) for text in sorted(table.texts("destinations")))
+    except ValueError as error:
+        said = str(error)
+        raise ValueError(said if said.startswith(table.where) else f"{table.where}.destinations: {said}") from None

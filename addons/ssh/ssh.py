@@ -1,0 +1,142 @@
+"""
+Ssh: which command lines, shells, files and forwards an identity may ask a target for.
+
+The first rule that covers a command decides, else the default of its kind; a kind without a default is refused. What
+a rule would have to know and cannot is refused too.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fnmatch
+from collections.abc import Iterable, Mapping
+
+from protocols.command import FileOperation, Forward, ForwardKind, SshCommand
+from protocols.hooks import CommandHook
+from protocols.session import Session, Target
+from protocols.verdict import Allow, Deny, Hold, Verdict
+
+from addons.sql.conditions import Now, tables
+from addons.ssh.rules import ALLOW, APPROVE, DENY, KINDS, VERDICTS, Rule, rule
+
+VARIABLES = ("LANG", "LANGUAGE", "LC_*", "COLORTERM", "NO_COLOR", "TZ", "GIT_PROTOCOL")
+REGISTERED = (DENY, ALLOW)
+
+_NAMES = {
+    "exec": "command line", "shell": "shell", "subsystem": "subsystem", "file": "file operation", "forward": "forward",
+    "agent": "agent forwarding", "x11": "X11 forwarding",
+}
+
+
+class Ssh:
+    """
+    :param default: kind of command ("exec", "shell", "subsystem", "file", "forward", "agent", "x11") to "allow", "approve" or
+        "deny"; a kind that is not named is denied.
+    :param rules: asked in order before the default; see docs/ssh-policy.md.
+    :param approvers: groups that answer what `default` says to approve.
+    :param environment: variables that a client may set, by glob.
+    :param registered: "deny" refuses connections to the address of a registered target, which has a listener of its own.
+    :param registry: the registered targets, for `registered`.
+    :param now: needed by rules with hours.
+    """
+
+    def __init__(
+        self,
+        *,
+        default: Mapping[str, str],
+        rules: Iterable[Mapping[str, object]] = (),
+        approvers: Iterable[str] = (),
+        environment: Iterable[str] = VARIABLES,
+        registered: str = DENY,
+        registry: Iterable[Target] = (),
+        now: Now | None = None,
+    ) -> None:
+        self._approvers = frozenset(_texts(approvers, "approvers"))
+        self._default = _default(default, bool(self._approvers))
+        self._rules = tuple(rule(table) for table in tables(rules, "rules"))
+        self._environment = tuple(_texts(environment, "environment"))
+        if registered not in REGISTERED:
+            raise ValueError(f"registered: unknown value {registered!r}; known: {', '.join(REGISTERED)}")
+        if now is None and any(each.conditions.timed for each in self._rules):
+            raise ValueError("rules: one names hours or days, and no clock was given")
+        self._registered, self._registry, self._now = registered, registry, now
+
+    def accepts_variable(self, name: str, value: str) -> bool:
+        """Whether a client may set it at its target."""
+        return any(fnmatch.fnmatchcase(name, glob) for glob in self._environment)
+
+    def on_command(self, hook: CommandHook) -> Verdict:
+        session, command = hook.session, hook.command
+        if self._registered == DENY and isinstance(command, Forward):
+            around = self._around(command)
+            if around is not None:
+                return around
+        found = self._rule(session, command)
+        verdict = found.verdict if found is not None else self._default.get(KINDS[type(command)], DENY)
+        if verdict == ALLOW:
+            return Allow(found.name if found is not None else f"default.{KINDS[type(command)]}", remember=False)
+        return self._hold(found, session, command) if verdict == APPROVE else _deny(found, command)
+
+    def _rule(self, session: Session, command: SshCommand) -> Rule | None:
+        now: datetime.datetime | None = None
+        for each in self._rules:
+            if not each.conditions.fits(session) or not each.covers(command):
+                continue
+            if each.conditions.timed:
+                now = now or self._now()
+                if not each.conditions.holds(now):
+                    continue
+            return each
+        return None
+
+    def _around(self, command: Forward) -> Deny | None:
+        """A connection to a registered target would go around what is asked and recorded at its listener."""
+        if command.kind is not ForwardKind.DIRECT:
+            return None
+        host = command.host.lower().strip("[]").rstrip(".")
+        for target in self._registry:
+            if (target.host.lower(), target.port) == (host, command.port):
+                return Deny(
+                    f"{target.name} is reached by a listener of its own.", "OST-212",
+                    hint=f"connect to the gateway's {target.protocol} listener as IDENTITY@{target.name}",
+                )
+        return None
+
+    def _hold(self, found: Rule | None, session: Session, command: SshCommand) -> Hold:
+        kind = KINDS[type(command)]
+        reason = f"This {_NAMES[kind]} needs another person's word."
+        mode = (found.mode if found is not None else "") or ("hold" if session.identity.kind == "human" else "retry")
+        if found is None:
+            return Hold(f"default.{kind}", reason, self._approvers, mode=mode)
+        return Hold(
+            found.name, found.reason or reason, found.approvers, mode=mode, quorum=found.quorum, timeout=found.timeout,
+            lifetime=found.lifetime,
+        )
+
+
+def _deny(found: Rule | None, command: SshCommand) -> Deny:
+    kind = KINDS[type(command)]
+    facts = (("kind", kind),) + ((("action", command.action.value),) if isinstance(command, FileOperation) else ())
+    if found is None:
+        return Deny(f"No rule allows this {_NAMES[kind]} here.", "OST-211", hint="Ask the gateway's operator for a rule.", facts=facts)
+    reason = found.reason or f"Rule {found.name} refuses this {_NAMES[kind]}."
+    return Deny(reason, "OST-203", rule=found.name, hint=found.hint, facts=facts)
+
+
+def _default(default: object, approvers: bool) -> dict[str, str]:
+    if not isinstance(default, Mapping):
+        raise ValueError('default: must be a table of kind to verdict, such as { exec = "allow" }')
+    for kind, verdict in default.items():
+        if kind not in _NAMES:
+            raise ValueError(f"default.{kind}: unknown kind of command; known: {', '.join(_NAMES)}")
+        if verdict not in VERDICTS:
+            raise ValueError(f"default.{kind}: unknown verdict {verdict!r}; known: {', '.join(VERDICTS)}")
+        if verdict == APPROVE and not approvers:
+            raise ValueError(f"default.{kind}: to approve, name the groups that may in `approvers`")
+    return dict(default)
+
+
+def _texts(value: object, where: str) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(v, str) for v in value):
+        raise ValueError(f"{where}: must be a list of strings")
+    return tuple(value)

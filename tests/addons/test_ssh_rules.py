@@ -1,0 +1,218 @@
+"""Rules about commands of SSH: tables of what fits and what does not, and that what cannot be known is refused."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from addons.ssh import Ssh
+from protocols.command import (
+    AgentForward, Exec, FileAction, FileOperation, Forward, ForwardKind, Shell, SshCommand, Subsystem, X11Forward,
+)
+from protocols.hooks import CommandHook
+from protocols.session import Identity, Session, Target
+from protocols.verdict import Allow, Deny, Hold
+
+ADA = Session("s", Identity("ada", groups=frozenset({"ops"})), Target("web1", "ssh", "web1", 22), "root", "", "p")
+BOT = Session("s", Identity("bot", kind="workload"), Target("web1", "ssh", "web1", 22), "root", "", "p")
+
+
+def judged(addon: Ssh, command: SshCommand, session: Session = ADA) -> str:
+    """ "allow RULE", "deny CODE" or "hold RULE"."""
+    match addon.on_command(CommandHook(session, command)):
+        case Allow(rule):
+            return f"allow {rule}"
+        case Deny() as deny:
+            return f"deny {deny.code}"
+        case Hold(rule):
+            return f"hold {rule}"
+    raise AssertionError("no verdict")
+
+
+def ruled(**rule: object) -> Ssh:
+    """One rule called r; everything else is refused where it allows, and allowed where it denies."""
+    kinds = ("exec", "shell", "subsystem", "file", "forward", "agent", "x11")
+    other = "deny" if rule["verdict"] != "deny" else "allow"
+    approvers = {"approvers": ["leads"]} if rule["verdict"] == "approve" else {}
+    return Ssh(default=dict.fromkeys(kinds, other), rules=[{"name": "r", **approvers, **rule}], registered="allow")
+
+
+def fits(addon: Ssh, command: SshCommand) -> bool:
+    return judged(addon, command) in ("allow r", "deny OST-203", "hold r")
+
+
+def ex(line: str) -> Exec:
+    return Exec(line.encode(), 0)
+
+
+def test_what_no_rule_and_no_default_names_is_refused() -> None:
+    commands = [ex("id"), Shell(0), Subsystem("sftp", 0), FileOperation(FileAction.LIST, b"/", 0), Forward(ForwardKind.DIRECT, "h", 1),
+                AgentForward(0), X11Forward(0, 0)]  # fmt: skip
+    assert {judged(Ssh(default={}), command) for command in commands} == {"deny OST-211"}
+    assert judged(Ssh(default={"exec": "allow"}), ex("id")) == "allow default.exec"
+
+
+@pytest.mark.parametrize(("line", "fitting"), [
+    ("id", True), ("uptime; id", True), ("id | uptime && id", True), ("(id)", True), ("'id' --help", True), (r"i\d", True),
+    ("id >/dev/null 2>&1", True), ("sh -c 'id; uptime'", False), ("rm x", False), ("id; rm x", False), ("id & rm x", False),
+    ("id $(rm x)", False), ("id $HOME", False), ("$x", False), ("X=1 id", False), ("id > /etc/passwd", False), ("id `rm`", False),
+    ("/tmp/id", False), ("for x in 1; do id; done", False), ("id <<E", False), ("", False), ("id *", False), ("id \xff", True),
+])
+def test_a_rule_that_allows_programs_covers_every_program_of_a_line(line: str, fitting: bool) -> None:
+    """And nothing that only the shell knows, and no file that a redirection would write."""
+    assert fits(ruled(verdict="allow", programs=["id", "uptime"]), ex(line)) is fitting
+
+
+@pytest.mark.parametrize(("line", "fitting"), [
+    ("rm x", True), ("id; rm x", True), ("/bin/rm x", True), ("r''m x", True), ("sudo rm x", True), ("env -i rm x", True),
+    ("find . -exec rm {} +", True), ("bash -c 'rm x'", True), ("bash -xc 'rm x'", True), ("sh -o pipefail -c 'id; rm x'", True),
+    ("$x", True), ("x=rm; $x y", True), ("eval rm x", True), ("echo $(rm x)", True), ("echo `id`", True), ("if id; then rm x; fi", True),
+    ("echo rm", False), ("id", False), ("cat rm.txt", False), ("sh -c 'echo rm'", False),
+])
+def test_a_rule_that_denies_a_program_needs_one_of_them_or_one_that_cannot_be_known(line: str, fitting: bool) -> None:
+    assert fits(ruled(verdict="deny", programs=["rm"]), ex(line)) is fitting
+
+
+def test_bytes_that_are_no_text_cannot_be_known() -> None:
+    assert fits(ruled(verdict="deny", programs=["rm"]), Exec(b"id \xff", 0))
+    assert not fits(ruled(verdict="allow", programs=["id"]), Exec(b"id \xff", 0))
+
+
+def test_an_interpreter_that_reads_its_script_from_standard_input_is_no_known_program() -> None:
+    allowed = ruled(verdict="allow", programs=["bash", "python3"])
+    assert fits(allowed, ex("bash deploy.sh")) and not fits(allowed, ex("bash")) and not fits(allowed, ex("python3 -"))
+    assert fits(ruled(verdict="allow", programs=["bash"], scripts=True), ex("bash -s"))
+    denied = ruled(verdict="deny", scripts=True)
+    assert fits(denied, ex("sh")) and not fits(denied, ex("sh x.sh"))
+
+
+def test_whole_lines_are_allowed_as_they_are() -> None:
+    addon = ruled(verdict="allow", lines=["systemctl restart $APP"])
+    assert fits(addon, ex("systemctl restart $APP")) and not fits(addon, ex("systemctl restart $APP ")) and not fits(addon, ex("id"))
+
+
+@pytest.mark.parametrize(("line", "fitting"), [
+    ("scp -t /srv/app/x", True), ("scp -t -- /srv/app", True), ("rsync --server -vlogDtpre.iLsfxCIvu . /srv/app/a /srv/app/b", True),
+    ("scp -t /srv/app/../../etc", False), ("scp -f /srv/app/x", False), ("scp -t x", False), ("scp -t ~bob/x", False),
+    ("rsync --server -vlogDtpre.iLsfxCIvu . /srv/app/a /etc", False), ("scp -t /srv/app; id", False), ("id", False),
+])
+def test_transfers_are_allowed_by_direction_and_path(line: str, fitting: bool) -> None:
+    addon = ruled(verdict="allow", transfers=["scp-in", "rsync-in"], paths=["/srv/app/**"], commands=["exec"])
+    assert fits(addon, ex(line)) is fitting
+
+
+def test_a_denied_path_is_looked_for_among_all_words() -> None:
+    addon = ruled(verdict="deny", paths=["/etc/**"], commands=["exec", "file"])
+    assert fits(addon, ex("cat /etc/shadow")) and fits(addon, ex("cat /srv/../etc/shadow")) and not fits(addon, ex("cat /srv/x"))
+    assert fits(addon, FileOperation(FileAction.OPEN, b"/etc/shadow", 0, flags=1))
+    assert fits(addon, FileOperation(FileAction.OPEN, b"//etc/./shadow", 0, flags=1))
+    assert fits(addon, FileOperation(FileAction.HARDLINK, b"/etc/shadow", 0, b"/tmp/x"))
+    assert fits(addon, FileOperation(FileAction.SYMLINK, b"../etc/shadow", 0, b"/tmp/x"))
+    assert fits(addon, FileOperation(FileAction.OPEN, b"../../etc/shadow", 0, flags=1))
+    assert not fits(addon, FileOperation(FileAction.OPEN, b"/srv/etc", 0, flags=1))
+
+
+OPEN, REMOVE, LIST, COPY = FileAction.OPEN, FileAction.REMOVE, FileAction.LIST, FileAction.COPY
+
+
+@pytest.mark.parametrize(("operation", "fitting"), [
+    (FileOperation(OPEN, b"/srv/x", 0, flags=1), True), (FileOperation(OPEN, b"/srv/x", 0), True), (FileOperation(LIST, b"/srv", 0), True),
+    (FileOperation(OPEN, b"/srv/x", 0, flags=3), False), (FileOperation(OPEN, b"/srv/x", 0, flags=8), False),
+    (FileOperation(REMOVE, b"/srv/x", 0), False), (FileOperation(COPY, b"/srv/x", 0, b"/srv/y"), False),
+    (FileOperation(OPEN, b"/srv/../x", 0, flags=1), False), (FileOperation(OPEN, b"x", 0, flags=1), False),
+    (FileOperation(OPEN, b"/srvx", 0, flags=1), False),
+])
+def test_files_may_be_read_only(operation: FileOperation, fitting: bool) -> None:
+    """What creates, truncates, removes or copies is a write."""
+    assert fits(ruled(verdict="allow", modes=["read"], paths=["/srv/**"]), operation) is fitting
+
+
+def test_both_paths_of_an_operation_count() -> None:
+    addon = ruled(verdict="allow", commands=["file"], paths=["/srv/**", "~/**"])
+    assert fits(addon, FileOperation(FileAction.RENAME, b"/srv/a", 0, b"b")) and not fits(addon, FileOperation(FileAction.RENAME, b"/srv/a", 0, b"/etc/b"))
+
+
+def test_operations_by_name() -> None:
+    addon = ruled(verdict="deny", actions=["remove", "rmdir"])
+    assert fits(addon, FileOperation(REMOVE, b"/x", 0)) and not fits(addon, FileOperation(OPEN, b"/x", 0, flags=1))
+
+
+@pytest.mark.parametrize(("host", "port", "allowed", "denied"), [
+    ("10.1.2.3", 443, True, True), ("10.1.2.3", 444, False, False), ("11.1.2.3", 443, False, False), ("::ffff:10.1.2.3", 443, True, True),
+    ("db.internal", 5432, True, True), ("DB.Internal.", 5432, True, True), ("db.internal", 443, False, True), ("10.1", 443, False, True),
+    ("web.internal", 8080, True, True), ("web.internal", 9000, False, False),
+])
+def test_destinations(host: str, port: int, allowed: bool, denied: bool) -> None:
+    """A name may be in any network: it is in none for a rule that allows, and may be in each for one that denies."""
+    where = ["10.0.0.0/8:443", "db.internal:5432", "*.internal:8000-8999"]
+    forward = Forward(ForwardKind.DIRECT, host, port, 0)
+    assert fits(ruled(verdict="allow", destinations=where), forward) is allowed
+    assert fits(ruled(verdict="deny", destinations=where), forward) is denied
+
+
+def test_kinds_of_forwards() -> None:
+    addon = ruled(verdict="allow", forwards=["direct", "direct-unix"], destinations=["*:80", "/run/app/*"])
+    assert fits(addon, Forward(ForwardKind.DIRECT, "h", 80, 0)) and fits(addon, Forward(ForwardKind.DIRECT_UNIX, "/run/app/x", 0, 0))
+    assert not fits(addon, Forward(ForwardKind.REMOTE, "h", 80)) and not fits(addon, Forward(ForwardKind.DIRECT_UNIX, "/run/docker.sock", 0, 0))
+
+
+def test_a_connection_to_a_registered_target_is_sent_to_its_listener() -> None:
+    """What passes there would be neither asked nor recorded."""
+    clinic = Target("clinic", "postgres", "DB.clinic.example", 5432)
+    addon = Ssh(default={"forward": "allow"}, registry=[clinic])
+    assert judged(addon, Forward(ForwardKind.DIRECT, "db.clinic.example.", 5432, 0)) == "deny OST-212"
+    assert judged(addon, Forward(ForwardKind.DIRECT, "db.clinic.example", 80, 0)) == "allow default.forward"
+    open_ = Ssh(default={"forward": "allow"}, registry=[clinic], registered="allow")
+    assert judged(open_, Forward(ForwardKind.DIRECT, "db.clinic.example", 5432, 0)) == "allow default.forward"
+
+
+def test_the_first_rule_that_covers_a_command_decides() -> None:
+    addon = Ssh(default={}, rules=[
+        {"name": "bots", "kinds": ["workload"], "commands": ["exec"], "verdict": "deny"},
+        {"name": "restart", "programs": ["systemctl"], "verdict": "approve", "approvers": ["leads"], "quorum": 2},
+        {"name": "all", "commands": ["exec"], "verdict": "allow"},
+    ])  # fmt: skip
+    assert [judged(addon, ex(line)) for line in ("systemctl stop x", "id")] == ["hold restart", "allow all"]
+    assert judged(addon, ex("id"), BOT) == "deny OST-203"
+
+
+def test_a_person_waits_and_a_workload_comes_back() -> None:
+    addon = ruled(verdict="approve", commands=["exec"])
+    assert [addon.on_command(CommandHook(who, ex("id"))).mode for who in (ADA, BOT)] == ["hold", "retry"]
+
+
+def test_hours() -> None:
+    noon = datetime.datetime(2026, 3, 2, 12, tzinfo=datetime.UTC)
+    rules = [{"name": "day", "commands": ["exec"], "verdict": "allow", "hours": "08:00-18:00"}]
+    assert judged(Ssh(default={}, rules=rules, now=lambda: noon), ex("id")) == "allow day"
+    assert judged(Ssh(default={}, rules=rules, now=lambda: noon.replace(hour=20)), ex("id")) == "deny OST-211"
+    with pytest.raises(ValueError, match="no clock"):
+        Ssh(default={}, rules=rules)
+
+
+def test_variables_by_glob() -> None:
+    addon = Ssh(default={}, environment=["LC_*", "FOO"])
+    assert addon.accepts_variable("LC_ALL", "C") and addon.accepts_variable("FOO", "") and not addon.accepts_variable("LANG", "C")
+
+
+@pytest.mark.parametrize(("options", "why"), [
+    ({"default": {"exe": "allow"}}, "default.exe: unknown kind of command"),
+    ({"default": {"exec": "yes"}}, "default.exec: unknown verdict"),
+    ({"default": {"exec": "approve"}}, "default.exec: to approve, name the groups"),
+    ({"rules": [{"verdict": "allow", "commands": ["exec"]}]}, r"rules\[0\].name: every rule has a name"),
+    ({"rules": [{"name": "r", "verdict": "allow"}]}, r"rules\[0\].commands: say which commands"),
+    ({"rules": [{"name": "r", "verdict": "allow", "commands": ["exec"], "modes": ["read"]}]}, r"rules\[0\].modes: says nothing about exec"),
+    ({"rules": [{"name": "r", "verdict": "approve", "commands": ["exec"]}]}, r"rules\[0\].approvers: name the groups"),
+    ({"rules": [{"name": "r", "verdict": "allow", "commands": ["file"], "paths": ["srv/*"]}]}, r"rules\[0\].paths: 'srv/\*' must begin with /"),
+    ({"rules": [{"name": "r", "verdict": "deny", "commands": ["file"], "paths": ["/a/../b"]}]}, r"rules\[0\].paths: '/a/../b' holds"),
+    ({"rules": [{"name": "r", "verdict": "allow", "destinations": ["host"]}]}, r"rules\[0\].destinations: 'host' is no destination"),
+    ({"rules": [{"name": "r", "verdict": "allow", "destinations": ["10.0.0.0/33:1"]}]}, r"rules\[0\].destinations: .* is no network"),
+    ({"rules": [{"name": "r", "verdict": "allow", "program": ["x"], "commands": ["exec"]}]}, r"rules\[0\].program: unknown key"),
+    ({"rules": [{"name": "r", "verdict": "allow", "scripts": "yes"}]}, r"rules\[0\].scripts: must be true or false"),
+    ({"environment": "LANG"}, "environment: must be a list"),
+    ({"registered": "maybe"}, "registered: unknown value"),
+])
+def test_what_is_wrong_is_said_with_its_key_path(options: dict, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Ssh(**{"default": {}, **options})
