@@ -24,9 +24,10 @@ from gateway.config import Listen
 from gateway.control.errors import ControlError, LoginRefused
 from gateway.control.rpc import place
 from gateway.house import Worker
+from gateway.line import Line
 from gateway.opening import Opening, Refused
 from gateway.sitting import Sitting
-from gateway.tls import ServerTls, chosen_alpn, start_tls
+from gateway.tls import ServerTls
 from gateway.upstream import DialError
 from protocols.adapter import Adapter
 from protocols.effects import Hangup, StartTls, ToClient
@@ -98,6 +99,9 @@ class Entrance(Protocol):
 
     # -- what Twisted calls ------------------------------------------------------------
 
+    def makeConnection(self, transport: Any) -> None:
+        super().makeConnection(Line.over(transport, self, looks=True))
+
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
@@ -119,7 +123,7 @@ class Entrance(Protocol):
 
     def handshakeCompleted(self) -> None:
         if self._login is not None:
-            self._perform(self._login.secured(chosen_alpn(self.transport), self._gate.tls.binding))
+            self._perform(self._login.secured(self.transport.alpn, self._gate.tls.binding))
 
     def connectionLost(self, reason: Failure) -> None:
         self._done_waiting()
@@ -143,8 +147,8 @@ class Entrance(Protocol):
             match effect:
                 case ToClient(data):
                     self.transport.write(data)
-                case StartTls(data):
-                    start_tls(self.transport, self._gate.tls, data)
+                case StartTls():  # the line left the handshake where it was
+                    self.transport.start_tls(self._gate.tls)
                 case NeedVerifier(subject):
                     self._wait(self._worker.control.scram(subject, self.peer), self._verifiers)
                 case CheckPassword(subject, secret):

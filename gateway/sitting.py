@@ -51,7 +51,7 @@ class Sitting:
             self.relay, session, self._opinions, self._worker.journal, self._worker.reactor,
             cancel_target=self._cancel_target, ended=self._ended,
         )
-        facts = {**upstream.facts, "floor": floor, "client_proof": done.proof, "client_tls": _tls_name(client)}
+        facts = {**upstream.facts, "floor": floor, "client_proof": done.proof, "client_tls": client.tls_version or "off"}
         self._worker.journal.opened(session, facts, self.adapter)
         secret = secrets.token_bytes(4 if done.version < VERSION_3_2 else 32)
         self._worker.sessions[session.id] = self
@@ -121,9 +121,3 @@ class Sitting:
             self._worker.journal.closed(self.session, why)
         except Unrecordable:
             self.log.warn("session {id}: its end could not be recorded", id=self.session.id)
-
-
-def _tls_name(transport: Any) -> str:
-    """What the client's connection speaks; "off" for plain TCP."""
-    handle = transport.getHandle()
-    return handle.get_protocol_version_name() if hasattr(handle, "get_protocol_version_name") else "off"

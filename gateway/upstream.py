@@ -11,10 +11,10 @@ from __future__ import annotations
 import base64
 import secrets
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol as Shape
 
-from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import DNSLookupError, TCPTimedOutError, TimeoutError as TwistedTimeout
@@ -24,7 +24,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.config import Account, TargetEntry
-from gateway.tls import TargetTls, TlsProblem, endpoint_binding
+from gateway.line import Line
+from gateway.tls import TargetTls, TlsProblem, endpoint_binding, why_refused
 from protocols.command import Transaction
 from protocols.effects import ToTarget
 from protocols.errors import LocalError, PeerError
@@ -145,6 +146,9 @@ class _Connection(Protocol):
 
     # -- what Twisted calls ---------------------------------------------------------------
 
+    def makeConnection(self, transport: Any) -> None:
+        super().makeConnection(Line.over(transport, self))
+
     def connectionMade(self) -> None:
         _tune(self.transport)
         if self._done.called:  # too late, or given up
@@ -172,9 +176,10 @@ class _Connection(Protocol):
             self.fail(DialError("protocol", f"the target broke the protocol at login: {error.why}"))
 
     def connectionLost(self, reason: Failure) -> None:
-        if self._tls is not None and self._tls.refused:
-            self.fail(DialError("tls", f"the target's certificate is refused: {self._tls.refused}"))
-        elif reason.check(SSL.Error) and not self._begun:
+        refused = why_refused(reason.value)
+        if refused:
+            self.fail(DialError("tls", f"the target's certificate is refused: {refused}"))
+        elif reason.check(ssl.SSLError) and not self._begun:
             self.fail(DialError("tls", "the TLS handshake with the target failed"))
         else:
             self.fail(DialError("lost", "the target closed the connection during the login"))
@@ -197,7 +202,7 @@ class _Connection(Protocol):
             # CVE-2021-23222: a man in the middle puts them there, to be believed once TLS is on.
             raise PeerError("unencrypted bytes behind the answer to the request for TLS")
         if data == b"S":
-            self.transport.startTLS(self._tls)
+            self.transport.start_tls(self._tls)
         else:
             self.fail(DialError("tls", "the target does not speak TLS, and its configuration wants it"))
 

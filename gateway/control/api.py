@@ -17,9 +17,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.ssl import CertificateOptions, TLSVersion
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -34,7 +37,6 @@ from gateway.control.errors import (
 from gateway.control.office import Office
 from gateway.control.rpc import place
 from gateway.control.store import Value
-from gateway.tls import ServerTls
 
 ADMINS = "admins"
 """Members see every session and may have the file read again. It gives no right to answer requests."""
@@ -51,9 +53,18 @@ Caller = dict[str, Any]
 
 def serve(config: Config, office: Office, reactor: Any) -> Deferred[IListeningPort]:
     """Listen at `[control] listen` with the gateway's certificate."""
-    tls = ServerTls(config.certificate, config.key, alpn=b"http/1.1")
-    site = TLSMemoryBIOFactory(tls, False, api(office, reactor))
+    site = TLSMemoryBIOFactory(_tls(config), False, api(office, reactor))
     return serverFromString(reactor, config.control_listen).listen(site)
+
+
+def _tls(config: Config) -> CertificateOptions:
+    """Twisted's own, since twisted.web stands on it; as strict as what clients of databases meet."""
+    first, *chain = x509.load_pem_x509_certificates(config.certificate.read_bytes())
+    key = load_pem_private_key(config.key.read_bytes(), None)
+    return CertificateOptions(
+        privateKey=key, certificate=first, extraCertChain=chain, raiseMinimumTo=TLSVersion.TLSv1_2,
+        acceptableProtocols=[b"http/1.1"],
+    )
 
 
 def api(office: Office, reactor: Any) -> Site:

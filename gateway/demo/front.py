@@ -17,6 +17,7 @@ from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 
+from gateway.line import Line
 from gateway.tls import ServerTls
 
 _SSL_REQUEST = Struct("!II").pack(8, 80877103)  # length, code
@@ -47,6 +48,9 @@ class Outer(Protocol):
         self._secure = False
         self._inner: Any = None
 
+    def makeConnection(self, transport: Any) -> None:
+        super().makeConnection(Line.over(transport, self))
+
     def dataReceived(self, data: bytes) -> None:
         if self._inner is not None:
             self._inner.write(data)
@@ -74,7 +78,7 @@ class Outer(Protocol):
         elif self._head == _SSL_REQUEST:
             self._secure, self._head = True, b""
             self.transport.write(b"S")
-            self.transport.startTLS(self._tls)
+            self.transport.start_tls(self._tls)
             self.transport.pauseProducing()
             joining = self._server.connect(Factory.forProtocol(lambda: Inner(self)))
             joining.addErrback(lambda _: self.transport.abortConnection())

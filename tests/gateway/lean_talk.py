@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -18,13 +17,7 @@ lean.install()
 from twisted.internet import reactor  # noqa: E402
 from twisted.internet.protocol import ClientFactory, Factory, Protocol  # noqa: E402
 
-from gateway.certificates import authority, issue, write_pair  # noqa: E402
-from gateway.tls import ServerTls, TargetTls  # noqa: E402
-
 PLACE = Path(tempfile.mkdtemp())
-write_pair(PLACE / "cert.pem", PLACE / "key.pem", issue(authority("test"), ["localhost"]))
-SERVER = ServerTls(PLACE / "cert.pem", PLACE / "key.pem")
-CLIENT = TargetTls("localhost", verify=False)
 TOTAL = 12 << 20  # bytes; far more than any socket buffer
 SAW: dict[str, Any] = {"reactor": type(reactor).__name__}
 
@@ -61,20 +54,6 @@ class Source(Protocol):
         self.transport.loseConnection()
 
 
-class TlsSink(Sink):
-    """The same behind TLS, begun by the server as a gate does."""
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        self.transport.startTLS(SERVER)
-
-
-class TlsSource(Source):
-    def connectionMade(self) -> None:
-        self.transport.startTLS(CLIENT)
-        super().connectionMade()
-
-
 class Gone(Protocol):
     """Writes to a peer that has reset the connection; must hear of it and not raise."""
 
@@ -98,32 +77,25 @@ class Reset(Protocol):
 
 
 def factory(kind: type, name: str, done: Any) -> Any:
-    made = (ClientFactory if kind in (Source, TlsSource, Gone) else Factory)()
+    made = (ClientFactory if kind in (Source, Gone) else Factory)()
     made.protocol, made.name, made.done, made.noisy = kind, name, done, False
     return made
 
 
 def main() -> None:
-    left = [4]
+    left = [2]
 
     def done() -> None:
         left[0] -= 1
         if not left[0]:
             reactor.stop()
 
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    bound.listen()
-    bound.setblocking(False)
-    adopted = reactor.adoptStreamPort(bound.fileno(), socket.AF_INET, factory(Sink, "tcp", done))
-    reactor.connectTCP("127.0.0.1", adopted.getHost().port, factory(Source, "tcp", done))
     path = str(PLACE / "s")
     reactor.listenUNIX(path, factory(Sink, "unix", done))
     reactor.connectUNIX(path, factory(Source, "unix", done))
-    tls = reactor.listenTCP(0, factory(TlsSink, "tls", done), interface="127.0.0.1")
-    reactor.connectTCP("127.0.0.1", tls.getHost().port, factory(TlsSource, "tls", done))
-    port = reactor.listenTCP(0, factory(Reset, "reset", done), interface="127.0.0.1")
-    reactor.connectTCP("127.0.0.1", port.getHost().port, factory(Gone, "reset", done))
+    gone = str(PLACE / "gone")
+    reactor.listenUNIX(gone, factory(Reset, "reset", done))
+    reactor.connectUNIX(gone, factory(Gone, "reset", done))
     reactor.callLater(30, reactor.stop)
     reactor.run()
     json.dump(SAW, sys.stdout)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
+import socket
+import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
-from OpenSSL import SSL
 
-from gateway.tls import POSTGRES_ALPN, ServerTls, TargetTls, TlsProblem, endpoint_binding
+from gateway.tls import POSTGRES_ALPN, ServerTls, TargetTls, TlsProblem, endpoint_binding, why_refused
 from tests.servers import Certificates, make_certificates
 
 
@@ -58,36 +60,61 @@ def test_a_signature_without_a_hash_binds_nothing() -> None:
     assert endpoint_binding(signed(ed25519.Ed25519PrivateKey.generate(), None)) is None
 
 
-def handshake(server: ServerTls, context: SSL.Context, alpn: list[bytes]) -> tuple[SSL.Connection, SSL.Connection]:
-    """Both ends in memory, until both are done."""
-    theirs = SSL.Connection(context, None)
+def shaken(server: ServerTls, client: Callable[[socket.socket], ssl.SSLSocket]) -> tuple[ssl.SSLSocket, ssl.SSLSocket]:
+    """Both ends of a handshake, theirs first, until both are done; raises what either meets."""
+    one, other = socket.socketpair()
+    one.setblocking(False)
+    other.setblocking(False)
+    ends, done = (client(one), server.wrap(other)), set()
+    while len(done) < 2:
+        for end in ends:
+            try:
+                end.do_handshake()
+                done.add(end)
+            except ssl.SSLWantReadError:
+                pass
+    return ends
+
+
+def stock(alpn: list[str], newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Callable[[socket.socket], ssl.SSLSocket]:
+    """A client of somebody else's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, newest
+    context.set_ciphers("ALL:@SECLEVEL=0")
     if alpn:
-        theirs.set_alpn_protos(alpn)
-    ours = server.serverConnectionForTLS(None)
-    ours.set_accept_state()
-    theirs.set_connect_state()
-    _pump(theirs, ours)
-    return theirs, ours
+        context.set_alpn_protocols(alpn)
+    return lambda plain: context.wrap_socket(plain, do_handshake_on_connect=False)
 
 
 @pytest.mark.parametrize(
     ("offered", "chosen"),
-    [([b"postgresql"], b"postgresql"), ([b"h2", b"postgresql"], b"postgresql"), ([b"h2"], b""), ([], b"")],
+    [(["postgresql"], "postgresql"), (["h2", "postgresql"], "postgresql"), (["h2"], None), ([], None)],
 )
-def test_the_server_chooses_its_own_protocol_or_none(made: Certificates, offered: list[bytes], chosen: bytes) -> None:
+def test_the_server_chooses_its_own_protocol_or_none(made: Certificates, offered: list[str], chosen: str | None) -> None:
     server = ServerTls(made.certificate("good"), made.key("good"))
-    theirs, _ = handshake(server, SSL.Context(SSL.TLS_METHOD), offered)
-    assert theirs.get_alpn_proto_negotiated() == chosen and theirs.get_protocol_version_name() == "TLSv1.3"
-    seen = theirs.get_peer_certificate(as_cryptography=True)
-    assert seen is not None and server.binding == seen.fingerprint(hashes.SHA256())
+    theirs, _ = shaken(server, stock(offered))
+    assert theirs.selected_alpn_protocol() == chosen and theirs.version() == "TLSv1.3"
+    seen = x509.load_der_x509_certificate(theirs.getpeercert(binary_form=True))
+    assert server.binding == seen.fingerprint(hashes.SHA256())
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_nothing_older_than_tls_1_2(made: Certificates) -> None:
-    old = SSL.Context(SSL.TLS_METHOD)
-    old.set_max_proto_version(SSL.TLS1_1_VERSION)
-    old.set_cipher_list(b"ALL:@SECLEVEL=0")
-    with pytest.raises(SSL.Error):
-        handshake(ServerTls(made.certificate("good"), made.key("good")), old, [])
+    server = ServerTls(made.certificate("good"), made.key("good"))
+    assert shaken(server, stock([], ssl.TLSVersion.TLSv1_2))[0].version() == "TLSv1.2"
+    with pytest.raises(ssl.SSLError):
+        shaken(server, stock([], ssl.TLSVersion.TLSv1_1))
+
+
+def test_a_locked_key_is_refused_and_nobody_is_asked_for_its_password(made: Certificates, tmp_path: Path) -> None:
+    """OpenSSL would ask the terminal, and a gateway has none."""
+    key = serialization.load_pem_private_key(made.key("good").read_bytes(), None)
+    locked = tmp_path / "locked"
+    lock = serialization.BestAvailableEncryption(b"x")
+    locked.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock))
+    with pytest.raises(TlsProblem, match="not a certificate and its key"):
+        ServerTls(made.certificate("good"), locked)
 
 
 def test_files_that_do_not_belong_together(made: Certificates, tmp_path: Path) -> None:
@@ -126,13 +153,9 @@ def test_names_are_checked_behind_the_handshake(
 ) -> None:
     """By service_identity, unless only encryption was asked for."""
     target = TargetTls(name, verify=verify, ca=made.ca)
-    theirs = target.clientConnectionForTLS(None)
-    ours = ServerTls(made.certificate(server), made.key(server)).serverConnectionForTLS(None)
-    ours.set_accept_state()
-    theirs.set_connect_state()
-    _pump(theirs, ours)
-    assert theirs.get_alpn_proto_negotiated() == POSTGRES_ALPN
-    assert theirs.get_servername() is None or name != "127.0.0.1"
+    theirs, ours = shaken(ServerTls(made.certificate(server), made.key(server)), target.wrap)
+    assert theirs.selected_alpn_protocol() == ours.selected_alpn_protocol() == POSTGRES_ALPN
+    assert theirs.server_hostname == (None if ":" in name or name[0].isdigit() else name)
     if good:
         target.check_name()
         assert target.facts()["tls_verified"] == ("verify" if verify else "encrypt")
@@ -145,13 +168,13 @@ def test_names_are_checked_behind_the_handshake(
 def test_chains_are_checked_in_the_handshake(made: Certificates, server: str, ca: str, why: str) -> None:
     """And the reason is kept for people."""
     target = TargetTls("db.test", verify=True, ca=made.certificate(ca))
-    theirs = target.clientConnectionForTLS(None)
-    ours = ServerTls(made.certificate(server), made.key(server)).serverConnectionForTLS(None)
-    ours.set_accept_state()
-    theirs.set_connect_state()
-    with pytest.raises(SSL.Error):
-        _pump(theirs, ours)
-    assert why in target.refused
+    with pytest.raises(ssl.SSLError) as caught:
+        shaken(ServerTls(made.certificate(server), made.key(server)), target.wrap)
+    assert why in why_refused(caught.value)
+
+
+def test_another_end_of_a_handshake_is_not_the_certificates_fault() -> None:
+    assert why_refused(ssl.SSLError(1, "wrong version")) == why_refused(OSError()) == why_refused(None) == ""
 
 
 def test_a_renewed_authority_is_read_again(made: Certificates, tmp_path: Path) -> None:
@@ -163,16 +186,3 @@ def test_a_renewed_authority_is_read_again(made: Certificates, tmp_path: Path) -
     ca.write_bytes(made.ca.read_bytes())
     os.utime(ca, ns=(1, 1))
     assert first._context is not TargetTls("db.test", verify=True, ca=ca)._context
-
-
-def _pump(theirs: SSL.Connection, ours: SSL.Connection) -> None:
-    for _ in range(6):
-        for one, other in ((theirs, ours), (ours, theirs)):
-            try:
-                one.do_handshake()
-            except SSL.WantReadError:
-                pass
-            try:
-                other.bio_write(one.bio_read(1 << 16))
-            except SSL.WantReadError:
-                pass

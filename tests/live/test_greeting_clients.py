@@ -15,7 +15,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.utils import getProcessOutputAndValue
 from zope.interface import implementer
 
-from gateway.tls import ServerTls, chosen_alpn, start_tls
+from gateway.line import Line
+from gateway.tls import ServerTls
 from protocols.command import Transaction
 from protocols.effects import Hangup, StartTls, ToClient
 from protocols.postgres import messages
@@ -42,13 +43,16 @@ READY = b"".join(
 class Door(Protocol):
     """The smallest adapter: performs effects, knows one subject, answers every query with who asks."""
 
+    def makeConnection(self, transport: Any) -> None:
+        super().makeConnection(Line.over(transport, self, looks=True))
+
     def connectionMade(self) -> None:
         self.login: ClientLogin | None = ClientLogin(nonce="server", decoy_key=b"k", **self.factory.settings)
         self.reader, self.done = FrameReader(), None
 
     def handshakeCompleted(self) -> None:
         assert self.login is not None
-        self.perform(self.login.secured(chosen_alpn(self.transport), self.factory.tls.binding))
+        self.perform(self.login.secured(self.transport.alpn, self.factory.tls.binding))
 
     def dataReceived(self, data: bytes) -> None:
         if self.login is not None:
@@ -63,8 +67,8 @@ class Door(Protocol):
             match effect:
                 case ToClient(data):
                     self.transport.write(data)
-                case StartTls(data):
-                    start_tls(self.transport, self.factory.tls, data)
+                case StartTls():
+                    self.transport.start_tls(self.factory.tls)
                 case CheckPassword(subject, secret):
                     self.perform(self.login.password_checked(subject == "ada" and secret == TOKEN.encode()))
                 case NeedVerifier(subject):

@@ -1,0 +1,304 @@
+"""
+One TCP connection of a session, in clear or under TLS, as one descriptor of any Twisted reactor.
+
+Takes over what Twisted accepted or dialled, before a byte of it is read, and is an ITCPTransport from then on, the same
+before and behind `start_tls`. A write is tried at once, and only what the kernel does not take is queued. TLS is the
+standard library's, straight on the socket: no buffer between them that an idle session would keep, and no copy.
+
+What OpenSSL forces: a record is at most 16 KiB, read whole and written whole; a write that could not be finished is tried
+again with the same bytes in front; reading may have to wait for room to write. Nothing decrypted stays behind when
+`doRead` returns, since no reactor would tell of it.
+
+What it knows of Twisted's inside: FileDescriptor's two buffers and `_postLoseConnection` (internet/abstract.py), and what
+Connection does when it is lost (internet/tcp.py).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, Protocol as Shape
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IHandshakeListener, IProtocol
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
+
+TLS_HANDSHAKE = b"\x16"
+"""ContentType handshake (RFC 8446, section 5.1): how a client begins that speaks TLS without asking."""
+
+RECORD = 16 << 10
+"""Bytes of the largest TLS record (RFC 8446, section 5.1)."""
+
+ROOM = 256 << 10
+"""Bytes that one read may bring: what a fast target sends while we handle its last ones."""
+
+LITTLE = 16 << 10
+"""Bytes that a read asks for while little comes; a buffer of this size is cheap to make and to cut."""
+
+_ONE_OF_MANY = 4096  # bytes; behind a smaller record there is seldom another
+
+_ROOM = memoryview(bytearray(ROOM))  # for the process: what is read is copied out before anybody is told
+
+
+class Side(Shape):
+    """Which end of a TLS connection we are, and with what certificates; see `gateway.tls`."""
+
+    def wrap(self, plain: socket.socket) -> ssl.SSLSocket:
+        """The same socket under TLS, the handshake not begun."""
+
+
+def write_eagerly(transport: Any, data: bytes, usually: Callable[[bytes], None]) -> None:
+    """Send what the kernel takes now; the rest, and any error, goes the usual way and is met and told there."""
+    waits = transport._tempDataBuffer or len(transport.dataBuffer) != transport.offset
+    if waits or not data or not transport.connected or transport._writeDisconnected or transport.disconnecting:
+        usually(data)
+        return
+    sent = transport.writeSomeData(data)
+    if not isinstance(sent, int) or sent < 0:
+        usually(data)
+    elif sent < len(data):
+        usually(data[sent:])
+
+
+class Line(Connection):
+    """
+    See the module. A protocol that is an IHandshakeListener hears when TLS is spoken; what was written meanwhile leaves then.
+
+    A handshake that fails ends in `connectionLost` with the ssl.SSLError; TLS that was cut off, with ConnectionLost.
+    """
+
+    logstr = "session"
+    _looks = _shaking = _secure = _read_waits = _leaving = _parted = False
+    _wanted = LITTLE
+
+    @classmethod
+    def over(cls, transport: Any, protocol: IProtocol, *, looks: bool = False) -> Line:
+        """
+        Take over a Twisted TCP transport in `makeConnection`; it is never heard of again.
+
+        :param looks: if the first byte is TLS_HANDSHAKE, tell the protocol of it and leave it in the kernel, so that
+            `start_tls` finds the whole handshake.
+        """
+        transport.stopReading()
+        line = cls(transport.getHandle(), protocol, transport.reactor)
+        line._looks = looks
+        line.connected = 1
+        line.startReading()
+        return line
+
+    # -- as ITCPTransport ------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        if self._shaking:
+            super().write(data)
+        else:
+            write_eagerly(self, data, super().write)
+
+    def loseConnection(self, *_: Any) -> None:
+        if not self._shaking:
+            super().loseConnection()
+        elif self._tempDataBuffer:
+            self._leaving = True
+        else:
+            self.abortConnection()
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        return _address(self.socket.getpeername())
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        return _address(self.socket.getsockname())
+
+    # -- TLS -------------------------------------------------------------------------------
+
+    def start_tls(self, side: Side) -> None:
+        """From here on TLS. What was written before must have left; one byte always has."""
+        if self._tempDataBuffer or len(self.dataBuffer) != self.offset:
+            self.abortConnection()
+            return
+        try:
+            self.socket = side.wrap(self.socket)
+        except (OSError, ValueError):  # gone already
+            self.abortConnection()
+            return
+        self.fileno = self.socket.fileno
+        self._secure = self._shaking = True
+        self._looks = False
+        if not self.socket.server_side:
+            self._failed(self._shake())
+
+    @property
+    def tls_version(self) -> str:
+        """Such as "TLSv1.3"; "" in clear."""
+        return self.socket.version() or "" if self._secure else ""
+
+    @property
+    def alpn(self) -> bytes | None:
+        """The protocol that both sides agreed on, behind the handshake."""
+        chosen = self.socket.selected_alpn_protocol() if self._secure else None
+        return chosen.encode() if chosen is not None else None
+
+    def _shake(self) -> Exception | None:
+        try:
+            self.socket.do_handshake()
+        except ssl.SSLWantReadError:
+            self.stopWriting()
+            return None
+        except ssl.SSLWantWriteError:
+            super().startWriting()
+            return None
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return CONNECTION_LOST
+        except ssl.SSLError as error:
+            return error
+        except (OSError, ValueError):
+            return CONNECTION_LOST
+        self._shaking = False
+        self.stopWriting()
+        if IHandshakeListener.providedBy(self.protocol):
+            self.protocol.handshakeCompleted()
+        if self._tempDataBuffer:
+            self.startWriting()
+        if self._leaving:
+            self.loseConnection()
+        return None
+
+    def _failed(self, why: Exception | None) -> None:
+        """Told outside of the reactor's own calls."""
+        if why is not None:
+            self.stopReading()
+            self.stopWriting()
+            self.reactor.callLater(0, self.connectionLost, Failure(why))
+
+    # -- as IReadDescriptor and IWriteDescriptor -------------------------------------------------
+
+    def doRead(self) -> Exception | None:
+        if self._parted:
+            return self._wait_for_end()
+        if self._secure:
+            return self._shake() if self._shaking else self._read_tls()
+        if self._looks and self._looked():
+            return None
+        try:
+            data = self.socket.recv(self._wanted)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self._wanted = ROOM if len(data) == self._wanted else LITTLE if len(data) < LITTLE else self._wanted
+        self.protocol.dataReceived(data)
+        return None
+
+    def _looked(self) -> bool:
+        """Whether the connection begins with TLS, and the protocol has been told."""
+        self._looks = False
+        try:
+            first = self.socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return False  # and whoever reads meets it again
+        if first != TLS_HANDSHAKE:
+            return False
+        self.protocol.dataReceived(first)
+        return True
+
+    def _read_tls(self) -> Exception | None:
+        count, why = 0, None
+        try:
+            while count <= ROOM - RECORD:  # with room for a record none is left half read
+                got = self.socket.recv_into(_ROOM[count:])
+                count += got
+                if got < _ONE_OF_MANY:
+                    why = None if got else CONNECTION_DONE
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLWantWriteError:
+            self._read_waits = True
+            self.startWriting()
+        except OSError:
+            why = CONNECTION_LOST
+        if count:
+            self.protocol.dataReceived(bytes(_ROOM[:count]))
+        return why if self.connected else None
+
+    def doWrite(self) -> Exception | int | None:
+        if self._shaking:
+            return self._shake()
+        if self._read_waits:
+            self._read_waits = False
+            why = self._read_tls()
+            if why is not None or not self.connected:
+                return why
+        return super().doWrite()
+
+    def startWriting(self) -> None:
+        if not self._shaking:  # then the handshake alone says when to write
+            super().startWriting()
+
+    def writeSomeData(self, data: bytes | memoryview) -> int | Exception:
+        try:
+            return self._write_tls(data) if self._secure else self.socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return CONNECTION_LOST
+
+    def _write_tls(self, data: bytes | memoryview) -> int:
+        """A record at a time, until all has left or the kernel takes no more."""
+        view, sent = memoryview(data), 0
+        try:
+            while sent < len(view):
+                sent += self.socket.send(view[sent : sent + RECORD])
+        except ssl.SSLWantWriteError:
+            pass
+        return sent
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _postLoseConnection(self) -> Exception | None:
+        """All has left. Under TLS that is said, and the peer's end awaited: closing on its bytes would destroy our last ones."""
+        if not self._secure:
+            return CONNECTION_DONE
+        try:
+            self.socket.unwrap()
+        except ssl.SSLWantWriteError:
+            self.startWriting()
+            return None
+        except ssl.SSLError:
+            pass  # ours is said: theirs has not come, or what came instead is not wanted any more
+        except (OSError, ValueError):
+            return CONNECTION_DONE
+        self._parted = True
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            return CONNECTION_DONE
+        self.startReading()
+        return None
+
+    def _wait_for_end(self) -> Exception | None:
+        try:
+            more = self.socket.recv(RECORD)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_DONE
+        return None if more else CONNECTION_DONE
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self._secure and not self._shaking and not self._parted and not reason.check(ConnectionAborted):
+            try:
+                self.socket.unwrap()  # says the end, and waits for nothing
+            except (OSError, ValueError, AttributeError):
+                pass  # no matter: it is lost
+        super().connectionLost(reason)
+
+
+def _address(found: tuple[Any, ...]) -> IPv4Address | IPv6Address:
+    return (IPv6Address if ":" in found[0] else IPv4Address)("TCP", found[0], found[1])
+
