@@ -1,4 +1,4 @@
-"""`ostiary session`: who is connected to what, now."""
+"""`ostiary session`: who is connected to what, now, and what they see."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from gateway.cli.door import Door, configured, leave
 from gateway.cli.show import one, rows
+from gateway.cli.watch import watch
 
 COLUMNS = ("id", "subject", "on_behalf_of", "target", "account", "database", "peer", "opened")
 
@@ -13,6 +14,9 @@ COLUMNS = ("id", "subject", "on_behalf_of", "target", "account", "database", "pe
 @click.group()
 def session() -> None:
     """Live sessions. Past ones are in the evidence: `ostiary audit search`."""
+
+
+session.add_command(watch)
 
 
 @session.command("list")

@@ -1,9 +1,9 @@
 """
 Which records somebody asks for, and finding them.
 
-Exact fields are searched in clear. Identities are found by their pseudonyms, so
-also where a body has expired; text is searched in opened bodies and in what is clear. What a session or a request was
-allowed by belongs to it: approvals and the notes of its requests, though they carry no session.
+Exact fields are searched in clear. Identities are found by their pseudonyms, so also where a body has expired;
+text is searched in opened bodies, in what is clear, and on recorded screens. What a session or a request was allowed
+by belongs to it: approvals and the notes of its requests, though they carry no session.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.evidence.readable import readable
+from gateway.evidence.shown import Shown
 from gateway.evidence.view import Row, View, rows
 from gateway.notary.body import Bodies, BodyError
 from gateway.notary.record import COMMON, FIELDS, IDENTITY_FACTS, VERDICTS, Kind, Record, parse_leaf, unpack
@@ -115,8 +116,10 @@ class Search:
     _grants: set[str] = field(default_factory=set)
     _approvals: dict[str, str] = field(default_factory=dict)  # grant: request
     _intents: set[tuple[int, int]] = field(default_factory=set)  # under the wanted request
+    _shown: Shown | None = None
 
     def __post_init__(self) -> None:
+        self._shown = Shown(self.query.text) if self.query.text else None
         self._requests |= {self.query.request} - {""}
 
     @property
@@ -171,7 +174,7 @@ class Search:
 
     def _matches(self, found: Found) -> bool:
         query, record = self.query, found.record
-        at = record.stamp.time_ns
+        at, on_screen = record.stamp.time_ns, self._is_on_screen(found)
         return (
             (query.since_ns is None or at >= query.since_ns)
             and (query.until_ns is None or at < query.until_ns)
@@ -181,8 +184,19 @@ class Search:
             and (not query.session or self._is_of_session(found))
             and (not query.request or self._is_referred_to(found))
             and (not query.identity or self._is_of_identity(found))
-            and (not query.text or _holds([found.body, record.fields[len(COMMON):]], query.text.casefold()))
+            and (not query.text or on_screen or _holds([found.body, record.fields[len(COMMON):]], query.text.casefold()))
         )
+
+    def _is_on_screen(self, found: Found) -> bool:
+        """Whether a recording's chunk shows the wanted text. Every chunk is looked at: a screen is made of all before it."""
+        record = found.record
+        if self._shown is None or record.kind not in (Kind.CHUNK, Kind.RECORDED):
+            return False
+        if record.kind == Kind.RECORDED:
+            self._shown.ended(record.session, record.get("recording"))
+            return False
+        body = found.body
+        return body is not None and self._shown.feed(record.session, record.get("recording"), record.get("chunk"), body[0])
 
     def _is_of_session(self, found: Found) -> bool:
         """Its own record, or what tells of its requests; another session's command is that session's."""

@@ -1,0 +1,166 @@
+"""
+`ostiary session watch`: what a person saw, while it happens or afterwards.
+
+Whoever watches proves who they are with their own token, and that they watched is evidence before they see anything.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import click
+
+from gateway.cli.door import Door, configured, leave, own_token
+from gateway.cli.show import one
+from gateway.evidence.cast import Event, Recording, Recordings
+from gateway.evidence.playing import RESTORED, Harmless, moment, paced
+from gateway.evidence.query import Found
+from gateway.evidence.view import LiveView, Row, Unreadable, View, open_view, rows
+from gateway.notary import keys
+from gateway.notary.body import Bodies, BodyError
+from gateway.notary.record import Kind, parse_leaf
+
+_FOREVER = 1 << 62
+
+
+@click.command()
+@click.argument("identifier", metavar="ID")
+@click.option("--as", "subject", required=True, help="Who you are. Your token is asked for, or taken from OSTIARY_TOKEN.")
+@click.option("--recording", type=click.IntRange(1), help="Which of the session's recordings; the newest unless said.")
+@click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, show_default=True, help="How much faster than it was.")
+@click.option("--at", default="0", help="Where to begin: seconds, or 1:15.")
+@click.option("--idle", type=click.FloatRange(0), help="Longest pause in seconds.")
+@configured
+def watch(
+    door: Door, as_json: bool, identifier: str, subject: str, recording: int | None, speed: float, at: str, idle: float | None
+) -> None:
+    """See a session as its person does: live, or from its recording."""
+    try:
+        session, start = uuid.UUID(identifier), moment(at)
+    except ValueError as error:
+        leave(str(error))
+    config = door.config()
+    door.call("identity_check", subject=subject, token=own_token(subject))
+    try:
+        view = open_view(config.audit.directory)
+        try:
+            facts = {"by": subject, "session": str(session), "recording": str(recording or "")}
+            if not view.record_viewing("watched", facts):
+                click.echo("the store is stopped: this viewing is not recorded in it", err=True)
+            watched = Watched(view, Bodies(keys.load_body(config.state)), session.bytes, recording)
+            _show(watched, speed, start, _FOREVER if idle is None else int(idle * 1e6), as_json)
+        finally:
+            view.close()
+    except (Unreadable, keys.KeyFileError) as error:
+        leave(str(error))
+
+
+class Watched:
+    """
+    One session's recordings in a store, as far as they are there.
+
+    :ivar over: nothing more will come of the one that is watched.
+    """
+
+    def __init__(self, view: View, bodies: Bodies, session: bytes, number: int | None) -> None:
+        self._view, self._bodies, self._session, self._number = view, bodies, session, number
+        self._recordings = Recordings()
+        self._place = (0, 0)
+        self.over = not isinstance(view, LiveView)
+
+    def recording(self) -> Recording | None:
+        """The one that is watched, with every chunk until now."""
+        for number in sorted(self._view.present()):
+            for row in rows(self._view, number):
+                self._feed(number, row)
+        found = {number: each for (_, number), each in self._recordings.all.items()}
+        self._number = self._number or max(found, default=None)
+        chosen = found.get(self._number or 0)
+        self.over = self.over or (chosen is not None and chosen.ended is not None)
+        return chosen
+
+    def news(self) -> Iterator[list[Event]]:
+        """Each further chunk's events, while the recording goes on."""
+        assert isinstance(self._view, LiveView)
+        for newest, _ in self._view.follow():
+            yield from self._until(newest)
+            if self.over:
+                return
+
+    def _until(self, newest: int) -> Iterator[list[Event]]:
+        number, index = self._place
+        while True:
+            page, _ = self._view.page(number, index)
+            for row in page:
+                fresh, index = self._feed(number, row), row[0] + 1
+                if fresh is not None:
+                    yield fresh
+            if not page and number >= newest:
+                break
+            if not page:
+                number, index = number + 1, 0
+        self._place = number, index
+
+    def _feed(self, segment: int, row: Row) -> list[Event] | None:
+        """A record of the store; its events when it is a chunk of what is watched."""
+        self._place = segment, row[0] + 1
+        record = parse_leaf(row[1])
+        if record.session != self._session or record.kind not in (Kind.CHUNK, Kind.RECORDED, Kind.CLOSED):
+            return None
+        if record.kind == Kind.CLOSED:
+            self.over = True
+            return None
+        found = Found(row, record, "")
+        if row[2] is not None:
+            try:
+                found.plain, _ = self._bodies.open(record.session, row[2])
+            except BodyError as error:
+                raise Unreadable(f"a recording's body: {error}") from error
+        self._recordings.feed(found)
+        if self._number is None or record.get("recording") != self._number:
+            return None
+        self.over = self.over or record.kind == Kind.RECORDED
+        body = found.body
+        return list(map(tuple, body[0])) if body is not None and record.kind == Kind.CHUNK else None
+
+
+def _show(watched: Watched, speed: float, start: int, idle: int, as_json: bool) -> None:
+    recording = watched.recording()
+    if recording is None or not recording.chunks:
+        leave("there is no such recording in the evidence: its session has no terminal, or its target records none")
+    events = list(recording.events())
+    if as_json:
+        told = {"recording": recording.number, "chunks": len(recording.chunks), "ended": recording.ended, "live": not watched.over}
+        one(told, True)
+        return
+    live = not watched.over
+    if live and not start:
+        start = _FOREVER  # what was until now, at once
+    size = next((data.decode() for _, code, data in events if code == "r"), "")
+    click.echo(f"recording {recording.number}, {size}{', live: Ctrl-C leaves' if live else ''}", err=True)
+    out = sys.stdout.buffer
+    try:
+        harmless = Harmless()
+        _play(out, harmless, events, speed, start, idle)
+        if live:
+            for fresh in watched.news():
+                _write(out, b"".join(harmless.feed(data) for _, code, data in fresh if code in ("o", "e", "n")))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        _write(out, RESTORED)
+
+
+def _play(out: BinaryIO, harmless: Harmless, events: list[Event], speed: float, start: int, idle: int) -> None:
+    for wait, data in paced(events, speed, start, idle):
+        time.sleep(wait)
+        _write(out, harmless.feed(data))
+
+
+def _write(out: BinaryIO, data: bytes) -> None:
+    out.write(data)
+    out.flush()
