@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from protocols.recording import Settings
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -44,6 +46,7 @@ class TargetEntry:
     revocation: str = "lease"
     host_keys: tuple[bytes, ...] = ()  #: SSH: blobs of the host keys that the target may show
     floor: str = "require"  #: "require", "report": what a floor that does not hold does to a session
+    recording: Settings = Settings()
 
     def account(self, name: str) -> Account | None:
         """The account of that name; the first one for ""."""

@@ -15,6 +15,7 @@ from gateway.config import Account, AddonEntry, IdentityEntry, Listen, TargetEnt
 from gateway.listeners import STREAMS
 from gateway.section import Section
 from gateway.ssh.lines import HOST_KEY_KINDS, HOST_KEYS, NoLine, read
+from protocols.recording import Input, Settings
 from protocols.selection import WrongForm, select
 from protocols.session import KINDS
 from protocols.ssh.auth import METHODS
@@ -133,8 +134,16 @@ def _ssh_target(section: Section, name: str, host: str, port: int) -> TargetEntr
         section.wrong("host_keys", "is missing, so any host could say that it is this one", mend)
     return TargetEntry(
         name, "ssh", host, port, "", (), _accounts(section, "ssh", "off"), section.labels("labels"), "off", host, None,
-        section.text("revocation", "lease", known=("lease", "strict")), tuple(keys),
+        section.text("revocation", "lease", known=("lease", "strict")), tuple(keys), recording=_recording(section.section("recording")),
     )
+
+
+def _recording(section: Section) -> Settings:
+    strict = section.text("terminal", "strict", known=("strict", "buffered")) == "strict"
+    full = section.text("channels", "totals", known=("totals", "full")) == "full"
+    typed = Input(section.text("input", Input.OFF.value, known=[each.value for each in Input]))
+    section.end()
+    return Settings(strict, full, typed)
 
 
 def _accounts(target: Section, protocol: str, tls: str) -> tuple[Account, ...]:

@@ -54,6 +54,11 @@ class Settings:
     full: bool = False
     input: Input = Input.OFF
 
+    def __str__(self) -> str:
+        """As the evidence of a session says it."""
+        words = ["strict" if self.strict else "buffered", "full" if self.full else "totals", f"input {self.input}"]
+        return ", ".join(words)
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:

@@ -5,19 +5,14 @@ What SSH's relay asks at once, without a command: which variables may pass, and 
 from __future__ import annotations
 
 from gateway.opinions import Opinions
-from protocols.ssh.filter import Filters, none
+from protocols.ssh.filter import Filters
 
 
 class Ready:
     """As `protocols.ssh.desk.Opinions`, for one session."""
 
-    def __init__(self, opinions: Opinions) -> None:
-        self._opinions = opinions
-
-    @property
-    def filters(self) -> Filters:
-        """Those for a channel whose command was allowed."""
-        return none
+    def __init__(self, opinions: Opinions, filters: Filters) -> None:
+        self._opinions, self.filters = opinions, filters
 
     def environment(self, name: bytes, value: bytes) -> bool:
         """Whether a client may set this variable at the target; what is no text changes more than how a program speaks."""

@@ -13,8 +13,10 @@ from gateway.opinions import Opinions
 from gateway.powers import Sink
 from gateway.ssh.leg import ServerLeg
 from gateway.ssh.ready import Ready
+from gateway.ssh.studio import Studio
 from gateway.ssh.upstream import Upstream
 from protocols.errors import Unrecordable
+from protocols.recording import Settings
 from protocols.session import Session
 from protocols.ssh.adapter import SshAdapter
 from protocols.ssh.relay import SshRelay
@@ -33,7 +35,8 @@ class Sitting:
         self._worker, self.session, self._token = worker, session, token
         self._client, self._upstream = client, upstream
         self._opinions = Opinions(lambda: (self._worker.pipeline, self._worker.revision), session)
-        self.relay = SshRelay(Ready(self._opinions))
+        studio = Studio(worker.journal, worker.reactor, session, self._recording, lambda channel: self.adapter.resume(channel))
+        self.relay = SshRelay(Ready(self._opinions, studio.filters))
         self.adapter = SshAdapter(
             self.relay, session, self._opinions, worker.journal, worker.reactor,
             prove=client.prove_host_keys, ended=self._ended,
@@ -42,7 +45,8 @@ class Sitting:
         if session.identity.proof == "key":
             proof["client_key"] = token
         shown = {f"client_{name}": value for name, value in client.facts.items()}
-        worker.journal.opened(session, {**shown, **upstream.facts, **proof}, self.adapter)
+        recording = {"recording": str(self._recording())}
+        worker.journal.opened(session, {**shown, **upstream.facts, **proof, **recording}, self.adapter)
         worker.sessions[session.id] = self
         self._announce()
 
@@ -54,6 +58,11 @@ class Sitting:
         client.on_broken = lambda why: adapter.broken("client", why)
         client.on_lost = lambda why: adapter.client_lost()
         self._upstream.attach(adapter.target_payload, adapter.target_lost, lambda why: adapter.broken("target", why))
+
+    def _recording(self) -> Settings:
+        """As the configuration says now; a target that it no longer has is recorded as one that it says nothing of."""
+        entry = self._worker.config.targets.get(self.session.target.name)
+        return entry.recording if entry is not None else Settings()
 
     def _announce(self) -> None:
         session = self.session

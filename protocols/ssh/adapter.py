@@ -39,6 +39,7 @@ class Relay(Protocol):
     def recorded(self, number: int) -> list[SshEffect]: ...
     def refused(self, number: int, why: str) -> list[SshEffect]: ...
     def proved(self, payload: bytes) -> list[SshEffect]: ...
+    def resume(self, channel: int) -> list[SshEffect]: ...
     def cut(self, channel: int, why: str) -> list[SshEffect]: ...
     def close(self, why: str) -> list[SshEffect]:
         """Reports of what runs, and what clients are told on their channels."""
@@ -146,6 +147,10 @@ class SshAdapter:
         for command in list(self._commands.values()):
             if isinstance(command.channel, int):
                 self._drive(self._relay.cut, command.channel, "cancelled")
+
+    def resume(self, channel: int) -> None:
+        """A filter of this channel has something to say."""
+        self._drive(self._relay.resume, channel)
 
     @property
     def busy(self) -> bool:

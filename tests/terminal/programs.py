@@ -31,6 +31,7 @@ class Program:
 
     def __init__(self, words: Sequence[str], where: Path, columns: int = 80, rows: int = 24, **environment: str) -> None:
         self.reads: list[bytes] = []
+        self._waited = False
         self.pid, self._fd = pty.fork()
         if not self.pid:
             os.chdir(where)
@@ -42,10 +43,17 @@ class Program:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
-        try:
+        if not self._waited:
             os.kill(self.pid, signal.SIGKILL)
-        finally:
             os.waitpid(self.pid, 0)
+
+    def exit(self) -> int:
+        """Its exit code, once it has ended; what it still says is read."""
+        while self.read(PATIENCE):
+            pass
+        _, status = os.waitpid(self.pid, 0)
+        self._waited = True
+        return os.waitstatus_to_exitcode(status)
 
     def resize(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
