@@ -163,9 +163,16 @@ class Admin:
     def target_check(self, target: str, account: str = "") -> Deferred[Value]:
         """Log in to a target with an account, and leave again."""
         entry, chosen, password = self._login(target, account)
-        facts = upstream.probe(self._reactor, entry, chosen, password)
+        facts = self._probe(entry, chosen, password)
         facts.addCallbacks(dict, _unreachable)
         return facts.addCallback(lambda said: {"target": target, "account": chosen.name, "facts": said})
+
+    def _probe(self, entry: TargetEntry, account: Account, secret: str | None) -> Deferred[Any]:
+        if entry.protocol != "ssh":
+            return upstream.probe(self._reactor, entry, account, secret)
+        from gateway.ssh.upstream import probe  # Conch is loaded where SSH is used
+
+        return probe(self._reactor, entry, account, secret or "")
 
     def target_relations(self, target: str, account: str = "", database: str = "") -> Deferred[list[Value]]:
         """The tables of a database that can be sampled."""
@@ -206,6 +213,8 @@ class Admin:
 
     def _discovery(self, target: str, account: str, database: str) -> Discovery:
         entry, chosen, password = self._login(target, account or self._reader(target))
+        if entry.protocol == "ssh":
+            raise NotFound(f"target {target} is a host: it has no tables")
         if database and database not in entry.databases:
             raise NotFound(f"target {target} has no database {database}; it has {', '.join(entry.databases)}")
         return Discovery(self._reactor, entry, chosen, password, database or entry.database)
@@ -224,7 +233,7 @@ class Admin:
         if chosen is None:
             raise NotFound(f"target {target} has no account {account}")
         try:
-            password = self._office.vault.secret(target, chosen.name)["password"] if chosen.auth == "password" else None
+            password = self._office.vault.secret(target, chosen.name)["password"] if chosen.auth in ("password", "key") else None
         except NotFound as error:
             raise NotFound(f"{error.why}: ostiary account secret {target} {chosen.name}") from None
         return entry, chosen, password

@@ -10,7 +10,7 @@ from gateway.demo.database import APPLICATION, CATALOG, NAME
 ADA, GRACE = "ada@clinic.example", "grace@clinic.example"
 REPORT, CLAUDE = "nightly-report", "claude"
 IDENTITIES = (ADA, GRACE, REPORT, CLAUDE)
-TARGET = "clinic"
+TARGET, HOST_TARGET = "clinic", "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +20,53 @@ class Ports:
     gateway: int
     control: int
     database: int
+    ssh: int = 0
+    host: int = 0
 
 
-def text(ports: Ports, workers: int | str) -> str:
-    """The file."""
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What the file says of the demo's host."""
+
+    user: str
+    host_key: str
+
+
+def text(ports: Ports, workers: int | str, host: HostFacts | None = None) -> str:
+    """The file; with a listener for SSH where there is a host."""
     count = workers if isinstance(workers, int) else f'"{workers}"'
+    ssh = rule = ""
+    if host is not None:
+        ssh = _SSH.substitute(ssh=ports.ssh, host=ports.host, user=host.user, key=host.host_key, name=HOST_TARGET)
+        rule = _RULE.substitute(name=HOST_TARGET)
     return _FILE.substitute(
+        ssh=ssh, rule=rule,
         gateway=ports.gateway, control=ports.control, database=ports.database, workers=count, name=NAME,
         application=APPLICATION, catalog=CATALOG, ada=ADA, grace=GRACE, report=REPORT, claude=CLAUDE, target=TARGET,
     )  # fmt: skip
 
+
+_SSH = Template('''\
+
+[[listen]]
+protocol = "ssh"
+endpoint = "tcp:$ssh:interface=127.0.0.1"
+
+# OpenSSH's server, for this demo alone. Its account's key is in control's store.
+[[target]]
+name = "$name"
+protocol = "ssh"
+address = "127.0.0.1:$host"
+host_keys = ["$key"]
+
+  [[target.account]]
+  name = "visitor"
+  user = "$user"
+  auth = "key"
+''')
+
+_RULE = Template('''  { groups = ["engineers", "agents"], targets = ["$name"] },
+''')
 
 _FILE = Template('''\
 # The demo's ostiary.toml. Change it and send the gateway SIGHUP: sessions take it at their next command.
@@ -74,7 +111,7 @@ tls_ca = "postgres/tls/ca.pem"
   name = "catalog"
   user = "$catalog"
   catalog = true
-
+$ssh
 [[identity]]
 subject = "$ada"
 groups = ["engineers"]
@@ -98,7 +135,7 @@ on_behalf_of = "$ada"
 use = "addons.access.Access"
 rules = [
   { groups = ["engineers", "reports", "agents"], targets = ["$target"], accounts = ["rw"] },
-]
+$rule]
 
 [[addon]]
 use = "addons.masking.Masking"

@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
     screen = Screen(sys.stdout)
     screen.say(f"Starting the demo in {shown(directory.absolute())} (the first time takes a few seconds) …")
     try:
-        with Site(directory.absolute()) as site:
+        with Site(directory.absolute(), ssh=True) as site:
             return _serve(site, screen)
     except CannotServe as problem:
         print(f"ostiary: {problem}", file=sys.stderr)
@@ -95,6 +95,10 @@ def _tell(site: Site, tokens: dict[str, str], screen: Screen) -> None:
     screen.code("SELECT id FROM patients WHERE ssn LIKE '900%'; -- refused: would tell by asking")
     screen.code("DROP TABLE patients;                           -- refused before the server sees it")
     screen.code("UPDATE providers SET accepting = false;        -- waits until somebody says yes")
+    if site.host is not None:
+        screen.head("A host, as Ada: ssh asks for her token as the password; every command is decided and recorded")
+        screen.command(f"{site.ssh(ADA)} uname -a")
+        screen.say(f"  Her token: {tokens[ADA]}")
     screen.head("Approve what waits, as Grace (use the id that the notice shows)")
     screen.command(f"export OSTIARY_CONFIG={file}")
     screen.command(f"{ostiary} request list")

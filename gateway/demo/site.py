@@ -3,6 +3,7 @@ The demo's whole site in one directory: database, configuration, keys, and a gat
 
     DIRECTORY/postgres       the embedded database (gateway.demo.database)
     DIRECTORY/ostiary.toml   the gateway's configuration
+    DIRECTORY/host           a host with sshd, where that was wanted (gateway.demo.host)
     DIRECTORY/state          what `ostiary init` makes: keys, evidence, control's store
 """
 
@@ -13,19 +14,21 @@ import shutil
 import socket
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from gateway.cli.door import Door
 from gateway.cli.init import HOSTS, make
-from gateway.demo.configuration import ADA, TARGET, Ports, text
+from gateway.demo.configuration import ADA, HOST_TARGET, TARGET, HostFacts, Ports, text
 from gateway.demo.database import APPLICATION, CATALOG, NAME, Database, environment
+from gateway.demo.host import Host, available
 from gateway.demo.patients import PATIENTS
 from gateway.demo.place import CannotServe
 from gateway.notary.keys import FOLDER, PUBLIC
 
 HOST = "localhost"
-PREFERRED = Ports(gateway=6432, control=8443, database=5433)
+PREFERRED = Ports(gateway=6432, control=8443, database=5433, ssh=2222, host=2223)
 _ACCOUNTS = {"rw": APPLICATION, "catalog": CATALOG}
 
 
@@ -35,18 +38,22 @@ class Site:
 
     :param preferred: ports to take when the directory is new, if they are free.
     :param workers: of a new directory's configuration.
+    :param ssh: whether a new directory has a host and a listener for it, where this machine has an sshd.
+    :ivar host: the host; None where there is none.
     :raises CannotServe: the database cannot be started; the text says why.
     """
 
     def __init__(
-        self, directory: Path, preferred: Ports = PREFERRED, workers: int | str = 2, patients: int = PATIENTS
+        self, directory: Path, preferred: Ports = PREFERRED, workers: int | str = 2, patients: int = PATIENTS,
+        ssh: bool = False,
     ) -> None:
         self.directory = directory
         self.file, self.authority = directory / "ostiary.toml", directory / "state" / "tls" / "ca.pem"
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.is_new = not self.file.exists()
-        self.ports = _chosen(preferred) if self.is_new else _written(self.file)
+        self.ports = _chosen(preferred, ssh and available()) if self.is_new else _written(self.file)
         self.database = Database(directory / "postgres", self.ports.database, patients)
+        self.host = self._open_host()
         if self.is_new:
             self._make(workers)
 
@@ -54,6 +61,12 @@ class Site:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """What stands behind the gateway."""
+        if self.host is not None:
+            self.host.stop()
         self.database.stop()
 
     def token(self, subject: str, ttl: float = 12 * 3600.0) -> str:
@@ -76,21 +89,41 @@ class Site:
             "PGPASSWORD": token, "PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(self.authority),
         }  # fmt: skip
 
+    def ssh(self, subject: str) -> str:
+        """What is typed; the gateway's host key is known there and nowhere else."""
+        known = self.directory / "state" / "ssh" / "known_hosts"
+        return f"ssh -o UserKnownHostsFile={shown(known)} -p {self.ports.ssh} {subject}@{HOST_TARGET}@{HOST}"
+
     @property
     def public_key(self) -> Path:
         """What an auditor holds: the evidence is verified with it."""
         return self.directory / "state" / FOLDER / PUBLIC
 
+    def _open_host(self) -> Host | None:
+        """Where the file names its port, or is about to."""
+        if not self.ports.host or not available():
+            return None
+        try:
+            return Host(self.directory / "host", self.ports.host)
+        except BaseException:
+            self.database.stop()
+            raise
+
     def _make(self, workers: int | str) -> None:
         try:
             make(self.directory, "clinic-gw", HOSTS, ADA, ttl=60.0)
-            self.file.write_text(text(self.ports, workers))
+            facts = HostFacts(self.host.user, self.host.host_key) if self.host is not None else None
+            self.file.write_text(text(self.ports, workers, facts))
+            if self.host is not None:
+                Door(self.file).call("account_secret", target=HOST_TARGET, account="visitor", password=self.host.secret)
+                line = (self.directory / "state" / "ssh" / "host_ed25519.pub").read_text()
+                (self.directory / "state" / "ssh" / "known_hosts").write_text(f"[{HOST}]:{self.ports.ssh} {line}")
             for account, role in _ACCOUNTS.items():
                 password = self.database.place.password(role)
                 Door(self.file).call("account_secret", target=TARGET, account=account, password=password)
         except BaseException:
             self.file.unlink(missing_ok=True)
-            self.database.stop()
+            self.stop()
             raise
 
 
@@ -121,13 +154,16 @@ def _written(file: Path) -> Ports:
         gateway = values["listen"][0]["endpoint"].split(":")[1]
         control = values["control"]["listen"].split(":")[1]
         database = next(t for t in values["target"] if t["name"] == TARGET)["address"].rpartition(":")[2]
-        return Ports(int(gateway), int(control), int(database))
+        ssh = next((one["endpoint"].split(":")[1] for one in values["listen"] if one["protocol"] == "ssh"), "0")
+        host = next((t["address"].rpartition(":")[2] for t in values["target"] if t["name"] == HOST_TARGET), "0")
+        return Ports(int(gateway), int(control), int(database), int(ssh), int(host))
     except (KeyError, IndexError, ValueError, StopIteration):
         raise CannotServe(f"{file} no longer says where the demo listens; move it away to begin anew") from None
 
 
-def _chosen(preferred: Ports) -> Ports:
-    return Ports(_free(preferred.gateway), _free(preferred.control), _free(preferred.database))
+def _chosen(preferred: Ports, ssh: bool) -> Ports:
+    ports = Ports(_free(preferred.gateway), _free(preferred.control), _free(preferred.database))
+    return replace(ports, ssh=_free(preferred.ssh), host=_free(preferred.host)) if ssh else ports
 
 
 def _free(wanted: int) -> int:

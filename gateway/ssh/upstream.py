@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from gateway.config import Account, TargetEntry
 from gateway.ssh.keys import NoKey, private, signer
-from gateway.ssh.leg import ClientLeg
+from gateway.ssh.leg import BY_APPLICATION, ClientLeg
 from gateway.ssh.lines import fingerprint, kind_of
 from gateway.upstream import DialError
 from protocols.errors import PeerError
@@ -178,6 +178,16 @@ def dial(reactor: Any, entry: TargetEntry, account: Account, secret: str) -> Def
 
     endpoint.connect(_Factory(leg)).addCallbacks(lambda _: done.called and leg.transport.abortConnection(), unreachable)
     return done
+
+
+def probe(reactor: Any, entry: TargetEntry, account: Account, secret: str) -> Deferred[dict[str, str]]:
+    """Log in, leave, and say how it was secured. Fails with DialError."""
+
+    def leave(upstream: Upstream) -> dict[str, str]:
+        upstream.leg.disconnect(BY_APPLICATION, "the gateway looked whether it can log in")
+        return upstream.facts
+
+    return dial(reactor, entry, account, secret).addCallback(leave)
 
 
 def _algorithms(host_keys: tuple[bytes, ...]) -> list[str]:

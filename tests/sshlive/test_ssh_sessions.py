@@ -131,6 +131,11 @@ def test_a_target_that_is_gone_and_a_key_that_it_does_not_take(own_house: SshHou
     assert str(strict.port).encode() not in refused.stderr + gone.stderr
 
 
+def test_an_operator_can_try_a_target(own_house: SshHouse) -> None:
+    said = own_house.ostiary_ok("target", "check", WEB)
+    assert "works" in said and "SHA256:" in said
+
+
 # -- ends --------------------------------------------------------------------------------------------
 
 

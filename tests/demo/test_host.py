@@ -1,0 +1,62 @@
+"""The demo's host: a real sshd whose visitors have no rights, and the lines that lead to it."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.demo.configuration import HOST_TARGET, HostFacts, Ports, text
+from gateway.demo.host import Host, available
+from tests.servers import free_port
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    assert available(), "run deploy/prepare servers"
+    made = Host(tmp_path_factory.mktemp("host") / "host", free_port())
+    yield made
+    made.stop()
+
+
+def visit(host: Host, *words: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    line = [
+        "ssh", "-F", "none", "-i", str(host.folder / "account"), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
+        "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
+        "-p", str(host.port), *options, f"{host.user}@127.0.0.1", *words,
+    ]  # fmt: skip
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+
+
+def test_a_visitor_has_no_rights(host: Host) -> None:
+    """No way to more of them, no root where root runs the demo, and a home to write in."""
+    done = visit(host, "id -u; grep NoNewPrivs /proc/self/status; touch here && pwd")
+    uid, new, home = done.stdout.split("\n")[:3]
+    assert uid != "0" and new.split() == ["NoNewPrivs:", "1"] and Path(home).is_dir(), done.stderr
+
+
+def test_a_visitor_cannot_forward(host: Host) -> None:
+    done = visit(host, options=("-W", "127.0.0.1:22"))
+    assert done.returncode != 0 and "prohibited" in done.stderr
+
+
+def test_keys_are_kept_for_the_next_start(host: Host) -> None:
+    before = host.host_key
+    host.stop()
+    again = Host(host.folder, host.port)
+    try:
+        assert again.host_key == before and visit(again, "echo in").stdout == "in\n"
+    finally:
+        again.stop()
+
+
+def test_the_file_has_a_listener_only_where_there_is_a_host() -> None:
+    ports = Ports(1, 2, 3, 4, 5)
+    without = tomllib.loads(text(ports, 2))
+    having = tomllib.loads(text(ports, 2, HostFacts("me", "ssh-ed25519 AAAA")))
+    assert [one["protocol"] for one in without["listen"]] == ["postgres"] and len(without["target"]) == 1
+    assert [one["protocol"] for one in having["listen"]] == ["postgres", "ssh"]
+    assert having["target"][1]["name"] == HOST_TARGET and having["target"][1]["address"] == "127.0.0.1:5"
