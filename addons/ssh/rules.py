@@ -1,8 +1,8 @@
 """
 Rules about commands of SSH: what a table of `ostiary.toml` selects, and which rule decides.
 
-A rule that allows, or asks people, must cover all of a command: every program of a line, every path, every mode; and it covers
-nothing that cannot be known. A rule that denies needs only one of them, and what cannot be known is one.
+A rule that allows must cover all of a command: every program of a line, every path, every mode; and it covers nothing that
+cannot be known. A rule that denies or asks people needs only one of them, and what cannot be known is one.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Rule:
 
     @property
     def _every(self) -> bool:
-        return self.verdict != DENY
+        return self.verdict == ALLOW
 
     def _line(self, line: bytes) -> bool:
         if self.lines and line.decode("utf-8", "backslashreplace") in self.lines:

@@ -182,6 +182,13 @@ def test_a_person_waits_and_a_workload_comes_back() -> None:
     assert [addon.on_command(CommandHook(who, ex("id"))).mode for who in (ADA, BOT)] == ["hold", "retry"]
 
 
+def test_a_rule_that_asks_needs_one_part_as_one_that_denies_does() -> None:
+    """Else what it is about would pass by a later rule that allows more."""
+    addon = ruled(verdict="approve", modes=["write"])
+    assert fits(addon, FileOperation(FileAction.OPEN, b"/x", 0, flags=26)) and not fits(addon, FileOperation(FileAction.OPEN, b"/x", 0, flags=1))
+    assert fits(ruled(verdict="approve", programs=["rm"]), ex("id; rm x")) and fits(ruled(verdict="approve", programs=["rm"]), ex("$x"))
+
+
 def test_hours() -> None:
     noon = datetime.datetime(2026, 3, 2, 12, tzinfo=datetime.UTC)
     rules = [{"name": "day", "commands": ["exec"], "verdict": "allow", "hours": "08:00-18:00"}]
