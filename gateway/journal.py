@@ -44,6 +44,7 @@ VALUE_LIMIT = 4096
 VALUES_LIMIT = 1 << 20
 """Bytes of all values of one command that are recorded as they are."""
 _ALLOW, _DENY = 1, 2
+_NO_REASONS: Mapping[int, str] = {}
 
 
 @dataclass(slots=True)
@@ -79,8 +80,8 @@ class Journal:
         self._bases: list[tuple[int, int]] = []  # (first sequence - 1, worker) of every incarnation
         self._worker: int | None = None
         self._why = client.why_down
-        self._turn: Any = None
-        self._lazy = False  # the flush that is due may wait: only outcomes are in it
+        self._turn: Any = None  # the flush at this turn's end
+        self._later: Any = None  # when outcomes have waited long enough
         self._watch: Any = None
         self._looked = False
         self._heard = 0.0  # when the notary last acknowledged anything
@@ -191,7 +192,7 @@ class Journal:
         """Whether so much is unacknowledged that clients should be paused; while nothing is taken they are refused instead."""
         if self._why:
             return False
-        return self._sequence - self._acked >= WINDOW_RECORDS or self._pending_bytes >= WINDOW_BYTES
+        return self._sequence - self._acked >= WINDOW_RECORDS or self._unacked_bytes + self._outgoing_bytes >= WINDOW_BYTES
 
     @property
     def settled(self) -> bool:
@@ -204,10 +205,6 @@ class Journal:
             call()
         else:
             self._drained.append(call)
-
-    @property
-    def _pending_bytes(self) -> int:
-        return self._unacked_bytes + self._outgoing_bytes
 
     def flush(self) -> None:
         """Send what was called until now, instead of at the end of the reactor's turn."""
@@ -250,7 +247,7 @@ class Journal:
         while self._unacked and self._unacked[0][0] <= last:
             self._unacked_bytes -= self._unacked.popleft()[1]
         self._why = ""
-        reasons = {self._base + sequence: why for sequence, why in refused}
+        reasons = {self._base + sequence: why for sequence, why in refused} if refused else _NO_REASONS
         awake: dict[Waiter, None] = {}
         while self._waiting and self._waiting[0][0] <= last:
             sequence, waiter, held, number = self._waiting.popleft()
@@ -271,7 +268,8 @@ class Journal:
         if self._worker is None or (begins and self._why):
             raise Unrecordable(self._why or "the notary is not connected")
         most = 2 if begins else 4
-        if self._sequence - self._acked >= most * WINDOW_RECORDS or self._pending_bytes >= most * WINDOW_BYTES:
+        pending = self._unacked_bytes + self._outgoing_bytes
+        if self._sequence - self._acked >= most * WINDOW_RECORDS or pending >= most * WINDOW_BYTES:
             raise Unrecordable("too much waits to be recorded")
 
     def _open(self, session: Session) -> _Open:
@@ -288,7 +286,7 @@ class Journal:
         self, held: _Open, kind: int, verdict: int, ref: list[int] | None, fields: list[Any], body: list[Any],
         terms: list[str] | None = None, *, lazy: bool = False,
     ) -> int:
-        event = self._pack([int(kind), held.id, held.records, held.target, verdict, ref, *fields])
+        event = self._pack((int(kind), held.id, held.records, held.target, verdict, ref, *fields))
         packed = self._pack(body)
         if held is not _NOBODY:
             held.records += 1
@@ -302,17 +300,25 @@ class Journal:
         return self._sequence
 
     def _schedule(self, lazy: bool) -> None:
-        """Send at the end of this turn; what nobody waits for travels with the next that somebody does."""
-        if self._turn is None:
-            self._turn = self._clock.callLater(LAZY if lazy else 0, self._end_of_turn)
-            self._lazy = lazy
-        elif self._lazy and not lazy:
-            self._turn.reset(0)
-            self._lazy = False
+        """
+        Send at the end of this turn; what nobody waits for travels with the next that somebody does. The timer for that is
+        left running when it did: one that is cancelled for each command costs more than one that finds nothing to do.
+        """
+        if self._turn is not None:
+            return
+        if not lazy:
+            self._turn = self._clock.callLater(0, self._end_of_turn)
+        elif self._later is None:
+            self._later = self._clock.callLater(LAZY, self._end_of_patience)
 
     def _end_of_turn(self) -> None:
         self._turn = None
         self.flush()
+
+    def _end_of_patience(self) -> None:
+        self._later = None
+        if self._turn is None:
+            self.flush()
 
     def _outcome(self, held: _Open, number: int, ending: str, outcome: Outcome | None, micros: int) -> int:
         intent = held.intents.pop(number, None)
@@ -325,13 +331,15 @@ class Journal:
                 number, ending, _short(outcome.sqlstate), outcome.rows, outcome.bytes, outcome.cells_masked,
                 outcome.copied_bytes, micros, outcome.transaction,
             ]
-            facts = dict(sorted(outcome.facts.items()))
+            facts = dict(sorted(outcome.facts.items())) if outcome.facts else {}
             body = [outcome.tags, outcome.columns, outcome.alarm, facts, outcome.copied_sha256]
         return self._add(held, Kind.OUTCOME, _ALLOW, ref, fields, body, lazy=True)
 
     def _reference(self, sequence: int) -> list[int]:
         """[worker, sequence] as the notary numbers an intent, also one of an earlier incarnation."""
-        base, worker = next(entry for entry in reversed(self._bases) if entry[0] < sequence)
+        base, worker = self._bases[-1]
+        if base >= sequence:
+            base, worker = next(entry for entry in reversed(self._bases) if entry[0] < sequence)
         return [worker, sequence - base]
 
     def _look(self) -> None:

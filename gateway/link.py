@@ -20,13 +20,15 @@ from twisted.python.failure import Failure
 _LENGTH = Struct("!I")  # bytes of msgpack that follow
 _PEERCRED = Struct("=iII")  # pid, uid, gid; host order, from the kernel (unix(7), SO_PEERCRED)
 
+_pack = msgpack.Packer(use_bin_type=True).pack
+
 FRAME_LIMIT = 16 << 20
 """Bytes. A batch of records is at most 8 MiB; twice that leaves room and still bounds a broken peer."""
 
 
 def pack(frame: Sequence[Any]) -> bytes:
     """One frame as it travels."""
-    body = msgpack.packb(list(frame), use_bin_type=True)
+    body = _pack(frame)
     if len(body) > FRAME_LIMIT:
         raise ValueError(f"a frame of {len(body)} bytes is over the limit")
     return _LENGTH.pack(len(body)) + body
@@ -57,6 +59,9 @@ class Link(Protocol):
         self.transport.write(pack(frame))
 
     def dataReceived(self, data: bytes) -> None:
+        if not self._buffer and len(data) > _LENGTH.size and _LENGTH.unpack_from(data)[0] == len(data) - _LENGTH.size:
+            self.frame_received(msgpack.unpackb(data[_LENGTH.size :], raw=False, strict_map_key=False))  # one, whole
+            return
         self._buffer += data
         start = 0
         while len(self._buffer) - start >= _LENGTH.size:
