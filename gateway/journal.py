@@ -82,6 +82,7 @@ class Journal:
         self._why = client.why_down
         self._turn: Any = None  # the flush at this turn's end
         self._later: Any = None  # when outcomes have waited long enough
+        self._held_back = False  # a turn has ended since the last append, which was not acknowledged then
         self._watch: Any = None
         self._looked = False
         self._heard = 0.0  # when the notary last acknowledged anything
@@ -212,6 +213,7 @@ class Journal:
             if self._turn.active():
                 self._turn.cancel()
             self._turn = None
+        self._held_back = False
         if not self._outgoing or self._worker is None:
             return
         items, size = self._outgoing, self._outgoing_bytes
@@ -234,7 +236,7 @@ class Journal:
     def down(self, why: str) -> None:
         """Whatever is not acknowledged is refused."""
         self._worker, self._why = None, why
-        self._outgoing, self._outgoing_bytes, self._unacked_bytes = [], 0, 0
+        self._outgoing, self._outgoing_bytes, self._unacked_bytes, self._held_back = [], 0, 0, False
         self._unacked.clear()
         self._acked = self._sequence
         self._refuse_waiting(why, recorded=False)
@@ -257,6 +259,8 @@ class Journal:
                 waiter.refused(sequence, reasons[sequence])
             else:
                 awake[waiter] = None
+        if self._held_back and not self._unacked:
+            self.flush()
         for waiter in awake:
             waiter.durable(last)
         self._wake_drained()
@@ -312,13 +316,20 @@ class Journal:
             self._later = self._clock.callLater(LAZY, self._end_of_patience)
 
     def _end_of_turn(self) -> None:
+        """
+        While an append is not acknowledged the notary is at work on it, and what comes meanwhile is one batch when its word
+        is here: each has a signature, a write and two wakes, whatever is in it.
+        """
         self._turn = None
-        self.flush()
+        if self._unacked:
+            self._held_back = True
+        else:
+            self.flush()
 
     def _end_of_patience(self) -> None:
         self._later = None
         if self._turn is None:
-            self.flush()
+            self._end_of_turn()
 
     def _outcome(self, held: _Open, number: int, ending: str, outcome: Outcome | None, micros: int) -> int:
         intent = held.intents.pop(number, None)

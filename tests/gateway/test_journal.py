@@ -389,3 +389,57 @@ def test_the_largest_chunk_fits_a_record(book: Journal, client: Client) -> None:
     book.flush()
     (item,) = client.appends[0][2]
     assert len(item[0]) < LEAF_LIMIT // 4 and len(item[1]) < 128 << 10
+
+
+def test_while_the_notary_is_at_work_what_comes_is_one_batch(book: Journal, client: Client, clock: Clock) -> None:
+    """Three turns end before it answers; its word sends them all, and none is sent twice."""
+    who, told = session(), Told()
+    book.opened(who, {}, told)
+    clock.advance(0)
+    for number in range(3):
+        book.intend(who, number, allowed("SELECT 1"), told)
+        clock.advance(0)
+    assert len(client.appends) == 1
+    book.acknowledged(1, [])
+    assert [(first, len(items)) for _, first, items in client.appends] == [(1, 1), (2, 3)]
+    book.acknowledged(4, [])
+    assert len(client.appends) == 2 and book.settled
+
+
+def test_much_does_not_wait_for_the_notary(book: Journal, client: Client, clock: Clock) -> None:
+    """What is a batch by itself is sent behind the one that is not acknowledged."""
+    who, told = session(), Told()
+    book.opened(who, {}, told)
+    clock.advance(0)
+    for number in range(8):
+        book.intend(who, number, allowed("SELECT '" + "x" * (200 << 10) + "'"), told)
+    assert len(client.appends) == 2
+
+
+def test_what_was_held_back_is_not_sent_to_a_notary_that_came_back(book: Journal, client: Client, clock: Clock) -> None:
+    """It was refused when the connection was lost; a new incarnation starts at 1 with what comes then."""
+    who, told = session(), Told()
+    book.opened(who, {}, told)
+    clock.advance(0)
+    book.intend(who, 1, allowed("DROP TABLE t"), told)
+    clock.advance(0)
+    book.down("gone")
+    assert told.told[-1][0] == "unrecordable"
+    book.up(6)
+    book.intend(who, 2, allowed("SELECT 1"), told)
+    clock.advance(0)
+    assert [(worker, first, len(items)) for worker, first, items in client.appends] == [(5, 1, 1), (6, 1, 1)]
+
+
+def test_outcomes_alone_are_sent_in_time(book: Journal, client: Client, clock: Clock) -> None:
+    """Nobody waits for them, but they do not wait for ever."""
+    who, told = session(), Told()
+    book.opened(who, {}, told)
+    book.intend(who, 1, allowed("SELECT 1"), told)
+    clock.advance(0)
+    book.acknowledged(2, [])
+    book.report(who, 1, allowed("SELECT 1"), DONE, 5)
+    clock.advance(0)
+    assert len(client.appends) == 1
+    clock.advance(journals.LAZY)
+    assert len(client.appends) == 2
