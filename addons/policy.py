@@ -132,6 +132,7 @@ class Policy:
         if found is None:
             try:
                 found = self._assessor.assess(text, snapshot)
+                self._settings.learn(text, [part.finding for part in found])
             except Unparsable as error:
                 found = error.with_traceback(None)
             if len(text) <= _KEPT_LENGTH:

@@ -7,10 +7,12 @@ can read (DO), or make a road around masking (foreign tables, operators, casts).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
-from addons.sql.resolve import references
+from addons.sql.resolve import Reference, references
 
 KNOWN = frozenset(
     """
@@ -72,9 +74,13 @@ QUIET = frozenset(
 """They leave the catalog as it is (SELECT INTO does not); after any other it is read again."""
 
 
-def makes(statement: Message) -> frozenset[str]:
-    """Names of the relations that a statement makes, or gives."""
-    found = {r.name.relname for r in references(statement) if r.place in CREATES}
+def makes(statement: Message, named: Sequence[Reference] | None = None) -> frozenset[str]:
+    """
+    Names of the relations that a statement makes, or gives.
+
+    :param named: its `references`, when they are known already.
+    """
+    found = {r.name.relname for r in (references(statement) if named is None else named) if r.place in CREATES}
     return frozenset(found | {statement.newname} if isinstance(statement, tree.RenameStmt) else found)
 
 

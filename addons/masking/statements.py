@@ -117,20 +117,28 @@ class Statements:
         parsed = opened(parsed, names, self.cover)
         found, made = [], self.made
         for statement in parsed.statements:
-            made |= makes(statement)
-            found.append(self._statement(statement, names, made, alone=len(parsed.statements) == 1))
+            named = references(statement)
+            made |= makes(statement, named)
+            found.append(self._statement(statement, named, names, made, alone=len(parsed.statements) == 1))
         asked = sum(sources.asked for sources in found)
         if not any(sources.hits for sources in found):
             return Judgement(Allow(remember=False), asked)
         return Judgement(self._rewritten(parsed, names, found), asked)
 
-    def _statement(self, statement: Message, names: Names, made: frozenset[str], *, alone: bool) -> Sources:
-        """Refuses, or returns the masked sources to rewrite: none when it is clean."""
-        self._kinds(statement, dumps=self._sets_row(statement, names, made))
-        call = self.calls.unlisted(statement)
+    def _statement(
+        self, statement: Message, named: Sequence[Reference], names: Names, made: frozenset[str], *, alone: bool
+    ) -> Sources:
+        """
+        Refuses, or returns the masked sources to rewrite: none when it is clean.
+
+        :param named: its `references`.
+        """
+        messages = list(walk(statement))  # looked through twice, and made once
+        self._kinds(messages, dumps=self._sets_row(statement, names, made))
+        call = self.calls.first_unlisted(messages)
         if call:
             raise Refused(refusals.unlisted(call, vouchable(call)))
-        reach = self._reach(statement, names)
+        reach = self._reach(named, names)
         if reach.unknown - made and not getattr(statement, "missing_ok", False):
             raise UnknownNames(frozenset(reach.unknown - made))
         if not reach.hits:
@@ -164,8 +172,8 @@ class Statements:
 
     # what it is
 
-    def _kinds(self, statement: Message, dumps: bool) -> None:
-        for message in walk(statement):
+    def _kinds(self, messages: Sequence[Message], dumps: bool) -> None:
+        for message in messages:
             kind = type(message).__name__
             if dumps and kind == "FuncCall":
                 continue
@@ -246,9 +254,9 @@ class Statements:
 
     # what it reaches
 
-    def _reach(self, statement: Message, names: Names) -> Reach:
+    def _reach(self, named: Sequence[Reference], names: Names) -> Reach:
         reach = Reach()
-        for reference in references(statement):
+        for reference in named:
             if reference.place in CREATES:
                 continue
             found = names.relations(reference.name)

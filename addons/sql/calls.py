@@ -56,7 +56,11 @@ class Calls:
 
     def unlisted(self, statement: Message) -> str:
         """The first call in a tree that cannot be vouched for, as a phrase; "" when there is none."""
-        for message in walk(statement):
+        return self.first_unlisted(walk(statement))
+
+    def first_unlisted(self, messages: Iterable[Message]) -> str:
+        """Likewise, of all messages of a tree."""
+        for message in messages:
             why = self.opaque(message)
             if why:
                 return why

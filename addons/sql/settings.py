@@ -178,6 +178,17 @@ class Settings:
             tracker = self._trackers.setdefault(session.id, Tracker(self._first(decision.command.settings)))
             tracker.sent(decision, todo)
 
+    def learn(self, text: str, findings: Sequence[Finding]) -> None:
+        """What `classify` found in a text, so that it is not looked through again when it is decided."""
+        if text not in self._steps and idle(findings):
+            self._keep(text, ())
+
+    def _keep(self, text: str, found: tuple[Step, ...]) -> None:
+        if len(self._steps) > 4096:
+            self._steps.clear()
+        if len(text) <= 1 << 16:
+            self._steps[text] = found
+
     def ended(self, session: Session, decision: Decision, outcome: Outcome, teller: str) -> None:
         """A command ended."""
         tracker = self._trackers.get(session.id)
@@ -200,8 +211,5 @@ class Settings:
                 found = steps(parse(text), findings)
             except Unparsable:
                 found = (Step("lost"),)
-            if len(self._steps) > 4096:
-                self._steps.clear()
-            if len(text) <= 1 << 16:
-                self._steps[text] = found
+            self._keep(text, found)
         return found
