@@ -11,6 +11,7 @@ from protocols.session import Session
 
 if TYPE_CHECKING:
     from addons.sql.catalog import Snapshot
+    from protocols.command import Statement
     from protocols.verdict import Deny
 
 
@@ -51,6 +52,13 @@ class Counts(Protocol):
 
     def count(self, subject: str, statements: int) -> Any:
         """Add that many to a subject's; a Deferred of how many there were in the last minute with them."""
+
+
+class Estimates(Protocol):
+    """What a target's planner thinks of a statement, without the session's own connection."""
+
+    def rows(self, session: Session, command: Statement, text: str) -> Any:
+        """A Deferred of how many rows it expects of `text`, a part of what the command would send; fails when it cannot be had."""
 
 
 class Reveals(Protocol):

@@ -8,7 +8,7 @@ to control. While either cannot be reached no new session begins.
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,8 +21,10 @@ from addons.sql.settings import Settings
 from gateway import chain, upstream
 from gateway.boot import Boot, Peers
 from gateway.catalog import Catalogs
-from gateway.config import Config, Listen
+from gateway.config import Account, Config, Listen, TargetEntry
 from gateway.control.client import ControlClient
+from gateway.control.errors import NotFound
+from gateway.estimates import Estimates
 from gateway.ids import Ids
 from gateway.journal import Journal
 from gateway.listeners import adopt
@@ -70,6 +72,7 @@ class Worker:
         self.control.on_catalog = self.catalogs.heard
         self.settings = Settings()
         self.spools = Spools(config.spool, config.spool_bytes)
+        self._estimates = Estimates(self._as_session, self.settings)
         self._boot = boot
         self._ports: list[IListeningPort] = []
         self._next: tuple[int, Config, Pipeline] | None = None
@@ -170,7 +173,7 @@ class Worker:
         :raises CannotSwitch: an addon cannot be built from its options.
         """
         registry = tuple(Target(e.name, e.protocol, e.host, e.port, e.labels) for e in config.targets.values())
-        needs = powers(self.catalogs, self.settings, self.reactor, self.journal, self.sessions, self.control, registry)
+        needs = powers(self.catalogs, self.settings, self.reactor, self.journal, self.sessions, self.control, registry, self._estimates)
         try:
             return Pipeline(chain.build(config.addons, needs), self.control, self.reactor)
         except (chain.WrongAddon, UnknownHook) as error:
@@ -179,12 +182,24 @@ class Worker:
     def _read_catalog(self, session: Session) -> Deferred[Querying]:
         """A connection for the catalog reader. The session says where, never who."""
         entry = self.config.targets[session.target.name]
-        account = entry.catalog_account
+        return self._log_in(entry, entry.catalog_account, session.database, _CATALOG_READER)
+
+    def _as_session(self, session: Session) -> Deferred[Querying]:
+        """A connection with the login that a session has."""
+        entry = self.config.targets[session.target.name]
+        account = entry.account(session.account)
+        if account is not None and session.floor:
+            account = entry.account(account.floor)
+        if account is None:
+            raise NotFound(f"target {entry.name} has no such account any more")
+        return self._log_in(entry, account, session.database, _ESTIMATOR)
+
+    def _log_in(self, entry: TargetEntry, account: Account, database: str, settings: Mapping[str, str]) -> Deferred[Querying]:
         secret = self.control.secret(entry.name, account.name) if account.auth == "password" else succeed(None)
 
         def dial(found: Any) -> Deferred[Upstream]:
             password = found["password"] if found else None
-            return upstream.dial(self.reactor, entry, account, password, session.database, _CATALOG_READER)
+            return upstream.dial(self.reactor, entry, account, password, database, settings)
 
         return secret.addCallback(dial).addCallback(Querying)
 
@@ -215,6 +230,7 @@ class Worker:
 
 _DENIED = "the notary does not know this worker's token; the next one gets another"
 _CATALOG_READER = MappingProxyType({"application_name": "ostiary catalog"})
+_ESTIMATOR = MappingProxyType({"application_name": "ostiary estimate"})
 
 
 def most_sessions() -> int:
