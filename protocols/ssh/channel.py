@@ -19,7 +19,7 @@ from protocols.ssh.filter import Filter
 from protocols.ssh.flow import OVERHEAD, WAITING_LIMIT, Flow
 from protocols.ssh.ledger import Ledger, Overrun
 from protocols.ssh.messages import (
-    CHANNEL_FAILURE, CHANNEL_SUCCESS, CLOSE, EOF, STDERR, ChannelRequest, Unreadable, read_adjust, read_data, string,
+    CHANNEL_FAILURE, CHANNEL_SUCCESS, CLOSE, EOF, EXTENDED_DATA, STDERR, ChannelRequest, Unreadable, read_adjust, read_data, string,
     write_adjust, write_bare,
 )
 from protocols.ssh.replies import Replies, Slot
@@ -104,9 +104,9 @@ class Channel:
             if self.pty is None:
                 self.to[side].totals.digested()
 
-    def carries_files(self, sure: bool) -> None:
+    def carries_files(self, sure: bool, likely: bool = False) -> None:
         """From here on it is SFTP, or is if the client begins like it."""
-        files = self._files = Files(self._desk, self, self.to[TARGET].flow, self.to[CLIENT].flow, sure)
+        files = self._files = Files(self._desk, self, self.to[TARGET].flow, self.to[CLIENT].flow, sure, likely)
         self.to[TARGET].through(_Guarded(self, files.up, list))
         self.to[CLIENT].through(_Guarded(self, files.down, files.stops))
         if sure:
@@ -142,7 +142,7 @@ class Channel:
         if side == CLIENT and self.asking:
             stream.flow.came(len(read_data(payload)[1]))
             self._keep(payload)
-        elif self.kind == "session" and side == CLIENT and not self.running:
+        elif side == CLIENT and self._nobodys(payload):
             self._ignored(payload)
         else:
             self.moved(other(side), stream.data(payload))
@@ -183,7 +183,7 @@ class Channel:
     def again(self, payload: bytes) -> None:
         """Data that was kept, and counted when it came."""
         if not self._shut:
-            if self.kind == "session" and not self.running:
+            if self._nobodys(payload):
                 self._ignored(payload, counted=True)
             else:
                 self.moved(TARGET, self.to[TARGET].counted(*read_data(payload)))
@@ -194,8 +194,12 @@ class Channel:
         if self._backlog_size > WAITING_LIMIT:
             raise Overrun("too much waits in one channel")
 
+    def _nobodys(self, payload: bytes) -> bool:
+        """Whether a client's data is for no command: it came before any, or as a stream that only targets have."""
+        return self.kind == "session" and (not self.running or payload[0] == EXTENDED_DATA)
+
     def _ignored(self, payload: bytes, counted: bool = False) -> None:
-        """Data before any command: nobody would read it. It is not passed on, since nobody was asked about it."""
+        """Nobody would read it, and nobody was asked about it: it is not passed on."""
         flow, count = self.to[TARGET].flow, len(read_data(payload)[1])
         if not counted:
             flow.came(count)

@@ -31,7 +31,8 @@ LINES_LIMIT = 20
 """Refusals that are also shown on standard error: clients show little of a STATUS, but a script may refuse thousands."""
 
 _FIRST = b"\0\0\0\5\1"
-"""How every client begins: INIT, five bytes long."""
+"""How every client begins: INIT, five bytes long. Servers take longer ones too."""
+_HEAD = len(_FIRST)
 _VERSION = 3
 
 
@@ -90,13 +91,23 @@ class _Sent:
     offset: int = 0
 
 
+def _begins(data: bytes, likely: bool) -> bool | None:
+    """Whether a client that begins so speaks SFTP; None while that cannot be told."""
+    if not likely:
+        return None if len(data) < _HEAD and _FIRST.startswith(data) else data == _FIRST
+    if data[:1] != b"\0":  # no length that any server takes
+        return False if data else None
+    return data[4] == sftp.INIT if len(data) == _HEAD else None
+
+
 class Files:
     """
-    :param sure: whether this is SFTP whatever comes; else it is if the client begins like it.
+    :param sure: whether this is SFTP whatever comes; else it is if the client begins like it: as every client does,
+        or, where `likely`, with an INIT of any length.
     :ivar spoken: whether it has turned out to be SFTP, None while that is open.
     """
 
-    def __init__(self, desk: Desk, place: Place, up: Flow, down: Flow, sure: bool) -> None:
+    def __init__(self, desk: Desk, place: Place, up: Flow, down: Flow, sure: bool, likely: bool) -> None:
         self._desk, self.place, self._up, self._down = desk, place, up, down
         self.spoken: bool | None = True if sure else None
         self._asked, self._answered = sftp.Frames(True), sftp.Frames(False)
@@ -108,7 +119,7 @@ class Files:
         self._own: list[bytes] = []
         self._passing: list[bytes] = []
         self._begun = False
-        self._matched, self._first_left = 0, False
+        self._likely, self._first, self._first_left = likely, b"", False
         self._waiting = 0
         self._lines = 0
 
@@ -147,18 +158,15 @@ class Files:
         What leaves of the first bytes, and what is left to read. Nothing is kept back for being like SFTP's:
         scp's client says one NUL and waits.
         """
-        count = 0
-        while count < len(data) and self._matched < len(_FIRST) and data[count] == _FIRST[self._matched]:
-            count += 1
-            self._matched += 1
-        if self._matched == len(_FIRST):
-            self.spoken = self._first_left = True
-            self.place.turned_out(True)
-            return self._up.put(data[:count]), _FIRST + data[count:]
-        if count < len(data):
-            self.spoken = False
-            self.place.turned_out(False)
-        return self._up.put(data), b""
+        count = min(len(data), _HEAD - len(self._first))
+        self._first += data[:count]
+        self.spoken = _begins(self._first, self._likely)
+        if self.spoken is not None:
+            self.place.turned_out(self.spoken)
+        if not self.spoken:
+            return self._up.put(data), b""
+        self._first_left = True
+        return self._up.put(data[:count]), self._first + data[count:]
 
     def _body(self, data: bytes) -> bytes | None:
         """What follows the head of a WRITE."""

@@ -24,6 +24,7 @@ TEXT_LIMIT = 128 << 10
 NAME_LIMIT = 1024
 """Bytes of a variable's, terminal's or signal's name."""
 MODES_LIMIT = 4096
+_SERVERS = (b"sftp-server", b"internal-sftp")
 
 
 class Start:
@@ -39,12 +40,19 @@ class Start:
         self._slot.done = lambda answer: self._answered(number, answer)
         channel.replies[CLIENT].passed(self._slot)
         channel.filtered(*self._desk.opinions.filters(decision, number))
-        if isinstance(self.command, Subsystem) and self.command.name == "sftp":
-            channel.carries_files(sure=True)
-        elif isinstance(self.command, Exec) and channel.pty is None:
-            channel.carries_files(sure=False)
+        self._files()
         channel.moved_out(TARGET, channel.to[TARGET].flow.gate(number, self._payload))
         self._desk.runs(number, channel.outcome)
+
+    def _files(self) -> None:
+        """SFTP by its name, or where the client begins like it: a shell may start its server under any name, also on a terminal."""
+        match self.command:
+            case Subsystem("sftp"):
+                self._channel.carries_files(sure=True)
+            case Subsystem():
+                self._channel.carries_files(sure=False, likely=True)
+            case Exec(line):
+                self._channel.carries_files(sure=False, likely=any(name in line for name in _SERVERS))
 
     def recorded(self, number: int) -> None:
         self._channel.moved_out(TARGET, self._channel.to[TARGET].flow.open(number))
@@ -219,6 +227,9 @@ class Requests:
         self._offer(channel, X11Forward(channel.client, screen, single), payload, slot)
 
     def _offer(self, channel: Channel, command: AgentForward | X11Forward, payload: bytes, slot: Slot) -> None:
+        if channel.running:  # OpenSSH asks before; later its message might overtake what a filter keeps back
+            channel.reply(CLIENT, slot, False)
+            return
         channel.asking = self._desk.ask(Offer(self._listeners, channel, command, payload, slot))
 
     # -- the target's ------------------------------------------------------------------

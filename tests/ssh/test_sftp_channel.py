@@ -14,7 +14,7 @@ from protocols.ssh.effects import AskCommand, IntendCommand, SendClient, SendTar
 from protocols.ssh.messages import string, u32
 from protocols.verdict import Allow, Decision, Deny
 from tests.ssh.channels import (
-    CLIENT, TARGET, Playbook, adjust, asks, close, data, eof, intends, refuses, reports, request, runs, to_client, to_target,
+    CLIENT, TARGET, Playbook, adjust, asks, close, data, eof, intends, pty, refuses, reports, request, runs, to_client, to_target, yes,
 )
 
 NO = Deny("not that file", "OST-203")
@@ -302,6 +302,37 @@ def test_a_command_line_that_turns_out_to_be_sftp_is_read_as_such() -> None:
     book.client(data(later[:3]), to_target(data(INIT[:3], TARGET))).client(data(later[3:6]), to_target(data(INIT[3:5], TARGET)))
     book.client(data(later[6:]), to_target(data(INIT[5:], TARGET)))
     book.target(data(VERSION), to_client(data(VERSION, CLIENT))).client(data(removes(1)), asks(2, "remove /x"))
+
+
+LONG = frame(sftp.INIT, u32(3) + b"x")
+
+
+def test_an_init_of_another_length_is_one_where_the_line_names_a_server() -> None:
+    """OpenSSH's server takes it; elsewhere it may be any file's beginning."""
+    line = runs(b"/usr/lib/sftp-server")
+    book = Playbook().running(line, "exec /usr/lib/sftp-server").client(data(LONG), to_target(data(LONG[:5], TARGET)), to_target(data(LONG[5:], TARGET)))
+    book.target(data(VERSION), to_client(data(VERSION, CLIENT))).client(data(removes(1)), asks(2, "remove /x"))
+    Playbook().running(runs(b"cat >x.ico"), "exec cat >x.ico").client(data(LONG + removes(1)), to_target(data(LONG + removes(1), TARGET)))
+
+
+def test_any_subsystem_may_speak_sftp() -> None:
+    other = request("subsystem", string(b"files"))
+    book = Playbook().running(other, "subsystem files").client(data(INIT), to_target(data(INIT[:5], TARGET)), to_target(data(INIT[5:], TARGET)))
+    book.client(data(removes(1)), asks(2, "remove /x"))
+
+
+def test_a_terminal_hides_no_sftp() -> None:
+    """Its modes can be such that it carries any bytes."""
+    terminal = pty()
+    book = Playbook().opened().client(terminal, to_target(m.addressed(terminal, TARGET))).target(yes(), to_client(yes(CLIENT)))
+    book.client(SUBSYSTEM, asks(1, "subsystem sftp")).verdict(1, Allow(), intends(1))
+    book.recorded(1, to_target(m.addressed(SUBSYSTEM, TARGET))).client(data(INIT), to_target(data(INIT, TARGET)))
+    book.client(data(removes(1)), asks(2, "remove /x"))
+
+
+def test_a_client_has_no_second_stream() -> None:
+    """Nothing passes beside what is read: it would be in nobody's record."""
+    Files().client(data(b"x", stream=1), to_client(adjust(1, CLIENT)))
 
 
 def test_input_that_only_begins_like_sftp_is_not_kept_back() -> None:
