@@ -103,6 +103,15 @@ class Opinions:
         """Whether the client may set this variable at the target."""
         return self._pipeline.accepts_variable(name, value)
 
+    @property
+    def reads_lines(self) -> bool:
+        """Whether lines typed in a shell are judged."""
+        return self._pipeline.reads_lines
+
+    def refuses_line(self, line: str) -> Deny | None:
+        """Why a line typed in a shell is not sent; None when it is. By the policy in force now."""
+        return self._current()[0].refuses_line(self.session, line)
+
     def plan(self, decision: Decision, columns: Columns) -> MaskPlan | None:
         """Before rows."""
         return self._pipeline.plan(self.session, decision, columns)

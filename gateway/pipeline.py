@@ -147,6 +147,25 @@ class Pipeline:
             self.log.error("asked about a variable, an addon failed: {error}", error=_safely(error))
             return False
 
+    @property
+    def reads_lines(self) -> bool:
+        """Whether an addon has rules about lines that are typed in a shell."""
+        return any(getattr(addon, "reads_lines", False) for addon in self._addons)
+
+    def refuses_line(self, session: Session, line: str) -> Deny | None:
+        """The first addon's refusal of a line that was typed in a shell."""
+        for addon in self._addons:
+            if getattr(addon, "reads_lines", False):
+                name = type(addon).__name__
+                try:
+                    answer = addon.refuses_line(session, line)
+                except Exception as error:  # fail closed: the line is not sent
+                    self.log.error("addon {addon} failed in refuses_line: {error}", addon=name, error=_safely(error))
+                    return _broken(name, "failed")
+                if answer is not None:
+                    return answer if isinstance(answer, Deny) else _broken(name, "gave no verdict")
+        return None
+
     def floor(self, session: Session) -> Any:
         """
         A Deferred of what the target must hold for the session to run on a floor; None when no addon wants one.

@@ -29,6 +29,7 @@ class Path(enum.StrEnum):
     FORWARD = "forward"
     AGENT = "agent"
     X11 = "x11"
+    LINE = "line"  #: typed in a shell; it is recorded when it is refused
 
 
 class Transaction(enum.StrEnum):
@@ -284,4 +285,17 @@ class X11Forward(_Ssh):
 SshCommand = Exec | Shell | Subsystem | FileOperation | Forward | AgentForward | X11Forward
 
 
-Command = Statement | FunctionCall | SshCommand
+@dataclass(frozen=True, slots=True)
+class Line(_Ssh):
+    """What stood on a shell's line when Enter was pressed, as far as the screen tells. Refused or let be, nothing else."""
+
+    path: ClassVar[Path] = Path.LINE
+    typed: str
+    channel: int
+
+    @property
+    def text(self) -> str:
+        return self.typed
+
+
+Command = Statement | FunctionCall | SshCommand | Line

@@ -18,6 +18,7 @@ from protocols.verdict import Allow, Deny, Hold, Verdict
 
 from addons.sql.conditions import Now, tables
 from addons.ssh.rules import ALLOW, APPROVE, DENY, KINDS, VERDICTS, Rule, rule
+from addons.ssh.typed import typed as typed_rule
 
 VARIABLES = ("LANG", "LANGUAGE", "LC_*", "COLORTERM", "NO_COLOR", "TZ", "GIT_PROTOCOL")
 REGISTERED = (DENY, ALLOW)
@@ -33,6 +34,7 @@ class Ssh:
     :param default: kind of command ("exec", "shell", "subsystem", "file", "forward", "agent", "x11") to "allow", "approve" or
         "deny"; a kind that is not named is denied.
     :param rules: asked in order before the default; see docs/ssh-policy.md.
+    :param typed: rules about lines typed in a shell on a terminal. They stop mistakes, not adversaries.
     :param approvers: groups that answer what `default` says to approve.
     :param environment: variables that a client may set, by glob.
     :param registered: "deny" refuses connections to the address of a registered target, which has a listener of its own.
@@ -45,6 +47,7 @@ class Ssh:
         *,
         default: Mapping[str, str],
         rules: Iterable[Mapping[str, object]] = (),
+        typed: Iterable[Mapping[str, object]] = (),
         approvers: Iterable[str] = (),
         environment: Iterable[str] = VARIABLES,
         registered: str = DENY,
@@ -54,16 +57,31 @@ class Ssh:
         self._approvers = frozenset(_texts(approvers, "approvers"))
         self._default = _default(default, bool(self._approvers))
         self._rules = tuple(rule(table) for table in tables(rules, "rules"))
+        self._typed = tuple(typed_rule(table) for table in tables(typed, "typed"))
         self._environment = tuple(_texts(environment, "environment"))
         if registered not in REGISTERED:
             raise ValueError(f"registered: unknown value {registered!r}; known: {', '.join(REGISTERED)}")
-        if now is None and any(each.conditions.timed for each in self._rules):
+        if now is None and any(each.conditions.timed for each in (*self._rules, *self._typed)):
             raise ValueError("rules: one names hours or days, and no clock was given")
         self._registered, self._registry, self._now = registered, registry, now
 
     def accepts_variable(self, name: str, value: str) -> bool:
         """Whether a client may set it at its target."""
         return any(fnmatch.fnmatchcase(name, glob) for glob in self._environment)
+
+    @property
+    def reads_lines(self) -> bool:
+        """Whether lines typed in a shell are to be read from its screen, which holds Enter for a moment."""
+        return bool(self._typed)
+
+    def refuses_line(self, session: Session, line: str) -> Deny | None:
+        """Why a line is not to be sent to the shell; None when nothing is against it."""
+        for each in self._typed:
+            if each.conditions.fits(session) and (not each.conditions.timed or each.conditions.holds(self._now())):
+                deny = each.refuses(line)
+                if deny is not None:
+                    return deny
+        return None
 
     def on_command(self, hook: CommandHook) -> Verdict:
         session, command = hook.session, hook.command

@@ -35,7 +35,7 @@ class Sitting:
         self._worker, self.session, self._token = worker, session, token
         self._client, self._upstream = client, upstream
         self._opinions = Opinions(lambda: (self._worker.pipeline, self._worker.revision), session)
-        studio = Studio(worker.journal, worker.reactor, session, self._recording, lambda channel: self.adapter.resume(channel))
+        studio = Studio(worker.journal, worker.reactor, self._opinions, self._recording, lambda channel: self.adapter.resume(channel))
         self.relay = SshRelay(Ready(self._opinions, studio.filters))
         self.adapter = SshAdapter(
             self.relay, session, self._opinions, worker.journal, worker.reactor,
