@@ -128,10 +128,14 @@ def _encoded(masks: tuple[CellMask, ...]) -> tuple[int, bytes, object]:
     """
     How much longer a row can become; the masked cells as they travel, joined; and where each of them ends,
     behind a zero. A clear column's has no bytes.
+
+    :raises LocalError: as `mask_rows`, before room is taken for them.
     """
+    growth = sum([0 if m is None or m is NULL else len(m) for m in masks])
+    if growth > _LARGEST:
+        raise LocalError(f"a masked row of up to {growth} bytes cannot be sent")
     cells = [b"" if m is None else _NULL if m is NULL else _CELL.pack(len(m)) + m for m in masks]
     ends = array("q", [0, *accumulate([len(cell) for cell in cells])])
-    growth = sum([len(cell) - 4 for cell in cells if cell])
     return growth, b"".join(cells), ends.tobytes() if cython.compiled else ends
 
 

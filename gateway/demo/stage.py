@@ -65,12 +65,16 @@ class Waiting:
     def answered(self) -> bool:
         return self._process.poll() is not None
 
-    def end(self) -> Said:
-        """Wait for the rest of its answer."""
+    def end(self, held: bool = True) -> Said:
+        """
+        Wait for the rest of its answer.
+
+        :param held: whether it may wait for people meanwhile; else that ends it, as a check that it was not.
+        """
         end = monotonic() + PATIENCE
-        while self._more(end):
+        while (held or "[OST-300]" not in self._heard) and self._more(end):
             pass
-        if monotonic() >= end:
+        if self._process.poll() is None and (monotonic() >= end or not held and "[OST-300]" in self._heard):
             self._process.kill()
             self._heard += "no answer came\n"
         os.close(self._read)
@@ -115,7 +119,7 @@ class Stage:
     def psql(self, who: str, *queries: str, show: int = 14) -> Said:
         """One session, its queries one after the other."""
         waiting = self.psql_later(who, *queries)
-        said = waiting.end()
+        said = waiting.end(held=False)
         self.screen.output(said.text, show)
         return said
 
