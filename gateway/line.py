@@ -36,9 +36,6 @@ RECORD = 16 << 10
 ROOM = 256 << 10
 """Bytes that one read may bring: what a fast target sends while we handle its last ones."""
 
-LITTLE = 16 << 10
-"""Bytes that a read asks for while little comes; a buffer of this size is cheap to make and to cut."""
-
 _ONE_OF_MANY = 4096  # bytes; behind a smaller record there is seldom another
 
 _ROOM = memoryview(bytearray(ROOM))  # for the process: what is read is copied out before anybody is told
@@ -73,7 +70,6 @@ class Line(Connection):
 
     logstr = "session"
     _looks = _shaking = _secure = _read_waits = _leaving = _parted = False
-    _wanted = LITTLE
 
     @classmethod
     def over(cls, transport: Any, protocol: IProtocol, *, looks: bool = False) -> Line:
@@ -183,15 +179,14 @@ class Line(Connection):
         if self._looks and self._looked():
             return None
         try:
-            data = self.socket.recv(self._wanted)
+            count = self.socket.recv_into(_ROOM)
         except BlockingIOError:
             return None
         except OSError:
             return CONNECTION_LOST
-        if not data:
+        if not count:
             return CONNECTION_DONE
-        self._wanted = ROOM if len(data) == self._wanted else LITTLE if len(data) < LITTLE else self._wanted
-        self.protocol.dataReceived(data)
+        self.protocol.dataReceived(bytes(_ROOM[:count]))
         return None
 
     def _looked(self) -> bool:

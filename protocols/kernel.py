@@ -76,9 +76,9 @@ def scan(
     return count, start
 
 
-def payload(frames: bytes) -> bytes:
+def payload(frames: bytes) -> memoryview:
     """
-    What a run of whole CopyData messages carries, without their heads.
+    What a run of whole CopyData messages carries, without their heads; not copied out of where it was put together.
 
     :raises PeerError: a length does not add up.
     """
@@ -101,7 +101,7 @@ def payload(frames: bytes) -> bytes:
             out[at : at + length - 4] = data[start + 5 : start + 1 + length]
         at += length - 4
         start += 1 + length
-    return bytes(memoryview(room)[:at])
+    return memoryview(room)[:at]
 
 
 def mask_rows(rows: bytes | memoryview, masks: tuple[CellMask, ...]) -> tuple[bytes, int]:
