@@ -15,8 +15,9 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol as Shape
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import DNSLookupError, TCPTimedOutError, TimeoutError as TwistedTimeout
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol
@@ -373,7 +374,7 @@ def _connect(
         return done
     factory = Factory.forProtocol(lambda: made[0])
     factory.noisy = False
-    connecting = HostnameEndpoint(reactor, target.host, target.port, timeout=timeout).connect(factory)
+    connecting = _way_to(target, reactor, timeout).connect(factory)
     connecting.addErrback(unreachable)
     late = DialError("timeout", f"target {target.name} did not answer within {timeout:g} seconds")
     timer = reactor.callLater(timeout, lambda: made[0].fail(late))
@@ -385,6 +386,15 @@ def _connect(
         return result
 
     return done.addBoth(settled)
+
+
+def _way_to(target: TargetEntry, reactor: Any, timeout: float) -> Any:
+    """A name is looked up in a thread, and its addresses are tried in turn; an address needs neither."""
+    if isIPAddress(target.host):
+        return TCP4ClientEndpoint(reactor, target.host, target.port, timeout=timeout)
+    if isIPv6Address(target.host):
+        return TCP6ClientEndpoint(reactor, target.host, target.port, timeout=timeout)
+    return HostnameEndpoint(reactor, target.host, target.port, timeout=timeout)
 
 
 def _unreachable(failure: Failure, target: TargetEntry) -> DialError:
