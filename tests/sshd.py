@@ -91,10 +91,15 @@ class Sshd:
             self._process.wait(30)
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        """Of the process that accepts."""
+        assert self._process is not None
+        return self._process.pid
+
     def connections(self) -> list[psutil.Process]:
         """The processes that serve its clients."""
-        assert self._process is not None
-        return psutil.Process(self._process.pid).children(recursive=True)
+        return psutil.Process(self.pid).children(recursive=True)
 
     def _answers(self) -> bool:
         try:

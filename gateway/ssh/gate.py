@@ -19,6 +19,7 @@ from gateway.control.errors import ControlError
 from gateway.control.identity.throttle import address
 from gateway.control.rpc import place
 from gateway.house import Worker
+from gateway.line import Line
 from gateway.opening import Refused
 from gateway.ssh.keys import algorithms, private
 from gateway.ssh.leg import BY_APPLICATION, ServerLeg
@@ -103,6 +104,9 @@ class Entrance(ServerLeg):
         self.on_lost = lambda why: self._ended("login.abandoned", "the client left before it had logged in")
 
     # -- what Twisted and Conch call ----------------------------------------------------
+
+    def makeConnection(self, transport: Any) -> None:
+        super().makeConnection(Line.over(transport, self))
 
     def connectionMade(self) -> None:
         if not self._gate.entered(self):

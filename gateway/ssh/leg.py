@@ -34,8 +34,11 @@ from protocols.ssh.codec import Opener, Sealer
 from protocols.ssh.messages import REQUEST_FAILURE, REQUEST_SUCCESS, Reader, Unreadable
 from protocols.ssh.offer import COMPRESSED, KEXINIT, STRICT_CLIENT, STRICT_SERVER, Agreed, Direction, Offer, agree
 
-READ = 256 << 10
-"""Bytes read at once: a fifth less CPU than Twisted's 64 KiB, and what one turn of the reactor gives one leg."""
+MUCH = 256 << 10
+"""Bytes that wait for an exchange of keys until nothing more is read for this peer."""
+
+CORKED = 32 << 10
+"""Bytes of one read from which on what it brings for the other leg leaves in one write, not packet by packet."""
 
 VERSION = b"SSH-2.0-Ostiary"
 VERSION_LIMIT = 8192  # bytes before the peer's version ends; a server may say other lines first
@@ -101,6 +104,8 @@ class Leg(SSHTransportBase):
         self.on_lost: Callable[[str], None] = lambda why: None
         self._full: Callable[[bool], None] = lambda full: None
         self._filled: set[str] = set()
+        self.partner: Leg | None = None  # whom most of what comes is for
+        self._corked: list[bytes] | None = None
         self.supportedKeyExchanges = [name.encode() for name in (*EXCHANGES, self._strict_ours)]
         self._sealer, self._opener = Sealer(os.urandom), Opener()
         self._head: bytearray | None = bytearray()  # until the peer's version is read
@@ -119,7 +124,6 @@ class Leg(SSHTransportBase):
     # -- what Twisted calls --------------------------------------------------------------
 
     def connectionMade(self) -> None:
-        self.transport.bufferSize = READ
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         self.transport.write(VERSION + b"\r\n")
@@ -155,8 +159,18 @@ class Leg(SSHTransportBase):
             if rest is None:
                 return
             data = rest
+        self._opener.feed(data)
+        if self.partner is None or len(data) < CORKED:
+            self._take_all()
+            return
+        self.partner.cork()
+        try:
+            self._take_all()
+        finally:
+            self.partner.uncork()
+
+    def _take_all(self) -> None:
         opener = self._opener
-        opener.feed(data)
         while not self._over and (payload := opener.next_payload()) is not None:
             self._take(payload)
 
@@ -370,7 +384,7 @@ class Leg(SSHTransportBase):
             self._queued += len(payload)
             if self._queued > HELD_LIMIT:
                 self._broken("keys are not exchanged to the end")
-            elif self._queued > READ:
+            elif self._queued > MUCH:
                 self._fill("queue", True)
             return
         self._write(payload)
@@ -380,7 +394,20 @@ class Leg(SSHTransportBase):
             self.begin_exchange()
 
     def _write(self, payload: bytes) -> None:
-        self.transport.write(self._sealer.seal(payload))
+        sealed = self._sealer.seal(payload)
+        if self._corked is None:
+            self.transport.write(sealed)
+        else:
+            self._corked.append(sealed)
+
+    def cork(self) -> None:
+        """Keep what is sent until `uncork`, in the same turn."""
+        self._corked = []
+
+    def uncork(self) -> None:
+        corked, self._corked = self._corked, None
+        if corked:
+            self.transport.write(b"".join(corked))
 
     def _flush(self) -> None:
         """What waited for the keys."""
@@ -425,6 +452,7 @@ class Leg(SSHTransportBase):
             return
         try:
             self._write(bytes([DISCONNECT]) + struct.pack(">I", code) + NS(why.encode()) + NS(b""))
+            self.uncork()
         except LocalError:  # the key is spent: nothing more can be said
             pass
         self._over = True

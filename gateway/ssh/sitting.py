@@ -54,6 +54,7 @@ class Sitting:
         """The client knows that it is in: what it sends is relayed from here on."""
         adapter, client = self.adapter, self._client
         adapter.attach(client, self._upstream.leg)
+        client.partner, self._upstream.leg.partner = self._upstream.leg, client
         client.on_payload = adapter.client_payload
         client.on_broken = lambda why: adapter.broken("client", why)
         client.on_lost = lambda why: adapter.client_lost()

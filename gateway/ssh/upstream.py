@@ -18,6 +18,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from gateway.config import Account, TargetEntry
+from gateway.line import Line
 from gateway.ssh.keys import NoKey, private, signer
 from gateway.ssh.leg import BY_APPLICATION, ClientLeg
 from gateway.ssh.lines import fingerprint, kind_of
@@ -73,6 +74,9 @@ class _TargetLeg(ClientLeg):
         self.on_broken = lambda why: self.fail(DialError("protocol", f"the target broke the protocol at login: {why}"))
         self.on_lost = lambda why: self.fail(DialError("lost", "the target closed the connection at login"))
         self._deadline = reactor.callLater(TIMEOUT, self._too_late)
+
+    def makeConnection(self, transport: Any) -> None:
+        super().makeConnection(Line.over(transport, self))
 
     def host_key_refused(self) -> None:
         seen = {"host_key": fingerprint(self.shown), "kind": kind_of(self.shown)}

@@ -107,6 +107,24 @@ def test_a_full_socket_and_a_long_exchange_are_told() -> None:
     assert pair.client._queued < HELD_LIMIT + 200000
 
 
+def test_what_one_read_brings_for_the_other_leg_leaves_in_one_write() -> None:
+    """In order, and at once when the turn ends."""
+    pair, onward = Pair().logged_in(), Pair().logged_in()
+    writes: list[bytes] = []
+    onward.client.transport.write = writes.append
+    pair.server.on_payload, pair.server.partner = onward.client.send, onward.client
+    every = [data(b"%d" % n * 20000) for n in range(4)]
+    for payload in every:
+        pair.client.send(payload)
+    pair.pump()
+    assert len(writes) == 1
+    onward.server.dataReceived(writes[0])
+    assert onward.got["server"] == every
+    pair.client.send(data(b"little"))
+    pair.pump()
+    assert len(writes) == 2
+
+
 # -- strangers ------------------------------------------------------------------------------------
 
 
