@@ -36,6 +36,9 @@ WAITING_LIMIT = 4 << 20
 HELD_LIMIT = 2 << 20
 """Bytes a client may send behind a held command. More would need a pause, and a paused transport is deaf."""
 
+TURN = 0.005
+"""Seconds for which one session's commands are decided in one turn of the reactor; then others have theirs."""
+
 LINGER = 30.0
 """Seconds in which a peer may take its last bytes and close; then the connection is aborted."""
 
@@ -88,6 +91,8 @@ class Adapter:
         self._cancel_target, self._ended = cancel_target, ended
         self._todo: deque[Effect] = deque()
         self._working = False
+        self._turn_began = 0.0
+        self._rest: Any = None  # while others have their turn; what is to be done waits in _todo
         self._waiting: deque[Waiting] = deque()
         self._waiting_bytes = 0
         self._long = 0  # how many spools wait or are being sent
@@ -153,6 +158,8 @@ class Adapter:
 
     def client_lost(self) -> None:
         """The client is gone. What it said goodbye after still leaves; what was held never runs."""
+        while self._rest is not None:  # its goodbye may be among what waits for a turn
+            self._go_on()
         self._lost("client")
         if not (self._closing and self._on_the_way):
             self.close("client gone")
@@ -187,6 +194,9 @@ class Adapter:
                 effect.data.close()
         self._waiting.clear()
         self._todo.clear()
+        if self._rest is not None and self._rest.active():
+            self._rest.cancel()
+        self._rest = None
         self._outflow.discard()
 
     def _last_effects(self, why: str, farewell: str) -> None:
@@ -233,7 +243,7 @@ class Adapter:
     @property
     def busy(self) -> bool:
         """Whether a command waits, runs, or is held."""
-        return bool(self._asked or self._waiting or self._began)
+        return bool(self._asked or self._waiting or self._began or self._rest)
 
     @property
     def _on_the_way(self) -> bool:
@@ -303,7 +313,7 @@ class Adapter:
             return
         try:
             self._todo.extend(tell(*what))
-            if not self._working:  # else an answer came before ask() returned
+            if not self._working and self._rest is None:  # else an answer came before ask() returned
                 self._work()
         except Exception as error:  # the adapter's edge: a bug of ours ends one session, not the worker
             self._crashed(error)
@@ -331,9 +341,9 @@ class Adapter:
 
     def _work(self) -> None:
         """What comes with each command by its type; `match` would try one pattern after another, twice as long."""
-        self._working, todo = True, self._todo
+        self._working, todo, self._turn_began = True, self._todo, self._clock.seconds()
         try:
-            while todo and not self._closed:
+            while todo and not self._closed and self._rest is None:
                 effect = todo.popleft()
                 kind = type(effect)
                 if kind is ToClient:
@@ -364,6 +374,13 @@ class Adapter:
                 self.close(f"malformed bytes from the {side}", f"malformed message from the {side}")
             case StartTls():
                 raise AssertionError("TLS starts before a session does")
+
+    def _go_on(self) -> None:
+        """Others had their turn."""
+        if self._rest.active():
+            self._rest.cancel()
+        self._rest = None
+        self._drive(list)
 
     def _joined(self, first: ToClient) -> bytes:
         """
@@ -444,6 +461,8 @@ class Adapter:
         answer = self._addons.decide(command, self._held)
         if not isinstance(answer, Deferred):
             self._todo.extend(self._relay.answer(answer))
+            if self._clock.seconds() - self._turn_began > TURN:
+                self._rest = self._clock.callLater(0, self._go_on)
             return
         self._asked = answer
         answer.addCallbacks(self._answered, self._unanswered)

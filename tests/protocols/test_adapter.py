@@ -263,6 +263,70 @@ def test_ten_thousand_statements_are_three_writes_and_no_recursion() -> None:
     assert len(scene.ledger.of("report")) == count
 
 
+class Slow(Addons):
+    """Each decision takes two milliseconds."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def decide(self, command: Command, held: Callable[[str, Hold], None]) -> Decision | Deferred[Decision]:
+        self._clock.rightNow += 0.002
+        return super().decide(command, held)
+
+
+def slow_scene() -> Scene:
+    scene = Scene()
+    scene.addons = scene.adapter._addons = Slow(scene.clock)
+    return scene
+
+
+def one_turn(scene: Scene) -> None:
+    """What is due runs once; a test's clock would go on with what that makes due."""
+    for call in scene.clock.getDelayedCalls():
+        due, arguments = call.func, call.args  # a cancelled one has forgotten them
+        call.cancel()
+        due(*arguments)
+
+
+def test_others_have_their_turn_while_one_session_has_much_decided() -> None:
+    """Ten new texts in one read, each two milliseconds: three a turn, in order, and a refused one keeps its place."""
+    scene = slow_scene()
+    texts = [f"SELECT {n}" if n != 4 else "DROP TABLE t" for n in range(10)]
+    scene.adapter.client_data(b"".join(map(query, texts)))
+    assert scene.addons.asked == texts[:3] and scene.adapter.busy
+    one_turn(scene)
+    assert scene.addons.asked == texts[:6]
+    scene.adapter.client_data(query("SELECT 10"))
+    assert scene.addons.asked == texts[:6]
+    scene.clock.advance(0)
+    assert scene.addons.asked == [*texts, "SELECT 10"] and not scene.clock.getDelayedCalls()
+    scene.durable()
+    sent = [query(text) if n != 4 else poison_query(5) for n, text in enumerate([*texts, "SELECT 10"])]
+    assert scene.sent() == b"".join(sent)
+
+
+def test_what_a_client_said_before_it_left_is_decided_though_others_have_their_turn() -> None:
+    """Its goodbye came behind more than a turn's work; all of that leaves first."""
+    scene = slow_scene()
+    texts = [query(f"INSERT {n}") for n in range(10)]
+    scene.adapter.client_data(b"".join(texts) + TERMINATE)
+    scene.adapter.client_lost()
+    assert not scene.endings and not scene.clock.getDelayedCalls()
+    scene.durable()
+    assert scene.sent() == b"".join(texts) + TERMINATE and scene.endings == ["client said goodbye"]
+
+
+def test_a_session_that_ends_while_others_have_their_turn_asks_nothing_more() -> None:
+    """What waited for a turn is forgotten, and so is the turn."""
+    scene = slow_scene()
+    scene.adapter.client_data(b"".join(query(f"INSERT {n}") for n in range(10)))
+    scene.adapter.close("revoked")
+    scene.clock.advance(LINGER)
+    scene.durable()
+    assert len(scene.addons.asked) == 3 and scene.sent() == b"" and scene.endings == ["revoked"]
+
+
 def test_while_the_evidence_is_behind_a_client_is_not_read() -> None:
     """One read waits, in front of what comes after it; nothing of it is asked about until there is room."""
     scene = Scene()
