@@ -11,7 +11,7 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
@@ -26,6 +26,7 @@ from protocols.errors import Unrecordable
 from protocols.command import Command
 from protocols.journal import Journal
 from protocols.outflow import Outflow, Tap, Waiting
+from protocols.relay import Addons, Relay
 from protocols.session import Session
 from protocols.spool import Spool
 from protocols.verdict import Decision, Hold
@@ -41,34 +42,6 @@ TURN = 0.005
 
 LINGER = 30.0
 """Seconds in which a peer may take its last bytes and close; then the connection is aborted."""
-
-
-class Relay(Protocol):
-    """
-    What every protocol's relay can do. All return effects; none touches a transport, and what a
-    peer may send raises nothing: it ends in Malformed, behind what was decided before.
-    """
-
-    def from_client(self, data: bytes) -> list[Effect]: ...
-    def from_target(self, data: bytes) -> list[Effect]: ...
-    def answer(self, decision: Decision) -> list[Effect]: ...
-    def held(self, request: str, hold: Hold) -> list[Effect]: ...
-    def refused(self, number: int, why: str) -> list[Effect]: ...
-    def withdrawn(self) -> bool:
-        """Whether what came behind a held command says that the client no longer wants it."""
-    def close(self, why: str) -> list[Effect]: ...
-    def farewell(self, why: str) -> bytes:
-        """The protocol's own last words to a client; b"" where none fit."""
-    @property
-    def behind(self) -> int:
-        """Bytes read and not yet looked at."""
-
-
-class Addons(Protocol):
-    """The pipeline, bound to one session."""
-
-    def decide(self, command: Command, held: Callable[[str, Hold], None]) -> Decision | Deferred[Decision]: ...
-    def ended(self, decision: Decision, outcome: Any) -> None: ...
 
 
 classImplements(Tap, IPushProducer)

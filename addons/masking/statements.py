@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
@@ -33,6 +34,9 @@ from addons.sql.rewrite import put_sources, rewritten
 from addons.sql.scope import union
 from addons.sql.settings import HARMLESS as HARMLESS_SETTINGS
 from protocols.verdict import Allow, Deny, Replace
+
+MESSAGES_LIMIT = 200_000
+"""Messages in one statement's tree, constants too: about twice what `classify` looks into."""
 
 
 class Refused(Exception):
@@ -85,6 +89,18 @@ class Judgement:
     lookups: int = 0
 
 
+def _messages(statement: Message) -> list[Message]:
+    """
+    All that a statement is made of.
+
+    :raises Unparsable: it is more than we look into; found out before anything looks through all of it.
+    """
+    found = list(islice(walk(statement), MESSAGES_LIMIT + 1))
+    if len(found) > MESSAGES_LIMIT:
+        raise Unparsable("the statement is larger than the gateway looks into")
+    return found
+
+
 @dataclass(frozen=True)
 class Statements:
     """
@@ -117,23 +133,24 @@ class Statements:
         parsed = opened(parsed, names, self.cover)
         found, made = [], self.made
         for statement in parsed.statements:
+            messages = _messages(statement)
             named = references(statement)
             made |= makes(statement, named)
-            found.append(self._statement(statement, named, names, made, alone=len(parsed.statements) == 1))
+            found.append(self._statement(statement, messages, named, names, made, alone=len(parsed.statements) == 1))
         asked = sum(sources.asked for sources in found)
         if not any(sources.hits for sources in found):
             return Judgement(Allow(remember=False), asked)
         return Judgement(self._rewritten(parsed, names, found), asked)
 
     def _statement(
-        self, statement: Message, named: Sequence[Reference], names: Names, made: frozenset[str], *, alone: bool
+        self, statement: Message, messages: Sequence[Message], named: Sequence[Reference], names: Names,
+        made: frozenset[str], *, alone: bool,
     ) -> Sources:
         """
         Refuses, or returns the masked sources to rewrite: none when it is clean.
 
-        :param named: its `references`.
+        :param messages: all that it is made of; :param named: its `references`.
         """
-        messages = list(walk(statement))  # looked through twice, and made once
         self._kinds(messages, dumps=self._sets_row(statement, names, made))
         call = self.calls.first_unlisted(messages)
         if call:

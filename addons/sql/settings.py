@@ -48,6 +48,8 @@ HARMLESS = frozenset("""
     transaction_read_only transaction_timeout work_mem xmlbinary xmloption
 """.split())
 
+_KEPT, _KEPT_LENGTH = 4096, 64 << 10  # texts whose steps are remembered, and characters of one
+
 IDENTITIES = frozenset({"role", "session_authorization", "is_superuser"})
 
 _ON = frozenset({"on", "true", "yes", "1", "t", "tr", "tru", "y", "ye"})
@@ -148,6 +150,7 @@ class Settings:
         self._trackers: dict[str, Tracker] = {}
         self._teller = ""
         self._steps: dict[str, tuple[Step, ...]] = {}
+        self._long: tuple[str, tuple[Step, ...]] = ("", ())  # of long texts the last
 
     def start(self, session: Session, search_path: str) -> None:
         """The path that a session begins with, when something has read it from the server."""
@@ -180,14 +183,16 @@ class Settings:
 
     def learn(self, text: str, findings: Sequence[Finding]) -> None:
         """What `classify` found in a text, so that it is not looked through again when it is decided."""
-        if text not in self._steps and idle(findings):
+        if idle(findings):
             self._keep(text, ())
 
     def _keep(self, text: str, found: tuple[Step, ...]) -> None:
-        if len(self._steps) > 4096:
+        if len(text) > _KEPT_LENGTH:
+            self._long = text, found
+            return
+        if len(self._steps) > _KEPT:
             self._steps.clear()
-        if len(text) <= 1 << 16:
-            self._steps[text] = found
+        self._steps[text] = found
 
     def ended(self, session: Session, decision: Decision, outcome: Outcome, teller: str) -> None:
         """A command ended."""
@@ -203,7 +208,7 @@ class Settings:
         return split_identifiers(reported["search_path"]) if "search_path" in reported else self._default or DEFAULT
 
     def _steps_of(self, text: str, findings: Sequence[Finding] | None) -> tuple[Step, ...]:
-        found = self._steps.get(text)
+        found = self._long[1] if text == self._long[0] else self._steps.get(text)
         if found is None:
             if findings is not None and idle(findings):
                 return ()

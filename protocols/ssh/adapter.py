@@ -18,11 +18,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from protocols.adapter import Addons
 from protocols.command import SshCommand
 from protocols.effects import Hangup, Malformed, Refused, Report
 from protocols.errors import Unrecordable
 from protocols.journal import Journal
+from protocols.relay import Addons
 from protocols.session import Session
 from protocols.ssh.effects import (
     AskCommand, IntendCommand, ProveHostKeys, Remark, SendClient, SendTarget, SshEffect, WithdrawCommand,

@@ -1,0 +1,40 @@
+"""
+What an adapter joins: a protocol's relay, and the addons as one session sees them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from protocols.command import Command
+from protocols.effects import Effect
+from protocols.verdict import Decision, Hold
+
+
+class Relay(Protocol):
+    """
+    What every protocol's relay can do. All return effects; none touches a transport, and what a
+    peer may send raises nothing: it ends in Malformed, behind what was decided before.
+    """
+
+    def from_client(self, data: bytes) -> list[Effect]: ...
+    def from_target(self, data: bytes) -> list[Effect]: ...
+    def answer(self, decision: Decision) -> list[Effect]: ...
+    def held(self, request: str, hold: Hold) -> list[Effect]: ...
+    def refused(self, number: int, why: str) -> list[Effect]: ...
+    def withdrawn(self) -> bool:
+        """Whether what came behind a held command says that the client no longer wants it."""
+    def close(self, why: str) -> list[Effect]: ...
+    def farewell(self, why: str) -> bytes:
+        """The protocol's own last words to a client; b"" where none fit."""
+    @property
+    def behind(self) -> int:
+        """Bytes read and not yet looked at."""
+
+
+class Addons(Protocol):
+    """The pipeline, bound to one session."""
+
+    def decide(self, command: Command, held: Callable[[str, Hold], None]) -> Decision | Awaitable[Decision]: ...
+    def ended(self, decision: Decision, outcome: Any) -> None: ...
