@@ -86,6 +86,7 @@ MATRIX: Mapping[str, tuple[PathRow, ...]] = {
         _row("variable", "env: addons' `accepts_variable` decides, else a short list", ()),
         _row("terminal", "pty-req, window-change, signal, break: they pass with their command", ()),
         _row("line in a shell", "as its screen shows it when Enter is pressed: addons' `refuses_line` is asked. Stops mistakes, not adversaries", ()),
+        _row("output of a terminal", "addons' `stars` are asked for what masks it; what has no terminal only where they say so", ()),
         _row("other requests and channel types", "tun, VPN, what has no name here", (), **_CLOSED),
     ),
 }

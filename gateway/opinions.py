@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
@@ -107,6 +108,10 @@ class Opinions:
     def reads_lines(self) -> bool:
         """Whether lines typed in a shell are judged."""
         return self._pipeline.reads_lines
+
+    def masks(self, terminal: bool) -> Callable[[], Any] | None:
+        """Makes what masks a stream of a channel's output; None when nothing does."""
+        return self._current()[0].masks(self.session, terminal)
 
     def refuses_line(self, line: str) -> Deny | None:
         """Why a line typed in a shell is not sent; None when it is. By the policy in force now."""

@@ -166,6 +166,17 @@ class Pipeline:
                     return answer if isinstance(answer, Deny) else _broken(name, "gave no verdict")
         return None
 
+    def masks(self, session: Session, terminal: bool) -> Callable[[], Any] | None:
+        """
+        Makes what masks one stream of a channel's output (`protocols.ssh.veil.Mask`); None when it passes as it is. Raises what
+        an addon raises, which ends the session: output that nobody could mask is not shown.
+        """
+        for addon in self._addons:
+            stars = getattr(addon, "stars", None)
+            if callable(stars) and stars(session, terminal) is not None:
+                return lambda: stars(session, terminal)
+        return None
+
     def floor(self, session: Session) -> Any:
         """
         A Deferred of what the target must hold for the session to run on a floor; None when no addon wants one.

@@ -1,10 +1,11 @@
 """
 Masking: the declarations, the strategies, and the addon that asks for both.
 
-Configuration names the addon by where it is found, `addons.masking.Masking`, as it does for addons of
-one file; hence the one import.
+Configuration names the addons by where they are found, `addons.masking.Masking` and `addons.masking.Output`, as it
+does for addons of one file; hence the imports.
 """
 
 from addons.masking.masking import Masking
+from addons.masking.output import Output
 
-__all__ = ["Masking"]
+__all__ = ["Masking", "Output"]

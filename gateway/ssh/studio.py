@@ -1,6 +1,6 @@
 """
-What looks at the bytes of one SSH session's channels: the recorder, and whoever reads the lines of a shell. By which clock,
-journal and settings.
+What looks at the bytes of one SSH session's channels: what masks output, who reads the lines of a shell, the recorder. By which
+clock, journal and settings.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from protocols.session import Session
 from protocols.ssh.filter import Filter
 from protocols.ssh.guard import Guard
 from protocols.ssh.tape import Tape, Typing
+from protocols.ssh.veil import Veil
 from protocols.verdict import Decision, Deny
 
 
@@ -53,6 +54,9 @@ class Studio:
         up: list[Filter] = []
         down: list[Filter] = []
         pty = None if isinstance(command, Subsystem) else command.pty
+        masks = self._opinions.masks(terminal=pty is not None)
+        if masks is not None:
+            down.append(Veil(masks, self.later, lambda: self.resume(command.channel)))
         if pty is not None and self._opinions.reads_lines:
             guard = self._guard(pty, command.channel, number)
             up.append(guard.keys)
