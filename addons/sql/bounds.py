@@ -18,6 +18,7 @@ from postgast import pg_query_pb2 as tree
 
 from addons.sql.constants import column, constant, narrow, only_booleans, pinned, strings, text_of
 from addons.sql.parse import unwrap, walk
+from addons.sql.resolve import children
 
 Columns = Callable[[str, str], frozenset[str] | None]
 """(schema or "", relation) to its columns; None when they are not known."""
@@ -255,7 +256,7 @@ def _finite_select(select: tree.SelectStmt, scope: Scope) -> bool:
         return False
     limit = text_of(select.limit_count) if select.limit_count.WhichOneof("node") else None
     if limit is not None and limit.isdigit() and int(limit) <= _LIMIT and not any(_calls(t) for t in select.target_list):
-        return True
+        return _independent(select, scope)  # else it has as many answers as the query around has rows
     return {s.name for s in scope.sources} <= _bounded(scope)
 
 
@@ -280,6 +281,32 @@ def _closed(query: Message, scope: Scope) -> bool:
 def _own_columns(nodes: Iterable[Message], scope: Scope) -> bool:
     references = [strings(m.fields) for n in nodes for m in walk(n) if isinstance(m, tree.ColumnRef)]
     return all(names == ("*",) or scope.source_of(names) is not None for names in references)
+
+
+def _independent(query: Message, scope: Scope) -> bool:
+    """Whether every column that a query names, however deep, is of its own sources or of those of a query inside it."""
+    for child, _field, _node in children(query):
+        if isinstance(child, tree.ColumnRef):
+            if not _own(strings(child.fields), scope):
+                return False
+        elif isinstance(child, tree.SelectStmt):
+            if scope.depth >= _DEPTH or child.HasField("with_clause"):
+                return False
+            inner = scope.inner()
+            inner.sources = list(scope.sources)
+            _add_sources(inner, child.from_clause)
+            if not _independent(child, inner):
+                return False
+        elif not _independent(child, scope):
+            return False
+    return True
+
+
+def _own(names: tuple[str, ...], scope: Scope) -> bool:
+    """Whether a source known here has it; the nearest that does is meant, so that none around can be."""
+    if names == ("*",):
+        return True
+    return any(s.name == names[-2] if len(names) > 1 else names[0] in (s.columns or ()) for s in scope.sources)
 
 
 def _calls(node: Message) -> bool:

@@ -100,6 +100,34 @@ def test_names_without_a_qualifier_need_the_catalog(where: str) -> None:
     assert not bounded(f"DELETE FROM events WHERE {where}", unknown_columns)
 
 
+LOOKS_AROUND = [
+    "id IN (SELECT e.id FROM events e WHERE e.id = events.id LIMIT 1)", "id IN (SELECT e.id FROM events e WHERE e.id >= events.id ORDER BY e.id LIMIT 1)",
+    "id = ANY (SELECT e.id FROM events e WHERE e.ctid = events.ctid LIMIT 1)", "id IN (SELECT d.id FROM departments d ORDER BY d.id - events.id LIMIT 1)",
+    "id IN (SELECT d.id FROM departments d WHERE kind = code LIMIT 5)", "id = ANY(ARRAY(SELECT e.id FROM events e WHERE e.id = events.id LIMIT 1))",
+    "id IN (SELECT e.id FROM events e WHERE EXISTS (SELECT FROM departments d WHERE d.id = events.id) LIMIT 1)",
+    "id IN (SELECT e.id FROM events e JOIN departments d ON d.id = events.id LIMIT 1)",
+    "id IN (SELECT e.id FROM events e LEFT JOIN LATERAL (SELECT events.id AS x) l ON l.x = e.id LIMIT 1)",
+    "id IN (SELECT e.id FROM events e GROUP BY e.id HAVING e.id = events.id LIMIT 1)",
+]
+
+
+@pytest.mark.parametrize("where", LOOKS_AROUND)
+def test_a_limit_bounds_nothing_where_the_query_around_decides_the_rows(where: str) -> None:
+    """It holds for each row around by itself, so that each may find its own."""
+    assert not bounded(f"DELETE FROM events WHERE {where}")
+    assert not bounded(f"DELETE FROM events WHERE {where}", unknown_columns)
+
+
+@pytest.mark.parametrize("where", [
+    "id IN (SELECT e.id FROM events e WHERE e.kind = 'x' ORDER BY e.at LIMIT 10)",
+    "id IN (SELECT e.id FROM events e WHERE EXISTS (SELECT FROM departments d WHERE d.id = e.id) LIMIT 10)",
+    "id IN (SELECT id FROM events WHERE kind = $1 ORDER BY id LIMIT 10 FOR UPDATE SKIP LOCKED)",
+])
+def test_a_batch_by_limit_is_bounded(where: str) -> None:
+    """As job queues write it."""
+    assert bounded(f"DELETE FROM events WHERE {where}")
+
+
 def test_a_name_that_two_relations_have_bounds_neither() -> None:
     """`id` is in both: nothing is decided by guessing."""
     assert not bounded("DELETE FROM events USING departments d WHERE id = 1")
