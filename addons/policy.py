@@ -50,7 +50,8 @@ class Policy:
     :param search_paths: more search paths that a client may set.
     :param session_settings: more settings that a client may set to anything.
     :param approvers: groups that answer what `default` says to approve.
-    :param catalogs: lets SQL functions be judged by their bodies, and the fast path at all.
+    :param catalogs: says which names are the server's own and which a user's, lets SQL functions be judged by their bodies, and
+        the fast path at all. Without it the text alone counts; with it, and unread, no name is taken for the server's.
     :param settings: what sessions set and prepared; shared with masking, kept over reloads; its own when not given.
     :param now: needed by rules with hours.
     """
@@ -91,6 +92,11 @@ class Policy:
             return Deny(f"No statement can be judged: {why}.", "OST-207", hint="Set it back, or connect again.")
         if isinstance(command, FunctionCall):
             return self._fast_path(session, command)
+        if self._known(session):
+            return self._judged(session, command)
+        return self._read(session).addCallback(lambda _snapshot: self._judged(session, command))
+
+    def _judged(self, session: Session, command: Statement) -> Verdict:
         key = (command.text, self._revision(session), self._rule_set(session))
         ruling = self._ruled.get(key)
         if ruling is not None:
@@ -131,7 +137,7 @@ class Policy:
         found = self._latest[1] if self._latest[0] == key else self._analysed.get(key)
         if found is None:
             try:
-                found = self._assessor.assess(text, snapshot)
+                found = self._assessor.assess(text, snapshot, unread=self._catalogs is not None and snapshot is None)
                 self._settings.learn(text, [part.finding for part in found])
             except Unparsable as error:
                 found = error.with_traceback(None)
@@ -205,11 +211,19 @@ class Policy:
         """Only the catalog says what an OID calls: the first to ask has it read."""
         if self._catalogs is None:
             return self._called(session, command, None)
-        snapshot = self._catalogs.snapshot(session)
-        if snapshot is not None and not self._catalogs.stale(session):
-            return self._called(session, command, snapshot)
-        read = self._catalogs.refresh(session).addErrback(lambda _: None)  # whatever it was: nothing is known
-        return read.addCallback(lambda snapshot: self._called(session, command, snapshot))
+        if self._known(session):
+            return self._called(session, command, self._catalogs.snapshot(session))
+        return self._read(session).addCallback(lambda snapshot: self._called(session, command, snapshot))
+
+    def _known(self, session: Session) -> bool:
+        """Whether nothing is to be waited for."""
+        if self._catalogs is None:
+            return True
+        return self._catalogs.snapshot(session) is not None and not self._catalogs.stale(session)
+
+    def _read(self, session: Session) -> Deferred[Snapshot | None]:
+        """A catalog newer than the question; None when it cannot be read, whatever it was."""
+        return self._catalogs.refresh(session).addErrback(lambda _failure: None)
 
     def _called(self, session: Session, command: FunctionCall, snapshot: Snapshot | None) -> Verdict:
         function = snapshot.functions.get(command.oid) if snapshot is not None else None

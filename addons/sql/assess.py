@@ -59,14 +59,27 @@ class Assessor:
     def __init__(self, functions: Iterable[str], gate: Gate) -> None:
         self._listed, self._gate = Listed(frozenset(functions)), gate
 
-    def assess(self, text: str, snapshot: Snapshot | None = None) -> tuple[Assessed, ...]:
+    def assess(self, text: str, snapshot: Snapshot | None = None, *, unread: bool = False) -> tuple[Assessed, ...]:
         """
         Every statement of a string.
 
+        :param unread: there is a catalog, and it is not known: a name without a schema may be a user's.
         :raises Unparsable: the grammar refuses it.
         """
         found = classify(parse(text), columns_of(snapshot))
-        return tuple(Assessed(f, self._classes(f, snapshot, 0)) for f in found)
+        assessed = tuple(Assessed(f, self._classes(f, snapshot, 0)) for f in found)
+        for part in assessed if unread else ():
+            self._shadowed(part)
+        return assessed
+
+    def _shadowed(self, part: Assessed) -> None:
+        """A call that may be another's than its name says."""
+        found = part.finding
+        names = [*found.functions, *found.operators, *(("", name) for name in (*found.fields, *found.constructs))]
+        foreign = next((_label(n) for n in sorted(names) if n[0] != "pg_catalog" and n not in self._listed and n not in SETTERS), None)
+        if foreign is not None:
+            why = f"calls {foreign}, which may be anybody's while the target's catalog cannot be read"
+            part.classes.setdefault("function-unlisted", why)
 
     def function(self, name: Name, snapshot: Snapshot | None) -> Classes:
         """The classes of one function called by itself (the fast path)."""

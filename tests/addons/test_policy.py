@@ -226,6 +226,24 @@ def test_the_first_call_of_the_fast_path_has_the_catalog_read() -> None:
         assert isinstance(heard[0], verdict)
 
 
+@pytest.mark.parametrize(("text", "unread"), [
+    ("SELECT 1", None), ("BEGIN", None), ("SELECT pg_catalog.length('x')", None), ("SELECT a FROM t", None),
+    ("SELECT length('x')", "OST-205"), ("SELECT a FROM t WHERE a = 1", "OST-205"), ("SELECT (a).length FROM t", "OST-205"),
+])
+def test_no_name_is_taken_for_the_servers_before_the_catalog_was_read(text: str, unread: str | None) -> None:
+    """An owner may have given it to other types. The first question waits for the reading; when it fails, the answer is no."""
+    for came, code in ((Catalogs().found, None), (ValueError("the target is gone"), unread)):
+        catalogs = Unread()
+        asked = ask(Policy(default=STRICT, catalogs=catalogs), text)
+        heard: list[object] = []
+        asked.addCallback(heard.append)
+        assert heard == []
+        if not isinstance(came, ValueError):
+            catalogs.snapshot = lambda _session: Catalogs().found
+        catalogs.reading.callback(came) if not isinstance(came, ValueError) else catalogs.reading.errback(came)
+        assert getattr(heard[0], "code", None) == code
+
+
 def test_the_fast_path_needs_the_catalog() -> None:
     """By OID, under the same lists; an OID that nobody knows is refused."""
     policy = Policy(default={**STRICT, "large-object": "allow"}, catalogs=Catalogs())
