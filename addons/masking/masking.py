@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 from addons.masking import refusals
 from addons.masking.cover import Cover, Misdeclared
 from addons.masking.declared import Declaration, declarations
+from addons.masking.executed import Executed, Named
 from addons.masking.floor import Floor, floor
 from addons.masking.freshness import Freshness
 from addons.masking.reveals import hinted, nameless, reads, rule, without
@@ -87,7 +88,7 @@ class Masking:
             raise ValueError("reveal: reveals are asked for and recorded, and the powers to were not given")
         self._listed = _functions(functions)
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
-        self._fresh = Freshness(catalogs)
+        self._fresh, self._executed = Freshness(catalogs), Executed()
         self._who: dict[tuple[str, str, frozenset[str]], tuple[Declaration, ...]] = {}
         self._covers: dict[tuple[str, str, tuple[Declaration, ...], bool], tuple[Cover, Calls]] = {}
         self._decided: OrderedDict[tuple, Judgement] = OrderedDict()
@@ -142,9 +143,14 @@ class Masking:
 
     def _counted(self, hook: RewriteHook, judged: Judgement) -> Allow | Replace | Deny | Deferred:
         """The verdict, once what it looks up is known to be within the limit. PARSE runs nothing."""
-        if not judged.lookups or hook.statement.path is Path.PARSE or self._counts is None:
+        session = hook.session.id
+        self._learn(hook, judged)
+        if self._executed.hidden(session, judged.executes, judged.explains):
+            return refusals.opaque_kind("EXPLAIN of EXECUTE")
+        lookups = judged.lookups + self._executed.lookups(session, judged.executes)
+        if not lookups or hook.statement.path is Path.PARSE or self._counts is None:
             return judged.verdict
-        counted: Deferred[int] = self._counts.count(f"lookup:{hook.session.identity.subject}", judged.lookups)
+        counted: Deferred[int] = self._counts.count(f"lookup:{hook.session.identity.subject}", lookups)
         return counted.addCallback(
             lambda asked: judged.verdict if asked <= self._lookups else refusals.too_many_lookups(self._lookups)
         )
@@ -190,6 +196,15 @@ class Masking:
         text = judged.verdict.text if isinstance(judged.verdict, Replace) else statement.text
         still = judged.verdict.columns if isinstance(judged.verdict, Replace) else ()
         return self._counted(hook, replace(judged, verdict=Replace(text, refusals.RULE, still, remember=False, reveal=under)))
+
+    def _learn(self, hook: RewriteHook, judged: Judgement) -> None:
+        """What names may stand for from here on, whether or not the server comes to know them."""
+        named = Named(
+            judged.lookups, judged.keyed or judged.lookups > 0, frozenset(judged.executes), frozenset(judged.explains)
+        )
+        names = (hook.statement.name,) if hook.statement.path is Path.PARSE else judged.prepares
+        for name in names:
+            self._executed.learn(hook.session.id, name, named)
 
     def _judged(
         self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
@@ -311,6 +326,7 @@ class Masking:
 
     def on_closed(self, hook: ClosedHook) -> None:
         self._fresh.closed(hook.session)
+        self._executed.forget(hook.session.id)
         if self._settings is not None:
             self._settings.closed(hook.session)
 

@@ -83,10 +83,20 @@ class Sources:
 
 @dataclass(frozen=True)
 class Judgement:
-    """:ivar lookups: how many masked values running it once looks up."""
+    """
+    :ivar lookups: how many masked values running it once looks up, besides what it executes by name.
+    :ivar keyed: whether the text that is sent holds a key.
+    :ivar prepares: the names that it gives to statements, in SQL.
+    :ivar executes: names of prepared statements that it runs, each as often as it does.
+    :ivar explains: those whose plans it shows.
+    """
 
     verdict: Allow | Replace | Deny
     lookups: int = 0
+    keyed: bool = False
+    prepares: tuple[str, ...] = ()
+    executes: tuple[str, ...] = ()
+    explains: tuple[str, ...] = ()
 
 
 def _messages(statement: Message) -> list[Message]:
@@ -138,9 +148,10 @@ class Statements:
             made |= makes(statement, named)
             found.append(self._statement(statement, messages, named, names, made, alone=len(parsed.statements) == 1))
         asked = sum(sources.asked for sources in found)
-        if not any(sources.hits for sources in found):
-            return Judgement(Allow(remember=False), asked)
-        return Judgement(self._rewritten(parsed, names, found), asked)
+        keyed = any(sources.compared for sources in found)
+        hit = any(sources.hits for sources in found)
+        verdict = self._rewritten(parsed, names, found) if hit else Allow(remember=False)
+        return Judgement(verdict, asked, keyed, *_by_name(parsed))
 
     def _statement(
         self, statement: Message, messages: Sequence[Message], named: Sequence[Reference], names: Names,
@@ -223,6 +234,8 @@ class Statements:
                 verdict = judged.verdict
                 if judged.lookups:
                     raise Refused(refusals.cannot_mask("a function's body", "a column that may be looked up"))
+                if judged.executes or judged.explains:
+                    raise Refused(refusals.opaque_kind("EXECUTE in a function's body"))
                 if not isinstance(verdict, Allow):
                     raise Refused(
                         verdict
@@ -409,6 +422,18 @@ _ROUTINES = frozenset(
     {tree.OBJECT_FUNCTION, tree.OBJECT_PROCEDURE, tree.OBJECT_ROUTINE, tree.OBJECT_AGGREGATE, tree.OBJECT_OPERATOR}
 )
 _PLACES = {"RangeTableSample": "TABLESAMPLE", "IntoClause": "SELECT INTO", "CopyStmt": "COPY"}
+
+
+def _by_name(parsed: Parsed) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """The names of prepared statements that a text gives, runs and shows the plans of."""
+    prepares = tuple(s.name for s in parsed.statements if isinstance(s, tree.PrepareStmt))
+    explains = tuple(
+        inside.name
+        for s in parsed.statements
+        if isinstance(s, tree.ExplainStmt) and isinstance(inside := unwrap(s.query), tree.ExecuteStmt)
+    )
+    runs = tuple(s.name for s in parsed.statements if isinstance(s, tree.ExecuteStmt))
+    return prepares, runs, explains
 
 
 def _is_on(arguments: Sequence[tree.Node]) -> bool:

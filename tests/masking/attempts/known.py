@@ -10,7 +10,6 @@ DERIVED = "a view's column that a masked one decides without being in its expres
 FILTERED = "a view's rows or their order depend on masked columns; docs/masking.md says that what a view filters by is not masked"
 PARTITION = "which partition a row is in tells the range of its masked key"
 PLACED = "a trigger of another table writes what a client wrote into a masked column whose equals are told"
-EXECUTED = "EXECUTE of what the protocol prepared is taken for a statement of its own"
 TIED = "a tie by a column that is no key; docs/policy.md says that ties count"
 WIDTHS = "estimates come from statistics of raw values, as docs/masking.md says"
 
@@ -50,8 +49,5 @@ KNOWN: dict[str, str] = {
     "a view tells how often a row is repeated": FILTERED,
     "a view tells its first rows with ties": FILTERED,
     "EXPLAIN's estimate of widths": WIDTHS,
-    "look-ups by EXECUTE of what the protocol prepared are not counted": EXECUTED,
-    "look-ups by EXECUTE in one string are not counted": EXECUTED,
-    "the key of a comparison is shown by EXPLAIN of EXECUTE": EXECUTED,
     FILTER + "DELETE FROM scratch s USING scratch t WHERE s.v = t.v AND t.k = 'k1'": TIED,
 }

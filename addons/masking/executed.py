@@ -1,0 +1,76 @@
+"""
+What sessions prepared that EXECUTE may run: how many values it looks up, and whether its sent text holds a key.
+
+By name, whatever protocol gave it, and never less than the server may have under it: names are not forgotten before the
+session ends, and every text that a name stood for counts. What it executes in turn is followed when it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_NAMES = 4096  # kept for one session; beyond them every name is taken for one that looks a value up
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """
+    What one name may stand for.
+
+    :ivar lookups: how many values running it looks up.
+    :ivar hidden: its text must not be seen in a plan: a key stands in it, or a comparison with a masked column.
+    :ivar executes: names that it executes in turn.
+    :ivar explains: names whose plans it shows.
+    """
+
+    lookups: int = 0
+    hidden: bool = False
+    executes: frozenset[str] = frozenset()
+    explains: frozenset[str] = frozenset()
+
+    def with_(self, other: Named) -> Named:
+        return Named(
+            max(self.lookups, other.lookups), self.hidden or other.hidden,
+            self.executes | other.executes, self.explains | other.explains,
+        )
+
+
+_NOTHING, _ANYTHING = Named(), Named(lookups=1, hidden=True)
+
+
+class Executed:
+    """Sessions to names to what they may stand for; names that do nothing of all that are not kept."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, dict[str, Named]] = {}
+
+    def learn(self, session: str, name: str, named: Named) -> None:
+        if named == _NOTHING:
+            return
+        names = self._sessions.setdefault(session, {})
+        if name in names or len(names) < _NAMES:
+            names[name] = names.get(name, _NOTHING).with_(named)
+
+    def forget(self, session: str) -> None:
+        self._sessions.pop(session, None)
+
+    def lookups(self, session: str, names: Iterable[str]) -> int:
+        """How many values executing these, one after the other, looks up."""
+        return sum(named.lookups for name in names for named in self._run(session, name))
+
+    def hidden(self, session: str, executed: Iterable[str], explained: Iterable[str]) -> bool:
+        """Whether a plan would show what must not be seen."""
+        run = [named for name in executed for named in self._run(session, name)]
+        shown = {*explained, *(name for named in run for name in named.explains)}
+        return any(named.hidden for name in shown for named in self._run(session, name))
+
+    def _run(self, session: str, name: str) -> Iterator[Named]:
+        """What running a name runs, each once."""
+        known, waiting, seen = self._sessions.get(session, {}), [name], {name}
+        default = _ANYTHING if len(known) >= _NAMES else _NOTHING
+        while waiting:
+            named = known.get(waiting.pop(), default)
+            yield named
+            waiting += named.executes - seen
+            seen |= named.executes
