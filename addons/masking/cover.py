@@ -12,14 +12,14 @@ from google.protobuf.message import Message
 
 from addons.masking.declared import Declaration, Strategy
 from addons.masking.floor import named, stands, views
+from addons.masking.related import Reading, mixed, reading
 from addons.masking.strategies import VIEWS, comparable, expression, problem, quoted, shows_null, surrogate
 from addons.sql import system
 from addons.sql.catalog import READABLE, Column, Relation, Snapshot
-from addons.sql.lineage import Lineage
 from addons.sql.naming import strings
 from addons.sql.parse import Unparsable, parse, walk
 from addons.sql.resolve import Names
-from addons.sql.scope import Output
+from addons.sql.scope import OTHER, Output, hidden
 
 _TABLES = frozenset("rp")  #: relkinds that hold rows of their own, or their partitions do
 _ROUNDS = 16  #: of views over row types over views; more is nobody's schema, and everything is then masked
@@ -47,6 +47,7 @@ class Cover:
     :ivar comparable: labels of those that a surrogate may stand for, and what it may be compared with (`strategies.comparable`).
     :ivar lookups: labels of those that may be looked up by their values.
     :ivar row_types: type OIDs whose values hold masked columns.
+    :ivar answering: OIDs of relations whose rows tell how masked values compare with what a client writes (`related`).
     :ivar floor: whether statements run as a role that cannot read masked columns, only the views that stand for their relations.
     """
 
@@ -57,8 +58,10 @@ class Cover:
         self.relations: dict[int, dict[str, Masked]] = {}
         self.lookups: set[str] = set()
         self.row_types: set[int] = set()
+        self.answering: set[int] = set()
         self._strategies: dict[str, Strategy] = {}
         self._sub_selects: dict[tuple[int, bool], str] = {}
+        self._parsed: dict[int, Message | None] = {}
         for declaration in declared:
             self._declare(declaration)
         self._systems()
@@ -80,6 +83,12 @@ class Cover:
             name: Output(name, frozenset({m.label}), m.label)
             for name, m in self.relations.get(relation.oid, {}).items()
         }
+
+    def everything(self, relation: Relation) -> Mapping[str, Output]:
+        """For lineage: all its columns; the clean ones are made of themselves too, as OTHER things."""
+        masked = self.outputs(relation)
+        clean = {c.name: Output(c.name, frozenset({f"{OTHER}{relation.label}.{c.name}"})) for c in relation.columns}
+        return {**clean, **masked}
 
     def masks(self, relation: Relation) -> bool:
         return relation.oid in self.relations
@@ -241,19 +250,32 @@ class Cover:
 
     def _view(self, view: Relation) -> bool:
         """A view's columns by lineage of its definition; all of them when that is not understood."""
-        try:
-            statements = parse(view.definition).statements
-            lineage = Lineage(Names(self.snapshot), self.outputs, strict=True, opaque=self._opaque)
-            outputs = lineage.query(statements[0]) if len(statements) == 1 else None
-        except (Unparsable, RecursionError):
-            outputs = None
-        if outputs is None or len(outputs) != len(view.columns):
+        read = self._reading(view)
+        if read is None or len(read.outputs) != len(view.columns):
             return any([self._mask(view, c) for c in view.columns])
-        tainted = [(c, o) for c, o in zip(view.columns, outputs, strict=True) if o.taint]
-        return any([self._mask(view, c, self._inherited(c, o)) for c, o in tainted])
+        news = view.oid not in self.answering and (read.answers or not self.answering.isdisjoint(read.reached))
+        if news:
+            self.answering.add(view.oid)
+        tainted = [(c, o) for c, o in zip(view.columns, read.outputs, strict=True) if hidden(o.taint)]
+        return any([news, *(self._mask(view, c, self._inherited(c, o)) for c, o in tainted)])
+
+    def _reading(self, view: Relation) -> Reading | None:
+        if view.oid not in self._parsed:
+            try:
+                statements = parse(view.definition).statements
+            except Unparsable:
+                statements = ()
+            self._parsed[view.oid] = statements[0] if len(statements) == 1 else None
+        statement = self._parsed[view.oid]
+        return None if statement is None else reading(statement, Names(self.snapshot), self.everything, self._opaque)
 
     def _inherited(self, column: Column, output: Output) -> Strategy:
-        """A masked column passed on unchanged keeps its strategy; anything made of it is redacted."""
+        """
+        A masked column passed on unchanged keeps its strategy; anything made of it is redacted; of it and what a client
+        may write, nothing is shown and so nothing computed: neither a NULL nor an error tells how the two compare.
+        """
+        if mixed(output.taint):
+            return Strategy("null")
         strategy = self._strategies.get(output.plain, Strategy())
         return Strategy() if problem(column, strategy, self.snapshot) else strategy
 

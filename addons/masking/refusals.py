@@ -142,6 +142,15 @@ def write_reads_masked(columns: Iterable[str]) -> Deny:
     )
 
 
+def answers(relation: str) -> Deny:
+    return _deny(
+        "OST-523",
+        f"{relation} compares columns that are masked for you with what may be written: its rows would answer guesses",
+        "read its tables instead, or ask for clear access",
+        ("relation", relation),
+    )
+
+
 def unproven(why: str) -> Deny:
     return _deny("OST-515", f"the statement could not be masked with certainty: {why}", "write it more simply")
 

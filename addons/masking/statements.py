@@ -61,6 +61,7 @@ class Reach:
 
     hits: list[tuple[Reference, Relation]] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
+    answering: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,11 @@ class Statements:
         reach = self._reach(named, names)
         if reach.unknown - made and not getattr(statement, "missing_ok", False):
             raise UnknownNames(frozenset(reach.unknown - made))
+        kind = type(statement).__name__
+        if reach.answering and kind not in HARMLESS:
+            raise Refused(refusals.answers(reach.answering[0]))
         if not reach.hits:
             return Sources()
-        kind = type(statement).__name__
         if isinstance(statement, tree.CopyStmt):
             return self._copy(statement, names, reach.hits, alone)
         if kind in REWRITTEN:
@@ -294,6 +297,7 @@ class Statements:
                 reach.unknown.add(reference.name.relname)
             if reference.place[0] in WRITES and reference.place[1] == "relation":
                 self._rules(found)
+            reach.answering += [r.label for r in found if r.oid in self.cover.answering]
             masked = [r for r in found if self.cover.masks(r)]
             if not masked:
                 continue

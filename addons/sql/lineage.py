@@ -4,7 +4,7 @@ A query's tree to what its columns are made of, and where masked values would de
 Two readers. Masking asks of a statement whose raw values are already replaced: which predicates, sorts and
 groups would see only masks (and so be silently wrong)? There an unknown name is clean, since the server will
 refuse it. The catalog asks of a view's definition, which runs on raw values: there (`strict`) whatever is not
-understood is taken for masked.
+understood is taken for masked, a column is made of what decides it in its row too, and each test is a use by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from addons.sql.catalog import Relation
 from addons.sql.naming import column_name, last_name, strings
 from addons.sql.parse import unwrap
 from addons.sql.resolve import Names, children
-from addons.sql.scope import CLEAN, SYSTEM_COLUMNS, UNKNOWN, Item, Output, Scope, Taint, item, renamed, union
+from addons.sql.scope import (
+    CLEAN, OTHER, SYSTEM_COLUMNS, UNKNOWN, Item, Output, Scope, Taint, hidden, item, renamed, tainted, union,
+)
 
 Columns = Callable[[Relation], Mapping[str, Output]]
 """The masked columns of a relation by name; what is not in it is clean."""
@@ -43,6 +45,7 @@ class Lineage:
     :param nulls: labels whose masks keep NULL as NULL, so that IS NULL and count() are right.
     :param comparable: labels that may be compared for equality with others of the same number.
     :param settled: where comparisons stand that are no use, since they are made elsewhere.
+    :param answering: functions that return what a client chose, made of OTHER things then; only where `masked` tells of those.
     :ivar compared: those that were; such a comparison is no use.
     """
 
@@ -56,9 +59,10 @@ class Lineage:
         nulls: frozenset[str] = frozenset(),
         comparable: Mapping[str, int] = MappingProxyType({}),
         settled: Collection[int] = (),
+        answering: frozenset[str] = frozenset(),
     ) -> None:
         self._names, self._masked, self._strict, self._opaque, self._nulls = names, masked, strict, opaque, nulls
-        self._comparable, self._settled = comparable, settled
+        self._comparable, self._settled, self._answering = comparable, settled, answering
         self.uses: list[Use] = []
         self.compared: set[str] = set()
 
@@ -123,7 +127,7 @@ class Lineage:
             for a, b in zip(left, right, strict=True)
         ]
         if statement.op != tree.SETOP_UNION or not statement.all:
-            self._use("a set operation that compares rows", union(c.taint for c in both))
+            self._use_all("a set operation that compares rows", both)
         return both
 
     def _values(self, statement: tree.SelectStmt, scope: Scope) -> list[Output]:
@@ -134,22 +138,43 @@ class Lineage:
     def _plain(self, statement: tree.SelectStmt, scope: Scope) -> list[Output] | None:
         for node in statement.from_clause:
             scope.star.extend(self.source(node, scope))
-        self._use("WHERE", self._optional(statement, "where_clause", scope))
+        self._tests("WHERE", statement, "where_clause", scope)
+        scope.windows = {window.name: window for node in statement.window_clause if (window := unwrap(node))}
         outputs = [o for node in statement.target_list for o in self.target(unwrap(node), scope)]
         for node in statement.group_clause:
-            if not self._compares(node, scope):
-                self._use("GROUP BY", self._by_output(node, scope, outputs, outputs_first=False))
-        self._use("HAVING", self._optional(statement, "having_clause", scope))
+            self._grouped(node, scope, outputs)
+        self._tests("HAVING", statement, "having_clause", scope)
         for node in statement.window_clause:
             self._window(unwrap(node), scope)
         for node in statement.distinct_clause:
-            taint = (
-                self._by_output(node, scope, outputs, outputs_first=True)
-                if node.WhichOneof("node")
-                else union(o.taint for o in outputs)
-            )
-            self._use("DISTINCT", taint)
+            if node.WhichOneof("node"):
+                self._use("DISTINCT", self._by_output(node, scope, outputs, outputs_first=True))
+            else:
+                self._use_all("DISTINCT", outputs)
         return outputs
+
+    def _grouped(self, node: tree.Node, scope: Scope, outputs: list[Output]) -> None:
+        inside = unwrap(node)
+        if self._strict and isinstance(inside, tree.GroupingSet):
+            for part in inside.content:
+                self._grouped(part, scope, outputs)
+        elif not self._compares(node, scope):
+            self._use("GROUP BY", self._by_output(node, scope, outputs, outputs_first=False))
+
+    def _tests(self, where: str, message: Message, field: str, scope: Scope) -> None:
+        """A condition's use: in strict reading, of each test in it. A sub-select that is asked for rows tells its own."""
+        if message.HasField(field):
+            self._test(where, getattr(message, field), scope)
+
+    def _test(self, where: str, node: tree.Node, scope: Scope) -> None:
+        inside = unwrap(node)
+        if self._strict and isinstance(inside, tree.BoolExpr):
+            for part in inside.args:
+                self._test(where, part, scope)
+        else:
+            taint = self.value(node, scope)
+            asks = isinstance(inside, tree.SubLink) and inside.sub_link_type != tree.EXPR_SUBLINK
+            self._use(where, CLEAN if self._strict and asks else taint)
 
     def _optional(self, message: Message, field: str, scope: Scope) -> Taint:
         return self.value(getattr(message, field), scope) if message.HasField(field) else CLEAN
@@ -220,7 +245,10 @@ class Lineage:
             scope.items.append(self.relation(inside, scope))
         elif isinstance(inside, tree.RangeSubselect):
             within = Scope(scope, scope.ctes) if inside.lateral else Scope(scope.parent, scope.ctes)
+            before = len(self.uses)
             columns = self.query(unwrap(inside.subquery), within)
+            if self._strict and inside.lateral and columns is not None:
+                columns = tainted(columns, self._decided(before))
             scope.items.append(
                 item(
                     inside.alias.aliasname,
@@ -245,7 +273,8 @@ class Lineage:
         masks = [self._masked(r) for r in found]
         columns = [self._column(c.name, masks) for c in found[0].columns]
         schema = "" if name.HasField("alias") else found[0].schema
-        return item(alias, renamed(columns, renames), schema=schema, masked=any(masks))
+        masked = any(hidden(o.taint) for outputs in masks for o in outputs.values())
+        return item(alias, renamed(columns, renames), schema=schema, masked=masked)
 
     @staticmethod
     def _column(name: str, masks: Sequence[Mapping[str, Output]]) -> Output:
@@ -262,14 +291,20 @@ class Lineage:
 
     def _join(self, join: tree.JoinExpr, scope: Scope) -> list[Output]:
         mark = len(scope.items)
-        left = self.source(join.larg, scope)
+        left, middle = self.source(join.larg, scope), len(scope.items)
         right = self.source(join.rarg, scope)
         shared = strings(join.using_clause)
         if join.is_natural:
             shared = [c.name for c in left if any(c.name == d.name for d in right)]
         merged = [self._merged(name, left, right) for name in shared]
-        self._use("JOIN USING", union(c.taint for c in merged if not self._equal(c.name, left, right)))
-        self._use("JOIN ON", self._optional(join, "quals", scope))
+        before = len(self.uses)
+        self._use_all("JOIN USING", [c for c in merged if not self._equal(c.name, left, right)])
+        self._tests("JOIN ON", join, "quals", scope)
+        taint = self._decided(before) if self._strict else CLEAN
+        if taint and join.jointype in (tree.JOIN_LEFT, tree.JOIN_FULL):
+            right, scope.items[middle:] = tainted(right, taint), [self._maybe(i, taint) for i in scope.items[middle:]]
+        if taint and join.jointype in (tree.JOIN_RIGHT, tree.JOIN_FULL):
+            left, scope.items[mark:middle] = tainted(left, taint), [self._maybe(i, taint) for i in scope.items[mark:middle]]
         star = merged + [c for c in (*left, *right) if c.name not in shared]
         if join.HasField("alias"):
             scope.items[mark:] = [item(join.alias.aliasname, renamed(star, strings(join.alias.colnames)))]
@@ -277,6 +312,12 @@ class Lineage:
         if join.HasField("join_using_alias"):
             scope.items.append(item(join.join_using_alias.aliasname, merged))
         return star
+
+    @staticmethod
+    def _maybe(found: Item, taint: Taint) -> Item:
+        """What an outer join may fill with NULLs, by what it compares."""
+        columns = None if found.columns is None else tuple(tainted(found.columns, taint))
+        return Item(found.alias, columns, found.whole | taint, found.schema, found.masked)
 
     def _equal(self, name: str, left: Sequence[Output], right: Sequence[Output]) -> bool:
         """Whether both sides' columns of that name may be compared."""
@@ -303,9 +344,18 @@ class Lineage:
     def _lost(self) -> Taint:
         return UNKNOWN if self._strict else CLEAN
 
+    def _decided(self, before: int) -> Taint:
+        """The masked columns that decided something since there were so many uses."""
+        return hidden(union(use.taint for use in self.uses[before:]))
+
+    def _use_all(self, where: str, columns: Sequence[Output]) -> None:
+        """Several columns that are compared, each with its like."""
+        for taint in [c.taint for c in columns] if self._strict else [union(c.taint for c in columns)]:
+            self._use(where, taint)
+
     def _use(self, where: str, taint: Taint) -> None:
-        if taint and (use := Use(where, taint)) not in self.uses:
-            self.uses.append(use)
+        if taint and (self._strict or Use(where, taint) not in self.uses):
+            self.uses.append(Use(where, taint))  # strict readers count from where they were: the same again is not nothing
 
     def _column_ref(self, ref: tree.ColumnRef, scope: Scope) -> Taint:
         star = self._star(ref, scope)
@@ -340,7 +390,7 @@ class Lineage:
         if link.HasField("testexpr"):
             taint |= self.value(link.testexpr, scope)
             self._use("IN or a comparison with a sub-select", taint)
-        return taint | union(u.taint for u in self.uses[before:])
+        return taint | self._decided(before)
 
     def _operator(self, expression: tree.A_Expr, scope: Scope) -> Taint:
         if expression.location in self._settled:
@@ -374,17 +424,27 @@ class Lineage:
             order = self.value(unwrap(sort).node, scope)
             self._use(f"{name}(ORDER BY)", order)
             taint |= order
-        if call.HasField("agg_filter"):
-            self._use("FILTER", self.value(call.agg_filter, scope))
+        before = len(self.uses)
+        self._tests("FILTER", call, "agg_filter", scope)
         if call.HasField("over"):
             self._window(call.over, scope)
+            self._window(scope.windows.get(call.over.name or call.over.refname), scope)
+        if self._strict:
+            taint |= self._decided(before) | self._chosen(name)
         if taint and any(f.returns_set for f in self._names.snapshot.by_function_name.get(name, ())):
             self._use(f"{name}(), which returns rows,", taint)
         if name == "count" and taint <= self._nulls:
             return CLEAN
         return taint
 
-    def _window(self, window: tree.WindowDef, scope: Scope) -> None:
+    def _chosen(self, name: str) -> Taint:
+        return frozenset({f"{OTHER}{name}()"}) if name in self._answering else CLEAN
+
+    def _window(self, window: tree.WindowDef | None, scope: Scope) -> None:
+        if window is None:
+            return
+        if window.refname and window.name:
+            self._window(scope.windows.get(window.refname), scope)
         for node in window.partition_clause:
             if not self._compares(node, scope):
                 self._use("PARTITION BY", self.value(node, scope))
@@ -394,8 +454,11 @@ class Lineage:
             self._use("a window's frame", self._optional(window, bound, scope))
 
     def _case(self, case: tree.CaseExpr, scope: Scope) -> Taint:
-        tested = self._optional(case, "arg", scope) | union(self.value(unwrap(w).expr, scope) for w in case.args)
-        self._use("CASE", tested)
+        subject = self._optional(case, "arg", scope)
+        tests = [subject | self.value(unwrap(w).expr, scope) for w in case.args]
+        tested = union(tests)
+        for taint in tests if self._strict else [tested]:
+            self._use("CASE", taint)
         results = union(self.value(unwrap(w).result, scope) for w in case.args)
         return tested | results | self._optional(case, "defresult", scope)
 

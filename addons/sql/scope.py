@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from postgast.pg_query_pb2 import WindowDef
+
 Taint = frozenset[str]
 """Labels ("schema.relation.column") of the masked columns that a value may be made of."""
 
 CLEAN: Taint = frozenset()
 UNKNOWN: Taint = frozenset({"?"})  #: made of something that could not be found: strict readers take it for masked
+OTHER = "~"  #: begins the label of what is not masked, where a reader asks for those too
 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
@@ -66,6 +69,16 @@ def union(taints: Iterable[Taint]) -> Taint:
     return frozenset().union(*taints)
 
 
+def hidden(taint: Taint) -> Taint:
+    """Without what is not masked."""
+    return frozenset(label for label in taint if not label.startswith(OTHER))
+
+
+def tainted(columns: Iterable[Output], taint: Taint) -> list[Output]:
+    """Columns whose values that decides too."""
+    return [Output(c.name, c.taint | taint, "" if taint - c.taint else c.plain) for c in columns]
+
+
 def renamed(columns: Sequence[Output] | None, names: Sequence[str]) -> list[Output] | None:
     """As an alias with a column list does it: the first ones get new names. Unknown columns stay unknown."""
     if columns is None:
@@ -81,6 +94,7 @@ class Scope:
     ctes: dict[str, tuple[Output, ...] | None] = field(default_factory=dict)
     items: list[Item] = field(default_factory=list)
     star: list[Output] = field(default_factory=list)  #: what `*` means here
+    windows: dict[str, WindowDef] = field(default_factory=dict)  #: of its WINDOW clause
 
     def inner(self, **ctes: tuple[Output, ...] | None) -> Scope:
         return Scope(self, {**self.ctes, **ctes})

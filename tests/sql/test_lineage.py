@@ -158,3 +158,27 @@ def test_where_they_would_not(sql: str) -> None:
 def test_a_view_is_read_strictly(sql: str, tainted: bool) -> None:
     """Its definition runs on raw values: what is not understood is taken for masked."""
     assert bool(read(sql, strict=True)[0][0][1]) is tainted
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT id, rank() OVER (ORDER BY ssn) FROM patients", [("id", ""), ("rank", "patients.ssn")]),
+        ("SELECT id, row_number() OVER w FROM patients WINDOW w AS (ORDER BY mrn)", [("id", ""), ("row_number", "patients.mrn")]),
+        ("SELECT ntile(2) OVER v FROM patients WINDOW w AS (PARTITION BY ssn), v AS (w ORDER BY id)", [("ntile", "patients.ssn")]),
+        ("SELECT sum(id) OVER (w ROWS 1 PRECEDING) FROM patients WINDOW w AS (ORDER BY ssn)", [("sum", "patients.ssn")]),
+        ("SELECT count(*) FILTER (WHERE ssn LIKE '9%'), count(*) FROM patients", [("count", "patients.ssn"), ("count", "")]),
+        ("SELECT count(*) FILTER (WHERE ssn > '5') a, count(*) FILTER (WHERE ssn > '5') b FROM patients", [("a", "patients.ssn"), ("b", "patients.ssn")]),
+        ("SELECT EXISTS (SELECT FROM patients WHERE ssn > '5') a, EXISTS (SELECT FROM patients WHERE ssn > '5') b", [("a", "patients.ssn"), ("b", "patients.ssn")]),
+        ("SELECT d.id, x.n FROM departments d, LATERAL (SELECT count(*) n FROM patients WHERE ssn > d.code) x", [("id", ""), ("n", "patients.ssn")]),
+        ("SELECT p.id, d.code FROM patients p LEFT JOIN departments d ON p.ssn > d.code", [("id", ""), ("code", "patients.ssn")]),
+        ("SELECT p.id, d.code FROM departments d RIGHT JOIN patients p ON p.ssn LIKE '9%'", [("id", ""), ("code", "patients.ssn")]),
+        ("SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY ssn) FROM patients", [("percentile_disc", "patients.ssn")]),
+        ("SELECT array_agg(id ORDER BY ssn), array_agg(id) FROM patients", [("array_agg", "patients.ssn"), ("array_agg", "")]),
+        ("SELECT string_agg(state, '' ORDER BY CASE WHEN ssn > '5' THEN 1 END) FROM patients", [("string_agg", "patients.ssn")]),
+        ("SELECT grouping(ssn), id FROM patients GROUP BY ROLLUP (ssn, id)", [("grouping", "patients.ssn"), ("id", "")]),
+    ],
+)
+def test_strictly_what_decides_a_column_in_its_row_is_what_it_is_made_of(sql: str, expected: list[tuple[str, str]]) -> None:
+    """A rank, a filtered count, what an outer join leaves NULL."""
+    assert read(sql, strict=True)[0] == expected

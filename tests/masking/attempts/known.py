@@ -5,8 +5,6 @@ from __future__ import annotations
 CONSTRAINT = "a write of clear columns runs constraints over masked ones, and whether it fails is told"
 REFERENCE = "a foreign key between a clear and a masked column answers by failing or by cascading"
 DOMAIN = "a domain's check is code of the owner's that reads masked columns, and conversions to the domain are not looked at"
-WRITABLE = "a view compares masked columns with what a client may write: its filter is no fixed text"
-DERIVED = "a view's column that a masked one decides without being in its expression (window, FILTER, GROUP BY) is not masked"
 FILTERED = "a view's rows or their order depend on masked columns; docs/masking.md says that what a view filters by is not masked"
 PARTITION = "which partition a row is in tells the range of its masked key"
 PLACED = "a trigger of another table writes what a client wrote into a masked column whose equals are told"
@@ -26,11 +24,6 @@ KNOWN: dict[str, str] = {
     "a clear column that refers to a masked one takes guesses": REFERENCE,
     "guesses copied into a clear column that refers to a masked one": REFERENCE,
     "a trigger elsewhere puts the guess into a masked column that is compared": PLACED,
-    "a write through a view with a check option": WRITABLE,
-    "a row written until a view shows it": WRITABLE,
-    "a guess written where a view joins it": WRITABLE,
-    "a pattern written where a view matches it": WRITABLE,
-    "a pattern written where a view counts its matches": WRITABLE,
     "a domain's check asks about values": DOMAIN,
     "a domain's check asks about a parameter of its type": DOMAIN,
     "a domain's check asks about a parameter of its array": DOMAIN,
@@ -39,10 +32,6 @@ KNOWN: dict[str, str] = {
     "a domain's check in JSON_VALUE": DOMAIN,
     "the partition of a masked key": PARTITION,
     "rows of a partition counted": PARTITION,
-    "a view tells a rank": DERIVED,
-    "a view tells a row's number": DERIVED,
-    "a view tells a rank that is kept": DERIVED,
-    "a view tells a filtered count": DERIVED,
     "a view tells its order": FILTERED,
     "a view tells its order to row_number": FILTERED,
     "a view tells the first of each": FILTERED,

@@ -1,0 +1,60 @@
+"""
+What relates masked columns to others: a view's tests that compare the two answer whoever can write the others.
+
+A test of masked columns and constants alone is fixed text, and asks nothing new however often it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from addons.sql.lineage import Columns, Lineage
+from addons.sql.resolve import Names, references
+from addons.sql.scope import OTHER, Output, Taint, hidden
+
+CHOSEN = frozenset(
+    """
+    current_setting set_config current_query currval lastval nextval setval random random_normal pg_listening_channels
+    txid_current txid_current_snapshot pg_current_xact_id pg_current_snapshot
+""".split()
+)
+"""Functions of the server's whose answers a client has a hand in."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """
+    A view's definition.
+
+    :ivar outputs: its columns, made of masked and OTHER things.
+    :ivar answers: whether some test in it compares the two.
+    :ivar reached: OIDs of the relations that it names.
+    """
+
+    outputs: Sequence[Output]
+    answers: bool
+    reached: frozenset[int]
+
+
+def mixed(taint: Taint) -> bool:
+    """Whether it is made of something masked and something that is not."""
+    return bool(hidden(taint)) and any(label.startswith(OTHER) for label in taint)
+
+
+def reading(statement: Message, names: Names, everything: Columns, opaque: Callable[[Message], str]) -> Reading | None:
+    """
+    :param everything: all columns of a relation, with OTHER labels for those that are not masked.
+    :returns: None when it is not understood.
+    """
+    lineage = Lineage(names, everything, strict=True, opaque=opaque, answering=CHOSEN)
+    try:
+        outputs = lineage.query(statement)
+    except RecursionError:
+        return None
+    if outputs is None:
+        return None
+    reached = frozenset(r.oid for reference in references(statement) for r in names.relations(reference.name))
+    return Reading(outputs, any(mixed(use.taint) for use in lineage.uses), reached)
