@@ -1,5 +1,6 @@
 # make run: set everything up and run the gateway on a demo database, in the foreground.
 # make test: set everything up, servers included, and run the tests in their short profile.
+# make soak: all tests in their long profile, with seeds and progress; ends by itself after SOAK_SECONDS.
 # Everything lands in .venv and ./run; `make clean` removes both.
 
 SHELL := /bin/bash
@@ -11,12 +12,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+SOAK_SECONDS ?= 21600
 REPORT := $(VENV)/junit.xml
 SOURCES := setup.py $(shell find gateway protocols addons twisted -type f -not -path '*/__pycache__/*')
 
 help:
 	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
-	@echo "make soak | suites SRC=DIR | check | clean"
+	@echo "make suites SRC=DIR | check | clean"
 
 run: $(VENV)/.installed
 	exec $(BIN)/python -m gateway.demo.run run
@@ -27,7 +29,8 @@ test: $(VENV)/.installed
 
 soak: $(VENV)/.installed
 	deploy/prepare servers
-	OSTIARY_PROFILE=soak $(BIN)/python -m pytest -m "soak or not soak" --junitxml=$(REPORT) $(TESTS)
+	OSTIARY_PROFILE=soak timeout --foreground --signal=INT --kill-after=300 $(SOAK_SECONDS) \
+	  $(BIN)/python -m pytest -v --durations=25 -m "soak or not soak" --junitxml=$(REPORT) $(TESTS)
 
 suites: $(VENV)/.installed
 	@test -d "$(SRC)" || { echo "make suites SRC=DIR: DIR holds source trees: DIR/psycopg, DIR/postgresql-15.*" >&2; exit 2; }

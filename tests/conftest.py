@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 # A shell that runs us in the background has SIGINT ignored, and what we start would inherit that: Ctrl-C is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+LONG = os.environ.get("OSTIARY_PROFILE") == "soak"
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """A seed, or how far a long test is: in the long profile at once on the terminal, else with the test's own output."""
+
+    def line(text: str) -> None:
+        if LONG:
+            with capsys.disabled():
+                print(f"\n{time.strftime('%H:%M:%S')} {request.node.name}: {text}", flush=True)
+        else:
+            print(text)
+
+    return line

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -29,9 +30,9 @@ LIVES = 20  # of ten kills each: the long profile
 
 
 @pytest.mark.parametrize("seed", [20260718, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, LIVES))])
-def test_kill_9_under_load(server: PostgresServer, directory: Path, seed: int) -> None:
+def test_kill_9_under_load(server: PostgresServer, directory: Path, seed: int, tell: Callable[[str], None]) -> None:
     """Ten kills of one gateway, then the reckoning."""
-    print(f"seed {seed}")
+    tell(f"{len(VICTIMS)} kills, seed {seed}")
     chance, database = random.Random(seed), f"bench_{seed}"
     server.sql(f"CREATE DATABASE {database} OWNER {ROLE}")
     house = House(directory, server, database=database, user=ROLE, gateway={"drain": 1})

@@ -8,6 +8,7 @@ the short profile and drawn, and printed, in the long one.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from struct import pack
 
 import pytest
@@ -59,9 +60,9 @@ _broken = st.one_of(
 _talk = st.lists(st.one_of(_whole, _whole, _whole, _whole, _broken), min_size=1, max_size=25)
 
 
-def test_whatever_is_said_ends_well(house: House, others: Others) -> None:
+def test_whatever_is_said_ends_well(house: House, others: Others, tell: Callable[[str], None]) -> None:
     """The session ends, or answers once it is asked to end whatever it is in; a worker outlives all of them."""
-    print(f"seed {SEED}")
+    tell(f"{ROUNDS} conversations, seed {SEED}")
     count = [0]
 
     @seed(SEED)
@@ -81,6 +82,8 @@ def test_whatever_is_said_ends_well(house: House, others: Others) -> None:
         count[0] += 1
         if count[0] % 20 == 0:
             others.work()
+        if count[0] % 500 == 0:
+            tell(f"{count[0]} conversations")
 
     attack()
     assert count[0] >= ROUNDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -30,19 +31,22 @@ def tables(server: PostgresServer) -> dict[str, list[str]]:
 
 
 def test_random_queries_bring_nothing_back(
-    corpus: ModuleType, wide: PostgresServer, columns: list[dict[str, Any]]
+    corpus: ModuleType, wide: PostgresServer, columns: list[dict[str, Any]], tell: Callable[[str], None]
 ) -> None:
     addon = Masking(columns=[*columns, *MORE], catalogs=Catalogs(wide.port, "wide"))
     queries, gate = Queries(tables(wide), seed=20), Gate(addon, wide.port, session(database="wide"), "wide")
     gate.connection.execute("SET statement_timeout = '2s'")
     seen, bad = collections.Counter(), []
-    for _ in range(COUNT):
+    tell(f"{COUNT} queries, seed 20")
+    for number in range(1, COUNT + 1):
         statements = queries.asked()
         for result in [result for sql in statements for result in gate.run(sql, mode="copy")]:
             seen["refused" if result.refused else "error" if result.error else "rows"] += 1
             text = b"\n".join(cell or b"" for row in result.rows for cell in row) + (result.error or "").encode()
             if corpus.find_canaries(text) or result.alarm or "OST-515" in (result.error or ""):
                 bad.append((statements, result.sent, corpus.find_canaries(text), result.alarm, result.error))
+        if number % 5_000 == 0:
+            tell(f"{number} queries: {dict(seen)}, {len(bad)} wrong")
     gate.close()
     assert not bad, "\n".join(map(str, bad[:5]))
     assert seen["rows"] > 0.4 * COUNT, seen

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,8 @@ from gateway.notary.client import connect
 from gateway.notary.process import init_store
 from gateway.notary.record import Kind, parse_leaf
 from protocols.errors import Unrecordable
+
+Tell = Callable[[str], None]
 
 HERE = Path(__file__).parent
 PATIENCE = 4_000  # turns for each life
@@ -44,17 +46,17 @@ def spawn(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-async def flood(folder: Path, rounds: int) -> dict[str, int]:
+async def flood(folder: Path, rounds: int, tell: Tell) -> dict[str, int]:
     """Intents without pause through one client while its notary is killed and started; command: times acknowledged."""
     children = [spawn(folder)]
     try:
-        return await _flood(folder, rounds, children)
+        return await _flood(folder, rounds, children, tell)
     finally:
         children[-1].kill()
         children[-1].wait()
 
 
-async def _flood(folder: Path, rounds: int, children: list[subprocess.Popen[bytes]]) -> dict[str, int]:
+async def _flood(folder: Path, rounds: int, children: list[subprocess.Popen[bytes]], tell: Tell) -> dict[str, int]:
     client = await connect(reactor, folder / "n.sock", "w")
     book, who, told = Journal(client, reactor, 30.0), session(), Told()
     sent: dict[int, str] = {}
@@ -82,6 +84,8 @@ async def _flood(folder: Path, rounds: int, children: list[subprocess.Popen[byte
             children[-1].wait()
             killed += 1
             children.append(spawn(folder))
+            if killed % 20 == 0:
+                tell(f"{killed} kills, {len(acknowledged)} records")
         if killed == rounds and client.worker is not None:
             break
     assert killed == rounds
@@ -98,9 +102,9 @@ def commands(folder: Path) -> tuple[set[str], int]:
     return {str(r.get("command")) for r in found if r.kind == Kind.INTENT}, unknown
 
 
-async def check(folder: Path, rounds: int) -> None:
+async def check(folder: Path, rounds: int, tell: Tell) -> None:
     init_store(audit(folder), ORIGIN, folder)
-    acknowledged = await flood(folder, rounds)
+    acknowledged = await flood(folder, rounds, tell)
     new_store(folder).close()  # the start after the last kill
     recorded, unknown = commands(folder)
     assert len(acknowledged) > 200 * rounds
@@ -111,11 +115,11 @@ async def check(folder: Path, rounds: int) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_no_acknowledged_record_is_lost_to_a_kill(folder: Path) -> None:
-    await check(folder, 4)
+async def test_no_acknowledged_record_is_lost_to_a_kill(folder: Path, tell: Tell) -> None:
+    await check(folder, 4, tell)
 
 
 @pytest.mark.soak
 @pytest_twisted.ensureDeferred
-async def test_no_acknowledged_record_is_lost_to_two_hundred_kills(folder: Path) -> None:
-    await check(folder, 200)
+async def test_no_acknowledged_record_is_lost_to_two_hundred_kills(folder: Path, tell: Tell) -> None:
+    await check(folder, 200, tell)

@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -310,11 +310,14 @@ def test_inline_is_one_process(tmp_path: Path) -> None:
 IDENTITY = '[[identity]]\nsubject = "ada@clinic.example"\n'
 
 
-def test_random_deaths_refuse_nobody(house: Household) -> None:
+def test_random_deaths_refuse_nobody(house: Household, tell: Callable[[str], None]) -> None:
     """Whoever is killed, in whatever order: every caller is connected and told something, and the house recovers."""
     rounds = 200 if os.environ.get("OSTIARY_PROFILE") == "soak" else 10
     chance = random.Random(7)
-    for _ in range(rounds):
+    tell(f"{rounds} deaths, seed 7")
+    for number in range(rounds):
+        if number % 50 == 49:
+            tell(f"{number + 1} deaths")
         name = chance.choice(["notary", "control", "worker-1", "worker-2"])
         psutil.Process(house.pids()[name]).kill()
         connected = [socket.create_connection(("127.0.0.1", house.port), timeout=30) for _ in range(5)]
