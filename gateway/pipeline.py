@@ -8,23 +8,20 @@ no waiting is answered without a Deferred, since nearly every command is.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-import msgpack
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from addons.needs import Clock
 from gateway import revealing
-from protocols.command import (
-    AgentForward, Command, Digest, Forward, FunctionCall, Parameter, Path, Statement, X11Forward,
-)
+from gateway.request import binding, grant_of, request_for, together, unfavourable
+from gateway.steps import run
+from protocols.command import AgentForward, Command, Forward, FunctionCall, Path, Statement, X11Forward
 from protocols.hooks import (
     HOOKS, AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, DecidedHook, Hook, JudgeHook, OutcomeHook,
     RewriteHook, RowsHook, SessionHook, TextHook,
@@ -60,36 +57,9 @@ class Approvals(revealing.Reveals, Protocol):
         """Nobody waits any more; the request must never be granted."""
 
 
-def binding(session: Session, command: Command, sent: str) -> bytes:
-    """32 bytes that change when anything changes that an approver saw or that the target would read."""
-    text, parameters = _read(command)
-    settings = sorted(item for item in command.settings.items() if item[0] not in _COSMETIC)
-    return hashlib.sha256(msgpack.packb([
-        session.identity.subject, session.identity.on_behalf_of, session.target.name, session.account,
-        session.database, session.policy_revision, text, sent,
-        [[p.type_oid, p.format, *_told(p.value)] for p in parameters], settings,
-        *([] if isinstance(command, _SQL) else [command.path.value]),
-    ])).digest()
-
-
 _SQL = (Statement, FunctionCall)
 _BY_NAME = (Forward, AgentForward, X11Forward)
 """What widens a session's reach: it passes only by a rule that allows it."""
-
-
-def _told(value: bytes | Digest | None) -> list[bytes | int | None]:
-    """A value; of a long one nil, length and SHA-256, as in the evidence."""
-    return [None, value.length, value.sha256] if isinstance(value, Digest) else [value]
-
-
-def _read(command: Command) -> tuple[str, Sequence[Parameter]]:
-    """A command's text and what belongs to it, as people and grants know it."""
-    if isinstance(command, FunctionCall):
-        return f"fastpath {command.oid}", command.arguments
-    return command.text, command.parameters
-
-
-_COSMETIC = frozenset({"application_name", "in_hot_standby", "server_version", "is_superuser", "scram_iterations"})
 
 
 def _safely(value: Any) -> str:
@@ -190,7 +160,7 @@ class Pipeline:
 
     def admit(self, session: Session) -> Verdict | Deferred[Verdict]:
         """Whether a session may begin: Allow or Deny."""
-        return _run(self._admit(session))
+        return run(self._admit(session))
 
     def _admit(self, session: Session) -> Generator[Deferred[Any], Any, Verdict]:
         hook, allowed = SessionHook(session), False
@@ -214,7 +184,7 @@ class Pipeline:
         said: list[Any] = []
         decision = self._at_once(session, command, said) if type(command) is Statement else None
         if decision is None:
-            return _run(self._decide(session, command, held, deque(said)))
+            return run(self._decide(session, command, held, deque(said)))
         self._tell(DecidedHook(session, decision))
         return decision
 
@@ -273,7 +243,7 @@ class Pipeline:
         if isinstance(command, _BY_NAME) and not rule and not holds:
             return Decision(command, _UNNAMED, sent)
         if holds and command.path is not Path.PARSE:
-            name, hold = _together(holds)
+            name, hold = together(holds)
             if isinstance(hold, Deny) or reveal is not None:
                 deny = hold if isinstance(hold, Deny) else revealing.TWICE
                 return Decision(command, deny, sent, addon=name, rule=hold.rule, columns=columns)
@@ -339,7 +309,7 @@ class Pipeline:
 
         try:
             bound = binding(session, command, sent)
-            answer = yield self._approvals.submit(_request(session, command, sent, hold, bound))
+            answer = yield self._approvals.submit(request_for(session, command, sent, hold, bound))
             request = answer["request"]
             if answer["state"] == "pending" and hold.mode == "retry":
                 hint = f"ask for `ostiary request approve {request} --as NAME`, then send the identical command again"
@@ -349,10 +319,10 @@ class Pipeline:
                 held(request, hold)
                 answer = yield waiting
             if answer["state"] != "granted":
-                return denied(*_unfavourable(request, answer))
+                return denied(*unfavourable(request, answer))
             return Decision(
                 command, Allow(hold.rule, remember=False), sent, name, hold.rule,
-                grant=_grant(answer), request=request, binding=bound, columns=columns,
+                grant=grant_of(answer), request=request, binding=bound, columns=columns,
             )
         except CancelledError:
             self._withdraw(request, "the policy has changed" if self._retired else "the client is gone")
@@ -470,45 +440,6 @@ def _broken(name: str, what: str) -> Deny:
     return Deny(f"the addon {name} {what}, so nothing passes", code="OST-901", hint="tell the gateway's operator")
 
 
-def _together(holds: Sequence[tuple[str, Hold]]) -> tuple[str, Hold | Deny]:
-    """
-    One question that satisfies every rule: the largest quorum, out of the groups that all
-    accept, in the shortest time; where any wants a retry, no session is kept waiting.
-    """
-    name, strictest = max(holds, key=lambda each: each[1].quorum)
-    if len(holds) == 1:
-        return name, strictest
-    each = [hold for _, hold in holds]
-    approvers = frozenset.intersection(*(hold.approvers for hold in each))
-    if not approvers:
-        rules = " and ".join(hold.rule for hold in each)
-        return name, Deny(
-            f"{rules} want different approvers, and one request has one group", code="OST-306", rule=strictest.rule,
-            hint="tell the gateway's operator: the rules need a group in common",
-        )
-    return name, replace(
-        strictest, approvers=approvers, mode="retry" if any(hold.mode == "retry" for hold in each) else "hold",
-        timeout=min(hold.timeout for hold in each), lifetime=min(hold.lifetime for hold in each),
-    )
-
-
-def _unfavourable(request: str, answer: Mapping[str, Any]) -> tuple[str, str]:
-    """Reason and code of a request that was answered, but not with yes."""
-    by = f" by {answer['by']}" if answer.get("by") else ""
-    why = f": {answer['reason']}" if answer.get("reason") else ""
-    code = {"denied": "OST-302", "expired": "OST-303"}.get(answer["state"], "OST-304")
-    happened = "has expired" if answer["state"] == "expired" else f"was {answer['state']}"
-    return f"request {request} {happened}{by}{why}", code
-
-
-def _grant(answer: Mapping[str, Any]) -> str:
-    """What the notary will spend; yes without it is no yes."""
-    grant = answer["grant"]
-    if not isinstance(grant, str) or not grant:
-        raise ValueError("granted, but by no grant")
-    return grant
-
-
 def _sendable(answer: Any, fields: dict[str, str]) -> bool:
     """Whether an addon's text has the form of the message that it stands for."""
     if not isinstance(answer, dict) or not all(isinstance(v, str) and "\0" not in v for v in answer.values()):
@@ -527,20 +458,6 @@ def _withheld(fields: dict[str, str]) -> dict[str, str]:
     return shown if any(len(key) > 1 for key in fields) else shown | {"M": "text withheld (OST-901)"}
 
 
-def _request(session: Session, command: Command, sent: str, hold: Hold, bound: bytes) -> dict[str, Any]:
-    """What an approver is shown and what the grant is bound to."""
-    text, parameters = _read(command)
-    return {
-        "session": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
-        "kind": session.identity.kind, "target": session.target.name, "database": session.database,
-        "account": session.account, "peer": session.peer, "rule": hold.rule, "why": hold.reason, "mode": hold.mode,
-        "text": text if not isinstance(command, FunctionCall) else f"function {command.oid}", "sent": sent,
-        "parameters": [[p.type_oid, p.format, *_told(p.value)] for p in parameters],
-        "approvers": sorted(hold.approvers), "quorum": hold.quorum, "timeout": hold.timeout,
-        "lifetime": hold.lifetime, "binding": bound,
-    }
-
-
 def _both(one: MaskPlan | None, other: MaskPlan | None) -> MaskPlan | None:
     """Masks only add up: where either masks, the cell is masked; the first one's way wins."""
     if one is None or other is None:
@@ -549,37 +466,3 @@ def _both(one: MaskPlan | None, other: MaskPlan | None) -> MaskPlan | None:
     return MaskPlan(cells, "; ".join(filter(None, (one.alarm, other.alarm))))
 
 
-def _run(steps: Generator[Deferred[Any], Any, Any]) -> Any:
-    """Run to the end at once where nothing waits; else a Deferred that can be cancelled."""
-    try:
-        waiting = next(steps)
-    except StopIteration as done:
-        return done.value
-    return _resume(steps, waiting)
-
-
-def _resume(steps: Generator[Deferred[Any], Any, Any], waiting: Deferred[Any]) -> Deferred[Any]:
-    current, gone = [waiting], []
-
-    def cancel(_: Deferred[Any]) -> None:
-        gone.append(True)
-        current[0].cancel()
-
-    whole: Deferred[Any] = Deferred(cancel)
-
-    def step(result: Any) -> None:
-        try:
-            following = result.throwExceptionIntoGenerator(steps) if isinstance(result, Failure) else steps.send(result)
-        except StopIteration as done:
-            whole.callback(done.value)
-            return
-        except BaseException:
-            whole.errback(Failure())
-            return
-        current[0] = following
-        following.addBoth(step)
-        if gone:  # whoever was cancelled answered all the same: nobody else is waited for
-            following.cancel()
-
-    waiting.addBoth(step)
-    return whole

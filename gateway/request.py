@@ -1,0 +1,96 @@
+"""
+What people are asked about a command, what their answer is bound to, and what it means.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgpack
+
+from protocols.command import Command, Digest, FunctionCall, Parameter, Statement
+from protocols.session import Session
+from protocols.verdict import Deny, Hold
+
+
+def binding(session: Session, command: Command, sent: str) -> bytes:
+    """32 bytes that change when anything changes that an approver saw or that the target would read."""
+    text, parameters = _read(command)
+    settings = sorted(item for item in command.settings.items() if item[0] not in _COSMETIC)
+    return hashlib.sha256(msgpack.packb([
+        session.identity.subject, session.identity.on_behalf_of, session.target.name, session.account,
+        session.database, session.policy_revision, text, sent,
+        [[p.type_oid, p.format, *_told(p.value)] for p in parameters], settings,
+        *([] if isinstance(command, (Statement, FunctionCall)) else [command.path.value]),
+    ])).digest()
+
+
+def _told(value: bytes | Digest | None) -> list[bytes | int | None]:
+    """A value; of a long one nil, length and SHA-256, as in the evidence."""
+    return [None, value.length, value.sha256] if isinstance(value, Digest) else [value]
+
+
+def _read(command: Command) -> tuple[str, Sequence[Parameter]]:
+    """A command's text and what belongs to it, as people and grants know it."""
+    if isinstance(command, FunctionCall):
+        return f"fastpath {command.oid}", command.arguments
+    return command.text, command.parameters
+
+
+_COSMETIC = frozenset({"application_name", "in_hot_standby", "server_version", "is_superuser", "scram_iterations"})
+
+
+def together(holds: Sequence[tuple[str, Hold]]) -> tuple[str, Hold | Deny]:
+    """
+    One question that satisfies every rule: the largest quorum, out of the groups that all
+    accept, in the shortest time; where any wants a retry, no session is kept waiting.
+    """
+    name, strictest = max(holds, key=lambda each: each[1].quorum)
+    if len(holds) == 1:
+        return name, strictest
+    each = [hold for _, hold in holds]
+    approvers = frozenset.intersection(*(hold.approvers for hold in each))
+    if not approvers:
+        rules = " and ".join(hold.rule for hold in each)
+        return name, Deny(
+            f"{rules} want different approvers, and one request has one group", code="OST-306", rule=strictest.rule,
+            hint="tell the gateway's operator: the rules need a group in common",
+        )
+    return name, replace(
+        strictest, approvers=approvers, mode="retry" if any(hold.mode == "retry" for hold in each) else "hold",
+        timeout=min(hold.timeout for hold in each), lifetime=min(hold.lifetime for hold in each),
+    )
+
+
+def unfavourable(request: str, answer: Mapping[str, Any]) -> tuple[str, str]:
+    """Reason and code of a request that was answered, but not with yes."""
+    by = f" by {answer['by']}" if answer.get("by") else ""
+    why = f": {answer['reason']}" if answer.get("reason") else ""
+    code = {"denied": "OST-302", "expired": "OST-303"}.get(answer["state"], "OST-304")
+    happened = "has expired" if answer["state"] == "expired" else f"was {answer['state']}"
+    return f"request {request} {happened}{by}{why}", code
+
+
+def grant_of(answer: Mapping[str, Any]) -> str:
+    """What the notary will spend; yes without it is no yes."""
+    grant = answer["grant"]
+    if not isinstance(grant, str) or not grant:
+        raise ValueError("granted, but by no grant")
+    return grant
+
+
+def request_for(session: Session, command: Command, sent: str, hold: Hold, bound: bytes) -> dict[str, Any]:
+    """What an approver is shown and what the grant is bound to."""
+    text, parameters = _read(command)
+    return {
+        "session": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
+        "kind": session.identity.kind, "target": session.target.name, "database": session.database,
+        "account": session.account, "peer": session.peer, "rule": hold.rule, "why": hold.reason, "mode": hold.mode,
+        "text": text if not isinstance(command, FunctionCall) else f"function {command.oid}", "sent": sent,
+        "parameters": [[p.type_oid, p.format, *_told(p.value)] for p in parameters],
+        "approvers": sorted(hold.approvers), "quorum": hold.quorum, "timeout": hold.timeout,
+        "lifetime": hold.lifetime, "binding": bound,
+    }
