@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,13 +151,14 @@ def stub(stack: ExitStack, site: Path) -> int:
 
 
 class BenchHouse(House):
-    """A house with TLS to its target, or with a stub as one more target."""
+    """A house with TLS to its target, or with a stub as one more target, or as several of that many names."""
 
     target_tls: Certificates | None = None
     stub_port = 0
+    stubs: tuple[str, ...] = ("stub",)
 
     def write(self) -> None:
-        self.addons[0]["rules"][0]["targets"] = [TARGET, "stub"] if self.stub_port else [TARGET]
+        self.addons[0]["rules"][0]["targets"] = [TARGET, *self.stubs] if self.stub_port else [TARGET]
         for declared in self.addons[1]["columns"]:
             declared["targets"] = [TARGET]  # a stub has no catalog to read
         super().write()
@@ -166,15 +167,17 @@ class BenchHouse(House):
             text = text.replace('tls = "off"', f'tls = "verify"\ntls_ca = "{self.target_tls.ca}"')
         if self.stub_port:
             account = [{"name": "app", "user": SUPERUSER, "auth": "trust"}]
-            facts = {"name": "stub", "protocol": "postgres", "address": f"127.0.0.1:{self.stub_port}", "database": "postgres",
-                     "tls": "off", "account": account}  # fmt: skip
-            text = text.replace("[[identity]]", table("[[target]]", facts) + "\n[[identity]]", 1)
+            facts = {"protocol": "postgres", "address": f"127.0.0.1:{self.stub_port}", "database": "postgres", "tls": "off", "account": account}
+            named = [table("[[target]]", {"name": name, **facts}) for name in self.stubs]
+            text = text.replace("[[identity]]", "\n".join([*named, "[[identity]]"]), 1)
         self.file.write_text(text)
 
 
-def house(folder: Path, server: PostgresServer, workers: int, masked: Mapping[str, list[str]] = MASKED) -> BenchHouse:
+def house(
+    folder: Path, server: PostgresServer, workers: int, masked: Mapping[str, list[str]] = MASKED, rules: Sequence[Mapping[str, object]] = RULES,
+) -> BenchHouse:
     """Policy and masking on, evidence in `folder`."""
-    return BenchHouse(folder, server, workers=workers, masked=masked, rules=RULES)
+    return BenchHouse(folder, server, workers=workers, masked=masked, rules=rules)
 
 
 def gateway(stack: ExitStack, name: str, made: House) -> Peer:

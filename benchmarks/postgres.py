@@ -125,10 +125,12 @@ class Bench:
 class BenchHouseAt(ExitStack):
     """A gateway of its own for one measurement."""
 
-    def __init__(self, folder: Path, server: Any, workers: int, target: Any = None, stub: int = 0) -> None:
+    def __init__(
+        self, folder: Path, server: Any, workers: int, target: Any = None, stub: int = 0, stubs: tuple[str, ...] = ("stub",), rules: Any = peers.RULES,
+    ) -> None:
         super().__init__()
-        self._made = peers.house(folder, server, workers)
-        self._made.target_tls, self._made.stub_port = target, stub
+        self._made = peers.house(folder, server, workers, rules=rules)
+        self._made.target_tls, self._made.stub_port, self._made.stubs = target, stub, stubs
         self._made.write()
 
     def __enter__(self) -> BenchHouse:  # type: ignore[override]

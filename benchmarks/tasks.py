@@ -173,23 +173,23 @@ def crowd(made: BenchHouse, peer: Peer, idlers: int, busy: int, seconds: int) ->
 
 async def _beside(made: BenchHouse, peer: Peer, idlers: int, busy: int, seconds: int) -> tuple[int, float, Numbers]:
     gate, begin = asyncio.Semaphore(32), time.perf_counter()
-    opened = await asyncio.gather(*(_idler(made, gate) for _ in range(idlers)), return_exceptions=True)
+    opened = await asyncio.gather(*(idler(made, gate) for _ in range(idlers)), return_exceptions=True)
     opening = time.perf_counter() - begin
     lines = [one for one in opened if not isinstance(one, BaseException)]
     beside = await asyncio.to_thread(point, peer, "prepared", busy, seconds)
     beside["uss"] = sum(psutil.Process(made.pid(name)).memory_full_info().uss for name in made.workers())
-    answers = await asyncio.gather(*(_asked(*line) for line in lines), return_exceptions=True)
+    heard = await asyncio.gather(*(answers(*line) for line in lines), return_exceptions=True)
     for _, writer in lines:
         writer.close()
-    return idlers - sum(answer is True for answer in answers), opening, beside
+    return idlers - sum(answer is True for answer in heard), opening, beside
 
 
-async def _idler(made: BenchHouse, gate: asyncio.Semaphore) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def idler(made: BenchHouse, gate: asyncio.Semaphore, target: str = "stub") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Log in with the gateway's own idea of how a client does."""
     async with gate:
         reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
         login = TargetLogin(
-            f"{BENCH}@stub", "postgres", {}, made.token(BENCH), tls=False, binding=None, nonce=base64.b64encode(os.urandom(18)).decode()
+            f"{BENCH}@{target}", "postgres", {}, made.token(BENCH), tls=False, binding=None, nonce=base64.b64encode(os.urandom(18)).decode()
         )
         writer.write(login.start())
         while True:
@@ -206,7 +206,7 @@ async def _idler(made: BenchHouse, gate: asyncio.Semaphore) -> tuple[asyncio.Str
                         raise ConnectionError(str(step.fields))
 
 
-async def _asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Whether the session, having been idle, still answers."""
     writer.write(Query("select 1").encode())
     said = b""
