@@ -94,6 +94,7 @@ class Entrance(Protocol):
         self._waiting: Deferred[Any] | None = None
         self._early = bytearray()
         self._heard = False
+        self._deadline: Any = None
         self._proved: Mapping[str, Any] | None = None  # what a token proved
         self._tokens: list[str] = []  # whose SCRAM keys were tried, in order
 
@@ -228,8 +229,9 @@ class Entrance(Protocol):
 
     def _done_waiting(self) -> None:
         self._gate.left(self)
-        if self._deadline.active():
+        if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
+        self._deadline = None
 
     def _note(self, kind: str, **facts: str) -> None:
         try:
@@ -260,6 +262,7 @@ class Entrance(Protocol):
 
     def _opened(self, sitting: Sitting) -> None:
         self._adapter = sitting.adapter
+        self._proved, self._tokens = None, []
         early, self._early = bytes(self._early), bytearray()
         if len(early) > EARLY_LIMIT:
             self.transport.resumeProducing()

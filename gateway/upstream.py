@@ -259,7 +259,9 @@ class _Login(_Connection):
         self._upstream = Upstream(self.transport, ready, facts)
         # From here on what is read wrongly is the receiver's to judge, and costs no detour.
         self.dataReceived = self._upstream.data_received  # type: ignore[method-assign]
-        self._done.callback(self._upstream)
+        done = self._done
+        del self._login, self._make_login, self._read, self._tls, self._done  # a session keeps no password, nor how it came
+        done.callback(self._upstream)
 
 
 class _Cancel(_Connection):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import compare, measure, report
+from benchmarks import compare, growth, measure, report, scalepage
 
 FLOOR = {"fdatasync": 100.0, "O_DSYNC": 90.0, "commit": 300.0}
 
@@ -129,3 +129,26 @@ def test_a_page_gets_the_newest_table_between_its_marks() -> None:
     assert once == report.placed(once, "new") == f"above\n{report.BEGIN}\n\nnew\n\n{report.END}\nbelow\n"
     with pytest.raises(ValueError, match="has no"):
         report.placed("nothing", "new")
+
+
+def grown(*samples: tuple[str, str, int, dict[str, float]]) -> dict[str, Any]:
+    """A run of benchmarks.scale that measured only this."""
+    return raw() | {"samples": [{"figure": f, "case": c, "at": at, "load": 0.0, "numbers": n} for f, c, at, n in samples]}
+
+
+def test_a_cost_is_shown_by_size_and_only_where_it_was_measured() -> None:
+    """A line per size; a number that is not there is an empty cell, and a figure that is not there is no table."""
+    text = scalepage.table(grown(("records", "store", 10, {"append_us": 4.0}), ("records", "store", 1000, {"append_us": 5.0})))
+    assert "| 10 | 4.0 |" in text and "| 1,000 | 5.0 |" in text and "Policy rules" not in text
+    assert scalepage.series(grown(("rules", "x", 100, {"simple_us": 2}), ("rules", "x", 1, {"simple_us": 1}))["samples"], "rules", "simple_us") == [(1, 1), (100, 2)]
+
+
+def test_sessions_per_gib_are_what_one_takes_turned_round() -> None:
+    assert "| plain | 16.0 | 65,536 |" in scalepage.table(grown(("idle", "plain", 150, {"kib": 16.0})))
+
+
+def test_growth_of_a_store_is_measured_in_processes_of_their_own(tmp_path: Path) -> None:
+    """Records written through the journal, verified whole, searched through: each says its time, its processor time, its memory."""
+    found = growth.records(tmp_path, 200)
+    assert {f"{name}_{unit}" for name in ("append", "verify", "search") for unit in ("s", "us", "mib")} <= set(found)
+    assert all(value > 0 for value in found.values())
