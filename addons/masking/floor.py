@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from addons.masking.strategies import VIEWS
-from addons.sql.catalog import Relation
+from addons.sql.catalog import READABLE, Relation
 
 if TYPE_CHECKING:
     from addons.masking.cover import Cover
@@ -59,6 +59,8 @@ def floor(cover: Cover, functions: frozenset[str]) -> Floor:
         for relation in grounded(cover)
         for masked in cover.relations[relation.oid].values()
     ]
+    closed = [cover.snapshot.relations[oid] for oid in sorted(cover.answering)]
+    columns += [(r.oid, column.number, f"{r.label}.{column.name}") for r in closed if stands(r) for column in r.columns]
     return Floor(tuple(columns), tuple(view.name for view in views(cover)), functions)
 
 
@@ -70,12 +72,16 @@ def grounded(cover: Cover) -> list[Relation]:
 
 def stands(relation: Relation) -> bool:
     """Whether a view can stand for it: the server's own, other sessions' temporary tables and the views themselves are left."""
-    return not (relation.system or relation.schema.startswith("pg_") or relation.schema == VIEWS)
+    own = relation.system or relation.schema.startswith("pg_") or relation.schema == VIEWS
+    return relation.kind in READABLE and not own  # a composite type can hold masked rows, and nobody reads it
 
 
 def views(cover: Cover) -> Iterator[View]:
-    """All that stand for masked relations; a second one without the children of those that have any."""
-    for relation in grounded(cover):
+    """
+    All that stand for masked relations; a second one without the children of those that have any. None for views that
+    nobody who sees masks may read at all.
+    """
+    for relation in (r for r in grounded(cover) if r.oid not in cover.answering):
         for only in (False, True) if cover.snapshot.children.get(relation.oid) else (False,):
             text = cover.source(relation, only)
             yield View(relation, only, named(relation, text), text)

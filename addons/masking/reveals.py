@@ -24,6 +24,7 @@ from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import WRITES, Names, references
 from addons.sql.scope import UNKNOWN, Output, union
 from protocols.command import Path, Statement
+from protocols.session import Session
 from protocols.verdict import Deny, Reveal
 
 _LIMITS = {"quorum": (1, 1, 64), "lifetime": (3600, 1, 7 * 86400), "uses": (1, 0, 1000)}
@@ -120,10 +121,11 @@ def _shown(relation: Relation, full: Cover, rest: Cover) -> dict[str, Output]:
     return {name: output for name, output in full.outputs(relation).items() if name not in masked}
 
 
-def hinted(deny: Deny, target: str) -> Deny:
+def hinted(deny: Deny, session: Session) -> Deny:
     """With how to ask for the columns that it is about."""
     columns = dict(deny.facts).get("columns", "")
     if not columns:
         return deny
     asked = " ".join(f"--reveal {column}" for column in columns.split(", "))
-    return replace(deny, hint=f"{deny.hint}; or ask to see it: ostiary request submit --target {target} {asked}")
+    command = f"ostiary request submit --as {session.identity.subject} --target {session.target.name} {asked} --why REASON"
+    return replace(deny, hint=f"{deny.hint}; or ask to see it: {command}")

@@ -211,6 +211,8 @@ class Plan:
         """What the floor is to have on a relation: words of GRANT, with a column where it is not all of them."""
         if held.kind == "S":
             return held.rights & {"USAGE", "SELECT", "UPDATE"}
+        if held.oid in self.cover.answering:
+            return frozenset()
         rights = held.rights & ({"SELECT"} if held.foreign or held.kind == "m" else {"SELECT", *_WRITES})
         masked = self.cover.relations.get(held.oid)
         if masked is None:
@@ -223,7 +225,7 @@ class Plan:
         return any(held.oid == view.relation.oid and "SELECT" in held.rights for held in self.standing.relations)
 
     def _public(self) -> list[Held]:
-        masked = {relation.oid for relation in grounded(self.cover)}
+        masked = {relation.oid for relation in grounded(self.cover)} | self.cover.answering
         written = {"INSERT", "UPDATE", "DELETE", "TRUNCATE"}
         return [h for h in self._mine() if h.public and (h.oid in masked or h.foreign and {w.split()[0] for w in h.public} & written)]
 

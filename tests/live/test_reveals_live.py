@@ -133,7 +133,7 @@ def test_one_use_is_one_whoever_asks_at_once_and_whatever_is_killed_before(part:
 def test_a_refusal_says_how_to_ask_and_check_knows_the_rule(house: House) -> None:
     with house.connect(ADA) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
         connection.execute("SELECT id FROM people WHERE mrn = 'MRN-1'", prepare=False)
-    assert f"ostiary request submit --target {TARGET} --reveal public.people.mrn" in str(refused.value.diag.message_hint)
+    assert f"ostiary request submit --as {ADA} --target {TARGET} --reveal public.people.mrn" in str(refused.value.diag.message_hint)
     masking = next(one for one in house.addons if one["use"].endswith("Masking"))
     kept, masking["reveal"] = masking["reveal"], {"approvers": ["approvers"], "uses": -1}
     try:

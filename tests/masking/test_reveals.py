@@ -196,7 +196,7 @@ def test_each_use_is_a_disclosure_that_names_its_columns(masking: Masking, kept:
 def test_a_refusal_says_how_to_ask(masking: Masking, kept: Kept) -> None:
     kept.found = []
     verdict = decided(masking, "SELECT id FROM patients WHERE mrn = 'x'")
-    assert isinstance(verdict, Deny) and "ostiary request submit --target clinic --reveal public.patients.mrn" in verdict.hint
+    assert isinstance(verdict, Deny) and "request submit --as ann@clinic.example --target clinic --reveal public.patients.mrn --why" in verdict.hint
 
 
 def test_control_is_told_the_rule(masking: Masking, kept: Kept) -> None:
