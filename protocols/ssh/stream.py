@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from protocols.ssh.filter import Chunk, Filter, Filtered
 from protocols.ssh.flow import Flow
 from protocols.ssh.ledger import Overrun
-from protocols.ssh.messages import CLOSE, EOF, read_data
+from protocols.ssh.messages import CHANNEL_REQUEST, CLOSE, EOF, read_data, string
 
-LATER_LIMIT = 1024
-"""Messages without data that may wait behind held bytes: a terminal may be resized meanwhile, and people drag slowly."""
+LATER_LIMIT = 64
+"""Messages without data that may wait behind held bytes: signals, an exit status."""
 
 
 @dataclass(slots=True)
@@ -121,7 +121,7 @@ class Stream:
             self._behind.append(payload)
             return Moved()
         if payload[0] not in (EOF, CLOSE) or not (self._filters or self._sink):
-            if self._held:
+            if self._held and not _is_window_change(payload):
                 self._later.append(payload)
                 if len(self._later) > LATER_LIMIT:
                     raise Overrun("too much waits in one channel")
@@ -212,3 +212,8 @@ class Stream:
             while self._behind:
                 moved.out += self.flow.bare(self._behind.popleft())
         return moved
+
+
+def _is_window_change(payload: bytes) -> bool:
+    """A terminal's size may overtake what is typed: it says nothing of it."""
+    return payload[0] == CHANNEL_REQUEST and payload[5:22] == string(b"window-change")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from channels import CLIENT, PACKET, TARGET, WINDOW, data, eof, exit_status
+from channels import CLIENT, PACKET, TARGET, WINDOW, data, eof, exit_status, request
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -14,9 +14,10 @@ from twisted.internet.task import Clock
 from protocols.command import Pty, Shell
 from protocols.errors import Unrecordable
 from protocols.recording import Chunk, Code, Input, Recorded, Recorder, Settings
+from protocols.ssh import messages as m
 from protocols.ssh.filter import Filtered
 from protocols.ssh.flow import Flow
-from protocols.ssh.ledger import Ledger
+from protocols.ssh.ledger import Ledger, Overrun
 from protocols.ssh.messages import read_data
 from protocols.ssh.stream import Moved, Stream
 from protocols.ssh.tape import AHEAD_LIMIT, Tape, Typing
@@ -191,6 +192,21 @@ def test_the_end_and_the_exit_status_come_behind_the_last_chunk() -> None:
     studio.down.gone()
     (ended,) = studio.ended
     assert (ended.recording, ended.command, ended.chunks, ended.output) == (1, 4, 1, 6)
+
+
+def test_a_window_may_be_resized_while_nothing_passes() -> None:
+    """As often as somebody drags its corner; other requests wait, and are bounded."""
+    studio = Studio(STRICT)
+    studio.fails()
+    studio.types(b"held")
+    resize = request("window-change", b"".join(map(m.u32, (90, 30, 0, 0))), reply=False)
+    for _ in range(2000):
+        studio.took(studio.up.bare(resize))
+    assert len(studio.bare) == 2000
+    with pytest.raises(Overrun):
+        for _ in range(2000):
+            studio.took(studio.up.bare(request("signal", m.string(b"INT"), reply=False)))
+    assert len(studio.bare) == 2000
 
 
 def test_only_what_was_echoed_is_recorded_of_typing() -> None:
