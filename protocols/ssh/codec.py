@@ -95,7 +95,8 @@ class Sealer(_Direction):
         if padding < _LEAST_PADDING:
             padding += lock.block
         head = _HEAD.pack(1 + len(payload) + padding, padding)
-        sealed = lock.seal(self._sequence, head[:HEAD], head[HEAD:] + payload + self._randomness(padding))
+        body = b"".join((head[HEAD:], payload, self._randomness(padding)))
+        sealed = lock.seal(self._sequence, head[:HEAD], body)
         self._count(len(sealed))
         return sealed
 

@@ -169,7 +169,7 @@ def recipient(payload: bytes) -> int:
 
 def addressed(payload: bytes, number: int) -> bytes:
     """The same message for the channel that the other leg numbers so."""
-    return _HEAD.pack(payload[0], number) + payload[5:]
+    return b"".join((_HEAD.pack(payload[0], number), memoryview(payload)[5:]))
 
 
 def read_data(payload: bytes) -> tuple[int, bytes]:

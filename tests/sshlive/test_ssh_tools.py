@@ -81,6 +81,7 @@ def test_git_clones_and_pushes(ssh_house: SshHouse, tmp_path: Path) -> None:
     assert (tmp_path / "again" / "file").read_text() == "text\n" * 10000
 
 
+@pytest.mark.soak
 def test_300_mb_of_input(ssh_house: SshHouse, tmp_path: Path) -> None:
     """All of it arrives, and the worker holds no more than before."""
     piece = os.urandom(1 << 20)

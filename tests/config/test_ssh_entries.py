@@ -1,0 +1,104 @@
+"""SSH's part of the file: what is wrong with it, by key path and mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.ssh.keys import make_host_keys
+from gateway.toml import WrongConfig, load
+from tests.config.conftest import Write
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPwJEnFvp6FMPL9sVPiX3uQfJz5pYB7b6jFJmBv1cAwq"
+SK = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIPwJEnFvp6FMPL9sVPiX3uQfJz5pYB7b6jFJmBv1cAwqAAAABHNzaDo="
+
+BEGIN = """
+[gateway]
+name = "g"
+[tls]
+certificate = "state/tls/server.pem"
+key = "state/tls/server.key"
+"""
+RIGHT = f"""{BEGIN}
+[[listen]]
+protocol = "ssh"
+endpoint = "tcp:2222"
+
+[[target]]
+name = "web1"
+protocol = "ssh"
+address = "[::1]:22"
+host_keys = ["{KEY}"]
+labels = {{ tier = "web" }}
+
+  [[target.account]]
+  name = "deploy"
+  user = "deploy"
+  auth = "key"
+
+  [[target.account]]
+  name = "root"
+  user = "root"
+
+[[identity]]
+subject = "ada"
+ssh_keys = ["{KEY} ada@laptop", "{SK}"]
+"""
+
+
+@pytest.fixture()
+def keyed(tmp_path: Path) -> Path:
+    """Host keys where `ostiary init` puts them."""
+    (tmp_path / "state").mkdir(mode=0o700, exist_ok=True)
+    make_host_keys(tmp_path / "state" / "ssh")
+    return tmp_path
+
+
+def problems(file: Path) -> dict[str, str]:
+    with pytest.raises(WrongConfig) as caught:
+        load(file)
+    return {problem.key: f"{problem.wrong}; {problem.mend}" for problem in caught.value.problems}
+
+
+def test_what_is_right_is_read(write: Write, keyed: Path) -> None:
+    config = load(write(RIGHT))
+    [listen] = config.listens
+    assert listen.auth == ("publickey", "password", "keyboard-interactive") and listen.tls == "off"
+    assert [file.name for file in listen.host_keys] == ["host_ed25519", "host_ecdsa"]
+    web = config.targets["web1"]
+    assert (web.host, web.port, web.databases, len(web.host_keys)) == ("::1", 22, (), 1)
+    assert [account.auth for account in web.accounts] == ["key", "password"]
+    assert len(config.identities["ada"].ssh_keys) == 2
+
+
+@pytest.mark.parametrize(("old", "new", "key", "says"), [
+    (f'host_keys = ["{KEY}"]', "", "target[0].host_keys", "any host could say"),
+    (f'host_keys = ["{KEY}"]', 'host_keys = ["ssh-ed25519 AAAA"]', "target[0].host_keys[0]", "no public key"),
+    (f'host_keys = ["{KEY}"]', f'host_keys = ["{SK}"]', "target[0].host_keys[0]", "no public key of a kind"),
+    (f'host_keys = ["{KEY}"]', 'host_keys = ["ssh-dss AAAAB3NzaC1kc3M="]', "target[0].host_keys[0]", "of a kind"),
+    ('auth = "key"', 'auth = "trust"', "target[0].account[0].auth", '"password" or "key"'),
+    ('auth = "key"', "catalog = true", "target[0].account[0].catalog", "unknown key"),
+    ('labels = { tier = "web" }', 'database = "x"', "target[0].database", "unknown key"),
+    ('labels = { tier = "web" }', 'tls = "off"', "target[0].tls", "unknown key"),
+    ('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\ntls = "require"', "listen[0].tls", "unknown key"),
+    ('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nauth = ["scram"]', "listen[0].auth[0]", "is not known"),
+    ('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nauth = []', "listen[0].auth", "nobody could log in"),
+    ('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nhost_keys = ["nowhere"]', "listen[0].host_keys[0]", "ssh-keygen"),
+    (f'"{KEY} ada@laptop"', '"AAAA"', "identity[0].ssh_keys[0]", "no public key"),
+])  # fmt: skip
+def test_what_is_wrong_is_named(write: Write, keyed: Path, old: str, new: str, key: str, says: str) -> None:
+    assert RIGHT.count(old) >= 1
+    found = problems(write(RIGHT.replace(old, new, 1)))
+    assert key in found and says in found[key], found
+
+
+def test_host_keys_that_others_can_read_are_refused(write: Write, keyed: Path) -> None:
+    (keyed / "mine").write_text("x")
+    (keyed / "mine").chmod(0o644)
+    found = problems(write(RIGHT.replace('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nhost_keys = ["mine"]')))
+    assert "others can read it" in found["listen[0].host_keys[0]"]
+
+
+def test_a_state_without_host_keys_says_how_to_make_them(write: Write, tmp_path: Path) -> None:
+    assert "ssh-keygen" in problems(write(RIGHT))["listen[0].host_keys"]
