@@ -123,7 +123,11 @@ class Channel:
 
     def unreadable(self, why: str) -> None:
         """What it carries is not what it says; it ends when what was read until now has left."""
-        self._broken = f"this channel's SFTP cannot be read, so it ends: {why} [OST-706]"
+        self._broken = why
+
+    def breaks(self, why: str) -> None:
+        """As `unreadable`, at once."""
+        self.cut(f"this channel's SFTP cannot be read, so it ends: {why} [OST-706]")
 
     def without_pty(self) -> None:
         """The target gave no terminal."""
@@ -217,7 +221,7 @@ class Channel:
             self.inject(sender, moved.back)
         if self._broken:
             why, self._broken = self._broken, ""
-            self.cut(why)
+            self.breaks(why)
 
     def moved_out(self, side: str, messages: list[bytes]) -> None:
         """As `moved`, where there are only messages."""

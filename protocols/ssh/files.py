@@ -58,6 +58,9 @@ class Place(Protocol):
 
     def judged(self) -> None: ...
 
+    def breaks(self, why: str) -> None:
+        """End it now: what it carries cannot be followed any more."""
+
     def tell(self, text: str) -> None: ...
 
 
@@ -260,7 +263,11 @@ class Files:
             self._sent.pop(request.id, None)
             self.place.grant(grant)
             self.place.leave(out)
-        self._answer(request.id, sftp.PERMISSION_DENIED, words(deny))
+        try:
+            self._answer(request.id, sftp.PERMISSION_DENIED, words(deny))
+        except Unreadable as error:
+            self.place.breaks(str(error))
+            return
         if self._lines < LINES_LIMIT:
             self._lines += 1
             self.place.tell(f"{request.operation.text}: {words(deny)}")

@@ -137,6 +137,8 @@ class Flow:
         return self._size
 
     def _queue(self, item: bytes | _Data | _Gate, count: int) -> list[bytes]:
+        if self.closed:  # a filter lets go of what nobody takes any more
+            return []
         self._waiting.append(item)
         self._size += count + OVERHEAD
         out = self._release()

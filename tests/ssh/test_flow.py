@@ -56,6 +56,13 @@ def test_eof_and_close_leave_once() -> None:
     assert flow.close() == []
 
 
+def test_what_is_let_go_after_the_end_leaves_nobody() -> None:
+    flow = Flow(Ledger.opened(10), OURS, 10)
+    flow.came(3)
+    assert flow.close() == [m.write_bare(m.CLOSE, OURS)]
+    assert flow.put(b"abc") == flow.inject(b"x") == flow.bare(m.write_bare(m.EOF, THEIRS)) == []
+
+
 def test_data_behind_eof_ends_the_connection() -> None:
     flow = Flow(Ledger.opened(10), OURS, 10)
     flow.take(m.write_bare(m.EOF, THEIRS))

@@ -14,15 +14,59 @@ from protocols.command import Exec
 from protocols.effects import Malformed, Report
 from protocols.ssh import messages as m
 from protocols.ssh.effects import AskCommand, IntendCommand, SendClient, SendTarget, SshEffect, WithdrawCommand
+from protocols.ssh.filter import Filtered, Filters, none
 from protocols.ssh.relay import SshRelay
 from protocols.verdict import Allow, Decision, Deny, Hold
 from tests.ssh.channels import Opinions, request, runs
 
 OPS = [
     "data", "data", "out", "out", "err", "adjust up", "adjust down", "unknown", "signal", "eof", "eof down", "status", "close", "close down",
-    "answer", "refuse", "record", "unrecorded", "held", "reply",
+    "answer", "refuse", "record", "unrecorded", "held", "reply", "resume",
 ]
 STEPS = st.lists(st.tuples(st.sampled_from(OPS), st.integers(0, 2), st.integers(0, 40)), min_size=80, max_size=200)
+
+
+class Sieve:
+    """
+    A filter that keeps back up to three bytes, drops every SEVEN, puts an OWN behind every sixth byte that it lets go, and at times
+    withholds credit.
+    """
+
+    SEVEN, OWN = 7, 0xFF
+
+    def __init__(self) -> None:
+        self.held: list[tuple[int, int]] = []
+        self.let_go = 0
+
+    def feed(self, stream: int, data: bytes) -> Filtered:
+        self.held += [(stream, byte) for byte in data]
+        return self.lets_go(len(self.held) - 3)
+
+    def lets_go(self, count: int) -> Filtered:
+        gone, self.held = self.held[:max(count, 0)], self.held[max(count, 0):]
+        passed = [(stream, bytes([byte])) for stream, byte in gone if byte != self.SEVEN]
+        before, self.let_go = self.let_go, self.let_go + len(passed)
+        ahead = bytes([self.OWN]) * (self.let_go // 6 - before // 6)
+        return Filtered(passed, len(gone) - len(passed), ahead, withhold=self.let_go % 5 == 4)
+
+    def resume(self) -> Filtered:
+        did = self.lets_go(2)
+        did.withhold = False
+        return did
+
+    def end(self) -> Filtered:
+        return self.lets_go(2)
+
+    def told(self, stream: int, data: bytes) -> None: ...
+
+    def resized(self, columns: int, rows: int) -> None: ...
+
+    def closed(self) -> None: ...
+
+
+def sieves(decision: Decision, number: int) -> tuple[list[Sieve], list[Sieve]]:
+    """Two in a row each way."""
+    return [Sieve(), Sieve()], [Sieve(), Sieve()]
 
 
 @dataclass
@@ -48,8 +92,8 @@ class End:
 class World:
     """Both peers, the relay between them, and whoever answers for addons and notary."""
 
-    def __init__(self, window: int, packet: int) -> None:
-        self.relay, self.window, self.packet = SshRelay(Opinions()), window, packet
+    def __init__(self, window: int, packet: int, filters: Filters = none) -> None:
+        self.relay, self.window, self.packet = SshRelay(Opinions(filters)), window, packet
         self.up: list[End] = []  # the client's
         self.down: list[End] = []
         self.asked: dict[int, Exec] = {}
@@ -145,6 +189,8 @@ class World:
                     self.say(target, request("exit-status", m.u32(0), False, target.gateway))
             case "reply":
                 self.reply(target)
+            case "resume":
+                self.do(self.relay.resume(client.number))
             case _:
                 self.gateway(op, size)
 
@@ -180,39 +226,46 @@ class World:
             assert kind in ("exec", "signal")
             self.say(target, m.write_bare(m.CHANNEL_SUCCESS, target.gateway))
 
+    @staticmethod
+    def sifted(data: bytes) -> bytes:
+        """Without what sieves drop and add."""
+        return bytes(byte for byte in data if byte not in (Sieve.SEVEN, Sieve.OWN))
+
     def check(self) -> None:
         for client, target in zip(self.up, self.down, strict=True):
-            assert client.sent.startswith(target.got)
-            assert target.sent.startswith(client.got)
+            assert self.sifted(client.sent).startswith(self.sifted(target.got))
+            assert self.sifted(target.sent).startswith(self.sifted(client.got))
             assert min(client.window, target.window) >= 0
             expected = {"start": "yes", "signal": "yes", "unknown": "no"}
             assert client.answers == [expected[kind] for kind in client.waiting[:len(client.answers)]]
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(1, 120), st.integers(1, 50), STEPS)
-def test_any_order_of_events(window: int, packet: int, steps: list[tuple[str, int, int]]) -> None:
-    world = World(window, packet)
+@given(st.integers(1, 120), st.integers(1, 50), STEPS, st.sampled_from([none, sieves]))
+def test_any_order_of_events(window: int, packet: int, steps: list[tuple[str, int, int]], filters: Filters) -> None:
+    world = World(window, packet, filters)
     for step in steps:
         world.step(*step)
         world.check()
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(1, 120), st.integers(1, 50), STEPS)
-def test_in_the_end_everything_arrives_and_is_answered(window: int, packet: int, steps: list[tuple[str, int, int]]) -> None:
+@given(st.integers(1, 120), st.integers(1, 50), STEPS, st.sampled_from([none, sieves]))
+def test_in_the_end_everything_arrives_and_is_answered(
+    window: int, packet: int, steps: list[tuple[str, int, int]], filters: Filters
+) -> None:
     """Where no channel was refused or closed early: once all verdicts, records, credit and answers are there."""
-    world = World(window, packet)
+    world = World(window, packet, filters)
     for op, at, size in steps:
         if op not in ("refuse", "unrecorded", "close", "close down"):
             world.step(op, at, size)
     for _ in range(400):
         for at in range(3):
-            for op in ("answer", "record", "adjust up", "adjust down", "reply"):
+            for op in ("answer", "record", "resume", "adjust up", "adjust down", "reply"):
                 world.step(op, at, 40)
     world.check()
     for at, (client, target) in enumerate(zip(world.up, world.down, strict=True)):
-        assert (target.got, client.got) == (client.sent, target.sent)
+        assert [world.sifted(end) for end in (target.got, client.got)] == [world.sifted(end) for end in (client.sent, target.sent)]
         assert len(client.answers) == len(client.waiting)
         assert client.window == window and target.window == window, "credit was lost or made"
         for op in ("close", "close down"):
