@@ -142,8 +142,9 @@ def _recording(section: Section) -> Settings:
     strict = section.text("terminal", "strict", known=("strict", "buffered")) == "strict"
     full = section.text("channels", "totals", known=("totals", "full")) == "full"
     typed = Input(section.text("input", Input.OFF.value, known=[each.value for each in Input]))
+    observers = frozenset(section.texts("observers"))
     section.end()
-    return Settings(strict, full, typed)
+    return Settings(strict, full, typed, observers)
 
 
 def _accounts(target: Section, protocol: str, tls: str) -> tuple[Account, ...]:

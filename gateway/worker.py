@@ -66,6 +66,7 @@ class Worker:
         self.journal = Journal(self.notary, reactor, config.audit.timeout)
         self.control = ControlClient(reactor)
         self.control.on_kill = self._kill
+        self.control.on_observed = self._observed
         self.control.on_cancel = self._cancel
         self.catalogs = Catalogs(self._read_catalog, reactor)
         self.catalogs.on_doubt = self.control.catalog_changed
@@ -147,6 +148,11 @@ class Worker:
     def _kill(self, session: str, why: str) -> None:
         if session in self.sessions:
             self.sessions[session].kill(why)
+
+    def _observed(self, session: str, by: str, groups: frozenset[str]) -> None:
+        observed = getattr(self.sessions.get(session), "observed", None)  # only what is seen on a screen can be observed
+        if observed is not None:
+            observed(by, groups)
 
     def _cancel(self, session: str) -> None:
         if session in self.sessions:

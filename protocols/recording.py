@@ -48,15 +48,18 @@ class Settings:
 
     :ivar strict: output of a terminal is shown only once its chunk is durable; else within `DELAY` of it.
     :ivar full: channels without a terminal are recorded too, not just counted and digested.
+    :ivar observers: groups of whom somebody must observe a session for it to go on; empty for nobody.
     """
 
     strict: bool = True
     full: bool = False
     input: Input = Input.OFF
+    observers: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         """As the evidence of a session says it."""
         words = ["strict" if self.strict else "buffered", "full" if self.full else "totals", f"input {self.input}"]
+        words += [f"observed by {' or '.join(sorted(self.observers))}"] if self.observers else []
         return ", ".join(words)
 
 

@@ -7,6 +7,7 @@ Whoever watches proves who they are with their own token, and that they watched 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import BinaryIO
 
 import click
 
-from gateway.cli.door import Door, configured, leave, own_token
+from gateway.cli.door import Door, Said, configured, leave, own_token
 from gateway.cli.show import one
 from gateway.evidence.cast import Event, Recording, Recordings
 from gateway.evidence.playing import RESTORED, Harmless, moment, paced
@@ -25,6 +26,7 @@ from gateway.notary.body import Bodies, BodyError
 from gateway.notary.record import Kind, parse_leaf
 
 _FOREVER = 1 << 62
+_BEAT = 3.0  # seconds; a session is observed for ten after one
 
 
 @click.command()
@@ -43,20 +45,32 @@ def watch(
         session, start = uuid.UUID(identifier), moment(at)
     except ValueError as error:
         leave(str(error))
-    config = door.config()
-    door.call("identity_check", subject=subject, token=own_token(subject))
+    config, token = door.config(), own_token(subject)
+    door.call("identity_check", subject=subject, token=token)
     try:
         view = open_view(config.audit.directory)
         try:
             facts = {"by": subject, "session": str(session), "recording": str(recording or "")}
             if not view.record_viewing("watched", facts):
                 click.echo("the store is stopped: this viewing is not recorded in it", err=True)
+            if door.runs:
+                threading.Thread(target=_observe, args=(door, str(session), subject, token), daemon=True).start()
             watched = Watched(view, Bodies(keys.load_body(config.state)), session.bytes, recording)
             _show(watched, speed, start, _FOREVER if idle is None else int(idle * 1e6), as_json)
         finally:
             view.close()
     except (Unreadable, keys.KeyFileError) as error:
         leave(str(error))
+
+
+def _observe(door: Door, session: str, subject: str, token: str) -> None:
+    """Say that somebody watches, as long as this process does and the session lives."""
+    try:
+        while True:
+            door.ask("session_observe", session=session, subject=subject, token=token)
+            time.sleep(_BEAT)
+    except (Said, SystemExit):
+        pass  # a past session is not observed, and one that ended is over
 
 
 class Watched:

@@ -33,7 +33,7 @@ METHODS = (
     "identity_list", "identity_show", "identity_add", "identity_revoke", "identity_restore",
     "token_issue", "token_list", "token_revoke", "account_list", "account_secret", "account_forget",
     "request_list", "request_show", "request_approve", "request_deny", "request_submit", "request_reveal", "request_revoke",
-    "session_list", "session_show", "session_kill", "identity_check", "target_check",
+    "session_list", "session_show", "session_kill", "session_observe", "identity_check", "target_check",
     "target_relations", "target_sample", "target_floor", "config_reload",
 )
 
@@ -278,6 +278,11 @@ class Admin:
         ended = self._office.sessions.kill(session, why or "the operator ended it")
         self._office.outbox.tell("session.killed", {"session": session, "subject": ended["subject"], "why": why})
         return ended
+
+    def session_observe(self, session: str, subject: str, token: str) -> Value:
+        """Somebody watches a session, and says so again while they do."""
+        proved = self._prove(subject, token)
+        return self._office.sessions.observe(session, subject, proved["groups"])
 
     def _prove(self, subject: str, token: str) -> Any:
         return self._office.login.authenticate(subject, token, HERE)

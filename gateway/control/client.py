@@ -31,6 +31,7 @@ OVERTIME = 5.0  # seconds past a request's own timeout before we stop believing 
 class ControlClient:
     """
     :ivar on_kill: called with (session, why): end it.
+    :ivar on_observed: called with (session, who, groups): somebody watches it at this moment.
     :ivar on_cancel: called with the session whose running command a client wants cancelled.
     :ivar on_catalog: called with (target, database) when another worker saw DDL pass.
     :ivar on_joined: called whenever control is (again) reached.
@@ -52,6 +53,7 @@ class ControlClient:
         self._timers: dict[str, Any] = {}
         self._reveals: dict[str, tuple[str, ...]] = {}
         self.on_kill: Callable[[str, str], None] = lambda session, why: None
+        self.on_observed: Callable[[str, str, frozenset[str]], None] = lambda session, by, groups: None
         self.on_cancel: Callable[[str], None] = lambda session: None
         self.on_catalog: Callable[[str, str], None] = lambda target, database: None
         self.on_joined: Callable[[], None] = lambda: None
@@ -244,6 +246,7 @@ class ControlClient:
     def _made(self, greet: bool) -> Rpc:
         link = _Joining({}, {
             "answered": self._settle, "kill": self._kill, "cancel": lambda s: self.on_cancel(s),
+            "observed": lambda told: self.on_observed(told["session"], told["by"], frozenset(told["groups"])),
             "catalog": lambda place: self.on_catalog(*place), "reveals": self._reveals_are,
         })
         link.begin = lambda: self._begin(link, greet)

@@ -75,6 +75,16 @@ class Sessions:
         known[0].push("kill", {"session": session, "why": why})
         return known[1]
 
+    def observe(self, session: str, by: str, groups: Iterable[str]) -> Value:
+        """
+        Tell its worker that somebody watches it now.
+
+        :raises NotFound: it does not live.
+        """
+        told = self.get(session)
+        self._sessions[session][0].push("observed", {"session": session, "by": by, "groups": sorted(groups)})
+        return told
+
     def kill_all(self, wanted: Callable[[Value], bool], why: str) -> list[str]:
         """End every session that fits; their ids."""
         chosen = [name for name, (_, session) in self._sessions.items() if wanted(session)]

@@ -12,6 +12,7 @@ from gateway.house import Worker
 from gateway.opinions import Opinions
 from gateway.powers import Sink
 from gateway.ssh.leg import ServerLeg
+from gateway.ssh.moderation import Moderation
 from gateway.ssh.ready import Ready
 from gateway.ssh.studio import Studio
 from gateway.ssh.upstream import Upstream
@@ -35,10 +36,16 @@ class Sitting:
         self._worker, self.session, self._token = worker, session, token
         self._client, self._upstream = client, upstream
         self._opinions = Opinions(lambda: (self._worker.pipeline, self._worker.revision), session)
-        studio = Studio(worker.journal, worker.reactor, self._opinions, self._recording, lambda channel: self.adapter.resume(channel))
+        self._moderation = Moderation(
+            self._opinions, worker.reactor, lambda: self._recording().observers,
+            lambda what, facts: Sink(worker.journal).note(self.session, what, facts),
+        )
+        studio = Studio(
+            worker.journal, worker.reactor, self._opinions, self._recording, lambda channel: self.adapter.resume(channel), self._moderation
+        )
         self.relay = SshRelay(Ready(self._opinions, studio.filters))
         self.adapter = SshAdapter(
-            self.relay, session, self._opinions, worker.journal, worker.reactor,
+            self.relay, session, self._moderation, worker.journal, worker.reactor,
             prove=client.prove_host_keys, ended=self._ended,
         )
         proof = {"client_proof": session.identity.proof}
@@ -79,6 +86,10 @@ class Sitting:
         """End it; the client is told."""
         self.adapter.close(why, why)
 
+    def observed(self, by: str, groups: frozenset[str]) -> None:
+        """Somebody watches it now."""
+        self._moderation.observed(by, groups)
+
     def reconsider(self) -> None:
         """The policy has changed: what is held is judged again."""
         self._opinions.reconsider()
@@ -96,6 +107,7 @@ class Sitting:
         self._worker.sessions.pop(self.session.id, None)
         self._worker.control.session_closed(self.session.id)
         self._opinions.closed()
+        self._moderation.closed()
         try:
             self._worker.journal.closed(self.session, why)
         except Unrecordable:

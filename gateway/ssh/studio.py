@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from gateway.opinions import Opinions
+from gateway.ssh.moderation import Moderation
 from protocols.command import Exec, Line, Pty, Shell, Subsystem
 from protocols.errors import Unrecordable
 from protocols.journal import Journal, Waiter
@@ -32,14 +33,14 @@ class Studio:
 
     def __init__(
         self, journal: Journal, clock: IReactorTime, opinions: Opinions, settings: Callable[[], Settings],
-        resume: Callable[[int], None],
+        resume: Callable[[int], None], moderation: Moderation,
     ) -> None:
         """
         :param settings: those in force now; a channel keeps what it began with.
         :param resume: tells the relay that a filter of a channel has something to say.
         """
         self._journal, self._clock, self._opinions, self._settings = journal, clock, opinions, settings
-        self.resume = resume
+        self.resume, self._moderation = resume, moderation
         self._count = 0
 
     @property
@@ -54,6 +55,10 @@ class Studio:
         up: list[Filter] = []
         down: list[Filter] = []
         pty = None if isinstance(command, Subsystem) else command.pty
+        if self._moderation.needed:
+            pause = self._moderation.pause(lambda: self.resume(command.channel))
+            up.append(pause.keys)
+            down.append(pause.screen)
         masks = self._opinions.masks(terminal=pty is not None)
         if masks is not None:
             down.append(Veil(masks, self.later, lambda: self.resume(command.channel)))

@@ -21,7 +21,7 @@ from programs import EDITOR, Program  # noqa: E402
 
 from protocols.screen import Screen  # noqa: E402
 from tests.house import until  # noqa: E402
-from tests.ssh_house import ADA, SshHouse  # noqa: E402
+from tests.ssh_house import ADA, GRACE, SshHouse  # noqa: E402
 from tests.sshd import Sshd  # noqa: E402
 
 pytestmark = pytest.mark.live
@@ -205,3 +205,25 @@ def test_a_live_session_can_be_watched(house: SshHouse) -> None:
                 pass
     watched = [record for record in house.records("--kind", "admin") if record["fields"]["what"] == "watched"]
     assert watched[-1]["body"]["facts"]["by"] == ADA and watched[-1]["body"]["facts"]["session"] == session
+
+
+def test_a_session_that_must_be_observed_waits_for_its_observer(sshd: Sshd, tmp_path: Path) -> None:
+    """A command without a terminal is refused; a shell begins, stands still, and goes on once an approver watches it."""
+    with SshHouse(tmp_path / "h", sshd, recording={"observers": ["approvers"]}) as house:
+        refused = house.ssh("echo unseen")
+        assert refused.stdout == b"" and b"OST-214" in refused.stderr
+        words = house.line("-tt", "127.0.0.1")
+        with Program(words, house.client) as terminal:
+            terminal.until(b"observes it: ostiary session watch")
+            terminal.send(b"echo seen-$((40+2)); exit 6\r")
+            assert b"seen-42" not in terminal.quiet(0.5)
+            session = newest(house)
+            environment = {"OSTIARY_TOKEN": house.token(GRACE), "OSTIARY_CONFIG": str(house.file)}
+            watching = [sys.executable, "-m", "gateway.cli.main", "session", "watch", session, "--as", GRACE]
+            with Program(watching, Path(__file__).parents[2], **environment) as watcher:
+                terminal.until(b"seen-42")
+                watcher.until(b"seen-42")
+                assert terminal.exit() == 6
+        until(lambda: house.records("--session", session, "--kind", "closed"), "the session has ended")
+        notes = [record["fields"]["what"] for record in house.records("--session", session, "--kind", "note")]
+        assert "observer.came" in notes

@@ -1,0 +1,102 @@
+"""
+Sessions that somebody must observe: who does, until when, and what happens while nobody does.
+
+An observer's `ostiary session watch` says every few seconds that it is there; control has proved who it is. What is heard
+of nobody for a lease's time is nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from gateway.opinions import Opinions
+from protocols.command import Command, Shell
+from protocols.result import Outcome
+from protocols.ssh.pause import Pause
+from protocols.verdict import Decision, Deny, Hold
+
+LEASE = 10.0
+"""Seconds that an observer is believed to be there after its last word; `session watch` speaks every third of it."""
+UNOBSERVED = "OST-214"
+
+
+class Moderation:
+    """As `protocols.adapter.Addons` for one SSH session, whose commands need an observer."""
+
+    def __init__(
+        self, opinions: Opinions, clock: IReactorTime, groups: Callable[[], frozenset[str]], note: Callable[[str, dict[str, str]], None]
+    ) -> None:
+        """
+        :param groups: whose members may observe; none: nobody needs to.
+        :param note: records who came and left.
+        """
+        self._opinions, self._clock, self._groups, self._note = opinions, clock, groups, note
+        self._observers: dict[str, Any] = {}  # name: the timer of its lease
+        self._pauses: list[Pause] = []
+
+    @property
+    def needed(self) -> bool:
+        """Whether the target wants its sessions observed."""
+        return bool(self._groups())
+
+    @property
+    def paused(self) -> bool:
+        """Whether it does, and nobody is there."""
+        return self.needed and not self._observers
+
+    def observed(self, by: str, groups: frozenset[str]) -> None:
+        """Somebody is there. Who it is about does not count."""
+        who = self._opinions.session.identity
+        if by in (who.subject, who.on_behalf_of) or not groups & self._groups():
+            return
+        timer = self._observers.pop(by, None)
+        if timer is not None:
+            timer.cancel()
+        else:
+            self._note("observer.came", {"by": by})
+        self._observers[by] = self._clock.callLater(LEASE, self._left, by)
+        self._turn()
+
+    def pause(self, resume: Callable[[], None]) -> Pause:
+        """Of a channel that begins."""
+        groups = " or ".join(sorted(self._groups()))
+        words = (
+            f"this session goes on while somebody of {groups} observes it: ostiary session watch {self._opinions.session.id}",
+            "the session is observed, and goes on",
+        )
+        made = Pause(self.paused, words, self._clock.callLater, resume)
+        self._pauses = [each for each in self._pauses if not each.over] + [made]
+        return made
+
+    def closed(self) -> None:
+        """The session is over."""
+        for timer in self._observers.values():
+            timer.cancel()
+        self._observers.clear()
+
+    def _left(self, by: str) -> None:
+        del self._observers[by]
+        self._note("observer.left", {"by": by})
+        self._turn()
+
+    def _turn(self) -> None:
+        for pause in list(self._pauses):
+            pause.turn(self.paused)
+
+    # protocols.adapter.Addons, as far as SSH asks
+
+    def decide(self, command: Command, held: Callable[[str, Hold], None]) -> Decision | Deferred[Decision]:
+        """A shell begins and waits; everything else needs its observer first."""
+        if self.paused and not (isinstance(command, Shell) and command.pty is not None):
+            groups = " or ".join(sorted(self._groups()))
+            deny = Deny("Nobody observes this session.", UNOBSERVED, rule="observers", hint=f"ask somebody of {groups}")
+            return Decision(command, deny, sent=command.text, rule="observers")
+        return self._opinions.decide(command, held)
+
+    def ended(self, decision: Decision, outcome: Outcome) -> None:
+        """To everybody."""
+        self._opinions.ended(decision, outcome)
