@@ -21,7 +21,7 @@ from programs import EDITOR, Program  # noqa: E402
 
 from protocols.screen import Screen  # noqa: E402
 from tests.house import until  # noqa: E402
-from tests.ssh_house import ADA, GRACE, SshHouse  # noqa: E402
+from tests.ssh_house import ADA, GRACE, WEB, SshHouse  # noqa: E402
 from tests.sshd import Sshd  # noqa: E402
 
 pytestmark = pytest.mark.live
@@ -227,3 +227,17 @@ def test_a_session_that_must_be_observed_waits_for_its_observer(sshd: Sshd, tmp_
         until(lambda: house.records("--session", session, "--kind", "closed"), "the session has ended")
         notes = [record["fields"]["what"] for record in house.records("--session", session, "--kind", "note")]
         assert "observer.came" in notes
+
+
+def test_files_are_copied_whole_where_everything_is_recorded(house: SshHouse, tmp_path: Path) -> None:
+    """sftp, there and back, through a recorder; and a megabyte of a command's output."""
+    data = os.urandom(300_000)
+    (tmp_path / "up").write_bytes(data)
+    batch = tmp_path / "batch"
+    batch.write_text(f"put {tmp_path / 'up'} {tmp_path / 'there'}\nget {tmp_path / 'there'} {tmp_path / 'back'}\n")
+    line = ["sftp", *house.options(), "-P", str(house.ssh_port), "-o", f"User={ADA}@{WEB}", "-b", str(batch), "127.0.0.1"]
+    done = subprocess.run(line, capture_output=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "there").read_bytes() == (tmp_path / "back").read_bytes() == data
+    big = house.ssh(f"cat {tmp_path / 'up'} {tmp_path / 'up'} {tmp_path / 'up'} {tmp_path / 'up'}")
+    assert (big.returncode, big.stdout) == (0, data * 4)
