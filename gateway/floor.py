@@ -15,6 +15,7 @@ from addons.masking.floor import OWNER, Floor
 from addons.masking.strategies import VIEWS
 from gateway.query import Row
 
+_LACKS = "lacks the view "
 SHOWN = 8
 """Of what is wrong, so much is said; the rest is counted."""
 
@@ -35,9 +36,12 @@ UNION ALL SELECT CASE WHEN pg_catalog.has_column_privilege(x.relation, x.number,
 """
 
 _VIEWS = """
-UNION ALL SELECT 'finds no masked view ' || x.name FROM (VALUES {views}) x(name) WHERE NOT EXISTS (
-  SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
-  WHERE n.nspname = {schema} AND c.relname = x.name AND c.relkind = 'v' AND r.rolname = {owner} AND NOT r.rolcanlogin)
+UNION ALL SELECT '{lacks}' || x.name FROM (VALUES {views}) x(name) WHERE NOT EXISTS (
+  SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = {schema} AND c.relname = x.name AND c.relkind = 'v')
+UNION ALL SELECT 'reads a view that somebody else may change: ' || c.relname
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
+  WHERE n.nspname = {schema} AND (r.rolname <> {owner} OR r.rolcanlogin) AND pg_catalog.has_any_column_privilege(c.oid, 'SELECT')
 UNION ALL SELECT 'reads an older view ' || c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = {schema} AND c.relname <> ALL (ARRAY[{names}]::pg_catalog.name[])
   AND (pg_catalog.has_table_privilege(c.oid, 'SELECT') OR pg_catalog.has_any_column_privilege(c.oid, 'SELECT'))
@@ -72,13 +76,23 @@ def question(floor: Floor) -> str:
     names = ", ".join(f"({literal(name)})" for name in floor.views)
     parts = [_ROLE, _FUNCTIONS.format(listed=listed, definer=DEFINER.format(listed=listed), ruled=RULED)]
     parts += [_COLUMNS.format(columns=columns)] if columns else []
-    parts += [_VIEWS.format(views=names, names=", ".join(map(literal, floor.views)), schema=literal(VIEWS), owner=literal(OWNER))] if names else []
+    parts += [_VIEWS.format(lacks=_LACKS, views=names, names=", ".join(map(literal, floor.views)), schema=literal(VIEWS), owner=literal(OWNER))] if names else []
     return "/* ostiary */ " + "".join(parts)
 
 
-def complaint(rows: Iterable[Row]) -> str:
-    """What is wrong, in one line; "" when the role is a floor."""
-    said = sorted({row[0] or "" for row in rows})
+def complaint(rows: Iterable[Row]) -> tuple[str, str]:
+    """
+    What is wrong, in one line, and what is missing; "" for nothing.
+
+    A missing view is no hole: statements for it fail. A new partition of a masked table has none until one is provisioned.
+    """
+    said = {row[0] or "" for row in rows}
+    lacks = {line for line in said if line.startswith(_LACKS)}
+    return _line(said - lacks), _line(lacks)
+
+
+def _line(found: Iterable[str]) -> str:
+    said = sorted(found)
     more = f", and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
     return ", ".join(said[:SHOWN]) + more
 

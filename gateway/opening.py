@@ -113,8 +113,9 @@ class Opening:
         return self._ask(upstream, question(self._needed), self._floor_told, "whether its floor holds")
 
     def _floor_told(self, rows: list[Row]) -> None:
-        wrong = complaint(rows)
-        self._floor = f"{self._session.floor}, {f'not verified: {wrong}' if wrong else 'verified'}"
+        wrong, lacks = complaint(rows)
+        missing = f"; {lacks}" if lacks else ""
+        self._floor = f"{self._session.floor}, {f'not verified: {wrong}' if wrong else 'verified'}{missing}"
         if wrong and self._entry.floor == "require":
             raise Refused("OST-660", "08004", "the floor of this target does not hold", _PROVISION, record=self._floor)
 
