@@ -15,6 +15,9 @@ from bystanders import Others
 from tests.house import BENCH, House
 from tests.servers import POSTGRES_15, PostgresServer
 
+SPOOL = 64 << 20  #: bytes, of each worker
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     made = PostgresServer(POSTGRES_15).start()
@@ -29,7 +32,7 @@ def server() -> Iterator[PostgresServer]:
 def house(server: PostgresServer) -> Iterator[House]:
     directory = Path(tempfile.mkdtemp(prefix="ost-", dir="/tmp"))
     try:
-        with House(directory / "house", server, database="clinic", user="app") as made:
+        with House(directory / "house", server, database="clinic", user="app", gateway={"spool_bytes": SPOOL}) as made:
             yield made
     finally:
         shutil.rmtree(directory)
