@@ -22,9 +22,10 @@ from gateway.house import Worker
 from gateway.line import Line
 from gateway.opening import Refused
 from gateway.ssh.keys import algorithms, private
-from gateway.ssh.leg import BY_APPLICATION, ServerLeg
+from gateway.ssh.leg import BY_APPLICATION
 from gateway.ssh.login import Login, Proved
 from gateway.ssh.opening import Opening
+from gateway.ssh.sides import ServerLeg
 from gateway.ssh.sitting import Sitting
 from gateway.ssh.upstream import Upstream
 from gateway.upstream import DialError

@@ -16,22 +16,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.conch.ssh import _kex
-from twisted.conch.ssh.common import NS, getNS
-from twisted.conch.ssh.transport import SSHClientTransport, SSHServerTransport, SSHTransportBase
-from twisted.internet.defer import Deferred, succeed
+from twisted.conch.ssh.common import NS
+from twisted.conch.ssh.transport import SSHTransportBase
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.control.rpc import place
-from gateway.ssh.exchange import EXCHANGES, HYBRID, HybridClient
-from gateway.ssh.keys import algorithms, public
+from gateway.ssh.exchange import EXCHANGES
 from protocols.errors import LocalError, PeerError
 from protocols.ssh.ciphers import CIPHERS, MACS, Secrets, lock
 from protocols.ssh.codec import Opener, Sealer
-from protocols.ssh.messages import REQUEST_FAILURE, REQUEST_SUCCESS, Reader, Unreadable
 from protocols.ssh.offer import COMPRESSED, KEXINIT, STRICT_CLIENT, STRICT_SERVER, Agreed, Direction, Offer, agree
 
 MUCH = 256 << 10
@@ -476,112 +472,6 @@ class Leg(SSHTransportBase):
         self._over = True
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-
-
-class ServerLeg(Leg, SSHServerTransport):
-    """Toward a client."""
-
-    def prove_host_keys(self, details: bytes) -> bytes:
-        """Answers hostkeys-prove-00@openssh.com (OpenSSH PROTOCOL 2.5): each key signs the session's id and itself."""
-        rest, proofs = details, b""
-        assert self.sessionID is not None
-        try:
-            while rest:
-                fields = Reader(rest, 0)
-                blob, rest = fields.string(), fields.rest()
-                key = next(k for k in self.factory.privateKeys.values() if k.public().blob() == blob)
-                message = NS(b"hostkeys-prove-00@openssh.com") + NS(self.sessionID) + NS(blob)
-                proofs += NS(key.sign(message, algorithms(key)[0]))
-        except (Unreadable, StopIteration):
-            return bytes([REQUEST_FAILURE])
-        return bytes([REQUEST_SUCCESS]) + proofs
-
-    def _step(self, packet: bytes) -> None:
-        self.ssh_KEX_DH_GEX_REQUEST_OLD(packet)
-
-    def _finishEphemeralDH(self, remoteDHpublicKey: int) -> bytes:
-        _check_public(remoteDHpublicKey, self.p)
-        return super()._finishEphemeralDH(remoteDHpublicKey)
-
-
-class ClientLeg(Leg, SSHClientTransport):
-    """
-    Toward a target.
-
-    :ivar pinned: blobs of the host keys that may be shown.
-    """
-
-    _strict_ours, _strict_theirs = STRICT_CLIENT, STRICT_SERVER
-    isClient = True
-
-    def __init__(self, pinned: frozenset[bytes]) -> None:
-        super().__init__()
-        self.pinned = pinned
-        self.shown: bytes = b""
-        self._gotNewKeys = 0
-        self._hybrid: HybridClient | None = None
-
-    def ssh_KEXINIT(self, packet: bytes) -> None:
-        assert self._agreed is not None
-        if self._agreed.exchange != HYBRID:
-            SSHClientTransport.ssh_KEXINIT(self, packet)
-        elif SSHTransportBase.ssh_KEXINIT(self, packet) is not None:
-            self._hybrid = HybridClient()
-            self._write(bytes([KEX_INIT]) + NS(self._hybrid.public))
-
-    def _step(self, packet: bytes) -> None:
-        host_key, half, signature, rest = getNS(packet, 3)
-        if rest:
-            raise PeerError("bytes behind the server's half")
-        if not self._is_pinned(host_key):
-            return
-        algorithm, _ = getNS(signature)
-        if algorithm != self.keyAlg:
-            raise PeerError("signed with another algorithm than agreed")
-        if self._hybrid is None:
-            self.ssh_KEX_DH_GEX_GROUP(packet)
-        else:
-            self._finish_hybrid(host_key, half, signature)
-
-    def _finish_hybrid(self, host_key: bytes, half: bytes, signature: bytes) -> None:
-        hybrid, self._hybrid = self._hybrid, None
-        assert hybrid is not None
-        secret = NS(hybrid.shared(half))
-        digest = _kex.getHashProcessor(self.kexAlg)()
-        for part in (
-            self.ourVersionString, self.otherVersionString, self.ourKexInitPayload, self.otherKexInitPayload, host_key,
-            hybrid.public, half,
-        ):
-            digest.update(NS(part))
-        digest.update(secret)
-        if not public(host_key).verify(signature, digest.digest()):
-            raise PeerError("a wrong signature of the host key")
-        self._keySetup(secret, digest.digest())
-
-    def _finishEphemeralDH(self, remoteDHpublicKey: int) -> bytes:
-        _check_public(remoteDHpublicKey, self.p)
-        return super()._finishEphemeralDH(remoteDHpublicKey)
-
-    def _is_pinned(self, host_key: bytes) -> bool:
-        self.shown = host_key
-        if host_key in self.pinned:
-            return True
-        self.host_key_refused()
-        self.disconnect(HOST_KEY_NOT_VERIFIABLE, "the host key is not the one that was registered")
-        return False
-
-    def host_key_refused(self) -> None:
-        """`shown` is not pinned; nothing was said to the target yet."""
-
-    def verifyHostKey(self, hostKey: bytes, fingerprint: bytes) -> Deferred[bool]:
-        """Asked by Conch once more; it was checked before Conch saw it."""
-        return succeed(hostKey in self.pinned)
-
-
-def _check_public(value: int, prime: int) -> None:
-    """RFC 8268, 4: a half outside of [2, p-2] gives a secret that everybody knows."""
-    if not 1 < value < prime - 1:
-        raise PeerError("a Diffie-Hellman half out of range")
 
 
 def _extensions() -> bytes:

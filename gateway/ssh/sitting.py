@@ -11,9 +11,9 @@ from twisted.logger import Logger
 from gateway.house import Worker
 from gateway.opinions import Opinions
 from gateway.powers import Sink
-from gateway.ssh.leg import ServerLeg
 from gateway.ssh.moderation import Moderation
 from gateway.ssh.ready import Ready
+from gateway.ssh.sides import ServerLeg
 from gateway.ssh.studio import Studio
 from gateway.ssh.upstream import Upstream
 from protocols.errors import Unrecordable

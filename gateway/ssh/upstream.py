@@ -20,8 +20,9 @@ from twisted.python.failure import Failure
 from gateway.config import Account, TargetEntry
 from gateway.line import Line
 from gateway.ssh.keys import NoKey, private, signer
-from gateway.ssh.leg import BY_APPLICATION, ClientLeg
+from gateway.ssh.leg import BY_APPLICATION
 from gateway.ssh.lines import fingerprint, kind_of
+from gateway.ssh.sides import ClientLeg
 from gateway.upstream import DialError
 from protocols.errors import PeerError
 from protocols.ssh.auth import ClientLogin, GiveUp, LoginEffect, Proven, Send

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from gateway.ssh.keys import algorithms
-from gateway.ssh.leg import ClientLeg, ServerLeg
+from gateway.ssh.sides import ClientLeg, ServerLeg
 
 HOST = Key(Ed25519PrivateKey.generate())
 HOST_ECDSA = Key(generate_private_key(SECP256R1()))

@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory
 
 from gateway.config import Account, TargetEntry
 from gateway.ssh.keys import algorithms
-from gateway.ssh.leg import ServerLeg
+from gateway.ssh.sides import ServerLeg
 from gateway.ssh.upstream import Upstream, dial, probe
 from gateway.upstream import DialError
 from protocols.ssh.auth import BANNER, FAILURE, INFO_REQUEST, REQUEST, SUCCESS
