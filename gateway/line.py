@@ -69,7 +69,8 @@ class Line(Connection):
     """
 
     logstr = "session"
-    _looks = _shaking = _secure = _read_waits = _leaving = _parted = False
+    _looks = _shaking = _secure = _read_waits = _leaving = _parted = _paused = False
+    _ended: Exception | None = None  # it came with bytes that made the protocol pause
 
     @classmethod
     def over(cls, transport: Any, protocol: IProtocol, *, looks: bool = False) -> Line:
@@ -101,6 +102,17 @@ class Line(Connection):
             self._leaving = True
         else:
             self.abortConnection()
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        if self._ended is None:
+            super().resumeProducing()
+        elif self.connected:
+            self._failed(self._ended)
 
     def getPeer(self) -> IPv4Address | IPv6Address:
         return _address(self.socket.getpeername())
@@ -219,6 +231,8 @@ class Line(Connection):
             why = CONNECTION_LOST
         if count:
             self.protocol.dataReceived(bytes(_ROOM[:count]))
+            if why is not None and self._paused:
+                why, self._ended = None, why
         return why if self.connected else None
 
     def doWrite(self) -> Exception | int | None:

@@ -87,9 +87,17 @@ class Echo(Protocol):
             self.transport.loseConnection()
             return
         self.saw["count"] += len(data)
+        if data == b"hold":
+            self.saw["held"] = True
+            self.transport.pauseProducing()
+            reactor.callLater(0.1, self.go_on)
         self.transport.write(data)
         line = self.transport
         self.saw["most"] = max(self.saw["most"], line._tempDataLen + len(line.dataBuffer) - line.offset)
+
+    def go_on(self) -> None:
+        self.saw["held"] = False
+        self.transport.resumeProducing()
 
     def handshakeCompleted(self) -> None:
         alpn = self.transport.alpn
@@ -241,6 +249,28 @@ def renegotiated(port: int) -> Any:
         plain.close()
 
 
+def behind(port: int) -> Any:
+    """Bytes and the goodbye in one packet, to a server that pauses at the bytes."""
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    shaking, client = context().wrap_bio(into, out), asked(port)
+    with client:
+        while True:
+            try:
+                shaking.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                client.sendall(out.read())
+                into.write(client.recv(1 << 16))
+        client.sendall(out.read())
+        shaking.write(b"hold")
+        try:
+            shaking.unwrap()
+        except ssl.SSLWantReadError:
+            client.sendall(out.read())
+        while client.recv(1 << 16):
+            pass
+
+
 def early(port: int) -> Any:
     """What the server writes and ends while the handshake runs comes behind it."""
     with context().wrap_socket(asked(port, b"bye?")) as client:
@@ -251,7 +281,7 @@ def clients() -> dict[str, Callable[[int], Any]]:
     return {
         "clear": in_clear, "tls 1.3": tls_1_3, "tls 1.2": tls_1_2, "direct": direct, "cut off": cut_off, "goodbye": goodbye,
         "last words": last_words, "plain behind": plain_behind, "slowly": slowly, "renegotiated": renegotiated,
-        "early": early,
+        "early": early, "behind": behind,
     }
 
 

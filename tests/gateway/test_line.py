@@ -46,6 +46,12 @@ def test_tls_that_is_cut_off_is_no_orderly_end(talk: dict[str, Any]) -> None:
     assert talk["goodbye"]["client"] is True and talk["goodbye"]["server"]["end"] == "ConnectionDone"
 
 
+def test_a_paused_protocol_hears_of_the_end_when_it_goes_on(talk: dict[str, Any]) -> None:
+    """As on TCP: what a client said last is looked at before its going is, also when both came at once."""
+    seen = talk["behind"]["server"]
+    assert (seen["count"], seen["held"], seen["end"]) == (4, False, "ConnectionDone")
+
+
 def test_last_words_arrive_whole_whatever_the_client_still_sends(talk: dict[str, Any]) -> None:
     """Then the end, in TLS's own words."""
     assert talk["last words"]["client"] == 100_000 and talk["last words"]["server"]["end"] == "ConnectionDone"
