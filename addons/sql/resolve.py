@@ -36,6 +36,12 @@ _SOURCES = frozenset(
 """Where a CTE's name is looked for, and a sub-select may stand."""
 
 
+_LEAVES = frozenset(
+    {tree.A_Const, tree.ColumnRef, tree.ParamRef, tree.String, tree.Integer, tree.Float, tree.Boolean, tree.BitString, tree.A_Star}
+)
+"""They hold names and constants, and no relation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """
@@ -78,8 +84,9 @@ def _visit(
     if kind in WRITES or kind == "SelectStmt":
         ctes = _with_clause(message, ctes, writing, found)
     for child, field, holder in children(message):
-        if field != "with_clause" or kind not in WRITES | {"SelectStmt"}:
-            _visit(child, (kind, field), holder, ctes, writing, found)
+        if type(child) in _LEAVES or (field == "with_clause" and (kind in WRITES or kind == "SelectStmt")):
+            continue
+        _visit(child, (kind, field), holder, ctes, writing, found)
 
 
 def _with_clause(message: Message, ctes: frozenset[str], writing: bool, found: list[Reference]) -> frozenset[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from postgast import pg_query_pb2 as tree
 
 from addons.masking import statements
 from addons.masking.cover import Cover
 from addons.masking.declared import declarations
 from addons.masking.statements import Statements
+from addons.sql import resolve
 from addons.sql.calls import Calls
 from addons.sql.classify import classify
-from addons.sql.parse import parse
+from addons.sql.parse import parse, unwrap, walk
 from addons.sql.settings import Settings
 from protocols.verdict import Deny, Replace
 from tests.sql.little import snapshot
@@ -48,3 +50,15 @@ def test_what_one_addon_found_in_a_text_is_not_looked_for_again(monkeypatch: pyt
     assert settings._steps_of(quiet[0], None) == settings._steps_of(quiet[1], None) == ()
     monkeypatch.undo()
     assert [step.what for step in settings._steps_of(telling, None)] == ["set"]
+
+
+def test_what_is_passed_over_for_relations_can_hold_none() -> None:
+    """By the parser's own description: no path of fields leads from one of them to a RangeVar, but by names and constants."""
+    scalar = {"String", "Integer", "Float", "Boolean", "BitString", "A_Star"}
+    for leaf in resolve._LEAVES:
+        held = {field.message_type.name for field in leaf.DESCRIPTOR.fields if field.message_type is not None}
+        assert held <= scalar | ({"Node"} if leaf.DESCRIPTOR.name == "ColumnRef" else set()), leaf.DESCRIPTOR.name
+    for text in ("SELECT a.*, a.b.c, x FROM a", "SELECT (row(1)).*, $1, 'x', 1.5, true, B'1'"):
+        for message in walk(parse(text).statements[0]):
+            if isinstance(message, tree.ColumnRef):  # columnref in gram.y: names, and a star at the end
+                assert {type(unwrap(node)).__name__ for node in message.fields} <= {"String", "A_Star"}
