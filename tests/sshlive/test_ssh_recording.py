@@ -137,7 +137,7 @@ def test_text_of_a_screen_is_found(house: SshHouse) -> None:
     assert [record["session"] for record in found] == [session]
 
 
-@pytest.mark.parametrize("terminal_setting", ["strict", "buffered"])
+@pytest.mark.parametrize("terminal_setting", ["strict", pytest.param("buffered", marks=pytest.mark.soak)])
 def test_when_the_store_does_not_answer_the_terminal_stops_and_goes_on_by_itself(
     sshd: Sshd, tmp_path: Path, terminal_setting: str
 ) -> None:
@@ -174,7 +174,7 @@ def sshd_file(sshd: Sshd, name: str) -> Path:
 def test_what_was_shown_before_a_kill_is_in_the_evidence(sshd: Sshd, tmp_path: Path, part: str) -> None:
     """kill -9 in the middle of output: every line that the person has read is in a chunk, and the store verifies."""
     with SshHouse(tmp_path / "h", sshd) as house:
-        with Terminal(house, "for i in $(seq 20000); do echo line-$i-; done") as terminal:
+        with Terminal(house, "for i in $(seq 4000); do echo line-$i-; done") as terminal:
             terminal.until(b"line-300-")
             house.kill(part)
             terminal.exit()
