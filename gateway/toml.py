@@ -98,9 +98,21 @@ def _config(whole: Section, file: Path, text: bytes, vetted: bool) -> Config:
         addons=tuple(entry for _, entry in opinions), spool=spool, spool_bytes=spool_bytes,
         digest=hashlib.sha256(text).digest(),
     )
+    _check_floors(whole, config)
     for section in (gateway, tls, control):
         section.end()
     return config
+
+
+def _check_floors(whole: Section, config: Config) -> None:
+    """A floor holds what is masked; where nothing is, it would look configured and be nowhere."""
+    floored = [entry.name for entry in config.targets.values() if any(account.floor for account in entry.accounts)]
+    if floored and not any(entry.use == MASKING for entry in config.addons):
+        mend = f'add [[addon]] with use = "{MASKING}", or take `floor` out'
+        whole.wrong("target", f"an account of {floored[0]!r} has a floor, and no addon masks anything", mend)
+
+
+MASKING = "addons.masking.Masking"
 
 
 def _named(places: Mapping[str, TargetEntry], whole: Section) -> dict[str, set[str]]:

@@ -14,8 +14,7 @@ import click
 
 from gateway.cli.door import Door, configured, leave
 from gateway.config import Account, Config, TargetEntry
-
-MASKING = "addons.masking.Masking"
+from gateway.toml import MASKING
 
 
 @click.command()

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from gateway.cli.door import Door, configured, leave, own_token
-from gateway.cli.provision import MASKING
 from gateway.cli.show import as_text, clean, clean_lines, one, rows
 from gateway.cli.span import SPAN
+from gateway.toml import MASKING
 
 COLUMNS = ("id", "state", "subject", "target", "rule", "yes", "quorum", "expires", "text")
 WHO = ("id", "state", "subject", "kind", "on_behalf_of", "target", "account", "database", "peer", "session", "rule", "why",

@@ -121,6 +121,8 @@ WRONG = {
     "certificate unused": (
         'name = "rw" ', 'certificate = "state/tls/server.pem"\nname = "rw" ', "target[0].account[0].certificate", "has no effect",
     ),
+    "floor of nobody": ("catalog = true", 'floor = "below"', "target[0].account[1].floor", "no account 'below'"),
+    "floor with another's role": ("catalog = true", 'floor = "rw"', "target[0].account[1].floor", "logs in as another account's role"),
     "two catalog accounts": ('name = "rw" ', 'catalog = true\nname = "rw" ', "target[0].account[1].catalog", "another account"),
     # addons
     "addon without use": ('use = "addons.limits.Limits"', "", "addon[4].use", "missing"),
@@ -253,3 +255,14 @@ def test_what_was_vetted_is_read_without_loading_an_addon(write: Write) -> None:
         parse(unknown, file)
     with pytest.raises(WrongConfig):
         parse(text + b"[strange]\n", file, vetted=True)
+
+
+def test_a_floor_where_nothing_is_masked_is_wrong(write: Write) -> None:
+    """It would look configured and be nowhere."""
+    base = '[gateway]\nname = "g"\n[tls]\ncertificate = "state/tls/server.pem"\nkey = "state/tls/server.key"\n'
+    target = '[[target]]\nname = "t"\nprotocol = "postgres"\naddress = "h:1"\ndatabase = "d"\ntls = "off"\n'
+    accounts = 'account = [{ name = "a", user = "a", auth = "trust", floor = "b" }, { name = "b", user = "b", auth = "trust" }]\n'
+    assert "no addon masks anything" in problems(write(base + target + accounts))["target"][0]
+    masks = '[[addon]]\nuse = "addons.masking.Masking"\ncolumns = []\n'
+    found = load(write(base + target + accounts + masks)).targets["t"]
+    assert found.is_floor("b") and not found.is_floor("a") and found.floor == "require"
