@@ -36,6 +36,15 @@ _EXTENSION = (
     " AND x.objid = p.oid AND x.deptype = 'e')"
 )
 
+
+def _names(relation: str, numbers: str) -> str:
+    """SQL of the names of a relation's columns by their numbers, in that order, a line each."""
+    return (
+        "(SELECT pg_catalog.string_agg(a.attname, e'\\n' ORDER BY k.at) FROM pg_catalog.unnest(" + numbers + ")"
+        " WITH ORDINALITY k(number, at) JOIN pg_catalog.pg_attribute a ON a.attrelid = " + relation + " AND a.attnum = k.number)"
+    )
+
+
 QUERIES: dict[str, str] = {
     "schemas": "SELECT nspname FROM pg_catalog.pg_namespace",
     "relations": (
@@ -68,7 +77,7 @@ QUERIES: dict[str, str] = {
         "SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.prosecdef, p.proretset,"
         " p.prorettype,"
         " p.proargtypes, p.pronargs - p.pronargdefaults, " + _EXTENSION + ","
-        " CASE WHEN l.lanname = 'sql' AND n.nspname <> 'pg_catalog' THEN p.prosrc END"
+        " CASE WHEN l.lanname IN ('sql','plpgsql') AND n.nspname <> 'pg_catalog' THEN p.prosrc END"
         " FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
         " JOIN pg_catalog.pg_language l ON l.oid = p.prolang"
     ),
@@ -80,6 +89,33 @@ QUERIES: dict[str, str] = {
     "operators": "SELECT oprname, oprcode::pg_catalog.oid FROM pg_catalog.pg_operator WHERE oid >= 16384",
     "casts": "SELECT castsource, casttarget, castfunc FROM pg_catalog.pg_cast WHERE castfunc >= 16384",
     "constraints": "SELECT conname FROM pg_catalog.pg_constraint WHERE oid >= 16384",
+    "ties": (
+        "SELECT conrelid, 'check', '', pg_catalog.pg_get_expr(conbin, conrelid) FROM pg_catalog.pg_constraint"
+        " WHERE contype = 'c' AND conrelid >= 16384"
+        " UNION ALL SELECT indrelid, CASE WHEN indisunique OR indisexclusion THEN 'unique' ELSE 'index' END, "
+        + _names("indrelid", "indkey::int2[]") + ", pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(indexprs, indrelid),"
+        " pg_catalog.pg_get_expr(indpred, indrelid)) FROM pg_catalog.pg_index WHERE indrelid >= 16384"
+        " AND (indisunique OR indisexclusion OR indexprs IS NOT NULL OR indpred IS NOT NULL)"
+        " UNION ALL SELECT partrelid, 'partition', " + _names("partrelid", "partattrs::int2[]") + ","
+        " pg_catalog.pg_get_expr(partexprs, partrelid) FROM pg_catalog.pg_partitioned_table"
+    ),
+    "foreign_keys": (
+        "SELECT conrelid, " + _names("conrelid", "conkey") + ", confrelid, " + _names("confrelid", "confkey") + ","
+        " confdeltype, confupdtype FROM pg_catalog.pg_constraint WHERE contype = 'f'"
+    ),
+    "checks": (
+        "SELECT contypid, pg_catalog.pg_get_expr(conbin, 0) FROM pg_catalog.pg_constraint"
+        " WHERE contypid >= 16384 AND contype = 'c'"
+    ),
+    "ranges": (  # before PostgreSQL 14 there were no multiranges
+        "SELECT rngtypid, pg_catalog.to_jsonb(r) ->> 'rngmultitypid', rngsubtype FROM pg_catalog.pg_range r WHERE rngtypid >= 16384"
+    ),
+    "triggers": "SELECT tgrelid, tgfoid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal",
+    "policies": (
+        "SELECT p.polrelid, pg_catalog.pg_get_expr(x, p.polrelid) FROM pg_catalog.pg_policy p"
+        " JOIN pg_catalog.pg_class c ON c.oid = p.polrelid AND c.relrowsecurity,"
+        " LATERAL (VALUES (p.polqual), (p.polwithcheck)) v(x) WHERE x IS NOT NULL"
+    ),
 }
 
 DIGEST = (
@@ -99,6 +135,7 @@ DIGEST = (
             ("pg_constraint", "oid::text", " WHERE oid >= 16384"),
             ("pg_trigger", "oid::text", " WHERE NOT tgisinternal"),
             ("pg_attrdef", "oid::text", ""),
+            ("pg_policy", "oid::text", ""),
         )
     )
     + "))"

@@ -72,6 +72,7 @@ class Statement:
     """The server's last reported parameters (ParameterStatus), names lower-case."""
     prepared: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Read-only live view: names prepared by Parse in this session, to the text the client sent."""
+    types: tuple[int, ...] = ()  #: of its parameters, OIDs as Parse declared them; 0 where that is left to the target
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from addons.masking.declared import Declaration, Strategy
 from addons.masking.floor import named, stands, views
+from addons.masking.placed import Placed
 from addons.masking.related import Reading, mixed, reading
 from addons.masking.strategies import VIEWS, comparable, expression, problem, quoted, shows_null, surrogate
 from addons.sql import system
@@ -48,11 +49,13 @@ class Cover:
     :ivar lookups: labels of those that may be looked up by their values.
     :ivar row_types: type OIDs whose values hold masked columns.
     :ivar answering: OIDs of relations whose rows tell how masked values compare with what a client writes (`related`).
+    :ivar partitions: OIDs of partitions by a masked column.
     :ivar floor: whether statements run as a role that cannot read masked columns, only the views that stand for their relations.
     """
 
     def __init__(
-        self, snapshot: Snapshot, declared: Sequence[Declaration], opaque: Callable[[Message], str], *, floor: bool = False
+        self, snapshot: Snapshot, declared: Sequence[Declaration], opaque: Callable[[Message], str], *, floor: bool = False,
+        foreign: Callable[[int], bool] = lambda _function: True,
     ) -> None:
         self.snapshot, self._opaque, self.floor = snapshot, opaque, floor
         self.relations: dict[int, dict[str, Masked]] = {}
@@ -64,6 +67,8 @@ class Cover:
         self._parsed: dict[int, Message | None] = {}
         for declaration in declared:
             self._declare(declaration)
+        self.partitions = frozenset(oid for parent in self._split_by_masks() for oid in snapshot.descendants(parent))
+        self.answering |= self.partitions
         self._systems()
         self._spread()
         self.nulls = frozenset(
@@ -72,7 +77,7 @@ class Cover:
             for m in columns.values()
             if shows_null(m.column, m.strategy, snapshot)
         )
-        self.comparable = {} if floor else {label: kind for label, kind in self._comparables() if kind}
+        self.comparable = {} if floor else {label: kind for label, kind in self._comparables(Placed(snapshot, foreign)) if kind}
         self._standing = self._views() if floor else frozenset()
 
     # questions
@@ -149,11 +154,38 @@ class Cover:
             return f"{self.snapshot.relations[table_oid].label}.*"
         return next((m.label for m in masked.values() if m.column.number == attribute), "")
 
-    def _comparables(self) -> Iterator[tuple[str, int]]:
+    def beneath(self, view: Relation) -> set[int]:
+        """OIDs of the tables that a view reads, through other views too."""
+        found, waiting = set(), [view]
+        while waiting:
+            read = self._reading(waiting.pop())
+            for oid in (read.reached if read is not None else frozenset()) - found:
+                found.add(oid)
+                waiting += [r for r in (self.snapshot.relations[oid],) if r.definition]
+        return {oid for oid in found if not self.snapshot.relations[oid].definition}
+
+    def _split_by_masks(self) -> Iterator[int]:
+        """OIDs of tables that are partitioned by a masked column."""
+        for oid, masked in self.relations.items():
+            for tie in self.snapshot.ties.get(oid, ()):
+                if tie.kind == "partition" and any(tie.holds(name) for name in masked):
+                    yield oid
+
+    def _roads(self, family: Sequence[Relation]) -> set[str]:
+        """Names by which something may come to write into one of a family: its own, its views', what it refers to."""
+        oids = {r.oid for r in family}
+        found = {r.name for r in family}
+        found |= {self.snapshot.relations[k.target].name for k in self.snapshot.foreign_keys if k.source in oids}
+        views = [r for r in self.snapshot.relations.values() if r.kind == "v" and r.definition]
+        return found | {v.name for v in views if not oids.isdisjoint(self.beneath(v))}
+
+    def _comparables(self, placed: Placed) -> Iterator[tuple[str, int]]:
         """Columns of tables whose values were all written by somebody who saw them: nobody else may write a masked one."""
         for oid, columns in self.relations.items():
             relation = self.snapshot.relations[oid]
             if relation.system or relation.kind not in _TABLES:
+                continue
+            if placed.into(self._roads(self._relatives(relation))):
                 continue
             for masked in columns.values():
                 family = [other.column(masked.column.name) for other in self._family(relation, masked.column.name)]
@@ -178,6 +210,12 @@ class Cover:
             self._mask(relation, relation.column(declaration.column), declaration.strategy)
             if declaration.lookup and relation.kind in _TABLES and not self.floor:
                 self.lookups.add(f"{relation.label}.{declaration.column}")
+
+    def _relatives(self, relation: Relation) -> list[Relation]:
+        """It, its ancestors and all that they have in common."""
+        oids = {relation.oid, *self.snapshot.ancestors(relation.oid)}
+        oids |= {below for oid in tuple(oids) for below in self.snapshot.descendants(oid)}
+        return [r for oid in oids if (r := self.snapshot.relations.get(oid)) is not None]
 
     def _family(self, relation: Relation, column: str) -> list[Relation]:
         """
@@ -223,6 +261,7 @@ class Cover:
             news += [self._rows()]
             news += [self._of_row_type(r) for r in mine]
             news += [self._view(r) for r in mine if r.definition]
+            news += [self._row_security(r) for r in mine if r.oid in self.snapshot.policies]
             if not any(news):
                 return
         for relation in mine:
@@ -258,6 +297,20 @@ class Cover:
             self.answering.add(view.oid)
         tainted = [(c, o) for c, o in zip(view.columns, read.outputs, strict=True) if hidden(o.taint)]
         return any([news, *(self._mask(view, c, self._inherited(c, o)) for c, o in tainted)])
+
+    def _row_security(self, relation: Relation) -> bool:
+        """A policy that compares answers as such a view does."""
+        if relation.oid in self.answering:
+            return False
+        for text in self.snapshot.policies[relation.oid]:
+            try:
+                select = parse(f"SELECT FROM {quoted(relation.schema)}.{quoted(relation.name)} WHERE {text}").statements[0]
+            except Unparsable:
+                continue
+            read = reading(select, Names(self.snapshot), self.everything, lambda _message: "")
+            if read is not None and read.answers:
+                self.answering.add(relation.oid)
+        return relation.oid in self.answering
 
     def _reading(self, view: Relation) -> Reading | None:
         if view.oid not in self._parsed:

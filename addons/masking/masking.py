@@ -211,7 +211,7 @@ class Masking:
     ) -> Judgement:
         path = self._path(session, statement)
         made = self._fresh.made(session)
-        key = (statement.text, snapshot.revision, masked, path, made, bool(session.floor))
+        key = (statement.text, snapshot.revision, masked, path, made, bool(session.floor), statement.types)
         known = self._decided.get(key)
         if known is not None:
             self._decided.move_to_end(key)
@@ -220,6 +220,8 @@ class Masking:
             cover, calls = self._cover(snapshot, session, masked)
         except Misdeclared as error:
             return Judgement(refusals.misdeclared(str(error)))
+        if not calls.asking.isdisjoint(statement.types):
+            return Judgement(refusals.unlisted("a parameter's declared type", vouchable=False))
         judged = Statements(cover, calls, path, made).judgement(statement.text)
         if len(statement.text) <= _KEPT_LENGTH:
             self._decided[key] = judged
@@ -358,7 +360,7 @@ class Masking:
         found = self._covers.get(key)
         if found is None or found[0].snapshot.revision != snapshot.revision:
             calls = Calls(snapshot, self._listed)
-            found = Cover(snapshot, masked, calls.opaque, floor=bool(session.floor)), calls
+            found = Cover(snapshot, masked, calls.opaque, floor=bool(session.floor), foreign=calls.foreign), calls
             if len(masked) < len(self._here(session)):
                 Cover(snapshot, self._here(session), calls.opaque)
             if len(self._covers) >= _COVERS:

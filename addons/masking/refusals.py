@@ -151,6 +151,26 @@ def answers(relation: str) -> Deny:
     )
 
 
+def tied(relation: str, columns: Iterable[str]) -> Deny:
+    columns = list(columns)
+    return _deny(
+        "OST-524",
+        f"{_are(columns)} masked for you, and whether this write of {relation} succeeds would tell of it: a constraint,"
+        " an index, a generated column or a foreign key compares the two",
+        "write other columns, or ask for clear access",
+        ("columns", _listed(columns)),
+    )
+
+
+def partition(relation: str) -> Deny:
+    return _deny(
+        "OST-525",
+        f"{relation} is a partition by a column that is masked for you: which rows are in it would tell of that",
+        "name the whole table",
+        ("relation", relation),
+    )
+
+
 def unproven(why: str) -> Deny:
     return _deny("OST-515", f"the statement could not be masked with certainty: {why}", "write it more simply")
 

@@ -21,6 +21,7 @@ from addons.masking.cover import Cover
 from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN, makes, title
 from addons.masking.lookups import Lookup, lookups
 from addons.masking.returning import Targets
+from addons.masking.tied import judge_ties
 from addons.masking.writes import judge_write
 from addons.sql import system
 from addons.sql.calls import Calls, vouchable
@@ -33,6 +34,7 @@ from addons.sql.resolve import WRITES, Names, Reference, references
 from addons.sql.rewrite import put_sources, rewritten
 from addons.sql.scope import union
 from addons.sql.settings import HARMLESS as HARMLESS_SETTINGS
+from addons.sql.ties import mentioned
 from protocols.verdict import Allow, Deny, Replace
 
 MESSAGES_LIMIT = 200_000
@@ -61,7 +63,7 @@ class Reach:
 
     hits: list[tuple[Reference, Relation]] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
-    answering: list[str] = field(default_factory=list)
+    answering: list[Relation] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,11 @@ class Statements:
             raise UnknownNames(frozenset(reach.unknown - made))
         kind = type(statement).__name__
         if reach.answering and kind not in HARMLESS:
-            raise Refused(refusals.answers(reach.answering[0]))
+            first = reach.answering[0]
+            raise Refused((refusals.partition if first.oid in self.cover.partitions else refusals.answers)(first.label))
+        tied = judge_ties(messages, names, self.cover, self.calls)
+        if tied is not None:
+            raise Refused(tied)
         if not reach.hits:
             return Sources()
         if isinstance(statement, tree.CopyStmt):
@@ -297,7 +303,7 @@ class Statements:
                 reach.unknown.add(reference.name.relname)
             if reference.place[0] in WRITES and reference.place[1] == "relation":
                 self._rules(found)
-            reach.answering += [r.label for r in found if r.oid in self.cover.answering]
+            reach.answering += [r for r in found if r.oid in self.cover.answering]
             masked = [r for r in found if self.cover.masks(r)]
             if not masked:
                 continue
@@ -319,6 +325,8 @@ class Statements:
                     for r in names.relations(ref.name)
                     if r.oid != target.oid
                 )
+                mine = self.cover.relations.get(target.oid, {})
+                masked = masked or bool(mine) and not mentioned(statement).isdisjoint(mine)
                 if masked or self.calls.unlisted(statement):
                     raise Refused(refusals.cannot_mask("a write that runs a rule", target.label))
 

@@ -8,7 +8,7 @@ code in C under a name that the server also has is taken for what its name says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from google.protobuf.message import Message
 
@@ -39,6 +39,11 @@ _SPECIAL = {
 }
 """Syntax of PostgreSQL 16 and later that an older server reads as a call of a user's function of that name."""
 
+_POPULATING = frozenset(
+    {"json_populate_record", "json_populate_recordset", "jsonb_populate_record", "jsonb_populate_recordset", "jsonb_populate_record_valid"}
+)
+"""They make a row of the type of another, which may not be named."""
+
 _WORDS = frozenset({"BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"})
 """What the parser writes where an operator's name would be; they use <= and >=."""
 
@@ -46,12 +51,15 @@ _WORDS = frozenset({"BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN 
 class Calls:
     """
     :param listed: "schema.function" names that the operator vouches for.
+    :ivar asking: OIDs of the types whose making runs an owner's code: domains with such a check, and what is made of them.
     """
 
     def __init__(self, snapshot: Snapshot, listed: frozenset[str]) -> None:
         self._snapshot, self._listed = snapshot, listed
-        self._bad_operators = {n for n, oids in snapshot.operators.items() if any(self._foreign(oid) for oid in oids)}
-        self._bad_casts = {t for t, oids in snapshot.casts.items() if any(self._foreign(oid) for oid in oids)}
+        self._bad_operators = {n for n, oids in snapshot.operators.items() if any(self.foreign(oid) for oid in oids)}
+        self._bad_casts = {t for t, oids in snapshot.casts.items() if any(self.foreign(oid) for oid in oids)}
+        self.asking: frozenset[int] = frozenset()
+        self.asking = self._asking()
         self._attributes = {f.name for f in snapshot.functions.values() if self._attribute(f)}
 
     def unlisted(self, statement: Message) -> str:
@@ -71,7 +79,11 @@ class Calls:
         kind = type(message).__name__
         if kind == "FuncCall":
             names = strings(message.funcname)
+            if self.asking and names and names[-1] in _POPULATING:
+                return f"function {names[-1]}"
             return "" if self.listed(*_split(names)) else f"function {'.'.join(names)}"
+        if kind == "TypeName":
+            return self._made(message)
         if kind == "A_Expr":
             return self._operator(strings(message.name))
         if kind == "SubLink":
@@ -87,7 +99,7 @@ class Calls:
             return self._notation(strings(message.indirection))
         if kind in _SPECIAL:
             foreign = [
-                f for n in _SPECIAL[kind] for f in self._snapshot.by_function_name.get(n, ()) if self._foreign(f.oid)
+                f for n in _SPECIAL[kind] for f in self._snapshot.by_function_name.get(n, ()) if self.foreign(f.oid)
             ]
             return f"function {foreign[0].label}" if foreign else ""
         if kind == "CreateTrigStmt":
@@ -108,9 +120,36 @@ class Calls:
             if schema:
                 return own
             if own:
-                return not any(self._foreign(f.oid) for f in known)
+                return not any(self.foreign(f.oid) for f in known)
         known = [f for f in known if not schema or f.schema == schema]
         return bool(known) and all(f.label in self._listed for f in known)
+
+    def _asking(self) -> frozenset[int]:
+        """Until nothing is new: a check may convert to another domain."""
+        while True:
+            found = {c.domain for c in self._snapshot.checks if c.tree is None or self.unlisted(c.tree)}
+            while more := {t for t in self._parts(found) if t not in found}:
+                found |= more
+            if found == self.asking:
+                return frozenset(found)
+            self.asking = frozenset(found)
+
+    def _parts(self, of: set[int]) -> Iterator[int]:
+        """Types that hold one of these: domains over it, arrays, ranges, rows."""
+        if not of:
+            return
+        for kind in self._snapshot.types.values():
+            relation = self._snapshot.relations.get(kind.relation)
+            if kind.element in of or kind.base in of or relation and any(c.type_oid in of for c in relation.columns):
+                yield kind.oid
+        yield from (end for end, part in self._snapshot.ranges.items() if part in of)
+
+    def _made(self, kind: Message) -> str:
+        """A type's name, wherever it stands."""
+        schema, name = _split(strings(kind.names))
+        found = [t for t in self._snapshot.by_type_name.get(name, ()) if not schema or t.schema == schema]
+        asks = self.asking and kind.pct_type or any(t.oid in self.asking for t in found)
+        return f"a cast to {name}" if asks else ""
 
     def vouches(self, name: str) -> bool:
         """Whether some listed function has that name, in whatever schema."""
@@ -125,7 +164,7 @@ class Calls:
             and self.listed(function.schema, function.name)
         )
 
-    def _foreign(self, oid: int) -> bool:
+    def foreign(self, oid: int) -> bool:
         """Whether a function may hold a user's code. Extensions' compiled code is their author's."""
         function = self._snapshot.functions.get(oid)
         if function is None:
@@ -136,7 +175,7 @@ class Calls:
 
     def _attribute(self, function: Function) -> bool:
         """Whether `t.f` may call it: a foreign function that takes one row."""
-        if not self._foreign(function.oid) or not function.arguments or function.required > 1:
+        if not self.foreign(function.oid) or not function.arguments or function.required > 1:
             return False
         kind = self._snapshot.types.get(function.arguments[0])
         return function.arguments[0] in _ROW_PSEUDO_TYPES or kind is not None and kind.kind in ("c", "d")

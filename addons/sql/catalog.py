@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from addons.sql.ties import Check, ForeignKey, Tie, checks, foreign_keys, ties
+
 Row = Sequence[str | None]
 
 FIRST_USER_OID = 16384
@@ -79,7 +81,7 @@ class Function:
     arguments: tuple[int, ...]  #: type OIDs
     required: int  #: arguments without a default
     extension: bool  #: belongs to an extension
-    body: str = ""  #: only for LANGUAGE sql outside pg_catalog
+    body: str = ""  #: only for LANGUAGE sql and plpgsql outside pg_catalog
 
     @property
     def label(self) -> str:
@@ -125,6 +127,12 @@ class Snapshot:
     operators: Mapping[str, tuple[int, ...]]  #: operators outside pg_catalog: name to function OIDs
     casts: Mapping[int, tuple[int, ...]]  #: type OID at either end of a cast by a user's function, to those functions
     constraints: frozenset[str]
+    ties: Mapping[int, tuple[Tie, ...]]  #: by relation
+    foreign_keys: tuple[ForeignKey, ...]
+    checks: tuple[Check, ...]  #: of domains
+    ranges: Mapping[int, int]  #: a range's or multirange's type OID to its subtype's
+    triggers: tuple[tuple[int, int], ...]  #: relation and function OIDs
+    policies: Mapping[int, tuple[str, ...]]  #: by relation that has row security: its policies' expressions
     by_relation_name: Mapping[str, tuple[Relation, ...]] = field(repr=False)
     by_function_name: Mapping[str, tuple[Function, ...]] = field(repr=False)
     by_type_name: Mapping[str, tuple[Type, ...]] = field(repr=False)
@@ -197,6 +205,12 @@ def build(rows: Mapping[str, Sequence[Row]]) -> Snapshot:
             ((int(end), int(function)) for source, target, function in rows["casts"] for end in (source, target))
         ),
         constraints=frozenset(r[0] for r in rows["constraints"]),
+        ties=_index(ties(rows.get("ties", ())), "relation"),
+        foreign_keys=foreign_keys(rows.get("foreign_keys", ())),
+        checks=checks(rows.get("checks", ())),
+        ranges=MappingProxyType({int(end): int(row[2]) for row in rows.get("ranges", ()) for end in row[:2] if end}),
+        triggers=tuple((int(relation), int(function)) for relation, function in rows.get("triggers", ())),
+        policies=_grouped((int(relation), text or "") for relation, text in rows.get("policies", ())),
         by_relation_name=_index(relations, "name"),
         by_function_name=_index(functions, "name"),
         by_type_name=_index(types, "name"),

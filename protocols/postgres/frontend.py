@@ -202,7 +202,7 @@ class Frontend:
         full = len(self._talk.prepared) >= PREPARED_LIMIT and parse.name not in self._talk.prepared
         if full or self._talk.text_length > TEXTS_LIMIT:
             return self._refuse_unread(frame.tag, "too many prepared statements in one session", "54000", "OST-703")
-        statement = self._statement(parse.text, Path.PARSE, name=parse.name)
+        statement = self._statement(parse.text, Path.PARSE, name=parse.name, types=parse.type_oids)
         return self._ask(statement, lambda decision: self._run_parse(parse, frame, decision))
 
     def _bind(self, frame: Frame) -> list[Effect]:
@@ -218,7 +218,7 @@ class Frontend:
             Parameter(types[i] if i < len(types) else 0, bind.format_of(i), value)
             for i, value in enumerate(bind.values)
         ])
-        statement = self._statement(text, Path.BIND, values, bind.statement, bind.portal)
+        statement = self._statement(text, Path.BIND, values, bind.statement, bind.portal, types)
         return self._ask(statement, lambda decision: self._run_bind(bind, prepared, source, decision))
 
     def _describe(self, frame: Frame) -> None:
@@ -302,11 +302,12 @@ class Frontend:
     # -- questions ---------------------------------------------------------------------
 
     def _statement(
-        self, text: str, path: Path, parameters: tuple[Parameter, ...] = (), name: str = "", portal: str = ""
+        self, text: str, path: Path, parameters: tuple[Parameter, ...] = (), name: str = "", portal: str = "",
+        types: tuple[int, ...] = (),
     ) -> Statement:
         talk = self._talk
         return Statement(
-            text, path, parameters, name, portal, talk.transaction, talk.pipelining, talk.settings, self._texts
+            text, path, parameters, name, portal, talk.transaction, talk.pipelining, talk.settings, self._texts, types
         )
 
     def _ask(self, command: Command, release: _Release) -> list[Effect]:

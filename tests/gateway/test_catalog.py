@@ -47,7 +47,7 @@ class Server:
             return self.gate
         if sql == DIGEST:
             return succeed([(self.digest,)])
-        return succeed(next((ROWS[name] for name, text in QUERIES.items() if text == sql), []))
+        return succeed(next((ROWS.get(name, []) for name, text in QUERIES.items() if text == sql), []))
 
     def close(self) -> None:
         self.closed += 1

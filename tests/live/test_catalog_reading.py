@@ -18,6 +18,14 @@ CREATE TABLE "Odd Name".child (extra date) INHERITS ("Odd Name".base);
 CREATE VIEW "Odd Name".v AS SELECT mrn AS m FROM "Odd Name".base;
 CREATE FUNCTION "Odd Name".f(a int, b int DEFAULT 1) RETURNS SETOF text LANGUAGE sql SECURITY DEFINER STABLE AS 'SELECT ''x''';
 CREATE FUNCTION "Odd Name".g(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE TABLE "Odd Name".tied (a int, "B" int, c int, d int CHECK (d < a), UNIQUE (c, "B"), FOREIGN KEY (a) REFERENCES "Odd Name".base ON DELETE CASCADE);
+CREATE INDEX ON "Odd Name".tied ((c + d)) WHERE a > 0;
+CREATE INDEX ON "Odd Name".tied (a, c);
+CREATE TABLE "Odd Name".parts (k int, v int) PARTITION BY RANGE ((k + v));
+CREATE TYPE "Odd Name".charts AS RANGE (subtype = "Odd Name".chart);
+CREATE TRIGGER t BEFORE UPDATE ON "Odd Name".tied FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE POLICY p ON "Odd Name".tied USING (a > 1);
+ALTER TABLE "Odd Name".tied ENABLE ROW LEVEL SECURITY;
 CREATE OPERATOR "Odd Name".<+> (RIGHTARG = int, FUNCTION = "Odd Name".g);
 """
 
@@ -62,7 +70,25 @@ def test_functions(snapshot: Snapshot) -> None:
     (function,) = snapshot.by_function_name["f"]
     assert (function.volatility, function.language, function.definer, function.returns_set) == ("s", "sql", True, True)
     assert function.arguments == (23, 23) and function.required == 1 and function.body == "SELECT 'x'"
-    assert snapshot.by_function_name["g"][0].body == ""
+    assert snapshot.by_function_name["g"][0].body == "BEGIN RETURN 1; END"
+
+
+def test_what_looks_at_several_columns(snapshot: Snapshot) -> None:
+    """A check, a unique index, an expression with a predicate, a partition's key; a plain index looks at nothing."""
+    (tied,), (parts,) = snapshot.named("Odd Name", "tied"), snapshot.named("Odd Name", "parts")
+    found = sorted((tie.kind, *sorted(tie.columns)) for tie in snapshot.ties[tied.oid])
+    assert found == [("check", "a", "d"), ("index", "a", "c", "d"), ("unique", "B", "c")]
+    assert [(tie.kind, sorted(tie.columns)) for tie in snapshot.ties[parts.oid]] == [("partition", ["k", "v"])]
+
+
+def test_keys_triggers_policies_and_domains(snapshot: Snapshot) -> None:
+    (tied,), (base,) = snapshot.named("Odd Name", "tied"), snapshot.named("Odd Name", "base")
+    (key,) = snapshot.foreign_keys
+    assert (key.source, key.columns, key.target, key.keys, key.deletes, key.updates) == (tied.oid, ("a",), base.oid, ("id",), "c", "a")
+    assert [relation for relation, _function in snapshot.triggers] == [tied.oid] and snapshot.policies == {tied.oid: ("(a > 1)",)}
+    (chart,), (charts,) = snapshot.by_type_name["chart"], snapshot.by_type_name["charts"]
+    assert [check.domain for check in snapshot.checks] == [chart.oid] and snapshot.ranges[charts.oid] == chart.oid
+    assert len(snapshot.ranges) == 2  # and its multirange
 
 
 def test_operators_outside_the_catalog(snapshot: Snapshot) -> None:
