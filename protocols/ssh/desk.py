@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from protocols.command import SshCommand
 from protocols.effects import Refused, Report
 from protocols.result import Ending, Outcome
-from protocols.ssh.effects import AskCommand, IntendCommand, ProveHostKeys, SendClient, SendTarget, SshEffect, WithdrawCommand
+from protocols.ssh.effects import AskCommand, IntendCommand, ProveHostKeys, Remark, SendClient, SendTarget, SshEffect, WithdrawCommand
 from protocols.ssh.filter import Filters
 from protocols.verdict import Decision, Deny, Hold
 
@@ -86,6 +86,10 @@ class Desk:
 
     def prove(self, details: bytes) -> None:
         self.out.append(ProveHostKeys(details))
+
+    def remark(self, kind: str, **facts: str) -> None:
+        """Note something in the evidence that is no command."""
+        self.out.append(Remark(kind, facts))
 
     def ask(self, question: Question) -> int:
         """Put a command to the addons; its number."""

@@ -195,7 +195,8 @@ class Listeners:
         self._end(number, Ending.COMPLETE)
 
     def connected(self, number: int, channel: Channel) -> None:
-        """A channel was opened because of this command."""
+        """The target opens a channel because of this command."""
+        self._desk.remark("ssh.connection", command=str(number), type=channel.kind)
         standing = self._standing.get(number)
         if standing is None:
             return

@@ -100,9 +100,9 @@ class Stream:
 
     def data(self, payload: bytes) -> Moved:
         """DATA or EXTENDED_DATA came."""
-        stream, data = read_data(payload)
         if self._behind:
             raise Overrun("data behind the end of its stream")
+        stream, data = read_data(payload)
         if not self._filters and self._sink is None:
             self.totals.count(stream, data)
             return Moved(self.flow.take(payload))

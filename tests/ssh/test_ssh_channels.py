@@ -163,7 +163,7 @@ def test_agent_forwarding_is_asked_for_and_only_then_may_the_target_open_one() -
         .client(ask, asks(1, "agent")).client(runs(b"id"))
         .verdict(1, Allow(), intends(1), asks(2, "exec id"))
         .recorded(1, to_target(m.addressed(ask, TARGET)))
-        .target(agent, to_client(m.Open("auth-agent@openssh.com", 1, 10, 10).write()))
+        .target(agent, to_client(m.Open("auth-agent@openssh.com", 1, 10, 10).write()), ("remarks", "ssh.connection"))
     )
 
 

@@ -13,6 +13,7 @@ from tests.ssh.channels import (
 NO = Deny("not there", "OST-203")
 YES, FAILED = bytes([m.REQUEST_SUCCESS]), bytes([m.REQUEST_FAILURE])
 TCP = m.string(b"10.0.0.1") + m.u32(80) + m.string(b"127.0.0.1") + m.u32(5555)
+NOTED = ("remarks", "ssh.connection")
 LISTEN = m.string(b"localhost") + m.u32(0)
 
 
@@ -76,7 +77,7 @@ def test_what_the_target_opens_needs_a_listener_that_was_allowed() -> None:
         .client(request, asks(1, "remote :8080")).verdict(1, Allow(), intends(1)).recorded(1, to_target(request))
         .target(forwarded(8080), to_target(prohibited(TARGET, "the client did not ask for it")))
         .target(YES, to_client(YES))
-        .target(forwarded(8080), to_client(forwarded(8080, 0)))
+        .target(forwarded(8080), to_client(forwarded(8080, 0)), NOTED)
         .target(forwarded(8081), to_target(prohibited(TARGET, "the client did not ask for it")))
     )
 
@@ -87,7 +88,7 @@ def test_the_targets_choice_of_a_port_reaches_the_client_and_is_the_listeners() 
     chosen = YES + m.u32(40001)
     (
         Playbook().client(request, asks(1, "remote localhost:0")).verdict(1, Allow(), intends(1)).recorded(1, to_target(request))
-        .target(chosen, to_client(chosen)).target(forwarded(40001), to_client(forwarded(40001, 0)))
+        .target(chosen, to_client(chosen)).target(forwarded(40001), to_client(forwarded(40001, 0)), NOTED)
     )
 
 
@@ -96,7 +97,7 @@ def test_a_listener_counts_what_came_through_it_until_it_is_cancelled() -> None:
     cancel = global_request("cancel-tcpip-forward", m.string(b"") + m.u32(8080))
     book = (
         Playbook().client(request, asks(1, "remote :8080")).verdict(1, Allow(), intends(1)).recorded(1, to_target(request))
-        .target(YES, to_client(YES)).target(forwarded(8080), to_client(forwarded(8080, 0)))
+        .target(YES, to_client(YES)).target(forwarded(8080), to_client(forwarded(8080, 0)), NOTED)
         .client(m.Confirmation(0, CLIENT, 100, 50).write(), to_target(m.Confirmation(TARGET, 0, 100, 50).write()))
         .target(data(b"hello"), to_client(data(b"hello", CLIENT))).client(data(b"hi"), to_target(data(b"hi", TARGET)))
         .client(close(), to_target(close(TARGET))).target(close(), to_client(close(CLIENT)))
