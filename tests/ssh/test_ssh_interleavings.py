@@ -240,7 +240,7 @@ class World:
             assert client.answers == [expected[kind] for kind in client.waiting[:len(client.answers)]]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 120), st.integers(1, 50), STEPS, st.sampled_from([none, sieves]))
 def test_any_order_of_events(window: int, packet: int, steps: list[tuple[str, int, int]], filters: Filters) -> None:
     world = World(window, packet, filters)
@@ -249,7 +249,7 @@ def test_any_order_of_events(window: int, packet: int, steps: list[tuple[str, in
         world.check()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 120), st.integers(1, 50), STEPS, st.sampled_from([none, sieves]))
 def test_in_the_end_everything_arrives_and_is_answered(
     window: int, packet: int, steps: list[tuple[str, int, int]], filters: Filters
