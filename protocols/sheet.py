@@ -31,6 +31,7 @@ class Sheet:
         self._touched = [False] * rows
         self._left: list[str] = []
         self._left_size = 0
+        self._goes_on = False  # the last of `_left` does, in a row that has not left
         self.scrolled = 0
 
     def row(self, number: int) -> str:
@@ -177,6 +178,7 @@ class Sheet:
         self.scrolled += count
         for row in range(count):
             if not self._touched[row] or self._left_size >= LEFT_LIMIT:
+                self._goes_on = False
                 continue
             text = self.row(row)
             goes_on = self.wraps[row] and row + 1 < self.rows
@@ -186,5 +188,3 @@ class Sheet:
                 self._left.append(text if goes_on else text.rstrip())
             self._goes_on = goes_on
             self._left_size += len(text)
-
-    _goes_on = False
