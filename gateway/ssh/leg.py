@@ -43,7 +43,8 @@ HELD_LIMIT = 8 << 20
 """Bytes that may wait for an exchange of keys to end. A peer that never ends it does not make us keep more."""
 IDLE_EXCHANGES = 8
 """Exchanges in a row with nothing between them; each costs a signature."""
-FAREWELL = 2.0  # seconds in which a peer may take its last words
+FAREWELL = 2.0  # seconds in which a stranger, or who has said goodbye, may take its last words
+LINGER = 30.0  # seconds in which somebody who was logged in may take what was on its way
 
 DISCONNECT, IGNORE, UNIMPLEMENTED, DEBUG, SERVICE_REQUEST, SERVICE_ACCEPT, EXT_INFO = range(1, 8)
 NEWKEYS, KEX_INIT, KEX_REPLY = 21, 30, 31
@@ -199,7 +200,7 @@ class Leg(SSHTransportBase):
             return
         self._police(kind)
         if kind == DISCONNECT:
-            self._end_now("the peer disconnected")
+            self._leave(FAREWELL)
         elif kind in _EXCHANGING:
             self._exchange(kind, payload)
         elif kind in _QUIET:
@@ -451,13 +452,7 @@ class Leg(SSHTransportBase):
             self.uncork()
         except LocalError:  # the key is spent: nothing more can be said
             pass
-        self._over = True
-        self._queue.clear()
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-        self.transport.resumeProducing()  # a paused transport would never hear that the peer is gone
-        if self.reactor is not None:
-            self._farewell = self.reactor.callLater(FAREWELL, self.transport.abortConnection)
+        self._leave(LINGER if self._authenticated else FAREWELL)
 
     def loseConnection(self) -> None:
         self.disconnect(BY_APPLICATION, "")
@@ -468,10 +463,15 @@ class Leg(SSHTransportBase):
         self.disconnect(PROTOCOL_ERROR, why)
         self.on_broken(why)
 
-    def _end_now(self, why: str) -> None:
+    def _leave(self, patience: float) -> None:
+        """Nothing more is said or heard; a peer that does not take what was said is cut off."""
         self._over = True
+        self._queue.clear()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
+        self.transport.resumeProducing()  # a paused transport would never hear that the peer is gone
+        if self.reactor is not None:
+            self._farewell = self.reactor.callLater(patience, self.transport.abortConnection)
 
 
 def _extensions() -> bytes:

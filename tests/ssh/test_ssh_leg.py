@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.ssh.exchange import EXCHANGES
-from gateway.ssh.leg import HELD_LIMIT, IDLE_EXCHANGES, REKEY_SECONDS, VERSION, VERSION_LIMIT
+from gateway.ssh.leg import FAREWELL, HELD_LIMIT, IDLE_EXCHANGES, LINGER, REKEY_SECONDS, VERSION, VERSION_LIMIT
 from protocols.ssh.ciphers import CIPHERS, MACS
 from protocols.ssh.codec import WORN_BYTES, Sealer
 from protocols.ssh.messages import string, u32
@@ -123,6 +123,24 @@ def test_what_one_read_brings_for_the_other_leg_leaves_in_one_write() -> None:
     pair.client.send(data(b"little"))
     pair.pump()
     assert len(writes) == 2
+
+
+@pytest.mark.parametrize(("who", "patience"), [("stranger", FAREWELL), ("user", LINGER), ("who left", FAREWELL)])
+def test_a_peer_that_takes_nothing_more_is_cut_off(who: str, patience: float) -> None:
+    """What was on its way to a user gets longer than a stranger's last words; nobody keeps a connection by not reading."""
+    pair, cut = Pair(), []
+    pair = pair.secured() if who == "stranger" else pair.logged_in()
+    pair.server.transport.abortConnection = lambda: cut.append(who)
+    if who == "who left":
+        pair.client.disconnect(11, "goodbye")
+        pair.pump()
+    else:
+        pair.server.disconnect(11, "goodbye")
+    assert pair.server.transport.disconnected
+    pair.clock.advance(patience - 0.1)
+    assert cut == []
+    pair.clock.advance(0.2)
+    assert cut == [who]
 
 
 # -- strangers ------------------------------------------------------------------------------------
