@@ -87,7 +87,7 @@ class Echo(Protocol):
             self.transport.loseConnection()
             return
         self.saw["count"] += len(data)
-        if data == b"hold":
+        if data == b"hold" * 2000:
             self.saw["held"] = True
             self.transport.pauseProducing()
             reactor.callLater(0.1, self.go_on)
@@ -262,7 +262,7 @@ def behind(port: int) -> Any:
                 client.sendall(out.read())
                 into.write(client.recv(1 << 16))
         client.sendall(out.read())
-        shaking.write(b"hold")
+        shaking.write(b"hold" * 2000)
         try:
             shaking.unwrap()
         except ssl.SSLWantReadError:
