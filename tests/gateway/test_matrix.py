@@ -22,7 +22,7 @@ class Counting:
 
 
 def test_every_protocol_that_can_be_listened_on_has_its_rows() -> None:
-    assert set(PROTOCOLS) <= set(MATRIX)
+    assert set(MATRIX) == set(PROTOCOLS)
 
 
 def test_every_cell_is_said() -> None:
