@@ -88,7 +88,7 @@ class Rows:
         except Uncountable as error:
             return Deny(
                 f"Rule {rule.name} allows {rule.rows} rows, and how many this touches cannot be counted beforehand: {error.why}.",
-                "OST-210", rule=rule.name, hint="Name the rows in a plain UPDATE or DELETE of the table.",
+                "OST-407", rule=rule.name, hint="Name the rows in a plain UPDATE or DELETE of the table.",
             )
         if len(self._put) >= _KEPT:
             self._put.clear()
@@ -193,20 +193,20 @@ def _text(statement: Message) -> str:
 def _expected(rule: Rule, rows: float, command: Statement, session: Session) -> Verdict:
     reason = f"The planner expects more than the {rule.rows} rows of rule {rule.name}."
     if rule.verdict == "deny":
-        return Deny(reason, "OST-211", rule=rule.name, hint="Add a WHERE or a LIMIT.", facts=(("estimate", f"{rows:.0f}"),))
+        return Deny(reason, "OST-408", rule=rule.name, hint="Add a WHERE or a LIMIT.", facts=(("estimate", f"{rows:.0f}"),))
     mode = "hold" if session.identity.kind == "human" and command.transaction == "I" and not command.pipelined else "retry"
     return Hold(rule.name, reason, rule.approvers, mode, rule.quorum)
 
 
 def _unplanned(rule: Rule) -> Deny:
     return Deny(
-        f"Rule {rule.name} needs the planner's estimate, which cannot be had for this statement.", "OST-212", rule=rule.name,
+        f"Rule {rule.name} needs the planner's estimate, which cannot be had for this statement.", "OST-409", rule=rule.name,
         hint="What this transaction made or locked is not seen from outside it: commit first, or ask the gateway's operator.",
     )
 
 
 def _unknown(rule: Rule) -> Deny:
-    return Deny(f"Rule {rule.name} needs the target's catalog, which cannot be read now.", "OST-210", rule=rule.name, hint="Try again.")
+    return Deny(f"Rule {rule.name} needs the target's catalog, which cannot be read now.", "OST-407", rule=rule.name, hint="Try again.")
 
 
 def _rule(table: Table, *, planned: bool) -> Rule:

@@ -30,3 +30,9 @@ def test_every_code_that_a_client_can_meet_is_explained() -> None:
 def test_no_code_is_explained_that_nothing_gives() -> None:
     """The page does not promise what was removed."""
     assert on_page() - in_code() == set()
+
+
+def test_every_code_is_explained_once() -> None:
+    """Two refusals with one code could not be told apart."""
+    found = re.findall(r"^\| (OST-\d{3}) \|", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE)
+    assert sorted(found) == sorted(set(found))

@@ -121,9 +121,9 @@ def test_the_limit_is_for_whom_the_rule_names(house: House) -> None:
 def test_a_read_that_the_planner_expects_too_much_of_is_refused(house: House) -> None:
     with house.connect(ADA) as connection:
         for sql, values in (("SELECT * FROM items", None), ("SELECT * FROM items WHERE id > %s OR true", (1,))):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="OST-211"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="OST-408"):
                 connection.execute(sql, values)
-        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="OST-211"), connection.cursor().copy("COPY items TO STDOUT") as copy:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="OST-408"), connection.cursor().copy("COPY items TO STDOUT") as copy:
             copy.read()
         assert connection.execute("SELECT id FROM items WHERE kind = %s LIMIT 5", (1,)).rowcount == 5
 
@@ -132,13 +132,13 @@ def test_what_only_the_session_sees_cannot_be_estimated(house: House) -> None:
     """And the session's transaction is not failed by the asking, but by the refusal."""
     with house.connect(ADA) as connection:
         connection.execute("CREATE TEMP TABLE mine (v int)")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="OST-212"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="OST-409"):
             connection.execute("SELECT * FROM mine")
 
 
 def test_a_locked_table_is_not_waited_for(house: House) -> None:
     with house.connect(ADA, autocommit=False) as connection:
         connection.execute("LOCK TABLE parts IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="OST-212"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="OST-409"):
             connection.execute("SELECT * FROM parts")
         connection.rollback()
