@@ -8,26 +8,27 @@ may start programs as this user is not thereby a person who approves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from addons.masking.cover import Misdeclared
 from gateway import upstream
 from gateway.config import Account, IdentityEntry, TargetEntry
 from gateway.control import request as shape
 from gateway.control.discovery import SAMPLE_LIMIT, Discovery, Unsampled
 from gateway.control.errors import BadCall, Conflict, NotAllowed, NotFound
 from gateway.control.office import Office
-from gateway.control.provision import Plan, plan
 from gateway.control.rpc import Methods
-from gateway.control.standing import Standing, standing
 from gateway.control.store import Value
 from gateway.control.vault import PASSWORD_LIMIT
 from gateway.query import Querying, QueryError
 from protocols.selection import WrongForm, select
+
+if TYPE_CHECKING:
+    from gateway.control.provision import Plan
+    from gateway.control.standing import Standing
 
 METHODS = (
     "identity_list", "identity_show", "identity_add", "identity_revoke", "identity_restore",
@@ -196,6 +197,9 @@ class Admin:
         functions: Sequence[str],
     ) -> Deferred[Value]:
         """The SQL of a floor, and what differs from it on the server. Accounts are given as roles of the server."""
+        from gateway.control.provision import plan  # these bring masking and the parser, which control starts without
+        from gateway.control.standing import standing
+
         entry, reader, password = self._login(target, self._reader(target))
         if database not in entry.databases:
             raise NotFound(f"target {target} has no database {database}; it has {', '.join(entry.databases)}")
@@ -294,16 +298,17 @@ def _hung_up(result: Any, connection: Querying) -> Any:
 
 
 _READER = {"application_name": "ostiary provision"}
+_MISDECLARED = "addons.masking.cover.Misdeclared"  # by its name: whoever raises it has loaded it
 
 
 def _unreachable(failure: Failure) -> None:
-    failure.trap(upstream.DialError, Unsampled, Misdeclared, QueryError, ValueError)
+    failure.trap(upstream.DialError, Unsampled, _MISDECLARED, QueryError, ValueError)
     if failure.check(Unsampled):
         raise Conflict(failure.value.why) from None
     if failure.check(QueryError):
         raise Conflict(f"the target refused with SQLSTATE {failure.value.sqlstate}: its catalog account must read all of the catalog, "
                        "and the accounts' roles must be there") from None  # fmt: skip
-    if failure.check(Misdeclared, ValueError):
+    if failure.check(_MISDECLARED, ValueError):
         raise Conflict(f"masking's columns do not fit the target: {failure.value}") from None
     raise Conflict(f"the target cannot be used: {failure.value.why}") from None
 
