@@ -88,6 +88,7 @@ QUERIES: dict[str, str] = {
     ),
     "operators": "SELECT oprname, oprcode::pg_catalog.oid FROM pg_catalog.pg_operator WHERE oid >= 16384",
     "casts": "SELECT castsource, casttarget, castfunc FROM pg_catalog.pg_cast WHERE castfunc >= 16384",
+    "implicit": "SELECT casttarget FROM pg_catalog.pg_cast WHERE oid >= 16384 AND castcontext = 'i'",
     "constraints": "SELECT conname FROM pg_catalog.pg_constraint WHERE oid >= 16384",
     "ties": (
         "SELECT conrelid, 'check', '', pg_catalog.pg_get_expr(conbin, conrelid) FROM pg_catalog.pg_constraint"

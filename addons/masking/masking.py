@@ -27,6 +27,7 @@ from addons.masking.text import notified, rebuilt, reported
 from addons.needs import Catalogs, Counts, Reveals, Sink
 from addons.sql.calls import Calls
 from addons.sql.catalog import FIRST_USER_OID, Snapshot
+from addons.sql.overloads import ANY
 from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import (
     ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook, TextHook,
@@ -145,6 +146,8 @@ class Masking:
         """The verdict, once what it looks up is known to be within the limit. PARSE runs nothing."""
         session = hook.session.id
         self._learn(hook, judged)
+        if judged.crowded and any(name in hook.statement.prepared for name in judged.executes):
+            return refusals.opaque_kind("EXECUTE of what the protocol prepared")  # what its names mean may have changed
         if self._executed.hidden(session, judged.executes, judged.explains):
             return refusals.opaque_kind("EXPLAIN of EXECUTE")
         lookups = judged.lookups + self._executed.lookups(session, judged.executes)
@@ -211,7 +214,8 @@ class Masking:
     ) -> Judgement:
         path = self._path(session, statement)
         made = self._fresh.made(session)
-        key = (statement.text, snapshot.revision, masked, path, made, bool(session.floor), statement.types)
+        types = (ANY,) if self._fresh.changing(session) else statement.types
+        key = (statement.text, snapshot.revision, masked, path, made, bool(session.floor), types)
         known = self._decided.get(key)
         if known is not None:
             self._decided.move_to_end(key)
@@ -222,7 +226,7 @@ class Masking:
             return Judgement(refusals.misdeclared(str(error)))
         if not calls.asking.isdisjoint(statement.types):
             return Judgement(refusals.unlisted("a parameter's declared type", vouchable=False))
-        judged = Statements(cover, calls, path, made).judgement(statement.text)
+        judged = Statements(cover, calls, path, made, types).judgement(statement.text)
         if len(statement.text) <= _KEPT_LENGTH:
             self._decided[key] = judged
             if len(self._decided) > _KEPT:

@@ -29,6 +29,7 @@ from addons.sql.catalog import Relation
 from addons.sql.changes import plain_calls, set_config
 from addons.sql.lineage import Lineage
 from addons.sql.naming import strings
+from addons.sql.overloads import ANY
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import WRITES, Names, Reference, references
 from addons.sql.rewrite import put_sources, rewritten
@@ -92,6 +93,7 @@ class Judgement:
     :ivar prepares: the names that it gives to statements, in SQL.
     :ivar executes: names of prepared statements that it runs, each as often as it does.
     :ivar explains: those whose plans it shows.
+    :ivar crowded: whether names of the server's are an owner's too (`Calls.crowded`).
     """
 
     verdict: Allow | Replace | Deny
@@ -100,6 +102,7 @@ class Judgement:
     prepares: tuple[str, ...] = ()
     executes: tuple[str, ...] = ()
     explains: tuple[str, ...] = ()
+    crowded: bool = False
 
 
 def _messages(statement: Message) -> list[Message]:
@@ -121,12 +124,14 @@ class Statements:
 
     :ivar path: the schemas of the search path, None when it is not known for certain.
     :ivar made: names this session created, perhaps in a transaction that the catalog cannot see into.
+    :ivar types: OIDs that the statement's parameters are declared to have.
     """
 
     cover: Cover
     calls: Calls
     path: tuple[str, ...] | None = None
     made: frozenset[str] = frozenset()
+    types: tuple[int, ...] = ()
 
     def judgement(self, text: str) -> Judgement:
         """
@@ -154,7 +159,7 @@ class Statements:
         keyed = any(sources.compared for sources in found)
         hit = any(sources.hits for sources in found)
         verdict = self._rewritten(parsed, names, found) if hit else Allow(remember=False)
-        return Judgement(verdict, asked, keyed, *_by_name(parsed))
+        return Judgement(verdict, asked, keyed, *_by_name(parsed), self.calls.crowded)
 
     def _statement(
         self, statement: Message, messages: Sequence[Message], named: Sequence[Reference], names: Names,
@@ -165,14 +170,14 @@ class Statements:
 
         :param messages: all that it is made of; :param named: its `references`.
         """
+        kind = type(statement).__name__
         self._kinds(messages, dumps=self._sets_row(statement, names, made))
-        call = self.calls.first_unlisted(messages)
+        call = self.calls.first_unlisted(messages, self.types if alone and kind != "PrepareStmt" else (ANY,))
         if call:
             raise Refused(refusals.unlisted(call, vouchable(call)))
         reach = self._reach(named, names)
         if reach.unknown - made and not getattr(statement, "missing_ok", False):
             raise UnknownNames(frozenset(reach.unknown - made))
-        kind = type(statement).__name__
         if reach.answering and kind not in HARMLESS:
             first = reach.answering[0]
             raise Refused((refusals.partition if first.oid in self.cover.partitions else refusals.answers)(first.label))

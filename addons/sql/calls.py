@@ -8,13 +8,14 @@ code in C under a name that the server also has is taken for what its name says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from google.protobuf.message import Message
 
 from addons.sql.catalog import Function, Snapshot
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.naming import strings
+from addons.sql.overloads import apart, held
 from addons.sql.parse import walk
 
 _SERVERS = frozenset({"pg_catalog", "information_schema"})
@@ -51,6 +52,7 @@ _WORDS = frozenset({"BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN 
 class Calls:
     """
     :param listed: "schema.function" names that the operator vouches for.
+    :ivar crowded: whether some operator or function of a user's has a name of the server's.
     :ivar asking: OIDs of the types whose making runs an owner's code: domains with such a check, and what is made of them.
     """
 
@@ -58,6 +60,8 @@ class Calls:
         self._snapshot, self._listed = snapshot, listed
         self._bad_operators = {n for n, oids in snapshot.operators.items() if any(self.foreign(oid) for oid in oids)}
         self._bad_casts = {t for t, oids in snapshot.casts.items() if any(self.foreign(oid) for oid in oids)}
+        shared = (f for f in snapshot.functions.values() if f.schema not in _SERVERS and catalog_class("", f.name) in _SAFE_CLASSES)
+        self.crowded = bool(self._bad_operators & OPERATORS) or any(self.foreign(f.oid) for f in shared)
         self.asking: frozenset[int] = frozenset()
         self.asking = self._asking()
         self._attributes = {f.name for f in snapshot.functions.values() if self._attribute(f)}
@@ -66,13 +70,35 @@ class Calls:
         """The first call in a tree that cannot be vouched for, as a phrase; "" when there is none."""
         return self.first_unlisted(walk(statement))
 
-    def first_unlisted(self, messages: Iterable[Message]) -> str:
-        """Likewise, of all messages of a tree."""
+    def first_unlisted(self, messages: Iterable[Message], types: Sequence[int] = ()) -> str:
+        """
+        Likewise, of all messages of a tree; not for an overload that cannot be meant there.
+
+        :param types: OIDs that parameters are declared to have.
+        """
+        messages = messages if isinstance(messages, list) else list(messages)
+        known: list[frozenset[int] | None] = []  # made when it is needed
         for message in messages:
             why = self.opaque(message)
+            if why and (overloads := self._overloads(message)):
+                known = known or [held(messages, types, self._snapshot)]
+                if apart(message, overloads, known[0], self._snapshot):
+                    continue
             if why:
                 return why
         return ""
+
+    def _overloads(self, message: Message) -> list[Function]:
+        """The foreign functions behind a name that is also the server's own; none when it is not only for them that it is refused."""
+        kind = type(message).__name__
+        names = strings(message.name if kind == "A_Expr" else message.funcname if kind == "FuncCall" else ())
+        if len(names) != 1 or names[0] in _POPULATING:
+            return []
+        if kind == "A_Expr":
+            found = [self._snapshot.functions.get(oid) for oid in self._snapshot.operators.get(names[0], ())]
+            return [f for f in found if f is not None and self.foreign(f.oid)] if names[0] in OPERATORS and None not in found else []
+        own = catalog_class("", names[0]) in _SAFE_CLASSES
+        return [f for f in self._snapshot.by_function_name.get(names[0], ()) if self.foreign(f.oid)] if own else []
 
     def opaque(self, message: Message) -> str:
         """Why one message of a tree may return anything: a phrase naming it, or ""."""

@@ -126,6 +126,7 @@ class Snapshot:
     children: Mapping[int, tuple[int, ...]]
     operators: Mapping[str, tuple[int, ...]]  #: operators outside pg_catalog: name to function OIDs
     casts: Mapping[int, tuple[int, ...]]  #: type OID at either end of a cast by a user's function, to those functions
+    implicit: frozenset[int]  #: OIDs of the types that others turn into unasked, by a user's cast
     constraints: frozenset[str]
     ties: Mapping[int, tuple[Tie, ...]]  #: by relation
     foreign_keys: tuple[ForeignKey, ...]
@@ -158,6 +159,11 @@ class Snapshot:
     def named(self, schema: str, name: str) -> tuple[Relation, ...]:
         """Relations of that name: in one schema, or in all of them when `schema` is ""."""
         return tuple(r for r in self.by_relation_name.get(name, ()) if not schema or r.schema == schema)
+
+    def kin(self, oid: int) -> bool:
+        """Whether a type may stand for others: a domain, a pseudo-type, one that is not known."""
+        kind = self.types.get(oid)
+        return kind is None or kind.kind in "dp"
 
     def base_type(self, oid: int) -> int:
         """The type under a domain, any depth."""
@@ -204,6 +210,7 @@ def build(rows: Mapping[str, Sequence[Row]]) -> Snapshot:
         casts=_grouped(
             ((int(end), int(function)) for source, target, function in rows["casts"] for end in (source, target))
         ),
+        implicit=frozenset(int(r[0]) for r in rows.get("implicit", ())),
         constraints=frozenset(r[0] for r in rows["constraints"]),
         ties=_index(ties(rows.get("ties", ())), "relation"),
         foreign_keys=foreign_keys(rows.get("foreign_keys", ())),

@@ -23,6 +23,8 @@ CREATE INDEX ON "Odd Name".tied ((c + d)) WHERE a > 0;
 CREATE INDEX ON "Odd Name".tied (a, c);
 CREATE TABLE "Odd Name".parts (k int, v int) PARTITION BY RANGE ((k + v));
 CREATE TYPE "Odd Name".charts AS RANGE (subtype = "Odd Name".chart);
+CREATE FUNCTION "Odd Name".h(int) RETURNS "Odd Name".charts LANGUAGE sql AS 'SELECT NULL::"Odd Name".charts';
+CREATE CAST (int AS "Odd Name".charts) WITH FUNCTION "Odd Name".h(int) AS IMPLICIT;
 CREATE TRIGGER t BEFORE UPDATE ON "Odd Name".tied FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 CREATE POLICY p ON "Odd Name".tied USING (a > 1);
 ALTER TABLE "Odd Name".tied ENABLE ROW LEVEL SECURITY;
@@ -89,6 +91,7 @@ def test_keys_triggers_policies_and_domains(snapshot: Snapshot) -> None:
     (chart,), (charts,) = snapshot.by_type_name["chart"], snapshot.by_type_name["charts"]
     assert [check.domain for check in snapshot.checks] == [chart.oid] and snapshot.ranges[charts.oid] == chart.oid
     assert len(snapshot.ranges) == 2  # and its multirange
+    assert snapshot.implicit == {charts.oid}
 
 
 def test_operators_outside_the_catalog(snapshot: Snapshot) -> None:
