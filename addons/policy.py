@@ -12,19 +12,20 @@ from collections.abc import Iterable, Mapping
 
 from twisted.internet.defer import Deferred
 
-from protocols.command import Command, FunctionCall, Path, Statement, Transaction
+from protocols.command import Command, FunctionCall, Path, Statement
 from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
 from protocols.session import Session
 from protocols.verdict import Allow, Deny, Hold, Verdict
 
 from addons.needs import Catalogs
+from addons.sql.answers import ALLOW, DENY, defaults, hold_mode, texts
 from addons.sql.assess import Assessed, Assessor, Classes, with_prepared
 from addons.sql.catalog import Snapshot
 from addons.sql.conditions import Now, tables
 from addons.sql.finding import Finding
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
-from addons.sql.rules import ALLOW, APPROVE, DENY, VERDICTS, Rule, Rules, Ruling, rule, strictest
+from addons.sql.rules import Rule, Rules, Ruling, rule, strictest
 from addons.sql.settings import Gate, Settings
 
 _KEPT = 8192  #: analysed texts
@@ -70,10 +71,13 @@ class Policy:
         now: Now | None = None,
     ) -> None:
         self._settings = settings or Settings()
-        self.gate = Gate(_texts(search_paths, "search_paths"), _texts(session_settings, "session_settings"))
-        self._approvers = frozenset(_texts(approvers, "approvers"))
-        self._rules = Rules(_default(default, bool(self._approvers)), tuple(rule(t) for t in tables(rules, "rules")), now)
-        self._assessor = Assessor(_texts(functions, "functions"), self.gate)
+        self.gate = Gate(texts(search_paths, "search_paths"), texts(session_settings, "session_settings"))
+        self._approvers = frozenset(texts(approvers, "approvers"))
+        self._rules = Rules(
+            defaults(default, sorted(CLASSES), "class", example='class to verdict, such as { read = "allow" }', approvers=bool(self._approvers)),
+            tuple(rule(t) for t in tables(rules, "rules")), now,
+        )
+        self._assessor = Assessor(texts(functions, "functions"), self.gate)
         self._catalogs = catalogs
         self._analysed: OrderedDict[tuple[str, str], tuple[Assessed, ...] | Unparsable] = OrderedDict()
         self._latest: tuple[tuple[str, str], tuple[Assessed, ...] | Unparsable] = (("", ""), ())
@@ -253,18 +257,7 @@ class Policy:
         found = ruling.rule
         if found is None:
             return Hold(f"default.{ruling.kind}", reason, self._approvers, mode=hold_mode("", session, command))
-        return Hold(
-            found.name, found.reason or reason, found.approvers, mode=hold_mode(found.mode, session, command),
-            quorum=found.quorum, timeout=found.timeout, lifetime=found.lifetime,
-        )
-
-
-def hold_mode(wanted: str, session: Session, command: Command) -> str:
-    """A person at a prompt waits; in an open transaction or a pipeline, and for workloads and agents, the request is retried."""
-    if wanted:
-        return wanted
-    busy = command.transaction is not Transaction.IDLE or getattr(command, "pipelined", False)
-    return "retry" if busy or session.identity.kind != "human" else "hold"
+        return found.hold(reason, hold_mode(found.mode, session, command))
 
 
 def _deny(ruling: Ruling, name: str) -> Deny:
@@ -279,22 +272,3 @@ def _deny(ruling: Ruling, name: str) -> Deny:
         reason, code, rule=name, hint=hint, sqlstate="42601" if code == "OST-201" else "42501",
         facts=(("class", ruling.kind),), remember=False,
     )
-
-
-def _default(default: object, approvers: bool) -> dict[str, str]:
-    if not isinstance(default, Mapping):
-        raise ValueError("default: must be a table of class to verdict, such as { read = \"allow\" }")
-    for kind, verdict in default.items():
-        if kind not in CLASSES:
-            raise ValueError(f"default.{kind}: unknown class; known: {', '.join(sorted(CLASSES))}")
-        if verdict not in VERDICTS:
-            raise ValueError(f"default.{kind}: unknown verdict {verdict!r}; known: {', '.join(VERDICTS)}")
-        if verdict == APPROVE and not approvers:
-            raise ValueError(f"default.{kind}: to approve, name the groups that may in `approvers`")
-    return dict(default)
-
-
-def _texts(value: object, where: str) -> tuple[str, ...]:
-    if isinstance(value, str) or not all(isinstance(v, str) for v in value):
-        raise ValueError(f"{where}: must be a list of strings")
-    return tuple(value)

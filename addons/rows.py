@@ -16,6 +16,7 @@ from postgast import pg_query_pb2 as tree
 from twisted.internet.defer import Deferred, inlineCallbacks
 
 from addons.needs import Catalogs, Estimates
+from addons.sql.answers import hold_mode
 from addons.sql.assess import Listed
 from addons.sql.catalog import Snapshot
 from addons.sql.classify import classify
@@ -194,8 +195,7 @@ def _expected(rule: Rule, rows: float, command: Statement, session: Session) -> 
     reason = f"The planner expects more than the {rule.rows} rows of rule {rule.name}."
     if rule.verdict == "deny":
         return Deny(reason, "OST-408", rule=rule.name, hint="Add a WHERE or a LIMIT.", facts=(("estimate", f"{rows:.0f}"),))
-    mode = "hold" if session.identity.kind == "human" and command.transaction == "I" and not command.pipelined else "retry"
-    return Hold(rule.name, reason, rule.approvers, mode, rule.quorum)
+    return Hold(rule.name, reason, rule.approvers, hold_mode("", session, command), rule.quorum)
 
 
 def _unplanned(rule: Rule) -> Deny:

@@ -10,41 +10,28 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from protocols.session import Session
 
+from addons.sql.answers import ALLOW, DENY, VERDICTS, Answering, answer, clock_for, whole
 from addons.sql.assess import Listed
+from addons.sql.conditions import Now, Table
 from addons.sql.finding import Finding, Name
-from addons.sql.conditions import Conditions, Now, Table, conditions
 from addons.sql.kinds import CLASSES, STATEMENTS
-
-ALLOW, APPROVE, DENY = "allow", "approve", "deny"
-VERDICTS = (ALLOW, APPROVE, DENY)
-MODES = ("", "hold", "retry")
 
 _KINDS = {name.removesuffix("Stmt").lower(): name.removesuffix("Stmt") for name in STATEMENTS}
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One `{ name = …, verdict = … }` of Policy's `rules`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Answering):
+    """One table of Policy's `rules`. What is empty is not asked."""
 
-    name: str
-    verdict: str
-    conditions: Conditions = field(default_factory=Conditions)
     classes: frozenset[str] = frozenset()
     statements: frozenset[str] = frozenset()
     relations: frozenset[str] = frozenset()
     columns: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
-    reason: str = ""
-    hint: str = ""
-    approvers: frozenset[str] = frozenset()
-    quorum: int = 1
-    mode: str = ""
-    timeout: float = 300.0
-    lifetime: float = 300.0
 
     def fits(self, kind: str, finding: Finding | None) -> bool:
         """Whether it is about one class of one statement. Without a finding (text that does not parse) only classes count."""
@@ -79,30 +66,18 @@ def rule(table: Table) -> Rule:
     """
     :raises ValueError: with the key path and what to write instead.
     """
-    name, verdict = table.text("name"), table.text("verdict", known=VERDICTS)
-    where = table.where
-    if not name:
-        raise ValueError(f"{where}.name: every rule has a name, which refusals and evidence show")
-    if verdict == ALLOW and not table.has("classes"):
+    said, where = answer(table), table.where
+    if said["verdict"] == ALLOW and not table.has("classes"):
         raise ValueError(f"{where}.classes: a rule that allows names the classes it allows")
     made = Rule(
-        name, verdict, conditions(table),
+        **said,
         classes=table.texts("classes", CLASSES, "class"),
         statements=frozenset(_statement(s, where) for s in table.texts("statements")),
         relations=table.texts("relations"),
         columns=table.texts("columns"),
         functions=table.texts("functions"),
-        reason=table.text("reason"),
-        hint=table.text("hint"),
-        approvers=table.texts("approvers"),
-        quorum=int(table.number("quorum", 1) or 1),
-        mode=table.text("mode", known=MODES),
-        timeout=float(table.number("timeout", 300) or 300),
-        lifetime=float(table.number("lifetime", 300) or 300),
     )
-    table.end()
-    if verdict == APPROVE and not made.approvers:
-        raise ValueError(f"{where}.approvers: name the groups whose members may approve")
+    whole(table, made)
     return made
 
 
@@ -139,8 +114,7 @@ class Rules:
 
     def __init__(self, default: dict[str, str], rules: tuple[Rule, ...], now: Now | None = None) -> None:
         self._default, self._rules, self._now = default, rules, now
-        if now is None and any(r.conditions.timed for r in rules):
-            raise ValueError("rules: one names hours or days, and no clock was given")
+        clock_for((r.conditions for r in rules), now)
 
     def fitting(self, session: Session) -> tuple[Rule, ...]:
         """The rules that can ever be about a session."""

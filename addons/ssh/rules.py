@@ -7,20 +7,17 @@ cannot be known. A rule that denies or asks people needs only one of them, and w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from protocols.command import (
     AgentForward, Exec, FileAction, FileOperation, Forward, ForwardKind, Shell, SshCommand, Subsystem, X11Forward,
 )
 
 from addons.shell.known import Transfer
-from addons.sql.conditions import Conditions, Table, conditions
+from addons.sql.answers import ALLOW, Answering, answer, whole
+from addons.sql.conditions import Table
 from addons.ssh import lines, paths
 from addons.ssh.destinations import Destination, destination
-
-ALLOW, APPROVE, DENY = "allow", "approve", "deny"
-VERDICTS = (ALLOW, APPROVE, DENY)
-MODES = ("", "hold", "retry")
 
 KINDS = {Exec: "exec", Shell: "shell", Subsystem: "subsystem", FileOperation: "file", Forward: "forward", AgentForward: "agent", X11Forward: "x11"}
 OPEN_MODES = ("read", "write", "append", "create", "truncate", "exclusive")
@@ -31,14 +28,11 @@ _ABOUT = {
 """Keys that are about one kind of command, and make a rule one about it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One `{ name = …, verdict = … }`. What is empty is not asked."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Answering):
+    """One table of Ssh's `rules`. What is empty is not asked."""
 
-    name: str
-    verdict: str
     commands: frozenset[str]
-    conditions: Conditions = field(default_factory=Conditions)
     programs: frozenset[str] = frozenset()
     lines: frozenset[str] = frozenset()
     transfers: frozenset[str] = frozenset()
@@ -50,13 +44,6 @@ class Rule:
     modes: frozenset[str] = frozenset()
     forwards: frozenset[str] = frozenset()
     destinations: tuple[Destination, ...] = ()
-    reason: str = ""
-    hint: str = ""
-    approvers: frozenset[str] = frozenset()
-    quorum: int = 1
-    mode: str = ""
-    timeout: float = 300.0
-    lifetime: float = 300.0
 
     def covers(self, command: SshCommand) -> bool:
         """Whether it is about this command."""
@@ -147,9 +134,7 @@ def rule(table: Table) -> Rule:
     """
     :raises ValueError: with the key path and what to write instead.
     """
-    name, verdict, where = table.text("name"), table.text("verdict", known=VERDICTS), table.where
-    if not name:
-        raise ValueError(f"{where}.name: every rule has a name, which refusals and evidence show")
+    said, where = answer(table), table.where
     about = frozenset(kind for key, kind in _ABOUT.items() if table.has(key))
     commands = table.texts("commands", KINDS.values(), "command") or about
     if not commands:
@@ -158,18 +143,14 @@ def rule(table: Table) -> Rule:
         if table.has(key) and kind not in commands:
             raise ValueError(f"{where}.{key}: says nothing about {', '.join(sorted(commands))}; add {kind!r} to `commands`, or take it out")
     made = Rule(
-        name, verdict, commands, conditions(table),
+        **said, commands=commands,
         programs=table.texts("programs"), lines=table.texts("lines"), transfers=table.texts("transfers", Transfer, "transfer"),
         paths=_globs(table), redirections=table.flag("redirections"), scripts=table.flag("scripts"),
         subsystems=table.texts("subsystems"), actions=table.texts("actions", FileAction, "action"),
         modes=table.texts("modes", OPEN_MODES, "mode"), forwards=table.texts("forwards", ForwardKind, "kind of forward"),
-        destinations=_destinations(table), reason=table.text("reason"), hint=table.text("hint"),
-        approvers=table.texts("approvers"), quorum=int(table.number("quorum", 1) or 1), mode=table.text("mode", known=MODES),
-        timeout=float(table.number("timeout", 300) or 300), lifetime=float(table.number("lifetime", 300) or 300),
+        destinations=_destinations(table),
     )
-    table.end()
-    if verdict == APPROVE and not made.approvers:
-        raise ValueError(f"{where}.approvers: name the groups whose members may approve")
+    whole(table, made)
     return made
 
 

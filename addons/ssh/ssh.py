@@ -16,8 +16,9 @@ from protocols.hooks import CommandHook
 from protocols.session import Session, Target
 from protocols.verdict import Allow, Deny, Hold, Verdict
 
+from addons.sql.answers import ALLOW, APPROVE, DENY, clock_for, defaults, hold_mode, texts
 from addons.sql.conditions import Now, tables
-from addons.ssh.rules import ALLOW, APPROVE, DENY, KINDS, VERDICTS, Rule, rule
+from addons.ssh.rules import KINDS, Rule, rule
 from addons.ssh.typed import typed as typed_rule
 
 VARIABLES = ("LANG", "LANGUAGE", "LC_*", "COLORTERM", "NO_COLOR", "TZ", "GIT_PROTOCOL")
@@ -54,15 +55,16 @@ class Ssh:
         registry: Iterable[Target] = (),
         now: Now | None = None,
     ) -> None:
-        self._approvers = frozenset(_texts(approvers, "approvers"))
-        self._default = _default(default, bool(self._approvers))
+        self._approvers = frozenset(texts(approvers, "approvers"))
+        self._default = defaults(
+            default, _NAMES, "kind of command", example='kind to verdict, such as { exec = "allow" }', approvers=bool(self._approvers),
+        )
         self._rules = tuple(rule(table) for table in tables(rules, "rules"))
         self._typed = tuple(typed_rule(table) for table in tables(typed, "typed"))
-        self._environment = tuple(_texts(environment, "environment"))
+        self._environment = tuple(texts(environment, "environment"))
         if registered not in REGISTERED:
             raise ValueError(f"registered: unknown value {registered!r}; known: {', '.join(REGISTERED)}")
-        if now is None and any(each.conditions.timed for each in (*self._rules, *self._typed)):
-            raise ValueError("rules: one names hours or days, and no clock was given")
+        clock_for((each.conditions for each in (*self._rules, *self._typed)), now)
         self._registered, self._registry, self._now = registered, registry, now
 
     def accepts_variable(self, name: str, value: str) -> bool:
@@ -123,13 +125,8 @@ class Ssh:
     def _hold(self, found: Rule | None, session: Session, command: SshCommand) -> Hold:
         kind = KINDS[type(command)]
         reason = f"This {_NAMES[kind]} needs another person's word."
-        mode = (found.mode if found is not None else "") or ("hold" if session.identity.kind == "human" else "retry")
-        if found is None:
-            return Hold(f"default.{kind}", reason, self._approvers, mode=mode)
-        return Hold(
-            found.name, found.reason or reason, found.approvers, mode=mode, quorum=found.quorum, timeout=found.timeout,
-            lifetime=found.lifetime,
-        )
+        mode = hold_mode(found.mode if found is not None else "", session, command)
+        return found.hold(reason, mode) if found is not None else Hold(f"default.{kind}", reason, self._approvers, mode=mode)
 
 
 def _deny(found: Rule | None, command: SshCommand) -> Deny:
@@ -139,22 +136,3 @@ def _deny(found: Rule | None, command: SshCommand) -> Deny:
         return Deny(f"No rule allows this {_NAMES[kind]} here.", "OST-211", hint="Ask the gateway's operator for a rule.", facts=facts)
     reason = found.reason or f"Rule {found.name} refuses this {_NAMES[kind]}."
     return Deny(reason, "OST-203", rule=found.name, hint=found.hint, facts=facts)
-
-
-def _default(default: object, approvers: bool) -> dict[str, str]:
-    if not isinstance(default, Mapping):
-        raise ValueError('default: must be a table of kind to verdict, such as { exec = "allow" }')
-    for kind, verdict in default.items():
-        if kind not in _NAMES:
-            raise ValueError(f"default.{kind}: unknown kind of command; known: {', '.join(_NAMES)}")
-        if verdict not in VERDICTS:
-            raise ValueError(f"default.{kind}: unknown verdict {verdict!r}; known: {', '.join(VERDICTS)}")
-        if verdict == APPROVE and not approvers:
-            raise ValueError(f"default.{kind}: to approve, name the groups that may in `approvers`")
-    return dict(default)
-
-
-def _texts(value: object, where: str) -> tuple[str, ...]:
-    if isinstance(value, str) or not all(isinstance(v, str) for v in value):
-        raise ValueError(f"{where}: must be a list of strings")
-    return tuple(value)
