@@ -8,14 +8,12 @@ client that goes away while its command is held takes the question with it.
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
@@ -28,6 +26,7 @@ from protocols.journal import Journal
 from protocols.outflow import Outflow, Tap, Waiting
 from protocols.relay import Addons, Relay
 from protocols.session import Session
+from protocols.session_adapter import SessionAdapter
 from protocols.spool import Spool
 from protocols.verdict import Decision, Hold
 
@@ -47,10 +46,8 @@ LINGER = 30.0
 classImplements(Tap, IPushProducer)
 
 
-class Adapter:
+class Adapter(SessionAdapter):
     """One session's relay between its client and its target."""
-
-    log = Logger()
 
     def __init__(
         self, relay: Relay, session: Session, addons: Addons, journal: Journal, clock: IReactorTime,
@@ -58,10 +55,9 @@ class Adapter:
     ) -> None:
         """
         :param cancel_target: sends the protocol's cancel on a connection of its own.
-        :param ended: called once with the reason, after both sides were told to close.
         """
-        self._relay, self.session, self._addons, self._journal, self._clock = relay, session, addons, journal, clock
-        self._cancel_target, self._ended = cancel_target, ended
+        super().__init__(session, addons, journal, clock, ended)
+        self._relay, self._cancel_target = relay, cancel_target
         self._todo: deque[Effect] = deque()
         self._working = False
         self._turn_began = 0.0
@@ -74,12 +70,10 @@ class Adapter:
         )
         self._backlog = {"client": bytearray(), "target": bytearray()}  # read, and not shown to the relay while evidence is behind
         self._asked: Deferred[Decision] | None = None
-        self._began: dict[int, float] = {}
         self._pauses: dict[str, set[str]] = {"client": set(), "target": set()}
         self._paused: set[str] = set()
         self._transports: dict[str, Any] = {}
         self._closing = ""
-        self._closed = False
         self._linger: Any = None
         self._cancel_wanted = False
         self._crowded = False  # the client is paused since much of what it said was not looked at yet
@@ -143,7 +137,6 @@ class Adapter:
         self.close("target gone", "the target closed the connection")
 
     def close(self, why: str, farewell: str = "") -> None:
-        """End the session now; what was on its way is reported as unknown."""
         if self._closed:
             return
         self._closed = True
@@ -295,23 +288,6 @@ class Adapter:
             self._crowded = behind
             self._pause("client", "much is in flight", behind)
 
-    def _crashed(self, error: BaseException) -> None:
-        self._record_bug(error)
-        self.close("internal error", "internal error of the gateway (OST-900)")
-
-    def _record_bug(self, error: BaseException) -> None:
-        """Its class and where it was; never its text, which may hold what a client sent."""
-        where = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)))
-        name = type(error).__name__
-        self.log.error("session {id} ended by a bug: {error} in {where}", id=self.session.id, error=name, where=where)
-        self._note("bug", error=name)
-
-    def _note(self, kind: str, **facts: str) -> None:
-        try:
-            self._journal.note(self.session, kind, facts)
-        except Unrecordable:
-            self.log.warn("session {id}: {kind} could not be recorded", id=self.session.id, kind=kind)
-
     def _work(self) -> None:
         """What comes with each command by its type; `match` would try one pattern after another, twice as long."""
         self._working, todo, self._turn_began = True, self._todo, self._clock.seconds()
@@ -343,8 +319,7 @@ class Adapter:
             case Hangup(why, drain):
                 self._hang_up(why, drain)
             case Malformed(side, why):
-                self._note("malformed", side=side, why=why)
-                self.close(f"malformed bytes from the {side}", f"malformed message from the {side}")
+                self._malformed(side, why)
             case StartTls():
                 raise AssertionError("TLS starts before a session does")
 
@@ -404,23 +379,6 @@ class Adapter:
         else:
             self._long += 1
             self._pause("client", "long values are on their way", True)  # one message's at a time in a spool
-
-    def _refuse(self, number: int, decision: Decision) -> None:
-        try:
-            self._journal.refuse(self.session, number, decision)
-        except Unrecordable:
-            self.log.warn("session {id}: a refusal could not be recorded", id=self.session.id)
-
-    def _report(self, effect: Report) -> None:
-        began = self._began.pop(effect.number, None)
-        self._addons.ended(effect.decision, effect.outcome)
-        if began is None:
-            return
-        micros = int((self._clock.seconds() - began) * 1_000_000)
-        try:
-            self._journal.report(self.session, effect.number, effect.decision, effect.outcome, micros)
-        except Unrecordable:  # the intent stands; recovery closes it as unknown
-            self.log.warn("session {id}: an outcome could not be recorded", id=self.session.id)
 
     def _hang_up(self, why: str, drain: bool) -> None:
         if drain and self._on_the_way:

@@ -2,20 +2,18 @@
 Joins SSH's relay to its two legs: messages in, effects out, performed one at a time.
 
 SSH has an adapter of its own because one session asks about many commands at once, and what waits for a verdict or a
-record holds back one channel, never the connection: the relay keeps it. The rest is as in `protocols.adapter`: audit
-before effect, a question ends with its client, a bug ends one session.
+record holds back one channel, never the connection: the relay keeps it. What is as for other protocols is
+`protocols.session_adapter`'s; audit before effect, and a question that ends with its client, as in `protocols.adapter`.
 """
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from protocols.command import SshCommand
@@ -24,10 +22,12 @@ from protocols.errors import Unrecordable
 from protocols.journal import Journal
 from protocols.relay import Addons
 from protocols.session import Session
+from protocols.session_adapter import SessionAdapter
 from protocols.ssh.effects import (
     AskCommand, IntendCommand, ProveHostKeys, Remark, SendClient, SendTarget, SshEffect, WithdrawCommand,
 )
 from protocols.verdict import Decision, Hold
+
 
 class Relay(Protocol):
     """What SSH's relay can do. What a peer may send raises nothing: it ends in Malformed."""
@@ -58,10 +58,8 @@ class Leg(Protocol):
 BY_APPLICATION = 11  # RFC 4253, 11.1
 
 
-class SshAdapter:
+class SshAdapter(SessionAdapter):
     """One session's relay between its client's leg and its target's."""
-
-    log = Logger()
 
     def __init__(
         self, relay: Relay, session: Session, addons: Addons, journal: Journal, clock: IReactorTime,
@@ -69,15 +67,13 @@ class SshAdapter:
     ) -> None:
         """
         :param prove: answers a client that wants proof of the gateway's host keys.
-        :param ended: called once with the reason, after both sides were told to close.
         """
-        self._relay, self.session, self._addons, self._journal, self._clock = relay, session, addons, journal, clock
-        self._prove, self._ended = prove, ended
+        super().__init__(session, addons, journal, clock, ended)
+        self._relay, self._prove = relay, prove
         self._todo: deque[SshEffect] = deque()
-        self._working = self._closed = False
+        self._working = False
         self._waiting: deque[tuple[int, int]] = deque()  # sequence of an intent's record, number of its command
         self._asked: dict[int, Deferred[Decision]] = {}
-        self._began: dict[int, float] = {}
         self._commands: dict[int, SshCommand] = {}  # that were recorded and have not ended
         self._legs: dict[str, Leg] = {}
         self._backlog: dict[str, deque[bytes]] = {"client": deque(), "target": deque()}
@@ -113,11 +109,9 @@ class SshAdapter:
     def broken(self, side: str, why: str) -> None:
         """A leg's peer broke the transport's rules."""
         if not self._closed:
-            self._note("malformed", side=side, why=why)
-            self.close(f"malformed bytes from the {side}", f"malformed message from the {side}")
+            self._malformed(side, why)
 
     def close(self, why: str, farewell: str = "") -> None:
-        """End the session now; what was on its way is reported as unknown."""
         if self._closed:
             return
         self._closed = True
@@ -259,23 +253,9 @@ class SshAdapter:
         self._commands[effect.number] = effect.decision.command
         self._waiting.append((sequence, effect.number))
 
-    def _refuse(self, number: int, decision: Decision) -> None:
-        try:
-            self._journal.refuse(self.session, number, decision)
-        except Unrecordable:
-            self.log.warn("session {id}: a refusal could not be recorded", id=self.session.id)
-
     def _report(self, effect: Report) -> None:
-        began = self._began.pop(effect.number, None)
         self._commands.pop(effect.number, None)
-        self._addons.ended(effect.decision, effect.outcome)
-        if began is None:
-            return
-        micros = int((self._clock.seconds() - began) * 1_000_000)
-        try:
-            self._journal.report(self.session, effect.number, effect.decision, effect.outcome, micros)
-        except Unrecordable:  # the intent stands; recovery closes it as unknown
-            self.log.warn("session {id}: an outcome could not be recorded", id=self.session.id)
+        super()._report(effect)
 
     # -- questions ---------------------------------------------------------------------
 
@@ -308,24 +288,7 @@ class SshAdapter:
         if self._asked.pop(number, None) is not None and not self._closed:
             self._crashed(failure.value)
 
-    # -- bugs, notes, back-pressure -------------------------------------------------------
-
-    def _crashed(self, error: BaseException) -> None:
-        self._record_bug(error)
-        self.close("internal error", "internal error of the gateway (OST-900)")
-
-    def _record_bug(self, error: BaseException) -> None:
-        """Its class and where it was; never its text, which may hold what a client sent."""
-        where = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)))
-        name = type(error).__name__
-        self.log.error("session {id} ended by a bug: {error} in {where}", id=self.session.id, error=name, where=where)
-        self._note("bug", error=name)
-
-    def _note(self, kind: str, **facts: str) -> None:
-        try:
-            self._journal.note(self.session, kind, facts)
-        except Unrecordable:
-            self.log.warn("session {id}: {kind} could not be recorded", id=self.session.id, kind=kind)
+    # -- back-pressure -------------------------------------------------------------------
 
     def _pause(self, side: str, why: str, on: bool) -> None:
         reasons = self._pauses[side]
