@@ -1,5 +1,5 @@
 """
-Approval: statements that always need another person's word, whatever policy says of them.
+Approval: statements and commands of SSH that always need another person's word, whatever policy says of them.
 
 Policy's own `approve` is the fine tool (classes, relations, columns); here whole groups, kinds, targets and databases are
 put under it. It speaks in the ask phase, after everybody has allowed.
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from protocols.command import Command, Path, Statement, Transaction
+from protocols.command import Command, Path, Statement
 from protocols.hooks import AskCommandHook, AskHook
 from protocols.session import Session
 from protocols.verdict import Allow, Hold, Verdict
 
+from addons.sql.answers import MODES, hold_mode
 from addons.sql.classify import classify
 from addons.sql.conditions import Conditions, Now, Table, conditions, tables
 from addons.sql.parse import Unparsable, parse
@@ -71,7 +72,7 @@ class Approval:
             timed = timed or rule.conditions.timed
             if not rule.conditions.timed or rule.conditions.holds(self._now()):
                 return Hold(
-                    rule.name, rule.reason, rule.approvers, mode=rule.mode or _mode(session, command), quorum=rule.quorum,
+                    rule.name, rule.reason, rule.approvers, mode=hold_mode(rule.mode, session, command), quorum=rule.quorum,
                     timeout=rule.timeout, lifetime=rule.lifetime,
                 )
         return Allow(remember=not timed)
@@ -79,7 +80,7 @@ class Approval:
     def _rule(self, table: Table, now: Now | None) -> Asking:
         made = Asking(
             table.text("name"), conditions(table), table.texts("approvers"), int(table.number("quorum", 1)),
-            table.text("mode", known=("", "hold", "retry")), table.text("reason", "Everything here needs another person's word."),
+            table.text("mode", known=MODES), table.text("reason", "Everything here needs another person's word."),
             float(table.number("timeout", self._timeout)), float(table.number("lifetime", self._lifetime)),
         )
         table.end()
@@ -99,9 +100,3 @@ def _plumbing(text: str) -> bool:
     except Unparsable:
         return False
     return all(not f.changes and not f.executes and not f.functions and f.classes.keys() <= _PLUMBING for f in found)
-
-
-def _mode(session: Session, command: Command) -> str:
-    """A person at a prompt waits; an open transaction, a pipeline, a workload and an agent come back later."""
-    busy = command.transaction is not Transaction.IDLE or getattr(command, "pipelined", False)
-    return "retry" if busy or session.identity.kind != "human" else "hold"

@@ -1,5 +1,5 @@
 """
-What every rule of Policy and Ssh says besides what it is about: for whom and when it holds, and what its answer is.
+What rules of several addons say besides what it is about: for whom and when it holds, and what its answer is.
 
 It lies on the shelf that the addons share; it knows no SQL and no addon.
 """
@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from protocols.command import Transaction
+from protocols.command import Command, Transaction
 from protocols.session import Session
 from protocols.verdict import Hold
 
@@ -106,9 +106,9 @@ def texts(value: object, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def hold_mode(wanted: str, session: Session, command: object) -> str:
+def hold_mode(wanted: str, session: Session, command: Command) -> str:
     """A person at a prompt waits; in an open transaction or a pipeline, and for workloads and agents, the request is retried."""
     if wanted:
         return wanted
-    busy = getattr(command, "transaction", Transaction.IDLE) is not Transaction.IDLE or getattr(command, "pipelined", False)
+    busy = command.transaction is not Transaction.IDLE or getattr(command, "pipelined", False)
     return "retry" if busy or session.identity.kind != "human" else "hold"

@@ -36,6 +36,22 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("index", [ROOT / "README.md", ROOT / "docs" / "architecture.md"], ids=lambda index: index.name)
+def test_lists_of_pages_are_complete(index: Path) -> None:
+    """Who begins here finds every other page."""
+    linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)", index.read_text()) if "://" not in target}
+    assert not set((ROOT / "docs").glob("*.md")) - linked - {index}
+
+
+@named
+def test_section_links_lead_to_headings(page: Path) -> None:
+    """`page.md#section` and `#section` name a heading as its reader's browser does."""
+    for target, section in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+        text = ((page.parent / target) if target else page).read_text()
+        there = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, re.M)}
+        assert section in there, f"{target}#{section}"
+
+
 @named
 def test_commands_exist(page: Path) -> None:
     """A page never tells to type what is not there."""
