@@ -25,13 +25,12 @@ from gateway.control.errors import ControlError, LoginRefused
 from gateway.control.rpc import place
 from gateway.house import Worker
 from gateway.line import Line
-from gateway.opening import Opening, Refused
+from gateway.opening import Opening
 from gateway.sitting import Sitting
+from gateway.stranger import Stranger, refusal
 from gateway.tls import ServerTls
-from gateway.upstream import DialError
 from protocols.adapter import Adapter
 from protocols.effects import Hangup, StartTls, ToClient
-from protocols.errors import Unrecordable
 from protocols.postgres.greeting import (
     CancelAsked, CheckPassword, ClientLogin, LoggedIn, LoginFailed, NeedVerifier, fatal,
 )
@@ -78,7 +77,7 @@ class Gate(Factory):
 
 
 @implementer(IHandshakeListener)
-class Entrance(Protocol):
+class Entrance(Stranger, Protocol):
     """One client's connection."""
 
     log = Logger()
@@ -164,15 +163,7 @@ class Entrance(Protocol):
                     self._hang_up(why)
 
     def _wait(self, asked: Deferred[Any], then: Any, otherwise: Any = None) -> None:
-        """One question at a time; its answer is worth nothing once the client is gone."""
-        self._waiting = asked
-
-        def settled(result: Any) -> Any:
-            self._waiting = None
-            return result
-
-        asked.addBoth(settled)
-        asked.addCallbacks(then, otherwise or self._unanswered)
+        self._ask(asked).addCallbacks(then, otherwise or self._unanswered)
         asked.addErrback(self._crashed)
 
     def _unanswered(self, failure: Failure) -> None:
@@ -233,12 +224,6 @@ class Entrance(Protocol):
             self._deadline.cancel()
         self._deadline = None
 
-    def _note(self, kind: str, **facts: str) -> None:
-        try:
-            self._worker.journal.note(None, kind, {"peer": self.peer, **facts})
-        except Unrecordable:
-            self.log.warn("{kind} from {peer} could not be recorded", kind=kind, peer=self.peer)
-
     # -- from identity to session --------------------------------------------------------
 
     def _logged_in(self, done: LoggedIn) -> None:
@@ -270,12 +255,9 @@ class Entrance(Protocol):
             self._adapter.client_data(early)
 
     def _not_opened(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
+        error = refusal(failure)
+        if error is None:
             return
-        failure.trap(Refused, DialError, ControlError, Unrecordable)
-        error = failure.value
-        if isinstance(error, Unrecordable):
-            error = Refused("OST-802", "57P03", f"no session can be recorded now: {error}")
         self._note("session.refused", code=error.code, why=getattr(error, "record", "") or error.why)
         state, hint = getattr(error, "sqlstate", "57P03"), getattr(error, "hint", "")
         self.transport.write(fatal(error.code, state, error.why, hint))

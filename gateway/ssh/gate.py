@@ -11,16 +11,14 @@ from collections import Counter, OrderedDict
 from typing import Any
 
 from twisted.conch.ssh.factory import SSHFactory
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.config import Listen
-from gateway.control.errors import ControlError
 from gateway.control.identity.throttle import address
 from gateway.control.rpc import place
 from gateway.house import Worker
 from gateway.line import Line
-from gateway.opening import Refused
 from gateway.ssh.keys import algorithms, private
 from gateway.ssh.leg import BY_APPLICATION
 from gateway.ssh.login import Login, Proved
@@ -28,7 +26,7 @@ from gateway.ssh.opening import Opening
 from gateway.ssh.sides import ServerLeg
 from gateway.ssh.sitting import Sitting
 from gateway.ssh.upstream import Upstream
-from gateway.upstream import DialError
+from gateway.stranger import Stranger, refusal
 from protocols.errors import Unrecordable
 from protocols.selection import Selection
 from protocols.session import Identity
@@ -90,7 +88,7 @@ class Gate(SSHFactory):
                 del self._from[entrance.address]
 
 
-class Entrance(ServerLeg):
+class Entrance(Stranger, ServerLeg):
     """One client's connection."""
 
     def __init__(self, gate: Gate, peer: str) -> None:
@@ -169,13 +167,7 @@ class Entrance(ServerLeg):
         )
         client = self.otherVersionString.decode("ascii", "replace")
         opening = Opening(self._worker, self.peer, selection, client.removeprefix("SSH-2.0-"))
-        waiting = self._waiting = opening.begin(identity)
-
-        def settled(result: Any) -> Any:
-            self._waiting = None
-            return result
-
-        waiting.addBoth(settled)
+        waiting = self._ask(opening.begin(identity))
         waiting.addCallback(self._opened, opening, proof["token"])
         waiting.addErrback(self._not_opened)
         waiting.addErrback(self._crashed)
@@ -195,12 +187,9 @@ class Entrance(ServerLeg):
         sitting.begin()
 
     def _not_opened(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
+        error = refusal(failure)
+        if error is None:
             return
-        failure.trap(Refused, DialError, ControlError, Unrecordable)
-        error = failure.value
-        if isinstance(error, Unrecordable):
-            error = Refused("OST-802", "57P03", f"no session can be recorded now: {error}")
         said = getattr(error, "fields", {}) or {}
         record = getattr(error, "record", "") or " ".join([error.why, *(f"{k}={v}" for k, v in sorted(said.items()))])
         hint = getattr(error, "hint", "")
@@ -209,12 +198,6 @@ class Entrance(ServerLeg):
     def _crashed(self, failure: Failure) -> None:
         self.log.error("a connection ended by a bug: {what}", what=place(failure))
         self.refuse("OST-900", "internal error of the gateway", "bug", failure.type.__name__)
-
-    def _note(self, kind: str, **facts: str) -> None:
-        try:
-            self._worker.journal.note(None, kind, {"peer": self.peer, **facts})
-        except Unrecordable:
-            self.log.warn("{kind} from {peer} could not be recorded", kind=kind, peer=self.peer)
 
 
 def factory_for(listen: Listen, worker: Worker) -> Gate:
