@@ -36,7 +36,8 @@ MUCH = 256 << 10
 CORKED = 32 << 10
 """Bytes of one read from which on what it brings for the other leg leaves in one write, not packet by packet."""
 
-VERSION = b"SSH-2.0-Ostiary"
+# The comment is for clients (AsyncSSH, libssh) that put a symlink's two paths in the order of OpenSSH's sftp-server only where they read its name.
+VERSION = b"SSH-2.0-Ostiary OpenSSH_9.9"
 VERSION_LIMIT = 8192  # bytes before the peer's version ends; a server may say other lines first
 REKEY_SECONDS = 3600.0
 HELD_LIMIT = 8 << 20

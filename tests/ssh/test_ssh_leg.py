@@ -299,4 +299,4 @@ def test_any_messages_behind_the_keys_end_a_connection_or_change_nothing(message
 
 
 def test_the_version_is_told_and_nothing_of_the_machine() -> None:
-    assert VERSION == b"SSH-2.0-Ostiary"
+    assert VERSION == b"SSH-2.0-Ostiary OpenSSH_9.9"
