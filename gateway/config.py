@@ -21,7 +21,7 @@ class Account:
 
     name: str
     user: str
-    auth: str = "password"  #: "password", "certificate", "trust"; for SSH "password", "key"
+    auth: str = "password"  #: "password", "certificate", "trust"; for SSH "password", "key", "certificate"
     catalog: bool = False
     certificate: Path | None = None
     key: Path | None = None
@@ -47,6 +47,7 @@ class TargetEntry:
     host_keys: tuple[bytes, ...] = ()  #: SSH: blobs of the host keys that the target may show
     floor: str = "require"  #: "require", "report": what a floor that does not hold does to a session
     recording: Settings = Settings()
+    source_address: str = ""  #: SSH: where certificates of its sessions are good, as OpenSSH writes it
 
     def account(self, name: str) -> Account | None:
         """The account of that name; the first one for ""."""
@@ -124,4 +125,5 @@ class Config:
     addons: tuple[AddonEntry, ...]
     spool: Path  #: a directory for values too long for memory
     spool_bytes: int  #: of one worker's sessions together
+    user_ca: frozenset[bytes] = frozenset()  #: SSH: blobs of the keys whose certificates let people in
     digest: bytes = b""  #: SHA-256 of the file's bytes

@@ -21,7 +21,7 @@ from protocols.session import KINDS
 from protocols.ssh.auth import METHODS
 
 PROTOCOLS = ("postgres", "ssh")
-AUTHS = {"postgres": ("password", "certificate", "trust"), "ssh": ("password", "key")}
+AUTHS = {"postgres": ("password", "certificate", "trust"), "ssh": ("password", "key", "certificate")}
 TLS_RULES = ("verify", "encrypt", "off")
 SUBJECT_LIMIT = 255  # bytes of UTF-8
 LOGINS = {"postgres": ("password", "scram"), "ssh": METHODS}
@@ -135,7 +135,32 @@ def _ssh_target(section: Section, name: str, host: str, port: int) -> TargetEntr
     return TargetEntry(
         name, "ssh", host, port, "", (), _accounts(section, "ssh", "off"), section.labels("labels"), "off", host, None,
         section.text("revocation", "lease", known=("lease", "strict")), tuple(keys), recording=_recording(section.section("recording")),
+        source_address=_source_address(section),
     )
+
+
+def _source_address(section: Section) -> str:
+    """Where the gateway comes from, for certificates that are good from nowhere else."""
+    written = section.texts("source_address")
+    for index, each in enumerate(written):
+        try:
+            ipaddress.ip_network(each)
+        except ValueError:
+            section.wrong(f"source_address[{index}]", f"{each!r} is no address or network", 'write for example "10.0.0.7" or "10.0.0.0/24"')
+    return ",".join(written)
+
+
+def user_ca(whole: Section) -> frozenset[bytes]:
+    """Of `[ssh]`: whose certificates let people in, besides our own."""
+    section = whole.section("ssh")
+    found: set[bytes] = set()
+    for index, line in enumerate(section.texts("user_ca")):
+        try:
+            found.add(read(line))
+        except NoLine as error:
+            section.wrong(f"user_ca[{index}]", str(error), "write the line of the .pub file of a key that signs certificates")
+    section.end()
+    return frozenset(found)
 
 
 def _recording(section: Section) -> Settings:
@@ -160,7 +185,7 @@ def _accounts(target: Section, protocol: str, tls: str) -> tuple[Account, ...]:
                 name, user, auth, section.flag("catalog", False), section.optional_file("certificate"),
                 section.optional_file("key", private=True), section.text("floor", ""),
             )
-        _check_account(section, account, tls, found)
+        _check_account(section, account, tls if protocol != "ssh" else None, found)
         section.end()
         found.append(account)
     if not found:
@@ -170,11 +195,13 @@ def _accounts(target: Section, protocol: str, tls: str) -> tuple[Account, ...]:
     return tuple(found)
 
 
-def _check_account(section: Section, account: Account, tls: str, before: list[Account]) -> None:
+def _check_account(section: Section, account: Account, tls: str | None, before: list[Account]) -> None:
     if any(other.name == account.name for other in before):
         section.wrong("name", f"there is another account {account.name!r}", "give this one another name")
     if account.catalog and any(other.catalog for other in before):
         section.wrong("catalog", "another account reads the catalog already", "let one of them")
+    if tls is None:
+        return
     pair = (("certificate", account.certificate), ("key", account.key))
     for key, given in pair:
         if account.auth == "certificate" and given is None:

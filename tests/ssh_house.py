@@ -27,12 +27,12 @@ class SshHouse(House):
     """
     :param addons: tables of addons, besides one that lets everybody reach the target.
     :param account: over the target's account. :param host_keys: registered for the target, instead of its own.
-    :param recording: the target's settings.
+    :param recording: the target's settings. :param user_ca: lines of authorities whose certificates let people in.
     """
 
     def __init__(
         self, directory: Path, sshd: Sshd, *, account: Mapping[str, Any] | None = None, host_keys: Sequence[str] = (),
-        recording: Mapping[str, str] | None = None, **more: Any,
+        recording: Mapping[str, str] | None = None, user_ca: Sequence[str] = (), **more: Any,
     ) -> None:
         self.sshd, self.ssh_port = sshd, free_port()
         directory.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ class SshHouse(House):
         self.key = keygen(self.client / "ada")
         self._account = {"name": "app", "user": USER, "auth": "key", **(account or {})}
         self.pins, self._own = list(host_keys), len(more.get("addons", ()))
-        self.recording = dict(recording or {})
+        self.recording, self.user_ca = dict(recording or {}), list(user_ca)
         super().__init__(directory, SimpleNamespace(port=1), **more)
         if self._account["auth"] == "key":
             self.ostiary_ok("account", "secret", WEB, "app", stdin=sshd.key.read_text())
@@ -58,6 +58,7 @@ class SshHouse(House):
             table("[audit]", {"directory": "state/audit", "segment_bytes": 16 << 20,
                               "anchor_file": "state/anchor/checkpoints", **self._audit}),
             table("[control]", {"listen": f"tcp:{self.control_port}:interface=127.0.0.1"}),
+            table("[ssh]", {"user_ca": self.user_ca}),
             table("[[listen]]", {"protocol": "ssh", "endpoint": f"tcp:{self.ssh_port}:interface=127.0.0.1"}),
             table("[[target]]", {"name": WEB, "protocol": "ssh", "address": f"127.0.0.1:{self.sshd.port}",
                                  "host_keys": self.pins or [self.sshd.host_key], "account": [self._account],

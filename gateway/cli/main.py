@@ -21,6 +21,7 @@ NOUNS = {
     "target": "gateway.cli.target:target",
     "account": "gateway.cli.account:account",
     "token": "gateway.cli.token:token",
+    "ssh": "gateway.cli.ssh:ssh",
     "request": "gateway.cli.request:request",
     "session": "gateway.cli.session:session",
     "audit": "gateway.cli.audit:audit",

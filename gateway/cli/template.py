@@ -62,7 +62,7 @@ auth = ["password", "scram"]     # a password is only ever asked for within TLS
 #   [[target.account]]
 #   name = "deploy"              # IDENTITY@web1+deploy
 #   user = "deploy"              # the login at the host
-#   auth = "key"                 # or "password"
+#   auth = "key"                 # or "password"; "certificate" after `ostiary ssh ca`, and then no secret is stored
 
 [[identity]]
 subject = "$admin"

@@ -7,8 +7,10 @@ may start programs as this user is not thereby a person who approves.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -17,6 +19,7 @@ from twisted.python.failure import Failure
 from gateway import upstream
 from gateway.config import Account, IdentityEntry, TargetEntry
 from gateway.control import request as shape
+from gateway.control.authorities import NAMES
 from gateway.control.discovery import SAMPLE_LIMIT, Discovery, Unsampled
 from gateway.control.errors import BadCall, Conflict, NotAllowed, NotFound
 from gateway.control.office import Office
@@ -24,6 +27,7 @@ from gateway.control.rpc import Methods
 from gateway.control.store import Value
 from gateway.control.vault import PASSWORD_LIMIT
 from gateway.query import Querying, QueryError
+from gateway.ssh.lines import NoLine, read
 from protocols.selection import WrongForm, select
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ METHODS = (
     "token_issue", "token_list", "token_revoke", "account_list", "account_secret", "account_forget",
     "request_list", "request_show", "request_approve", "request_deny", "request_submit", "request_reveal", "request_revoke",
     "session_list", "session_show", "session_kill", "session_observe", "identity_check", "target_check",
+    "ssh_ca", "ssh_sign",
     "target_relations", "target_sample", "target_floor", "config_reload",
 )
 
@@ -127,6 +132,24 @@ class Admin:
         ended = self._office.sessions.kill_all(lambda s: s["token"] == token, "the token was revoked")
         return shown | {"ended": ended}
 
+    # -- SSH's authorities -------------------------------------------------------------
+
+    def ssh_ca(self, name: str) -> bytes:
+        """The public key of one of our own authorities; made now if nobody has asked before."""
+        if name not in NAMES:
+            raise BadCall(f"there is no such authority; there are {', '.join(NAMES)}")
+        return self._office.authorities.public(name)
+
+    def ssh_sign(self, subject: str, line: str, ttl: float, addresses: str = "") -> Value:
+        """A certificate for the public key on a line, with which the identity logs in at this gateway."""
+        entry = self._office.identities.need(subject)
+        if addresses:
+            check_addresses(addresses)
+        try:
+            return self._office.authorities.person(entry, read(line), ttl, addresses)
+        except NoLine as error:
+            raise BadCall(f"the file {error}; it takes the .pub file that ssh-keygen made") from None
+
     # -- accounts ----------------------------------------------------------------------
 
     def account_list(self) -> list[Value]:
@@ -173,7 +196,18 @@ class Admin:
             return upstream.probe(self._reactor, entry, account, secret)
         from gateway.ssh.upstream import probe  # Conch is loaded where SSH is used
 
-        return probe(self._reactor, entry, account, secret or "")
+        return probe(self._reactor, entry, account, self._certified(entry, account) if account.auth == "certificate" else secret or "")
+
+    def _certified(self, entry: TargetEntry, account: Account) -> Any:
+        """As a session has it; whose it is in the target's log is the operator."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from twisted.conch.ssh.keys import Key
+
+        from gateway.ssh.upstream import Certified
+
+        key = Key(Ed25519PrivateKey.generate())
+        made = self._office.authorities.session(entry, account.name, "ostiary-target-check", str(uuid4()), key.public().blob())
+        return Certified(key, made["certificate"], made["serial"])
 
     def target_relations(self, target: str, account: str = "", database: str = "") -> Deferred[list[Value]]:
         """The tables of a database that can be sampled."""
@@ -311,6 +345,17 @@ def _unreachable(failure: Failure) -> None:
     if failure.check(_MISDECLARED, ValueError):
         raise Conflict(f"masking's columns do not fit the target: {failure.value}") from None
     raise Conflict(f"the target cannot be used: {failure.value.why}") from None
+
+
+def check_addresses(addresses: str) -> None:
+    """
+    :raises BadCall: one is neither an address nor a network.
+    """
+    for each in addresses.split(","):
+        try:
+            ipaddress.ip_network(each)
+        except ValueError:
+            raise BadCall(f"{each[:64]!r} is no address or network; write for example 10.0.0.0/8") from None
 
 
 def check_subject(subject: str) -> None:

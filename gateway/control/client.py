@@ -109,6 +109,18 @@ class ControlClient:
         """The identity, when its key signed this login. Fails with LoginRefused or Throttled."""
         return self._call("ssh_key_result", subject=subject, blob=blob, ok=ok, peer=peer)
 
+    def ssh_authority(self, subject: str, authority: bytes, peer: str) -> Deferred[bool]:
+        """Whether certificates signed by this key let the identity in."""
+        return self._call("ssh_authority", subject=subject, authority=authority, peer=peer)
+
+    def ssh_certificate_result(self, subject: str, authority: bytes, ok: bool, peer: str) -> Deferred[Value]:
+        """The identity, when its certificate is right and its key signed this login. Fails with LoginRefused or Throttled."""
+        return self._call("ssh_certificate_result", subject=subject, authority=authority, ok=ok, peer=peer)
+
+    def ssh_certificate(self, target: str, account: str, subject: str, session: str, key: bytes) -> Deferred[Value]:
+        """{"certificate", "serial", …} for one session's key. Fails with NotFound or NotAllowed."""
+        return self._call("ssh_certificate", target=target, account=account, subject=subject, session=session, key=key)
+
     def identity(self, subject: str) -> Deferred[Value]:
         """What is known of somebody who proved itself elsewhere."""
         return self._call("identity", subject=subject)

@@ -18,7 +18,8 @@ LEASE = 5.0
 """Seconds that a worker may go on opening sessions after control's last sign of life."""
 
 METHODS = (
-    "join", "ping", "authenticate", "scram", "scram_result", "ssh_key", "ssh_key_result", "identity", "secret", "submit", "withdraw",
+    "join", "ping", "authenticate", "scram", "scram_result", "ssh_key", "ssh_key_result", "ssh_authority",
+    "ssh_certificate_result", "ssh_certificate", "identity", "secret", "submit", "withdraw",
     "session_opened", "session_closed", "cancel_key", "cancel", "count", "catalog_changed",
     "reveals", "revealed",
 )
@@ -89,6 +90,19 @@ class Desk:
 
     def ssh_key_result(self, subject: str, blob: bytes, ok: bool, peer: str) -> Value:
         return self._office.login.ssh_key_result(_text(subject), bytes(blob), ok is True, _text(peer))
+
+    def ssh_authority(self, subject: str, authority: bytes, peer: str) -> bool:
+        return self._office.login.ssh_authority(_text(subject), bytes(authority), _text(peer))
+
+    def ssh_certificate_result(self, subject: str, authority: bytes, ok: bool, peer: str) -> Value:
+        return self._office.login.ssh_certificate_result(_text(subject), bytes(authority), ok is True, _text(peer))
+
+    def ssh_certificate(self, target: str, account: str, subject: str, session: str, key: bytes) -> Value:
+        """For one session of an identity that may come in now, at a target of the file."""
+        entry = self._office.targets.get(_text(target))
+        if entry is None or self._office.identities.live(_text(subject)) is None:
+            raise NotFound("there is no such target or identity")
+        return self._office.authorities.session(entry, _text(account), subject, _text(session), bytes(key))
 
     def identity(self, subject: str) -> Value:
         return self._office.login.identity(_text(subject))

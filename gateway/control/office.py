@@ -18,9 +18,10 @@ from twisted.python.failure import Failure
 
 from addons.needs import Clock
 from gateway.config import Config, IdentityEntry, TargetEntry
+from gateway.control.authorities import PEOPLE, Authorities, trusted
 from gateway.control.errors import Conflict, StoreRefused
 from gateway.control.identity.local import Identities
-from gateway.control.identity.login import Login
+from gateway.control.identity.login import BY_CA, Login
 from gateway.control.identity.throttle import Throttle
 from gateway.control.identity.token import Tokens
 from gateway.control.limits import Limits
@@ -49,14 +50,15 @@ class Office:
 
     def __init__(
         self, state: Path, identities: Mapping[str, IdentityEntry], clock: Clock,
-        targets: Mapping[str, TargetEntry] = MappingProxyType({}),
+        targets: Mapping[str, TargetEntry] = MappingProxyType({}), user_ca: frozenset[bytes] = frozenset(),
     ) -> None:
-        self.targets = targets
+        self.targets, self._user_ca = targets, user_ca
         self.store = Store(state / "control", Seal(read_key(key_file(state))))
         self.outbox = Outbox(self.store, clock)
         self.identities = Identities(identities, self.store, clock)
         self.tokens, self.throttle = Tokens(self.store, clock), Throttle(clock)
-        self.login = Login(self.identities, self.tokens, self.throttle, self.store.seal, self.outbox)
+        self.authorities = Authorities(self.store, clock, self.outbox)
+        self.login = Login(self.identities, self.tokens, self.throttle, self.store.seal, self.outbox, self.trusted)
         self.vault, self.limits, self.sessions = Vault(self.store, clock), Limits(clock), Sessions()
         self.requests = Requests(self.store, self.identities, self.outbox, clock, self._answered)
         self.on_answered: Callable[[Value], None] = lambda answer: None
@@ -67,7 +69,7 @@ class Office:
     @classmethod
     def of(cls, config: Config, clock: Clock) -> Office:
         """The one that a configuration names."""
-        return cls(config.state, config.identities, clock, config.targets)
+        return cls(config.state, config.identities, clock, config.targets, config.user_ca)
 
     def start(self, notary: Notary | None) -> None:
         """Begin to work: clocks run, notes leave."""
@@ -100,7 +102,7 @@ class Office:
 
     def reload(self, config: Config) -> list[str]:
         """The file was read again: sessions of those it no longer lets in end. Their ids."""
-        self.targets = config.targets
+        self.targets, self._user_ca = config.targets, config.user_ca
         self.identities.reload(config.identities)
         why = "a reload of the configuration ended it"
         gone = self.sessions.kill_all(lambda session: not self.may_go_on(session), why)
@@ -122,6 +124,10 @@ class Office:
         """Of an identity, and of those who act for it."""
         return self.sessions.kill_all(lambda s: subject in (s["subject"], s["on_behalf_of"]), why)
 
+    def trusted(self) -> frozenset[bytes]:
+        """Blobs of the keys whose certificates let people in now."""
+        return trusted(self.authorities.known(PEOPLE), self._user_ca)
+
     def may_go_on(self, session: Value) -> bool:
         """Whether the identity and the token that opened a session would be let in now."""
         entry = self.identities.live(session["subject"])
@@ -129,6 +135,8 @@ class Office:
             return False
         if (session["token"] or "").startswith("SHA256:"):
             return any(fingerprint(blob) == session["token"] for blob in entry.ssh_keys)
+        if (session["token"] or "").startswith(BY_CA):
+            return any(BY_CA + fingerprint(blob) == session["token"] for blob in self.trusted())
         return not session["token"] or not self.tokens.revoked(session["token"])
 
     def _answered(self, answer: Value) -> None:

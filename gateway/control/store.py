@@ -30,7 +30,7 @@ MAP_SIZE = 1 << 30
 
 TABLES = (
     "tokens", "tokens_by_subject", "secrets", "identities",
-    "requests", "grants", "revocations", "counters", "outbox",
+    "requests", "grants", "revocations", "counters", "outbox", "authorities",
 )
 
 KEY_LIMIT = 511  # bytes, LMDB's own; what is longer was never stored

@@ -168,16 +168,16 @@ class Entrance(Stranger, ServerLeg):
         client = self.otherVersionString.decode("ascii", "replace")
         opening = Opening(self._worker, self.peer, selection, client.removeprefix("SSH-2.0-"))
         waiting = self._ask(opening.begin(identity))
-        waiting.addCallback(self._opened, opening, proof["token"])
+        waiting.addCallback(self._opened, opening, proof)
         waiting.addErrback(self._not_opened)
         waiting.addErrback(self._crashed)
 
-    def _opened(self, upstream: Upstream, opening: Opening, token: str) -> None:
+    def _opened(self, upstream: Upstream, opening: Opening, proof: Proved) -> None:
         if self._done:
             upstream.leg.disconnect(BY_APPLICATION, "the client is gone")
             return
         try:
-            sitting = Sitting(self._worker, self, opening.session, upstream, token)
+            sitting = Sitting(self._worker, self, opening.session, upstream, proof["token"], proof.get("certificate"))
         except Unrecordable:
             upstream.leg.disconnect(BY_APPLICATION, "no session")
             raise

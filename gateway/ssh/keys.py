@@ -26,6 +26,7 @@ from protocols.ssh.auth import Sign
 
 RSA_LEAST = 2048  # bits
 PRESENT = 0x01  # flag of a security key: somebody touched it
+VERIFIED = 0x04  # and was asked who they are
 
 _UNREADABLE = (
     BadKeyError, EncryptedKeyError, UnsupportedAlgorithm, binascii.Error, struct.error, ValueError, KeyError, IndexError,
@@ -73,18 +74,22 @@ def algorithms(key: Key) -> tuple[bytes, ...]:
     return (b"rsa-sha2-512", b"rsa-sha2-256") if key.type() == "RSA" else (key.sshType(),)
 
 
-def signed(blob: bytes, algorithm: str, message: bytes, signature: bytes) -> bool:
-    """Whether this key signed this message, in the way it announced."""
+def signed(blob: bytes, algorithm: str, message: bytes, signature: bytes, *, verified: bool = False) -> bool:
+    """
+    Whether this key signed this message, in the way it announced.
+
+    :param verified: a security key must also have asked who touches it, for a PIN or a finger.
+    """
     try:
         key = public(blob)
         kind, _, rest = getNS(signature, 2)
         if kind != algorithm.encode() or kind not in algorithms(key):
             return False
         if key.isSecurityKey():
-            if len(rest) != 5 or not rest[0] & PRESENT:
+            if len(rest) != 5 or not rest[0] & PRESENT or (verified and not rest[0] & VERIFIED):
                 return False
             message = sha256(key.application).digest() + rest + sha256(message).digest()
-        elif rest:
+        elif rest or verified:
             return False
         return bool(key.verify(signature, message))
     except (NoKey, *_UNREADABLE):

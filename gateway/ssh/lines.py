@@ -40,6 +40,11 @@ def read(line: str, kinds: tuple[str, ...] = KINDS) -> bytes:
     return blob
 
 
+def line(blob: bytes, comment: str = "") -> str:
+    """A key or certificate as a file has it."""
+    return f"{kind_of(blob)} {b64encode(blob).decode()} {comment}".rstrip()
+
+
 def kind_of(blob: bytes) -> str:
     """What it says it is; "" when it says nothing."""
     length = int.from_bytes(blob[:4], "big")

@@ -16,18 +16,21 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from gateway.control.errors import ControlError, LoginRefused
+from gateway.control.identity.throttle import address
 from gateway.control.rpc import place
 from gateway.house import Worker
+from gateway.ssh.certificates import NotBelieved, of_user, proves
 from gateway.ssh.keys import NoKey, algorithms, public, signed
 from protocols.errors import PeerError
 from protocols.selection import Selection, WrongForm, select
 from protocols.ssh.auth import (
     CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven, Send, ServerLogin,
 )
+from protocols.ssh.certificate import PLAIN, Certificate
 from protocols.ssh.messages import Unreadable
 
 Proved = Mapping[str, Any]
-"""As `ControlClient.authenticate` gives it."""
+"""As `ControlClient.authenticate` gives it; with "certificate", when one proved it."""
 
 
 class Login(SSHService):
@@ -106,17 +109,50 @@ class Login(SSHService):
             good = algorithm.encode() in algorithms(public(blob))
         except NoKey:
             good = False
-        if good:
+        if algorithm in PLAIN:
+            self._certificate_key(user, algorithm, blob)
+        elif good:
             asked = self._worker.control.ssh_key(self._subject(user), blob, self._peer)
             self._ask(asked, lambda known: self._perform(self._login.settled(known is True)))
         else:
             self._perform(self._login.settled(False))
 
+    def _certificate_key(self, user: str, algorithm: str, blob: bytes) -> None:
+        """A client whose certificate is refused here never signs, so the record is told why now."""
+        certificate = self._believed(user, algorithm, blob)
+        if certificate is None:
+            self._perform(self._login.settled(False))
+            return
+        asked = self._worker.control.ssh_authority(self._subject(user), certificate.authority, self._peer)
+        self._ask(asked, lambda known: self._authority(user, known is True))
+
+    def _authority(self, user: str, known: bool) -> None:
+        if not known:
+            self._failed(self._subject(user), "a certificate of an authority that may not let the identity in")
+        self._perform(self._login.settled(known))
+
+    def _believed(self, user: str, algorithm: str, blob: bytes) -> Certificate | None:
+        try:
+            return of_user(blob, algorithm, self._subject(user), address(self._peer), self._worker.reactor.seconds())
+        except NotBelieved as error:
+            self._failed(self._subject(user), str(error))
+            return None
+
     def _signature(self, effect: CheckSignature) -> None:
         message = NS(self.transport.sessionID) + effect.signed
+        if effect.algorithm in PLAIN:
+            self._certificate_signature(effect, message)
+            return
         good = signed(effect.blob, effect.algorithm, message, effect.signature)
         asked = self._worker.control.ssh_key_result(self._subject(effect.user), effect.blob, good, self._peer)
         self._ask(asked, self._settled)
+
+    def _certificate_signature(self, effect: CheckSignature, message: bytes) -> None:
+        certificate = self._believed(effect.user, effect.algorithm, effect.blob)
+        good = certificate is not None and proves(certificate, effect.algorithm, message, effect.signature)
+        authority = certificate.authority if certificate is not None else b""
+        asked = self._worker.control.ssh_certificate_result(self._subject(effect.user), authority, good, self._peer)
+        self._ask(asked, lambda proof: self._settled(proof and {**proof, "certificate": certificate}))
 
     def _settled(self, proof: Proved | None) -> None:
         self._proof = proof

@@ -6,16 +6,17 @@ As `gateway.opening`; an unknown target, an unknown account and a forbidden one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.conch.ssh.keys import Key
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from gateway.config import Account, TargetEntry
 from gateway.house import Worker
 from gateway.opening import Refused, not_yours
-from gateway.ssh.upstream import Upstream, dial
+from gateway.ssh.upstream import Certified, Secret, Upstream, dial
 from protocols.selection import Selection
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Deny, Verdict
@@ -59,7 +60,17 @@ class Opening:
     def _secret(self, verdict: Verdict) -> Any:
         if isinstance(verdict, Deny):
             raise not_yours(verdict.reason)
-        return self._worker.control.secret(self.entry.name, self.account.name)
+        if self.account.auth == "certificate":
+            return self._certificate()
+        return self._worker.control.secret(self.entry.name, self.account.name).addCallback(lambda found: found["password"])
 
-    def _dial(self, secret: Mapping[str, str]) -> Deferred[Upstream]:
-        return dial(self._worker.reactor, self.entry, self.account, secret["password"])
+    def _certificate(self) -> Deferred[Certified]:
+        """A key for this session alone, which never leaves this process, and control's word for it."""
+        key = Key(Ed25519PrivateKey.generate())
+        asked = self._worker.control.ssh_certificate(
+            self.entry.name, self.account.name, self.session.identity.subject, self.session.id, key.public().blob()
+        )
+        return asked.addCallback(lambda made: Certified(key, made["certificate"], made["serial"]))
+
+    def _dial(self, secret: Secret) -> Deferred[Upstream]:
+        return dial(self._worker.reactor, self.entry, self.account, secret)

@@ -5,12 +5,14 @@ One SSH session from its login to its end: what its worker lists and kills. As `
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from twisted.logger import Logger
 
 from gateway.house import Worker
 from gateway.opinions import Opinions
 from gateway.powers import Sink
+from gateway.ssh.bounds import Bounded, narrowed, told
 from gateway.ssh.moderation import Moderation
 from gateway.ssh.ready import Ready
 from gateway.ssh.sides import ServerLeg
@@ -20,6 +22,7 @@ from protocols.errors import Unrecordable
 from protocols.recording import Settings
 from protocols.session import Session
 from protocols.ssh.adapter import SshAdapter
+from protocols.ssh.certificate import Certificate
 from protocols.ssh.relay import SshRelay
 
 
@@ -28,14 +31,20 @@ class Sitting:
 
     log = Logger()
 
-    def __init__(self, worker: Worker, client: ServerLeg, session: Session, upstream: Upstream, token: str) -> None:
+    def __init__(
+        self, worker: Worker, client: ServerLeg, session: Session, upstream: Upstream, token: str,
+        certificate: Certificate | None = None,
+    ) -> None:
         """
         :param token: what proved the identity, a token's id or a key's fingerprint; revoking it ends the session.
+        :param certificate: what a client showed that came in with one; its bounds hold for the session.
         :raises Unrecordable: its beginning cannot be recorded, so it does not begin.
         """
         self._worker, self.session, self._token = worker, session, token
         self._client, self._upstream = client, upstream
-        self._opinions = Opinions(lambda: (self._worker.pipeline, self._worker.revision), session)
+        self._certificate = certificate
+        opinions = Opinions if certificate is None else partial(Bounded, certificate)
+        self._opinions = opinions(lambda: (self._worker.pipeline, self._worker.revision), session)
         self._moderation = Moderation(
             self._opinions, worker.reactor, lambda: self._recording().observers,
             lambda what, facts: Sink(worker.journal).note(self.session, what, facts),
@@ -51,6 +60,8 @@ class Sitting:
         proof = {"client_proof": session.identity.proof}
         if session.identity.proof == "key":
             proof["client_key"] = token
+        elif certificate is not None:
+            proof.update(told(certificate))
         shown = {f"client_{name}": value for name, value in client.facts.items()}
         recording = {"recording": str(self._recording())}
         worker.journal.opened(session, {**shown, **upstream.facts, **proof, **recording}, self.adapter)
@@ -62,7 +73,7 @@ class Sitting:
         adapter, client = self.adapter, self._client
         adapter.attach(client, self._upstream.leg)
         client.partner, self._upstream.leg.partner = self._upstream.leg, client
-        client.on_payload = adapter.client_payload
+        client.on_payload = adapter.client_payload if self._certificate is None else narrowed(self._certificate, adapter.client_payload)
         client.on_broken = lambda why: adapter.broken("client", why)
         client.on_lost = lambda why: adapter.client_lost()
         self._upstream.attach(adapter.target_payload, adapter.target_lost, lambda why: adapter.broken("target", why))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from twisted.conch.ssh.keys import Key
 from twisted.conch.ssh.service import SSHService
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
@@ -26,10 +28,28 @@ from gateway.ssh.sides import ClientLeg
 from gateway.upstream import DialError
 from protocols.errors import PeerError
 from protocols.ssh.auth import ClientLogin, GiveUp, LoginEffect, Proven, Send
+from protocols.ssh.certificate import certified
 from protocols.ssh.messages import Unreadable
 
 TIMEOUT = 15.0
 """Seconds from the first packet to a login; sshd with PAM and DNS look-ups is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """
+    A key of one session, and the certificate that lets it in.
+
+    :ivar serial: of the certificate, as the target's log has it.
+    """
+
+    key: Key
+    certificate: bytes
+    serial: int
+
+
+Secret = str | Certified
+"""An account's password or private key, or what takes their place."""
 
 
 class Upstream:
@@ -40,10 +60,12 @@ class Upstream:
     :ivar facts: how it is secured and logged in, for the session's record.
     """
 
-    def __init__(self, leg: _TargetLeg, account: Account) -> None:
+    def __init__(self, leg: _TargetLeg, account: Account, secret: Secret) -> None:
         self.leg = leg
         shown = {f"target_{name}": value for name, value in leg.facts.items()}
         self.facts = {**shown, "target_host_key_print": fingerprint(leg.shown), "target_auth": account.auth}
+        if isinstance(secret, Certified):
+            self.facts["target_certificate"] = str(secret.serial)
         self._early: deque[bytes] = deque()
         self._lost: str | None = None
         leg.on_payload, leg.on_lost = self._early.append, self._gone
@@ -67,7 +89,7 @@ class Upstream:
 class _TargetLeg(ClientLeg):
     """Dials in: host key, then the account's login; the first failure counts."""
 
-    def __init__(self, reactor: Any, entry: TargetEntry, account: Account, secret: str, done: Deferred[Upstream]) -> None:
+    def __init__(self, reactor: Any, entry: TargetEntry, account: Account, secret: Secret, done: Deferred[Upstream]) -> None:
         super().__init__(frozenset(entry.host_keys))
         self.reactor = reactor
         self.supportedPublicKeys = [name.encode() for name in _algorithms(entry.host_keys)]
@@ -93,9 +115,12 @@ class _TargetLeg(ClientLeg):
 
         :raises NoKey: the vault's key cannot be used.
         """
+        assert self.sessionID is not None
+        if isinstance(self._secret, Certified):
+            algorithm, _, sign = signer(self._secret.key, self.sessionID)
+            return ClientLogin(self._account.user, sign=(certified(algorithm), self._secret.certificate, sign))
         if self._account.auth == "password":
             return ClientLogin(self._account.user, password=self._secret)
-        assert self.sessionID is not None
         return ClientLogin(self._account.user, sign=signer(private(self._secret.encode()), self.sessionID))
 
     def logged_in(self) -> None:
@@ -104,7 +129,7 @@ class _TargetLeg(ClientLeg):
             return
         self._deadline.cancel()
         self.authenticated()
-        self._done.callback(Upstream(self, self._account))
+        self._done.callback(Upstream(self, self._account, self._secret))
 
     def fail(self, error: Exception) -> None:
         """No session."""
@@ -168,11 +193,11 @@ class _Factory(Factory):
         return self._leg
 
 
-def dial(reactor: Any, entry: TargetEntry, account: Account, secret: str) -> Deferred[Upstream]:
+def dial(reactor: Any, entry: TargetEntry, account: Account, secret: Secret) -> Deferred[Upstream]:
     """
     Fails with DialError. Cancelling it hangs up.
 
-    :param secret: the account's password or private key.
+    :param secret: the account's password or private key, or a certified one.
     """
     done: Deferred[Upstream] = Deferred(lambda _: leg.fail(CancelledError()))
     leg = _TargetLeg(reactor, entry, account, secret, done)
@@ -185,7 +210,7 @@ def dial(reactor: Any, entry: TargetEntry, account: Account, secret: str) -> Def
     return done
 
 
-def probe(reactor: Any, entry: TargetEntry, account: Account, secret: str) -> Deferred[dict[str, str]]:
+def probe(reactor: Any, entry: TargetEntry, account: Account, secret: Secret) -> Deferred[dict[str, str]]:
     """Log in, leave, and say how it was secured. Fails with DialError."""
 
     def leave(upstream: Upstream) -> dict[str, str]:

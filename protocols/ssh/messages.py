@@ -37,6 +37,11 @@ class Reader:
     def __init__(self, data: bytes, at: int = 1) -> None:
         self._data, self._at = data, at
 
+    @property
+    def more(self) -> bool:
+        """Whether there is another field."""
+        return self._at < len(self._data)
+
     def u32(self) -> int:
         end = self._at + 4
         if end > len(self._data):

@@ -77,7 +77,7 @@ def test_what_is_right_is_read(write: Write, keyed: Path) -> None:
     (f'host_keys = ["{KEY}"]', 'host_keys = ["ssh-ed25519 AAAA"]', "target[0].host_keys[0]", "no public key"),
     (f'host_keys = ["{KEY}"]', f'host_keys = ["{SK}"]', "target[0].host_keys[0]", "no public key of a kind"),
     (f'host_keys = ["{KEY}"]', 'host_keys = ["ssh-dss AAAAB3NzaC1kc3M="]', "target[0].host_keys[0]", "of a kind"),
-    ('auth = "key"', 'auth = "trust"', "target[0].account[0].auth", '"password" or "key"'),
+    ('auth = "key"', 'auth = "trust"', "target[0].account[0].auth", '"key" or "certificate"'),
     ('auth = "key"', "catalog = true", "target[0].account[0].catalog", "unknown key"),
     ('labels = { tier = "web" }', 'database = "x"', "target[0].database", "unknown key"),
     ('labels = { tier = "web" }', 'tls = "off"', "target[0].tls", "unknown key"),
@@ -85,6 +85,9 @@ def test_what_is_right_is_read(write: Write, keyed: Path) -> None:
     ('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nauth = ["scram"]', "listen[0].auth[0]", "is not known"),
     ('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nauth = []', "listen[0].auth", "nobody could log in"),
     ('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nhost_keys = ["nowhere"]', "listen[0].host_keys[0]", "ssh-keygen"),
+    ('labels = { tier = "web" }', 'source_address = ["here"]', "target[0].source_address[0]", "no address or network"),
+    ("[[identity]]", '[ssh]\nuser_ca = ["ssh-ed25519 AAAA"]\n[[identity]]', "ssh.user_ca[0]", "no public key"),
+    ("[[identity]]", '[ssh]\nuser_cas = []\n[[identity]]', "ssh.user_cas", "did you mean 'user_ca'?"),
     (f'"{KEY} ada@laptop"', '"AAAA"', "identity[0].ssh_keys[0]", "no public key"),
 ])  # fmt: skip
 def test_what_is_wrong_is_named(write: Write, keyed: Path, old: str, new: str, key: str, says: str) -> None:

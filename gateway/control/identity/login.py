@@ -4,6 +4,7 @@ A secret or a SCRAM proof to an identity, or a refusal that does not say which p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gateway.config import IdentityEntry
@@ -19,13 +20,19 @@ REFUSED = "the identity or its token is not right (OST-601); a token is made wit
 
 Proved = dict[str, Any]
 
+BY_CA = "CA:"
+"""Before the fingerprint of the authority whose certificate proved somebody; where a token's id is otherwise."""
+
 
 class Login:
     """All ways in for local identities."""
 
-    def __init__(self, identities: Identities, tokens: Tokens, throttle: Throttle, seal: Seal, outbox: Outbox) -> None:
+    def __init__(
+        self, identities: Identities, tokens: Tokens, throttle: Throttle, seal: Seal, outbox: Outbox,
+        authorities: Callable[[], frozenset[bytes]],
+    ) -> None:
         self._identities, self._tokens, self._throttle = identities, tokens, throttle
-        self._seal, self._outbox = seal, outbox
+        self._seal, self._outbox, self._authorities = seal, outbox, authorities
 
     def authenticate(self, subject: str, secret: str, peer: str) -> Proved:
         """
@@ -95,6 +102,24 @@ class Login:
             raise self._refusal(subject, peer)
         self._throttle.succeeded(subject, peer)
         return _told(entry, fingerprint(blob), "key", None)
+
+    def ssh_authority(self, subject: str, authority: bytes, peer: str) -> bool:
+        """Whether this key may vouch for the subject; the rest of its certificate is the worker's to judge."""
+        self._brake(subject, peer)
+        return self._identities.live(subject) is not None and authority in self._authorities()
+
+    def ssh_certificate_result(self, subject: str, authority: bytes, ok: bool, peer: str) -> Proved:
+        """
+        The identity whose certified key signed a login; `ok` is the worker's word that it did, and that all else is right.
+
+        :raises LoginRefused: it did not, or nobody trusts that authority.
+        """
+        self._brake(subject, peer)
+        entry = self._identities.live(subject)
+        if not ok or entry is None or authority not in self._authorities():
+            raise self._refusal(subject, peer)
+        self._throttle.succeeded(subject, peer)
+        return _told(entry, BY_CA + fingerprint(authority), "certificate", None)
 
     def identity(self, subject: str) -> Proved:
         """

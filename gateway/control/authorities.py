@@ -1,0 +1,139 @@
+"""
+Ostiary's own certificate authorities for SSH: their keys, made when first needed and never given out, and what they sign.
+
+There are two, so that neither's word is taken for the other's: `people` lets identities in at the gateway, `targets` lets
+the gateway's sessions in at hosts. With one for both, whoever holds a certificate for the gateway could pass it by
+wherever a host has a user of the same name.
+
+Source: OpenSSH PROTOCOL.certkeys.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from addons.needs import Clock
+from gateway.config import IdentityEntry, TargetEntry
+from gateway.control.errors import BadCall, NotAllowed
+from gateway.control.outbox import Outbox
+from gateway.control.store import Store, Transaction, Value
+from gateway.ssh.lines import fingerprint, kind_of
+from protocols.ssh.certificate import USER, Certificate
+from protocols.ssh.messages import string
+
+PEOPLE, TARGETS = "people", "targets"
+NAMES = (PEOPLE, TARGETS)
+
+SESSION_SECONDS = 120
+"""Of a session's certificate: it is used at once, and its end does not end the session."""
+
+SLACK = 60  # seconds that a host's clock may be behind ours
+TTL_LIMIT = 31 * 86400.0  # seconds; a single certificate cannot be taken back, only its identity
+
+PERMITTED = frozenset({"permit-pty", "permit-port-forwarding", "permit-agent-forwarding", "permit-X11-forwarding", "permit-user-rc"})
+_SESSION = re.compile(r"[0-9a-f-]{36}")
+
+
+class Authorities:
+    """Signs; whoever may ask is somebody else's question, but for what its own words promise."""
+
+    def __init__(self, store: Store, clock: Clock, outbox: Outbox) -> None:
+        self._store, self._clock, self._outbox, self._table = store, clock, outbox, store["authorities"]
+
+    def public(self, name: str) -> bytes:
+        """The blob of an authority's public key; made now if there is none yet."""
+        return _blob(self._key(name))
+
+    def known(self, name: str) -> bytes | None:
+        """As `public`, but none is made."""
+        with self._store.read() as txn:
+            value = self._table.get(txn, name)
+        return None if value is None else _blob(_loaded(value))
+
+    def person(self, entry: IdentityEntry, key: bytes, ttl: float, addresses: str = "") -> Value:
+        """
+        A certificate with which an identity may log in at this gateway: {"certificate", "serial", "expires", "key"}.
+
+        :param key: blob of its public key. :param addresses: where it is good, as the option source-address has it.
+        """
+        if not 0 < ttl <= TTL_LIMIT:
+            raise BadCall("a certificate is good for at most 31 days, and more than nothing")
+        made = self._signed(PEOPLE, Certificate(
+            key, USER, entry.subject, (entry.subject,), 0, int(self._clock.seconds() + ttl), b"",
+            critical=_critical(addresses), extensions=PERMITTED,
+        ))  # fmt: skip
+        return made | {"subject": entry.subject}
+
+    def session(self, target: TargetEntry, account: str, subject: str, session: str, key: bytes) -> Value:
+        """
+        A certificate with which one session logs in at its target; the target's own log then names who it is.
+
+        :param key: blob of the public key that was made for this session.
+        :raises NotAllowed: the account does not log in so.
+        """
+        chosen = target.account(account)
+        if chosen is None or target.protocol != "ssh" or chosen.auth != "certificate":
+            raise NotAllowed("the account does not log in with a certificate")
+        if not _SESSION.fullmatch(session) or kind_of(key) != "ssh-ed25519" or len(key) != 51:
+            raise BadCall("a session and an ed25519 key were expected")
+        return self._signed(TARGETS, Certificate(
+            key, USER, f"{subject}@{session}", (chosen.user,), 0, int(self._clock.seconds()) + SESSION_SECONDS, b"",
+            critical=_critical(target.source_address), extensions=PERMITTED,
+        ))  # fmt: skip
+
+    def _signed(self, name: str, certificate: Certificate) -> Value:
+        """Recorded before it is given out."""
+        signer = self._key(name)
+        serial = int.from_bytes(os.urandom(8), "big") >> 1
+        whole = replace(
+            certificate, authority=_blob(signer), serial=serial, nonce=os.urandom(32), after=int(self._clock.seconds()) - SLACK
+        )
+        body = whole.body()
+        facts = {
+            "authority": name, "key_id": whole.key_id, "principals": " ".join(whole.principals), "serial": str(serial),
+            "key": fingerprint(whole.key), "expires": str(whole.before), **whole.critical,
+        }
+        with self._store.write() as txn:
+            self._outbox.put(txn, "certificate.signed", facts)
+        self._outbox.deliver()
+        blob = body + string(string(b"ssh-ed25519") + string(signer.sign(body)))
+        return {"certificate": blob, "serial": serial, "key": facts["key"], "key_id": whole.key_id, "expires": whole.before}
+
+    def _key(self, name: str) -> Ed25519PrivateKey:
+        assert name in NAMES
+        with self._store.read() as txn:
+            value = self._table.get(txn, name)
+        if value is None:
+            with self._store.write() as txn:
+                value = self._made(txn, name)
+            self._outbox.deliver()
+        return _loaded(value)
+
+    def _made(self, txn: Transaction, name: str) -> Value:
+        key = Ed25519PrivateKey.generate()
+        value: Value = {"seed": key.private_bytes_raw(), "made": self._clock.seconds()}
+        self._table.put(txn, name, value)
+        self._outbox.put(txn, "authority.made", {"authority": name, "key": fingerprint(_blob(key))})
+        return value
+
+
+def trusted(own: bytes | None, listed: Iterable[bytes]) -> frozenset[bytes]:
+    """Whose certificates let people in."""
+    return frozenset(listed) | ({own} if own is not None else frozenset())
+
+
+def _critical(addresses: str) -> Mapping[str, str]:
+    return {"source-address": addresses} if addresses else {}
+
+
+def _loaded(value: Value) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(value["seed"])
+
+
+def _blob(key: Ed25519PrivateKey) -> bytes:
+    return string(b"ssh-ed25519") + string(key.public_key().public_bytes_raw())

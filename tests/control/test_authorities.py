@@ -1,0 +1,113 @@
+"""Ostiary's own authorities: what they sign, for whom, and that their keys stay where they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from gateway.config import Account, TargetEntry
+from gateway.control.admin import Admin
+from gateway.control.authorities import PEOPLE, SESSION_SECONDS, TARGETS, TTL_LIMIT
+from gateway.control.desk import Desk
+from gateway.control.errors import BadCall, LoginRefused, NotAllowed, NotFound
+from gateway.control.office import Office
+from gateway.ssh.certificates import of_user
+from gateway.ssh.lines import fingerprint, line
+from protocols.ssh.messages import string
+from tests_people import ADA, GRACE
+
+KEY = string(b"ssh-ed25519") + string(bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"))  # RFC 8032, 7.1
+SESSION = "0193f0aa-0000-7000-8000-000000000001"
+ALGORITHM = "ssh-ed25519-cert-v01@openssh.com"
+ACCOUNTS = (Account("root", "root", "certificate"), Account("app", "deploy", "key"))
+WEB = TargetEntry("web", "ssh", "10.0.0.5", 22, "", (), ACCOUNTS, source_address="10.0.0.7")
+PEER = "10.1.1.1:999"
+
+
+@pytest.fixture
+def admin(office: Office) -> Admin:
+    return Admin(office, None)
+
+
+@pytest.fixture
+def desk(office: Office) -> Desk:
+    office.targets = MappingProxyType({"web": WEB})
+    return Desk(office, {}, lambda *_: None)
+
+
+def test_a_person_gets_a_certificate_for_the_gateway(admin: Admin, clock: Clock, notary: Any) -> None:
+    made = admin.ssh_sign(ADA, line(KEY, "ada@laptop"), 3600.0, "10.0.0.0/8")
+    certificate = of_user(made["certificate"], ALGORITHM, ADA, "10.9.9.9", clock.seconds())
+    assert certificate.principals == (ADA,) and certificate.before == clock.seconds() + 3600
+    assert certificate.authority == admin.ssh_ca(PEOPLE) and "permit-pty" in certificate.extensions
+    facts = dict(notary.notes)["certificate.signed"]
+    assert (facts["principals"], facts["serial"], facts["key"]) == (ADA, str(made["serial"]), fingerprint(KEY))
+
+
+@pytest.mark.parametrize(("subject", "public", "ttl", "addresses", "error"), [
+    ("eve", line(KEY), 60.0, "", NotFound),
+    (ADA, "ssh-ed25519 AAAA", 60.0, "", BadCall),
+    (ADA, line(KEY), TTL_LIMIT + 1, "", BadCall),
+    (ADA, line(KEY), 0.0, "", BadCall),
+    (ADA, line(KEY), 60.0, "home", BadCall),
+], ids=["unknown", "no key", "too long", "no time", "no address"])  # fmt: skip
+def test_what_is_not_signed(admin: Admin, subject: str, public: str, ttl: float, addresses: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        admin.ssh_sign(subject, public, ttl, addresses)
+
+
+def test_a_session_gets_two_minutes_as_its_accounts_user(desk: Desk, clock: Clock, admin: Admin) -> None:
+    made = desk.ssh_certificate("web", "root", ADA, SESSION, KEY)
+    certificate = of_user(made["certificate"], ALGORITHM, "root", "10.0.0.7", clock.seconds())
+    assert certificate.key_id == f"{ADA}@{SESSION}" and certificate.critical == {"source-address": "10.0.0.7"}
+    assert certificate.before - clock.seconds() == SESSION_SECONDS == 120
+    assert certificate.authority == admin.ssh_ca(TARGETS) != admin.ssh_ca(PEOPLE)
+
+
+@pytest.mark.parametrize(("target", "account", "subject", "session", "key", "error"), [
+    ("web", "app", ADA, SESSION, KEY, NotAllowed),
+    ("web", "nobody", ADA, SESSION, KEY, NotAllowed),
+    ("db", "root", ADA, SESSION, KEY, NotFound),
+    ("web", "root", "eve", SESSION, KEY, NotFound),
+    ("web", "root", ADA, "root\n", KEY, BadCall),
+    ("web", "root", ADA, SESSION, b"key", BadCall),
+], ids=["a stored key's account", "no account", "no target", "nobody", "no session", "no key"])  # fmt: skip
+def test_a_worker_cannot_have_anything_signed(
+    desk: Desk, target: str, account: str, subject: str, session: str, key: bytes, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        desk.ssh_certificate(target, account, subject, session, key)
+
+
+def test_a_revoked_identity_gets_no_session(desk: Desk, admin: Admin) -> None:
+    admin.identity_revoke(ADA)
+    with pytest.raises(NotFound):
+        desk.ssh_certificate("web", "root", ADA, SESSION, KEY)
+
+
+def test_only_trusted_authorities_let_in(office: Office, desk: Desk, admin: Admin) -> None:
+    """Our own for people once there is one; the one for targets never does."""
+    own, targets = admin.ssh_ca(PEOPLE), admin.ssh_ca(TARGETS)
+    assert desk.ssh_authority(ADA, own, PEER) and not desk.ssh_authority(ADA, targets, PEER)
+    assert not desk.ssh_authority("eve", own, PEER)
+    told = desk.ssh_certificate_result(ADA, own, True, PEER)
+    assert (told["subject"], told["proof"], told["token"]) == (ADA, "certificate", f"CA:{fingerprint(own)}")
+    for subject, authority, good in ((ADA, own, False), (ADA, targets, True), ("eve", own, True)):
+        with pytest.raises(LoginRefused):
+            desk.ssh_certificate_result(subject, authority, good, PEER)
+    assert office.may_go_on({"subject": GRACE, "token": f"CA:{fingerprint(own)}"})
+    assert not office.may_go_on({"subject": GRACE, "token": f"CA:{fingerprint(targets)}"})
+
+
+def test_an_authoritys_key_is_sealed_and_stays_the_same(office: Office, admin: Admin, tmp_path: Path) -> None:
+    first = admin.ssh_ca(TARGETS)
+    assert admin.ssh_ca(TARGETS) == first
+    with office.store.read() as txn:
+        seed = office.store["authorities"].get(txn, TARGETS)["seed"]
+    stores = [file for file in tmp_path.rglob("data.mdb")]
+    assert len(seed) == 32 and stores and all(seed not in file.read_bytes() for file in stores)
+    assert seed not in repr(admin.ssh_sign(ADA, line(KEY), 60.0)).encode()

@@ -1,0 +1,184 @@
+"""Certificates, both ways: who comes in with one, what it allows, and with what the gateway logs in at targets."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.house import until
+from tests.ssh_house import ADA, GRACE, WEB, SshHouse
+from tests.sshd import USER, Sshd, keygen
+
+pytestmark = pytest.mark.live
+
+
+@dataclass
+class Certified:
+    """A gateway that trusts an authority of the house besides its own, before a sshd that trusts the gateway's only."""
+
+    house: SshHouse
+    sshd: Sshd
+    authority: Path
+
+    def signed(self, folder: Path, *options: str, authority: Path | None = None, name: str = ADA) -> Path:
+        """A new key with a certificate beside it, as an operator of the house's authority makes one."""
+        key = keygen(folder / "key")
+        command = ["ssh-keygen", "-q", "-s", str(authority or self.authority), "-I", "badge 7", "-n", name, "-V", "-5m:+1h", *options]
+        subprocess.run([*command, f"{key}.pub"], check=True)
+        return key
+
+    def ssh(self, key: Path, *words: str, user: str = f"{ADA}@{WEB}", client: tuple[str, ...] = ()) -> subprocess.CompletedProcess[bytes]:
+        """With that key and its certificate only."""
+        line = [word.replace(str(self.house.key), str(key)) for word in self.house.line("-o", "LogLevel=INFO", *client, user=user)]
+        return subprocess.run([*line, "127.0.0.1", *words], capture_output=True, check=False, timeout=120, stdin=subprocess.DEVNULL)
+
+    def notes(self, what: str) -> list[dict[str, str]]:
+        return [r["body"]["facts"] for r in self.house.records("--kind", "note") if r["fields"]["what"] == what]
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certified]:
+    folder = tmp_path_factory.mktemp("certified")
+    authority = keygen(folder / "authority")
+    ca = folder / "trusted"
+    ca.write_text("")
+    with Sshd(folder / "sshd", {"TrustedUserCAKeys": str(ca), "AuthorizedKeysFile": "none"}) as sshd:
+        line = authority.with_suffix(".pub").read_text().strip()
+        house = SshHouse(folder / "h", sshd, workers=1, account={"auth": "certificate"}, user_ca=[line])
+        ca.write_text(house.ostiary_ok("ssh", "ca"))
+        with house:
+            yield Certified(house, sshd, authority)
+
+
+# -- toward targets --------------------------------------------------------------------------------
+
+
+def test_a_session_logs_in_with_a_certificate_and_the_targets_own_log_names_who_it_is(certified: Certified) -> None:
+    """No secret was entered for the account; serial and session are in both records."""
+    assert certified.house.ssh("echo in").stdout == b"in\n"
+    opened = certified.house.records("--kind", "opened")[-1]
+    serial = opened["body"]["facts"]["target_certificate"]
+    until(lambda: f"ID {ADA}@{opened['session']} (serial {serial})" in certified.sshd.log.read_text(), "the target's log")
+    signed = [r["body"]["facts"] for r in certified.house.records("--kind", "admin") if r["fields"]["what"] == "certificate.signed"][-1]
+    assert (signed["serial"], signed["principals"], signed["authority"]) == (serial, USER, "targets")
+
+
+def test_an_operator_can_try_an_account_without_a_secret(certified: Certified) -> None:
+    assert "works" in certified.house.ostiary_ok("target", "check", WEB)
+
+
+def test_a_certificate_for_people_lets_nobody_in_at_a_target(certified: Certified, tmp_path: Path) -> None:
+    """The two authorities are apart: whoever holds a badge for the gateway cannot pass it by."""
+    key = keygen(tmp_path / "key")
+    line = certified.house.ostiary_ok("ssh", "sign", "--identity", ADA, f"{key}.pub")
+    Path(f"{key}-cert.pub").write_text(line)
+    options = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-i", str(key)]
+    direct = subprocess.run(["ssh", *options, "-p", str(certified.sshd.port), "-l", USER, "127.0.0.1", "true"], capture_output=True, check=False)
+    assert direct.returncode == 255
+    people, targets = (certified.house.ostiary_ok("ssh", "ca", *words) for words in (["--people"], []))
+    assert people.split()[1] != targets.split()[1]
+
+
+# -- people's ----------------------------------------------------------------------------------------
+
+
+def test_a_certificate_of_the_gateways_own_lets_in(certified: Certified, tmp_path: Path) -> None:
+    key = keygen(tmp_path / "key")
+    Path(f"{key}-cert.pub").write_text(certified.house.ostiary_ok("ssh", "sign", "--identity", ADA, "--ttl", "1h", f"{key}.pub"))
+    done = certified.ssh(key, "echo in")
+    assert done.stdout == b"in\n", done.stderr
+    opened = certified.house.records("--kind", "opened")[-1]["body"]
+    assert opened["proof"] == "certificate" and opened["facts"]["client_certificate"] == ADA
+    assert certified.ssh(key, "echo in", user=f"{GRACE}@{WEB}").returncode == 255
+
+
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa", "ed25519"])
+def test_a_certificate_of_an_authority_of_the_file_lets_in(certified: Certified, tmp_path: Path, kind: str) -> None:
+    """Keys of every kind, and an authority that signs with RSA and SHA-2 too."""
+    authority = keygen(tmp_path / "rsa", "rsa") if kind == "rsa" else certified.authority
+    before = list(certified.house.user_ca)
+    if kind == "rsa":
+        certified.house.user_ca.append((tmp_path / "rsa.pub").read_text().strip())
+        certified.house.reload()
+    try:
+        (tmp_path / "of").mkdir()
+        key = keygen(tmp_path / "of" / "key", kind)
+        subprocess.run(["ssh-keygen", "-q", "-s", str(authority), "-I", "badge 7", "-n", ADA, "-z", "42", f"{key}.pub"], check=True)
+        done = certified.ssh(key, "echo in")
+        assert done.stdout == b"in\n", done.stderr
+    finally:
+        if kind == "rsa":
+            certified.house.user_ca[:] = before
+            certified.house.reload()
+    facts = certified.house.records("--kind", "opened")[-1]["body"]["facts"]
+    assert (facts["client_certificate"], facts["client_certificate_serial"]) == ("badge 7", "42")
+
+
+@pytest.mark.parametrize(("options", "why"), [
+    (("-V", "-2h:-1h"), "expired"),
+    (("-n", GRACE), "name"),
+    (("-O", "source-address=192.0.2.0/24"), "address"),
+    (("-O", "critical:no-such-option@example=1"), "no-such-option"),
+], ids=["expired", "another's", "elsewhere", "unknown critical option"])  # fmt: skip
+def test_a_certificate_that_is_not_good_is_refused_and_the_record_says_why(
+    certified: Certified, tmp_path: Path, options: tuple[str, ...], why: str
+) -> None:
+    key = certified.signed(tmp_path, *options)
+    done = certified.ssh(key, "echo in")
+    assert done.returncode == 255 and done.stdout == b""
+    assert any(why in note["why"] for note in certified.notes("login.failed")[-4:])
+
+
+def test_a_certificate_of_a_stranger_is_refused(certified: Certified, tmp_path: Path) -> None:
+    key = certified.signed(tmp_path, authority=keygen(tmp_path / "stranger"))
+    assert certified.ssh(key, "echo in").returncode == 255
+    assert any("authority" in note["why"] for note in certified.notes("login.failed")[-3:])
+
+
+def test_a_forced_command_runs_whatever_is_asked_and_is_what_is_recorded(certified: Certified, tmp_path: Path) -> None:
+    key = certified.signed(tmp_path, "-O", "force-command=echo forced")
+    for words in (("echo asked",), ()):
+        done = certified.ssh(key, *words)
+        assert done.stdout == b"forced\n", done.stderr
+    assert certified.ssh(key, "sftp", client=("-s",)).stdout == b"forced\n"
+    assert certified.house.records("--kind", "intent")[-1]["body"]["text"] == "echo forced"
+
+
+def test_what_a_certificate_does_not_permit_is_refused(certified: Certified, tmp_path: Path) -> None:
+    """Neither a terminal nor a forward; commands run."""
+    key = certified.signed(tmp_path, "-O", "clear")
+    assert b"PTY allocation request failed" in certified.ssh(key, "tty", client=("-tt",)).stderr
+    assert certified.ssh(key, "echo in").stdout == b"in\n"
+    forward = certified.ssh(key, client=("-W", f"127.0.0.1:{certified.sshd.port}"))
+    assert forward.returncode != 0 and b"SSH-2.0" not in forward.stdout
+    assert certified.house.records("--kind", "refusal")[-1]["fields"]["code"] == "OST-633"
+
+
+def test_a_session_ends_when_its_authority_is_taken_out(certified: Certified, tmp_path: Path) -> None:
+    key = certified.signed(tmp_path)
+    line = [word.replace(str(certified.house.key), str(key)) for word in certified.house.line("127.0.0.1", "echo begun; exec sleep 600")]
+    before = list(certified.house.user_ca)
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
+        assert client.stdout is not None and client.stdout.readline() == b"begun\n"
+        certified.house.user_ca.clear()
+        try:
+            certified.house.reload()
+            assert client.wait(30) == 255
+            assert certified.ssh(key, "echo in").returncode == 255
+        finally:
+            certified.house.user_ca[:] = before
+            certified.house.reload()
+
+
+def test_a_revoked_identity_does_not_come_in_with_a_certificate(certified: Certified, tmp_path: Path) -> None:
+    key = certified.signed(tmp_path, name=GRACE)
+    certified.house.ostiary_ok("identity", "revoke", GRACE)
+    try:
+        assert certified.ssh(key, "echo in", user=f"{GRACE}@{WEB}").returncode == 255
+    finally:
+        certified.house.ostiary_ok("identity", "restore", GRACE)
+    assert certified.ssh(key, "echo in", user=f"{GRACE}@{WEB}").stdout == b"in\n"
