@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 
 from gateway.pipeline import Pipeline
 from protocols.command import Command
-from protocols.hooks import ColumnsHook, RowsHook, TextHook
-from protocols.result import Columns, MaskPlan, Outcome, RowBatch
+from protocols.hooks import ColumnsHook, ContentHook, RowsHook, TextHook
+from protocols.result import Columns, MaskPlan, Outcome, RowBatch, Search
 from protocols.session import Session
 from protocols.verdict import Decision, Deny, Hold
 
@@ -56,7 +56,7 @@ class Opinions:
     """
     All addons, about one session.
 
-    :ivar hears_columns: whether any addon has a say in masks; `hears_rows` and `hears_text` likewise.
+    :ivar hears_columns: whether any addon has a say in masks; `hears_content`, `hears_rows` and `hears_text` likewise.
     """
 
     def __init__(self, current: Current, session: Session) -> None:
@@ -68,7 +68,8 @@ class Opinions:
     def _meet(self, pipeline: Pipeline) -> None:
         """From here on this pipeline is asked: a command meets one of them from its verdict to its outcome."""
         self._pipeline = pipeline
-        self.hears_columns = pipeline.hears(ColumnsHook.method)
+        self.hears_content = pipeline.hears(ContentHook.method)
+        self.hears_columns = self.hears_content or pipeline.hears(ColumnsHook.method)  # cells are searched by their type
         self.hears_rows = pipeline.hears(RowsHook.method)
         self.hears_text = pipeline.hears(TextHook.method)
 
@@ -120,6 +121,10 @@ class Opinions:
     def plan(self, decision: Decision, columns: Columns) -> MaskPlan | None:
         """Before rows."""
         return self._pipeline.plan(self.session, decision, columns)
+
+    def content(self, decision: Decision) -> Search | None:
+        """Before rows, COPY data or a function's result."""
+        return self._pipeline.content(self.session, decision)
 
     def rows(self, decision: Decision, batch: RowBatch) -> Deny | None:
         """With each read's rows."""

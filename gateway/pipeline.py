@@ -23,11 +23,11 @@ from gateway.request import binding, grant_of, request_for, together, unfavourab
 from gateway.steps import run
 from protocols.command import AgentForward, Command, Forward, FunctionCall, Path, Statement, X11Forward
 from protocols.hooks import (
-    HOOKS, AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, DecidedHook, Hook, JudgeHook, OutcomeHook,
-    RewriteHook, RowsHook, SessionHook, TextHook,
+    HOOKS, AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, ContentHook, DecidedHook, Hook, JudgeHook,
+    OutcomeHook, RewriteHook, RowsHook, SessionHook, TextHook,
 )
 from protocols.postgres import startup
-from protocols.result import NULL, Columns, MaskPlan, Outcome, RowBatch
+from protocols.result import NULL, Columns, MaskPlan, Outcome, RowBatch, Search
 from protocols.session import Session
 from protocols.ssh import variables
 from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Reveal, Verdict
@@ -359,6 +359,17 @@ class Pipeline:
                 answer = MaskPlan((NULL,) * len(columns.fields), f"{name} failed")
             plan = _both(plan, answer)
         return plan
+
+    def content(self, session: Session, decision: Decision) -> Search | None:
+        """
+        What looks through a command's result: the first addon's that answers. Raises what an addon raises, which ends the
+        session: bytes that nobody could look through are not shown.
+        """
+        for _name, method in self._called[ContentHook.method]:
+            answer = method(ContentHook(session, decision))
+            if answer is not None:
+                return answer
+        return None
 
     def rows(self, session: Session, decision: Decision, batch: RowBatch) -> Deny | None:
         """The first addon that wants this result ended, or the end of what it is shown under."""

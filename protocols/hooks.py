@@ -100,6 +100,17 @@ class ColumnsHook(Hook):
 
 
 @dataclass(frozen=True, slots=True)
+class ContentHook(Hook):
+    """
+    Rows, COPY data or a function's result are about to come. Answer what looks through their bytes (`result.Search`), or
+    None when nothing is looked for. Synchronous, once for each command; the first addon's that answers is used.
+    """
+
+    method: ClassVar[str] = "on_content"
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
 class RowsHook(Hook):
     """One read's rows, not yet sent to the client. Answer Deny to end the command in an error, else None."""
 
@@ -146,6 +157,6 @@ HOOKS: dict[str, type[Hook]] = {
     hook.method: hook
     for hook in (
         SessionHook, RewriteHook, JudgeHook, AskHook, CommandHook, AskCommandHook, DecidedHook,
-        ColumnsHook, RowsHook, TextHook, OutcomeHook, ClosedHook,
+        ColumnsHook, ContentHook, RowsHook, TextHook, OutcomeHook, ClosedHook,
     )
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,24 @@ class MaskPlan:
     @property
     def clean(self) -> bool:
         return all(cell is None for cell in self.cells)
+
+
+class Search(Protocol):
+    """
+    What looks for values in the bytes of one command's result. What comes out is as long as what went in, except for
+    cells that become NULL, and is the very object that went in where nothing was masked.
+
+    :ivar alarm: what was found so far, without any value; "" for nothing.
+    """
+
+    @property
+    def alarm(self) -> str: ...
+    def rows(self, rows: bytes, columns: Columns) -> tuple[bytes, int]:
+        """Whole DataRow messages, and how many cells of them were masked."""
+    def messages(self, run: bytes) -> tuple[bytes, int]:
+        """Whole messages of COPY data, or a function's result, and how many of them were masked."""
+    def piece(self, data: bytes, *, last: bool = False) -> bytes:
+        """Some of the body of a message that is too large to be held; what may leave now of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,11 +67,13 @@ def _names(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?:^|_)(?:{pattern})(?:_|$|\d)")
 
 
-_ALONE = r"(?<![\w.-])(?:{})(?![\w-]|\.\d)"
+_ESCAPED = r"(?<=\\[bfnrtv])|(?<=\\u[0-9a-fA-F]{4})|(?<=\x00[\x00-\xff]{3})"
+"""Behind an escape of COPY or JSON, or the length of an element in binary, a value begins although a letter is before it."""
+_ALONE = r"(?:(?<![\w.-])|" + _ESCAPED + r")(?:{})(?![\w-]|\.\d)"
 
 
 def _values(pattern: str) -> re.Pattern[str]:
-    return re.compile(_ALONE.format(pattern), re.ASCII)
+    return re.compile(_ALONE.replace("{}", pattern), re.ASCII)
 
 
 DETECTORS = (
@@ -80,7 +82,7 @@ DETECTORS = (
     Detector("card", _names("card_?(?:number|no)|pan|credit_?card"), _values(r"[3-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}|3\d{3}[ -]?\d{6}[ -]?\d{5}"), _card, "partial"),
     Detector("email", _names("e?_?mail|email_?address"), re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[A-Za-z]{2,24}\b", re.ASCII)),
     Detector("phone", _names("phone|mobile|cell|fax|tel|telephone"), _values(r"(?:\+?1[ .-]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}"), _phone, "partial"),
-    Detector("mrn", _names("mrn|medical_record\\w*|chart_(?:no|number)|patient_(?:no|number)"), re.compile(r"\bMRN[-:# ]{0,2}\d{5,12}\b", re.IGNORECASE)),
+    Detector("mrn", _names("mrn|medical_record\\w*|chart_(?:no|number)|patient_(?:no|number)"), re.compile(rf"(?:\b|{_ESCAPED})MRN[-:# ]{{0,2}}\d{{5,12}}\b", re.IGNORECASE | re.ASCII)),
     Detector("birth date", _names("dob|birth_?(?:date|day)|date_of_birth|born(?:_on)?|geburtsdatum"), strategy="date"),
     Detector("death date", _names("dod|death_?date|date_of_death|deceased(?:_on|_at)?"), strategy="date"),
     Detector("person's name", _names("(?:first|last|middle|full|given|family|sur|maiden|patient)_?name|surname|vorname|nachname")),

@@ -105,6 +105,7 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--verdict", default="", help="allow or deny."),
             click.option("--text", default="", help="Part of a statement or of any other text, in any case."),
             click.option("--session", default="", help="A session's id; with what approved its commands."),
+            click.option("--alarm", is_flag=True, help="Only alarms: masking met what it should not have had to mask."),
             click.option("--request", default="", help="A request's id: its asking, answers, grant and commands."),
         )
     ):
@@ -112,7 +113,7 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_query(since: str, until: str, **options: Any) -> Any:
-        names = ("identity", "target", "kind", "verdict", "text", "session", "request")
+        names = ("identity", "target", "kind", "verdict", "text", "session", "request", "alarm")
         given = {name: options.pop(name) for name in names}
         times = [parse_time(text) if text else None for text in (since, until)]
         return command(query=Query(since_ns=times[0], until_ns=times[1], **given), **options)

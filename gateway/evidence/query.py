@@ -20,7 +20,7 @@ from gateway.evidence.readable import readable
 from gateway.evidence.shown import Shown
 from gateway.evidence.view import Row, View, rows
 from gateway.notary.body import Bodies, BodyError
-from gateway.notary.record import COMMON, FIELDS, IDENTITY_FACTS, VERDICTS, Kind, Record, parse_leaf, unpack
+from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, IDENTITY_FACTS, VERDICTS, Kind, Record, parse_leaf, unpack
 
 _AGO = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -44,6 +44,7 @@ class Query:
     text: str = ""
     session: str = ""
     request: str = ""
+    alarm: bool = False  #: only what says that a layer of masking met what another should have
 
     def __post_init__(self) -> None:
         if self.kind and self.kind.upper() not in Kind.__members__:
@@ -53,7 +54,7 @@ class Query:
 
     def described(self) -> dict[str, str]:
         """What was asked, as evidence of the asking and for a bundle."""
-        return {name: str(getattr(self, name)) for name in self.__slots__ if getattr(self, name) not in ("", None)}
+        return {name: str(getattr(self, name)) for name in self.__slots__ if getattr(self, name) not in ("", None, False)}
 
 
 def parse_time(text: str, now: float | None = None) -> int:
@@ -183,6 +184,7 @@ class Search:
             and (not query.target or record.fields[3] == query.target)
             and (not query.session or self._is_of_session(found))
             and (not query.request or self._is_referred_to(found))
+            and (not query.alarm or _alarm(found) != "")
             and (not query.identity or self._is_of_identity(found))
             and (not query.text or on_screen or _holds([found.body, record.fields[len(COMMON):]], query.text.casefold()))
         )
@@ -226,6 +228,17 @@ class Search:
         return found.identity == wanted
 
 
+def _alarm(found: Found) -> str:
+    """What a record alarms about; "" for nothing, or when its body is not opened."""
+    body = found.body
+    if body is None or found.record.kind not in (Kind.OUTCOME, Kind.NOTE):
+        return ""
+    if found.record.kind == Kind.NOTE:
+        return (body[0] or {}).get("alarm", "")
+    return body[_ALARM] or ""
+
+
+_ALARM = BODY_FIELDS[Kind.OUTCOME].index("alarm")
 _WITH_IDENTITY = {Kind.OPENED, Kind.INTENT, Kind.REFUSAL, Kind.UNGRANTED}
 _WITH_FACTS = {Kind.NOTE, Kind.ADMIN, Kind.APPROVAL}
 

@@ -78,7 +78,8 @@ def summary(shown: dict[str, Any]) -> str:
         case "outcome":
             told = " ".join([fields["ending"], fields["sqlstate"], *body.get("tags", [])]).replace("  ", " ")
             masked = f", {fields['cells_masked']} cells masked" if fields["cells_masked"] else ""
-            return f"{told.strip()}, {fields['rows']} rows{masked}, {fields['micros'] / 1000:.1f} ms"
+            alarm = f", ALARM: {body['alarm']}" if body.get("alarm") else ""
+            return f"{told.strip()}, {fields['rows']} rows{masked}, {fields['micros'] / 1000:.1f} ms{alarm}"
         case "chunk":
             when, first = fields["offset_us"] / 1e6, f"recording {fields['recording']}, chunk {fields['chunk']}"
             return f"{first} from {when:.3f} s: {fields['events']} events, {fields['bytes']} bytes"

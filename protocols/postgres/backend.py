@@ -22,7 +22,7 @@ from protocols.postgres.codec import Frame, FrameReader, Opened
 from protocols.postgres.conversation import DONE_LIMIT, ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
 from protocols.postgres.passage import Passage
 from protocols.postgres.refusal import Poisoned, denial
-from protocols.result import Columns, Ending, RowBatch
+from protocols.result import Columns, Ending, RowBatch, Search
 
 _STREAMED = frozenset(b"DdV")
 _READS = ("SELECT", "FETCH", "SHOW")
@@ -128,16 +128,44 @@ class Backend:
         running = self._producing(b"d" if copied else b"D")
         if running.cut:
             return []
+        searched = self._searched(running) if copied and self._opinions.hears_content else None
         if copied:
-            running.copy(payload(self._reader.taken))
+            running.copy(payload(searched or self._reader.taken))
         refused = self._count(running, count, self._reader.size)
         if refused:
             return refused
-        if copied or running.clean:
+        shown = searched if copied else self._masked(running)
+        return None if shown is None else [ToClient(shown)]
+
+    def _masked(self, running: Running) -> bytes | None:
+        """The rows with their masks in; None where they pass as they came."""
+        data = None
+        if not running.clean:
+            data, masked = mask_rows(self._reader.taken, running.plan.cells)
+            running.cells_masked += masked
+        search = self._search(running)
+        if search is not None:
+            rows = self._reader.taken if data is None else data
+            shown, found = search.rows(rows, running.columns)
+            running.cells_masked += found
+            data = data if shown is rows else shown
+        return data
+
+    def _searched(self, running: Running) -> bytes | None:
+        """Whole messages that are not rows, with what was found in them masked; None where they pass as they came."""
+        search = self._search(running)
+        if search is None:
             return None
-        data, masked = mask_rows(self._reader.taken, running.plan.cells)
-        running.cells_masked += masked
-        return [ToClient(data)]
+        taken = self._reader.taken
+        shown, found = search.messages(taken)
+        running.cells_masked += found
+        return None if shown is taken else shown
+
+    def _search(self, running: Running) -> Search | None:
+        """What looks through a command's result; asked for once."""
+        if self._opinions.hears_content and not running.searched:
+            running.searched, running.search = True, self._opinions.content(running.decision)
+        return running.search
 
     def _producing(self, tag: bytes) -> Running:
         """The command whose rows these are."""
@@ -180,6 +208,7 @@ class Backend:
         running = self._expect(Kind.CALL).running if opened.tag == b"V" else self._producing(opened.tag)
         if not running.cut:
             effects += self._count(running, 1, opened.length + 5)
+        self._search(running)
         self._passage = Passage(opened, running)
         effects += self._passage.begin()
 
@@ -311,7 +340,12 @@ class Backend:
         return [ToClient(replies.ErrorResponse(fatal).encode()), Hangup(why)]
 
     def _call_result(self, frame: Frame) -> list[Effect] | None:
-        return self._count(self._expect(Kind.CALL).running, 1, self._reader.size) or None
+        running = self._expect(Kind.CALL).running
+        refused = self._count(running, 1, self._reader.size)
+        if refused:
+            return refused
+        shown = self._searched(running)
+        return None if shown is None else [ToClient(shown)]
 
     def _ready(self, frame: Frame) -> list[Effect] | None:
         transaction = replies.transaction_of(frame.body)

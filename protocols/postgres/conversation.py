@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from protocols.command import Statement, Transaction
 from protocols.effects import Effect, Report
 from protocols.encodings import UTF8, codec_of
-from protocols.result import Columns, Ending, MaskPlan, Outcome, RowBatch
+from protocols.result import Columns, Ending, MaskPlan, Outcome, RowBatch, Search
 from protocols.verdict import Decision, Deny
 
 
@@ -32,10 +32,12 @@ class Opinions(Protocol):
     """The addons' synchronous answers, bound to one session."""
 
     hears_columns: bool
+    hears_content: bool
     hears_rows: bool
     hears_text: bool
 
     def plan(self, decision: Decision, columns: Columns) -> MaskPlan | None: ...
+    def content(self, decision: Decision) -> Search | None: ...
     def rows(self, decision: Decision, batch: RowBatch) -> Deny | None: ...
     def text(self, kind: str, fields: dict[str, str], decision: Decision | None) -> dict[str, str]: ...
 
@@ -81,6 +83,8 @@ class Running:
     columns: Columns | None = None
     plan: MaskPlan | None = None
     clean: bool = True  #: `plan` masks nothing
+    searched: bool = False  #: `search` was asked for
+    search: Search | None = None  #: what looks through its result
     masked: dict[str, None] = field(default_factory=dict)  #: names of masked columns, of every result it had
     ended: bool = False
 
@@ -107,9 +111,12 @@ class Running:
             self.masked |= {c.name: None for c, mask in zip(columns.fields, plan.cells) if mask is not None}
 
     def outcome(self, transaction: str) -> Outcome:
+        alarm = self.alarm
+        if self.search is not None:
+            alarm = "; ".join(filter(None, (alarm, self.search.alarm)))
         return Outcome(
             self.ending, tuple(self.tags), self.sqlstate, self.rows, self.bytes, self.cells_masked,
-            self.copied, self.digest.digest() if self.digest else b"", transaction, self.alarm, tuple(self.masked),
+            self.copied, self.digest.digest() if self.digest else b"", transaction, alarm, tuple(self.masked),
         )
 
 

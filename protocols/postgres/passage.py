@@ -38,18 +38,29 @@ class Passage:
 
     def piece(self, data: bytes) -> list[Effect]:
         """Some of its body."""
+        if self.passing and self._running.search is not None:
+            data = self._running.search.piece(data)
+        return self._pass(data)
+
+    def _pass(self, data: bytes) -> list[Effect]:
         if self._copied:
             self._running.copy(data)
         if self.passing:
-            return [ToClient(data)]
+            return [ToClient(data)] if data else []
         if self._kept is not None and not self._running.cut:
             self._kept.append(data)
         return []
 
     def end(self) -> list[Effect]:
         """Its body was whole."""
-        if self._kept is None or self._running.cut:
+        if self._running.cut:
             return []
+        search = self._running.search
+        if self._kept is None:
+            return self._pass(search.piece(b"", last=True)) if search is not None else []
         data, masked = mask_rows(b"".join(self._kept), self._running.plan.cells)
         self._running.cells_masked += masked
+        if search is not None:
+            data, masked = search.rows(data, self._running.columns)
+            self._running.cells_masked += masked
         return [ToClient(data)]
