@@ -34,9 +34,6 @@ class WrongConfig(Exception):
         self.problems = tuple(problems)
 
 
-ConfigError = WrongConfig
-
-
 def load(path: Path) -> Config:
     """
     Read a configuration file.

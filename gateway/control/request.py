@@ -20,7 +20,6 @@ from gateway.control.errors import BadCall
 Value = dict[str, Any]
 
 OPEN = frozenset({"pending", "granting", "granted"})
-ENDED_NO = frozenset({"denied", "expired", "withdrawn"})
 
 TEXT_LIMIT = 1 << 20  # characters; the relay refuses longer statements before they come here
 BINDING = 32  # bytes, a SHA-256

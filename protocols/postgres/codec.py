@@ -10,7 +10,7 @@ Source: PostgreSQL 18 manual, 54.7 "Message Formats" and 54.2.1 "Start-up".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from struct import Struct
 from types import MappingProxyType
 from typing import NamedTuple
@@ -76,10 +76,6 @@ def encode_head(tag: bytes, length: int) -> bytes:
 def encode_startup(body: bytes) -> bytes:
     """One frame without a tag: how a connection begins."""
     return _LENGTH.pack(_sized(len(body) + 4)) + body
-
-
-def encode_all(frames: Iterable[Frame]) -> bytes:
-    return b"".join(encode(*frame) for frame in frames)
 
 
 def _sized(length: int) -> int:
@@ -256,19 +252,6 @@ class FrameReader:
     def body_chunk(self, most: int = STREAM_OVER) -> bytes:
         """Take what has arrived of the opened body, at most so many bytes; b"" for nothing yet."""
         length = min(most, self._open, len(self))
-        self._open -= length
-        return self._take(0, length)
-
-    def body_exactly(self, length: int) -> bytes | None:
-        """
-        Take so many bytes of the opened body; None until they have arrived.
-
-        :raises PeerError: the body ends before.
-        """
-        if length > self._open:
-            raise PeerError(f"{length} bytes of a body that has {self._open}", offset=self.offset)
-        if len(self) < length:
-            return None
         self._open -= length
         return self._take(0, length)
 

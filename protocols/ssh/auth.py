@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from protocols.ssh.messages import Reader, Unreadable, string, u32
 
@@ -30,9 +30,9 @@ METHODS = ("publickey", "password", "keyboard-interactive")
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this to the peer."""
+    """Send this to the peer. It may hold a target's password."""
 
-    payload: bytes
+    payload: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class CheckSecret:
     """Whether this proves the user; answer with `settled`."""
 
     user: str
-    secret: bytes
+    secret: bytes = field(repr=False)
     method: str
 
 
@@ -216,11 +216,6 @@ class ServerLogin:
 
 def _prompt() -> bytes:
     return bytes([INFO_REQUEST]) + string(b"") * 3 + u32(1) + string(b"Ostiary token: ") + b"\0"
-
-
-def banner(text: str) -> bytes:
-    """What a client shows before it is let in."""
-    return bytes([BANNER]) + string(text.encode()) + string(b"")
 
 
 Sign = Callable[[bytes], bytes]

@@ -162,3 +162,11 @@ def test_a_partial_success_is_no_success() -> None:
     login = ClientLogin("root", password="pw")
     login.begin()
     assert isinstance(login.from_target(bytes([51]) + string(b"password") + b"\1")[0], GiveUp)
+
+
+def test_secrets_have_no_repr() -> None:
+    """Neither what a client proves itself with, nor what the gateway logs in with."""
+    login = ServerLogin()
+    asked = login.from_client(password(b"hunter2"))
+    assert asked == [CheckSecret("ada@web1", b"hunter2", "password")]
+    assert "hunter2" not in repr([asked, ClientLogin("deploy", password="hunter2").begin()])
