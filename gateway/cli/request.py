@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,26 +52,32 @@ def show(door: Door, as_json: bool, identifier: str) -> None:
         click.echo(f"{as_text('at', answer['at'])}  {clean(answer['who'])}: {said}  {clean(answer['why'])}".rstrip())
 
 
-@request.command()
-@click.argument("identifier", metavar="ID")
-@click.option("--as", "subject", required=True, help="Who you are. Your token is asked for, or taken from OSTIARY_TOKEN.")
-@click.option("--why", default="", help="For the requester and the evidence.")
-@configured
-def approve(door: Door, as_json: bool, identifier: str, subject: str, why: str) -> None:
+def _answer(command: Callable[..., None]) -> click.Command:
+    """A person's word on one request, proved by the person's own token."""
+    for asked in (
+        configured,
+        click.option("--why", default="", help="For the requester and the evidence."),
+        click.option("--as", "subject", required=True, help="Who you are. Your token is asked for, or taken from OSTIARY_TOKEN."),
+        click.argument("identifier", metavar="ID"),
+    ):
+        command = asked(command)
+    return request.command()(command)
+
+
+def _call(door: Door, what: str, *, identifier: str, subject: str, why: str) -> dict[str, Any]:
+    return door.call(what, request=identifier, subject=subject, token=own_token(subject), why=why)
+
+
+@_answer
+def approve(door: Door, as_json: bool, **answer: str) -> None:
     """Let exactly this command run, once."""
-    told = door.call("request_approve", request=identifier, subject=subject, token=own_token(subject), why=why)
-    _tell(told, as_json)
+    _tell(_call(door, "request_approve", **answer), as_json)
 
 
-@request.command()
-@click.argument("identifier", metavar="ID")
-@click.option("--as", "subject", required=True, help="Who you are. Your token is asked for, or taken from OSTIARY_TOKEN.")
-@click.option("--why", default="", help="For the requester and the evidence.")
-@configured
-def deny(door: Door, as_json: bool, identifier: str, subject: str, why: str) -> None:
+@_answer
+def deny(door: Door, as_json: bool, **answer: str) -> None:
     """Refuse it. One no is enough."""
-    told = door.call("request_deny", request=identifier, subject=subject, token=own_token(subject), why=why)
-    _tell(told, as_json)
+    _tell(_call(door, "request_deny", **answer), as_json)
 
 
 @request.command()
@@ -127,14 +134,10 @@ def _revealers(door: Door) -> list[str]:
     return sorted({group for rule in rules for group in rule["approvers"]})
 
 
-@request.command()
-@click.argument("identifier", metavar="ID")
-@click.option("--as", "subject", required=True, help="Who you are. Your token is asked for, or taken from OSTIARY_TOKEN.")
-@click.option("--why", default="", help="For the requester and the evidence.")
-@configured
-def revoke(door: Door, as_json: bool, identifier: str, subject: str, why: str) -> None:
+@_answer
+def revoke(door: Door, as_json: bool, **answer: str) -> None:
     """End a reveal that is in force; the next statement sees masks."""
-    _tell(door.call("request_revoke", request=identifier, subject=subject, token=own_token(subject), why=why), as_json)
+    _tell(_call(door, "request_revoke", **answer), as_json)
 
 
 def _split(file: Path) -> list[str]:
