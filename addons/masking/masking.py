@@ -20,6 +20,7 @@ from addons.masking.declared import Declaration, declarations
 from addons.masking.executed import Executed, Named
 from addons.masking.floor import Floor, floor
 from addons.masking.freshness import Freshness
+from addons.masking.issued import issued
 from addons.masking.reveals import hinted, nameless, reads, rule, without
 from addons.masking.statements import Judgement, Statements, UnknownNames
 from addons.masking.strategies import cell
@@ -63,6 +64,7 @@ class Masking:
     :param functions: "schema.function" names that return nothing of masked columns.
     :param notifications: whether payloads of NOTIFY reach sessions that see masked columns.
     :param reveal: who may let others see masked columns: approvers, quorum, lifetime, uses; nobody when not given.
+    :param refuse_masks: whether nobody, also who sees a column as it is, may write one of its masks to it.
     :param lookups_per_minute: how many values one identity may look up in columns declared with `lookup`, over all workers.
     """
 
@@ -79,7 +81,11 @@ class Masking:
         reveal: Mapping[str, Any] | None = None,
         reveals: Reveals | None = None,
         sink: Sink | None = None,
+        refuse_masks: bool = True,
     ) -> None:
+        self._refuses_masks = refuse_masks
+        if not isinstance(refuse_masks, bool):
+            raise ValueError("refuse_masks: true or false")
         self._declared = declarations(columns)
         self._counts, self._lookups = counts, _rate(lookups_per_minute)
         if counts is None and any(d.lookup for d in self._declared):
@@ -117,6 +123,8 @@ class Masking:
     def on_rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
         """Layers 0 and 1. Waits only while the catalog is read, or look-ups are counted."""
         masked = self._masked(hook.session)
+        if saved := self._saved(hook, masked):
+            return refusals.saves_mask(saved)
         if not masked:
             return Allow(remember=False)
         if hook.statement.settings.get("standard_conforming_strings", "on").lower() != "on":
@@ -130,6 +138,12 @@ class Masking:
             if self._fresh.changing(hook.session):
                 return refusals.unknown(unknown.names)
             return self._refreshed(hook, masked)
+
+    def _saved(self, hook: RewriteHook, masked: tuple[Declaration, ...]) -> str:
+        """A column that the session sees as it is, and would write a mask to; "" for none. Others it may not write at all."""
+        if not self._refuses_masks:
+            return ""
+        return issued(hook.statement, (d for d in self._here(hook.session) if d not in masked))
 
     def _refreshed(self, hook: RewriteHook, masked: tuple[Declaration, ...]) -> Deferred:
         """Decide again with a catalog that is newer than the question."""

@@ -131,6 +131,15 @@ def writes_masked(columns: Iterable[str]) -> Deny:
     )
 
 
+def saves_mask(column: str) -> Deny:
+    return _deny(
+        "OST-526",
+        f"a mask of {column} would be written to it, in the place of the real value",
+        "write other columns, or the value itself; if masks are meant, ask the gateway's operator for `refuse_masks = false`",
+        ("columns", column),
+    )
+
+
 def write_reads_masked(columns: Iterable[str]) -> Deny:
     columns = list(columns)
     named = _listed(columns)

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.house import BENCH, PATIENCE, House, environment
+from tests.house import BENCH, CLEAR, PATIENCE, House, environment
 from tests.servers import POSTGRES_15, postgres_18
 
 pytestmark = pytest.mark.live
@@ -56,4 +56,18 @@ def test_what_was_dumped_masked_is_not_restored(request: pytest.FixtureRequest, 
         input=done.stdout, capture_output=True, timeout=PATIENCE, check=False,
     )
     assert restored.returncode == 3 and b"OST-513" in restored.stderr, restored.stderr
+    assert house.server.sql("SELECT md5(string_agg(p::text, ',' ORDER BY p::text)) FROM patients p", "clinic") == before
+
+
+@pytest.mark.parametrize("version", TOOLS)
+def test_masks_in_inserts_are_not_restored_by_somebody_who_sees_the_values(request: pytest.FixtureRequest, version: str) -> None:
+    """A job with clear access would put masks over what it stands for; it may write everything else."""
+    house: House = request.getfixturevalue(f"house{version}")
+    before = house.server.sql("SELECT md5(string_agg(p::text, ',' ORDER BY p::text)) FROM patients p", "clinic")
+    done = dumped(house, version, "-a", "-t", "patients", "--inserts")
+    restored = subprocess.run(
+        [TOOLS[version] / "psql", "-X", "-v", "ON_ERROR_STOP=1"], env={**os.environ, **environment(house.facts(CLEAR))},
+        input=done.stdout, capture_output=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert restored.returncode == 3 and b"OST-526" in restored.stderr, restored.stderr
     assert house.server.sql("SELECT md5(string_agg(p::text, ',' ORDER BY p::text)) FROM patients p", "clinic") == before
