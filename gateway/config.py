@@ -45,6 +45,7 @@ class TargetEntry:
     tls_ca: Path | None = None
     revocation: str = "lease"
     host_keys: tuple[bytes, ...] = ()  #: SSH: blobs of the host keys that the target may show
+    host_ca: frozenset[bytes] = frozenset()  #: SSH: blobs of the keys whose certificates the target may show, for `tls_name`
     floor: str = "require"  #: "require", "report": what a floor that does not hold does to a session
     recording: Settings = Settings()
     source_address: str = ""  #: SSH: where certificates of its sessions are good, as OpenSSH writes it

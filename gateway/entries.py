@@ -129,14 +129,36 @@ def _ssh_target(section: Section, name: str, host: str, port: int) -> TargetEntr
             keys.append(read(line, HOST_KEY_KINDS))
         except NoLine as error:
             section.wrong(f"host_keys[{index}]", str(error), "write a line of `ssh-keyscan`, without the host's name")
-    if not keys and not section.troubled("host_keys"):
+    authorities = _host_ca(section)
+    if not keys and not section.has("host_ca") and not section.troubled("host_keys"):
         mend = f"look at the host, then write its keys: ssh-keyscan -t ed25519 {host or 'HOST'}"
         section.wrong("host_keys", "is missing, so any host could say that it is this one", mend)
     return TargetEntry(
-        name, "ssh", host, port, "", (), _accounts(section, "ssh", "off"), section.labels("labels"), "off", host, None,
+        name, "ssh", host, port, "", (), _accounts(section, "ssh", "off"), section.labels("labels"), "off", _host_name(section, host), None,
         section.text("revocation", "lease", known=("lease", "strict")), tuple(keys), recording=_recording(section.section("recording")),
-        source_address=_source_address(section),
+        source_address=_source_address(section), host_ca=authorities,
     )
+
+
+def _host_ca(section: Section) -> frozenset[bytes]:
+    """Whose word is taken for the target's host key."""
+    found: set[bytes] = set()
+    for index, line in enumerate(section.texts("host_ca")):
+        try:
+            found.add(read(line.removeprefix("@cert-authority * "), HOST_KEY_KINDS))
+        except NoLine as error:
+            section.wrong(f"host_ca[{index}]", str(error), "write the .pub line of the key that signs your hosts' keys")
+    if section.has("host_ca") and not found and not section.troubled("host_ca"):
+        section.wrong("host_ca", "is empty", "name an authority, or take it out")
+    return frozenset(found)
+
+
+def _host_name(section: Section, host: str) -> str:
+    """For whom a host's certificate must be."""
+    name = section.text("host_name", "")
+    if name and not section.has("host_ca"):
+        section.wrong("host_name", "has no effect without `host_ca`", "add `host_ca`, or take it out")
+    return name or host
 
 
 def _source_address(section: Section) -> str:

@@ -27,12 +27,13 @@ class SshHouse(House):
     """
     :param addons: tables of addons, besides one that lets everybody reach the target.
     :param account: over the target's account. :param host_keys: registered for the target, instead of its own.
-    :param recording: the target's settings. :param user_ca: lines of authorities whose certificates let people in.
+    :param host_ca: authorities of the target's host key, instead of it. :param recording: the target's settings. :param user_ca: lines of authorities whose certificates let people in.
     """
 
     def __init__(
         self, directory: Path, sshd: Sshd, *, account: Mapping[str, Any] | None = None, host_keys: Sequence[str] = (),
-        recording: Mapping[str, str] | None = None, user_ca: Sequence[str] = (), **more: Any,
+        recording: Mapping[str, str] | None = None, user_ca: Sequence[str] = (),
+        host_ca: Sequence[str] = (), **more: Any,
     ) -> None:
         self.sshd, self.ssh_port = sshd, free_port()
         directory.mkdir(parents=True, exist_ok=True)
@@ -42,6 +43,7 @@ class SshHouse(House):
         self._account = {"name": "app", "user": USER, "auth": "key", **(account or {})}
         self.pins, self._own = list(host_keys), len(more.get("addons", ()))
         self.recording, self.user_ca = dict(recording or {}), list(user_ca)
+        self.host_ca = list(host_ca)
         super().__init__(directory, SimpleNamespace(port=1), **more)
         if self._account["auth"] == "key":
             self.ostiary_ok("account", "secret", WEB, "app", stdin=sshd.key.read_text())
@@ -61,12 +63,15 @@ class SshHouse(House):
             table("[ssh]", {"user_ca": self.user_ca}),
             table("[[listen]]", {"protocol": "ssh", "endpoint": f"tcp:{self.ssh_port}:interface=127.0.0.1"}),
             table("[[target]]", {"name": WEB, "protocol": "ssh", "address": f"127.0.0.1:{self.sshd.port}",
-                                 "host_keys": self.pins or [self.sshd.host_key], "account": [self._account],
+                                 **self._known(), "account": [self._account],
                                  "recording": self.recording}),
             *(table("[[identity]]", {"subject": subject, **facts}) for subject, facts in people.items()),
             *(table("[[addon]]", addon) for addon in (*addons, *self.addons[-self._own:][:self._own])),
         ]  # fmt: skip
         self.file.write_text("\n".join(tables))
+
+    def _known(self) -> dict[str, list[str]]:
+        return {"host_ca": self.host_ca} if self.host_ca else {"host_keys": self.pins or [self.sshd.host_key]}
 
     def ostiary_ok(self, *words: str, stdin: str = "") -> str:
         done = self.ostiary(*words, stdin=stdin)

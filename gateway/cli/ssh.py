@@ -37,7 +37,7 @@ def ca(door: Door, as_json: bool, people: bool) -> None:
 @configured
 def sign(door: Door, as_json: bool, public: Any, identity: str, ttl: float, source_address: str) -> None:
     """Sign somebody's public key, a .pub file; the certificate goes to stdout, for KEY-cert.pub."""
-    made = door.call("ssh_sign", subject=identity, line=public.read(65536), ttl=ttl, addresses=source_address)
+    made = door.call("ssh_sign", subject=identity, public=public.read(65536), ttl=ttl, addresses=source_address)
     made["certificate"] = line(made["certificate"], identity)
     if not as_json:
         click.echo(f"Certificate {made['serial']} of {identity}, good until {as_text('expires', made['expires'])}.", err=True)

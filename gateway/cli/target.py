@@ -53,6 +53,25 @@ def check(door: Door, as_json: bool, name: str, account: str) -> None:
     one({"target": found["target"], "account": found["account"], "login": "works", **found["facts"]}, as_json)
 
 
+@target.command()
+@click.argument("name")
+@configured
+def trust(door: Door, as_json: bool, name: str) -> None:
+    """
+    Look at a host's key, and print the line with which the file trusts it.
+
+    Nothing is trusted by looking: compare the fingerprint with what the host itself says (ssh-keygen -lf
+    /etc/ssh/ssh_host_ed25519_key.pub), write the line, and reload.
+    """
+    seen = door.call("target_host_key", target=name)
+    if as_json:
+        one(seen, as_json)
+        return
+    state = "registered already" if seen["registered"] else "NOT registered: compare it at the host before you write it"
+    click.echo(f"{name} shows {seen['key']}, {state}. Below [[target]]:", err=True)
+    click.echo(f'host_keys = ["{seen["line"]}"]')
+
+
 def _shown(entry: TargetEntry) -> dict[str, Any]:
     host = f"[{entry.host}]" if ":" in entry.host else entry.host
     return {

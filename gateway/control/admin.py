@@ -27,7 +27,7 @@ from gateway.control.rpc import Methods
 from gateway.control.store import Value
 from gateway.control.vault import PASSWORD_LIMIT
 from gateway.query import Querying, QueryError
-from gateway.ssh.lines import NoLine, read
+from gateway.ssh.lines import NoLine, fingerprint, line, read
 from protocols.selection import WrongForm, select
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ METHODS = (
     "token_issue", "token_list", "token_revoke", "account_list", "account_secret", "account_forget",
     "request_list", "request_show", "request_approve", "request_deny", "request_submit", "request_reveal", "request_revoke",
     "session_list", "session_show", "session_kill", "session_observe", "identity_check", "target_check",
-    "ssh_ca", "ssh_sign",
+    "ssh_ca", "ssh_sign", "target_host_key",
     "target_relations", "target_sample", "target_floor", "config_reload",
 )
 
@@ -140,13 +140,13 @@ class Admin:
             raise BadCall(f"there is no such authority; there are {', '.join(NAMES)}")
         return self._office.authorities.public(name)
 
-    def ssh_sign(self, subject: str, line: str, ttl: float, addresses: str = "") -> Value:
+    def ssh_sign(self, subject: str, public: str, ttl: float, addresses: str = "") -> Value:
         """A certificate for the public key on a line, with which the identity logs in at this gateway."""
         entry = self._office.identities.need(subject)
         if addresses:
             check_addresses(addresses)
         try:
-            return self._office.authorities.person(entry, read(line), ttl, addresses)
+            return self._office.authorities.person(entry, read(public), ttl, addresses)
         except NoLine as error:
             raise BadCall(f"the file {error}; it takes the .pub file that ssh-keygen made") from None
 
@@ -208,6 +208,20 @@ class Admin:
         key = Key(Ed25519PrivateKey.generate())
         made = self._office.authorities.session(entry, account.name, "ostiary-target-check", str(uuid4()), key.public().blob())
         return Certified(key, made["certificate"], made["serial"])
+
+    def target_host_key(self, target: str) -> Deferred[Value]:
+        """What an SSH target shows now, for a person to compare. It is trusted only once the file has it."""
+        entry = self._office.targets.get(target)
+        if entry is None or entry.protocol != "ssh":
+            raise NotFound(f"there is no SSH target {target}. `ostiary target list` shows them.")
+        from gateway.ssh.upstream import look  # Conch is loaded where SSH is used
+
+        def seen(blob: bytes) -> Value:
+            shown = {"target": target, "key": fingerprint(blob), "registered": blob in entry.host_keys}
+            self._office.outbox.tell("target.host_key", shown)
+            return shown | {"line": line(blob)}
+
+        return look(self._reactor, entry).addCallbacks(seen, _unreachable)
 
     def target_relations(self, target: str, account: str = "", database: str = "") -> Deferred[list[Value]]:
         """The tables of a database that can be sampled."""

@@ -5,7 +5,7 @@ A leg's two kinds: the server toward clients, which proves its host keys, and th
 from __future__ import annotations
 
 from twisted.conch.ssh import _kex
-from twisted.conch.ssh.common import NS, getNS
+from twisted.conch.ssh.common import NS, getMP, getNS
 from twisted.conch.ssh.transport import SSHClientTransport, SSHServerTransport, SSHTransportBase
 from twisted.internet.defer import Deferred, succeed
 
@@ -13,6 +13,7 @@ from gateway.ssh.exchange import HYBRID, HybridClient
 from gateway.ssh.keys import algorithms, public
 from gateway.ssh.leg import HOST_KEY_NOT_VERIFIABLE, KEX_INIT, Leg
 from protocols.errors import PeerError
+from protocols.ssh.certificate import PLAIN
 from protocols.ssh.messages import REQUEST_FAILURE, REQUEST_SUCCESS, Reader, Unreadable
 from protocols.ssh.offer import STRICT_CLIENT, STRICT_SERVER
 
@@ -57,6 +58,7 @@ class ClientLeg(Leg, SSHClientTransport):
         super().__init__()
         self.pinned = pinned
         self.shown: bytes = b""
+        self._proven: bytes | None = None
         self._gotNewKeys = 0
         self._hybrid: HybridClient | None = None
 
@@ -72,28 +74,39 @@ class ClientLeg(Leg, SSHClientTransport):
         host_key, half, signature, rest = getNS(packet, 3)
         if rest:
             raise PeerError("bytes behind the server's half")
-        if not self._is_pinned(host_key):
+        key = self._known_key(host_key)
+        if key is None:
             return
         algorithm, _ = getNS(signature)
-        if algorithm != self.keyAlg:
+        agreed = self.keyAlg.decode()
+        if algorithm.decode("ascii", "replace") != PLAIN.get(agreed, agreed) or (agreed in PLAIN) == (key == host_key):
             raise PeerError("signed with another algorithm than agreed")
-        if self._hybrid is None:
+        if self._hybrid is None and key == host_key:
             self.ssh_KEX_DH_GEX_GROUP(packet)
         else:
-            self._finish_hybrid(host_key, half, signature)
+            self._finish(host_key, key, half, signature)
 
-    def _finish_hybrid(self, host_key: bytes, half: bytes, signature: bytes) -> None:
+    def _shared(self, half: bytes) -> tuple[bytes, bytes]:
+        """Our half as it was sent, and what both sides have now, as the digest takes it."""
         hybrid, self._hybrid = self._hybrid, None
-        assert hybrid is not None
-        secret = NS(hybrid.shared(half))
+        if hybrid is not None:
+            return hybrid.public, NS(hybrid.shared(half))
+        if _kex.isEllipticCurve(self.kexAlg):
+            return self._encodeECPublicKey(self.ecPub), self._generateECSharedSecret(self.ecPriv, half)
+        theirs, _ = getMP(NS(half))
+        return self.dhSecretKeyPublicMP[4:], self._finishEphemeralDH(theirs)
+
+    def _finish(self, host_key: bytes, key: bytes, half: bytes, signature: bytes) -> None:
+        """As Conch does for what it knows: neither ML-KEM nor certificates. `key` is the one that must have signed."""
+        ours, secret = self._shared(half)
         digest = _kex.getHashProcessor(self.kexAlg)()
         for part in (
             self.ourVersionString, self.otherVersionString, self.ourKexInitPayload, self.otherKexInitPayload, host_key,
-            hybrid.public, half,
+            ours, half,
         ):
             digest.update(NS(part))
         digest.update(secret)
-        if not public(host_key).verify(signature, digest.digest()):
+        if not public(key).verify(signature, digest.digest()):
             raise PeerError("a wrong signature of the host key")
         self._keySetup(secret, digest.digest())
 
@@ -101,20 +114,25 @@ class ClientLeg(Leg, SSHClientTransport):
         _check_public(remoteDHpublicKey, self.p)
         return super()._finishEphemeralDH(remoteDHpublicKey)
 
-    def _is_pinned(self, host_key: bytes) -> bool:
-        self.shown = host_key
-        if host_key in self.pinned:
-            return True
-        self.host_key_refused()
-        self.disconnect(HOST_KEY_NOT_VERIFIABLE, "the host key is not the one that was registered")
-        return False
+    def believed(self, host_key: bytes) -> bytes | None:
+        """The blob of the plain key that must have signed, when what is shown may be shown; for a pinned one itself."""
+        return host_key if host_key in self.pinned else None
+
+    def _known_key(self, host_key: bytes) -> bytes | None:
+        if host_key != self.shown or self._proven is None:  # at later exchanges a certificate may have expired
+            self.shown = host_key
+            self._proven = self.believed(host_key)
+        if self._proven is None:
+            self.host_key_refused()
+            self.disconnect(HOST_KEY_NOT_VERIFIABLE, "the host key is not the one that was registered")
+        return self._proven
 
     def host_key_refused(self) -> None:
-        """`shown` is not pinned; nothing was said to the target yet."""
+        """`shown` is not believed; nothing was said to the target yet."""
 
     def verifyHostKey(self, hostKey: bytes, fingerprint: bytes) -> Deferred[bool]:
         """Asked by Conch once more; it was checked before Conch saw it."""
-        return succeed(hostKey in self.pinned)
+        return succeed(hostKey == self.shown)
 
 
 def _check_public(value: int, prime: int) -> None:

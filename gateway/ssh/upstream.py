@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.conch.ssh.keys import Key
@@ -21,14 +21,15 @@ from twisted.python.failure import Failure
 
 from gateway.config import Account, TargetEntry
 from gateway.line import Line
+from gateway.ssh.certificates import NotBelieved, of_host
 from gateway.ssh.keys import NoKey, private, signer
 from gateway.ssh.leg import BY_APPLICATION
-from gateway.ssh.lines import fingerprint, kind_of
+from gateway.ssh.lines import HOST_KEY_KINDS, fingerprint, kind_of
 from gateway.ssh.sides import ClientLeg
 from gateway.upstream import DialError
 from protocols.errors import PeerError
 from protocols.ssh.auth import ClientLogin, GiveUp, LoginEffect, Proven, Send
-from protocols.ssh.certificate import certified
+from protocols.ssh.certificate import PLAIN, certified
 from protocols.ssh.messages import Unreadable
 
 TIMEOUT = 15.0
@@ -64,6 +65,8 @@ class Upstream:
         self.leg = leg
         shown = {f"target_{name}": value for name, value in leg.facts.items()}
         self.facts = {**shown, "target_host_key_print": fingerprint(leg.shown), "target_auth": account.auth}
+        if leg.authority:
+            self.facts["target_host_authority"] = fingerprint(leg.authority)
         if isinstance(secret, Certified):
             self.facts["target_certificate"] = str(secret.serial)
         self._early: deque[bytes] = deque()
@@ -87,12 +90,19 @@ class Upstream:
 
 
 class _TargetLeg(ClientLeg):
-    """Dials in: host key, then the account's login; the first failure counts."""
+    """
+    Dials in: host key, then the account's login; the first failure counts.
+
+    :ivar authority: who certified the host key, b"" when it is registered itself.
+    """
+
+    authority = b""
 
     def __init__(self, reactor: Any, entry: TargetEntry, account: Account, secret: Secret, done: Deferred[Upstream]) -> None:
         super().__init__(frozenset(entry.host_keys))
         self.reactor = reactor
-        self.supportedPublicKeys = [name.encode() for name in _algorithms(entry.host_keys)]
+        self.supportedPublicKeys = [name.encode() for name in _algorithms(entry)]
+        self._entry, self._why = entry, ""
         self._account, self._secret, self._done = account, secret, done
         self.on_broken = lambda why: self.fail(DialError("protocol", f"the target broke the protocol at login: {why}"))
         self.on_lost = lambda why: self.fail(DialError("lost", "the target closed the connection at login"))
@@ -101,8 +111,23 @@ class _TargetLeg(ClientLeg):
     def makeConnection(self, transport: Any) -> None:
         super().makeConnection(Line.over(transport, self))
 
+    def believed(self, host_key: bytes) -> bytes | None:
+        """Pinned, or certified by an authority of the target's for its name."""
+        if host_key in self.pinned or kind_of(host_key) not in PLAIN:
+            return super().believed(host_key)
+        try:
+            certificate = of_host(host_key, self.keyAlg.decode(), self._entry.tls_name, self.reactor.seconds())
+        except NotBelieved as error:
+            self._why = str(error)
+            return None
+        if certificate.authority not in self._entry.host_ca:
+            self._why = f"its authority {fingerprint(certificate.authority)} is not registered"
+            return None
+        self.authority = certificate.authority
+        return certificate.key
+
     def host_key_refused(self) -> None:
-        seen = {"host_key": fingerprint(self.shown), "kind": kind_of(self.shown)}
+        seen = {"host_key": fingerprint(self.shown), "kind": kind_of(self.shown), **({"because": self._why} if self._why else {})}
         why = "the target's host key is not the one that is registered for it"
         self.fail(DialError("host_key", why, seen))
 
@@ -200,6 +225,12 @@ def dial(reactor: Any, entry: TargetEntry, account: Account, secret: Secret) -> 
     :param secret: the account's password or private key, or a certified one.
     """
     done: Deferred[Upstream] = Deferred(lambda _: leg.fail(CancelledError()))
+    leg = _dialled(reactor, entry, account, secret, done)
+    return done
+
+
+def _dialled(reactor: Any, entry: TargetEntry, account: Account, secret: Secret, done: Deferred[Any]) -> _TargetLeg:
+    """A leg on its way; `done` hears how it went."""
     leg = _TargetLeg(reactor, entry, account, secret, done)
     endpoint = HostnameEndpoint(reactor, entry.host, entry.port, timeout=TIMEOUT)
 
@@ -207,7 +238,7 @@ def dial(reactor: Any, entry: TargetEntry, account: Account, secret: Secret) -> 
         leg.fail(DialError("unreachable", "the target cannot be reached", {"why": failure.type.__name__}))
 
     endpoint.connect(_Factory(leg)).addCallbacks(lambda _: done.called and leg.transport.abortConnection(), unreachable)
-    return done
+    return leg
 
 
 def probe(reactor: Any, entry: TargetEntry, account: Account, secret: Secret) -> Deferred[dict[str, str]]:
@@ -220,9 +251,23 @@ def probe(reactor: Any, entry: TargetEntry, account: Account, secret: Secret) ->
     return dial(reactor, entry, account, secret).addCallback(leave)
 
 
-def _algorithms(host_keys: tuple[bytes, ...]) -> list[str]:
+def look(reactor: Any, entry: TargetEntry) -> Deferred[bytes]:
+    """The host key that a target shows, whatever is registered; no login is tried. Fails with DialError."""
+    nobody = replace(entry, host_keys=(), host_ca=frozenset())
+    done: Deferred[Any] = Deferred(lambda _: leg.fail(CancelledError()))
+    leg = _dialled(reactor, nobody, entry.accounts[0], "", done)
+
+    def refused(failure: Failure) -> Any:
+        return leg.shown or failure
+
+    return done.addErrback(refused)
+
+
+def _algorithms(entry: TargetEntry) -> list[str]:
     """Only what was registered is asked for: a target with several keys then shows that one."""
     found: list[str] = []
-    for kind in map(kind_of, host_keys):
+    for kind in list(map(kind_of, entry.host_keys)) or HOST_KEY_KINDS:
         found += ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
-    return list(dict.fromkeys(found))
+    plain = list(dict.fromkeys(found))
+    every = ("rsa-sha2-512", "rsa-sha2-256", *(kind for kind in HOST_KEY_KINDS if kind != "ssh-rsa"))
+    return [certified(name) for name in reversed(every)] + plain if entry.host_ca else plain

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import pytest_twisted
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.conch.ssh.keys import Key
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 
 from gateway.config import Account, TargetEntry
+from gateway.ssh.exchange import EXCHANGES
 from gateway.ssh.keys import algorithms
+from gateway.ssh.lines import fingerprint
 from gateway.ssh.sides import ServerLeg
-from gateway.ssh.upstream import Upstream, dial, probe
+from gateway.ssh.upstream import Upstream, dial, look, probe
 from gateway.upstream import DialError
 from protocols.ssh.auth import BANNER, FAILURE, INFO_REQUEST, REQUEST, SUCCESS
+from protocols.ssh.certificate import FOREVER, PLAIN, Certificate
+from protocols.ssh.certificate import HOST as HOST_TYPE
 from protocols.ssh.messages import Reader, string, u32
 from tests.ssh.leg_pair import HOST, HOST_ECDSA, Login, _Factory
 
@@ -174,3 +181,102 @@ def test_an_operator_can_try_a_login(server: Server) -> Iterator[Deferred[dict[s
     entry = TargetEntry("web", "ssh", "127.0.0.1", server.port.getHost().port, "", (), (account,), host_keys=(PIN,))
     facts = yield probe(reactor, entry, account, "pw")
     assert facts["target_exchange"]
+
+
+# -- host certificates -----------------------------------------------------------------------------
+
+
+class _CertifiedLeg(_Leg):
+    """A target whose host key is certified; it shows the certificate where Conch shows the key."""
+
+    def _getHostKeys(self, keyAlg: bytes) -> tuple[object, object]:
+        if b"-cert-" not in keyAlg:
+            return super()._getHostKeys(keyAlg)
+        self.keyAlg = PLAIN[keyAlg.decode()].encode()
+        return SimpleNamespace(blob=lambda: self.server.certificate), HOST
+
+
+class CertifiedServer(Server):
+    certificate = b""
+
+    def buildProtocol(self, address: object) -> _Leg:
+        leg = _CertifiedLeg(self)
+        leg.supportedPublicKeys = [b"ssh-ed25519-cert-v01@openssh.com", *leg.supportedPublicKeys]
+        self.legs.append(leg)
+        return leg
+
+
+AUTHORITY = Key(Ed25519PrivateKey.generate())
+
+
+def certified_for(name: str, signer: Key = AUTHORITY, kind: int = HOST_TYPE) -> bytes:
+    body = Certificate(PIN, kind, "web", (name,), 0, FOREVER, signer.public().blob(), 1, b"n" * 32).body()
+    return body + string(signer.sign(body))
+
+
+def by_authority(server: Server, authority: Key = AUTHORITY) -> Deferred[Upstream]:
+    account = Account("app", "deploy")
+    entry = TargetEntry(
+        "web", "ssh", "127.0.0.1", server.port.getHost().port, "", (), (account,), tls_name="web1",
+        host_ca=frozenset({authority.public().blob()}),
+    )
+    return dial(reactor, entry, account, "pw")
+
+
+@pytest.fixture()
+def certified_server() -> Iterator[CertifiedServer]:
+    made = CertifiedServer()
+    made.script["password"] = [bytes([SUCCESS])]
+    made.port = reactor.listenTCP(0, made, interface="127.0.0.1")
+    yield made
+    for leg in made.legs:
+        leg.transport.abortConnection()
+    pytest_twisted.blockon(made.port.stopListening())
+
+
+@pytest.mark.parametrize("exchange", ["mlkem768x25519-sha256", "curve25519-sha256", "ecdh-sha2-nistp256", "diffie-hellman-group14-sha256"])
+@pytest_twisted.inlineCallbacks
+def test_a_host_whose_key_an_authority_certifies_is_known(
+    certified_server: CertifiedServer, exchange: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Deferred[Upstream]]:
+    """By every key exchange; who certified it is told."""
+    if exchange not in EXCHANGES:
+        pytest.skip("cryptography here has no ML-KEM")
+    monkeypatch.setattr("gateway.ssh.leg.EXCHANGES", (exchange,))
+    certified_server.certificate = certified_for("web1")
+    upstream = yield by_authority(certified_server)
+    assert upstream.facts["target_exchange"] == exchange
+    assert upstream.facts["target_host_authority"] == fingerprint(AUTHORITY.public().blob())
+    upstream.leg.disconnect(11, "")
+
+
+@pytest.mark.parametrize("shown", [
+    lambda: certified_for("web2"), lambda: certified_for("web1", HOST), lambda: certified_for("web1", kind=1),
+    lambda: certified_for("web1").replace(string(b"web"), string(b"wep")),
+], ids=["another's", "another authority's", "a user's", "a forged one"])  # fmt: skip
+@pytest_twisted.inlineCallbacks
+def test_a_host_certificate_that_is_not_good_gets_no_login(certified_server: CertifiedServer, shown: object) -> Iterator[Deferred[Upstream]]:
+    certified_server.certificate = shown()
+    with pytest.raises(DialError) as caught:
+        yield by_authority(certified_server)
+    assert caught.value.kind == "host_key" and caught.value.fields["because"]
+    assert certified_server.heard == []
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_certificate_that_its_key_does_not_prove_is_refused(certified_server: CertifiedServer) -> Iterator[Deferred[Upstream]]:
+    """A right certificate, copied by who does not have the host's key."""
+    stranger = Key(Ed25519PrivateKey.generate())
+    body = Certificate(stranger.public().blob(), HOST_TYPE, "w", ("web1",), 0, FOREVER, AUTHORITY.public().blob(), 1, b"n").body()
+    certified_server.certificate = body + string(AUTHORITY.sign(body))
+    with pytest.raises(DialError) as caught:
+        yield by_authority(certified_server)
+    assert caught.value.kind == "protocol" and certified_server.heard == []
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_host_key_can_be_looked_at(server: Server) -> Iterator[Deferred[bytes]]:
+    """Without a login, and whatever is registered."""
+    entry = TargetEntry("web", "ssh", "127.0.0.1", server.port.getHost().port, "", (), (Account("app", "x"),), host_keys=(b"other",))
+    shown = yield look(reactor, entry)
+    assert shown == PIN and server.heard == []

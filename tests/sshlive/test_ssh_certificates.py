@@ -182,3 +182,31 @@ def test_a_revoked_identity_does_not_come_in_with_a_certificate(certified: Certi
     finally:
         certified.house.ostiary_ok("identity", "restore", GRACE)
     assert certified.ssh(key, "echo in", user=f"{GRACE}@{WEB}").stdout == b"in\n"
+
+
+# -- of hosts ----------------------------------------------------------------------------------------
+
+
+def test_a_host_is_known_by_its_authority_until_another_certifies_it(tmp_path: Path) -> None:
+    """A real sshd's HostCertificate. Another authority's is refused before a login, and recorded."""
+    authority, stranger = keygen(tmp_path / "hosts"), keygen(tmp_path / "stranger")
+    sshd = Sshd(tmp_path / "sshd", {"HostCertificate": str(tmp_path / "sshd" / "host-cert.pub")})
+
+    def certify(by: Path) -> None:
+        subprocess.run(["ssh-keygen", "-q", "-s", str(by), "-I", "web", "-h", "-n", "127.0.0.1", str(sshd.folder / "host.pub")], check=True)
+
+    certify(authority)
+    with sshd, SshHouse(tmp_path / "h", sshd, workers=1, host_ca=[authority.with_suffix(".pub").read_text().strip()]) as house:
+        done = house.ssh("echo in")
+        assert done.stdout == b"in\n", done.stderr
+        assert house.records("--kind", "opened")[-1]["body"]["facts"]["target_host_authority"].startswith("SHA256:")
+        looked = house.ostiary_ok("target", "trust", WEB)
+        assert looked == f'host_keys = ["{sshd.host_key}"]\n'
+        sshd.stop()
+        certify(stranger)
+        sshd.start()
+        before = sshd.log.read_text().count("Accepted")
+        done = house.ssh("echo in", client=("-o", "LogLevel=INFO"))
+        assert done.returncode == 255 and b"OST-646" in done.stderr and sshd.log.read_text().count("Accepted") == before
+        why = [r["body"]["facts"]["why"] for r in house.records("--kind", "note") if r["fields"]["what"] == "session.refused"][-1]
+        assert "authority" in why
