@@ -210,18 +210,23 @@ def plain_behind(port: int) -> Any:
         return client.recv(100)[:1] in (b"", b"\x15")  # the end, or TLS's alert; nothing in clear
 
 
-def slowly(port: int) -> Any:
+def by_hand(client: socket.socket, pieces: Callable[[bytes], list[bytes]]) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
+    """A handshake whose bytes go out in these pieces; what is said, and its two ends, which the caller carries from here on."""
     into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
-    shaking, client = context().wrap_bio(into, out), asked(port)
-    with client:
-        while True:
-            try:
-                shaking.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                for one in out.read():
-                    client.sendall(bytes([one]))
-                into.write(client.recv(1 << 16))
+    shaking = context().wrap_bio(into, out)
+    while True:
+        try:
+            shaking.do_handshake()
+            return shaking, into, out
+        except ssl.SSLWantReadError:
+            for piece in pieces(out.read()):
+                client.sendall(piece)
+            into.write(client.recv(1 << 16))
+
+
+def slowly(port: int) -> Any:
+    with asked(port) as client:
+        shaking, into, out = by_hand(client, lambda data: [bytes([one]) for one in data])
         shaking.write(b"x")
         client.sendall(out.read())
         while True:
@@ -251,16 +256,8 @@ def renegotiated(port: int) -> Any:
 
 def behind(port: int) -> Any:
     """Bytes and the goodbye in one packet, to a server that pauses at the bytes."""
-    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
-    shaking, client = context().wrap_bio(into, out), asked(port)
-    with client:
-        while True:
-            try:
-                shaking.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                client.sendall(out.read())
-                into.write(client.recv(1 << 16))
+    with asked(port) as client:
+        shaking, _, out = by_hand(client, lambda data: [data])
         client.sendall(out.read())
         shaking.write(b"hold" * 2000)
         try:
