@@ -8,19 +8,16 @@ Made once the client is proven and the target connected; joins both transports b
 from __future__ import annotations
 
 import secrets
-import time
 from typing import Any
-
-from twisted.logger import Logger
 
 from gateway import upstream as targets
 from gateway.config import Account, TargetEntry
 from gateway.house import Worker
 from gateway.opinions import Opinions
 from gateway.powers import Sink
+from gateway.seated import Seated
 from gateway.upstream import Upstream
 from protocols.adapter import Adapter
-from protocols.errors import Unrecordable
 from protocols.postgres import replies
 from protocols.postgres.greeting import LoggedIn
 from protocols.postgres.messages import VERSION_3_2
@@ -28,10 +25,8 @@ from protocols.postgres.relay import PostgresRelay
 from protocols.session import Session
 
 
-class Sitting:
+class Sitting(Seated):
     """One session from its first prompt to its end: what the worker lists, kills and cancels."""
-
-    log = Logger()
 
     def __init__(
         self, worker: Worker, client: Any, session: Session, entry: TargetEntry, account: Account,
@@ -54,8 +49,8 @@ class Sitting:
         facts = {**upstream.facts, "floor": floor, "client_proof": done.proof, "client_tls": client.tls_version or "off"}
         self._worker.journal.opened(session, facts, self.adapter)
         secret = secrets.token_bytes(4 if done.version < VERSION_3_2 else 32)
-        self._worker.sessions[session.id] = self
-        self._announce(upstream.pid, secret)
+        self._list()
+        worker.control.cancel_key(session.id, upstream.pid, secret)
         client.write(self._prompt(upstream, secret))
         self.adapter.attach(client, upstream.transport)
         upstream.attach(self)
@@ -66,15 +61,6 @@ class Sitting:
         told.append(replies.BackendKey(upstream.pid, secret).encode())
         told.append(replies.ReadyForQuery(upstream.transaction).encode())
         return b"".join(told)
-
-    def _announce(self, pid: int, secret: bytes) -> None:
-        session = self.session
-        self._worker.control.session_opened({
-            "id": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
-            "target": session.target.name, "account": session.account, "database": session.database,
-            "peer": session.peer, "application": session.application, "token": self._token, "opened": time.time(),
-        })
-        self._worker.control.cancel_key(session.id, pid, secret)
 
     # -- the target's side ---------------------------------------------------------------
 
@@ -94,14 +80,6 @@ class Sitting:
 
     # -- what the worker does --------------------------------------------------------------
 
-    def kill(self, why: str) -> None:
-        """End it; the client is told."""
-        self.adapter.close(why, why)
-
-    def reconsider(self) -> None:
-        """The policy has changed: what is held is judged again."""
-        self._opinions.reconsider()
-
     def cancel(self) -> None:
         """Its client showed the cancel key."""
         Sink(self._worker.journal).note(self.session, "cancel", {})
@@ -112,12 +90,5 @@ class Sitting:
         """Whether a command waits, runs or is held, or a transaction is open."""
         return self.adapter.busy or not self.relay.idle
 
-    def _ended(self, why: str) -> None:
-        self._worker.sessions.pop(self.session.id, None)
-        self._worker.control.session_closed(self.session.id)
-        self._opinions.closed()
+    def _forgotten(self) -> None:
         self._worker.settings.closed(self.session)
-        try:
-            self._worker.journal.closed(self.session, why)
-        except Unrecordable:
-            self.log.warn("session {id}: its end could not be recorded", id=self.session.id)

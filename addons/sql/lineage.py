@@ -20,9 +20,7 @@ from addons.sql.catalog import Relation
 from addons.sql.naming import column_name, last_name, strings
 from addons.sql.parse import unwrap
 from addons.sql.resolve import Names, children
-from addons.sql.scope import (
-    CLEAN, OTHER, SYSTEM_COLUMNS, UNKNOWN, Item, Output, Scope, Taint, hidden, item, renamed, tainted, union,
-)
+from addons.sql.scope import CLEAN, OTHER, SYSTEM_COLUMNS, UNKNOWN, Item, Output, Scope, Taint, hidden, item, renamed, tainted, union
 
 Columns = Callable[[Relation], Mapping[str, Output]]
 """The masked columns of a relation by name; what is not in it is clean."""

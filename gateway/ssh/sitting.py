@@ -4,21 +4,18 @@ One SSH session from its login to its end: what its worker lists and kills. As `
 
 from __future__ import annotations
 
-import time
 from functools import partial
-
-from twisted.logger import Logger
 
 from gateway.house import Worker
 from gateway.opinions import Opinions
 from gateway.powers import Sink
+from gateway.seated import Seated
 from gateway.ssh.bounds import Bounded, narrowed, told
 from gateway.ssh.moderation import Moderation
 from gateway.ssh.ready import Ready
 from gateway.ssh.sides import ServerLeg
 from gateway.ssh.studio import Studio
 from gateway.ssh.upstream import Upstream
-from protocols.errors import Unrecordable
 from protocols.recording import Settings
 from protocols.session import Session
 from protocols.ssh.adapter import SshAdapter
@@ -26,10 +23,8 @@ from protocols.ssh.certificate import Certificate
 from protocols.ssh.relay import SshRelay
 
 
-class Sitting:
+class Sitting(Seated):
     """Both legs are logged in."""
-
-    log = Logger()
 
     def __init__(
         self, worker: Worker, client: ServerLeg, session: Session, upstream: Upstream, token: str,
@@ -65,8 +60,7 @@ class Sitting:
         shown = {f"client_{name}": value for name, value in client.facts.items()}
         recording = {"recording": str(self._recording())}
         worker.journal.opened(session, {**shown, **upstream.facts, **proof, **recording}, self.adapter)
-        worker.sessions[session.id] = self
-        self._announce()
+        self._list()
 
     def begin(self) -> None:
         """The client knows that it is in: what it sends is relayed from here on."""
@@ -83,27 +77,11 @@ class Sitting:
         entry = self._worker.config.targets.get(self.session.target.name)
         return entry.recording if entry is not None else Settings()
 
-    def _announce(self) -> None:
-        session = self.session
-        self._worker.control.session_opened({
-            "id": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
-            "target": session.target.name, "account": session.account, "database": session.database,
-            "peer": session.peer, "application": session.application, "token": self._token, "opened": time.time(),
-        })
-
     # -- what the worker does --------------------------------------------------------------
-
-    def kill(self, why: str) -> None:
-        """End it; the client is told."""
-        self.adapter.close(why, why)
 
     def observed(self, by: str, groups: frozenset[str]) -> None:
         """Somebody watches it now."""
         self._moderation.observed(by, groups)
-
-    def reconsider(self) -> None:
-        """The policy has changed: what is held is judged again."""
-        self._opinions.reconsider()
 
     def cancel(self) -> None:
         """SSH has no cancel of its own; whoever asked for one is recorded."""
@@ -114,12 +92,5 @@ class Sitting:
         """Whether a command waits, runs or is held."""
         return self.adapter.busy
 
-    def _ended(self, why: str) -> None:
-        self._worker.sessions.pop(self.session.id, None)
-        self._worker.control.session_closed(self.session.id)
-        self._opinions.closed()
+    def _forgotten(self) -> None:
         self._moderation.closed()
-        try:
-            self._worker.journal.closed(self.session, why)
-        except Unrecordable:
-            self.log.warn("session {id}: its end could not be recorded", id=self.session.id)

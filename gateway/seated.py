@@ -1,0 +1,60 @@
+"""A session of any protocol as its worker has it: listed, told to control, judged again, ended, and its end recorded."""
+
+from __future__ import annotations
+
+import time
+
+from twisted.logger import Logger
+
+from gateway.house import Worker
+from gateway.opinions import Opinions
+from protocols.errors import Unrecordable
+from protocols.session import Session
+from protocols.session_adapter import SessionAdapter
+
+
+class Seated:
+    """
+    Who inherits makes `adapter`, and then lists itself.
+
+    :ivar _token: id of what proved the identity; revoking it ends the session.
+    """
+
+    log = Logger()
+    adapter: SessionAdapter
+    session: Session
+    _worker: Worker
+    _opinions: Opinions
+    _token: str
+
+    def _list(self) -> None:
+        """The worker and control know of it from here on."""
+        session = self.session
+        self._worker.sessions[session.id] = self
+        self._worker.control.session_opened({
+            "id": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
+            "target": session.target.name, "account": session.account, "database": session.database,
+            "peer": session.peer, "application": session.application, "token": self._token, "opened": time.time(),
+        })
+
+    def kill(self, why: str) -> None:
+        """End it; the client is told."""
+        self.adapter.close(why, why)
+
+    def reconsider(self) -> None:
+        """The policy has changed: what is held is judged again."""
+        self._opinions.reconsider()
+
+    def _ended(self, why: str) -> None:
+        self._worker.sessions.pop(self.session.id, None)
+        self._worker.control.session_closed(self.session.id)
+        self._opinions.closed()
+        self._forgotten()
+        try:
+            self._worker.journal.closed(self.session, why)
+        except Unrecordable:
+            self.log.warn("session {id}: its end could not be recorded", id=self.session.id)
+
+    def _forgotten(self) -> None:
+        """What else was kept for the session goes."""
+        raise NotImplementedError
