@@ -22,6 +22,7 @@ from protocols.effects import (
 )
 from protocols.errors import Unrecordable
 from protocols.command import Command
+from protocols.gathering import Gathering
 from protocols.journal import Journal
 from protocols.outflow import Outflow, Tap, Waiting
 from protocols.relay import Addons, Relay
@@ -68,6 +69,7 @@ class Adapter(SessionAdapter):
         self._outflow = Outflow(
             lambda data: self._target.write(data), lambda call: clock.callLater(0, call), ended=self._flowed, failed=self._crashed
         )
+        self._gathering = Gathering(clock.callLater, relay.cut, self._target_said)
         self._backlog = {"client": bytearray(), "target": bytearray()}  # read, and not shown to the relay while evidence is behind
         self._asked: Deferred[Decision] | None = None
         self._pauses: dict[str, set[str]] = {"client": set(), "target": set()}
@@ -102,6 +104,12 @@ class Adapter(SessionAdapter):
 
     def target_data(self, data: bytes) -> None:
         """Bytes from the target."""
+        if self._backlog["target"]:
+            self._target_said(data)
+        else:
+            self._gathering.add(data)
+
+    def _target_said(self, data: bytes) -> None:
         if self._backlog["target"] or self._journal.full:
             self._wait_for_room("target", data)
             return
@@ -119,7 +127,7 @@ class Adapter(SessionAdapter):
         data, self._backlog[side] = bytes(self._backlog[side]), bytearray()
         if self._closed:
             return
-        (self.client_data if side == "client" else self.target_data)(data)
+        (self.client_data if side == "client" else self._target_said)(data)
         if not self._backlog[side]:
             self._pause(side, "evidence is behind", False)
 
@@ -133,6 +141,7 @@ class Adapter(SessionAdapter):
 
     def target_lost(self) -> None:
         """The target is gone: the client gets its protocol's own connection error."""
+        self._gathering.flush()
         self._lost("target")
         self.close("target gone", "the target closed the connection")
 
@@ -152,7 +161,8 @@ class Adapter(SessionAdapter):
             self._ended(why)
 
     def _forget(self) -> None:
-        """What was decided and has not left never will."""
+        """What was decided and has not left never will; what was not looked at is dropped."""
+        self._gathering.discard()
         for entry in self._waiting:
             entry.forget()
         for effect in self._todo:

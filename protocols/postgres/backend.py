@@ -18,7 +18,7 @@ from protocols.encodings import safe
 from protocols.errors import PeerError
 from protocols.kernel import mask_rows, payload
 from protocols.postgres import replies
-from protocols.postgres.codec import Frame, FrameReader, Opened
+from protocols.postgres.codec import Frame, FrameReader, Opened, lacks_behind
 from protocols.postgres.conversation import DONE_LIMIT, ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
 from protocols.postgres.passage import Passage
 from protocols.postgres.refusal import Poisoned, denial
@@ -41,6 +41,7 @@ class Backend:
         self._shape: tuple[bytes, Columns] = b"", Columns(())
         self._after: list[Effect] = []  # what waits for the end of a message that is passing in pieces
         self._deaf = False  # it said nonsense: nothing more is taken
+        self._lacks: int | None = None  # of the message in which the read ends that was asked about last
         self._takers: dict[bytes, Callable[[Frame], list[Effect] | None]] = {
             b"1": self._parse_complete, b"2": self._bind_complete, b"3": self._close_complete,
             b"T": self._row_description, b"n": self._no_data, b"t": self._parameter_description,
@@ -54,6 +55,7 @@ class Backend:
         """Bytes came: the effects of every message that is whole."""
         if self._deaf:
             return []
+        self._lacks = None
         self._reader.feed(data)
         effects: list[Effect] = []
         try:
@@ -67,6 +69,14 @@ class Backend:
         if len(self._talk.done) > DONE_LIMIT:
             effects += self._talk.overdue()
         return effects
+
+    def cut(self, data: bytes) -> bool:
+        """Whether the next read is of rows and ends inside one: the rest of it is still to come."""
+        lacks = self._reader.lacks if self._lacks is None else self._lacks
+        if lacks >= 0:
+            lacks = lacks - len(data) if lacks > len(data) else lacks_behind(data, lacks)
+        self._lacks = lacks
+        return lacks > 0
 
     def _next(self, effects: list[Effect]) -> bool:
         """Take one message, one run of rows or one piece; False when more bytes must come first."""

@@ -41,6 +41,8 @@ _TAGS = tuple(bytes((tag,)) for tag in range(256))
 
 _COMPACT_AT = 64 << 10  # bytes read and not yet dropped; below it, moving the rest costs more
 
+_LITTLE = 1024  # bytes of a cut message; put before what comes next they cost a copy of it, which then stays bytes
+
 
 class Frame(NamedTuple):
     """One whole message."""
@@ -85,6 +87,23 @@ def _sized(length: int) -> int:
     return length
 
 
+def lacks_behind(data: bytes, start: int) -> int:
+    """
+    Rows are walked from there: how many bytes the last one lacks that is not all there. 0 when none is cut or something
+    else comes behind them, -1 when a head is cut or wrong.
+    """
+    _, end = scan(data, start, len(data), ROWS, STREAM_OVER)
+    return _lacks(data, end) if end < len(data) and data[end] in ROWS else 0
+
+
+def _lacks(data: bytes | bytearray, start: int) -> int:
+    there = len(data) - start
+    if there < _HEAD.size:
+        return -1
+    length = _unpack_head(data, start)[1]
+    return max(0, 1 + length - there) if 4 <= length <= STREAM_LIMIT + 4 else -1
+
+
 class FrameReader:
     """
     Frames out of one direction of a connection.
@@ -122,6 +141,10 @@ class FrameReader:
             self._dropped += self._start
             self._buffer, self._start = data, 0
             return
+        if type(self._buffer) is bytes and len(self._buffer) - self._start <= _LITTLE:
+            self._dropped += self._start
+            self._buffer, self._start = self._buffer[self._start :] + data, 0
+            return
         # Half of it at least, so that a backlog is not moved again for each read.
         worn = self._start >= _COMPACT_AT and self._start * 2 >= len(self._buffer)
         if worn or not isinstance(self._buffer, bytearray):
@@ -143,6 +166,14 @@ class FrameReader:
         if not 4 <= length <= self._limits.get(tag, self._limit) + 4:
             raise PeerError(f"frame {_TAGS[tag]!r} of length {length}", offset=self.offset + 1)
         return _TAGS[tag], length - 4
+
+    @property
+    def lacks(self) -> int:
+        """Bytes still to come of the message that has begun; 0 when none has, -1 when its head does not say yet."""
+        there = len(self._buffer) - self._start
+        if self._open:
+            return max(0, self._open - there)
+        return _lacks(self._buffer, self._start) if there else 0
 
     def next_frame(self) -> Frame | Opened | None:
         """

@@ -42,6 +42,10 @@ class PostgresRelay:
         effects = self._backend.feed(data)
         return effects + self._frontend.pull() if self._frontend.full else effects
 
+    def cut(self, data: bytes) -> bool:
+        """Whether the target's next read is of rows and ends inside one; see `protocols.relay`."""
+        return self._backend.cut(data)
+
     def answer(self, decision: Decision) -> list[Effect]:
         """The verdict on the last Ask."""
         return self._frontend.answer(decision)

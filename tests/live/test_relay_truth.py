@@ -237,11 +237,14 @@ class Hearing:
     """Opinions of a chain that hears everything and changes nothing."""
 
     def __init__(self, hears: bool) -> None:
-        self.hears_columns = self.hears_rows = self.hears_text = hears
+        self.hears_columns = self.hears_content = self.hears_rows = self.hears_text = hears
         self.origins: list[int] = []
 
     def plan(self, decision: Decision, columns: Columns) -> MaskPlan | None:
         self.origins += [column.table_oid for column in columns.fields]
+        return None
+
+    def content(self, decision: Decision) -> None:
         return None
 
     def rows(self, decision: Decision, batch: RowBatch) -> Deny | None:

@@ -112,7 +112,7 @@ class Ledger:
 class Addons:
     """Everything is allowed but DROP; HOLD waits for a test's word."""
 
-    hears_columns = hears_rows = hears_text = False
+    hears_columns = hears_rows = hears_content = hears_text = False
 
     def __init__(self) -> None:
         self.held: list[tuple[Command, Deferred[Decision]]] = []
@@ -576,6 +576,9 @@ class Scripted:
         return self.effects
 
     from_target = from_client
+
+    def cut(self, data: bytes) -> bool:
+        return False
 
     def answer(self, decision: Decision) -> list[Effect]:
         raise ValueError("078-05-1120")

@@ -1,0 +1,187 @@
+"""Reads that end inside a row go on together: what a client gets, and when, whatever the network does to it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from protocols.gathering import ENOUGH, LONGEST, SMALL, Gathering
+from protocols.postgres import replies
+from protocols.postgres.codec import STREAM_OVER, FrameReader, encode, lacks_behind
+from protocols.result import Outcome
+from tests.protocols.test_adapter import READY, Addons, Scene, query
+
+ROW = encode(b"D", b"\0\1\0\0\0\x60" + bytes(96))
+COPIED = encode(b"d", b"x" * 113)
+DONE = replies.CommandComplete("SELECT 1").encode() + READY
+
+
+class Remembering(Addons):
+    """Keeps what came of each command."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[Outcome] = []
+
+    def ended(self, decision: Any, outcome: Outcome) -> None:
+        self.all.append(outcome)
+
+
+def asked(text: str = "SELECT 1") -> Scene:
+    """A command is on its way."""
+    scene = Scene()
+    scene.adapter.client_data(query(text))
+    scene.durable()
+    return scene
+
+
+def in_reads(stream: bytes, sizes: list[int]) -> list[bytes]:
+    """Cut to these sizes, which begin again at their end."""
+    reads, at = [], 0
+    while at < len(stream):
+        size = sizes[len(reads) % len(sizes)]
+        reads.append(stream[at : at + size])
+        at += size
+    return reads
+
+
+# -- in time -----------------------------------------------------------------------------
+
+
+def test_rows_that_end_inside_a_row_wait_for_its_rest_and_go_on_as_one() -> None:
+    scene = asked()
+    first, rest = (ROW * 100)[: SMALL + 7], (ROW * 100)[SMALL + 7 :]
+    scene.adapter.target_data(first)
+    assert scene.client.value() == b""
+    scene.adapter.target_data(rest + DONE)
+    assert scene.client.value() == ROW * 100 + DONE and not scene.clock.getDelayedCalls()
+
+
+def test_rows_wait_no_longer_than_they_may() -> None:
+    """A server that takes its time over the rest of a row keeps none of the whole ones from the client."""
+    scene = asked()
+    scene.adapter.target_data((ROW * 100)[:-3])
+    scene.clock.advance(LONGEST)
+    assert scene.client.value() == ROW * 99
+    scene.adapter.target_data(ROW[-3:] + DONE)
+    assert scene.client.value() == ROW * 100 + DONE
+
+
+@pytest.mark.parametrize("end", [b"", DONE, READY, encode(b"N", b"Mx\0\0"), encode(b"C", b"SELECT 1\0")], ids=len)
+@pytest.mark.parametrize("row", [ROW, COPIED], ids=["row", "copied"])
+def test_an_answers_end_is_never_delayed(row: bytes, end: bytes) -> None:
+    """However it is cut off from what was before it: a read that ends between two messages passes at once."""
+    stream = row * 200
+    for cut in range(SMALL, SMALL + len(row)):
+        scene = asked("COPY t TO STDOUT")
+        scene.adapter.target_data(stream[:cut])
+        scene.adapter.target_data(stream[cut:] + end)
+        assert scene.client.value().startswith(stream + end) and not scene.clock.getDelayedCalls()
+
+
+def test_a_small_read_is_never_delayed() -> None:
+    scene = asked()
+    scene.adapter.target_data((ROW * 10)[:-1])
+    assert scene.client.value() == ROW * 9
+
+
+def test_what_is_gathered_is_bounded() -> None:
+    """By one read over ENOUGH, though no read of them ever ends a row."""
+    shown: list[bytes] = []
+    clock = Clock()
+    gathering = Gathering(clock.callLater, lambda data: True, shown.append)
+    for _ in range(100):
+        gathering.add(bytes(8192))
+    assert {len(data) for data in shown} == {ENOUGH}
+    gathering.flush()
+    assert sum(map(len, shown)) == 100 * 8192 and not clock.getDelayedCalls()
+
+
+# -- at the end --------------------------------------------------------------------------
+
+
+def test_what_a_target_said_before_it_left_reaches_the_client() -> None:
+    scene = asked()
+    scene.adapter.target_data((ROW * 100)[:-3])
+    scene.adapter.target_lost()
+    assert scene.client.value().startswith(ROW * 99 + b"E")
+
+
+def test_a_session_that_ended_shows_nothing_more() -> None:
+    """Killed while rows waited: the client gets its farewell, and no row behind it."""
+    scene = asked()
+    scene.adapter.target_data((ROW * 100)[:-3])
+    scene.adapter.close("killed", "killed")
+    said = scene.client.value()
+    scene.clock.advance(LONGEST)
+    assert said[:1] == b"E" and scene.client.value() == said
+
+
+def test_rows_behind_those_that_wait_for_evidence_stay_behind_them() -> None:
+    scene = asked()
+    scene.ledger.full = True
+    scene.adapter.target_data((ROW * 100)[:-3])
+    scene.clock.advance(LONGEST)
+    scene.adapter.target_data(ROW[-3:] + (ROW * 100)[:-3])
+    assert scene.client.value() == b""
+    scene.ledger.drain()
+    scene.adapter.target_data(ROW[-3:] + DONE)
+    assert scene.client.value() == ROW * 200 + DONE
+
+
+# -- however it is cut -------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 20_000) | st.sampled_from([8192, 8192 * 3]), min_size=1, max_size=8),
+    bodies=st.lists(st.sampled_from([1, 113, 113, 5000]), min_size=1, max_size=6),
+    large=st.booleans(),
+    waits=st.integers(0, 3),
+)
+def test_any_cut_of_a_copy_gives_the_same_bytes_and_the_same_outcome(
+    sizes: list[int], bodies: list[int], large: bool, waits: int
+) -> None:
+    """Rows, bytes and digest are exact; nothing is lost, doubled or told twice, with and without pauses between the reads."""
+    content = [bytes([65 + index]) * size for index, size in enumerate(bodies)] * 10
+    if large:
+        content.insert(len(content) // 2, b"z" * (STREAM_OVER + 9))
+    stream = encode(b"H", b"\0\0\0") + b"".join(encode(b"d", one) for one in content) + encode(b"c") + DONE
+    scene, said = asked("COPY t TO STDOUT"), Remembering()
+    scene.adapter._addons = said
+    for index, data in enumerate(in_reads(stream, [*sizes, 8192])):
+        scene.adapter.target_data(data)
+        if waits and index % waits == 0:
+            scene.clock.advance(LONGEST)
+    assert scene.client.value() == stream
+    [outcome] = said.all
+    assert outcome.rows == len(content) and outcome.copied_bytes == sum(map(len, content))
+    assert outcome.copied_sha256 == hashlib.sha256(b"".join(content)).digest()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=30), st.data())
+def test_what_a_cut_row_lacks_is_told_by_its_head(bodies: list[int], data: Any) -> None:
+    stream = b"".join(encode(b"D", bytes(size)) for size in bodies)
+    cut = data.draw(st.integers(0, len(stream)))
+    ends = [0]
+    for size in bodies:
+        ends.append(ends[-1] + size + 5)
+    begun = max(end for end in ends if end <= cut)
+    expected = 0 if begun == cut else -1 if cut - begun < 5 else min(end for end in ends if end > cut) - cut
+    assert lacks_behind(stream[:cut], 0) == expected
+    reader = FrameReader()
+    reader.feed(stream[:cut])
+    while reader.count_run():
+        pass
+    assert reader.lacks == expected
+
+
+@pytest.mark.parametrize("end", [b"Z\0\0\0\5", b"D\0\0\0\3", b"D\xff\xff\xff\xff", b"E\0\0\1\0S", b"D\0\0"])
+def test_nothing_waits_behind_what_is_no_row_or_no_length(end: bytes) -> None:
+    assert lacks_behind(ROW * 3 + end, 0) <= 0
