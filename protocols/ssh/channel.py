@@ -325,6 +325,10 @@ class Channel:
         """Whether nobody listens to the client's requests any more."""
         return self._shut or bool(self._closed_by)
 
+    def hears(self, side: str) -> bool:
+        """Whether this side's requests count: a client that has closed is still told how its command ended."""
+        return not self.ending or side == TARGET and not self._shut and self._closed_by == {CLIENT}
+
     def lost(self, why: str) -> None:
         """The target is gone: the person is told, and a script gets a signal instead of silence (RFC 4254, 6.10)."""
         if not self.ending:

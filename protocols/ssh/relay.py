@@ -156,7 +156,7 @@ class SshRelay:
     def _said(self, side: str, channel: Channel, payload: bytes) -> None:
         if payload[0] == m.EOF:
             channel.bare(side, payload)
-        elif not channel.ending:
+        elif channel.hears(side):
             (self._requests.from_client if side == CLIENT else self._requests.from_target)(channel, payload)
 
     def _kept(self) -> None:

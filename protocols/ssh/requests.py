@@ -147,8 +147,10 @@ class Requests:
         request = ChannelRequest.read(payload)
         slot = channel.replies[TARGET].expect(request.reply)
         take = self._target.get(request.kind)
-        if take is None:
+        if take is None and not channel.ending:
             channel.reply(TARGET, slot, False)
+        elif take is None:  # the target has been told CLOSE: nothing may follow
+            return
         else:
             take(channel, request)
             channel.replies[TARGET].passed(slot)

@@ -204,3 +204,15 @@ def test_a_refused_opening_reaches_the_client_with_its_code() -> None:
         .target(m.write_open_failure(GATEWAY, 4, "full"), to_client(m.write_open_failure(CLIENT, 4, "full")))
         .target(data(b"late"))
     )
+
+
+def test_a_client_that_has_closed_is_still_told_how_its_command_ended() -> None:
+    """OpenSSH's client closes behind both ends' EOF, the status may come later: `ssh -M` made 255 of it. Nothing else follows."""
+    (
+        Playbook().opened().client(runs(b"id"), asks(1, "exec id")).verdict(1, Allow(), intends(1))
+        .recorded(1, to_target(runs(b"id", TARGET))).target(yes(), to_client(yes(CLIENT)))
+        .client(eof(), to_target(eof(TARGET))).target(eof(), to_client(eof(CLIENT))).client(close(), to_target(close(TARGET)))
+        .target(request("keepalive@openssh.com"))
+        .target(exit_status(3), to_client(exit_status(3, CLIENT)))
+        .target(close(), to_client(close(CLIENT)), reports(1))
+    )
