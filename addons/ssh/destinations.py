@@ -1,7 +1,8 @@
 """
 Where a forward leads: `host:port` with globs, networks and ranges of ports, or the path of a socket.
 
-Names are resolved by the target, so a network covers no name, and a name that stands for an address is not known to.
+Names are resolved by the target, so a network covers no name, and a name that stands for an address is not known to. A rule
+that allows takes an address only as it is written normally; one that refuses takes every spelling.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ from dataclasses import dataclass
 
 from protocols.command import Forward, ForwardKind
 
+from addons.ssh.hosts import LOOPBACK, canonical
+
 _PORTS = re.compile(r"\*|\d{1,5}(?:-\d{1,5})?")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_LOOPBACKS: tuple[Network, ...] = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
+_EVERYWHERE = frozenset({"", "*", "0.0.0.0", "::"})
+"""Where a listener hears every network of its host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +35,33 @@ class Destination:
     ports: tuple[int, int] = (0, 65535)
 
     def covers(self, forward: Forward, *, perhaps: bool) -> bool:
-        """Whether it leads there. `perhaps`: a name may be in any network."""
+        """Whether it leads there. `perhaps`: a name may be in any network, and a host may be spelled in any way."""
         if forward.kind in (ForwardKind.DIRECT_UNIX, ForwardKind.REMOTE_UNIX):
             return bool(self.path) and fnmatch.fnmatchcase(forward.host, self.path)
         if self.path or not self.ports[0] <= forward.port <= self.ports[1]:
             return False
+        if perhaps:
+            return self._may_cover(forward)
         if self.network is None:
             return fnmatch.fnmatchcase(forward.host.lower().rstrip("."), self.name)
         address = _address(forward.host)
-        return perhaps if address is None else address in self.network
+        return address is not None and address in self.network
+
+    def _may_cover(self, forward: Forward) -> bool:
+        host, written = canonical(forward.host), forward.host.lower().rstrip(".")
+        if self.network is None:
+            if fnmatch.fnmatchcase(written, self.name):
+                return True
+            if host is None:
+                return forward.kind is ForwardKind.DIRECT
+            spelled = ("localhost", "127.0.0.1", "::1") if host == LOOPBACK else (host,)
+            return host == canonical(self.name) or any(fnmatch.fnmatchcase(each, self.name) for each in spelled)
+        if host is None or forward.kind is ForwardKind.REMOTE and written.strip("[]") in _EVERYWHERE:
+            return True
+        if host == LOOPBACK:
+            return any(self.network.version == each.version and self.network.overlaps(each) for each in _LOOPBACKS)
+        address = _address(host)
+        return address is None or address in self.network
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -18,6 +18,7 @@ from protocols.verdict import Allow, Deny, Hold, Verdict
 
 from addons.sql.answers import ALLOW, APPROVE, DENY, clock_for, defaults, hold_mode, texts
 from addons.sql.conditions import Now, tables
+from addons.ssh.hosts import LOOPBACK, canonical
 from addons.ssh.rules import KINDS, Rule, rule
 from addons.ssh.typed import typed as typed_rule
 
@@ -88,7 +89,7 @@ class Ssh:
     def on_command(self, hook: CommandHook) -> Verdict:
         session, command = hook.session, hook.command
         if self._registered == DENY and isinstance(command, Forward):
-            around = self._around(command)
+            around = self._around(session, command)
             if around is not None:
                 return around
         found = self._rule(session, command)
@@ -109,13 +110,16 @@ class Ssh:
             return each
         return None
 
-    def _around(self, command: Forward) -> Deny | None:
-        """A connection to a registered target would go around what is asked and recorded at its listener."""
+    def _around(self, session: Session, command: Forward) -> Deny | None:
+        """A connection to a registered target would go around what is asked and recorded at its listener; loopback is the session's own host."""
         if command.kind is not ForwardKind.DIRECT:
             return None
-        host = command.host.lower().strip("[]").rstrip(".")
+        host = canonical(command.host)
+        if host is None:
+            return Deny("The host of this connection cannot be read.", "OST-212", hint="write its name, or its address in the usual way")
+        same = {host, canonical(session.target.host)} if host == LOOPBACK else {host}
         for target in self._registry:
-            if (target.host.lower(), target.port) == (host, command.port):
+            if target.port == command.port and canonical(target.host) in same:
                 return Deny(
                     f"{target.name} is reached by a listener of its own.", "OST-212",
                     hint=f"connect to the gateway's {target.protocol} listener as IDENTITY@{target.name}",

@@ -167,6 +167,46 @@ def test_a_connection_to_a_registered_target_is_sent_to_its_listener() -> None:
     assert judged(open_, Forward(ForwardKind.DIRECT, "db.clinic.example", 5432, 0)) == "allow default.forward"
 
 
+SPELLINGS = [
+    "127.0.0.1", "localhost", "LOCALHOST", "localhost.", "127.1", "2130706433", "0x7f.1", "0X7F000001", "0177.0.0.1", "0", "0.0.0.0",
+    "::ffff:127.0.0.1", "[::ffff:7f00:1]", "::1", "[::1]", "::", "127.9.9.9", "::1%lo", "a.localhost", "ip6-localhost", "017700000001",
+]
+
+
+@pytest.mark.parametrize("host", SPELLINGS)
+def test_every_spelling_of_a_registered_target_is_sent_to_its_listener(host: str) -> None:
+    """Whichever of them the target was registered with."""
+    for registered in ("127.0.0.1", "localhost", "::1"):
+        addon = Ssh(default={"forward": "allow"}, registry=[Target("clinic", "postgres", registered, 55432)])
+        assert judged(addon, Forward(ForwardKind.DIRECT, host, 55432, 0)) == "deny OST-212"
+        assert judged(addon, Forward(ForwardKind.DIRECT, host, 80, 0)) == "allow default.forward"
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3", "10.66051", "0xa010203", "012.1.2.3", "::ffff:10.1.2.3", "64:ff9b::a01:203", "10.1.2.3."])
+def test_every_spelling_of_a_registered_address_is_that_address(host: str) -> None:
+    addon = Ssh(default={"forward": "allow"}, registry=[Target("clinic", "postgres", "10.1.2.3", 5432)])
+    assert judged(addon, Forward(ForwardKind.DIRECT, host, 5432, 0)) == "deny OST-212"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.0.1", "08", "0x", "1.256.1", "4294967296", "a.1", "::g", "", "127.0.0.1 x", "127.0.0.1\0", "１27.0.0.1"])
+def test_a_host_that_looks_like_a_number_and_cannot_be_read_is_refused(host: str) -> None:
+    assert judged(Ssh(default={"forward": "allow"}), Forward(ForwardKind.DIRECT, host, 5432, 0)) == "deny OST-212"
+
+
+def test_the_loopback_of_a_host_with_a_registered_database_is_that_database() -> None:
+    addon = Ssh(default={"forward": "allow"}, registry=[Target("clinic", "postgres", "WEB1", 5432)])
+    assert judged(addon, Forward(ForwardKind.DIRECT, "127.1", 5432, 0)) == "deny OST-212"
+    assert judged(addon, Forward(ForwardKind.DIRECT, "web2", 5432, 0)) == "allow default.forward"
+
+
+@pytest.mark.parametrize("host", SPELLINGS)
+@pytest.mark.parametrize("denied", ["127.0.0.1:*", "localhost:*", "127.0.0.0/8:*", "::1:*", "127.1:*"])
+def test_every_spelling_of_a_denied_destination_is_denied(host: str, denied: str) -> None:
+    forward = Forward(ForwardKind.DIRECT, host, 55432, 0)
+    assert fits(ruled(verdict="deny", destinations=[denied]), forward)
+    assert not fits(ruled(verdict="deny", destinations=["10.0.0.1:*", "db.internal:*"]), Forward(ForwardKind.DIRECT, "10.0.0.2", 1, 0))
+
+
 def test_the_first_rule_that_covers_a_command_decides() -> None:
     addon = Ssh(default={}, rules=[
         {"name": "bots", "kinds": ["workload"], "commands": ["exec"], "verdict": "deny"},
