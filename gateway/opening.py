@@ -91,7 +91,9 @@ class Opening:
             return None
         return maybeDeferred(self._worker.pipeline.floor, self._session).addErrback(_floorless)
 
-    def _secret(self, needed: Floor | None) -> Any:
+    def _secret(self, needed: Floor | Deny | None) -> Any:
+        if isinstance(needed, Deny):
+            raise Refused(needed.code, "42501", needed.reason, needed.hint, needed.reason)
         self._needed = needed
         if needed is not None:
             self._account = self._entry.account(self._account.floor)

@@ -149,7 +149,8 @@ class Pipeline:
 
     def floor(self, session: Session) -> Any:
         """
-        A Deferred of what the target must hold for the session to run on a floor; None when no addon wants one.
+        A Deferred of what the target must hold for the session to run on a floor; None when no addon wants one, a Deny
+        when there can be no session.
         Whatever goes wrong is raised, or fails it.
         """
         asked = (addon.floor(session) for addon in self._addons if callable(getattr(addon, "floor", None)))

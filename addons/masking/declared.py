@@ -48,6 +48,10 @@ class Declaration:
     def label(self) -> str:
         return f"{self.schema}.{self.relation}.{self.column}"
 
+    def holds(self, target: str, database: str) -> bool:
+        """Whether it is about that database of that target."""
+        return (not self.targets or target in self.targets) and (not self.databases or database in self.databases)
+
 
 def declarations(entries: Iterable[Mapping[str, Any]]) -> tuple[Declaration, ...]:
     """

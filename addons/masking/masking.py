@@ -106,19 +106,36 @@ class Masking:
         """What another client changed since the last reading is known before the first statement."""
         return self._catalogs.check(hook.session) if self._masked(hook.session) else None
 
-    def floor(self, session: Session) -> Deferred[Floor] | None:
+    def floor(self, session: Session) -> Deferred[Floor | Deny | None] | None:
         """
         What must hold on the target for the session to run as a role that cannot read what it sees masked; None where it
-        sees any declared column clear.
+        sees any declared column clear, or a reveal can show it one. A Deny where masking is misdeclared there.
 
-        Fails with Misdeclared, or when the catalog cannot be read.
+        Fails when the catalog cannot be read.
         """
-        masked, floored = self._masked(session), replace(session, floor="?")
-        if not masked or len(masked) < len(self._here(session)) or self._may_reveal(session):
+        masked = self._masked(session)
+        if not masked or len(masked) < len(self._here(session)):
             return None
+        if not self._may_reveal(session):
+            return self._floored(session, masked)
+
+        def told(found: Sequence[Reveal]) -> Deferred[Floor | Deny] | None:
+            return None if any(len(without(masked, one)) < len(masked) for one in found) else self._floored(session, masked)
+
+        asked = self._reveals.ask(session, self._rule.written())
+        return asked.addCallbacks(told, lambda _failure: self._floored(session, masked))
+
+    def _floored(self, session: Session, masked: tuple[Declaration, ...]) -> Deferred[Floor | Deny]:
         snapshot = self._fresh.snapshot(session)
         read = self._catalogs.refresh(session) if snapshot is None else succeed(snapshot)
-        return read.addCallback(lambda read: floor(self._cover(read, floored, masked)[0], self._listed))
+
+        def needed(read: Snapshot) -> Floor | Deny:
+            try:
+                return floor(self._cover(read, replace(session, floor="?"), masked)[0], self._listed)
+            except Misdeclared as error:
+                return refusals.misdeclared(str(error))
+
+        return read.addCallback(needed)
 
     def on_rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
         """Layers 0 and 1. Waits only while the catalog is read, or look-ups are counted."""
@@ -203,7 +220,10 @@ class Masking:
     ) -> Replace | Deferred | None:
         """The statement with a reveal's columns as they are; None where it reads none of them, or is refused all the same."""
         session, statement, rest = hook.session, hook.statement, without(masked, reveal)
-        full, calls = self._cover(snapshot, session, masked)
+        try:
+            full, calls = self._cover(snapshot, session, masked)
+        except Misdeclared:
+            return None
         path = self._path(session, statement)
         columns = reads(statement.text, path, calls, full, self._cover(snapshot, session, rest)[0])
         judged = self._judged(session, statement, snapshot, rest) if columns else None
@@ -363,12 +383,7 @@ class Masking:
         return found
 
     def _here(self, session: Session) -> list[Declaration]:
-        return [
-            d
-            for d in self._declared
-            if (not d.targets or session.target.name in d.targets)
-            and (not d.databases or session.database in d.databases)
-        ]
+        return [d for d in self._declared if d.holds(session.target.name, session.database)]
 
     def _cover(self, snapshot: Snapshot, session: Session, masked: tuple[Declaration, ...]) -> tuple[Cover, Calls]:
         """

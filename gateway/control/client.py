@@ -179,7 +179,7 @@ class ControlClient:
     # -- reveals -----------------------------------------------------------------------
 
     def may_reveal(self, subject: str, target: str, account: str, database: str) -> bool:
-        """Whether it is worth asking for reveals; as control said last."""
+        """Whether it is worth asking for reveals, since one there has uses left; as control said last."""
         return (subject, target, account, database) in self._reveals.values()
 
     def revealing(self, request: str) -> bool:

@@ -253,10 +253,7 @@ def plan(
     :param columns: masking's declarations, those for other targets and databases too.
     :raises Misdeclared, ValueError: they do not fit the target.
     """
-    here = [
-        one for one in declarations(columns)
-        if (not one.targets or target in one.targets) and (not one.databases or standing.database in one.databases)
-    ]  # fmt: skip
+    here = [one for one in declarations(columns) if one.holds(target, standing.database)]
     listed = frozenset(functions)
     cover = Cover(standing.snapshot, here, Calls(standing.snapshot, listed).opaque, floor=True)
     return Plan(standing, cover, account, floor, tuple(dict.fromkeys(others)), listed)

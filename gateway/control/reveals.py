@@ -67,9 +67,14 @@ class Reveals:
         return shape.shown(self._ask(checked, text, [], MODE, columns=named, uses=uses, used=0))
 
     def live(self) -> list[list[str]]:
-        """Those that are in force, as [request, subject, target, account, database]."""
-        names = ("id", "subject", "target", "account", "database")
-        return [[record[name] for name in names] for record in self._book if self._in_force(record)]
+        """
+        Those that are in force, as [request, subject, target, account, database]; [request] alone once there is no use left,
+        since its last statement may still be answering.
+        """
+        names = ("subject", "target", "account", "database")
+        return [
+            [record["id"], *(record[name] for name in names if _left(record))] for record in self._book if self._in_force(record)
+        ]
 
     def found(self, subject: str, target: str, account: str, database: str, rule: Mapping[str, Any]) -> list[Value]:
         """
@@ -84,7 +89,7 @@ class Reveals:
             {"request": record["id"], "grant": record["grant"], "columns": record["columns"], "left": record["expires"] - self._clock.seconds()}
             for record in self._book
             if self._in_force(record) and all(record[name] == value for name, value in where.items())
-            and (record["uses"] == ANY or record["used"] < record["uses"]) and self._allowed(record, rule)
+            and _left(record) and self._allowed(record, rule)
         ]  # fmt: skip
 
     def used(self, request: str) -> None:
@@ -92,6 +97,8 @@ class Reveals:
         record = self._book.find(request)
         if record is not None and self._in_force(record):
             self._book.change(record, "reveal.used", {"grant": record["grant"]}, used=record["used"] + 1)
+            if not _left(record):
+                self.changed()
 
     def revoke(self, request: str, by: str, why: str) -> Value:
         """
@@ -115,3 +122,8 @@ class Reveals:
         """Whoever asked chose whom to ask, for how long and how often: the configuration's word on each counts."""
         often = rule["uses"] == ANY or 0 < record["uses"] <= rule["uses"]
         return often and record["lifetime"] <= rule["lifetime"] and satisfies(record, dict(rule), self._identities.live)
+
+
+def _left(record: Value) -> bool:
+    """Whether it may be used once more."""
+    return record["uses"] == ANY or record["used"] < record["uses"]

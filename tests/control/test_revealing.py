@@ -84,6 +84,15 @@ def test_what_was_used_is_not_offered_again(office: Office) -> None:
     assert seen(office) == []
 
 
+def test_a_reveal_without_a_use_left_counts_nowhere_but_for_the_statement_that_it_still_answers(office: Office) -> None:
+    told: list[Any] = []
+    request = submitted(office, 1)
+    now(office.requests.approve(request, GRACE))
+    office.requests.reveals.changed = lambda: told.append(office.requests.reveals.live())
+    office.requests.reveals.used(request)
+    assert told == [[[request]]]
+
+
 def test_time_ends_it(office: Office, clock: Clock) -> None:
     told: list[bool] = []
     office.requests.reveals.changed = lambda: told.append(True)

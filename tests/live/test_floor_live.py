@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.house import ADA, CLEAR, TARGET, House
+from tests.house import ADA, CLEAR, TARGET, House, until
 from tests.servers import PostgresServer
 
 pytestmark = pytest.mark.live
@@ -85,6 +85,42 @@ def test_a_floor_that_does_not_hold_refuses_the_session_and_the_record_says_why(
         house.target.pop("floor", None)
         house.reload()
         house.server.sql("REVOKE SELECT ON people FROM PUBLIC", DATABASE)
+
+
+def test_a_reveal_that_is_spent_keeps_nobody_off_the_floor(house: House) -> None:
+    """While it has a use left its person's sessions are as without a floor; afterwards they are on it again."""
+    masking = next(one for one in house.addons if one["use"].endswith("Masking"))
+    masking["reveal"] = {"approvers": ["approvers"]}
+    house.reload()
+    try:
+        asked = ("--as", ADA, "--target", TARGET, "--reveal", "public.people.ssn", "--why", "a call")
+        request = house.ostiary("request", "submit", *asked, token=house.token(ADA)).stdout.split()[0]
+        assert house.approve(request)["state"] == "granted"
+        until(lambda: _seen(house) == "123-45-6789", "the reveal")
+        assert floor_of(house, ADA) == "none"
+        until(lambda: _seen(house) == "***" and floor_of(house, ADA) == f"{ROLE}, verified", "the floor again")
+    finally:
+        del masking["reveal"]
+        house.reload()
+
+
+def _seen(house: House) -> str:
+    """What a session of its own is shown."""
+    with house.connect(ADA) as connection:
+        return connection.execute("SELECT ssn FROM people WHERE id = 1", prepare=False).fetchone()[0]
+
+
+def test_a_misspelt_column_is_named_to_who_would_be_on_the_floor(house: House) -> None:
+    masking = next(one for one in house.addons if one["use"].endswith("Masking"))
+    kept = masking["columns"]
+    masking["columns"] = [*kept, {"relation": "public.people", "column": "crad"}]
+    house.reload()
+    try:
+        with pytest.raises(psycopg.OperationalError, match="public.people.crad, which is no column there.*OST-520"):
+            house.connect(ADA)
+    finally:
+        masking["columns"] = kept
+        house.reload()
 
 
 def test_nobody_chooses_a_floor_by_name(house: House) -> None:

@@ -5,13 +5,14 @@ The addon under reveals, against real servers: exactly the named columns, in exa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from addons.masking import Masking
+from addons.masking.floor import Floor
 from gateway.control.errors import ControlUnavailable
 from protocols.command import Path, Statement
 from protocols.hooks import ColumnsHook, DecidedHook, RewriteHook
@@ -172,6 +173,40 @@ def test_nothing_outlives_it(masking: Masking, kept: Kept) -> None:
 def test_a_session_on_a_floor_is_not_shown_what_its_role_cannot_read(masking: Masking) -> None:
     floored = Session("f", session().identity, session().target, "rw", "clinic", "p", floor="below")
     assert under(decided(masking, "SELECT ssn FROM patients", who=floored)) == ()
+
+
+def floor_of(masking: Masking, who: Session) -> Any:
+    """What the session is to be put on."""
+    answers: list = []
+    needed = masking.floor(who)
+    if needed is None:
+        return None
+    needed.addBoth(answers.append)
+    return answers[0]
+
+
+def test_only_a_reveal_that_can_show_a_column_there_keeps_a_session_off_the_floor(masking: Masking, kept: Kept) -> None:
+    assert floor_of(masking, session()) is None
+    kept.found = [replace(ONE, declared=frozenset({"public.patients.none"}))]
+    assert isinstance(floor_of(masking, session()), Floor)
+    kept.found, kept.away = [ONE], True
+    assert isinstance(floor_of(masking, session()), Floor)
+    kept.found, kept.away = [], False
+    assert isinstance(floor_of(masking, session()), Floor)
+
+
+def test_a_misspelt_column_is_named_with_a_reveal_and_on_a_floor_as_without(
+    server: PostgresServer, columns: list[dict[str, Any]], kept: Kept
+) -> None:
+    rule = {"approvers": ["privacy"]}
+    wrong = [*columns, {"relation": "public.patients", "column": "crad"}]
+    masking = Masking(columns=wrong, catalogs=Catalogs(server.port), reveal=rule, reveals=kept, sink=kept)
+    for found in ([ONE], []):
+        kept.found = found
+        verdict = decided(masking, "SELECT 1")
+        assert isinstance(verdict, Deny) and verdict.code == "OST-520" and "public.patients.crad" in verdict.reason
+    verdict = floor_of(masking, session())
+    assert isinstance(verdict, Deny) and verdict.code == "OST-520" and "public.patients.crad" in verdict.reason
 
 
 def test_the_wires_own_provenance_masks_all_but_what_is_revealed(masking: Masking, server: PostgresServer) -> None:
