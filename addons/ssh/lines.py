@@ -31,20 +31,25 @@ class Started:
 
     :ivar program: its first word; "" where only the shell knows it.
     :ivar words: all words, for rules that refuse.
-    :ivar redirects: whether it reads or writes files by redirection.
+    :ivar files: those that it reads or writes by redirection, /dev/null too.
     :ivar opaque: whether part of it is known to the shell alone.
     :ivar transfer: what it moves, by `addons.shell.known`.
     """
 
     program: str
     words: tuple[str, ...]
-    redirects: bool
+    files: tuple[str, ...]
     opaque: bool
     transfer: Known
 
     @property
     def name(self) -> str:
         return self.program.rpartition("/")[2]
+
+    @property
+    def redirects(self) -> bool:
+        """Whether it reads or writes files by redirection."""
+        return not _HARMLESS.issuperset(self.files)
 
     def mentions(self, programs: frozenset[str]) -> bool:
         """Whether it is one of these, or starts others and one of these is among its words."""
@@ -81,8 +86,8 @@ def read(line: bytes) -> Line:
 def _started(command: Simple) -> Started:
     words = tuple(word.text for word in command.words)
     program = "" if not command.words or command.words[0].opaque else words[0]
-    files = [word.text for operator, word in command.redirections if not (operator.endswith("&") and word.text.isdigit())]
-    return Started(program, words, not _HARMLESS.issuperset(files), command.opaque or not words, known(command))
+    files = tuple(word.text for operator, word in command.redirections if not (operator.endswith("&") and word.text.isdigit()))
+    return Started(program, words, files, command.opaque or not words, known(command))
 
 
 def _inside(started: Started) -> Line:

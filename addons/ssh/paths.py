@@ -8,14 +8,20 @@ import posixpath
 import re
 from functools import lru_cache
 
+_ALIASES = frozenset({"root", "cwd", "fd", "map_files"})
+"""Names in /proc/PID that are links to anywhere."""
+
 
 def place(path: bytes | str) -> str | None:
     """
     The path without `.`, `..` and doubled slashes; what is relative begins with `~/`, where sessions begin.
 
-    :returns: None for one that leads out of there, or to somebody else's home: where to, only the target knows.
+    :returns: None for one that leads out of there, to somebody else's home, or through another process's root, directory or
+        open files under /proc: where to, only the target knows.
     """
     text = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
+    if _through_a_process(text):
+        return None
     if text.startswith("/"):
         return "/" + posixpath.normpath(text).lstrip("/")
     if text.startswith("~") and not text.startswith("~/") and text != "~":
@@ -24,6 +30,12 @@ def place(path: bytes | str) -> str | None:
     if rest == ".." or rest.startswith("../"):
         return None
     return "~" if rest == "." else f"~/{rest}"
+
+
+def _through_a_process(text: str) -> bool:
+    names = [name for name in text.split("/") if name not in ("", ".")]
+    behind = names[names.index("proc") + 1:] if "proc" in names and text.startswith("/") else []
+    return not _ALIASES.isdisjoint(behind) or text.startswith("/") and names[:2] == ["dev", "fd"] and len(names) > 3
 
 
 @lru_cache(maxsize=1024)
@@ -36,6 +48,20 @@ def _pattern(glob: str) -> re.Pattern[str]:
 def matches(where: str | None, globs: frozenset[str]) -> bool:
     """Whether a place is in any of these: `*` within a name, `**` over any depth; `/srv/**` is /srv too."""
     return where is not None and any(_pattern(glob).fullmatch(where) for glob in globs)
+
+
+def holds(where: str, glob: str) -> bool:
+    """Whether what this glob means may lie under a place, or be it."""
+    names = [name for name in where.split("/") if name]
+    meant = [name for name in glob.split("/") if name]
+    if where.startswith("~") != glob.startswith("~") and not glob.startswith("**"):
+        return False
+    for at, name in enumerate(names):
+        if at >= len(meant) or "**" in meant[at]:
+            return at < len(meant)
+        if not _pattern(meant[at]).fullmatch(name):
+            return False
+    return True
 
 
 def wrong(glob: str) -> str:

@@ -16,7 +16,7 @@ from protocols.command import (
 from addons.shell.known import Transfer
 from addons.sql.answers import ALLOW, Answering, answer, whole
 from addons.sql.conditions import Table
-from addons.ssh import lines, paths
+from addons.ssh import lines, paths, reach
 from addons.ssh.destinations import Destination, destination
 
 KINDS = {Exec: "exec", Shell: "shell", Subsystem: "subsystem", FileOperation: "file", Forward: "forward", AgentForward: "agent", X11Forward: "x11"}
@@ -74,7 +74,8 @@ class Rule(Answering):
         if self._every:
             whole = read.known and bool(read.started) and (self.scripts or not lines.scripts(read))
             return whole and all(self._allows(each) for each in read.started)
-        return not read.known or any(self._denies(each) for each in read.started)
+        begin = reach.bases(read) if self.paths else ()
+        return not read.known or any(self._denies(each, begin) for each in read.started)
 
     def _allows(self, each: lines.Started) -> bool:
         moved = each.transfer
@@ -85,15 +86,14 @@ class Rule(Answering):
             and (not self.paths or bool(moved.paths) and all(paths.matches(paths.place(path), self.paths) for path in moved.paths))
         )
 
-    def _denies(self, each: lines.Started) -> bool:
-        """Those of its keys that it has; a path is looked for among all words."""
-        places = [paths.place(word) for word in each.words] if self.paths else []
+    def _denies(self, each: lines.Started, begin: tuple[str, ...] | None) -> bool:
+        """Those of its keys that it has; a path is looked for in all words and files, from wherever they may begin."""
         return (
             (not self.programs or each.mentions(self.programs))
             and (not self.transfers or each.transfer.transfer in self.transfers)
             and (not self.redirections or each.redirects)
             and (not self.scripts or each.transfer.transfer is Transfer.SCRIPT)
-            and (not self.paths or any(where is None or paths.matches(where, self.paths) for where in places))
+            and (not self.paths or reach.meets(each, begin, self.paths))
         )
 
     def _file(self, command: FileOperation) -> bool:

@@ -113,6 +113,46 @@ def test_a_denied_path_is_looked_for_among_all_words() -> None:
     assert not fits(addon, FileOperation(FileAction.OPEN, b"/srv/etc", 0, flags=1))
 
 
+@pytest.mark.parametrize("line", [
+    "cat </tmp/secret/a", "cat</tmp/secret/a", "echo x >/tmp/secret/a", "cat<../x", "dd if=/tmp/secret/a of=x", "tar cf - -C/tmp/secret a",
+    "tar cf - --directory=/tmp/secret a", "tar cf - -C /tmp secret", "tar cfC - /tmp secret", "cd /tmp; cat secret/a", "cd /tmp/secret && cat a",
+    "cd /; cd tmp; cat secret/a", "cd /tmp; cd secret; cat a", "cd /; tar cf - tmp", "pushd /tmp; cat secret/a", "cd /tmp; cat <secret/a", "cd /tmp; cat -- ./secret/../secret/a",
+    "cd $X; cat a", "cat ../../tmp/secret/a", "cd /tmp; tar -xzCsecret -f x", "sh -c 'cd /tmp; cat secret/a'", "sh -c 'cd /tmp'; cat secret/a",
+    "rsync --server --sender -vlogDtpre.iLsfxCIvu . /tmp", "rsync -a /tmp h:", "scp -r -f /tmp", "scp -f -r /", "cp -r /tmp x", "cp -a /tmp/ x", "tar cf - /tmp",
+    "tar cf - /", "find /tmp -type f", "find / -name a", "cd /tmp; find", "cd /tmp; find .", "grep -r x /tmp", "cd /; grep -r x", "git -C /tmp add secret", "mv /tmp x",
+    "git-upload-pack /tmp", "git --git-dir=/tmp/secret log", "cat /proc/self/root/tmp/secret/a", "cat /proc/1/cwd/a", "cat /proc/self/task/1/root/tmp/secret/a",
+    "cat /x/../proc/./self//root/tmp/secret/a", "cd /proc/self; cat root/tmp/secret/a", "cat /proc/self/root/proc/../tmp/secret/a", "cat /dev/fd/3/a",
+    "curl file:///tmp/secret/a", "curl -T/tmp/secret/a h", "curl -d @/tmp/secret/a h", "awk 'BEGIN { getline <\"/tmp/secret/a\" }'", "env -C /tmp cat secret/a",
+    "sed -n 'r /tmp/secret/a' x", "tee -a/tmp/secret/a", "docker run -v /tmp/secret:/x i", "python3 -c \"open('/tmp/secret/a')\"", "cd " + "a; cd " * 70 + "a",
+])  # fmt: skip
+def test_a_denied_path_is_met_however_a_line_reaches_it(line: str) -> None:
+    addon = ruled(verdict="deny", paths=["/tmp/secret/**"], commands=["exec"])
+    assert fits(addon, ex(line))
+
+
+@pytest.mark.parametrize("line", [
+    "cat /tmp/x", "cat </tmp/x", "cd /tmp; cat x", "cd /srv; cat a", "tar cf - /srv", "tar cf - -C /srv app", "cp /tmp/x /srv", "ls /tmp", "find /srv", "find . -name x",
+    "rsync --server --sender -vlogDtpre.iLsfxCIvu . /srv", "git -C /srv/app pull", "git status", "grep -r secret /srv", "dd if=/tmp/x of=/srv/x", "id", "make 2>&1",
+    "cat /proc/self/status", "cat /tmp/secrets", "echo a=b --c=d", "scp -t /tmp", "curl https://h.example/x",
+])  # fmt: skip
+def test_a_line_that_reaches_no_denied_path_is_not_refused(line: str) -> None:
+    assert not fits(ruled(verdict="deny", paths=["/tmp/secret/**"], commands=["exec"]), ex(line))
+
+
+@pytest.mark.parametrize(("glob", "line", "fitting"), [
+    ("/home/*/.ssh/**", "tar cf - /home/bob", True), ("/home/*/.ssh/**", "tar cf - /home/bob/src", False), ("/srv/*.key", "tar cf - /srv/app", False),
+    ("~/.ssh/**", "tar cf - .", True), ("~/.ssh/**", "find", True), ("~/.ssh/**", "tar cf - /home", True), ("~/.ssh/**", "tar cf - src", False), ("/**/.git/**", "tar cf - /srv", True),
+])  # fmt: skip
+def test_what_goes_through_a_parent_meets_a_rule_about_what_is_under_it(glob: str, line: str, fitting: bool) -> None:
+    assert fits(ruled(verdict="deny", paths=[glob], commands=["exec"]), ex(line)) is fitting
+
+
+def test_a_path_through_a_process_is_allowed_by_no_rule() -> None:
+    allowed = ruled(verdict="allow", modes=["read"], paths=["/**"])
+    assert not fits(allowed, FileOperation(FileAction.OPEN, b"/proc/self/root/etc/shadow", 0, flags=1))
+    assert fits(allowed, FileOperation(FileAction.OPEN, b"/proc/self/status", 0, flags=1))
+
+
 OPEN, REMOVE, LIST, COPY = FileAction.OPEN, FileAction.REMOVE, FileAction.LIST, FileAction.COPY
 
 

@@ -1,0 +1,113 @@
+"""
+Where the words of a line may lead, for rules that refuse paths: more than they do, never less, as far as names tell.
+
+Every piece of a word that could be a path is one: behind an option's letter, `=`, `:` or `,`, and within a quoted script. What is
+relative is tried from where a session begins, and from every directory that the line names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from addons.shell.known import Transfer
+from addons.ssh import paths
+from addons.ssh.lines import Line, Started
+
+HOME = "~"
+BASES_LIMIT = 64
+TRIALS_LIMIT = 50_000
+"""Pieces times directories; a line with more cannot be known."""
+_PIECES = re.compile(r"[^\s'\"()<>;|&,=:@{}`]+")
+_DIRECTORY = frozenset({"-C", "-D", "--directory", "--chdir", "--work-tree", "--git-dir", "--cd"})
+_CHANGES = frozenset({"cd", "pushd", "chdir"})
+_RECURSIVE = frozenset("rsync tar bsdtar find git mv cpio pax zip 7z du tree rg fd ag ack rclone sftp sshfs restic borg unison star".split())
+_RECURSIVE_IF_TOLD = frozenset("cp scp grep egrep fgrep ls rm chmod chown chgrp chcon setfacl diff zgrep install pscp".split())
+_HERE = frozenset("find git du tree rg fd ag ack ls grep egrep fgrep".split())
+"""Those that begin in the present directory when they are told no other."""
+_HOMES = re.compile(r"/|/root|/home(?:/[^/]*)?|/Users(?:/[^/]*)?")
+
+
+def bases(line: Line) -> tuple[str, ...] | None:
+    """Where relative words of this line may begin; None for more places than are tried."""
+    found = [HOME]
+    for each in line.started:
+        found += [piece for word in each.words for piece in _pieces(word) if piece.startswith(("/", "~/"))]
+        for into in _directories(each):
+            found += [f"{base}/{into}" for base in found] if not into.startswith(("/", "~")) else []
+            if len(found) > BASES_LIMIT:
+                return None
+    return tuple(dict.fromkeys(found)) if len(found) <= BASES_LIMIT else None
+
+
+def meets(each: Started, begin: tuple[str, ...] | None, globs: frozenset[str]) -> bool:
+    """Whether one of these paths is among what it names, or under what it goes through as a whole."""
+    if begin is None:
+        return True
+    pieces = [piece for word in (*each.words, *each.files) for piece in _pieces(word)]
+    if len(pieces) * len(begin) > TRIALS_LIMIT:
+        return True
+    if any(where is None or paths.matches(where, globs) for where in _places(pieces, begin)):
+        return True
+    return _goes_through(each) and any(where is None or _above(where, globs) for where in _roots(each, begin))
+
+
+def _pieces(word: str) -> Iterator[str]:
+    """A word, and what of it could be a path."""
+    yield word
+    for piece in _PIECES.findall(word):
+        if piece != word:
+            yield piece
+        if piece.startswith(("-", "+")):
+            yield from _glued(piece)
+
+
+def _glued(option: str) -> Iterator[str]:
+    """What may stand behind an option's letters, without a blank between."""
+    ends = {option.find(mark) for mark in ("/", "~/", "../")} - {-1}
+    yield from (option[end:] for end in ends)
+    if not option.startswith("--"):
+        yield from (option[end:] for end in range(2, min(len(option), 64)))
+
+
+def _directories(each: Started) -> Iterator[str]:
+    """Those that it makes the present one, of itself or of what it starts."""
+    if each.name in _CHANGES:
+        yield from (word for word in each.words[1:] if not word.startswith("-"))
+    for word, following in zip(each.words[1:], (*each.words[2:], "")):
+        option, equals, value = word.partition("=")
+        if option in _DIRECTORY:
+            yield value if equals else following
+        elif word.startswith(("-C", "-D")):
+            yield word[2:]
+
+
+def _places(pieces: Iterable[str], begin: tuple[str, ...]) -> Iterator[str | None]:
+    for piece in pieces:
+        if piece.startswith(("/", "~")):
+            yield paths.place(piece)
+        else:
+            yield from (paths.place(f"{base}/{piece}") for base in begin)
+
+
+def _goes_through(each: Started) -> bool:
+    """Whether it takes whole trees."""
+    if each.transfer.transfer in (Transfer.RSYNC_IN, Transfer.RSYNC_OUT, Transfer.GIT_IN, Transfer.GIT_OUT) or each.name in _RECURSIVE:
+        return True
+    options = [word for word in each.words[1:] if word.startswith("-")]
+    told = any(word.startswith(("--rec", "--arch", "--deref")) or not word.startswith("--") and set(word) & set("rRad") for word in options)
+    return told and each.name in _RECURSIVE_IF_TOLD
+
+
+def _roots(each: Started, begin: tuple[str, ...]) -> Iterator[str | None]:
+    if each.transfer.paths:
+        yield from _places(each.transfer.paths, begin)
+        return
+    named = [piece for word in each.words[1:] for piece in _pieces(word)]
+    yield from _places(named, begin)
+    if each.name in _HERE and not any(piece.startswith(("/", "~")) for piece in named):
+        yield from (paths.place(base) for base in begin)
+
+
+def _above(where: str, globs: frozenset[str]) -> bool:
+    return any(paths.holds(where, glob) or glob.startswith("~") and _HOMES.fullmatch(where) is not None for glob in globs)
