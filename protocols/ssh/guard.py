@@ -24,13 +24,14 @@ from protocols.verdict import Deny
 QUIET = 0.02
 """Seconds without output after which the screen shows what was typed."""
 PATIENCE = 0.5
-"""Seconds after which it is read although output goes on."""
+"""Seconds after which it is read although output goes on, or although what was typed last does not show."""
 KILLED = b"\x05\x15\x03"
 """What is sent in Enter's place: to the line's end, delete to its beginning, interrupt."""
 LINE_LIMIT = 16384
 """Characters of a line; a longer one is refused."""
 _PASTE, _PASTED = b"\x1b[200~", b"\x1b[201~"
 _KEYS = re.compile(rb"\x1b\[20[01]~|[\r\n\x0f]")  # what submits a line: Enter, ^J, ^O; and paste's brackets
+_TAIL = re.compile(rb"[ -~]{1,32}\Z")  # what was typed last, as far as it shows as it was typed
 _SEARCH = re.compile(r"^\((?:failed )?(?:reverse-|bck-|fwd-)?i-search\)`[^']*': ?(.*)$", re.DOTALL)
 _PROMPTED = re.compile(r"^[^$#%>\n]{0,200}[$#%>] +(.*)$", re.DOTALL)
 """What a line looks like whose first keys were pressed before there was a prompt."""
@@ -58,7 +59,7 @@ class Guard:
         self._prompt = ""
         self._timer: Any = None
         self._waits = self._over = False
-        self._limit = 0.0
+        self._tail = b""
         self._waited = 0.0
 
     # protocols.ssh.filter.Filter, of the target's bytes
@@ -105,6 +106,11 @@ class Guard:
             self._anchor = (self._screen.scrolled + row, column)
             self._prompt = self._screen.sheet.row(row)[:column]
 
+    def typed(self, data: bytes) -> None:
+        """These keys are on their way: a slow host has yet to show them."""
+        found = _TAIL.search(self._tail + data)
+        self._tail = found.group() if found else b""
+
     def wait(self) -> None:
         """Call `resume` once the screen is quiet."""
         self._waits, self._waited = True, 0.0
@@ -113,7 +119,7 @@ class Guard:
     def verdict(self) -> Deny | None:
         """On what would be sent now."""
         line = self._line()
-        self._anchor = None
+        self._anchor, self._tail = None, b""
         if len(line) > LINE_LIMIT:
             deny: Deny | None = TOO_LONG
         else:
@@ -132,8 +138,17 @@ class Guard:
             self._timer.cancel()
             self._timer = None
 
+    @property
+    def _behind(self) -> bool:
+        """Whether what was typed last does not show yet. Where nothing is echoed it never will."""
+        return self._tail.decode().strip() not in self._line()
+
     def _due(self) -> None:
-        self._timer, self._waits = None, False
+        self._timer = None
+        if self._behind and self._waited < PATIENCE:
+            self._start()
+            return
+        self._waits = False
         if not self._over:
             self.keys.quiet = True
             self._resume()
@@ -235,6 +250,8 @@ class Keys:
             elif not self._pasting:
                 self._held += data[found.start():]
                 self._judging, self.quiet = True, False
+                self._guard.typed(data[:found.start()])
                 self._guard.wait()
                 return Filtered([(0, data[:found.start()])] if found.start() else [])
+        self._guard.typed(data)
         return Filtered([(0, data)])

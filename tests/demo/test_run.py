@@ -99,7 +99,7 @@ def test_ctrl_c_ends_everything_and_the_next_start_finds_it_again(open_directory
     first = Running(open_directory)
     (ada, *_), ports = first.lines("psql "), first.ports
     first.paste(f'{ada} -X -c "UPDATE departments SET beds = 77 WHERE id = 1"')
-    assert first.stop() == 0 and len(ports) == 3
+    assert first.stop() == 0 and len(set(ports)) == len(ports) >= 3  # a host's two more where there is an sshd
     for port in ports:
         with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
             pass

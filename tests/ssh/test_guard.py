@@ -188,3 +188,31 @@ def test_a_line_of_a_megabyte_is_refused(where: Path) -> None:
     shell = typed(where, *[b"true " + b"x" * 3000] * 8, b"; rm victim\r")
     assert (where / VICTIM).exists() or re.search("rm", "".join(shell.refused))
     assert shutil.which("bash")
+
+
+def slow(*shown: bytes) -> list[str]:
+    """The lines that a guard judged: `rm victim` is typed, and shown in these pieces, with pauses between them."""
+    clock, lines = Clock(), []
+    guard: Guard
+
+    def keep(line: str) -> Deny | None:
+        lines.append(line)
+        return judge(line)
+
+    guard = Guard(Pty("xterm", 80, 24), keep, lambda line, deny: None, clock.callLater, lambda: guard.keys.resume() and None)
+    guard.feed(0, b"demo$ ")
+    guard.keys.feed(0, b"rm victim\r")
+    for piece in shown:
+        clock.advance(QUIET * 3)
+        assert not lines, "judged before it was shown"
+        guard.feed(0, piece)
+    for _ in range(int(PATIENCE / QUIET) + 1):
+        clock.advance(QUIET)
+    assert not guard.keys._held
+    return lines
+
+
+def test_enter_waits_for_a_slow_host_to_show_what_was_typed() -> None:
+    """A pause in the echo is no end of it; what is never shown, such as a password, is not waited for in vain."""
+    assert slow(b"rm victim") == slow(b"r", b"m vic", b"tim") == ["rm victim"]
+    assert slow() == []
