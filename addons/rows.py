@@ -3,13 +3,15 @@ How many rows: what a statement may touch, counted by the server in the statemen
 
 `touched` rules put a guard into UPDATE and DELETE, so that one which would go too far fails and changes nothing. `estimated`
 rules ask the planner first. It comes after masking, whose text it guards. What cannot be counted or estimated is refused.
+Rules about relations are met by any name under which their rows are reached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
@@ -21,8 +23,10 @@ from addons.sql.assess import Listed
 from addons.sql.catalog import Snapshot
 from addons.sql.classify import classify
 from addons.sql.conditions import Conditions, Table, conditions, tables
-from addons.sql.guard import SQLSTATE, Uncountable, fresh, guarded
+from addons.sql.finding import Name
+from addons.sql.guard import SQLSTATE, Uncountable, fresh, guarded, touches
 from addons.sql.parse import Parsed, Unparsable, deparse, parse, unwrap, walk
+from addons.sql.reach import reach
 from protocols.command import Path, Statement
 from protocols.hooks import JudgeHook, RewriteHook, TextHook
 from protocols.session import Session
@@ -32,7 +36,6 @@ _MOST = 10_000_000
 _KEPT = 4096  # texts
 _VERDICTS = ("deny", "approve")
 _KINDS = {"select": "SelectStmt", "insert": "InsertStmt", "update": "UpdateStmt", "delete": "DeleteStmt", "merge": "MergeStmt"}
-_TOUCH = frozenset({"UpdateStmt", "DeleteStmt", "MergeStmt"})
 _SAID = "width_bucket"  # what a guard has in its text
 
 
@@ -41,7 +44,7 @@ class Rule:
     """
     One table of `touched` or `estimated`.
 
-    :ivar rows: how many are no matter. :ivar relations: about statements that name one of these; empty is all.
+    :ivar rows: how many are no matter. :ivar relations: about statements that reach rows of one of these; empty is all.
     """
 
     name: str
@@ -56,7 +59,7 @@ class Rule:
 
 class Rows:
     """
-    :param touched: who, where, `relations`, and `rows` that an UPDATE or DELETE may touch; the first that fits counts.
+    :param touched: who, where, `relations`, and `rows` that an UPDATE, DELETE or upsert may touch; see docs/policy.md for which counts.
     :param estimated: likewise, with `statements`, and a verdict on more `rows` than the planner expects: "deny" or "approve".
     """
 
@@ -68,19 +71,32 @@ class Rows:
         self._estimated = [_rule(table, planned=True) for table in tables(estimated, "estimated")]
         self._catalogs, self._estimates = catalogs, estimates
         self._put: dict[tuple[str, int, str], str] = {}
+        self._reached: dict[tuple[str, str], frozenset[Name] | None] = {}
         self._before: dict[str, str] = {}  # a guarded text to what it was made of: the planner cannot know what a guard lets through
 
     # what is touched
 
     def on_rewrite(self, hook: RewriteHook) -> Verdict | Deferred[Verdict]:
-        rule = self._first(self._touched, hook.session, hook.statement.text)
+        if not any(rule.conditions.fits(hook.session) for rule in self._touched) or not _about(hook.statement.text).touches:
+            return Allow()
+        return self._knowing(hook.session, lambda snapshot: self._limited(hook.session, hook.statement, snapshot))
+
+    def _limited(self, session: Session, statement: Statement, snapshot: Snapshot | None) -> Verdict:
+        rule = self._strictest(session, statement.text, snapshot)
         if rule is None:
             return Allow()
-        snapshot = None if self._catalogs.stale(hook.session) else self._catalogs.snapshot(hook.session)
+        return _unknown(rule) if snapshot is None else self._guarded(statement, rule, snapshot)
+
+    def _strictest(self, session: Session, text: str, snapshot: Snapshot | None) -> Rule | None:
+        return min(self._fitting(self._touched, session, text, snapshot), key=lambda rule: rule.rows, default=None)
+
+    def _knowing(self, session: Session, ask: Callable[[Snapshot | None], Any]) -> Any:
+        """What `ask` says of the catalog, which is read first if need be; None is one that cannot be."""
+        snapshot = None if self._catalogs.stale(session) else self._catalogs.snapshot(session)
         if snapshot is not None:
-            return self._guarded(hook.statement, rule, snapshot)
-        read: Deferred[Snapshot] = self._catalogs.refresh(hook.session)
-        return read.addCallbacks(lambda known: self._guarded(hook.statement, rule, known), lambda _why: _unknown(rule))
+            return ask(snapshot)
+        read: Deferred[Snapshot | None] = self._catalogs.refresh(session)
+        return read.addErrback(lambda _why: None).addCallback(ask)
 
     def _guarded(self, statement: Statement, rule: Rule, snapshot: Snapshot) -> Verdict:
         key = (statement.text, rule.rows, snapshot.revision)
@@ -89,7 +105,7 @@ class Rows:
         except Uncountable as error:
             return Deny(
                 f"Rule {rule.name} allows {rule.rows} rows, and how many this touches cannot be counted beforehand: {error.why}.",
-                "OST-407", rule=rule.name, hint="Name the rows in a plain UPDATE or DELETE of the table.",
+                "OST-407", rule=rule.name, hint="Name the rows in a plain UPDATE or DELETE of the table, or in VALUES.",
             )
         if len(self._put) >= _KEPT:
             self._put.clear()
@@ -105,7 +121,8 @@ class Rows:
         if _SAID in decision.command.text.lower():
             return None  # the client's own
         fits = (rule for rule in self._touched if rule.conditions.fits(hook.session))
-        rule = self._first(self._touched, hook.session, decision.command.text) or next(fits, None)  # EXECUTE names no table
+        snapshot = self._catalogs.snapshot(hook.session)
+        rule = self._strictest(hook.session, decision.command.text, snapshot) or next(fits, None)  # EXECUTE names no table
         many = f"{rule.rows} rows, which rule {rule.name} allows" if rule else "the rows that a rule allows"
         kept = {key: value for key, value in hook.fields.items() if key in "SV"}
         return {**kept, "C": "54000", "M": f"The statement would touch more than {many}; nothing was changed. [OST-406]", "H": "Touch fewer rows at once."}
@@ -116,52 +133,104 @@ class Rows:
         command = hook.command
         if not isinstance(command, Statement) or command.path is Path.PARSE:
             return Allow()
-        rule = self._first(self._estimated, hook.session, command.text)
-        if rule is None:
+        if not any(rule.conditions.fits(hook.session) for rule in self._estimated):
             return Allow()
-        asked: Deferred[Verdict] = self._judged(hook.session, command, self._before.get(hook.sent, hook.sent), rule)
+        return self._knowing(hook.session, lambda snapshot: self._expecting(hook, command, snapshot))
+
+    def _expecting(self, hook: JudgeHook, command: Statement, snapshot: Snapshot | None) -> Verdict | Deferred[Verdict]:
+        rules = self._fitting(self._estimated, hook.session, command.text, snapshot)
+        if not rules:
+            return Allow()
+        asked: Deferred[Verdict] = self._judged(hook.session, command, self._before.get(hook.sent, hook.sent), rules)
         return asked
 
     @inlineCallbacks
-    def _judged(self, session: Session, command: Statement, sent: str, rule: Rule) -> Iterator[object]:
+    def _judged(self, session: Session, command: Statement, sent: str, rules: Sequence[Rule]) -> Iterator[object]:
+        rules = sorted(rules, key=lambda rule: rule.verdict != "deny")
         texts = _planned(parse(sent))
         if command.parameters and len(texts) != 1:
-            return _unplanned(rule)
+            return _unplanned(rules[0])
+        most = 0.0
         for text in texts:
             try:
-                rows = yield self._estimates.rows(session, command, text)
+                most = max(most, (yield self._estimates.rows(session, command, text)))
             except Exception:  # whatever it was, the rule cannot be kept
-                return _unplanned(rule)
-            if rows > rule.rows:
-                return _expected(rule, rows, command, session)
-        return Allow(remember=False)
+                return _unplanned(rules[0])
+        over = next((rule for rule in rules if most > rule.rows), None)
+        return _expected(over, most, command, session) if over else Allow(remember=False)
 
-    # which rule
+    # which rules
 
-    def _first(self, rules: Sequence[Rule], session: Session, text: str) -> Rule | None:
+    def _fitting(self, rules: Sequence[Rule], session: Session, text: str, snapshot: Snapshot | None) -> list[Rule]:
+        """Those that fit, up to the first that names all that the statement is about: none before it lifts what comes after."""
+        about, found = _about(text), []
+        if rules is self._touched and not about.touches:
+            return []
         mine = [rule for rule in rules if rule.conditions.fits(session)]
-        kinds, named = _about(text) if mine else (frozenset(), frozenset())
-        if rules is self._touched and not kinds & _TOUCH:
-            return None
-        return next((r for r in mine if _fits(r, kinds, named)), None)
+        met = self._met(text, snapshot) if any(rule.relations for rule in mine) else frozenset()
+        for rule in mine:
+            if not _asks(rule, about.kinds) or not _meets(rule, met):
+                continue
+            found.append(rule)
+            if not rule.relations or all(name in Listed(rule.relations) for name in about.subject(rules is self._touched)):
+                break
+        return found
+
+    def _met(self, text: str, snapshot: Snapshot | None) -> frozenset[Name] | None:
+        """Whose rows a text reaches; None when that cannot be told, which any rule is about."""
+        key = (text, snapshot.revision if snapshot is not None else "")
+        if key not in self._reached:
+            about = _about(text)
+            found = reach(about.named | about.changed, about.named | about.changed, snapshot)
+            doubtful = bool(found.unknown) if snapshot is None else not found.unknown.isdisjoint(about.changed)
+            if len(self._reached) >= _KEPT:
+                self._reached.clear()
+            self._reached[key] = None if doubtful else found.names
+        return self._reached[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """
+    What a text holds, at any depth.
+
+    :ivar kinds: of statement. :ivar touches: some of them touch rows that are there.
+    :ivar named: relations. :ivar changed: those that it writes.
+    """
+
+    kinds: frozenset[str] = frozenset()
+    touches: bool = False
+    named: frozenset[Name] = frozenset()
+    changed: frozenset[Name] = frozenset()
+
+    def subject(self, touching: bool) -> frozenset[Name]:
+        """What a limit has to name to be the last that counts."""
+        return self.changed if touching and self.changed else self.named
 
 
 @lru_cache(maxsize=_KEPT)
-def _about(text: str) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
-    """Kinds of statement in it, at any depth, and the relations that it names; nothing for what policy or the server refuses."""
+def _about(text: str) -> _About:
+    """Nothing for what policy or the server refuses."""
     try:
         parsed = parse(text)
-        kinds = {type(m).__name__ for s in parsed.statements for m in walk(s)} & {*_KINDS.values()}
+        inside = [m for s in parsed.statements for m in walk(s)]
+        kinds = {type(m).__name__ for m in inside} & {*_KINDS.values()}
         reads = any(isinstance(s, tree.CopyStmt) and not s.is_from for s in parsed.statements)  # COPY of a table is a SELECT of it
-        return frozenset(kinds | {"SelectStmt"} if reads else kinds), frozenset(name for finding in classify(parsed) for name in finding.relations)
+        findings = classify(parsed)
     except Unparsable:
-        return frozenset(), frozenset()
+        return _About()
+    return _About(
+        frozenset(kinds | {"SelectStmt"} if reads else kinds), any(touches(m) for m in inside),
+        frozenset(name for f in findings for name in f.relations), frozenset(name for f in findings for name in f.written),
+    )  # fmt: skip
 
 
-def _fits(rule: Rule, kinds: frozenset[str], named: frozenset[tuple[str, str]]) -> bool:
-    if rule.statements and not any(_KINDS[one] in kinds for one in rule.statements):
-        return False
-    return not rule.relations or any(name in Listed(rule.relations) for name in named)
+def _asks(rule: Rule, kinds: frozenset[str]) -> bool:
+    return not rule.statements or any(_KINDS[one] in kinds for one in rule.statements)
+
+
+def _meets(rule: Rule, met: frozenset[Name] | None) -> bool:
+    return not rule.relations or met is None or any(name in Listed(rule.relations) for name in met)
 
 
 def _planned(parsed: Parsed) -> list[str]:

@@ -16,6 +16,7 @@ from addons.sql.classify import classify, unknown_columns
 from addons.sql.finding import Finding, Name
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.parse import Unparsable, parse
+from addons.sql.reach import reach
 from addons.sql.settings import Gate
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Assessor:
         assessed = tuple(Assessed(f, self._classes(f, snapshot, 0)) for f in found)
         for part in assessed if unread else ():
             self._shadowed(part)
+        for part in assessed if unread or snapshot is not None else ():
+            _reach(part.finding, snapshot)
         return assessed
 
     def _shadowed(self, part: Assessed) -> None:
@@ -171,6 +174,13 @@ class Assessor:
         for function in _user_functions(snapshot, ("", last)):
             if function.required <= 1 <= len(function.arguments):
                 self._body(function, snapshot, classes, depth)
+
+
+def _reach(finding: Finding, snapshot: Snapshot | None) -> None:
+    """Views are looked through where they are written: to let one be read is to let that be read."""
+    found = reach(finding.relations, finding.written, snapshot)
+    finding.reached = None if snapshot is None and found.unknown else found.names
+    finding.renamed = found.renamed and bool(finding.written)
 
 
 _SERVERS = ("pg_catalog", "information_schema")

@@ -19,6 +19,8 @@ class Finding:
 
     :ivar classes: class to one clause that says why; no value is in it.
     :ivar relations: every relation named, CTE names left out; `written` is the part that it writes.
+    :ivar reached: relations whose rows it reaches under another name, as the catalog has it; None when that is not known.
+    :ivar renamed: it writes a view that may call columns otherwise.
     :ivar columns: last parts of column names, "*" for stars.
     :ivar fields: names after a parenthesis, `(x).name`: a composite's field, or a function's call.
     :ivar constructs: grammar of newer servers that an older one reads as a function's call: JSON_VALUE, MERGE_ACTION.
@@ -28,6 +30,8 @@ class Finding:
     classes: dict[str, str] = field(default_factory=dict)
     relations: set[Name] = field(default_factory=set)
     written: set[Name] = field(default_factory=set)
+    reached: frozenset[Name] | None = frozenset()
+    renamed: bool = False
     columns: set[str] = field(default_factory=set)
     functions: set[Name] = field(default_factory=set)
     called: set[Name] = field(default_factory=set)

@@ -19,6 +19,7 @@ from addons.sql.naming import strings
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import Names, references
 from addons.sql.rewrite import rewritten
+from addons.sql.upserts import is_upsert, proposed
 
 SQLSTATE = "2201G"
 """What the server says when a guard fails: of the errors that plain SQL can raise, one that hardly anything else does."""
@@ -43,19 +44,24 @@ class Uncountable(Exception):
 
 
 def writes(parsed: Parsed) -> list[Message]:
-    """The statements that UPDATE or DELETE, by themselves or inside."""
-    return [s for s in parsed.statements if any(isinstance(m, (*_WRITES, tree.MergeStmt)) for m in walk(s))]
+    """The statements that touch rows which are there, by themselves or inside."""
+    return [s for s in parsed.statements if any(touches(m) for m in walk(s))]
+
+
+def touches(message: Message) -> bool:
+    """Whether it is an UPDATE, DELETE, MERGE, or INSERT that updates what it meets."""
+    return isinstance(message, (*_WRITES, tree.MergeStmt)) or is_upsert(message)
 
 
 def guarded(text: str, most: int, snapshot: Snapshot) -> str:
     """
-    :param most: rows that each UPDATE or DELETE of the text may touch.
+    :param most: rows that each UPDATE, DELETE or upsert of the text may touch.
     :raises Uncountable: for one of them it cannot be told.
     """
     try:
         parsed = parse(text)
         for statement in writes(parsed):
-            _check(statement, snapshot)
+            _check(statement, most, snapshot)
         return rewritten(parsed, lambda _index, statement: _put(statement, most))
     except Unparsable as error:
         raise Uncountable(error.why) from None
@@ -67,16 +73,21 @@ def fresh(text: str) -> tree.SelectStmt:
 
 
 def _write(statement: Message) -> Message | None:
-    """The UPDATE or DELETE that a statement is, or that it prepares or explains."""
+    """The UPDATE, DELETE or upsert that a statement is, or that it prepares or explains."""
     holder = _HOLDERS.get(type(statement).__name__)
     inside = unwrap(getattr(statement, holder)) if holder else statement
-    return inside if isinstance(inside, _WRITES) else None
+    return inside if isinstance(inside, _WRITES) or is_upsert(inside) else None
 
 
-def _check(statement: Message, snapshot: Snapshot) -> None:
+def _check(statement: Message, most: int, snapshot: Snapshot) -> None:
     mine = _write(statement)
-    if mine is None or sum(isinstance(m, (*_WRITES, tree.MergeStmt)) for m in walk(statement)) > 1:
+    if mine is None or sum(touches(m) for m in walk(statement)) > 1:
         raise Uncountable("it writes inside another statement, or by MERGE")
+    if isinstance(mine, tree.InsertStmt):
+        rows = proposed(mine, snapshot)
+        if rows is None or rows > most:
+            raise Uncountable("ON CONFLICT DO UPDATE counts only with that many rows of VALUES, or a LIMIT, or fewer")
+        return
     found = Names(snapshot).relations(mine.relation)
     if not found or any(r.kind not in _TABLES for r in found):
         raise Uncountable(f"{mine.relation.relname} is no table that the gateway knows")
@@ -110,7 +121,7 @@ def _volatile(message: Message, snapshot: Snapshot, depth: int) -> Iterator[str]
 
 def _put(statement: Message, most: int) -> None:
     write = _write(statement)
-    if write is None or _one_row(write):
+    if write is None or isinstance(write, tree.InsertStmt) or _one_row(write):
         return
     guard = fresh(_GUARD.format(room=most + 1, most=most)).where_clause
     counted = unwrap(unwrap(guard).args[0]).expr.a_expr.lexpr.sub_link.subselect.select_stmt.from_clause[0]

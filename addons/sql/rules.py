@@ -43,7 +43,7 @@ class Rule(Answering):
             return False
         every = self.verdict == ALLOW
         return (
-            (not self.relations or _covers(self.relations, finding.relations, every))
+            (not self.relations or _relations(self.relations, finding, every))
             and (not self.columns or _columns(self.columns, finding, every))
             and (not self.functions or _covers(self.functions, finding.functions, every))
         )
@@ -54,12 +54,19 @@ def _covers(names: frozenset[str], touched: Iterable[Name], every: bool) -> bool
     return bool(touched) and (all if every else any)(name in listed for name in touched)
 
 
+def _relations(names: frozenset[str], finding: Finding, every: bool) -> bool:
+    """What holds the rows under another name is touched too; to be allowed it has to be named itself."""
+    if every:
+        return _covers(names, finding.relations, every)
+    return finding.reached is None or _covers(names, finding.relations | finding.reached, every)
+
+
 def _columns(names: frozenset[str], finding: Finding, every: bool) -> bool:
-    """A star may be any column, so it is covered by no list and touches every one."""
+    """A star may be any column, so it is covered by no list and touches every one; so does a column of a view that renames."""
     touched = finding.columns
     if every:
         return bool(touched) and touched <= names
-    return "*" in touched or not names.isdisjoint(touched)
+    return "*" in touched or finding.renamed or not names.isdisjoint(touched)
 
 
 def rule(table: Table) -> Rule:

@@ -122,9 +122,24 @@ def test_a_guard_is_made_anew_for_each_statement() -> None:
 
 def test_the_first_rule_that_fits_counts() -> None:
     limits = [{"name": "dba", "rows": 9, "groups": ["dba"]}, {"name": "seen", "rows": 5, "relations": ["public.seen"]}, FEW]
-    for who, text, most in ((session("human", "dba"), UPDATE, 9), (session(), UPDATE, 3), (session(), "DELETE FROM patients USING seen WHERE true", 5)):
+    for who, text, most in ((session("human", "dba"), UPDATE, 9), (session(), UPDATE, 3), (session(), "DELETE FROM patients USING seen WHERE true", 3)):
         verdict = rows(touched=limits).on_rewrite(RewriteHook(who, Statement(text)))
         assert isinstance(verdict, Replace) and f"<=) {most} THEN" in verdict.text
+
+
+def test_a_generous_limit_on_another_relation_lifts_no_stricter_one() -> None:
+    limits = [{"name": "seen", "rows": 500, "relations": ["public.seen"]}, FEW]
+    for text in ("DELETE FROM patients USING seen WHERE seen.id = patients.id", "DELETE FROM patients WHERE id IN (SELECT id FROM seen)"):
+        verdict = rows(touched=limits).on_rewrite(RewriteHook(session(), Statement(text)))
+        assert isinstance(verdict, Replace) and "<=) 3 THEN" in verdict.text
+
+
+def test_without_a_catalog_a_limit_on_any_relation_is_met() -> None:
+    limits = [{"name": "other", "rows": 5, "relations": ["public.other"]}]
+    hook = RewriteHook(session(), Statement(UPDATE))
+    assert isinstance(said(rows(touched=limits).on_rewrite(hook)), Allow)
+    verdict = said(rows(touched=limits, catalogs=Known(None)).on_rewrite(hook))
+    assert isinstance(verdict, Deny) and verdict.code == "OST-407"
 
 
 def test_without_a_catalog_nothing_is_guessed() -> None:

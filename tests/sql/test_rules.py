@@ -47,6 +47,16 @@ def test_a_rule_that_allows_must_cover_all_that_is_touched(text: str, keys: dict
     assert fits(text, verdict="allow", classes=["read"], **keys) is expected
 
 
+def test_what_reaches_the_rows_under_another_name_is_denied_and_not_allowed() -> None:
+    found = classify(parse("SELECT x FROM part"))[0]
+    found.reached = frozenset({("public", "whole"), ("public", "part")})
+    assert made(relations=["whole"]).fits("read", found)
+    assert not made(verdict="allow", classes=["read"], relations=["whole"]).fits("read", found)
+    found.reached = None  # the catalog is not known
+    assert made(relations=["any"]).fits("read", found)
+    assert not made(verdict="allow", classes=["read"], relations=["any"]).fits("read", found)
+
+
 def test_text_that_does_not_parse_fits_by_class_alone() -> None:
     assert made(classes=["unparsable"]).fits("unparsable", None)
     assert not made(relations=["a"]).fits("unparsable", None)

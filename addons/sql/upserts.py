@@ -1,0 +1,53 @@
+"""
+How many rows an INSERT … ON CONFLICT DO UPDATE may update at most: no more than it proposes, where that stands in its text.
+
+Source: PostgreSQL 18 manual, INSERT ("ON CONFLICT Clause"): it does not update one row twice; 36.5.9 for functions that return sets.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+
+from addons.sql.catalog import Snapshot
+from addons.sql.naming import strings
+from addons.sql.parse import unwrap, walk
+
+
+def is_upsert(message: Message) -> bool:
+    return isinstance(message, tree.InsertStmt) and message.on_conflict_clause.action == tree.ONCONFLICT_UPDATE
+
+
+def proposed(insert: tree.InsertStmt, snapshot: Snapshot) -> int | None:
+    """The most rows that it can propose; None when its text does not say."""
+    if not insert.select_stmt.WhichOneof("node"):
+        return 1  # DEFAULT VALUES
+    rows = unwrap(insert.select_stmt)
+    if not isinstance(rows, tree.SelectStmt):
+        return None
+    if rows.limit_count.WhichOneof("node"):
+        return _limit(rows)
+    if len(rows.values_lists) == 1 and any(_may_be_set(m, snapshot) for m in walk(rows)):
+        return None  # PostgreSQL takes one row of VALUES for a SELECT without FROM, where a function may return many
+    return len(rows.values_lists) or None
+
+
+def _limit(rows: tree.SelectStmt) -> int | None:
+    count = unwrap(rows.limit_count)
+    said = isinstance(count, tree.A_Const) and count.WhichOneof("val") == "ival" and rows.limit_option == tree.LIMIT_OPTION_COUNT
+    return count.ival.ival if said else None
+
+
+def _may_be_set(message: Message, snapshot: Snapshot) -> bool:
+    """A call that may return a set, or whose function is not known."""
+    if isinstance(message, tree.FuncCall):
+        known = snapshot.by_function_name.get(strings(message.funcname)[-1], ())
+        return not known or any(f.returns_set for f in known)
+    if isinstance(message, tree.A_Expr) and message.name:
+        found = [snapshot.functions.get(oid) for oid in snapshot.operators.get(strings(message.name)[-1], ())]
+        return any(f is None or f.returns_set for f in found)
+    if isinstance(message, (tree.A_Indirection, tree.ColumnRef)):
+        last = [unwrap(n) for n in (message.indirection if isinstance(message, tree.A_Indirection) else message.fields)]
+        names = [n.sval for n in last if isinstance(n, tree.String)]
+        return any(f.returns_set for name in names for f in snapshot.by_function_name.get(name, ()))
+    return False
