@@ -86,9 +86,9 @@ def deny(door: Door, as_json: bool, **answer: str) -> None:
 @click.option("--account", default="", help="The target's first one if not given.")
 @click.option("--database", default="", help="The target's default one if not given.")
 @click.option("--approver", "approvers", multiple=True, help="A group to ask; once per group. For --reveal it is the file's if not given.")
-@click.option("--quorum", type=click.IntRange(1), default=1, show_default=True, help="How many people must say yes.")
+@click.option("--quorum", type=click.IntRange(1), help="How many people must say yes; 1 if not given, for --reveal the file's.")
 @click.option("--wait", type=SPAN, default="8h", show_default=True, help="How long to wait for answers.")
-@click.option("--lifetime", type=SPAN, default="1h", show_default=True, help="How long it may then be run.")
+@click.option("--lifetime", type=SPAN, help="How long it may then be run; 1h if not given, for --reveal no longer than the file allows.")
 @click.option("--why", required=True, help="What it is for.")
 @click.option("--reveal", "columns", multiple=True, help="A masked column to see as it is, SCHEMA.RELATION.COLUMN; once per column.")
 @click.option("--uses", type=click.IntRange(0), default=1, show_default=True, help="With --reveal: in how many statements; 0 is any number.")
@@ -106,8 +106,8 @@ def submit(
     """
     if columns and (commands or file):
         leave("a reveal is of columns, whatever statements then read them: ask for statements in a request of their own")
-    if columns and not asked["approvers"]:
-        asked["approvers"] = _revealers(door)
+    usual = {"quorum": 1, "lifetime": 3600.0} | (_reveal(door) if columns else {})
+    asked |= {key: value for key, value in usual.items() if not asked[key]}
     if not asked["approvers"]:
         leave("name the groups to ask: --approver GROUP")
     entry = door.config().targets.get(target)
@@ -128,10 +128,14 @@ def submit(
     click.echo(f"    ostiary request approve {found['id']} --as NAME")
 
 
-def _revealers(door: Door) -> list[str]:
-    """The groups that may let others see masked columns."""
+def _reveal(door: Door) -> dict[str, Any]:
+    """What to ask for where nothing is given: the groups that may let others see masked columns, and what these may allow."""
     rules = [addon.options["reveal"] for addon in door.config().addons if addon.use == MASKING and "reveal" in addon.options]
-    return sorted({group for rule in rules for group in rule["approvers"]})
+    return {
+        "approvers": sorted({group for rule in rules for group in rule["approvers"]}),
+        "quorum": max((rule.get("quorum", 1) for rule in rules), default=1),
+        "lifetime": float(min((3600, *(rule.get("lifetime", 3600) for rule in rules)))),
+    }
 
 
 @_answer

@@ -6,7 +6,7 @@ Control serves it to workers and people; the CLI opens it by itself when control
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from addons.needs import Clock
-from gateway.config import Config, IdentityEntry, TargetEntry
+from gateway.config import AddonEntry, Config, IdentityEntry, TargetEntry
 from gateway.control.authorities import PEOPLE, Authorities, trusted
 from gateway.control.errors import Conflict, StoreRefused
 from gateway.control.identity.local import Identities
@@ -51,6 +51,7 @@ class Office:
     def __init__(
         self, state: Path, identities: Mapping[str, IdentityEntry], clock: Clock,
         targets: Mapping[str, TargetEntry] = MappingProxyType({}), user_ca: frozenset[bytes] = frozenset(),
+        addons: Sequence[AddonEntry] = (),
     ) -> None:
         self.targets, self._user_ca = targets, user_ca
         self.store = Store(state / "control", Seal(read_key(key_file(state))))
@@ -61,6 +62,7 @@ class Office:
         self.login = Login(self.identities, self.tokens, self.throttle, self.store.seal, self.outbox, self.trusted)
         self.vault, self.limits, self.sessions = Vault(self.store, clock), Limits(clock), Sessions()
         self.requests = Requests(self.store, self.identities, self.outbox, clock, self._answered)
+        self.requests.reveals.addons = addons
         self.on_answered: Callable[[Value], None] = lambda answer: None
         self.on_reload: Callable[[str], Deferred[int]] = _nobody_reloads
         self._flushing = LoopingCall(self.flush)
@@ -69,7 +71,7 @@ class Office:
     @classmethod
     def of(cls, config: Config, clock: Clock) -> Office:
         """The one that a configuration names."""
-        return cls(config.state, config.identities, clock, config.targets, config.user_ca)
+        return cls(config.state, config.identities, clock, config.targets, config.user_ca, config.addons)
 
     def start(self, notary: Notary | None) -> None:
         """Begin to work: clocks run, notes leave."""
@@ -102,7 +104,7 @@ class Office:
 
     def reload(self, config: Config) -> list[str]:
         """The file was read again: sessions of those it no longer lets in end. Their ids."""
-        self.targets, self._user_ca = config.targets, config.user_ca
+        self.targets, self._user_ca, self.requests.reveals.addons = config.targets, config.user_ca, config.addons
         self.identities.reload(config.identities)
         why = "a reload of the configuration ended it"
         gone = self.sessions.kill_all(lambda session: not self.may_go_on(session), why)

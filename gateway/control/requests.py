@@ -131,6 +131,8 @@ class Requests:
         :raises NotFound, NotAllowed, Conflict: with what to do about it.
         """
         record = self._answerable(request, approver)
+        if record["mode"] == REVEAL:
+            self.reveals.check(record)
         answers = [*record["answers"], self._said(approver, True, why)]
         enough = len(answers) >= record["quorum"]
         state = "granting" if enough else "pending"

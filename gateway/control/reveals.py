@@ -15,10 +15,12 @@ from typing import Any
 import msgpack
 
 from addons.needs import Clock
+from gateway.config import AddonEntry
 from gateway.control import request as shape
 from gateway.control.book import Book
 from gateway.control.errors import BadCall, Conflict, NotAllowed
 from gateway.control.identity.local import Identities
+from gateway.control.offers import barred
 from gateway.control.quorum import satisfies
 from gateway.control.store import Value
 
@@ -39,17 +41,20 @@ class Reveals:
     """
     :param ask: makes a request of what was asked (`Requests`).
     :ivar changed: called when the list of `live` is another.
+    :ivar addons: the configuration's, which say what can be revealed.
     """
 
     def __init__(self, book: Book, identities: Identities, clock: Clock, ask: Callable[..., Value]) -> None:
         self._book, self._identities, self._clock, self._ask = book, identities, clock, ask
         self.changed: Callable[[], None] = lambda: None
+        self.addons: Sequence[AddonEntry] = ()
 
     def submit(self, subject: str, asked: Mapping[str, Any], columns: Sequence[str], uses: int) -> Value:
         """
         Ask for columns, as "schema.relation.column", to be seen in `uses` statements (or ANY) within the lifetime.
 
         :param asked: target, account, database, why, approvers, quorum, timeout, lifetime.
+        :raises BadCall: also where it could show nothing.
         """
         named = sorted({column for column in columns if isinstance(column, str)})
         if not 0 < len(named) <= COLUMNS_LIMIT or not all(column.count(".") >= 2 and len(column) < 256 for column in named):
@@ -63,8 +68,25 @@ class Reveals:
             "subject": subject, "text": text, **asked,
         }  # fmt: skip
         checked = shape.read(whole)
+        if why := self._barred(checked | {"columns": named, "uses": uses}):
+            raise BadCall(why)
         checked["binding"] = binding(subject, entry.on_behalf_of, checked["target"], checked["account"], checked["database"], named)
         return shape.shown(self._ask(checked, text, [], MODE, columns=named, uses=uses, used=0))
+
+    def check(self, record: Value) -> None:
+        """
+        Before a yes.
+
+        :raises Conflict: it would show nothing; the configuration may be another than when it was asked.
+        """
+        if why := self._barred(record):
+            raise Conflict(f"{record['id']} would show nothing: {why}")
+
+    def _barred(self, asked: Mapping[str, Any]) -> str:
+        try:
+            return barred(self.addons, asked)
+        except ValueError as error:
+            return f"masking is misconfigured: {error}"
 
     def live(self) -> list[list[str]]:
         """

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from gateway.control.errors import ControlUnavailable
 from gateway.control.office import Office, key_file
 from gateway.control.seal import write_key
-from tests_people import PEOPLE
+from tests_people import MASKED, PEOPLE
 
 class FakeNotary:
     """Keeps grants and notes; refuses them while `down`; holds its answer back while `slow`."""
@@ -82,7 +82,7 @@ def open_office(state: Path, clock: Clock, notary: FakeNotary) -> Iterator[Calla
             last.requests.stop()
             last._flushing.stop()
             last.store.close()
-        office = Office(state, PEOPLE, clock)
+        office = Office(state, PEOPLE, clock, addons=[MASKED])
         office.start(notary)
         opened.append(office)
         return office

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
+from gateway.config import AddonEntry
 from gateway.control.errors import BadCall, Conflict, NotAllowed
 from gateway.control.office import Office
 from gateway.control.reveals import binding
 from test_requests import ADA, GRACE, JOAN, MARY, now
+from tests_people import MASKED
 
 SSN = "public.patients.ssn"
 RULE = {"approvers": ["approvers"], "quorum": 1, "lifetime": 3600, "uses": 5}
@@ -143,6 +145,52 @@ def test_a_yes_that_the_notary_has_not_heard_reveals_nothing(open_office: Callab
     notary.down = False
     office = open_office()
     assert seen(office) == [request] and len(notary.grants) == 1
+
+
+def ruled(office: Office, **rule: Any) -> None:
+    """The configuration says so from here on."""
+    options = dict(MASKED.options) | {"reveal": dict(MASKED.options["reveal"]) | rule}
+    office.requests.reveals.addons = [AddonEntry(MASKED.use, options)]
+
+
+BEYOND: dict[str, tuple[dict[str, Any], str]] = {
+    "too often": ({"uses": 5}, "uses: 5 is more than masking's `reveal` allows; ask for 3 or fewer"),
+    "any number": ({"uses": 0}, "uses: any number is more than"),
+    "too long": ({"lifetime": 3601.0}, "lifetime: 3601 s is longer than masking's `reveal` allows; ask for 3600 s or less"),
+    "too few people": ({"quorum": 1}, "wants 2 people to say yes"),
+    "others' yes": ({"approvers": ["engineers"]}, "the yes of engineers does not count for masking's `reveal`; ask approvers"),
+    "misspelt": ({"columns": ["public.patients.snn"]}, "public.patients.snn is no declared masked column of clinic, database clinicdb; there are: public.patients.ssn"),
+    "another target's": ({"columns": ["public.staff.ssn"]}, "public.staff.ssn is no declared masked column of clinic"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_a_reveal_that_could_show_nothing_is_refused_when_it_is_asked_for(name: str, office: Office) -> None:
+    ruled(office, uses=3, quorum=2)
+    asked, said = BEYOND[name]
+    with pytest.raises(BadCall) as refused:
+        submitted(office, **({"uses": 3, "quorum": 2} | asked))
+    assert said in str(refused.value) and office.requests.listed(True) == []
+    assert submitted(office, 3, quorum=2)
+
+
+def test_nobody_says_yes_to_a_reveal_that_would_show_nothing_by_now(office: Office) -> None:
+    request = submitted(office, 5)
+    ruled(office, uses=3)
+    with pytest.raises(Conflict, match=f"{request} would show nothing: uses: 5 is more"):
+        office.requests.approve(request, GRACE)
+    office.requests.reveals.addons = ()
+    with pytest.raises(Conflict, match="there are: none"):
+        office.requests.approve(request, GRACE)
+    ruled(office)
+    now(office.requests.approve(request, GRACE))
+    assert seen(office) == [request]
+
+
+def test_where_masking_has_no_rule_nobody_asks_for_a_reveal(office: Office) -> None:
+    office.requests.reveals.addons = [AddonEntry(MASKED.use, {"columns": MASKED.options["columns"]})]
+    with pytest.raises(BadCall, match="masking has no `reveal` for public.patients.ssn"):
+        submitted(office)
 
 
 @pytest.mark.parametrize(("columns", "uses"), [([], 1), (["ssn"], 1), ([SSN] * 2 + ["a.b"], 1), ([SSN], -1), ([SSN], True), ([SSN], 10**6)])

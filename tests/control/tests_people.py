@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.config import IdentityEntry
+from gateway.config import AddonEntry, IdentityEntry
 
 ADA, GRACE, MARY, JOAN = (f"{name}@clinic.example" for name in ("ada", "grace", "mary", "joan"))
 
@@ -17,3 +17,9 @@ PEOPLE = {
         IdentityEntry("claude", "agent", frozenset({"agents"}), "ada@clinic.example"),
     )
 }
+
+MASKED = AddonEntry("addons.masking.Masking", {
+    "columns": [{"relation": "public.patients", "column": "ssn"}, {"relation": "public.staff", "column": "ssn", "targets": ["staff"]}],
+    "reveal": {"approvers": ["approvers"], "lifetime": 3600, "uses": 0},
+})  # fmt: skip
+"""What is masked everywhere, and at one target, and who may let others see it."""

@@ -26,7 +26,7 @@ CLEAR, MASKED = (SSN, "***"), ("***", "***")
 def house(tmp_path_factory: pytest.TempPathFactory, postgres15: PostgresServer) -> Iterator[House]:
     postgres15.sql(f"CREATE DATABASE {DATABASE}")
     postgres15.sql(SETUP, DATABASE)
-    rule = {"reveal": {"approvers": ["approvers"], "uses": 0}}
+    rule = {"reveal": {"approvers": ["approvers"], "uses": 0, "lifetime": 1800}}
     with House(tmp_path_factory.mktemp("reveal") / "h", postgres15, database=DATABASE, masked={"public.people": ["ssn", "mrn"]}, masking=rule) as made:
         yield made
 
@@ -68,6 +68,15 @@ def test_a_reveal_is_used_as_often_as_it_was_granted_and_each_use_is_recorded(ho
     intents = [one for one in records if one["kind"] == "intent"]
     assert notes == [COLUMN, COLUMN] and len(intents) == 2 and len({one["fields"]["grant"] for one in intents}) == 1
     assert [one["fields"]["uses"] for one in records if one["kind"] == "approval"] == [2]
+
+
+def test_a_reveal_above_the_maximum_or_of_no_masked_column_is_refused_at_submit(house: House) -> None:
+    for words, said in (
+        (("--reveal", COLUMN, "--lifetime", "3h"), "lifetime: 10800 s is longer than masking's `reveal` allows; ask for 1800 s or less"),
+        (("--reveal", "public.people.snn"), f"public.people.snn is no declared masked column of {TARGET}"),
+    ):
+        asked = house.ostiary("request", "submit", "--as", ADA, "--target", TARGET, "--why", "a call", *words, token=house.token(ADA))
+        assert asked.returncode == 1 and said in asked.stderr, asked
 
 
 def test_nobody_else_sees_it(house: House) -> None:
