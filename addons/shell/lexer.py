@@ -3,7 +3,8 @@ A POSIX shell command line to its simple commands (POSIX.1-2017, XCU 2.2, 2.3, 2
 
 Quotes are removed and separators understood; nothing is expanded. A word whose value only
 the shell knows is opaque, and so is a line that uses what is not understood here
-(here-documents, functions, compound commands): the reader of the result must refuse it, not guess.
+(here-documents, functions, compound commands): the reader of the result must refuse it, not guess. Readers that
+only look for something may have compound commands taken apart.
 """
 
 from __future__ import annotations
@@ -50,16 +51,23 @@ class Simple:
         return not (self.words or self.assignments or self.redirections)
 
 
-def split(line: str) -> list[Simple]:
-    """Every simple command of the line, those in subshells and command substitutions too."""
+def split(line: str, *, compound: bool = False) -> list[Simple]:
+    """
+    Every simple command of the line, those in subshells and command substitutions too.
+
+    :param compound: also those of loops, conditions and groups, and arithmetic is a word; whether and how often each runs is
+        not known then, and heads of loops and patterns of `case` may be among them.
+    :raises Opaque: for what is not understood.
+    """
     if "\0" in line:
         raise Opaque("a NUL in the line")
-    return _Lexer(line).commands("")
+    return _Lexer(line, compound).commands("")
 
 
 class _Lexer:
-    def __init__(self, line: str) -> None:
-        self._line, self._at = line, 0
+    def __init__(self, line: str, compound: bool) -> None:
+        self._line, self._at, self._compound = line, 0, compound
+        self._cases = 0  # that are open in the present parenthesis
         self._found: list[Simple] = []
         self._depth = 0
 
@@ -69,10 +77,14 @@ class _Lexer:
         if self._depth > 50:
             raise Opaque("nested too deeply")
         current, closed = Simple(), not end
+        cases, self._cases = self._cases, 0
         while self._at < len(self._line):
             self._blanks()
             operator = self._starts(OPERATORS)
             if operator:
+                if operator == ")" and self._cases:
+                    current = Simple()  # what came was a pattern
+                    continue
                 current = self._finish(current, operator)
                 if operator == ")":
                     if not end:
@@ -84,7 +96,7 @@ class _Lexer:
         if not closed:
             raise Opaque("a parenthesis is not closed")
         self._finish(current, ";")
-        self._depth -= 1
+        self._depth, self._cases = self._depth - 1, cases
         return self._found
 
     def _finish(self, current: Simple, operator: str) -> Simple:
@@ -92,7 +104,7 @@ class _Lexer:
             if not current.empty:
                 raise Opaque("a function, or a parenthesis in a command")
             self.commands(")")
-        elif operator == ";;":
+        elif operator == ";;" and not self._cases:
             raise Opaque("part of a case")
         elif not current.empty:
             self._found.append(current)
@@ -129,12 +141,28 @@ class _Lexer:
         if self._line[self._at:self._at + 1] in ("<", ">") and word.text.isdigit() and not word.quoted:
             return self._redirection(current, word.text + self._starts(REDIRECTIONS))
         if not current.words and not word.quoted and word.text in RESERVED:
-            raise Opaque("a compound command")
+            return self._reserved(current, word)
+        if word.text == "do" and current.words and not word.quoted and current.words[0].text in ("for", "select") and self._compound:
+            current.words.clear()
+            return
         name, equals, _ = word.text.partition("=")
         if not current.words and equals and name.rstrip("+").isidentifier():
             current.assignments.append(word)
         else:
             current.words.append(word)
+
+    def _reserved(self, current: Simple, word: Word) -> None:
+        """Step over it, where compound commands are taken apart."""
+        if not self._compound or word.text in ("function", "[["):
+            raise Opaque("a compound command")
+        if word.text in ("for", "select"):
+            current.words.append(word)
+        elif word.text == "case":
+            self._cases += 1
+            self._blanks()
+            self._word()
+        elif word.text == "esac":
+            self._cases -= self._cases > 0
 
     def _redirection(self, current: Simple, operator: str) -> None:
         if "<<" in operator or self._line.startswith("(", self._at):
@@ -198,9 +226,28 @@ class _Lexer:
     def _expansion(self, word: Word, char: str) -> None:
         """Its value is unknown; the commands of $( ) are read, and backquotes and ${ } refuse the line."""
         word.opaque = True
+        if self._compound and char == "$" and self._line.startswith("((", self._at):
+            return self._arithmetic(word)
         if char == "`" or self._line.startswith(("{", "((", "'", '"', "["), self._at):
             raise Opaque("an expansion that is not read here")
         if self._line.startswith("(", self._at):
             self._at += 1
             self.commands(")")
         word.text += char
+
+    def _arithmetic(self, word: Word) -> None:
+        """Up to the two parentheses that close it; what starts commands in it is not read."""
+        start, depth = self._at, 0
+        while self._at < len(self._line):
+            char = self._line[self._at]
+            depth += (char == "(") - (char == ")")
+            if char in "`'\"\\" or self._line.startswith("$(", self._at):
+                break
+            if depth == 1 and char == ")":
+                if not self._line.startswith("))", self._at):
+                    break
+                self._at += 2
+                word.text += "$" + self._line[start:self._at]
+                return
+            self._at += 1
+        raise Opaque("arithmetic that is not read here")

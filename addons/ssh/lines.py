@@ -7,6 +7,8 @@ start others are looked into, and what cannot be looked into is not known.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,6 +23,8 @@ STARTERS = frozenset(
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh"})
 _EVALUATES = frozenset({"eval", "source", ".", "trap", "alias"})
 _WITH_VALUE = frozenset({"-o", "+o", "-O", "+O", "--rcfile", "--init-file"})
+_WORDS = re.compile(r"[^\s;|&()<>{}`$=,:@!]+")
+_QUOTES = str.maketrans("", "", "'\"\\")
 _HARMLESS = frozenset({"/dev/null"})
 
 
@@ -63,24 +67,45 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """:ivar known: whether everything that would run is in `started`."""
+    """
+    :ivar known: whether everything that would run is in `started`.
+    :ivar words: of what could not be read, each also as its file's name alone.
+    """
 
     started: tuple[Started, ...]
     known: bool
+    words: frozenset[str] = frozenset()
+
+    def mentions(self, programs: frozenset[str]) -> bool:
+        """Whether it starts one of these, as far as it could be read, or has its name where it could not."""
+        return not programs.isdisjoint(self.words) or any(each.mentions(programs) for each in self.started)
 
 
 @lru_cache(maxsize=4096)
-def read(line: bytes) -> Line:
-    """What a POSIX shell would start. Never raises: what cannot be read is not known."""
+def read(line: bytes, *, compound: bool = False) -> Line:
+    """
+    What a POSIX shell would start. Never raises: what cannot be read is not known.
+
+    :param compound: loops, conditions and groups are looked into, for rules that only refuse.
+    """
+    text = line.decode("utf-8", "backslashreplace")
     try:
-        text = line.decode()
-        commands = split(text)
+        line.decode()
+        commands = split(text, compound=compound)
     except (UnicodeDecodeError, Opaque):
-        return Line((), False)
+        return Line((), False, frozenset(_named(text)))
     started = tuple(_started(command) for command in commands)
-    inside = [_inside(each) for each in started]
+    inside = [_inside(each, compound) for each in started]
     whole = started + tuple(more for line in inside for more in line.started)
-    return Line(whole, all(not each.opaque for each in started) and all(line.known for line in inside))
+    known = all(not each.opaque for each in started) and all(line.known for line in inside)
+    return Line(whole, known, frozenset().union(*(line.words for line in inside)))
+
+
+def _named(text: str) -> Iterator[str]:
+    """Words of any text that could be programs' names, quotes and backslashes removed, also without their directory."""
+    for word in _WORDS.findall(text.replace("\\\n", "").translate(_QUOTES)):
+        yield word
+        yield word.rpartition("/")[2]
 
 
 def _started(command: Simple) -> Started:
@@ -90,7 +115,7 @@ def _started(command: Simple) -> Started:
     return Started(program, words, files, command.opaque or not words, known(command))
 
 
-def _inside(started: Started) -> Line:
+def _inside(started: Started, compound: bool) -> Line:
     """What `sh -c '…'` starts in its turn; nothing for other programs, and for shells that are told no line."""
     if started.name in _EVALUATES:
         return Line((), False)
@@ -103,7 +128,7 @@ def _inside(started: Started) -> Line:
         elif word.startswith(("-", "+")) and len(word) > 1:
             told = told or (not word.startswith("--") and "c" in word)
         else:
-            return read(word.encode()) if told else Line((), True)
+            return read(word.encode(), compound=compound) if told else Line((), True)
     return Line((), not told)
 
 

@@ -19,7 +19,8 @@ class Typed:
     """
     One `{ name = …, programs = [ … ] }`.
 
-    :ivar programs: refused wherever a line starts one of them, or mentions it to a program that starts others.
+    :ivar programs: refused wherever a line starts one of them, or mentions it to a program that starts others; in what cannot be
+        read, wherever its name is a word.
     :ivar lines: refused as they stand.
     """
 
@@ -32,8 +33,8 @@ class Typed:
 
     def refuses(self, line: str) -> Deny | None:
         """Why it is not sent; None when this rule has nothing against it."""
-        read = lines.read(line.strip().encode("utf-8", "backslashreplace"))
-        if line.strip() not in self.lines and not any(each.mentions(self.programs) for each in read.started):
+        read = lines.read(line.strip().encode("utf-8", "backslashreplace"), compound=True)
+        if line.strip() not in self.lines and not read.mentions(self.programs):
             return None
         reason = self.reason or f"Rule {self.name} refuses this line."
         return Deny(reason, "OST-203", rule=self.name, hint=self.hint, facts=(("kind", "line"),))

@@ -7,6 +7,7 @@ import datetime
 import pytest
 
 from addons.ssh import Ssh
+from addons.ssh.typed import Typed
 from protocols.command import (
     AgentForward, Exec, FileAction, FileOperation, Forward, ForwardKind, Shell, SshCommand, Subsystem, X11Forward,
 )
@@ -267,6 +268,28 @@ def test_a_rule_that_asks_needs_one_part_as_one_that_denies_does() -> None:
     addon = ruled(verdict="approve", modes=["write"])
     assert fits(addon, FileOperation(FileAction.OPEN, b"/x", 0, flags=26)) and not fits(addon, FileOperation(FileAction.OPEN, b"/x", 0, flags=1))
     assert fits(ruled(verdict="approve", programs=["rm"]), ex("id; rm x")) and fits(ruled(verdict="approve", programs=["rm"]), ex("$x"))
+
+
+NO_TOUCH = Typed("no-touch", programs=frozenset({"touch"}))
+
+
+@pytest.mark.parametrize("line", [
+    "echo $((1+1)); touch x", "echo $(( (1+2)*3 )) && touch x", "for i in 1; do touch x; done", "for i in 1 2\ndo touch x\ndone", "for i do touch x; done", "while true; do touch x; done",
+    "until touch x; do id; done", "if touch x; then id; fi", "if id; then id; else touch x; fi", "case a in b) id;; a|c) touch x;; esac", "case a in (a) touch x; esac",
+    "{ touch x; }", "! touch x", "time touch x", "(for i in 1; do touch x; done)", "echo $(if id; then touch x; fi)", "sh -c 'for i in 1; do touch x; done'",
+    "f() { touch x; }; f", "function f { touch x; }", "for ((i=0;i<3;i++)); do touch x; done", "[[ -e x ]] || touch x", "echo `touch x`", "cat <<E; touch x", "cat <(touch x)",
+    "echo ${x:-1}; /bin/touch x", "echo ${x}; t''ouch x", "echo ${x}; t\\ouch x", "echo $(( $(touch x) ))", "echo $((1+1); touch x", "echo 'x; touch x", "case a in a) (touch x);; esac",
+])  # fmt: skip
+def test_a_denied_program_is_found_in_typed_lines_that_are_compound_or_cannot_be_read(line: str) -> None:
+    assert NO_TOUCH.refuses(line) is not None
+
+
+@pytest.mark.parametrize("line", [
+    "echo $((1+1)); echo touch", "for i in touch; do echo touch; done", "if id; then echo touch; fi", "case touch in b) id;; esac", "{ echo touch; }", "echo ${x}; id",
+    "echo 'touch x'", "id",
+])  # fmt: skip
+def test_a_typed_line_that_only_says_a_denied_name_passes(line: str) -> None:
+    assert NO_TOUCH.refuses(line) is None
 
 
 def test_hours() -> None:

@@ -66,3 +66,11 @@ def test_any_line_is_read_or_refused(line: str) -> None:
         split(line)
     except Opaque:
         pass
+
+
+@given(st.lists(st.sampled_from("if then fi for i in case esac do done { } ( ) ;; ; | $(( )) $( ` a\n > ! [[".split(" "))).map(" ".join))
+def test_any_compound_line_is_taken_apart_or_refused(line: str) -> None:
+    try:
+        split(line, compound=True)
+    except Opaque:
+        pass
