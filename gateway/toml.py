@@ -16,6 +16,8 @@ from pathlib import Path
 
 from gateway.config import Audit, Config, TargetEntry
 from gateway.entries import addons, identities, listens, spot, targets, user_ca
+from gateway.notary import keys
+from gateway.notary.note import NoteError
 from gateway.section import Problem, Problems, Section
 from gateway.tls import ServerTls, TlsProblem
 
@@ -75,6 +77,7 @@ def _config(whole: Section, file: Path, text: bytes, vetted: bool) -> Config:
     name = gateway.text("name", name=True)
     state = gateway.directory("state", "state")
     _check_state(gateway, state)
+    _check_log(gateway, name, state)
     workers, drain = _workers(gateway), gateway.number("drain", 30.0, 0.0, 3600.0)
     made = "make one with `ostiary init`, or correct the path"
     spool, spool_bytes = _spool(gateway, state)
@@ -160,6 +163,17 @@ def _check_state(gateway: Section, state: Path) -> None:
         gateway.wrong("state", f"there is no directory {state}", "make it with `ostiary init`, or correct the path")
     elif stat.S_IMODE(state.stat().st_mode) & 0o022:
         gateway.wrong("state", f"others can write {state}, which holds keys", f"run: chmod 700 {state}")
+
+
+def _check_log(gateway: Section, name: str, state: Path) -> None:
+    """The log was begun under a name that its key signs with: under another one nothing could be recorded."""
+    try:
+        begun = keys.load_public(state).name
+    except (keys.KeyFileError, NoteError, UnicodeDecodeError):  # there is no log yet, or the notary says what is wrong with it
+        return
+    if begun != name:
+        mend = f'put back name = "{begun}"; another name takes another log: `ostiary init DIR --name {name}` makes one'
+        gateway.wrong("name", f"{name!r} is not {begun!r}, the name that {state / keys.FOLDER / keys.PUBLIC} signs the log under", mend)
 
 
 def _check_pair(tls: Section, certificate: Path, key: Path) -> None:

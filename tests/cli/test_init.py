@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 
 from gateway.cli.main import main
 from gateway.notary import keys
-from gateway.toml import load
+from gateway.revision import first
+from gateway.toml import WrongConfig, load
 
 
 def init(*words: str) -> object:
@@ -130,3 +131,17 @@ def test_the_group_says_its_version_and_where_the_file_is_looked_for() -> None:
     told = CliRunner().invoke(main, ["--version"])
     assert told.exit_code == 0 and told.output.startswith("ostiary")
     assert "OSTIARY_CONFIG" in CliRunner().invoke(main, ["--help"]).output
+
+
+def test_a_name_that_the_log_was_not_begun_under_is_said_before_anybody_logs_in(tmp_path: Path) -> None:
+    """By check and by the start alike, with the name to put back; a state without a log yet takes any name."""
+    init(str(tmp_path / "gw"))
+    file = tmp_path / "gw" / "ostiary.toml"
+    file.write_text(file.read_text().replace('name = "ostiary"', 'name = "my-gw"', 1))
+    said = CliRunner().invoke(main, ["check", str(file)])
+    assert said.exit_code == 1
+    assert "gateway.name" in said.stderr and 'put back name = "ostiary"' in said.stderr and "audit.pub" in said.stderr
+    with pytest.raises(WrongConfig, match="gateway.name"):
+        first(file)
+    (tmp_path / "gw" / "state" / keys.FOLDER / keys.PUBLIC).unlink()
+    assert load(file).name == "my-gw"
