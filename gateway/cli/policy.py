@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
+import postgast
 
 from addons.policy import Policy
 from addons.sql.parse import Unparsable, parse
@@ -43,11 +44,17 @@ def policy() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each statement.")
 def test(file: TextIO, subject: str, target: str, config: Path, as_json: bool) -> None:
-    """Decide every statement of FILE ("-" reads standard input) as if IDENTITY sent them to the target one by one."""
+    """Decide every statement of FILE ("-" reads standard input) as if IDENTITY sent them to the target one by one; exits with 1 if any does not parse."""
     entries = draft.read(config)
     judge, session = draft.policy_of(config, entries), draft.session_of(config, entries, subject, target)
+    if session.target.protocol != "postgres":
+        raise click.ClickException(f"{target} speaks {session.target.protocol}, and this judges SQL; docs/ssh-policy.md is about its rules")
+    unparsable = False
     for answer in examine(judge, session, file.read()):
         click.echo(json.dumps(answer) if as_json else _shown(answer))
+        unparsable = unparsable or "unparsable" in answer["classes"]
+    click.echo("This is policy's answer only: access, masking and limits are asked too, and may refuse what it allows.", err=True)
+    raise SystemExit(1 if unparsable else 0)
 
 
 def examine(judge: Policy, session: Session, text: str) -> Iterator[dict[str, Any]]:
@@ -65,6 +72,7 @@ def examine(judge: Policy, session: Session, text: str) -> Iterator[dict[str, An
                 "columns": sorted(found.columns) if found else [],
                 "functions": sorted(".".join(filter(None, n)) for n in found.functions) if found else [],
                 **_ruled(rulings),
+                **_fault(line, one),
             }
         judge.on_decided(DecidedHook(session, Decision(command, Allow(), one)))
 
@@ -77,18 +85,56 @@ def _ruled(rulings: list[Ruling]) -> dict[str, str]:
 
 
 def split(text: str) -> Iterator[tuple[int, str]]:
-    """A script's statements with their first lines; text that does not parse is one piece."""
+    """A script's statements with their first lines; where one does not parse, what is between semicolons, each a piece."""
+    data = text.encode("utf-8", "surrogatepass")
     try:
         raw = parse(text).result.stmts
+        spans = [(one.stmt_location, one.stmt_location + one.stmt_len if one.stmt_len else len(data)) for one in raw]
     except Unparsable:
-        yield 1, text
-        return
-    data = text.encode()
-    for statement in raw:
-        end = statement.stmt_location + statement.stmt_len if statement.stmt_len else len(data)
-        piece = data[statement.stmt_location : end].decode()
-        start = statement.stmt_location + len(piece.encode()) - len(piece.lstrip().encode())
+        spans = list(_between(text, data))
+    for begin, end in spans:
+        piece = data[begin:end].decode("utf-8", "surrogatepass")
+        start = begin + len(piece.encode("utf-8", "surrogatepass")) - len(piece.lstrip().encode("utf-8", "surrogatepass"))
         yield data.count(b"\n", 0, start) + 1, piece.strip()
+
+
+_SEMICOLON, _OPEN, _CLOSE = map(ord, ";()")
+
+
+def _between(text: str, data: bytes) -> Iterator[tuple[int, int]]:
+    """Offsets in bytes of pieces that semicolons end, not those in quotes, comments, parentheses and SQL bodies."""
+    begin, depth = 0, 0
+    last, previous, code = 0, b"", 0
+    try:
+        tokens = postgast.scan(text).tokens
+    except (postgast.PgQueryError, UnicodeEncodeError):  # a quotation or a comment without its end
+        yield 0, len(data)
+        return
+    for token in tokens:
+        word = data[token.start : token.end].lower()
+        if word.startswith((b"--", b"/*")):
+            continue
+        if word == b"atomic" and previous == b"begin" or word == b"case" and code:
+            code += 1
+        elif word == b"end" and code:
+            code -= 1
+        previous, last = word, token.end
+        depth += (token.token == _OPEN) - (token.token == _CLOSE)
+        if token.token == _SEMICOLON and depth <= 0 and not code:
+            if data[begin : token.start].strip():
+                yield begin, token.start
+            begin, depth, last = token.end, 0, 0
+    if last:
+        yield begin, len(data)
+
+
+def _fault(line: int, text: str) -> dict[str, Any]:
+    """Where the grammar stops in a piece that begins at a line, and what it says; empty where it does not."""
+    try:
+        parse(text)
+    except Unparsable as error:
+        return {"line": line + text.count("\n", 0, max(error.position - 1, 0)), "why": error.why}
+    return {}
 
 
 def _shown(answer: dict[str, Any]) -> str:

@@ -29,7 +29,7 @@ def run(*arguments: str, text: str = SCRIPT, config: Path = CLINIC) -> tuple[int
 def answers(*arguments: str, text: str = SCRIPT) -> list[dict[str, object]]:
     code, output = run("--as", "ada@clinic.example", "--target", "clinic", "--json", *arguments, text=text)
     assert code == 0, output
-    return [json.loads(line) for line in output.splitlines()]
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
 def test_every_statement_has_its_ruling() -> None:
@@ -46,8 +46,36 @@ def test_for_people() -> None:
     assert code == 0 and "line 3: Delete  [write-unfiltered]\n  relations: app_events\n  approve by privileged-writes" in output
 
 
-def test_what_does_not_parse_is_one_refusal() -> None:
-    assert [(a["classes"], a["verdict"]) for a in answers(text="SELEC 1; SELECT 2")] == [(["unparsable"], "deny")]
+BROKEN = """SELECT 1;
+SELECT ';', $$;$$; -- ;
+SELECT 2
+  FROM (SELECT 1; ) x WHERE;
+CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END;
+DROP TABLE é
+"""
+
+
+def test_a_syntax_error_hides_no_other_statement() -> None:
+    """It is at its own line, with what the grammar says, and the exit code tells scripts."""
+    code, output = run("--as", "ada@clinic.example", "--target", "clinic", "--json", text=BROKEN)
+    found = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    assert code == 1 and [(a["line"], a["statement"], a["verdict"]) for a in found] == [
+        (1, "Select", "allow"), (2, "Select", "allow"), (4, "?", "deny"), (5, "CreateFunction", "deny"), (6, "Drop", "deny"),
+    ]
+    assert found[2]["classes"] == ["unparsable"] and found[2]["why"] == 'syntax error at or near ";"'
+    code, output = run("--as", "ada@clinic.example", "--target", "clinic", text="SELECT 1;\nSELECT 'open")
+    assert code == 1 and "unterminated quoted string" in output
+
+
+def test_it_says_that_policy_is_not_all_that_is_asked() -> None:
+    assert "masking" in run("--as", "ada@clinic.example", "--target", "clinic")[1]
+
+
+def test_a_target_that_does_not_speak_sql_is_not_judged_as_if_it_did(tmp_path: Path) -> None:
+    config = tmp_path / "ostiary.toml"
+    config.write_text(CLINIC.read_text() + '\n[[target]]\nname = "web1"\nprotocol = "ssh"\naddress = "127.0.0.1:22"\n')
+    code, output = run("--as", "ada@clinic.example", "--target", "web1", config=config)
+    assert code == 1 and "web1 speaks ssh" in output
 
 
 @pytest.mark.parametrize(("arguments", "complaint"), [
@@ -84,4 +112,4 @@ def test_pieces_keep_their_lines_in_any_language() -> None:
 def test_the_environment_names_the_configuration() -> None:
     words = ["test", "-", "--as", "ada@clinic.example", "--target", "clinic", "--json"]
     done = CliRunner().invoke(policy, words, input="SELECT 1", env={"OSTIARY_CONFIG": str(CLINIC)})
-    assert done.exit_code == 0 and json.loads(done.output)["verdict"] == "allow"
+    assert done.exit_code == 0 and json.loads(done.output.splitlines()[0])["verdict"] == "allow"
