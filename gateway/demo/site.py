@@ -52,10 +52,14 @@ class Site:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.is_new = not self.file.exists()
         self.ports = _chosen(preferred, ssh and available()) if self.is_new else _written(self.file)
+        if not self.is_new:
+            _check_free(self.file, self.ports)
         self.database = Database(directory / "postgres", self.ports.database, patients)
         self.host = self._open_host()
         if self.is_new:
             self._make(workers)
+        elif self.host is not None:
+            self._know_host_key()
 
     def __enter__(self) -> Site:
         return self
@@ -109,6 +113,11 @@ class Site:
             self.database.stop()
             raise
 
+    def _know_host_key(self) -> None:
+        """The gateway's key at the port of now, which may have been changed in the file since."""
+        folder = self.directory / "state" / "ssh"
+        (folder / "known_hosts").write_text(f"[{HOST}]:{self.ports.ssh} {(folder / 'host_ed25519.pub').read_text()}")
+
     def _make(self, workers: int | str) -> None:
         try:
             make(self.directory, "clinic-gw", HOSTS, ADA, ttl=60.0)
@@ -116,8 +125,7 @@ class Site:
             self.file.write_text(text(self.ports, workers, facts))
             if self.host is not None:
                 Door(self.file).call("account_secret", target=HOST_TARGET, account="visitor", password=self.host.secret)
-                line = (self.directory / "state" / "ssh" / "host_ed25519.pub").read_text()
-                (self.directory / "state" / "ssh" / "known_hosts").write_text(f"[{HOST}]:{self.ports.ssh} {line}")
+                self._know_host_key()
             for account, role in _ACCOUNTS.items():
                 password = self.database.place.password(role)
                 Door(self.file).call("account_secret", target=TARGET, account=account, password=password)
@@ -161,6 +169,29 @@ def _written(file: Path) -> Ports:
         raise CannotServe(f"{file} no longer says where the demo listens; move it away to begin anew") from None
 
 
+def _check_free(file: Path, ports: Ports) -> None:
+    """
+    Before anything is started, so that all ports that others have are said at once.
+
+    :raises CannotServe: some are; the text has the keys to change.
+    """
+    wanted = [
+        (ports.gateway, "`endpoint` of the [[listen]] for postgres"), (ports.control, "`listen` of [control]"),
+        (ports.database, f'`address` of the [[target]] "{TARGET}"'),
+    ]
+    if ports.ssh:
+        wanted.append((ports.ssh, "`endpoint` of the [[listen]] for ssh"))
+    if ports.host and available():
+        wanted.append((ports.host, f'`address` of the [[target]] "{HOST_TARGET}"'))
+    busy = [f"  {port}: {key}" for port, key in wanted if port and not _is_free(port)]
+    if busy:
+        which = "\n".join(busy)
+        raise CannotServe(
+            f"ports on 127.0.0.1 are in use, by a demo that runs already or by others:\n{which}\n"
+            f"Stop what has them, or write other ports at these keys of {shown(file)}, which every start uses again."
+        )
+
+
 def _chosen(preferred: Ports, ssh: bool) -> Ports:
     ports = Ports(_free(preferred.gateway), _free(preferred.control), _free(preferred.database))
     return replace(ports, ssh=_free(preferred.ssh), host=_free(preferred.host)) if ssh else ports
@@ -169,11 +200,17 @@ def _chosen(preferred: Ports, ssh: bool) -> Ports:
 def _free(wanted: int) -> int:
     """The port, or another that nobody has; 0 is any."""
     for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+        if found := _is_free(port):
+            return found
     raise CannotServe("no port is free on 127.0.0.1")
+
+
+def _is_free(port: int) -> int:
+    """The port, any for 0, where nobody listens; else 0."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+        return int(probe.getsockname()[1])

@@ -80,6 +80,30 @@ def test_a_taken_port_is_left_alone() -> None:
     assert _free(port) == port
 
 
+def test_ports_in_use_are_all_said_before_anything_starts_with_the_keys_to_change(tmp_path: Path) -> None:
+    """A later start has the file's ports and no other, so its reader is sent there once."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        first, second = one.getsockname()[1], other.getsockname()[1]
+        (tmp_path / "ostiary.toml").write_text(text(Ports(first, _free(0), second), 2))
+        with pytest.raises(CannotServe) as said:
+            Site(tmp_path)
+    assert f"{first}: `endpoint` of the [[listen]]" in str(said.value) and f'{second}: `address` of the [[target]] "clinic"' in str(said.value)
+    assert "ostiary.toml" in str(said.value) and "[control]" not in str(said.value)
+    assert not (tmp_path / "postgres").exists()
+
+
+def test_a_changed_port_of_ssh_is_one_that_its_line_can_verify(tmp_path: Path) -> None:
+    """known_hosts names the port that the file names now."""
+    folder = tmp_path / "state" / "ssh"
+    folder.mkdir(parents=True)
+    (folder / "host_ed25519.pub").write_text("ssh-ed25519 AAAA\n")
+    (folder / "known_hosts").write_text("[localhost]:2222 ssh-ed25519 AAAA\n")
+    site = object.__new__(Site)
+    site.directory, site.ports = tmp_path, Ports(1, 2, 3, ssh=2299)
+    site._know_host_key()
+    assert (folder / "known_hosts").read_text() == "[localhost]:2299 ssh-ed25519 AAAA\n"
+
+
 def test_paths_are_shown_as_short_as_they_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Relative below here, absolute elsewhere."""
     monkeypatch.chdir(tmp_path)
