@@ -12,6 +12,7 @@ from addons.sql.lineage import Use
 from protocols.verdict import Deny
 
 RULE = "masking"
+SUBSCRIPTIONS = "pg_catalog.pg_subscription"
 
 
 def _deny(code: str, reason: str, hint: str, *facts: tuple[str, str], sqlstate: str = "42501") -> Deny:
@@ -64,7 +65,7 @@ def holds_values(relation: str) -> Deny:
     return _deny(
         "OST-505",
         f"{relation} may hold values of masked columns or secrets",
-        "ask for clear access",
+        "pg_dump leaves it out with --no-subscriptions" if relation == SUBSCRIPTIONS else "ask for clear access",
         ("relation", relation),
     )
 

@@ -99,7 +99,10 @@ class _State(enum.Enum):
     OVER = enum.auto()
 
 
-_USER_NAME = "the user name is IDENTITY@TARGET, for example ada@clinic.example@clinic"  #: the same for everybody, so it tells nothing
+_PROOF = (
+    "the password is a token that is not over: ostiary token issue IDENTITY makes one;"
+    " the user name is IDENTITY@TARGET, for example ada@clinic.example@clinic"
+)  #: the same for everybody, so it tells nothing
 
 
 class _Refusal(Exception):
@@ -367,7 +370,7 @@ class ClientLogin:
     def _unproven(self, why: str) -> list[Effect]:
         """The same words whatever was wrong; `why` is for the record."""
         user = self._asked.parameters["user"] if self._asked else ""
-        refusal = _Refusal("OST-629", "28P01", f'password authentication failed for user "{user}"', _USER_NAME)
+        refusal = _Refusal("OST-629", "28P01", f'password authentication failed for user "{user}"', _PROOF)
         return [LoginFailed(self._subject, why), *self._end(refusal)]
 
     def _end(self, refusal: _Refusal) -> list[Effect]:

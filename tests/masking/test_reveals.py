@@ -255,3 +255,15 @@ def test_a_wrong_rule_says_its_key(given: Any, said: str, kept: Kept) -> None:
 def test_a_refusal_says_how_to_ask_also_where_another_reveal_is_in_force(masking: Masking) -> None:
     verdict = decided(masking, "SELECT id FROM patients WHERE mrn = 'x'")
     assert isinstance(verdict, Deny) and "--reveal public.patients.mrn" in verdict.hint
+
+
+@pytest.mark.parametrize("text", ["UPDATE patients SET mrn = 'x' WHERE id = 1", "UPDATE patients SET state = 'x' WHERE mrn = 'y'"])
+def test_a_write_is_not_sent_to_ask_for_a_reveal_which_serves_none(text: str, masking: Masking) -> None:
+    """What it would be granted is refused all the same."""
+    verdict = decided(masking, text)
+    assert isinstance(verdict, Deny) and verdict.code in ("OST-513", "OST-514") and "--reveal" not in verdict.hint
+
+
+def test_pg_dumps_refusal_names_the_option_that_helps(masking: Masking) -> None:
+    verdict = decided(masking, "SELECT subname, subconninfo FROM pg_catalog.pg_subscription")
+    assert isinstance(verdict, Deny) and verdict.code == "OST-505" and "--no-subscriptions" in verdict.hint
