@@ -75,9 +75,9 @@ class Policy:
         self._approvers = frozenset(texts(approvers, "approvers"))
         self._rules = Rules(
             defaults(default, sorted(CLASSES), "class", example='class to verdict, such as { read = "allow" }', approvers=bool(self._approvers)),
-            tuple(rule(t) for t in tables(rules, "rules")), now,
+            made := tuple(rule(t) for t in tables(rules, "rules")), now,
         )
-        self._assessor = Assessor(texts(functions, "functions"), self.gate)
+        self._assessor = Assessor(texts(functions, "functions"), self.gate, _sought(made))
         self._catalogs = catalogs
         self._analysed: OrderedDict[tuple[str, str], tuple[Assessed, ...] | Unparsable] = OrderedDict()
         self._latest: tuple[tuple[str, str], tuple[Assessed, ...] | Unparsable] = (("", ""), ())
@@ -258,6 +258,12 @@ class Policy:
         if found is None:
             return Hold(f"default.{ruling.kind}", reason, self._approvers, mode=hold_mode("", session, command))
         return found.hold(reason, hold_mode(found.mode, session, command))
+
+
+def _sought(rules: Iterable[Rule]) -> frozenset[str] | None:
+    """The relations that rules deny or ask about; None when no such rule is about what a statement reaches."""
+    asking = [r for r in rules if r.verdict != ALLOW and (r.relations or r.columns)]
+    return frozenset(name for r in asking for name in r.relations) if asking else None
 
 
 def _deny(ruling: Ruling, name: str) -> Deny:

@@ -69,6 +69,7 @@ class Rows:
     ) -> None:
         self._touched = [_rule(table, planned=False) for table in tables(touched, "touched")]
         self._estimated = [_rule(table, planned=True) for table in tables(estimated, "estimated")]
+        self._sought = Listed(frozenset(name for rule in (*self._touched, *self._estimated) for name in rule.relations))
         self._catalogs, self._estimates = catalogs, estimates
         self._put: dict[tuple[str, int, str], str] = {}
         self._reached: dict[tuple[str, str], frozenset[Name] | None] = {}
@@ -185,7 +186,7 @@ class Rows:
             doubtful = bool(found.unknown) if snapshot is None else not found.unknown.isdisjoint(about.changed)
             if len(self._reached) >= _KEPT:
                 self._reached.clear()
-            self._reached[key] = None if doubtful else found.names
+            self._reached[key] = None if doubtful else frozenset(name for name in found.names if name in self._sought)
         return self._reached[key]
 
 

@@ -55,10 +55,12 @@ class Assessor:
     """
     :param functions: what the operator vouches for.
     :param gate: for SET and set_config().
+    :param relations: what rules name, to be found under other names; None when no rule asks.
     """
 
-    def __init__(self, functions: Iterable[str], gate: Gate) -> None:
+    def __init__(self, functions: Iterable[str], gate: Gate, relations: frozenset[str] | None = None) -> None:
         self._listed, self._gate = Listed(frozenset(functions)), gate
+        self._sought = None if relations is None else Listed(relations)
 
     def assess(self, text: str, snapshot: Snapshot | None = None, *, unread: bool = False) -> tuple[Assessed, ...]:
         """
@@ -71,8 +73,9 @@ class Assessor:
         assessed = tuple(Assessed(f, self._classes(f, snapshot, 0)) for f in found)
         for part in assessed if unread else ():
             self._shadowed(part)
-        for part in assessed if unread or snapshot is not None else ():
-            _reach(part.finding, snapshot)
+        if self._sought is not None and (unread or snapshot is not None):
+            for part in assessed:
+                _reach(part.finding, snapshot, self._sought)
         return assessed
 
     def _shadowed(self, part: Assessed) -> None:
@@ -176,10 +179,10 @@ class Assessor:
                 self._body(function, snapshot, classes, depth)
 
 
-def _reach(finding: Finding, snapshot: Snapshot | None) -> None:
+def _reach(finding: Finding, snapshot: Snapshot | None, sought: Listed) -> None:
     """Views are looked through where they are written: to let one be read is to let that be read."""
     found = reach(finding.relations, finding.written, snapshot)
-    finding.reached = None if snapshot is None and found.unknown else found.names
+    finding.reached = None if snapshot is None and found.unknown else frozenset(name for name in found.names if name in sought)
     finding.renamed = found.renamed and bool(finding.written)
 
 

@@ -6,11 +6,15 @@ import datetime
 
 import pytest
 
+from addons.sql.assess import Assessor
+from addons.sql.catalog import build
 from addons.sql.classify import classify
 from addons.sql.conditions import Table
 from addons.sql.parse import parse
 from addons.sql.rules import Rule, Rules, Ruling, rule, strictest
+from addons.sql.settings import Gate
 from protocols.session import Identity, Session, Target
+from tests.gateway.test_catalog import ROWS
 
 SESSION = Session("s", Identity("ada"), Target("clinic", "postgres", "h", 5432), "rw", "clinicdb", "p")
 
@@ -99,3 +103,13 @@ def test_the_strictest_wins_and_of_two_alike_the_first() -> None:
     one, two, three = Ruling("allow", "a", ""), Ruling("deny", "b", ""), Ruling("deny", "c", "")
     assert strictest([one, two, three]) is two
     assert strictest([one, Ruling("approve", "d", "")]).kind == "d"
+
+
+def test_of_many_partitions_only_those_that_rules_name_are_kept() -> None:
+    """A text's finding is kept for long, and a table may have thousands of them."""
+    parts = [(str(30000 + i), "public", f"p{i}", "r", "0") for i in range(50)]
+    known = build(ROWS | {"relations": [*ROWS["relations"], *parts], "inherits": [(oid, "20000") for oid, *_ in parts]})
+    assess = Assessor((), Gate(), frozenset({"public.p7"})).assess
+    assert assess("SELECT id FROM patients", known)[0].finding.reached == {("public", "p7")}
+    assert assess("SELECT id FROM p8", known)[0].finding.reached == set()
+    assert assess("SELECT id FROM p8", None, unread=True)[0].finding.reached is None
