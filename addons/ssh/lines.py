@@ -17,10 +17,13 @@ from addons.shell.lexer import Opaque, Simple, split
 
 STARTERS = frozenset(
     "sudo doas env nohup nice ionice time timeout xargs exec command builtin setsid stdbuf chroot unshare nsenter su runuser watch"
-    " parallel busybox find ssh strace script flock systemd-run at batch".split()
+    " parallel busybox find ssh strace script flock systemd-run at batch taskset ssh-agent eval trap pkexec setpriv chrt numactl prlimit"
+    " unbuffer fakeroot rlwrap dbus-run-session start-stop-daemon toybox ltrace gosu su-exec setarch linux32 linux64 expect screen tmux".split()
 )
 """Programs that start what their arguments name."""
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh"})
+_LOADER = re.compile(r"ld(?:-linux.*|-musl.*|)\.so.*|ld-[0-9.]+\.so")
+"""The dynamic linker, which starts what it is told to."""
 _EVALUATES = frozenset({"eval", "source", ".", "trap", "alias"})
 _WITH_VALUE = frozenset({"-o", "+o", "-O", "+O", "--rcfile", "--init-file"})
 _WORDS = re.compile(r"[^\s;|&()<>{}`$=,:@!]+")
@@ -56,9 +59,15 @@ class Started:
         return not _HARMLESS.issuperset(self.files)
 
     def mentions(self, programs: frozenset[str]) -> bool:
-        """Whether it is one of these, or starts others and one of these is among its words."""
-        words = self.words if self.name in STARTERS or self.name in INTERPRETERS else self.words[:1]
-        return any(word in programs or word.rpartition("/")[2] in programs for word in words)
+        """Whether it is one of these, or starts others and one of these is among its words, or in one that holds a line."""
+        words = self.words if self._starts or self.name in INTERPRETERS else self.words[:1]
+        if any(word in programs or word.rpartition("/")[2] in programs for word in words):
+            return True
+        return self._starts and any(name in programs for word in words[1:] for name in _told(word))
+
+    @property
+    def _starts(self) -> bool:
+        return self.name in STARTERS or _LOADER.fullmatch(self.name) is not None
 
     def is_one_of(self, programs: frozenset[str]) -> bool:
         """Whether it is one of these: a name without a slash is found by PATH, a path is that path."""
@@ -106,6 +115,14 @@ def _named(text: str) -> Iterator[str]:
     for word in _WORDS.findall(text.replace("\\\n", "").translate(_QUOTES)):
         yield word
         yield word.rpartition("/")[2]
+
+
+def _told(word: str) -> Iterator[str]:
+    """Names in a word that may be a whole line, or stand behind an option's letters."""
+    for name in _named(word):
+        yield name
+        if name.startswith("-") and not name.startswith("--"):
+            yield from (name[end:] for end in range(2, min(len(name), 8)))
 
 
 def _started(command: Simple) -> Started:

@@ -270,6 +270,25 @@ def test_a_rule_that_asks_needs_one_part_as_one_that_denies_does() -> None:
     assert fits(ruled(verdict="approve", programs=["rm"]), ex("id; rm x")) and fits(ruled(verdict="approve", programs=["rm"]), ex("$x"))
 
 
+BEHIND = [
+    "env -S 'touch x'", "env -S'touch x'", "env '--split-string=FOO=1 touch x'", "env -S \"t'ou'ch x\"", "su -c 'touch x'", "su - app -c'touch x'", "script -c 'id; touch x' /dev/null",
+    "script -qc'touch x' f", "taskset 1 touch x", "ssh-agent touch x", "ssh-agent /usr/bin/touch x", "/lib64/ld-linux-x86-64.so.2 /bin/touch x", "/lib/ld-musl-x86_64.so.1 /bin/touch x",
+    "/lib/ld.so touch x", "sudo -u app touch x", "sudo sh -c 'touch x'", "doas touch x", "id | xargs touch", "xargs sh -c 'touch $1'", "watch -n 1 'touch x'", "watch touch x",
+    "busybox touch x", "busybox sh -c 'touch x'", "chroot / touch x", "nsenter -t 1 touch x", "parallel touch", "find . -exec sh -c 'touch x' ';'", "tmux new -d 'touch x'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", BEHIND)
+def test_a_denied_program_is_found_behind_what_starts_it(line: str) -> None:
+    assert fits(ruled(verdict="deny", programs=["touch"]), ex(line))
+    assert Typed("r", programs=frozenset({"touch"})).refuses(line) is not None
+
+
+@pytest.mark.parametrize("line", ["sudo id", "env -S 'id x'", "xargs echo", "watch -n 1 uptime", "ssh-agent id", "/lib/ld.so id", "echo touch", "sudo touchy", "lduck.so touch"])
+def test_what_starts_others_is_not_refused_for_itself(line: str) -> None:
+    assert not fits(ruled(verdict="deny", programs=["touch"]), ex(line))
+
+
 NO_TOUCH = Typed("no-touch", programs=frozenset({"touch"}))
 
 
