@@ -48,7 +48,7 @@ def show(door: Door, as_json: bool, name: str) -> None:
 @click.option("--account", default="", help="Which login; the first one if not given.")
 @configured
 def check(door: Door, as_json: bool, name: str, account: str) -> None:
-    """Log in to a target as the gateway would, and leave again."""
+    """Log in to a target as the gateway would, and leave again. What masking declares there must be there."""
     found = door.call("target_check", target=name, account=account)
     one({"target": found["target"], "account": found["account"], "login": "works", **found["facts"]}, as_json)
 

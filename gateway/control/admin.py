@@ -185,10 +185,12 @@ class Admin:
         self._office.outbox.deliver()
 
     def target_check(self, target: str, account: str = "") -> Deferred[Value]:
-        """Log in to a target with an account, and leave again."""
+        """Log in to a target with an account, and leave again; masking's columns must be there."""
         entry, chosen, password = self._login(target, account)
-        facts = self._probe(entry, chosen, password)
-        facts.addCallbacks(dict, _unreachable)
+        facts = self._probe(entry, chosen, password).addCallback(dict)
+        if entry.protocol != "ssh":
+            facts.addCallback(self._fitted, entry)
+        facts.addErrback(_unreachable)
         return facts.addCallback(lambda said: {"target": target, "account": chosen.name, "facts": said})
 
     def _probe(self, entry: TargetEntry, account: Account, secret: str | None) -> Deferred[Any]:
@@ -197,6 +199,16 @@ class Admin:
         from gateway.ssh.upstream import probe  # Conch is loaded where SSH is used
 
         return probe(self._reactor, entry, account, self._certified(entry, account) if account.auth == "certificate" else secret or "")
+
+    def _fitted(self, facts: Value, entry: TargetEntry) -> Deferred[Value]:
+        from gateway.control.fitting import fitted
+
+        _entry, reader, password = self._login(entry.name, self._reader(entry.name))
+
+        def dial(database: str) -> Deferred[Any]:
+            return upstream.dial(self._reactor, entry, reader, password, database, _READER)
+
+        return fitted(self._office.addons, entry, dial).addCallback(lambda _: facts)
 
     def _certified(self, entry: TargetEntry, account: Account) -> Any:
         """As a session has it; whose it is in the target's log is the operator."""

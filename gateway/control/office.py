@@ -73,6 +73,11 @@ class Office:
         """The one that a configuration names."""
         return cls(config.state, config.identities, clock, config.targets, config.user_ca, config.addons)
 
+    @property
+    def addons(self) -> Sequence[AddonEntry]:
+        """The configuration's."""
+        return self.requests.reveals.addons
+
     def start(self, notary: Notary | None) -> None:
         """Begin to work: clocks run, notes leave."""
         with self.store.read() as txn:

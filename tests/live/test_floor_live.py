@@ -118,9 +118,12 @@ def test_a_misspelt_column_is_named_to_who_would_be_on_the_floor(house: House) -
     try:
         with pytest.raises(psycopg.OperationalError, match="public.people.crad, which is no column there.*OST-520"):
             house.connect(ADA)
+        checked = house.ostiary("target", "check", TARGET)
+        assert checked.returncode == 1 and "public.people.crad, which is no column there" in checked.stderr, checked
     finally:
         masking["columns"] = kept
         house.reload()
+    assert house.ostiary("target", "check", TARGET).returncode == 0
 
 
 def test_nobody_chooses_a_floor_by_name(house: House) -> None:
