@@ -31,6 +31,7 @@ class Access:
     def __init__(self, *, rules: Iterable[Mapping[str, object]], now: Now | None = None) -> None:
         self._rules: list[tuple[str, Conditions]] = []
         for table in tables(rules, "rules"):
+            table.only(Conditions, "name")
             name = table.text("name", f"access[{len(self._rules)}]")
             fits = conditions(table)
             table.end()

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-STRATEGIES = ("redact", "null", "partial", "date", "token")
+from addons.sql.conditions import near
+
+STRATEGIES = ("redact", "null", "partial", "date")
 _KEYS = frozenset({"relation", "column", "strategy", "keep", "clear", "lookup", "targets", "databases"})
 
 
@@ -70,7 +72,7 @@ def _one(index: int, entry: Mapping[str, Any]) -> Declaration:
         raise ValueError(f"{where}: a table is needed, with relation, column and strategy")
     unknown = sorted(set(entry) - _KEYS)
     if unknown:
-        raise ValueError(f"{where}.{unknown[0]}: no such key; there are {', '.join(sorted(_KEYS))}")
+        raise ValueError(f"{where}.{unknown[0]}: no such key{near(unknown[0], _KEYS)}; there are {', '.join(sorted(_KEYS))}")
     schema, dot, relation = _text(where, entry, "relation").partition(".")
     if not (schema and dot and relation):
         raise ValueError(f'{where}.relation: write the schema too, as in "public.patients"')
@@ -108,10 +110,8 @@ def _names(where: str, entry: Mapping[str, Any], key: str) -> frozenset[str]:
 def _strategy(where: str, entry: Mapping[str, Any]) -> Strategy:
     kind, keep = entry.get("strategy", "redact"), entry.get("keep")
     if kind not in STRATEGIES:
-        raise ValueError(f"{where}.strategy: one of {', '.join(STRATEGIES)}")
-    if kind == "token":
-        # The key would stand in the statement, where pg_stat_activity and the server's log show it.
-        raise ValueError(f'{where}.strategy: "token" is not offered yet; use "redact"')
+        # "token" is none of them: its key would stand in the statement, where pg_stat_activity and the server's log show it.
+        raise ValueError(f"{where}.strategy: unknown strategy {kind!r}{near(str(kind), STRATEGIES)}; use one of {', '.join(STRATEGIES)}")
     if kind == "partial":
         if isinstance(keep, bool) or not isinstance(keep, int) or not 1 <= keep <= 8:
             raise ValueError(f"{where}.keep: how many last characters stay, 1 to 8")

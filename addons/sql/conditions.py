@@ -7,9 +7,10 @@ It lies on the shelf that the addons share; it knows no SQL and no addon.
 from __future__ import annotations
 
 import datetime
+import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from protocols.session import KINDS, Session
 
@@ -39,8 +40,9 @@ class Table:
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
             raise ValueError(f"{self.where}.{key}: must be a list of strings")
         if known is not None:
-            for wrong in sorted(set(value) - set(known)):
-                raise ValueError(f"{self.where}.{key}: unknown {what} {wrong!r}; known: {', '.join(sorted(known))}")
+            wrong = [f"unknown {what} {text!r}{near(text, known)}" for text in sorted(set(value) - set(known))]
+            if wrong:
+                raise ValueError(f"{self.where}.{key}: {', '.join(wrong)}; known: {', '.join(sorted(known))}")
         return frozenset(value)
 
     def text(self, key: str, default: str = "", known: Iterable[str] | None = None) -> str:
@@ -48,7 +50,8 @@ class Table:
         if not isinstance(value, str):
             raise ValueError(f"{self.where}.{key}: must be a string")
         if known is not None and value not in known:
-            raise ValueError(f"{self.where}.{key}: unknown value {value!r}; known: {', '.join(sorted(filter(None, known)))}")
+            known = sorted(filter(None, known))
+            raise ValueError(f"{self.where}.{key}: unknown value {value!r}{near(value, known)}; known: {', '.join(known)}")
         return value
 
     def number(self, key: str, default: float | None = None, least: float = 0) -> float | None:
@@ -66,10 +69,24 @@ class Table:
     def has(self, key: str) -> bool:
         return key in self._rest
 
+    def only(self, kind: type, *more: str) -> None:
+        """Complain, before any value is looked at, about keys that are no field of a dataclass or of its conditions."""
+        known = {field.name for each in (kind, Conditions) for field in fields(each)} - {"conditions"} | set(more)
+        unknown = [key for key in self._rest if key not in known]
+        if unknown:
+            also = f"; so is {', '.join(map(repr, unknown[1:]))}" if unknown[1:] else ""
+            raise ValueError(f"{self.where}.{unknown[0]}: unknown key{near(unknown[0], known)}; take it out or correct its name{also}")
+
     def end(self) -> None:
         """Complain about what nobody took."""
         for key in self._rest:
             raise ValueError(f"{self.where}.{key}: unknown key; take it out or correct its name")
+
+
+def near(text: str, known: Iterable[str]) -> str:
+    """What was probably meant, as words in brackets; "" when nothing is like it."""
+    found = difflib.get_close_matches(text, list(known), 1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 @dataclass(frozen=True, slots=True)

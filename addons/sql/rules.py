@@ -16,7 +16,7 @@ from protocols.session import Session
 
 from addons.sql.answers import ALLOW, DENY, VERDICTS, Answering, answer, clock_for, whole
 from addons.sql.assess import Listed
-from addons.sql.conditions import Now, Table
+from addons.sql.conditions import Now, Table, near
 from addons.sql.finding import Finding, Name
 from addons.sql.kinds import CLASSES, STATEMENTS
 
@@ -73,6 +73,7 @@ def rule(table: Table) -> Rule:
     """
     :raises ValueError: with the key path and what to write instead.
     """
+    table.only(Rule)
     said, where = answer(table), table.where
     if said["verdict"] == ALLOW and not table.has("classes"):
         raise ValueError(f"{where}.classes: a rule that allows names the classes it allows")
@@ -91,7 +92,7 @@ def rule(table: Table) -> Rule:
 def _statement(text: str, where: str) -> str:
     found = _KINDS.get(text.replace(" ", "").lower())
     if found is None:
-        raise ValueError(f"{where}.statements: unknown statement {text!r}; known: {', '.join(sorted(_KINDS))}")
+        raise ValueError(f"{where}.statements: unknown statement {text!r}{near(text.lower(), _KINDS)}; known: {', '.join(sorted(_KINDS))}")
     return found
 
 

@@ -134,6 +134,7 @@ def rule(table: Table) -> Rule:
     """
     :raises ValueError: with the key path and what to write instead.
     """
+    table.only(Rule)
     said, where = answer(table), table.where
     about = frozenset(kind for key, kind in _ABOUT.items() if table.has(key))
     commands = table.texts("commands", KINDS.values(), "command") or about

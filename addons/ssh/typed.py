@@ -44,6 +44,7 @@ def typed(table: Table) -> Typed:
     """
     :raises ValueError: with the key path and what to write instead.
     """
+    table.only(Typed)
     made = Typed(
         table.text("name"), table.texts("programs"), table.texts("lines"), conditions(table), table.text("reason"), table.text("hint"),
     )

@@ -338,6 +338,7 @@ def test_variables_by_glob() -> None:
     ({"rules": [{"name": "r", "verdict": "allow", "destinations": ["host"]}]}, r"rules\[0\].destinations: 'host' is no destination"),
     ({"rules": [{"name": "r", "verdict": "allow", "destinations": ["10.0.0.0/33:1"]}]}, r"rules\[0\].destinations: .* is no network"),
     ({"rules": [{"name": "r", "verdict": "allow", "program": ["x"], "commands": ["exec"]}]}, r"rules\[0\].program: unknown key"),
+    ({"rules": [{"name": "r", "verdict": "allow", "progams": ["x"]}]}, r"rules\[0\].progams: unknown key \(did you mean 'programs'\?\)"),
     ({"rules": [{"name": "r", "verdict": "allow", "scripts": "yes"}]}, r"rules\[0\].scripts: must be true or false"),
     ({"environment": "LANG"}, "environment: must be a list"),
     ({"registered": "maybe"}, "registered: unknown value"),

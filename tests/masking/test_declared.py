@@ -28,15 +28,15 @@ def test_the_example_is_understood() -> None:
         ({"column": "ssn"}, "columns[0].relation"),
         ({**GOOD, "relation": "patients"}, "write the schema"),
         ({**GOOD, "column": ""}, "columns[0].column"),
-        ({**GOOD, "strategy": "hide"}, "one of redact"),
-        ({**GOOD, "strategy": "token"}, "not offered yet"),
+        ({**GOOD, "strategy": "partal", "keep": 4}, "unknown strategy 'partal' (did you mean 'partial'?); use one of redact, null, partial, date"),
+        ({**GOOD, "strategy": "token"}, "unknown strategy 'token'"),
         ({**GOOD, "strategy": "partial"}, "1 to 8"),
         ({**GOOD, "strategy": "partial", "keep": True}, "1 to 8"),
         ({**GOOD, "strategy": "partial", "keep": 9}, "1 to 8"),
         ({**GOOD, "strategy": "date", "keep": "month"}, "year"),
         ({**GOOD, "keep": 4}, "goes with"),
         ({**GOOD, "clear": "privacy"}, "a list of names"),
-        ({**GOOD, "claer": []}, "no such key"),
+        ({**GOOD, "claer": []}, "no such key (did you mean 'clear'?)"),
     ],
 )
 def test_mistakes_are_named_with_their_place(entry: dict, why: str) -> None:
