@@ -31,6 +31,10 @@ TALKS: dict[str, tuple[Talk, list[bytes]]] = {
     "letters of another alphabet": ([("<", "Größe漢".encode()), (">", "Größe漢".encode()), ("<", b"\r"), (">", b"\r\n")], ["Größe漢\r".encode()]),
     "keys of an editor": ([("<", b"dd"), (">", b"\x1b[2;1H\x1b[M"), ("<", b":wq\r"), (">", b"\x1b[24;1H:wq\r\n")], [b""]),
     "answered by nothing": ([("<", b"secret\r")], [b""]),
+    "typed ahead of a slow program, and shown by the terminal": (
+        [("<", b"sleep 1\r"), (">", b"sleep 1\r\n"), ("<", b"id\r"), (">", b"id\r\n"), (">", b"$ id\r\nuid=0\r\n$ ")], [b"sleep 1\r", b"id\r"]),
+    "typed ahead of a slow program, and shown by its prompt alone": (
+        [("<", b"sleep 1\r"), (">", b"sleep 1\r\n"), ("<", b"id\r"), (">", b"$ id\r\nuid=0\r\n$ ")], [b"sleep 1\r", b""]),
     "pasted two lines at once, of which the second is shown behind a prompt": (
         [("<", b"a\rb\r"), (">", b"a\r\n$ b\r\n$ ")], [b"a\r", b""]),
 }
