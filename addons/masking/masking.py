@@ -209,7 +209,7 @@ class Masking:
     def _as_ever(self, hook: RewriteHook, judged: Judgement) -> Allow | Replace | Deny | Deferred:
         """Without a reveal; a refusal says how to ask for one, where anybody may."""
         if isinstance(judged.verdict, Deny) and self._rule is not None:
-            return hinted(judged.verdict, hook.session)
+            return hinted(judged.verdict, hook.session, self._masked(hook.session))
         return self._counted(hook, judged)
 
     def _may_reveal(self, session: Session) -> bool:

@@ -125,11 +125,14 @@ _WRITES = frozenset({"OST-513", "OST-514", "OST-526"})
 """Refusals of writes, which no reveal serves."""
 
 
-def hinted(deny: Deny, session: Session) -> Deny:
-    """With how to ask for the columns that it is about, where a reveal would serve."""
+def hinted(deny: Deny, session: Session, masked: Sequence[Declaration]) -> Deny:
+    """With how to ask for the columns that it is about, where a reveal would serve: it names declared ones."""
     columns = dict(deny.facts).get("columns", "")
     if not columns or deny.code in _WRITES:
         return deny
+    if not {one.label for one in masked}.issuperset(columns.split(", ")):
+        mend = "ask for the declared columns that it is masked along with: ostiary request submit --reveal"
+        return replace(deny, hint=f"{deny.hint}; or, to see it, {mend}")
     asked = " ".join(f"--reveal {column}" for column in columns.split(", "))
     command = f"ostiary request submit --as {session.identity.subject} --target {session.target.name} {asked} --why REASON"
     return replace(deny, hint=f"{deny.hint}; or ask to see it: {command}")

@@ -267,3 +267,11 @@ def test_a_write_is_not_sent_to_ask_for_a_reveal_which_serves_none(text: str, ma
 def test_pg_dumps_refusal_names_the_option_that_helps(masking: Masking) -> None:
     verdict = decided(masking, "SELECT subname, subconninfo FROM pg_catalog.pg_subscription")
     assert isinstance(verdict, Deny) and verdict.code == "OST-505" and "--no-subscriptions" in verdict.hint
+
+
+def test_no_refusal_says_to_ask_for_what_cannot_be_revealed(masking: Masking, kept: Kept) -> None:
+    """A child's column is revealed with the one that was declared, and under that name only."""
+    kept.found = []
+    verdict = decided(masking, "SELECT id FROM patients_archive WHERE mrn = 'x'")
+    assert isinstance(verdict, Deny) and "--reveal public.patients_archive.mrn" not in verdict.hint
+    assert "ask for the declared columns that it is masked along with" in verdict.hint
