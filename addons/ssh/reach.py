@@ -16,8 +16,11 @@ from addons.ssh.lines import Line, Started
 
 HOME = "~"
 BASES_LIMIT = 64
-TRIALS_LIMIT = 50_000
-"""Pieces times directories; a line with more cannot be known."""
+TRIALS_LIMIT = 20_000
+"""Pieces of a line times directories; a line with more cannot be known. It is a tenth of a second or two."""
+OPTION_LIMIT = 256
+"""Characters of an option in one letter; what is glued to a longer one cannot be known."""
+_UNKNOWN = "~?"  # somebody else's home
 _PIECES = re.compile(r"[^\s'\"()<>;|&,=:@{}`]+")
 _DIRECTORY = frozenset({"-C", "-D", "--directory", "--chdir", "--work-tree", "--git-dir", "--cd"})
 _CHANGES = frozenset({"cd", "pushd", "chdir"})
@@ -37,19 +40,22 @@ def bases(line: Line) -> tuple[str, ...] | None:
             found += [f"{base}/{into}" for base in found] if not into.startswith(("/", "~")) else []
             if len(found) > BASES_LIMIT:
                 return None
-    return tuple(dict.fromkeys(found)) if len(found) <= BASES_LIMIT else None
+    count = sum(1 for each in line.started for _ in _named(each))
+    begin = tuple(dict.fromkeys(found))
+    return begin if len(begin) <= BASES_LIMIT and count * len(begin) <= TRIALS_LIMIT else None
 
 
 def meets(each: Started, begin: tuple[str, ...] | None, globs: frozenset[str]) -> bool:
     """Whether one of these paths is among what it names, or under what it goes through as a whole."""
     if begin is None:
         return True
-    pieces = [piece for word in (*each.words, *each.files) for piece in _pieces(word)]
-    if len(pieces) * len(begin) > TRIALS_LIMIT:
-        return True
-    if any(where is None or paths.matches(where, globs) for where in _places(pieces, begin)):
+    if any(where is None or paths.matches(where, globs) for where in _places(_named(each), begin)):
         return True
     return _goes_through(each) and any(where is None or _above(where, globs) for where in _roots(each, begin))
+
+
+def _named(each: Started) -> Iterator[str]:
+    return (piece for word in (*each.words, *each.files) for piece in _pieces(word))
 
 
 def _pieces(word: str) -> Iterator[str]:
@@ -64,6 +70,9 @@ def _pieces(word: str) -> Iterator[str]:
 
 def _glued(option: str) -> Iterator[str]:
     """What may stand behind an option's letters, without a blank between."""
+    if len(option) > OPTION_LIMIT and not option.startswith("--"):
+        yield _UNKNOWN
+        return
     ends = {option.find(mark) for mark in ("/", "~/", "../")} - {-1}
     yield from (option[end:] for end in ends)
     if not option.startswith("--"):

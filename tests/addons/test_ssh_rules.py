@@ -140,6 +140,12 @@ def test_a_line_that_reaches_no_denied_path_is_not_refused(line: str) -> None:
     assert not fits(ruled(verdict="deny", paths=["/tmp/secret/**"], commands=["exec"]), ex(line))
 
 
+@pytest.mark.parametrize("line", ["cat " + "-x" * 9000, "cd /a; cd b; cd c; " + "tar a; " * 9000, "cat " + "/a/b " * 20000, "cat " + "-abcdef " * 5000])
+def test_a_line_of_more_paths_than_are_tried_meets_a_rule_that_denies_one(line: str) -> None:
+    assert fits(ruled(verdict="deny", paths=["/tmp/secret/**"], commands=["exec"]), ex(line))
+    assert not fits(ruled(verdict="deny", paths=["/tmp/secret/**"], commands=["exec"]), ex("cat " + "a/b " * 5000))
+
+
 @pytest.mark.parametrize(("glob", "line", "fitting"), [
     ("/home/*/.ssh/**", "tar cf - /home/bob", True), ("/home/*/.ssh/**", "tar cf - /home/bob/src", False), ("/srv/*.key", "tar cf - /srv/app", False),
     ("~/.ssh/**", "tar cf - .", True), ("~/.ssh/**", "find", True), ("~/.ssh/**", "tar cf - /home", True), ("~/.ssh/**", "tar cf - src", False), ("/**/.git/**", "tar cf - /srv", True),
