@@ -2,7 +2,7 @@
 `ostiary audit`: look at evidence, prove it, hand it out. Looking at text is itself recorded.
 
 Works on a live store (through the notary) and on a stopped one (from its files). Exit codes: 0 sound and
-anchored, 1 tampered, 2 incomplete or not independently anchored, 3 usage, 4 unreadable.
+anchored, 1 tampered (export: nothing matched), 2 incomplete or not independently anchored, 3 usage, 4 unreadable.
 """
 
 from __future__ import annotations
@@ -387,4 +387,6 @@ def export(place: Place, query: Query, out: Path, form: str) -> None:
     verifier = _verifier("", place)
     with viewing(place, "exported", {"out": out.name, **query.described()}) as (view, bodies):
         records = bundle.export(view, verifier, search(view, Search(query, bodies)), query.described(), out, form)
-    click.echo(f"{records} records in {out}; check it with: python3 {out / 'verify.py'} --key PUB")
+    if not records:
+        leave(1, f"nothing matched, so {out} holds no record; `ostiary audit search` takes the same filters")
+    click.echo(f"{records} record{'s' if records != 1 else ''} in {out}; check it with: python3 {out / 'verify.py'} --key PUB")

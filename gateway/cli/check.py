@@ -35,6 +35,10 @@ def check(config: Path | None, named: Path, as_json: bool) -> None:
         click.echo(json.dumps({"file": str(config), "problems": []}, indent=2))
         return
     click.echo(
-        f"{config}: right. {len(read.listens)} listeners, {len(read.targets)} targets, "
-        f"{len(read.identities)} identities, {len(read.addons)} addons."
+        f"{config}: right. {_counted(len(read.listens), 'listener')}, {_counted(len(read.targets), 'target')}, "
+        f"{_counted(len(read.identities), 'identity', 'identities')}, {_counted(len(read.addons), 'addon')}."
     )
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"

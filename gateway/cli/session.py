@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli.door import Door, configured, leave
-from gateway.cli.show import one, rows
+from gateway.cli.show import as_text, one, rows
 from gateway.cli.watch import watch
 
 COLUMNS = ("id", "subject", "on_behalf_of", "target", "account", "database", "peer", "opened")
@@ -42,7 +42,11 @@ def show(door: Door, as_json: bool, identifier: str) -> None:
 @configured
 def kill(door: Door, as_json: bool, identifier: str, why: str) -> None:
     """End a session."""
-    one(_running(door).call("session_kill", session=identifier, why=why), as_json)
+    ended = _running(door).call("session_kill", session=identifier, why=why)
+    if as_json:
+        one(ended, as_json)
+    else:
+        click.echo(f"Ended session {identifier} of {as_text('subject', ended['subject'])} on {as_text('target', ended['target'])}.")
 
 
 def _running(door: Door) -> Door:

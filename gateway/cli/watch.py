@@ -42,7 +42,11 @@ def watch(
 ) -> None:
     """See a session as its person does: live, or from its recording."""
     try:
-        session, start = uuid.UUID(identifier), moment(at)
+        session = uuid.UUID(identifier)
+    except ValueError:
+        leave(f"{identifier!r} is no session's id; `ostiary session list` has those of now, `ostiary audit search` those of before")
+    try:
+        start = moment(at)
     except ValueError as error:
         leave(str(error))
     config, token = door.config(), own_token(subject)

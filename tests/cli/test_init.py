@@ -145,3 +145,9 @@ def test_a_name_that_the_log_was_not_begun_under_is_said_before_anybody_logs_in(
         first(file)
     (tmp_path / "gw" / "state" / keys.FOLDER / keys.PUBLIC).unlink()
     assert load(file).name == "my-gw"
+
+
+def test_what_check_counts_is_said_in_words_that_fit(tmp_path: Path) -> None:
+    init(str(tmp_path / "gw"))
+    said = CliRunner().invoke(main, ["check", str(tmp_path / "gw" / "ostiary.toml")]).stdout
+    assert "0 targets, 1 identity, " in said and "1 listener, " in said

@@ -108,7 +108,7 @@ async def test_sessions_are_listed_shown_and_killed(live: Live) -> None:
     assert [one["id"] for one in await live.json("session", "list")] == ["s-1"]
     assert "2023-11" in (await live("session", "list")).output
     assert (await live.json("session", "show", "s-1"))["subject"] == ADA
-    await live("session", "kill", "s-1", "--why", "enough")
+    assert f"Ended session s-1 of {ADA} on clinic." in (await live("session", "kill", "s-1", "--why", "enough")).output
     assert await killed.addTimeout(PATIENCE, reactor) == ("s-1", "enough")
     assert "ostiary session list" in (await live("session", "kill", "s-9", code=1)).stderr
 

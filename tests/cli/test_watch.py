@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,6 +77,12 @@ def test_only_somebody_who_proves_who_they_are_sees_anything(tool: Any, staged: 
 ])
 def test_what_is_not_there_is_said(tool: Any, staged: Stage, words: tuple[str, ...], said: str) -> None:
     assert said in watched(tool, staged, *words, code=1).stderr
+
+
+def test_what_is_no_sessions_id_is_said_with_where_ids_are(tool: Any, staged: Stage) -> None:
+    staged.session = SimpleNamespace(id="nonsense")
+    said = watched(tool, staged, code=1).stderr
+    assert "'nonsense' is no session's id" in said and "ostiary session list" in said
 
 
 def test_a_session_that_was_not_recorded(tool: Any, staged: Stage) -> None:

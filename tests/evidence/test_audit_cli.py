@@ -76,6 +76,12 @@ def test_show_gives_a_record_and_its_outcome_or_a_session(stopped: Path) -> None
     assert ostiary("show", "x/y", "--store", stopped / "audit").exit_code == 3
 
 
+def test_an_export_that_nothing_matched_is_no_success(stopped: Path, tmp_path: Path) -> None:
+    """The session's id is mistyped, perhaps: a script must not hand out an empty bundle as the evidence."""
+    empty = ostiary("export", "--store", stopped / "audit", "--session", "zzz", "--out", tmp_path / "bundle")
+    assert empty.exit_code == 1 and "nothing matched" in empty.stderr and "0 records" not in empty.stdout
+
+
 def test_verify_grades_its_anchor(stopped: Path) -> None:
     store = stopped / "audit"
     bare = ostiary("verify", store)
