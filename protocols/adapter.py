@@ -251,23 +251,23 @@ class Adapter(SessionAdapter):
         self._released()
 
     def refused(self, sequence: int, why: str) -> None:
-        """One intent was not recorded: the target gets something it must reject instead, in its turn."""
+        """One intent's grant is not good any more: the target gets something it must reject instead, in its turn."""
         for entry in self._waiting:
             if entry.sequence == sequence:
-                self._settle(entry, why)
+                self._settle(entry, self._relay.ungranted, why)
                 break
         self.durable(-1)
 
     def unrecordable(self, why: str) -> None:
         """Nothing can be recorded: whatever waits is refused, in order."""
         for entry in list(self._waiting):
-            self._settle(entry, why)
+            self._settle(entry, self._relay.refused, why)
         self.durable(-1)
 
-    def _settle(self, entry: Waiting, why: str) -> None:
+    def _settle(self, entry: Waiting, tell: Callable[[int, str], list[Effect]], why: str) -> None:
         if not entry.settled:
             entry.settle()
-            self._drive(self._relay.refused, entry.number, why)
+            self._drive(tell, entry.number, why)
 
     def _released(self) -> None:
         """Bytes left that had waited."""

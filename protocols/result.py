@@ -70,6 +70,8 @@ class Search(Protocol):
         """Whole DataRow messages, and how many cells of them were masked."""
     def messages(self, run: bytes) -> tuple[bytes, int]:
         """Whole messages of COPY data, or a function's result, and how many of them were masked."""
+    def begin(self, ahead: int | None) -> None:
+        """A message too large to be held begins: bytes in front of its first value's length, None where it has no lengths."""
     def piece(self, data: bytes, *, last: bool = False) -> bytes:
         """Some of the body of a message that is too large to be held; what may leave now of it."""
 

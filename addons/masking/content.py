@@ -34,7 +34,7 @@ class Content:
         self, *, mask: Iterable[str] = (), alarm: Iterable[str] = (), records: Mapping[str, str] | None = None,
         clear: Iterable[str] = (), where: Mapping[str, object] | None = None, sink: Sink | None = None, now: Now | None = None,
     ) -> None:
-        table, own = Table({"mask": mask, "alarm": alarm, "clear": clear}, "content"), _records(records)
+        table, own = Table({"mask": mask, "alarm": alarm, "clear": clear}, ""), _records(records)
         known = (*FORMS, *own)
         masks, alarms = table.texts("mask", known, "detector"), table.texts("alarm", known, "detector")
         self._clear = table.texts("clear")

@@ -18,6 +18,7 @@ from struct import Struct
 from typing import Any
 
 from addons.masking.detectors import DETECTORS, Detector
+from addons.masking.lengths import Lengths
 from protocols.errors import PeerError
 from protocols.result import Columns
 
@@ -140,7 +141,8 @@ class Found:
     def __init__(self, sought: Sought, *, only_alarm: bool = False) -> None:
         self._sought, self._masked = sought, frozenset() if only_alarm else sought.masked
         self.counts: Counter[str] = Counter()
-        self._before = self._held = b""  # of a large message: what left last, and what waits
+        self._before = self._held = self._seen = b""  # of a large message: what left last, what waits, and that without lengths
+        self._lengths: Lengths | None = None
 
     @property
     def alarm(self) -> str:
@@ -191,24 +193,29 @@ class Found:
                 place = 0
             at = stop
 
+    def begin(self, ahead: int | None) -> None:
+        """As `Search`."""
+        self._lengths = None if ahead is None else Lengths(ahead)
+
     def piece(self, data: bytes, *, last: bool = False) -> bytes:
         """As `Search`."""
-        before, data = self._before, self._held + data
+        self._seen += data if self._lengths is None else self._lengths.blanked(data)
+        data = self._held + data
         cut = len(data) if last else max(0, len(data) - HOLD)
-        whole, offset = before + data, len(before)
+        whole, offset = self._before + self._seen, len(self._before)
         spans = self._spans(whole)
         for start, end, _name in spans:
             if start - offset < cut < end - offset:
                 cut = start - offset
-        shown = bytearray(whole)
+        shown = bytearray(data)
         for start, end, name in spans:
             if offset <= start < cut + offset:
                 self.counts[name] += 1
                 if name in self._masked:
-                    shown[start:end] = b"*" * (end - start)
-        self._held = b"" if last else data[cut:]
+                    shown[start - offset:end - offset] = b"*" * (end - start)
+        self._held, self._seen = (b"", b"") if last else (data[cut:], self._seen[cut:])
         self._before = b"" if last else whole[:cut + offset][-_BEHIND:]
-        return bytes(shown[offset:cut + offset])
+        return bytes(shown[:cut])
 
     def starred(self, data: bytes) -> tuple[bytes, int]:
         """A text with what was found starred out, and how many stretches were."""

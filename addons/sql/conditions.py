@@ -26,44 +26,45 @@ class Table:
     """
     One TOML table, taken apart key by key.
 
-    :param where: its key path, which begins every complaint.
+    :param where: its key path, which begins every complaint; "" for the addon's own table.
     """
 
     def __init__(self, table: object, where: str) -> None:
         if not isinstance(table, Mapping):
             raise ValueError(f"{where}: must be a table, such as {{ groups = [\"dba\"] }}")
         self._rest, self.where = dict(table), where
+        self._at = f"{where}." if where else ""
 
     def texts(self, key: str, known: Iterable[str] | None = None, what: str = "value") -> frozenset[str]:
         """A list of strings, all of them in `known` when it is given."""
         value = self._rest.pop(key, ())
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
-            raise ValueError(f"{self.where}.{key}: must be a list of strings")
+            raise ValueError(f"{self._at}{key}: must be a list of strings")
         if known is not None:
             wrong = [f"unknown {what} {text!r}{near(text, known)}" for text in sorted(set(value) - set(known))]
             if wrong:
-                raise ValueError(f"{self.where}.{key}: {', '.join(wrong)}; known: {', '.join(sorted(known))}")
+                raise ValueError(f"{self._at}{key}: {', '.join(wrong)}; known: {', '.join(sorted(known))}")
         return frozenset(value)
 
     def text(self, key: str, default: str = "", known: Iterable[str] | None = None) -> str:
         value = self._rest.pop(key, default)
         if not isinstance(value, str):
-            raise ValueError(f"{self.where}.{key}: must be a string")
+            raise ValueError(f"{self._at}{key}: must be a string")
         if known is not None and value not in known:
             known = sorted(filter(None, known))
-            raise ValueError(f"{self.where}.{key}: unknown value {value!r}{near(value, known)}; known: {', '.join(known)}")
+            raise ValueError(f"{self._at}{key}: unknown value {value!r}{near(value, known)}; known: {', '.join(known)}")
         return value
 
     def number(self, key: str, default: float | None = None, least: float = 0) -> float | None:
         value = self._rest.pop(key, default)
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value <= least):
-            raise ValueError(f"{self.where}.{key}: must be a number above {least:g}")
+            raise ValueError(f"{self._at}{key}: must be a number above {least:g}")
         return value
 
     def flag(self, key: str, default: bool = False) -> bool:
         value = self._rest.pop(key, default)
         if not isinstance(value, bool):
-            raise ValueError(f"{self.where}.{key}: must be true or false")
+            raise ValueError(f"{self._at}{key}: must be true or false")
         return value
 
     def has(self, key: str) -> bool:
@@ -80,7 +81,7 @@ class Table:
     def end(self) -> None:
         """Complain about what nobody took."""
         for key in self._rest:
-            raise ValueError(f"{self.where}.{key}: unknown key; take it out or correct its name")
+            raise ValueError(f"{self._at}{key}: unknown key; take it out or correct its name")
 
 
 def near(text: str, known: Iterable[str]) -> str:

@@ -349,7 +349,7 @@ def _anchors(files: list[Path] | tuple[Path, ...], verifier: Verifier) -> list[C
         leave(1, f"an anchor file holds a checkpoint that is not signed by {verifier.name}: {e}")
 
 
-_TOLD = ("problems", "gaps", "anchor", "anchored", "entries", "segments", "records", "unanchored_records", "code")
+_TOLD = ("problems", "gaps", "remarks", "anchor", "anchored", "entries", "segments", "records", "unanchored_records", "code")
 
 
 def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
@@ -362,6 +362,8 @@ def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
         click.echo(f"TAMPERED: {problem}")
     for gap in report.gaps:
         click.echo(f"INCOMPLETE: {gap}")
+    for remark in report.remarks:
+        click.echo(f"NOTE: {remark}")
     if report.problems:
         return
     click.echo("SOUND" if not report.gaps else "SOUND, but incomplete")

@@ -81,6 +81,12 @@ def answer(record: Value) -> Value:
     }
 
 
+def _state(record: Value) -> str:
+    """For people: what was granted and has no use left is spent, although it is kept until its time ends."""
+    uses = record.get("uses", 1)
+    return "spent" if record["state"] == "granted" and 0 < uses <= record.get("used", 0) else record["state"]
+
+
 def shown(record: Value) -> Value:
     """Who, where, what and why, for JSON and for people. Parameters as text or as hex."""
     keys = (
@@ -88,7 +94,7 @@ def shown(record: Value) -> Value:
         "rule", "why", "sent", "approvers", "quorum", "created", "expires", "answers", "reason",
     )
     return {key: record[key] for key in keys} | {
-        "text": record["text"], "statements": record["statements"], "next": record["next"],
+        "state": _state(record), "text": record["text"], "statements": record["statements"], "next": record["next"],
         "columns": record.get("columns", []), "uses": record.get("uses", 1), "used": record.get("used", 0),
         "parameters": [_parameter(*one) for one in record["parameters"]], "binding": record["binding"].hex(),
     }
@@ -99,7 +105,7 @@ def summary(record: Value) -> Value:
     keys = ("id", "state", "mode", "subject", "target", "rule", "created", "expires")
     text = " ".join(record["text"].split())
     return {key: record[key] for key in keys} | {
-        "text": text if len(text) <= SHOWN_VALUE else text[:SHOWN_VALUE] + "…",
+        "state": _state(record), "text": text if len(text) <= SHOWN_VALUE else text[:SHOWN_VALUE] + "…",
         "yes": sum(a["yes"] for a in record["answers"]), "quorum": record["quorum"],
     }
 

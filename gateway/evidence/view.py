@@ -51,6 +51,9 @@ class StoppedView:
     def ledger(self) -> tuple[list[bytes], str]:
         return examine.read_ledger(self._layout.ledger)
 
+    def published(self) -> bytes | None:
+        return _published(self._layout)
+
     def present(self) -> set[int]:
         return self._layout.present()
 
@@ -90,6 +93,9 @@ class LiveView:
                 break
         self._newest = max((unpack(e)[3] for e in entries if unpack(e)[0] == "seg.open"), default=0)
         return entries, checkpoint
+
+    def published(self) -> bytes | None:
+        return _published(self._layout)
 
     def present(self) -> set[int]:
         """Once the ledger was read: without segments that began after that."""
@@ -251,6 +257,13 @@ def rows(view: View, number: int, start: int = 0) -> Iterator[Row]:
         if not page:
             return
         start = page[-1][0] + 1
+
+
+def _published(layout: Layout) -> bytes | None:
+    try:
+        return layout.checkpoint.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _lock(layout: Layout) -> int | None:

@@ -38,6 +38,11 @@ class Layout:
         return self.root / "ledger"
 
     @property
+    def checkpoint(self) -> Path:
+        """What people keep elsewhere; written after each append to the ledger."""
+        return self.ledger / "checkpoint"
+
+    @property
     def spare(self) -> Path:
         return self.root / "open" / "spare"
 

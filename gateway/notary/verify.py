@@ -16,7 +16,7 @@ from gateway.notary import anchor, ledger
 from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job
 from gateway.notary.merkle import leaf_hash
-from gateway.notary.note import Checkpoint, Verifier
+from gateway.notary.note import Checkpoint, NoteError, Verifier
 from gateway.notary.record import BadRecord, unpack
 from gateway.notary.recovery import promised
 from gateway.notary.segment import STREAM
@@ -24,12 +24,17 @@ from gateway.notary.segment import STREAM
 SOUND, TAMPERED, INCOMPLETE = 0, 1, 2
 _MAKER = 0  # the worker number of headers; its sequence starts again in every segment
 
+_COPY = "ledger/checkpoint"
+
 
 class View(Protocol):
     """Evidence to be read, of a live or a stopped store."""
 
     def ledger(self) -> tuple[list[bytes], str]:
         """Entries and checkpoint. Raises Unfit."""
+
+    def published(self) -> bytes | None:
+        """The checkpoint's copy that people mail, None when there is none. Asked before the ledger, which may grow. Raises OSError."""
 
     def job(self, number: int, log: str, key: bytes, heads: tuple[tuple[int, bytes], ...]) -> Job | None:
         """What to examine; None when the segment is nowhere."""
@@ -47,6 +52,7 @@ class Report:
 
     problems: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)  #: what to know, though the evidence is whole
     anchor: str = "none"  #: none, same administration, independent
     anchored: int = 0  #: ledger entries under the newest anchor
     entries: int = 0  #: ledger entries
@@ -73,6 +79,7 @@ def verify(
     :param independent: checkpoints that somebody else kept.
     """
     report = Report()
+    copy = _read_published(report, view)
     try:
         packed, report.checkpoint = view.ledger()
         ledger.check(packed, report.checkpoint, verifier)
@@ -82,10 +89,39 @@ def verify(
         return report
     report.entries = len(packed)
     _check_anchors(report, packed, ours, independent)
+    if copy is not None:
+        _check_published(report, copy, packed, verifier)
     _check_segments(report, view, verifier.name, entries)
     covered = entries[: report.anchored]
     report.unanchored_records = report.records - sum(_sizes(covered).values())
     return report
+
+
+def _read_published(report: Report, view: View) -> bytes | None:
+    try:
+        copy = view.published()
+    except OSError as e:
+        report.problems.append(f"{_COPY} cannot be read: {e.strerror}")
+        return None
+    if copy is None:
+        report.gaps.append(f"{_COPY} is missing: the disk was full or the notary killed at its first entry, or somebody removed it")
+    return copy
+
+
+def _check_published(report: Report, copy: bytes, packed: Sequence[bytes], verifier: Verifier) -> None:
+    """A notary that is killed, or meets a full disk, leaves an older copy behind; never another one."""
+    try:
+        signed = Checkpoint.parse(verifier.open(copy.decode()))
+        if signed.origin != verifier.name:
+            raise NoteError(f"it is of {signed.origin}")
+        anchor.check([signed], [leaf_hash(entry) for entry in packed])
+    except (NoteError, UnicodeDecodeError) as e:
+        report.problems.append(f"{_COPY} was changed, or is of another log: {e}")
+    except anchor.AnchorMismatch as e:
+        report.problems.append(f"{_COPY} contradicts the ledger: {e}")
+    else:
+        if signed.size < len(packed):
+            report.remarks.append(f"{_COPY} is older than the ledger: it covers {signed.size} of {len(packed)} entries")
 
 
 def _check_anchors(

@@ -14,6 +14,9 @@ from protocols.postgres.conversation import Running
 MASKED_ROW_LIMIT = 64 << 20
 """Bytes of one row that must be masked on the wire."""
 
+_AHEAD = {b"D": 2, b"V": 0}
+"""Bytes in front of the first length: the number of cells in DataRow, nothing in FunctionCallResponse. CopyData has none."""
+
 
 class Passage:
     """One message: `begin`, each `piece`, `end`."""
@@ -25,7 +28,7 @@ class Passage:
         masked = opened.tag == b"D" and running.plan is not None and not running.plan.clean
         if masked and opened.length > MASKED_ROW_LIMIT:
             raise PeerError("a row too large to be masked on the wire")
-        self._head, self._copied, self._running = encode_head(*opened), opened.tag == b"d", running
+        self._head, self._tag, self._running = encode_head(*opened), opened.tag, running
         self._kept: list[bytes] | None = [self._head] if masked else None
 
     @property
@@ -34,6 +37,8 @@ class Passage:
         return self._kept is None and not self._running.cut
 
     def begin(self) -> list[Effect]:
+        if self._running.search is not None:
+            self._running.search.begin(_AHEAD.get(self._tag))
         return [ToClient(self._head)] if self.passing else []
 
     def piece(self, data: bytes) -> list[Effect]:
@@ -43,7 +48,7 @@ class Passage:
         return self._pass(data)
 
     def _pass(self, data: bytes) -> list[Effect]:
-        if self._copied:
+        if self._tag == b"d":
             self._running.copy(data)
         if self.passing:
             return [ToClient(data)] if data else []

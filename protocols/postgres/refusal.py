@@ -50,6 +50,14 @@ def unrecorded(why: str) -> Deny:
     )
 
 
+def ungranted(why: str) -> Deny:
+    """A command whose grant was good when it was decided, and was not when it was recorded."""
+    return Deny(
+        f"not sent: {why}", code="OST-308", sqlstate="42501",
+        hint="another command used it meanwhile, or its time ended; send this again to have it decided anew, as without the grant",
+    )
+
+
 def waiting(request: str, hold: Hold) -> dict[str, str]:
     """The NOTICE of a held command."""
     groups = ", ".join(sorted(hold.approvers))

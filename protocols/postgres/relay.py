@@ -14,7 +14,7 @@ from protocols.effects import Effect, ToClient
 from protocols.postgres.backend import Backend
 from protocols.postgres.conversation import Conversation, Opinions
 from protocols.postgres.frontend import Frontend
-from protocols.postgres.refusal import denial, unrecorded, waiting
+from protocols.postgres.refusal import denial, ungranted, unrecorded, waiting
 from protocols.postgres.replies import ErrorResponse, NoticeResponse, error_fields
 from protocols.spool import Spools
 from protocols.verdict import Decision, Hold
@@ -59,6 +59,13 @@ class PostgresRelay:
         running = self._talk.intended.get(number)
         if running is not None:
             running.refusal = denial(unrecorded(why), number)
+        return []
+
+    def ungranted(self, number: int, why: str) -> list[Effect]:
+        """Its grant was not good any more: as `refused`, in other words."""
+        running = self._talk.intended.get(number)
+        if running is not None:
+            running.refusal = denial(ungranted(why), number)
         return []
 
     def withdrawn(self) -> bool:

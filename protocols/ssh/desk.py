@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CLIENT, TARGET = "client", "target"
 
-UNRECORDED = "OST-801"
+UNRECORDED, UNGRANTED = "OST-801", "OST-308"
 
 
 def other(side: str) -> str:
@@ -127,10 +127,16 @@ class Desk:
 
     def refused(self, number: int, why: str) -> None:
         """Its record could not be made: it does not run."""
+        self._drop(number, Deny(f"the command was not recorded, so it was not sent: {why}", UNRECORDED, hint="try again later"))
+
+    def ungranted(self, number: int, why: str) -> None:
+        """Its grant was good when it was decided, and is not any more: it does not run."""
+        self._drop(number, Deny(f"the command was not sent: {why}", UNGRANTED, hint="send it again to have it decided anew"))
+
+    def _drop(self, number: int, deny: Deny) -> None:
         question = self._intended.pop(number, None)
         if question is None:
             return
-        deny = Deny(f"the command was not recorded, so it was not sent: {why}", UNRECORDED, hint="try again later")
         self.ended(number, Outcome(Ending.REFUSED))
         question.denied(deny, number)
 

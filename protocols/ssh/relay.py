@@ -57,6 +57,10 @@ class SshRelay:
         """That record could not be made: the command does not run."""
         return self._turn(CLIENT, self._desk.refused, number, why)
 
+    def ungranted(self, number: int, why: str) -> list[SshEffect]:
+        """The grant it was to spend is not good any more: the command does not run."""
+        return self._turn(CLIENT, self._desk.ungranted, number, why)
+
     def held(self, number: int, request: str, hold: Hold) -> list[SshEffect]:
         """Command `number` waits for people."""
         return self._turn(CLIENT, self._desk.held, number, request, hold)

@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from gateway.config import AddonEntry
+from gateway.control import request as shape
 from gateway.control.errors import BadCall, Conflict, NotAllowed
 from gateway.control.office import Office
 from gateway.control.reveals import binding
@@ -82,6 +83,7 @@ def test_what_was_used_is_not_offered_again(office: Office) -> None:
     now(office.requests.approve(request, GRACE))
     office.requests.reveals.used(request)
     assert seen(office) == [request]
+    assert [shape.summary(one)["state"] for one in office.requests.listed()] == ["granted"]
     office.requests.reveals.used(request)
     assert seen(office) == []
 
@@ -93,6 +95,16 @@ def test_a_reveal_without_a_use_left_counts_nowhere_but_for_the_statement_that_i
     office.requests.reveals.changed = lambda: told.append(office.requests.reveals.live())
     office.requests.reveals.used(request)
     assert told == [[[request]]]
+
+
+def test_a_reveal_without_a_use_left_is_listed_as_spent(office: Office) -> None:
+    """Also while it is kept until its time ends; one for any number of statements never is."""
+    for uses, state in ((1, "spent"), (0, "granted")):
+        request = submitted(office, uses)
+        now(office.requests.approve(request, GRACE))
+        office.requests.reveals.used(request)
+        record = office.requests.get(request)
+        assert shape.summary(record)["state"] == shape.shown(record)["state"] == state
 
 
 def test_time_ends_it(office: Office, clock: Clock) -> None:

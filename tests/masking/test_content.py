@@ -119,6 +119,24 @@ def test_a_large_message_is_masked_however_it_is_cut(data: st.DataObject) -> Non
     assert shown == wanted and sum(search.counts.values()) == sum(part in VALUES.values() for part in parts)
 
 
+@pytest.mark.parametrize("cut", range(12))
+@pytest.mark.parametrize("length", [0x01000041, 0x0100415F, 0x39414141, 0x3F313233])
+def test_a_value_at_the_very_start_of_a_cell_is_found_however_long_the_cell_is(length: int, cut: int) -> None:
+    """A length of 16 MiB or more has no zero in front, and its bytes may look like letters; its own bytes stay."""
+    for ahead, count in ((2, b"\0\x01"), (0, b"")):
+        search, whole = found(), count + length.to_bytes(4, "big") + b"219-09-9998 and more"
+        search.begin(ahead)
+        shown = search.piece(whole[:cut]) + search.piece(whole[cut:]) + search.piece(b"", last=True)
+        assert shown == starred(whole, b"219-09-9998")
+
+
+def test_a_value_at_the_very_end_of_a_cell_is_found_before_the_length_of_a_large_one() -> None:
+    whole = b"\0\x02" + (11).to_bytes(4, "big") + b"219-09-9998" + 0x39414141.to_bytes(4, "big") + b"xxxxx219-09-9998"
+    search = found()
+    search.begin(2)
+    assert search.piece(whole) + search.piece(b"", last=True) == whole.replace(b"219-09-9998", b"*" * 11, 1)
+
+
 FITTING = st.one_of(*(st.from_regex(each.value) for each in FORMS.values() if each.value is not None))
 
 
@@ -225,7 +243,7 @@ def test_a_site_has_record_numbers_of_its_own() -> None:
 
 
 WRONG: Sequence[tuple[dict[str, Any], str]] = [
-    ({"mask": ["ssm"]}, "mask"), ({"alarm": "ssn"}, "alarm"), ({"mask": ["ssn"], "alarm": ["ssn"]}, "in mask too"),
+    ({"mask": ["ssm"]}, "^mask: unknown detector"), ({"alarm": "ssn"}, "alarm"), ({"mask": ["ssn"], "alarm": ["ssn"]}, "in mask too"),
     ({"records": {"x": "(a"}}, "records.x"), ({"records": {"x": "a*"}}, "empty"), ({"records": {"x": "^a"}}, "anchors"),
     ({"records": {"x": r"a\b"}}, "anchors"), ({"records": {"x": r"(?<!a)b"}}, "records.x"), ({"records": ["x"]}, "records"),
     ({"records": {"ssn": "x"}}, "records"), ({"where": {"tragets": []}}, "tragets"),

@@ -18,6 +18,7 @@ from recorded import ORIGIN, audit, checked, fill, new_store, seal_all
 
 from gateway.notary import ahead, anchor, keys
 from gateway.notary.environment import _ENGINE
+from gateway.notary.examine import read_ledger
 from gateway.notary.ledger import Ledger
 from gateway.notary.merkle import CompactRange, leaf_hash
 from gateway.notary.note import Checkpoint, Signer
@@ -58,8 +59,9 @@ def shrink(environment: Path) -> None:
     small.mkdir()
     env.copy(str(small), compact=True)
     env.close()
-    if (environment / ahead.NAME).exists():
-        (environment / ahead.NAME).rename(small / ahead.NAME)
+    for name in (ahead.NAME, "checkpoint"):
+        if (environment / name).exists():
+            (environment / name).rename(small / name)
     shutil.rmtree(environment)
     small.rename(environment)
 
@@ -398,3 +400,64 @@ def test_the_store_goes_on_after_all_of_it(copy: Path) -> None:
     fill(store, 1)
     store.close()
     assert problems(copy) == ""
+
+
+# -- the copy of the checkpoint that people mail ---------------------------------------------
+
+
+def garbage(file: Path, _: Signer) -> None:
+    file.write_bytes(b"\xff garbage")
+
+
+def flipped(file: Path, _: Signer) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def emptied(file: Path, _: Signer) -> None:
+    file.write_bytes(b"")
+
+
+def unreadable(file: Path, _: Signer) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def of_another_log(file: Path, _: Signer) -> None:
+    file.write_text(Signer.generate("other").sign(Checkpoint("other", 1, bytes(32)).text))
+
+
+def forked(file: Path, signer: Signer) -> None:
+    file.write_text(signer.sign(Checkpoint(signer.name, 2, bytes(32)).text))
+
+
+def newer(file: Path, signer: Signer) -> None:
+    file.write_text(signer.sign(Checkpoint(signer.name, 1000, bytes(32)).text))
+
+
+def of_another_origin(file: Path, signer: Signer) -> None:
+    file.write_text(signer.sign(Checkpoint("other", 2, bytes(32)).text))
+
+
+@pytest.mark.parametrize("attack", [garbage, flipped, emptied, unreadable, of_another_log, of_another_origin, forked, newer])
+def test_what_was_done_to_the_published_checkpoint_is_named(copy: Path, attack: Callable[[Path, Signer], None]) -> None:
+    """Auditors are told to mail it: what is no checkpoint of this very ledger must not pass for one."""
+    attack(copy / "audit" / "ledger" / "checkpoint", keys.load(copy, ORIGIN).identity)
+    report = checked(copy)
+    assert report.code == 1 and [one for one in report.problems if one.startswith("ledger/checkpoint ")] == report.problems
+
+
+def test_a_published_checkpoint_that_a_crash_left_behind_is_told_and_is_no_tampering(copy: Path) -> None:
+    """The notary was killed between its ledger and the copy: an older one that fits is remarked on, none at all is a gap."""
+    kept = anchor.parse((copy / "anchor").read_text(), keys.load_public(copy))
+    file, signer = copy / "audit" / "ledger" / "checkpoint", keys.load(copy, ORIGIN).identity
+    packed, _ = read_ledger(copy / "audit" / "ledger")
+    tree = CompactRange()
+    tree.append(leaf_hash(packed[0]))
+    file.write_text(signer.sign(Checkpoint(signer.name, 1, tree.root()).text))
+    older = checked(copy, kept)
+    assert older.code == 0 and f"1 of {len(packed)} entries" in older.remarks[0] and not older.gaps
+    file.unlink()
+    missing = checked(copy, kept)
+    assert missing.code == 2 and missing.gaps[0].startswith("ledger/checkpoint is missing") and not missing.problems

@@ -211,6 +211,10 @@ class Playbook:
         """The notary refused the record of an intent."""
         return self._check(self.relay.refused(number, why), expected)
 
+    def ungranted(self, number: int, why: str, *expected: Step) -> Self:
+        """The grant of an intent is not good any more."""
+        return self._check(self.relay.ungranted(number, why), expected)
+
     def ends(self, *expected: Step) -> Self:
         """The session is closed."""
         return self._check(self.relay.close("test"), expected)

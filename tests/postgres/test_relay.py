@@ -19,7 +19,7 @@ from protocols.postgres import messages, replies
 from protocols.postgres.codec import encode, encode_head
 from protocols.postgres.conversation import DONE_LIMIT
 from protocols.postgres.frontend import IN_FLIGHT_LIMIT
-from protocols.postgres.refusal import poison_parse, poison_query, unrecorded, waiting
+from protocols.postgres.refusal import poison_parse, poison_query, ungranted, unrecorded, waiting
 from protocols.result import NULL, Ending, MaskPlan
 from protocols.verdict import Allow, Decision, Deny, Hold, Reveal
 
@@ -170,6 +170,14 @@ def test_an_intent_that_the_notary_refuses_ends_in_our_error() -> None:
     shown = denied(unrecorded("disk full"))
     play.target(error() + READY_IDLE, to_client(shown), reports(1, "refused"), to_client(READY_IDLE))
     assert b"58030" in shown and b"disk full" in shown
+
+
+def test_a_grant_that_was_spent_meanwhile_has_an_error_of_its_own() -> None:
+    """Nothing is wrong with the evidence store, and the same command passes, or is masked, when it is sent again."""
+    play = Playbook().client(ONE, asks("SELECT 1")).verdict(Allow(), intends(1, ONE)).ungranted(1, "the grant is spent")
+    shown = denied(ungranted("the grant is spent"))
+    play.target(error() + READY_IDLE, to_client(shown), reports(1, "refused"), to_client(READY_IDLE))
+    assert b"OST-308" in shown and b"42501" in shown and b"evidence" not in shown and b"recorded" not in shown
 
 
 def test_an_unrecorded_bind_takes_its_execute_along() -> None:

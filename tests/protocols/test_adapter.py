@@ -22,7 +22,7 @@ from protocols.errors import Unrecordable
 from protocols.postgres import messages, replies
 from protocols.postgres.codec import Frame, FrameReader, encode
 from protocols.postgres.frontend import IN_FLIGHT_LIMIT
-from protocols.postgres.refusal import denial, poison_query, unrecorded
+from protocols.postgres.refusal import denial, poison_query, ungranted
 from protocols.postgres.relay import PostgresRelay
 from protocols.result import Columns, Ending, MaskPlan, Outcome, RowBatch
 from protocols.session import Identity, Session, Target
@@ -206,7 +206,7 @@ def test_nothing_overtakes_a_command_that_waits() -> None:
 
 
 def test_a_refused_intent_turns_into_poison_in_its_place() -> None:
-    """The commands around it run; the client sees 58030 in the middle."""
+    """The commands around it run; the client sees OST-308 in the middle."""
     scene = Scene()
     scene.adapter.client_data(query("SELECT 1") + query("SELECT 2") + query("SELECT 3"))
     scene.adapter.refused(2, "grant spent")
@@ -215,7 +215,7 @@ def test_a_refused_intent_turns_into_poison_in_its_place() -> None:
     assert scene.sent() == query("SELECT 1") + poison_query(2) + query("SELECT 3")
     done = replies.CommandComplete("SELECT 1").encode() + READY
     scene.adapter.target_data(done + REFUSED + done)
-    shown = replies.ErrorResponse(denial(unrecorded("grant spent"), 2)).encode() + READY
+    shown = replies.ErrorResponse(denial(ungranted("grant spent"), 2)).encode() + READY
     assert scene.client.value() == done + shown + done
     assert [ending for _, ending, _ in scene.ledger.of("report")] == ["complete", "refused", "complete"]
 
@@ -588,6 +588,8 @@ class Scripted:
 
     def refused(self, number: int, why: str) -> list[Effect]:
         raise ValueError("078-05-1120")
+
+    ungranted = refused
 
     def withdrawn(self) -> bool:
         return False

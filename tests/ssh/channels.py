@@ -193,6 +193,9 @@ class Playbook:
     def unrecorded(self, number: int, *expected: Step) -> Self:
         return self._check(self.relay.refused(number, "the store is full"), expected)
 
+    def ungranted(self, number: int, *expected: Step, why: str) -> Self:
+        return self._check(self.relay.ungranted(number, why), expected)
+
     def held(self, number: int, *expected: Step) -> Self:
         return self._check(self.relay.held(number, "r1", Hold("rule", "why", frozenset({"leads"}))), expected)
 

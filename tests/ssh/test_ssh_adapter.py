@@ -143,7 +143,7 @@ def test_one_record_that_is_refused_stops_one_command() -> None:
     table = Table().client_says(IntendCommand(1, ALLOWED), IntendCommand(2, ALLOWED))
     table.adapter.refused(1, "its grant is spent")
     table.adapter.durable(2)
-    assert [h for h in table.relay.heard if h[0] in ("refused", "recorded")] == [("refused", 1, "its grant is spent"), ("recorded", 2)]
+    assert [h for h in table.relay.heard if h[0] in ("ungranted", "recorded")] == [("ungranted", 1, "its grant is spent"), ("recorded", 2)]
 
 
 def test_when_nothing_can_be_recorded_nothing_runs() -> None:

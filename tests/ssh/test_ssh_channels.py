@@ -80,6 +80,14 @@ def test_a_command_that_cannot_be_recorded_is_refused() -> None:
     )
 
 
+def test_a_command_whose_grant_was_spent_meanwhile_is_told_so_and_nothing_of_the_evidence_store() -> None:
+    words = b"ostiary: the command was not sent: the grant is spent [OST-308]. send it again to have it decided anew\r\n"
+    (
+        Playbook().opened().client(runs(b"id"), asks(1, "exec id")).client(data(b"in")).verdict(1, Allow(), intends(1))
+        .ungranted(1, reports(1, "refused"), *refusal(words), why="the grant is spent")
+    )
+
+
 def test_a_held_command_tells_its_person_and_is_withdrawn_when_the_client_closes() -> None:
     """A dead client's command must not run when it is approved."""
     (
