@@ -53,6 +53,12 @@ class Place:
             return None
         return Bodies(keys.load_body(self.state))
 
+    def keeps(self, file: Path) -> bool:
+        """Whether a file is the configured anchor, under any name, or lies where the gateway keeps its own."""
+        if self.anchor_file is not None and self.anchor_file.exists() and file.exists() and file.samefile(self.anchor_file):
+            return True
+        return any(file.resolve().is_relative_to(where.resolve()) for where in (self.store, self.state) if where is not None)
+
 
 _PATH = click.Path(path_type=Path)
 _CONFIG = click.option("--config", type=_PATH, envvar="OSTIARY_CONFIG", help="ostiary.toml of the gateway.")
@@ -307,8 +313,12 @@ def verify_(
     verifier = _verifier(key, place)
     view = open_view(place.store)
     try:
-        ours = _anchors([place.anchor_file] if place.anchor_file and place.anchor_file.exists() else [], verifier)
-        report = verify(view, verifier, ours, _anchors(kept, verifier))
+        own = [file for file in kept if place.keeps(file)]
+        for file in own:
+            click.echo(f"{file} is where this gateway's own administration keeps its files, so it is no independent anchor", err=True)
+        configured = [place.anchor_file] if place.anchor_file and place.anchor_file.exists() else []
+        others = [file for file in kept if file not in own]
+        report = verify(view, verifier, _anchors([*configured, *own], verifier), _anchors(others, verifier))
     finally:
         view.close()
     _tell(report, verifier, as_json)

@@ -19,6 +19,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from gateway.cli.audit import Place
 from gateway.cli.main import main
 from gateway.journal import Journal
 from gateway.notary import anchor, keys
@@ -82,13 +83,26 @@ def test_an_export_that_nothing_matched_is_no_success(stopped: Path, tmp_path: P
     assert empty.exit_code == 1 and "nothing matched" in empty.stderr and "0 records" not in empty.stdout
 
 
-def test_verify_grades_its_anchor(stopped: Path) -> None:
-    store = stopped / "audit"
+def test_a_gateways_own_anchor_is_never_called_independent(stopped: Path, tmp_path: Path) -> None:
+    """In its state, or its configured file under another name: whoever changes the store could change it too."""
+    for where in (stopped / "anchor", tmp_path / ".." / tmp_path.name / "link"):
+        if not where.exists():
+            where.symlink_to(stopped / "anchor")
+        told = ostiary("verify", stopped / "audit", "--anchor", where)
+        assert told.exit_code == 2 and "anchored by: same administration" in told.stdout and "no independent anchor" in told.stderr
+    hard = tmp_path / "hard"
+    os.link(stopped / "anchor", hard)
+    assert Place(stopped / "audit", None, stopped / "anchor").keeps(hard)
+    assert not Place(stopped / "audit", None).keeps(hard)
+
+
+def test_verify_grades_its_anchor(stopped: Path, tmp_path: Path) -> None:
+    store, mailed = stopped / "audit", Path(shutil.copy(stopped / "anchor", tmp_path))
     bare = ostiary("verify", store)
     assert bare.exit_code == 2 and "NOT ANCHORED" in bare.stdout
-    kept = ostiary("verify", store, "--anchor", stopped / "anchor", "--key", stopped / keys.FOLDER / keys.PUBLIC)
+    kept = ostiary("verify", store, "--anchor", mailed, "--key", stopped / keys.FOLDER / keys.PUBLIC)
     assert kept.exit_code == 0 and "anchored by: independent" in kept.stdout
-    shown = json.loads(ostiary("verify", store, "--anchor", stopped / "anchor", "--json").stdout)
+    shown = json.loads(ostiary("verify", store, "--anchor", mailed, "--json").stdout)
     assert shown["code"] == 0 and shown["problems"] == [] and shown["log"] == ORIGIN
 
 
@@ -188,7 +202,7 @@ def short() -> Iterator[Path]:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_live_store_is_searched_verified_and_exported(short: Path) -> None:
+async def test_a_live_store_is_searched_verified_and_exported(short: Path, tmp_path: Path) -> None:
     """Across sealed, closed and open segments, while it is written; and that it was looked at is in it."""
     live = Live(short)
     book, told, who = await live.journal(), Told(), session()
@@ -201,7 +215,8 @@ async def test_a_live_store_is_searched_verified_and_exported(short: Path) -> No
     found = await live.ostiary("search", "--store", short / "audit", "--kind", "intent", "--json")
     assert len(found.stdout.splitlines()) == 200 and found.returncode == 0, found.stderr
     assert "not recorded" not in found.stderr
-    verified = await live.ostiary("verify", short / "audit", "--anchor", short / "anchor")
+    mailed = shutil.copy(short / "anchor", tmp_path)
+    verified = await live.ostiary("verify", short / "audit", "--anchor", mailed)
     assert verified.returncode == 0 and "SOUND" in verified.stdout, verified.stdout + verified.stderr
     exported = await live.ostiary("export", "--store", short / "audit", "--out", short / "bundle")
     assert exported.returncode == 0, exported.stderr
