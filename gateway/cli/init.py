@@ -12,7 +12,7 @@ import click
 from gateway.certificates import authority, issue, write_pair
 from gateway.cli.door import Door, leave
 from gateway.cli.span import SPAN
-from gateway.cli.template import CONFIG, NEXT
+from gateway.cli.template import CONFIG, ELSEWHERE, NEXT
 from gateway.control.admin import check_subject
 from gateway.control.errors import NotAllowed
 from gateway.control.office import key_file
@@ -58,7 +58,7 @@ def init(directory: Path, name: str, hosts: tuple[str, ...], admin: str, ttl: fl
         return
     click.echo(NEXT.substitute(
         config=made.config, ca=made.authority, admin=made.admin, token=made.token,
-        host=hosts[0] if hosts else "localhost", state_keys=made.config.parent / "state" / "keys",
+        elsewhere=ELSEWHERE.substitute(host=hosts[0], ca=made.authority) if hosts else "", state_keys=made.config.parent / "state" / "keys",
     ))
 
 

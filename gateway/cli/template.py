@@ -105,9 +105,14 @@ Next:
   3. Run the gateway:
        twistd -n ostiary --config $config
   4. Connect, with the token as the password:
-       psql "host=$host port=6432 user=$admin@clinic dbname=clinicdb sslmode=verify-full sslrootcert=$ca"
-  5. Issue tokens to others, and see what was recorded:
+       psql "host=localhost port=6432 user=$admin@clinic dbname=clinicdb sslmode=verify-full sslrootcert=$ca"
+$elsewhere  5. Issue tokens to others, and see what was recorded:
        ostiary token issue NAME --ttl 8h --config $config
        ostiary audit tail --config $config
 
 Keep $state_keys apart from backups of the rest: it opens control's store.''')
+
+
+ELSEWHERE = Template('''\
+     From elsewhere: take `:interface=127.0.0.1` out of that [[listen]] in the file, give clients $ca, and write host=$host.
+''')

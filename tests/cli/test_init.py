@@ -151,3 +151,11 @@ def test_what_check_counts_is_said_in_words_that_fit(tmp_path: Path) -> None:
     init(str(tmp_path / "gw"))
     said = CliRunner().invoke(main, ["check", str(tmp_path / "gw" / "ostiary.toml")]).stdout
     assert "0 targets, 1 identity, " in said and "1 listener, " in said
+
+
+def test_the_line_to_connect_with_is_one_that_connects(tmp_path: Path) -> None:
+    """The listener is on this machine alone until its interface is taken out, and the other host's line says so."""
+    said = init(str(tmp_path / "gw"), "--host", "gw.example").stdout
+    assert 'psql "host=localhost port=6432' in said and "take `:interface=127.0.0.1` out" in said and "host=gw.example." in said
+    assert ":interface=127.0.0.1" in (tmp_path / "gw" / "ostiary.toml").read_text()
+    assert "From elsewhere" not in init(str(tmp_path / "other")).stdout
