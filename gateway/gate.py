@@ -29,6 +29,7 @@ from gateway.opening import Opening
 from gateway.sitting import Sitting
 from gateway.stranger import Stranger, refusal
 from gateway.tls import ServerTls
+from gateway.tuning import tune
 from protocols.adapter import Adapter
 from protocols.effects import Hangup, StartTls, ToClient
 from protocols.postgres.greeting import (
@@ -103,8 +104,7 @@ class Entrance(Stranger, Protocol):
         super().makeConnection(Line.over(transport, self, looks=True))
 
     def connectionMade(self) -> None:
-        self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
+        tune(self.transport)
         self._gate.entered(self)
         self._deadline = self._worker.reactor.callLater(
             LOGIN_DEADLINE, self.too_late, f"no login within {LOGIN_DEADLINE:g} seconds"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-import socket
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol as Shape
@@ -27,6 +26,7 @@ from zope.interface import implementer
 from gateway.config import Account, TargetEntry
 from gateway.line import Line
 from gateway.tls import TargetTls, TlsProblem, endpoint_binding, why_refused
+from gateway.tuning import tune
 from protocols.command import Transaction
 from protocols.effects import ToTarget
 from protocols.errors import LocalError, PeerError
@@ -35,9 +35,6 @@ from protocols.postgres.auth import Failed, Ready, TargetLogin
 
 TIMEOUT = 10.0  #: seconds from the first packet to ReadyForQuery
 CANCEL_TIMEOUT = 5.0  #: seconds
-
-# Seconds until the first probe, seconds between probes, probes without an answer.
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 
 KINDS = {
     "unreachable": ("OST-640", "08001"),
@@ -151,7 +148,7 @@ class _Connection(Protocol):
         super().makeConnection(Line.over(transport, self))
 
     def connectionMade(self) -> None:
-        _tune(self.transport)
+        tune(self.transport)
         if self._done.called:  # too late, or given up
             self.transport.abortConnection()
         elif self._tls is None:
@@ -414,11 +411,3 @@ def _login_error(failed: Failed) -> DialError:
     if state in _PASSED:
         return DialError("login", f"{_PASSED[state]} ({state})", failed.fields, sqlstate=state)
     return DialError("login", f"the target refuses the gateway's login ({state})", failed.fields)
-
-
-def _tune(transport: Any) -> None:
-    """No waiting for a fuller packet, and a dead target is noticed within two minutes."""
-    transport.setTcpNoDelay(True)
-    transport.setTcpKeepAlive(True)
-    for option, value in _KEEPALIVE:
-        transport.getHandle().setsockopt(socket.IPPROTO_TCP, option, value)

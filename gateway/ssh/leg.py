@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from gateway.control.rpc import place
 from gateway.ssh.exchange import EXCHANGES
+from gateway.tuning import tune
 from protocols.errors import LocalError, PeerError
 from protocols.ssh.ciphers import CIPHERS, MACS, Secrets, lock
 from protocols.ssh.codec import Opener, Sealer
@@ -122,8 +123,7 @@ class Leg(SSHTransportBase):
     # -- what Twisted calls --------------------------------------------------------------
 
     def connectionMade(self) -> None:
-        self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
+        tune(self.transport)
         self.transport.write(VERSION + b"\r\n")
         self.sendKexInit()
 

@@ -26,6 +26,7 @@ from protocols.session_adapter import SessionAdapter
 from protocols.ssh.effects import (
     AskCommand, IntendCommand, ProveHostKeys, Remark, SendClient, SendTarget, SshEffect, WithdrawCommand,
 )
+from protocols.ssh.pulse import Pulse
 from protocols.verdict import Decision, Hold
 
 
@@ -42,6 +43,7 @@ class Relay(Protocol):
     def proved(self, payload: bytes) -> list[SshEffect]: ...
     def resume(self, channel: int) -> list[SshEffect]: ...
     def cut(self, channel: int, why: str) -> list[SshEffect]: ...
+    def keepalive(self, side: str) -> list[SshEffect]: ...
     def close(self, why: str) -> list[SshEffect]:
         """Reports of what runs, and what clients are told on their channels."""
 
@@ -79,6 +81,7 @@ class SshAdapter(SessionAdapter):
         self._legs: dict[str, Leg] = {}
         self._backlog: dict[str, deque[bytes]] = {"client": deque(), "target": deque()}
         self._pauses: dict[str, set[str]] = {"client": set(), "target": set()}
+        self._pulse = Pulse(clock, lambda side: self._drive(self._relay.keepalive, side), self._silent, lambda side: bool(self._pauses[side]))
 
     # -- wiring ------------------------------------------------------------------------
 
@@ -88,6 +91,7 @@ class SshAdapter(SessionAdapter):
         self._legs = {"client": client, "target": target}
         client.watch(lambda full: self._pause("target", "client is slow", full))
         target.watch(lambda full: self._pause("client", "target is slow", full))
+        self._pulse.start()
 
     def client_payload(self, payload: bytes) -> None:
         """A message from the client."""
@@ -107,6 +111,10 @@ class SshAdapter(SessionAdapter):
         self._legs.pop("target", None)
         self.close("target gone", "the target closed the connection")
 
+    def _silent(self, side: str) -> None:
+        """It keeps its connection and answers nothing."""
+        self.close(f"the {side} does not answer", f"the {side} does not answer")
+
     def broken(self, side: str, why: str) -> None:
         """A leg's peer broke the transport's rules."""
         if not self._closed:
@@ -116,6 +124,7 @@ class SshAdapter(SessionAdapter):
         if self._closed:
             return
         self._closed = True
+        self._pulse.stop()
         for asked in list(self._asked.values()):
             asked.cancel()
         self._asked.clear()
@@ -176,6 +185,7 @@ class SshAdapter(SessionAdapter):
         """To the relay; while the evidence is behind, what one read brought waits here and the rest in the kernel."""
         if self._closed:
             return
+        self._pulse.heard(side)
         backlog = self._backlog[side]
         if backlog or self._journal.full:
             backlog.append(payload)

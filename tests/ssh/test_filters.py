@@ -14,7 +14,7 @@ from protocols.command import Pty
 from protocols.errors import Unrecordable
 from protocols.recording import Chunk, Input, Recorded, Recorder, Settings
 from protocols.ssh.flow import Flow
-from protocols.ssh.guard import KILLED, Guard
+from protocols.ssh.guard import KILLED, QUIET, Guard
 from protocols.ssh.ledger import Ledger
 from protocols.ssh.messages import DATA, read_data
 from protocols.ssh.pause import Pause
@@ -97,6 +97,8 @@ class Terminal:
         for _ in range(60):
             self.clock.advance(0.6)
             self.tape.durable(self.sequence)
+            while self.guard.keys._held and not self.tape.stopped:  # each Enter waits for an echo that never comes
+                self.clock.advance(QUIET)
 
 
 def without_own(shown: bytes) -> bytes:

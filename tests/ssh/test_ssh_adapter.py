@@ -17,6 +17,7 @@ from protocols.ssh.adapter import SshAdapter
 from protocols.ssh.effects import (
     AskCommand, IntendCommand, ProveHostKeys, Remark, SendClient, SendTarget, SshEffect, WithdrawCommand,
 )
+from protocols.ssh.pulse import ASKINGS, INTERVAL
 from protocols.verdict import Allow, Decision, Hold
 
 SESSION = Session("0190-s", Identity("ada"), Target("web", "ssh", "h", 22), "app", "", "127.0.0.1:1")
@@ -247,3 +248,16 @@ def test_a_hangup_closes_once() -> None:
     table = Table().client_says(Hangup("done"), Hangup("again"))
     table.adapter.close("later")
     assert table.ended == ["done"]
+
+
+def test_a_target_that_hangs_ends_the_session_and_the_client_is_told() -> None:
+    """It keeps its connection; nothing is heard of it."""
+    table = Table()
+    table.relay.answers["keepalive"] = [SendTarget(b"are you there")]
+    for _ in range(ASKINGS + 2):
+        table.client_says()
+        assert not table.ended
+        table.clock.advance(INTERVAL)
+    assert table.target.sent == [b"are you there"] * ASKINGS
+    assert table.ended == ["the target does not answer"] == table.client.goodbye == table.target.goodbye
+    assert not table.clock.getDelayedCalls()
