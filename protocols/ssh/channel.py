@@ -215,7 +215,7 @@ class Channel:
         """Something went toward this side."""
         self.moved_out(side, moved.out)
         sender = other(side)
-        if moved.grant and sender not in self._closed_by:
+        if moved.grant and sender not in self._closed_by and not self.to[sender].flow.closed:
             self._desk.send(sender, write_adjust(self.numbers[sender], moved.grant))
         if moved.back:
             self.inject(sender, moved.back)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from protocols.command import Exec
 from protocols.effects import Malformed, Report
@@ -240,6 +240,10 @@ class World:
             assert client.answers == [expected[kind] for kind in client.waiting[:len(client.answers)]]
 
 
+NO_CREDIT_BEHIND_CLOSE = [("data", 0, 8), ("data", 0, 3), ("close down", 0, 0), ("answer", 0, 0)]
+
+
+@example(11, 8, NO_CREDIT_BEHIND_CLOSE, sieves)
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 120), st.integers(1, 50), STEPS, st.sampled_from([none, sieves]))
 def test_any_order_of_events(window: int, packet: int, steps: list[tuple[str, int, int]], filters: Filters) -> None:
