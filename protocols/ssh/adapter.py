@@ -81,7 +81,9 @@ class SshAdapter(SessionAdapter):
         self._legs: dict[str, Leg] = {}
         self._backlog: dict[str, deque[bytes]] = {"client": deque(), "target": deque()}
         self._pauses: dict[str, set[str]] = {"client": set(), "target": set()}
-        self._pulse = Pulse(clock, lambda side: self._drive(self._relay.keepalive, side), self._silent, lambda side: bool(self._pauses[side]))
+        self._pulse = Pulse(
+            clock.callLater, lambda side: self._drive(self._relay.keepalive, side), self._silent, lambda side: bool(self._pauses[side])
+        )
 
     # -- wiring ------------------------------------------------------------------------
 

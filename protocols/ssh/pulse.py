@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
-
 INTERVAL = 60.0
 """Seconds of silence before a side is asked, and between two askings."""
 
@@ -23,17 +21,19 @@ class Pulse:
     """Of one session; stopped with it."""
 
     def __init__(
-        self, clock: IReactorTime, ask: Callable[[str], None], gone: Callable[[str], None], deaf: Callable[[str], bool]
+        self, later: Callable[[float, Callable[[], None]], Any], ask: Callable[[str], None], gone: Callable[[str], None],
+        deaf: Callable[[str], bool],
     ) -> None:
         """
+        :param later: as IReactorTime.callLater.
         :param deaf: whether a side is not read now; then its silence is ours.
         """
-        self._clock, self._ask, self._gone, self._deaf = clock, ask, gone, deaf
+        self._later, self._ask, self._gone, self._deaf = later, ask, gone, deaf
         self._silent = dict.fromkeys(SIDES, 0)
         self._timer: Any = None
 
     def start(self) -> None:
-        self._timer = self._clock.callLater(INTERVAL, self._due)
+        self._timer = self._later(INTERVAL, self._due)
 
     def stop(self) -> None:
         if self._timer is not None:

@@ -11,7 +11,7 @@ class Table:
     def __init__(self) -> None:
         self.clock, self.asked, self.gone = Clock(), [], []
         self.deaf: set[str] = set()
-        self.pulse = Pulse(self.clock, self.asked.append, self._ended, self.deaf.__contains__)
+        self.pulse = Pulse(self.clock.callLater, self.asked.append, self._ended, self.deaf.__contains__)
         self.pulse.start()
 
     def _ended(self, side: str) -> None:
