@@ -4,6 +4,7 @@ Those who come in slowly, or do not leave: an entrance with a clock that a test 
 
 from __future__ import annotations
 
+import socket
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,9 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from gateway import gate
 from gateway.certificates import authority, issue, write_pair
 from gateway.gate import FAREWELL, LOGIN_DEADLINE, Gate
+
+
+UNCONNECTED = socket.socket()
 
 
 class Transport(StringTransportWithDisconnection):
@@ -34,6 +38,10 @@ class Transport(StringTransportWithDisconnection):
         pass
 
     setTcpKeepAlive = setTcpNoDelay
+
+    def getHandle(self) -> socket.socket:
+        """Of no connection; it can be set like one."""
+        return UNCONNECTED
 
 
 class Notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from twisted.internet.testing import StringTransport
 from gateway.ssh.keys import algorithms
 from gateway.ssh.sides import ClientLeg, ServerLeg
 
+UNCONNECTED = socket.socket()
 HOST = Key(Ed25519PrivateKey.generate())
 HOST_ECDSA = Key(generate_private_key(SECP256R1()))
 
@@ -26,6 +28,10 @@ class Wire(StringTransport):
 
     def setTcpNoDelay(self, on: bool) -> None: ...
     def setTcpKeepAlive(self, on: bool) -> None: ...
+
+    def getHandle(self) -> socket.socket:
+        """Of no connection; it can be set like one."""
+        return UNCONNECTED
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         self.tap = producer
