@@ -78,15 +78,15 @@ def test_a_wrong_configuration_is_named(open_directory: Path) -> None:
     assert "gateway.nome" in done.stderr and "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_gateway_that_does_not_start_is_shown(open_directory: Path) -> None:
-    """Somebody else has its port: its own complaint is what is printed."""
+def test_a_port_that_somebody_else_has_is_named_before_anything_starts(open_directory: Path) -> None:
+    """With the file to change."""
     site = open_directory / "site"
     with Site(site, Ports(0, 0, 0), patients=1) as made:
         port = made.ports.gateway
     with socket.create_server(("127.0.0.1", port)):
         done = take("--yes", "--dir", str(site))
     assert done.returncode == 1
-    assert str(port) in done.stdout and "Traceback" not in done.stdout + done.stderr
+    assert str(port) in done.stderr and "ostiary.toml" in done.stderr and "Traceback" not in done.stdout + done.stderr
 
 
 def test_without_a_terminal_it_wants_yes() -> None:
