@@ -38,8 +38,6 @@ ANSWERED = frozenset({
     # a view's rows and their order are its owner's
     "a view tells its order", "a view tells its order to row_number", "a view tells the first of each",
     "a view tells how often a row is repeated", "a view tells its first rows with ties",
-    # where a row is kept
-    "the partition of a masked key", "rows of a partition counted",
 })  # fmt: skip
 
 

@@ -133,13 +133,13 @@ def test_random_sequences_show_what_pyte_shows(columns: int, rows: int, pieces: 
 
 
 def same_as_pyte(reads: list[bytes], columns: int = 80, rows: int = 24) -> list[str]:
-    """What both show in the end, having agreed after every read. The alternate screen is one that pyte has not."""
+    """What both show in the end, having agreed after every read. What pyte does not know is kept from both."""
     ours, (theirs, stream) = Screen(columns, rows), other(columns, rows)
     carried = b""
     for data in reads:
         text = carried + data
-        carried = tail.group() if (tail := re.search(rb"\x1b[^a-zA-Z]*$", text)) else b""
-        plain = re.sub(rb"\x1b\[\?(?:1049|1047|47)[hl]|\x1b\[[>?][0-9;]*m|\x1b\[>[0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p", b"", text[:len(text) - len(carried)])
+        carried = tail.group() if (tail := re.search(rb"\x1b(?:P[^\x1b]*\x1b?|(?![P\\])[^a-zA-Z]*)\Z", text)) else b""
+        plain = re.sub(rb"\x1bP[^\x1b]*\x1b\\|\x1b\[[0-9;]*%m|\x1b\[\?(?:1049|1047|47)[hl]|\x1b\[[>?][0-9;]*m|\x1b\[>[0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p", b"", text[:len(text) - len(carried)])
         ours.feed(plain)
         stream.feed(plain)
         assert ours.display() == [line.rstrip() for line in theirs.display]
