@@ -12,7 +12,6 @@ import psycopg
 import pytest
 
 from tests.house import ADA, CLEAR, House, environment, psql
-from tests.live.conftest import CLINIC
 from tests.servers import PostgresServer
 
 pytestmark = pytest.mark.live
@@ -24,7 +23,6 @@ ROWS, BYTES, TEXT = 1000, 200_000, "SELECT n, repeat('x', {width}) FROM generate
 def limited(postgres15: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Engineers have little of everything; others have no limit."""
     postgres15.sql("CREATE DATABASE limited")
-    postgres15.sql(CLINIC, "limited")
     few = {"groups": ["engineers"], "rows": ROWS, "bytes": BYTES, "duration": 0.5, "per_minute": 400}
     rules = [{"identities": [CLEAR], "idle": 0.5}, few]
     addon = {"use": "addons.limits.Limits", "rules": rules}
