@@ -175,14 +175,9 @@ def _source_address(section: Section) -> str:
 def user_ca(whole: Section) -> frozenset[bytes]:
     """Of `[ssh]`: whose certificates let people in, besides our own."""
     section = whole.section("ssh")
-    found: set[bytes] = set()
-    for index, line in enumerate(section.texts("user_ca")):
-        try:
-            found.add(read(line))
-        except NoLine as error:
-            section.wrong(f"user_ca[{index}]", str(error), "write the line of the .pub file of a key that signs certificates")
+    found = _public_keys(section, "user_ca", "write the line of the .pub file of a key that signs certificates")
     section.end()
-    return frozenset(found)
+    return found
 
 
 def _recording(section: Section) -> Settings:
@@ -275,7 +270,7 @@ def identities(whole: Section) -> MappingProxyType[str, IdentityEntry]:
     for section in whole.sections("identity"):
         entry = IdentityEntry(
             section.text("subject"), section.text("kind", "human", known=KINDS), frozenset(section.texts("groups")),
-            section.text("on_behalf_of", "") or None, _ssh_keys(section),
+            section.text("on_behalf_of", "") or None, _public_keys(section, "ssh_keys", "write the line of a .pub file that ssh-keygen made"),
         )
         _check_subject(section, entry.subject)
         if entry.subject in found:
@@ -287,13 +282,13 @@ def identities(whole: Section) -> MappingProxyType[str, IdentityEntry]:
     return MappingProxyType({subject: entry for subject, (entry, _) in found.items()})
 
 
-def _ssh_keys(section: Section) -> frozenset[bytes]:
+def _public_keys(section: Section, key: str, mend: str) -> frozenset[bytes]:
     found: set[bytes] = set()
-    for index, line in enumerate(section.texts("ssh_keys")):
+    for index, line in enumerate(section.texts(key)):
         try:
             found.add(read(line))
         except NoLine as error:
-            section.wrong(f"ssh_keys[{index}]", str(error), "write the line of a .pub file that ssh-keygen made")
+            section.wrong(f"{key}[{index}]", str(error), mend)
     return frozenset(found)
 
 
