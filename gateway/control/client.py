@@ -3,7 +3,7 @@ A worker's view of control: questions as Deferreds, and what control has to say,
 
 What control must know of this worker (sessions, cancel keys, requests that wait) is kept
 here and said again at each joining, so control may be killed at any moment. While it is
-away or silent questions fail with `ControlUnavailable`, and requests that wait go on waiting.
+away questions wait a little for it, then fail with `ControlUnavailable`; requests that wait go on waiting.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,6 +25,8 @@ from gateway.control.store import Value
 PING = 1.0  # seconds between signs of life
 BACKOFF = 0.2  # seconds before joining again; control is back within a second
 PATIENCE = 10.0  # seconds until control that is connected and says nothing is taken for gone; a lease is over by then
+ABSENCE = 3.0  # seconds that a question waits for control to be back; it is started again within one
+ABSENT = 256  # questions that may wait so
 OVERTIME = 5.0  # seconds past a request's own timeout before we stop believing in an answer
 
 
@@ -51,6 +53,7 @@ class ControlClient:
         self._waiting: dict[str, _Wait] = {}
         self._withdrawn: dict[str, str] = {}
         self._timers: dict[str, Any] = {}
+        self._early: list[Deferred[None]] = []  # questions for control, once it is back
         self._reveals: dict[str, tuple[str, ...]] = {}
         self.on_kill: Callable[[str, str], None] = lambda session, why: None
         self.on_observed: Callable[[str, str, frozenset[str]], None] = lambda session, by, groups: None
@@ -79,6 +82,7 @@ class ControlClient:
                 timer.cancel()
         if self._link is not None and self._link.transport is not None:
             self._link.transport.loseConnection()
+        self._wake_early(_away())
         for request in list(self._waiting):
             self._end_wait(request)
 
@@ -173,8 +177,9 @@ class ControlClient:
         """Nobody waits any more; said again at the next joining if control is away."""
         self._end_wait(request)
         self._withdrawn[request] = why
-        told = self._call("withdraw", request=request, why=why)
-        told.addCallbacks(lambda _: self._withdrawn.pop(request, None), lambda failure: None)
+        if self._joined:
+            told = self._call("withdraw", request=request, why=why)
+            told.addCallbacks(lambda _: self._withdrawn.pop(request, None), lambda failure: None)
 
     # -- reveals -----------------------------------------------------------------------
 
@@ -230,15 +235,25 @@ class ControlClient:
         return self._ask(method, **arguments).addTimeout(PATIENCE, self._reactor, _silent)
 
     def _ask(self, method: str, **arguments: Any) -> Deferred[Any]:
-        if self._link is None or not self._joined:
-            failed: Deferred[Any] = Deferred()
-            failed.errback(ControlUnavailable("control cannot be reached (OST-603); try again shortly"))
-            return failed
-        return self._link.call(method, **arguments)
+        if self._link is not None and self._joined:
+            return self._link.call(method, **arguments)
+        self._early = [one for one in self._early if not one.called]  # the others have waited long enough
+        if self._path is None or self._stopped or len(self._early) >= ABSENT:
+            return fail(_away())
+        early: Deferred[None] = Deferred()
+        self._early.append(early)
+        return early.addTimeout(ABSENCE, self._reactor, _absent).addCallback(lambda _: self._ask(method, **arguments))
+
+    def _wake_early(self, failure: ControlUnavailable | None = None) -> None:
+        early, self._early = self._early, []
+        for one in early:
+            if not one.called:
+                one.callback(None) if failure is None else one.errback(failure)
 
     def _tell(self, method: str, **arguments: Any) -> None:
-        """What the next joining repeats anyway, so its failure is no loss."""
-        self._call(method, **arguments).addErrback(self._unheard, method)
+        """What the next joining repeats anyway, so its failure is no loss, and it is not asked early."""
+        if self._joined:
+            self._call(method, **arguments).addErrback(self._unheard, method)
 
     def _unheard(self, failure: Failure, method: str) -> None:
         if failure.check(ControlUnavailable) is None:
@@ -281,6 +296,7 @@ class ControlClient:
         joined.addCallbacks(self._welcome, self._refused, callbackArgs=(dict(self._withdrawn),))
         # On one link order is kept, so what is asked from now on is answered after the joining.
         self._joined = True
+        self._wake_early()  # answered behind the joining
 
     def _welcome(self, told: Value, withdrawn: Mapping[str, str]) -> None:
         for request in withdrawn:
@@ -346,6 +362,15 @@ class ControlClient:
         if old is not None and old.active():
             old.cancel()
         self._timers[name] = self._reactor.callLater(seconds, call)
+
+
+def _away() -> ControlUnavailable:
+    return ControlUnavailable("control cannot be reached (OST-603); try again shortly")
+
+
+def _absent(result: Any, seconds: float) -> NoReturn:
+    """As `Deferred.addTimeout` wants it."""
+    raise _away()
 
 
 def _silent(result: Any, seconds: float) -> NoReturn:

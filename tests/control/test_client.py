@@ -12,7 +12,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from gateway.control.client import BACKOFF, OVERTIME, PATIENCE, PING, ControlClient
+from gateway.control.client import ABSENCE, ABSENT, BACKOFF, OVERTIME, PATIENCE, PING, ControlClient
 from gateway.control.desk import LEASE
 from gateway.control.errors import ControlUnavailable
 from gateway.control.rpc import Rpc
@@ -117,6 +117,35 @@ def test_no_lease_before_joining_or_after_losing_the_link() -> None:
     assert wire.client.leased
     wire.lose()
     assert not wire.client.leased
+
+
+def test_a_question_waits_a_little_for_control_to_be_back(wire: Wire) -> None:
+    """So that a login in the second in which control is started again is late, not refused."""
+    wire.desk.answers["count"] = 7
+    wire.lose()
+    counted = outcome(wire.client.count("a", 1))
+    wire.reactor.advance(BACKOFF)
+    assert not counted
+    wire.reach()
+    assert counted == [7] and wire.client.leased, "its answer comes behind the joining's"
+    assert len(wire.desk.said("count")) == 1
+
+
+def test_a_question_does_not_wait_for_a_control_that_stays_away(wire: Wire) -> None:
+    wire.lose()
+    counted = [outcome(wire.client.count("a", n)) for n in range(ABSENT + 1)]
+    assert counted[-1][0].check(ControlUnavailable), "a bounded number waits"
+    wire.reactor.advance(ABSENCE)
+    assert all(one[0].check(ControlUnavailable) and "OST-603" in one[0].getErrorMessage() for one in counted)
+    wire.reach()
+    assert wire.desk.said("count") == [], "nobody waits for the answers any more"
+
+
+def test_a_client_that_stops_keeps_nobody_waiting(wire: Wire) -> None:
+    wire.lose()
+    counted = outcome(wire.client.count("a", 1))
+    wire.client.stop()
+    assert counted[0].check(ControlUnavailable)
     assert outcome(wire.client.count("a", 1))[0].check(ControlUnavailable)
 
 
