@@ -12,6 +12,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+# A file's tests run in one process, so its servers are started once; a failure is the same with JOBS=0, in one process.
+JOBS ?= logical
 SOAK_SECONDS ?= 21600
 REPORT := $(VENV)/junit.xml
 SOURCES := setup.py $(shell find gateway protocols addons twisted -type f -not -path '*/__pycache__/*')
@@ -25,7 +27,7 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	deploy/prepare servers
-	$(BIN)/python -m pytest --junitxml=$(REPORT) $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile --junitxml=$(REPORT) $(TESTS)
 
 soak: $(VENV)/.installed
 	deploy/prepare servers

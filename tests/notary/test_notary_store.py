@@ -158,6 +158,7 @@ def test_a_grant_is_spent_once_also_within_one_transaction(tmp_path: Path) -> No
         ("other", BINDING, FAR, "unknown"), ("g", b"c" * 32, FAR, "something else"), ("g", BINDING, 1, "expired"),
         ("g", b"", FAR, "something else"),
     ],
+    ids=["another name", "another statement", "expired", "no statement"],
 )
 def test_a_grant_that_does_not_fit_is_refused(
     tmp_path: Path, name: str, binding: bytes, expires: int, why: str
