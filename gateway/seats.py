@@ -167,7 +167,7 @@ class _Life(ProcessProtocol):
             wanted = {0: nothing.fileno(), 1: "r", 2: "r", LIFELINE: theirs.fileno()}
             wanted.update(enumerate(descriptors, FIRST_DESCRIPTOR))
             command = [sys.executable, "-m", "gateway.child", boot.name]
-            process = reactor.spawnProcess(self, sys.executable, command, env=_environment(), childFDs=wanted)
+            process = reactor.spawnProcess(self, sys.executable, command, env=environment(os.environ), childFDs=wanted)
             self.pid = process.pid
             self._line = _Lifeline(self)
             reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: self._line))
@@ -286,8 +286,12 @@ class InlineSeat:
         return maybeDeferred(self._part.drain, patience) if self._part else succeed(None)
 
 
-def _environment() -> dict[str, str]:
-    """This process's own, with the place it was imported from in front: a checkout's children run the checkout."""
+_ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(8 << 20), "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+"""glibc's (mallopt(3)), in bytes: else what carried one read goes back to the system and is fetched, and zeroed, for the next."""
+
+
+def environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """A child's: ours, with the place this was imported from in front, so that a checkout's children run the checkout."""
     here = str(Path(__file__).parent.parent)
-    path = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    path = [here, *filter(None, ours.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**_ALLOCATOR, **ours, "PYTHONPATH": os.pathsep.join(path)}

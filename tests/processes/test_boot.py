@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgpack
 
+from gateway import seats
 from gateway.boot import Boot, Peers, new_token
 from gateway.listeners import Inherited
-from gateway.seats import LONGEST_WAIT, SETTLED, wait_before_retry
+from gateway.seats import LONGEST_WAIT, SETTLED, environment, wait_before_retry
 
 BOOT = Boot(
     name="worker-1", part="gateway.worker.worker", token="s3cret", file="/etc/ostiary.toml", text=b"[gateway]",
@@ -46,3 +49,16 @@ def test_the_dead_are_replaced_at_once_unless_they_die_at_once() -> None:
         waits.append(wait)
     assert waits[0] == 0.0 and waits == sorted(waits) and waits[-1] == LONGEST_WAIT
     assert wait_before_retry(SETTLED, quick) == (0.0, 0)
+
+
+def test_memory_of_one_read_is_kept_for_the_next_unless_the_operator_says_otherwise() -> None:
+    """glibc's settings are the child's; those of the environment win over ours."""
+    trim = "MALLOC_TRIM_THRESHOLD_"
+    assert int(environment({})[trim]) > int(environment({})["MALLOC_MMAP_THRESHOLD_"]) > 256 << 10
+    assert environment({trim: "131072", "LANG": "C"}).items() >= {trim: "131072", "LANG": "C"}.items()
+
+
+def test_children_run_the_code_that_started_them() -> None:
+    """Whatever else is on the path."""
+    first, *others = environment({"PYTHONPATH": "/one:/two"})["PYTHONPATH"].split(":")
+    assert (Path(first) / "gateway" / "seats.py").samefile(seats.__file__) and others == ["/one", "/two"]
