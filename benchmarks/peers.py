@@ -19,6 +19,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from tests import house as houses
 from tests.house import BENCH, TARGET, House, table
 from tests.servers import POSTGRES_15, SUPERUSER, Certificates, PostgresServer, free_port
@@ -35,6 +37,9 @@ RULES = (
     {"name": "no-drop", "classes": ["ddl-destructive"], "verdict": "deny"},
 )
 MASKED = {"public.big": ["email", "digest"], "public.vault": ["filler"]}
+COPY_IN = "copy sink from stdin where false"
+"""The server reads each row and keeps none: what it takes to write them is not what is compared."""
+
 SECRET = "bench"  # pgbouncer's client password; nothing behind it is worth one
 
 
@@ -67,10 +72,20 @@ def database(stack: ExitStack, certificates: Certificates, rows: int) -> Postgre
     server.sql(
         f"create table big as select i as id, 'user' || i || '@example.com' as email, md5(i::text) as digest,"
         f" now() as at, repeat('x', 20) as pad from generate_series(1, {rows}) i; create table clear as table big;"
-        " create table vault as table pgbench_accounts; alter table vault add primary key (aid);"
+        " create table sink (like clear); create table vault as table pgbench_accounts; alter table vault add primary key (aid);"
         " vacuum analyze vault; vacuum analyze big; vacuum analyze clear; checkpoint"
     )
     return server
+
+
+def copied_rows(server: PostgresServer, folder: Path) -> Path:
+    """A file with what COPY gives of `clear`."""
+    file = folder / "rows"
+    with psycopg.connect(**_facts(server.port)) as connection, connection.cursor() as cursor, file.open("wb") as out:
+        with cursor.copy("copy clear to stdout") as copy:
+            for piece in copy:
+                out.write(piece)
+    return file
 
 
 def snapshot(folder: Path) -> Path:

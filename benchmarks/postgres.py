@@ -89,6 +89,8 @@ class Bench:
     def _bulk(self) -> None:
         for text in ("select * from clear", "copy clear to stdout"):
             self._round("bulk", f"clear/{text.split()[0]}", list(self.peers), lambda peer: tasks.bulk(peer, text))
+        rows = peers.copied_rows(self._server, self._folder)
+        self._round("bulk", "clear/copy in", list(self.peers), lambda peer: tasks.copy_in(peer, peers.COPY_IN, rows))
         self._round("bulk", "masked/select", ["direct", "gateway"], lambda peer: tasks.bulk(peer, "select * from big"))
 
     def _tls(self) -> None:

@@ -69,7 +69,7 @@ def lines(raw: Raw) -> list[Line]:
                 value = ratio(raw, "point", f"{mode}/{clients}", "tps", peer, "pgbouncer")
                 found.append(_at_least(f"point query, {how}, {mode}, {clients} clients: tps vs pgbouncer", bar, value))
     found += [_added(raw, mode) for mode in ("simple", "extended", "prepared")]
-    for how in ("select", "copy"):
+    for how in ("select", "copy", "copy in"):
         value = ratio(raw, "bulk", f"clear/{how}", "wall", "haproxy", "gateway")
         found.append(_at_least(f"bulk {how}, nothing masked: speed vs haproxy", 0.95, value))
         value = ratio(raw, "bulk", f"clear/{how}", "cpu", "gateway", "pgbouncer")

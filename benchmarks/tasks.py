@@ -83,18 +83,28 @@ def _pgbench(facts: Mapping[str, str], *words: object) -> str:
 
 def bulk(peer: Peer, text: str, sslmode: str = "disable") -> Numbers:
     """Everything that a statement gives, through psql, thrown away."""
-    facts = {**peer.facts, "sslmode": sslmode}
-    before, begin = cpu_seconds(peer.processes()), time.perf_counter()
-    done = subprocess.run(
-        ["sh", "-c", 'psql -XAtq -v FETCH_COUNT=0 -c "$0" | wc -lc', text], env={**os.environ, **environment(facts)},
-        text=True, capture_output=True, check=True,
-    )  # fmt: skip
-    wall = time.perf_counter() - begin
-    spent = cpu_seconds(peer.processes()) - before
+    done, numbers = _measured(peer, ["sh", "-c", 'psql -XAtq -v FETCH_COUNT=0 -c "$0" | wc -lc', text], Path(os.devnull), sslmode)
     lines, size = map(int, done.stdout.split())
     if not lines:
         raise RuntimeError(f"{peer.name}: {done.stderr[-300:]}")
-    return {"wall": wall, "cpu": spent, "rows": lines, "gb": size / 1e9}
+    return {**numbers, "rows": lines, "gb": size / 1e9}
+
+
+def copy_in(peer: Peer, text: str, rows: Path, sslmode: str = "disable") -> Numbers:
+    """A file to a COPY, through psql."""
+    done, numbers = _measured(peer, ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", text], rows, sslmode)
+    if done.returncode:
+        raise RuntimeError(f"{peer.name}: {done.stderr[-300:]}")
+    return {**numbers, "gb": rows.stat().st_size / 1e9}
+
+
+def _measured(peer: Peer, words: list[str], stdin: Path, sslmode: str) -> tuple[subprocess.CompletedProcess[str], Numbers]:
+    """Run a client: what it said; seconds that it took, and those of processors that stood between."""
+    facts = environment({**peer.facts, "sslmode": sslmode})
+    before, begin = cpu_seconds(peer.processes()), time.perf_counter()
+    with stdin.open("rb") as source:
+        done = subprocess.run(words, env={**os.environ, **facts}, stdin=source, text=True, capture_output=True, check=False)
+    return done, {"wall": time.perf_counter() - begin, "cpu": cpu_seconds(peer.processes()) - before}
 
 
 def idle(made: BenchHouse, sessions: int, sslmode: str) -> Numbers:
