@@ -19,10 +19,9 @@ from protocols.verdict import Allow, Deny, Hold, Verdict
 
 from addons.needs import Catalogs
 from addons.sql.answers import ALLOW, DENY, defaults, hold_mode, texts
-from addons.sql.assess import Assessed, Assessor, Classes, with_prepared
+from addons.sql.assess import Assessed, Assessor, with_prepared
 from addons.sql.catalog import Snapshot
 from addons.sql.conditions import Now, tables
-from addons.sql.finding import Finding
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
 from addons.sql.rules import Rule, Rules, Ruling, rule, strictest
@@ -121,12 +120,10 @@ class Policy:
         analysed = self.analyse(session, command.text)
         if isinstance(analysed, Unparsable):
             return [(None, [self._rules.decide(fitting, "unparsable", "is not what PostgreSQL's grammar accepts", None)])]
+        whole = [self._whole(session, command, part, analysed) for part in analysed]
         return [
-            (part, [
-                self._rules.decide(fitting, kind, why, part.finding)
-                for kind, why in self._all_classes(session, command, part, analysed).items()
-            ])
-            for part in analysed
+            (part, [self._rules.decide(fitting, kind, why, part.finding) for kind, why in part.classes.items()])
+            for part in whole
         ]
 
     def explain(self, session: Session, command: Statement) -> list[Ruling]:
@@ -189,20 +186,18 @@ class Policy:
         snapshot = self._catalogs.snapshot(session) if self._catalogs is not None else None
         return snapshot.revision if snapshot is not None else ""
 
-    def _all_classes(self, session: Session, command: Statement, part: Assessed, whole: tuple[Assessed, ...]) -> Classes:
-        """A statement's classes, with those of what it executes by name."""
+    def _whole(self, session: Session, command: Statement, part: Assessed, whole: tuple[Assessed, ...]) -> Assessed:
+        """A statement with what it executes by name."""
         if part.finding.prepares and part.finding.prepares in command.prepared:
             # Bind would run this text under a name whose other text was judged.
-            return {**part.classes, "dynamic": "prepares a name that the client's protocol already uses"}
-        if not part.finding.executes:
-            return part.classes
+            return Assessed(part.finding, {**part.classes, "dynamic": "prepares a name that the client's protocol already uses"})
 
-        def lookup(name: str) -> list[Classes]:
-            found = [p.classes for p in whole if p.finding.prepares == name]
+        def lookup(name: str) -> list[Assessed]:
+            found = [p for p in whole if p.finding.prepares == name]
             for text in self._settings.prepared.texts(session.id, name):
-                found.extend(p.classes for p in self._parts(session, text) if p.finding.prepares == name)
+                found.extend(p for p in self._parts(session, text) if p.finding.prepares == name)
             if name in command.prepared:
-                found.extend(p.classes for p in self._parts(session, command.prepared[name]))
+                found.extend(self._parts(session, command.prepared[name]))
             return found
 
         return with_prepared(part, lookup)
@@ -236,10 +231,9 @@ class Policy:
                 "The function of this call is not known to the gateway.", "OST-208",
                 hint="Call it by name with SELECT.", facts=(("oid", str(command.oid)),),
             )
-        classes = self._assessor.function((function.schema, function.name), snapshot)
+        called = self._assessor.function((function.schema, function.name), snapshot)
         fitting = self._fitting_rules(session)
-        finding = Finding("FunctionCall", functions={(function.schema, function.name)})
-        found = strictest(self._rules.decide(fitting, kind, why, finding) for kind, why in classes.items())
+        found = strictest(self._rules.decide(fitting, kind, why, called.finding) for kind, why in called.classes.items())
         return self._verdict(found, session, command)
 
     def _verdict(self, ruling: Ruling, session: Session, command: Command, remember: bool = False) -> Verdict:

@@ -2,8 +2,8 @@
 How many rows: what a statement may touch, counted by the server in the statement itself, and what it may be expected to read.
 
 `touched` rules put a guard into UPDATE and DELETE, so that one which would go too far fails and changes nothing. `estimated`
-rules ask the planner first. It comes after masking, whose text it guards. What cannot be counted or estimated is refused.
-Rules about relations are met by any name under which their rows are reached.
+rules ask the planner first. It comes after masking, whose text it guards. What cannot be counted or estimated is refused, so
+also what a SQL function's body touches. Rules about relations are met by any name under which their rows are reached.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from postgast import pg_query_pb2 as tree
 from twisted.internet.defer import Deferred, inlineCallbacks
 
 from addons.needs import Catalogs, Estimates
-from addons.sql.answers import hold_mode
-from addons.sql.assess import Listed
+from addons.sql.answers import hold_mode, texts
+from addons.sql.assess import Assessor, Listed
 from addons.sql.catalog import Snapshot
 from addons.sql.classify import classify
 from addons.sql.conditions import Conditions, Table, conditions, tables
 from addons.sql.finding import Name
+from addons.sql.functions import catalog_class
 from addons.sql.guard import SQLSTATE, Uncountable, fresh, guarded, touches
 from addons.sql.parse import Parsed, Unparsable, deparse, parse, unwrap, walk
 from addons.sql.reach import reach
+from addons.sql.settings import Gate
 from protocols.command import Path, Statement
 from protocols.hooks import JudgeHook, RewriteHook, TextHook
 from protocols.session import Session
@@ -60,36 +62,61 @@ class Rule:
 class Rows:
     """
     :param touched: who, where, `relations`, and `rows` that an UPDATE, DELETE or upsert may touch; see docs/policy.md for which counts.
+    :param functions: the operator's word for functions whose own writes `touched` is not about: "name" or "schema.name".
     :param estimated: likewise, with `statements`, and a verdict on more `rows` than the planner expects: "deny" or "approve".
     """
 
     def __init__(
         self, *, touched: Iterable[Mapping[str, object]] = (), estimated: Iterable[Mapping[str, object]] = (),
-        catalogs: Catalogs, estimates: Estimates,
+        functions: Iterable[str] = (), catalogs: Catalogs, estimates: Estimates,
     ) -> None:
+        self._assessor = Assessor(texts(functions, "functions"), Gate())
         self._touched = [_rule(table, planned=False) for table in tables(touched, "touched")]
         self._estimated = [_rule(table, planned=True) for table in tables(estimated, "estimated")]
         self._sought = Listed(frozenset(name for rule in (*self._touched, *self._estimated) for name in rule.relations))
         self._catalogs, self._estimates = catalogs, estimates
         self._put: dict[tuple[str, int, str], str] = {}
-        self._reached: dict[tuple[str, str], frozenset[Name] | None] = {}
+        self._reached: dict[tuple[_About, str], frozenset[Name] | None] = {}
+        self._bodies: dict[tuple[str, str], _About] = {}
         self._before: dict[str, str] = {}  # a guarded text to what it was made of: the planner cannot know what a guard lets through
 
     # what is touched
 
     def on_rewrite(self, hook: RewriteHook) -> Verdict | Deferred[Verdict]:
-        if not any(rule.conditions.fits(hook.session) for rule in self._touched) or not _about(hook.statement.text).touches:
+        if not any(rule.conditions.fits(hook.session) for rule in self._touched):
             return Allow()
         return self._knowing(hook.session, lambda snapshot: self._limited(hook.session, hook.statement, snapshot))
 
     def _limited(self, session: Session, statement: Statement, snapshot: Snapshot | None) -> Verdict:
-        rule = self._strictest(session, statement.text, snapshot)
+        if snapshot is None and _about(statement.text).foreign:
+            return _unknown(next(rule for rule in self._touched if rule.conditions.fits(session)))
+        hidden = self._strictest(session, statement.text, snapshot, self._inside(statement.text, snapshot))
+        if hidden is not None:
+            return _uncounted(hidden, "it calls a function that writes", "List the function in `functions` of the limits, or write what it writes.")
+        rule = self._strictest(session, statement.text, snapshot, _about(statement.text))
         if rule is None:
             return Allow()
         return _unknown(rule) if snapshot is None else self._guarded(statement, rule, snapshot)
 
-    def _strictest(self, session: Session, text: str, snapshot: Snapshot | None) -> Rule | None:
-        return min(self._fitting(self._touched, session, text, snapshot), key=lambda rule: rule.rows, default=None)
+    def _strictest(self, session: Session, text: str, snapshot: Snapshot | None, about: _About) -> Rule | None:
+        return min(self._fitting(self._touched, session, text, snapshot, about), key=lambda rule: rule.rows, default=None)
+
+    def _inside(self, text: str, snapshot: Snapshot | None) -> _About:
+        """What the SQL functions write that a text calls."""
+        key = (text, snapshot.revision if snapshot is not None else "")
+        if key not in self._bodies:
+            if len(self._bodies) >= _KEPT:
+                self._bodies.clear()
+            self._bodies[key] = self._called(text, snapshot) if snapshot is not None else _About()
+        return self._bodies[key]
+
+    def _called(self, text: str, snapshot: Snapshot) -> _About:
+        try:
+            parts = self._assessor.assess(text, snapshot)
+        except Unparsable:
+            return _About()
+        inside = frozenset(name for part in parts for name in part.finding.inside)
+        return _About(touches=bool(inside), named=inside, changed=inside)
 
     def _knowing(self, session: Session, ask: Callable[[Snapshot | None], Any]) -> Any:
         """What `ask` says of the catalog, which is read first if need be; None is one that cannot be."""
@@ -104,10 +131,7 @@ class Rows:
         try:
             text = self._put.get(key) or guarded(*key[:2], snapshot)
         except Uncountable as error:
-            return Deny(
-                f"Rule {rule.name} allows {rule.rows} rows, and how many this touches cannot be counted beforehand: {error.why}.",
-                "OST-407", rule=rule.name, hint="Name the rows in a plain UPDATE or DELETE of the table, or in VALUES.",
-            )
+            return _uncounted(rule, error.why, "Name the rows in a plain UPDATE or DELETE of the table, or in VALUES.")
         if len(self._put) >= _KEPT:
             self._put.clear()
             self._before.clear()
@@ -123,7 +147,8 @@ class Rows:
             return None  # the client's own
         fits = (rule for rule in self._touched if rule.conditions.fits(hook.session))
         snapshot = self._catalogs.snapshot(hook.session)
-        rule = self._strictest(hook.session, decision.command.text, snapshot) or next(fits, None)  # EXECUTE names no table
+        text = decision.command.text
+        rule = self._strictest(hook.session, text, snapshot, _about(text)) or next(fits, None)  # EXECUTE names no table
         many = f"{rule.rows} rows, which rule {rule.name} allows" if rule else "the rows that a rule allows"
         kept = {key: value for key, value in hook.fields.items() if key in "SV"}
         return {**kept, "C": "54000", "M": f"The statement would touch more than {many}; nothing was changed. [OST-406]", "H": "Touch fewer rows at once."}
@@ -139,7 +164,7 @@ class Rows:
         return self._knowing(hook.session, lambda snapshot: self._expecting(hook, command, snapshot))
 
     def _expecting(self, hook: JudgeHook, command: Statement, snapshot: Snapshot | None) -> Verdict | Deferred[Verdict]:
-        rules = self._fitting(self._estimated, hook.session, command.text, snapshot)
+        rules = self._fitting(self._estimated, hook.session, command.text, snapshot, _about(command.text))
         if not rules:
             return Allow()
         asked: Deferred[Verdict] = self._judged(hook.session, command, self._before.get(hook.sent, hook.sent), rules)
@@ -162,13 +187,17 @@ class Rows:
 
     # which rules
 
-    def _fitting(self, rules: Sequence[Rule], session: Session, text: str, snapshot: Snapshot | None) -> list[Rule]:
-        """Those that fit, up to the first that names all that the statement is about: none before it lifts what comes after."""
-        about, found = _about(text), []
+    def _fitting(self, rules: Sequence[Rule], session: Session, text: str, snapshot: Snapshot | None, about: _About) -> list[Rule]:
+        """
+        Those that fit, up to the first that names all that the statement is about: none before it lifts what comes after.
+
+        :param about: of the text, or of the functions that it calls.
+        """
+        found: list[Rule] = []
         if rules is self._touched and not about.touches:
             return []
         mine = [rule for rule in rules if rule.conditions.fits(session)]
-        met = self._met(text, snapshot) if any(rule.relations for rule in mine) else frozenset()
+        met = self._met(about, snapshot) if any(rule.relations for rule in mine) else frozenset()
         for rule in mine:
             if not _asks(rule, about.kinds) or not _meets(rule, met):
                 continue
@@ -177,11 +206,10 @@ class Rows:
                 break
         return found
 
-    def _met(self, text: str, snapshot: Snapshot | None) -> frozenset[Name] | None:
-        """Whose rows a text reaches; None when that cannot be told, which any rule is about."""
-        key = (text, snapshot.revision if snapshot is not None else "")
+    def _met(self, about: _About, snapshot: Snapshot | None) -> frozenset[Name] | None:
+        """Whose rows are reached; None when that cannot be told, which any rule is about."""
+        key = (about, snapshot.revision if snapshot is not None else "")
         if key not in self._reached:
-            about = _about(text)
             found = reach(about.named | about.changed, about.named | about.changed, snapshot)
             doubtful = bool(found.unknown) if snapshot is None else not found.unknown.isdisjoint(about.changed)
             if len(self._reached) >= _KEPT:
@@ -197,12 +225,14 @@ class _About:
 
     :ivar kinds: of statement. :ivar touches: some of them touch rows that are there.
     :ivar named: relations. :ivar changed: those that it writes.
+    :ivar foreign: it calls functions that the server itself does not have.
     """
 
     kinds: frozenset[str] = frozenset()
     touches: bool = False
     named: frozenset[Name] = frozenset()
     changed: frozenset[Name] = frozenset()
+    foreign: bool = False
 
     def subject(self, touching: bool) -> frozenset[Name]:
         """What a limit has to name to be the last that counts."""
@@ -223,6 +253,7 @@ def _about(text: str) -> _About:
     return _About(
         frozenset(kinds | {"SelectStmt"} if reads else kinds), any(touches(m) for m in inside),
         frozenset(name for f in findings for name in f.relations), frozenset(name for f in findings for name in f.written),
+        any(catalog_class(*name) is None for f in findings for name in f.functions),
     )  # fmt: skip
 
 
@@ -272,6 +303,13 @@ def _unplanned(rule: Rule) -> Deny:
     return Deny(
         f"Rule {rule.name} needs the planner's estimate, which cannot be had for this statement.", "OST-409", rule=rule.name,
         hint="What this transaction made or locked is not seen from outside it: commit first, or ask the gateway's operator.",
+    )
+
+
+def _uncounted(rule: Rule, why: str, hint: str) -> Deny:
+    return Deny(
+        f"Rule {rule.name} allows {rule.rows} rows, and how many this touches cannot be counted beforehand: {why}.",
+        "OST-407", rule=rule.name, hint=hint,
     )
 
 

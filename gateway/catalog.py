@@ -77,14 +77,18 @@ QUERIES: dict[str, str] = {
         "SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.prosecdef, p.proretset,"
         " p.prorettype,"
         " p.proargtypes, p.pronargs - p.pronargdefaults, " + _EXTENSION + ","
-        " CASE WHEN l.lanname IN ('sql','plpgsql') AND n.nspname <> 'pg_catalog' THEN p.prosrc END"
+        " CASE WHEN l.lanname IN ('sql','plpgsql') AND n.nspname <> 'pg_catalog' THEN p.prosrc END,"
+        " CASE WHEN l.lanname = 'sql' AND p.prosrc = '' AND p.prokind IN ('f','p') AND p.oid >= 16384"  # BEGIN ATOMIC
+        "  THEN pg_catalog.pg_get_functiondef(p.oid) END,"
+        " CASE WHEN n.nspname <> 'pg_catalog' THEN pg_catalog.to_json(p.proconfig) END"
         " FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
         " JOIN pg_catalog.pg_language l ON l.oid = p.prolang"
     ),
     "types": (
         "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typcategory, t.typrelid, t.typelem, t.typbasetype"
         " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"
-        " WHERE t.oid >= 16384 OR t.typtype IN ('c','d')"
+        " WHERE t.oid >= 16384 OR t.typtype IN ('c','d') OR EXISTS (SELECT FROM pg_catalog.pg_cast c"
+        "  WHERE c.castfunc >= 16384 AND t.oid IN (c.castsource, c.casttarget))"
     ),
     "operators": "SELECT oprname, oprcode::pg_catalog.oid FROM pg_catalog.pg_operator WHERE oid >= 16384",
     "casts": "SELECT castsource, casttarget, castfunc FROM pg_catalog.pg_cast WHERE castfunc >= 16384",

@@ -7,22 +7,24 @@ is what its body is, and `(x).name` or `t.name` is a call only when a function o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from google.protobuf.message import Message
+
+from addons.sql.bodies import Body, body
 from addons.sql.bounds import Columns
+from addons.sql.catalog import FIRST_USER_OID, Function, Relation, Snapshot
 from addons.sql.classify import classify, unknown_columns
 from addons.sql.finding import Finding, Name
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
-from addons.sql.parse import Unparsable, parse
+from addons.sql.overloads import held, strange
+from addons.sql.parse import Unparsable, parse, walk
 from addons.sql.reach import reach
 from addons.sql.settings import Gate
 
-if TYPE_CHECKING:
-    from addons.sql.catalog import Function, Snapshot
-
 _DEPTH = 8  #: SQL functions inside SQL functions that are looked into
+_BODIES = 256  #: SQL functions of one statement
 _FIELDS = frozenset({"n", "x"})
 """Fields of information_schema._pg_expandarray's row, which pgjdbc reads; no catalog is needed to allow them."""
 
@@ -69,8 +71,9 @@ class Assessor:
         :param unread: there is a catalog, and it is not known: a name without a schema may be a user's.
         :raises Unparsable: the grammar refuses it.
         """
-        found = classify(parse(text), columns_of(snapshot))
-        assessed = tuple(Assessed(f, self._classes(f, snapshot, 0)) for f in found)
+        parsed = parse(text)
+        found = classify(parsed, columns_of(snapshot))
+        assessed = tuple(self._assessed(f, tree, snapshot) for f, tree in zip(found, parsed.statements, strict=True))
         for part in assessed if unread else ():
             self._shadowed(part)
         if self._sought is not None and (unread or snapshot is not None):
@@ -87,96 +90,178 @@ class Assessor:
             why = f"calls {foreign}, which may be anybody's while the target's catalog cannot be read"
             part.classes.setdefault("function-unlisted", why)
 
-    def function(self, name: Name, snapshot: Snapshot | None) -> Classes:
-        """The classes of one function called by itself (the fast path)."""
-        classes: Classes = {}
-        self._call(name, snapshot, classes, 0)
-        return classes or {"read": f"calls {_label(name)}"}
+    def function(self, name: Name, snapshot: Snapshot | None) -> Assessed:
+        """One function called by itself (the fast path)."""
+        weighing = self._weighing(Finding("FunctionCall", functions={name}), snapshot)
+        weighing.call(name)
+        part = Assessed(weighing.finding, weighing.classes or {"read": f"calls {_label(name)}"})
+        if self._sought is not None and snapshot is not None:
+            _reach(part.finding, snapshot, self._sought)
+        return part
 
-    def _classes(self, found: Finding, snapshot: Snapshot | None, depth: int) -> Classes:
+    def _assessed(self, found: Finding, tree: Message, snapshot: Snapshot | None) -> Assessed:
+        weighing = self._weighing(found, snapshot)
+        weighing.statement(found, tree)
+        return Assessed(found, weighing.classes)
+
+    def _weighing(self, found: Finding, snapshot: Snapshot | None) -> _Weighing:
+        return _Weighing(self._listed, self._gate, snapshot, found)
+
+
+@dataclass(slots=True)
+class _Weighing:
+    """
+    One statement's classes, in the making.
+
+    :ivar finding: the statement's own, which takes in what the bodies touch that it runs.
+    :ivar running: OIDs of the functions whose bodies are being looked into.
+    :ivar done: those that were.
+    :ivar views: OIDs of the views and tables with rules that were looked through.
+    """
+
+    listed: Listed
+    gate: Gate
+    snapshot: Snapshot | None
+    finding: Finding
+    classes: Classes = field(default_factory=dict)
+    running: list[int] = field(default_factory=list)
+    done: set[int] = field(default_factory=set)
+    views: set[int] = field(default_factory=set)
+
+    def statement(self, found: Finding, tree: Message) -> None:
+        """A statement of the client's, or of a body: its own classes are added to with those of what it calls."""
         classes = dict(found.classes)
-        if found.called and all(name in self._listed for name in found.called):
+        if found.called and all(name in self.listed for name in found.called):
             classes.pop("procedural", None)
             classes.setdefault("write", "calls a listed procedure")
-        for name in found.functions:
+        for kind, why in classes.items():
+            self._add(kind, why)
+        for name in sorted(found.functions):
             if name not in SETTERS:
-                self._call(name, snapshot, classes, depth)
+                self.call(name)
         for change in found.changes:
-            kind, why = self._gate.judge(change)
-            classes.setdefault(kind, why)
-        for name in found.operators:
-            self._operator(name, snapshot, classes, depth)
-        for name in found.fields:
-            self._field(name, snapshot, classes, depth)
-        for name in found.constructs:
-            for function in _user_functions(snapshot, ("", name)):
-                self._body(function, snapshot, classes, depth)
+            self._add(*self.gate.judge(change))
+        for name in sorted(found.operators):
+            self._operator(name)
+        for name in sorted(found.types):
+            self._cast(name, tree)
+        for name in sorted(found.fields):
+            self._field(name)
+        for name in sorted(found.constructs):
+            self._bodies(_user_functions(self.snapshot, ("", name)))
         if found.prepares:
-            classes.setdefault("session", "prepares a statement")
+            self._add("session", "prepares a statement")
         if found.kind == "Execute" and not found.executes:
-            classes.setdefault("dynamic", "executes nothing that is known")
-        return classes
+            self._add("dynamic", "executes nothing that is known")
+        self._views(found)
 
-    def _call(self, name: Name, snapshot: Snapshot | None, classes: Classes, depth: int) -> None:
+    def call(self, name: Name) -> None:
         """Add what a call is. An unqualified name may mean the server's own function or a user's of that name."""
-        if name in self._listed:
+        if name in self.listed:
             return
         known = catalog_class(*name)
-        others = _user_functions(snapshot, name)
+        others = _user_functions(self.snapshot, name)
         if known is not None:
             if known != "read":
-                classes.setdefault(known, f"calls {_label(name)}")
+                self._add(known, f"calls {_label(name)}")
             others = [f for f in others if not f.extension]
         if known is None and not others:
-            classes.setdefault("function-unlisted", f"calls {_label(name)}, which is not on the list of functions")
-        for function in others:
-            self._body(function, snapshot, classes, depth)
+            self._add("function-unlisted", f"calls {_label(name)}, which is not on the list of functions")
+        self._bodies(others)
 
-    def _body(self, function: Function, snapshot: Snapshot | None, classes: Classes, depth: int) -> None:
-        """A SQL function is what its body is; any other cannot be seen into."""
-        if (function.schema, function.name) in self._listed:
-            return
-        unlisted = f"calls {function.label}, which is not on the list of functions"
-        if function.language != "sql" or not function.body or depth >= _DEPTH or function.kind not in "fp":
-            classes.setdefault("function-unlisted", unlisted)
-            return
-        try:
-            found = classify(parse(function.body), columns_of(snapshot))
-        except Unparsable:
-            classes.setdefault("function-unlisted", unlisted)
-            return
-        for part in found:
-            for kind, why in self._classes(part, snapshot, depth + 1).items():
-                classes.setdefault(kind, f"calls {function.label}, which {why}")
+    def _add(self, kind: str, why: str) -> None:
+        for oid in reversed(self.running):
+            why = f"calls {self.snapshot.functions[oid].label}, which {why}"
+        self.classes.setdefault(kind, why)
+
+    def _bodies(self, functions: Iterable[Function]) -> None:
+        """SQL functions are what their bodies are; any other cannot be seen into. Each is looked into once."""
+        for function in functions:
+            if (function.schema, function.name) in self.listed or function.oid in self.done:
+                continue
+            unlisted = f"calls {function.label}, which is not on the list of functions"
+            if function.oid in self.running or len(self.running) >= _DEPTH or len(self.done) >= _BODIES:
+                self._add("function-unlisted", unlisted)
+                continue
+            try:
+                found = body(function, self.snapshot, columns_of(self.snapshot), self.gate)
+            except Unparsable:
+                self._add("function-unlisted", unlisted)
+                continue
+            self.running.append(function.oid)
+            self._run(found)
+            self.running.pop()
+            self.done.add(function.oid)
+
+    def _run(self, found: Body) -> None:
+        for kind, why in found.classes.items():
+            self._add(kind, why)
+        for part, tree in zip(found.findings, found.trees, strict=True):
+            self.statement(part, tree)
+            self.finding.take(part)
             if part.executes or part.changes:
-                classes.setdefault("dynamic", f"calls {function.label}, which executes prepared text or changes settings")
+                self._add("dynamic", "executes prepared text or changes settings")
 
-    def _operator(self, name: Name, snapshot: Snapshot | None, classes: Classes, depth: int) -> None:
+    def _views(self, found: Finding) -> None:
+        """What views and rules call runs along with what reaches them: it counts where it does more than read, which is the view's own affair."""
+        for name in sorted(found.relations) if self.snapshot is not None else ():
+            for relation in self.snapshot.named(*name):
+                texts = (relation.definition,) if relation.kind == "v" or "RefreshMatView" in found.kinds else ()
+                texts += relation.rules if name in found.written else ()
+                if any(texts) and relation.oid not in self.views:
+                    self.views.add(relation.oid)
+                    self._behind(relation, [part for text in filter(None, texts) for part in _parts(text)])
+
+    def _behind(self, relation: Relation, parts: Iterable[Finding]) -> None:
+        for part in parts:
+            inner = _Weighing(self.listed, self.gate, self.snapshot, Finding(part.kind), done=set(self.done))
+            for name in part.functions:
+                inner._bodies(f for f in _user_functions(self.snapshot, name) if f.language == "sql")
+            inner._bodies(f for _schema, symbol in part.operators for f in self._own(self.snapshot.operators.get(symbol, ())) if f.language == "sql")
+            more = {kind: why for kind, why in inner.classes.items() if kind not in ("read", "function-unlisted")}
+            for kind, why in more.items():
+                self._add(kind, f"reaches {relation.label}, which {why}")
+            if more:
+                self.finding.take(inner.finding)
+            self._views(part)
+
+    def _operator(self, name: Name) -> None:
         schema, symbol = name
-        if name in self._listed:
+        if name in self.listed:
             return
         if symbol not in OPERATORS or schema not in ("", "pg_catalog"):
-            classes.setdefault("function-unlisted", f"uses operator {symbol}, which is not on the list of functions")
-        if snapshot is None or schema == "pg_catalog":
-            return
-        for oid in snapshot.operators.get(symbol, ()):
-            function = snapshot.functions.get(oid)
-            if function is not None and not function.extension and function.schema not in _SERVERS:
-                self._body(function, snapshot, classes, depth)
+            self._add("function-unlisted", f"uses operator {symbol}, which is not on the list of functions")
+        if self.snapshot is not None and schema != "pg_catalog":
+            self._bodies(self._own(self.snapshot.operators.get(symbol, ())))
 
-    def _field(self, name: str, snapshot: Snapshot | None, classes: Classes, depth: int) -> None:
+    def _cast(self, name: Name, tree: Message) -> None:
+        """To a type at either end of which a user's cast is; to one of the server's, where a value of the other end's can be."""
+        if self.snapshot is None or not self.snapshot.casts:
+            return
+        schema, last = name
+        for kind in self.snapshot.by_type_name.get(last, ()):
+            found = self._own(self.snapshot.casts.get(kind.oid, ())) if not schema or kind.schema == schema else []
+            if found and kind.oid < FIRST_USER_OID:
+                known = held(walk(tree), (), self.snapshot)
+                found = [f for f in found if not strange(f, known, self.snapshot)]
+            self._bodies(found)
+
+    def _own(self, oids: Iterable[int]) -> list[Function]:
+        """A user's functions among them."""
+        found = (self.snapshot.functions.get(oid) for oid in oids)
+        return [f for f in found if f is not None and not f.extension and f.schema not in _SERVERS]
+
+    def _field(self, name: str) -> None:
         """`(x).name` calls a function when x has no such field; `t.name` (kept as ".name") only a user's function of a row."""
         last = name.removeprefix(".")
-        if snapshot is None:
+        if self.snapshot is None:
             known = "read" if name != last or last in _FIELDS else catalog_class("", last)
             if known != "read":
-                classes.setdefault(known or "function-unlisted", f"reads field {last}, which may be a function's call")
+                self._add(known or "function-unlisted", f"reads field {last}, which may be a function's call")
             return
         if name == last and (known := catalog_class("", last)) not in (None, "read"):
-            classes.setdefault(known, f"calls {last}")
-        for function in _user_functions(snapshot, ("", last)):
-            if function.required <= 1 <= len(function.arguments):
-                self._body(function, snapshot, classes, depth)
+            self._add(known, f"calls {last}")
+        self._bodies(f for f in _user_functions(self.snapshot, ("", last)) if f.required <= 1 <= len(f.arguments))
 
 
 def _reach(finding: Finding, snapshot: Snapshot | None, sought: Listed) -> None:
@@ -184,6 +269,14 @@ def _reach(finding: Finding, snapshot: Snapshot | None, sought: Listed) -> None:
     found = reach(finding.relations, finding.written, snapshot)
     finding.reached = None if snapshot is None and found.unknown else frozenset(name for name in found.names if name in sought)
     finding.renamed = found.renamed and bool(finding.written)
+
+
+def _parts(text: str) -> tuple[Finding, ...]:
+    """What the catalog's own text is; nothing for what this grammar does not read."""
+    try:
+        return classify(parse(text))
+    except Unparsable:
+        return ()
 
 
 _SERVERS = ("pg_catalog", "information_schema")
@@ -214,18 +307,21 @@ def columns_of(snapshot: Snapshot | None) -> Columns:
     return columns
 
 
-Lookup = Callable[[str], Iterable[Mapping[str, str]]]
-"""A prepared name to the classes of each text that it may stand for; nothing when it is not known."""
+Lookup = Callable[[str], Iterable[Assessed]]
+"""A prepared name to each statement that it may stand for; nothing when it is not known."""
 
 
-def with_prepared(assessed: Assessed, lookup: Lookup) -> Classes:
-    """A statement's classes with what it executes by name; an unknown name is `dynamic`."""
-    classes = dict(assessed.classes)
-    for name in assessed.finding.executes:
+def with_prepared(assessed: Assessed, lookup: Lookup) -> Assessed:
+    """A statement with what it executes by name; an unknown name is `dynamic`."""
+    if not assessed.finding.executes:
+        return assessed
+    classes, finding = dict(assessed.classes), assessed.finding.copy()
+    for name in sorted(finding.executes):
         known = list(lookup(name))
         if not known:
             classes.setdefault("dynamic", "executes a prepared statement that this session did not prepare in the open")
         for other in known:
-            for kind, why in other.items():
+            finding.take(other.finding)
+            for kind, why in other.classes.items():
                 classes.setdefault(kind, f"executes a prepared statement that {why}")
-    return classes
+    return Assessed(finding, classes)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from google.protobuf.message import Message
 
-from addons.sql.catalog import Function, Snapshot
+from addons.sql.catalog import FIRST_USER_OID, Function, Snapshot
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.naming import strings
 from addons.sql.overloads import apart, held
@@ -91,6 +91,8 @@ class Calls:
     def _overloads(self, message: Message) -> list[Function]:
         """The foreign functions behind a name that is also the server's own; none when it is not only for them that it is refused."""
         kind = type(message).__name__
+        if kind == "TypeCast":
+            return self._casting(strings(message.type_name.names))
         names = strings(message.name if kind == "A_Expr" else message.funcname if kind == "FuncCall" else ())
         if len(names) != 1 or names[0] in _POPULATING:
             return []
@@ -220,6 +222,15 @@ class Calls:
         schema, name = _split(names)
         found = [t for t in self._snapshot.by_type_name.get(name, ()) if not schema or t.schema == schema]
         return f"a cast to {name}" if any(t.oid in self._bad_casts for t in found) else ""
+
+    def _casting(self, names: list[str]) -> list[Function]:
+        """The foreign casts from and to a type of the server's."""
+        schema, name = _split(names)
+        found = [t for t in self._snapshot.by_type_name.get(name, ()) if not schema or t.schema == schema]
+        if any(t.oid >= FIRST_USER_OID for t in found):
+            return []
+        oids = {oid for t in found for oid in self._snapshot.casts.get(t.oid, ()) if self.foreign(oid)}
+        return [f for oid in oids if (f := self._snapshot.functions.get(oid)) is not None]
 
     def _notation(self, names: Iterable[str]) -> str:
         return next((f"function {n}" for n in names if n in self._attributes), "")

@@ -11,6 +11,7 @@ Source: PostgreSQL 18 manual, chapter 52, "System Catalogs".
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,6 +83,8 @@ class Function:
     required: int  #: arguments without a default
     extension: bool  #: belongs to an extension
     body: str = ""  #: only for LANGUAGE sql and plpgsql outside pg_catalog
+    atomic: bool = False  #: the body is a CREATE FUNCTION with the SQL inside, not text
+    settings: tuple[str, ...] = ()  #: "name=value" that hold while it runs
 
     @property
     def label(self) -> str:
@@ -268,7 +271,9 @@ def _function(row: Row) -> Function:
         required,
         extension,
         body,
+        *more,
     ) = row
+    created, settings = more or (None, None)
     return Function(
         int(oid),
         schema,
@@ -282,7 +287,9 @@ def _function(row: Row) -> Function:
         tuple(int(a) for a in (arguments or "").split()),
         int(required),
         extension == "t",
-        body or "",
+        created or body or "",
+        bool(created),
+        tuple(json.loads(settings)) if settings else (),
     )
 
 

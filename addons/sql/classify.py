@@ -17,7 +17,7 @@ from addons.sql.bounds import Columns, filtered, finite_query
 from addons.sql.changes import change_of, is_set_config, plain_calls, set_config
 from addons.sql.constants import strings
 from addons.sql.finding import Finding, Name
-from addons.sql.kinds import ALTER_DESTRUCTIVE, ALTER_PRIVILEGE, PARTS, SECRETS, STATEMENTS, TRUSTED_LANGUAGES
+from addons.sql.kinds import ALTER_DESTRUCTIVE, ALTER_PRIVILEGE, CONSTRUCTS, JSON_OPS, PARTS, SECRETS, STATEMENTS, TRUSTED_LANGUAGES
 from addons.sql.parse import Parsed, Unparsable, unwrap, walk
 
 _NAMED_OPERATORS = frozenset({
@@ -128,6 +128,8 @@ class _Visit:
             for name in classes:
                 analyze = kind == "VacuumStmt" and not here.is_vacuumcmd
                 self.found.add(name, f"is {'ANALYZE' if analyze else _TITLES[kind]}")
+            if kind != "SelectStmt":
+                self.found.kinds.add(kind.removesuffix("Stmt"))
         elif kind not in PARTS:
             self.found.add("unknown", f"holds a node this version does not know ({kind})")
             return
@@ -159,9 +161,11 @@ class _Visit:
                 names[entry.ctename] = (at, finite_query(entry.ctequery, inside, self.columns))
         return _Ctes(names, len(entries) + 1, scope)
 
-    def write(self, relation: tree.RangeVar, kind: str, why: str) -> None:
-        """A statement writes a relation; in the server's catalogs that is configuring the server."""
+    def write(self, relation: tree.RangeVar, kind: str, why: str, *, touches: bool = False) -> None:
+        """A statement writes a relation, and `touches` rows that are there; in the server's catalogs that is configuring the server."""
         name = (relation.schemaname, relation.relname)
+        if touches:
+            self.found.touched.add(name)
         self.found.relations.add(name)
         self.found.written.add(name)
         self.aliases.add(relation.alias.aliasname or relation.relname)
@@ -200,6 +204,7 @@ def _insert(visit: _Visit, node: tree.InsertStmt, scope: _Ctes) -> Skip:
     if node.HasField("on_conflict_clause") and node.on_conflict_clause.action == tree.ONCONFLICT_UPDATE:
         clause = node.on_conflict_clause
         visit.found.columns.update(unwrap(t).name for t in clause.target_list)
+        visit.found.touched.add((node.relation.schemaname, node.relation.relname))
         visit.later.append(lambda: _upsert(visit, node, scope))
     return ("relation",)
 
@@ -238,10 +243,10 @@ def _delete(visit: _Visit, node: tree.DeleteStmt, scope: _Ctes) -> Skip:
 def _filtered_write(visit: _Visit, node: tree.UpdateStmt | tree.DeleteStmt, others: object, scope: _Ctes, why: str) -> None:
     where = node.where_clause if node.where_clause.WhichOneof("node") else None
     if where is not None and filtered(node.relation, others, where, scope, visit.columns):
-        visit.write(node.relation, "write", why)
+        visit.write(node.relation, "write", why, touches=True)
     else:
         why = _UNFILTERED if where is not None else "has no filter on {}"
-        visit.write(node.relation, "write-unfiltered", why.format(node.relation.relname))
+        visit.write(node.relation, "write-unfiltered", why.format(node.relation.relname), touches=True)
 
 
 def _merge(visit: _Visit, node: tree.MergeStmt, scope: _Ctes) -> Skip:
@@ -260,9 +265,9 @@ def _merged(visit: _Visit, node: tree.MergeStmt, scope: _Ctes) -> None:
         condition = clause.condition if clause.condition.WhichOneof("node") else None
         own = condition is not None and filtered(node.relation, [node.source_relation], condition, scope, visit.columns)
         if matched or own:
-            visit.write(node.relation, "write", "merges rows")
+            visit.write(node.relation, "write", "merges rows", touches=True)
         else:
-            visit.write(node.relation, "write-unfiltered", _UNFILTERED.format(node.relation.relname) + " (MERGE)")
+            visit.write(node.relation, "write-unfiltered", _UNFILTERED.format(node.relation.relname) + " (MERGE)", touches=True)
 
 
 def _copy(visit: _Visit, node: tree.CopyStmt, scope: _Ctes) -> Skip:
@@ -293,7 +298,7 @@ def _explain(visit: _Visit, node: tree.ExplainStmt, scope: _Ctes) -> Skip:
         if kind not in ("write", "write-unfiltered", "ddl", "maintenance"):
             visit.found.add(kind, why)
     visit.found.add("read", "explains")
-    for name in ("relations", "columns", "functions", "called", "fields", "operators", "constructs", "executes"):
+    for name in ("relations", "columns", "functions", "called", "types", "fields", "operators", "constructs", "executes"):
         getattr(visit.found, name).update(getattr(inner, name))
     visit.found.changes.extend(inner.changes)
     return None
@@ -345,17 +350,8 @@ def _index_column(visit: _Visit, node: tree.IndexElem, scope: _Ctes) -> Skip:
 
 def _construct(visit: _Visit, node: Message, scope: _Ctes) -> Skip:
     kind = type(node).__name__
-    visit.found.constructs.add(_JSON_OPS.get(node.op, "") if kind == "JsonFuncExpr" else _CONSTRUCTS[kind])
+    visit.found.constructs.add(JSON_OPS.get(node.op, "") if kind == "JsonFuncExpr" else CONSTRUCTS[kind])
     return ()
-
-
-_JSON_OPS = {tree.JSON_EXISTS_OP: "json_exists", tree.JSON_QUERY_OP: "json_query", tree.JSON_VALUE_OP: "json_value"}
-_CONSTRUCTS = {
-    "JsonFuncExpr": "", "JsonParseExpr": "json", "JsonScalarExpr": "json_scalar", "JsonSerializeExpr": "json_serialize",
-    "JsonObjectConstructor": "json_object", "JsonArrayConstructor": "json_array", "JsonArrayQueryConstructor": "json_array",
-    "JsonObjectAgg": "json_objectagg", "JsonArrayAgg": "json_arrayagg", "MergeSupportFunc": "merge_action", "JsonTable": "json_table",
-}
-"""PostgreSQL 15 has none of these in its grammar: there they are calls of functions by these names."""
 
 
 def _column(visit: _Visit, node: tree.ColumnRef, scope: _Ctes) -> Skip:
@@ -399,6 +395,12 @@ def _expression(visit: _Visit, node: tree.A_Expr, scope: _Ctes) -> Skip:
     if node.kind in _NAMED_OPERATORS:
         _operator(visit, node.name)
     return ("name",)
+
+
+def _cast(visit: _Visit, node: tree.TypeCast, scope: _Ctes) -> Skip:
+    names = strings(node.type_name.names)
+    visit.found.types.add((names[-2] if len(names) > 1 else "", names[-1]))
+    return ("type_name",)
 
 
 def _sublink(visit: _Visit, node: tree.SubLink, scope: _Ctes) -> Skip:
@@ -488,8 +490,8 @@ def _opaque(visit: _Visit, node: Message, scope: _Ctes) -> Skip:
 _LOOKS: dict[str, Callable[[_Visit, Message, _Ctes], Skip]] = {
     "SelectStmt": _select, "InsertStmt": _insert, "UpdateStmt": _update, "DeleteStmt": _delete, "MergeStmt": _merge,
     "CopyStmt": _copy, "ExplainStmt": _explain, "RangeVar": _range, "ColumnRef": _column, "FuncCall": _call,
-    "CallStmt": _procedure, "A_Indirection": _field, "A_Expr": _expression, "SubLink": _sublink, "SortBy": _sort,
+    "CallStmt": _procedure, "A_Indirection": _field, "A_Expr": _expression, "TypeCast": _cast, "SubLink": _sublink, "SortBy": _sort,
     "RangeTableSample": _sample, "LockStmt": _lock, "AlterTableStmt": _alter_table, "DropStmt": _drop, "RenameStmt": _rename,
-    "RangeSubselect": _subselect, "JoinExpr": _join, "IndexElem": _index_column, **dict.fromkeys(_CONSTRUCTS, _construct),
+    "RangeSubselect": _subselect, "JoinExpr": _join, "IndexElem": _index_column, **dict.fromkeys(CONSTRUCTS, _construct),
     "CreateFunctionStmt": _function, "DoStmt": _do, "ExecuteStmt": _execute, "VariableSetStmt": _opaque,
 }

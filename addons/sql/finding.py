@@ -4,7 +4,7 @@ What one statement is and touches, as `classify` found it: the words between the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from addons.sql.changes import Change
 
@@ -18,23 +18,30 @@ class Finding:
     What one statement is and touches.
 
     :ivar classes: class to one clause that says why; no value is in it.
-    :ivar relations: every relation named, CTE names left out; `written` is the part that it writes.
+    :ivar kinds: of the statements inside it other than queries.
+    :ivar relations: every relation named, CTE names left out; `written` is the part that it writes, `touched` that whose rows it changes.
+    :ivar inside: relations whose rows are changed by functions that it calls.
     :ivar reached: relations whose rows it reaches under another name, as the catalog has it; None when that is not known.
     :ivar renamed: it writes a view that may call columns otherwise.
     :ivar columns: last parts of column names, "*" for stars.
+    :ivar types: what it casts to.
     :ivar fields: names after a parenthesis, `(x).name`: a composite's field, or a function's call.
     :ivar constructs: grammar of newer servers that an older one reads as a function's call: JSON_VALUE, MERGE_ACTION.
     """
 
     kind: str
+    kinds: set[str] = field(default_factory=set)
     classes: dict[str, str] = field(default_factory=dict)
     relations: set[Name] = field(default_factory=set)
     written: set[Name] = field(default_factory=set)
+    touched: set[Name] = field(default_factory=set)
+    inside: set[Name] = field(default_factory=set)
     reached: frozenset[Name] | None = frozenset()
     renamed: bool = False
     columns: set[str] = field(default_factory=set)
     functions: set[Name] = field(default_factory=set)
     called: set[Name] = field(default_factory=set)
+    types: set[Name] = field(default_factory=set)
     fields: set[str] = field(default_factory=set)
     operators: set[Name] = field(default_factory=set)
     constructs: set[str] = field(default_factory=set)
@@ -44,3 +51,17 @@ class Finding:
 
     def add(self, kind: str, why: str) -> None:
         self.classes.setdefault(kind, why)
+
+    def copy(self) -> Finding:
+        """One that may be added to."""
+        kept = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Finding(**{name: type(value)(value) if isinstance(value, (set, dict, list)) else value for name, value in kept.items()})
+
+    def take(self, other: Finding) -> None:
+        """What another statement touches, which this one runs, for the rules; not its classes."""
+        self.kinds |= other.kinds | ({other.kind} - {"Select", "Return"})
+        for name in ("relations", "written", "touched", "columns", "functions"):
+            getattr(self, name).update(getattr(other, name))
+        self.inside |= other.inside | other.touched
+        self.reached = None if self.reached is None or other.reached is None else self.reached | other.reached
+        self.renamed = self.renamed or other.renamed

@@ -9,6 +9,8 @@ Source: PostgreSQL 18, src/include/nodes/parsenodes.h and gram.y.
 
 from __future__ import annotations
 
+from postgast import pg_query_pb2 as tree
+
 CLASSES = {
     "read": "rows, settings of the catalog, COPY TO STDOUT, plain EXPLAIN",
     "write": "INSERT, filtered UPDATE, DELETE and MERGE, COPY FROM STDIN, sequences, row locks",
@@ -117,3 +119,11 @@ ALTER_PRIVILEGE = frozenset("""
 
 TRUSTED_LANGUAGES = frozenset({"sql", "plpgsql", "plperl", "pltcl", ""})
 """Languages that cannot reach the server's files and network by themselves."""
+
+JSON_OPS = {tree.JSON_EXISTS_OP: "json_exists", tree.JSON_QUERY_OP: "json_query", tree.JSON_VALUE_OP: "json_value"}
+CONSTRUCTS = {
+    "JsonFuncExpr": "", "JsonParseExpr": "json", "JsonScalarExpr": "json_scalar", "JsonSerializeExpr": "json_serialize",
+    "JsonObjectConstructor": "json_object", "JsonArrayConstructor": "json_array", "JsonArrayQueryConstructor": "json_array",
+    "JsonObjectAgg": "json_objectagg", "JsonArrayAgg": "json_arrayagg", "MergeSupportFunc": "merge_action", "JsonTable": "json_table",
+}
+"""PostgreSQL 15 has none of these in its grammar: there they are calls of functions by these names."""

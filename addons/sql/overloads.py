@@ -68,12 +68,14 @@ def _closed(found: set[int], snapshot: Snapshot) -> frozenset[int]:
 
 def apart(message: Message, overloads: Collection[Function], known: frozenset[int] | None, snapshot: Snapshot) -> bool:
     """
-    Whether none of these can be meant by an A_Expr or a FuncCall.
+    Whether none of these can be meant by an A_Expr, a FuncCall or a TypeCast to a type of the server's.
 
     :param known: `held` of its statement.
     """
     if known is None or not overloads:
         return False
+    if type(message).__name__ == "TypeCast":
+        return all(strange(f, known, snapshot) for f in overloads)
     if type(message).__name__ == "A_Expr":
         names = strings(message.name)
         return len(names) == 1 and names[0] in _COMPARISONS and all(_no_operand(f, known, snapshot) for f in overloads)
@@ -83,22 +85,22 @@ def apart(message: Message, overloads: Collection[Function], known: frozenset[in
     return all(_no_argument(f, len(message.args), known, snapshot) for f in overloads)
 
 
-def _strange(function: Function, known: frozenset[int], snapshot: Snapshot) -> list[int]:
+def strange(function: Function, known: frozenset[int] | None, snapshot: Snapshot) -> list[int]:
     """Positions of arguments whose type no value of the statement has, nor turns into by itself."""
     return [
         i for i, oid in enumerate(function.arguments)
-        if oid >= FIRST_USER_OID and oid not in known and oid not in snapshot.implicit and not snapshot.kin(oid)
+        if known is not None and oid >= FIRST_USER_OID and oid not in known and oid not in snapshot.implicit and not snapshot.kin(oid)
     ]  # fmt: skip
 
 
 def _no_operand(function: Function, known: frozenset[int], snapshot: Snapshot) -> bool:
-    strange = _strange(function, known, snapshot)
-    rest = [oid for i, oid in enumerate(function.arguments) if i not in strange]
-    return len(function.arguments) == 2 and bool(strange) and all(oid in _COMPARED for oid in rest)
+    odd = strange(function, known, snapshot)
+    rest = [oid for i, oid in enumerate(function.arguments) if i not in odd]
+    return len(function.arguments) == 2 and bool(odd) and all(oid in _COMPARED for oid in rest)
 
 
 def _no_argument(function: Function, given: int, known: frozenset[int], snapshot: Snapshot) -> bool:
     """Beside it there is one of the server's that takes text there, which an untyped literal is taken for first."""
-    strange = _strange(function, known, snapshot)
+    odd = strange(function, known, snapshot)
     own = [f for f in snapshot.by_function_name.get(function.name, ()) if f.schema == "pg_catalog" and len(f.arguments) == given]
-    return given == len(function.arguments) and bool(strange) and any(all(f.arguments[i] == _TEXT for i in strange) for f in own)
+    return given == len(function.arguments) and bool(odd) and any(all(f.arguments[i] == _TEXT for i in odd) for f in own)

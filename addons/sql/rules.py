@@ -39,9 +39,9 @@ class Rule(Answering):
             return False
         if finding is None:
             return not (self.statements or self.relations or self.columns or self.functions)
-        if self.statements and finding.kind not in self.statements:
-            return False
         every = self.verdict == ALLOW
+        if self.statements and not (all if every else any)(one in self.statements for one in {finding.kind, *finding.kinds}):
+            return False
         return (
             (not self.relations or _relations(self.relations, finding, every))
             and (not self.columns or _columns(self.columns, finding, every))

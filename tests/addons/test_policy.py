@@ -9,6 +9,7 @@ import pytest
 
 from addons.policy import Policy, hold_mode
 from addons.sql.catalog import Function
+from addons.sql.settings import Settings
 from twisted.internet.defer import Deferred
 
 from protocols.command import FunctionCall, Path, Statement, Transaction
@@ -157,6 +158,14 @@ def test_rules_reach_a_prepared_statement_through_its_execute() -> None:
     policy = Policy(default=STRICT, rules=[{"name": "w", "classes": ["write"], "verdict": "approve", "approvers": ["a"]}])
     assert isinstance(run(policy, "PREPARE p AS DELETE FROM t WHERE id = 1"), Hold)
     assert isinstance(run(policy, "EXECUTE p"), Hold)
+
+
+def test_rules_about_relations_reach_it_too_when_they_came_after_it_was_prepared() -> None:
+    """The settings that say what was prepared outlive a reload of the rules."""
+    settings = Settings()
+    assert isinstance(run(Policy(default=STRICT, settings=settings), "PREPARE p AS SELECT a FROM t"), Allow)
+    later = Policy(default=STRICT, settings=settings, rules=[{"name": "no t", "relations": ["t"], "columns": ["a"], "statements": ["execute"], "verdict": "deny"}])
+    assert run(later, "EXECUTE p").rule == "no t" and isinstance(run(later, "SELECT a FROM t"), Allow)
 
 
 def test_a_name_of_the_protocol_cannot_be_prepared_again_in_sql() -> None:

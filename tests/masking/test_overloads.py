@@ -25,19 +25,23 @@ CREATE OPERATOR > (LEFTARG = people, RIGHTARG = int, FUNCTION = whole);
 CREATE FUNCTION step(text, leaky) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM people';
 CREATE AGGREGATE max(leaky) (sfunc = step, stype = text);
 CREATE FUNCTION upper(int) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM people WHERE id = $1';
+CREATE FUNCTION told(leaky) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM people WHERE ssn LIKE $1.v';
+CREATE CAST (leaky AS text) WITH FUNCTION told(leaky);
+CREATE FUNCTION told(numeric, int) RETURNS date LANGUAGE sql AS 'SELECT born FROM people WHERE id = $1';
+CREATE CAST (numeric AS date) WITH FUNCTION told(numeric, int);
 CREATE TABLE plain (id int, name text, at date);
 """
 
 FINE = [
     "SELECT id FROM plain WHERE id = 1 AND name = 'x' AND at = '2020-01-01'", "SELECT id FROM plain WHERE id = $1", "SELECT id FROM plain WHERE '1' = id",
-    "SELECT max(name), max(at), max('x') FROM plain", "SELECT a.id FROM plain a JOIN plain b ON a.id = b.id WHERE a.id IN (1, 2)",
+    "SELECT id::text, 'x'::text, CAST(at AS text) FROM plain", "SELECT max(name), max(at), max('x') FROM plain", "SELECT a.id FROM plain a JOIN plain b ON a.id = b.id WHERE a.id IN (1, 2)",
     "UPDATE plain SET name = 'x' WHERE id = 1", "SELECT id FROM plain WHERE id > 3 AND at > '2020-01-01'",
 ]  # fmt: skip
 
 REFUSED = [
     "SELECT id FROM holds WHERE x = 1", "SELECT ROW('9%') = 1", "SELECT '(9%)'::leaky = 1", "SELECT max(x) FROM holds", "SELECT max(e) FROM holds, unnest(xs) e",
     "SELECT id FROM plain WHERE '(9%)' ~~ id", "SELECT upper(id) FROM plain", "SELECT id FROM people p WHERE p > 5", "SELECT x OPERATOR(public.=) 1 FROM holds",
-    "SELECT max(v) FROM made", "WITH c AS (SELECT x FROM holds) SELECT max(x) FROM c", "PREPARE p AS SELECT id FROM plain WHERE id = 1",
+    "SELECT x::text FROM holds", "SELECT CAST(ROW('9%')::leaky AS text)", "SELECT e::text FROM holds, unnest(xs) e", "SELECT 1.0::date", "SELECT max(v) FROM made", "WITH c AS (SELECT x FROM holds) SELECT max(x) FROM c", "PREPARE p AS SELECT id FROM plain WHERE id = 1",
     "ALTER TABLE plain ADD z leaky; SELECT max(z) FROM plain",
 ]  # fmt: skip
 

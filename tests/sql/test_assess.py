@@ -30,7 +30,7 @@ def snapshot(operators: dict[str, tuple[int, ...]] | None = None) -> SimpleNames
     table = Relation(1, "public", "t", "r", 0, (Column(1, "id", 23, "integer", True),))
     names = {f.name for f in FUNCTIONS}
     return SimpleNamespace(
-        revision="r", functions={f.oid: f for f in FUNCTIONS}, operators=MappingProxyType(operators or {}),
+        revision="r", casts={}, functions={f.oid: f for f in FUNCTIONS}, operators=MappingProxyType(operators or {}),
         by_function_name={n: tuple(f for f in FUNCTIONS if f.name == n) for n in names},
         named=lambda schema, name: (table,) if name == "t" else (), relations={1: table}, ancestors=lambda _oid: set(), descendants=lambda _oid: set(),
     )
@@ -105,15 +105,20 @@ def test_a_users_operator_is_its_function() -> None:
 
 def test_the_fast_path_is_judged_by_name() -> None:
     assessor = Assessor((), Gate())
-    assert set(assessor.function(("pg_catalog", "lower"), snapshot())) == {"read"}
-    assert set(assessor.function(("pg_catalog", "lo_open"), snapshot())) == {"large-object"}
-    assert set(assessor.function(("public", "purge"), snapshot())) == {"write-unfiltered"}
+    assert set(assessor.function(("pg_catalog", "lower"), snapshot()).classes) == {"read"}
+    assert set(assessor.function(("pg_catalog", "lo_open"), snapshot()).classes) == {"large-object"}
+    assert set(assessor.function(("public", "purge"), snapshot()).classes) == {"write-unfiltered"}
 
 
 def test_prepared_names_stand_for_all_they_may_run() -> None:
-    part = Assessor((), Gate()).assess("EXECUTE p")[0]
-    assert set(with_prepared(part, lambda name: [])) == {"dynamic"}
-    assert set(with_prepared(part, lambda name: [{"read": "reads"}, {"ddl": "is DROP"}])) == {"read", "ddl"}
+    """Classes, and what rules ask about: relations, columns, kinds."""
+    assessor = Assessor((), Gate())
+    part = assessor.assess("EXECUTE p")[0]
+    assert set(with_prepared(part, lambda name: []).classes) == {"dynamic"}
+    whole = with_prepared(part, lambda name: [*assessor.assess("SELECT a FROM t"), *assessor.assess("DROP TABLE u")])
+    assert set(whole.classes) == {"read", "ddl-destructive"} and whole.finding.relations == {("", "t"), ("", "u")}
+    assert whole.finding.kinds == {"Execute", "Drop"} and "a" in whole.finding.columns
+    assert not part.finding.relations  # others use it too
 
 
 def test_columns_of_a_catalog() -> None:

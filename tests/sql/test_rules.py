@@ -36,6 +36,9 @@ def fits(text: str, **keys: object) -> bool:
     ("SELECT * FROM a, patients", {"relations": ["patients"]}, True), ("SELECT 1", {"relations": ["patients"]}, False),
     ("SELECT ssn FROM p", {"columns": ["ssn"]}, True), ("SELECT U&\"\\0073sn\" FROM p", {"columns": ["ssn"]}, True),
     ("SELECT * FROM p", {"columns": ["ssn"]}, True), ("SELECT id FROM p", {"columns": ["ssn"]}, False), ("SELECT id FROM p ORDER BY ssn", {"columns": ["ssn"]}, True),
+    ("WITH gone AS (DELETE FROM t RETURNING 1) SELECT 1", {"statements": ["delete"]}, True), ("PREPARE p AS DELETE FROM t", {"statements": ["delete"]}, True),
+    ("EXPLAIN ANALYZE DELETE FROM t", {"statements": ["delete"]}, True), ("EXPLAIN DELETE FROM t", {"statements": ["delete"]}, False),
+    ("DELETE FROM t WHERE id IN (SELECT 1)", {"statements": ["select"]}, False),
     ("SELECT pg_sleep(1)", {"functions": ["pg_sleep"]}, True), ("SELECT pg_catalog.pg_sleep(1)", {"functions": ["pg_sleep"]}, True),
 ])
 def test_a_rule_that_denies_needs_one_of_what_it_names(text: str, keys: dict[str, object], expected: bool) -> None:
@@ -45,6 +48,7 @@ def test_a_rule_that_denies_needs_one_of_what_it_names(text: str, keys: dict[str
 @pytest.mark.parametrize(("text", "keys", "expected"), [
     ("SELECT * FROM a", {"relations": ["a"]}, True), ("SELECT * FROM a, b", {"relations": ["a"]}, False), ("SELECT 1", {"relations": ["a"]}, False),
     ("SELECT x FROM a", {"columns": ["x"]}, True), ("SELECT x, y FROM a", {"columns": ["x"]}, False), ("SELECT * FROM a", {"columns": ["x"]}, False),
+    ("WITH gone AS (DELETE FROM t RETURNING 1) SELECT 1", {"statements": ["select"]}, False),
     ("SELECT f(), g()", {"functions": ["f"]}, False), ("SELECT f(), g()", {"functions": ["f", "g"]}, True),
 ])
 def test_a_rule_that_allows_must_cover_all_that_is_touched(text: str, keys: dict[str, object], expected: bool) -> None:
