@@ -22,7 +22,7 @@ class WrongForm(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Who, where, and as which service login ("" is the target's first)."""
+    """Who, where ("" is nowhere yet: see `jump`), and as which service login ("" is the target's first)."""
 
     identity: str
     target: str
@@ -46,3 +46,14 @@ def select(user: str, database: str = "") -> Selection:
     if not _NAME.fullmatch(target) or (plus and not _NAME.fullmatch(account)):
         raise WrongForm(f"the target or the account in the user name is not a name: use {FORM}")
     return Selection(identity, target, account)
+
+
+def jump(user: str) -> Selection:
+    """
+    Somebody who names no target, since what is inside of their SSH connection will.
+
+    :raises WrongForm: this is no identity's name.
+    """
+    if not _IDENTITY.fullmatch(user):
+        raise WrongForm(f"the user name is not of the form {FORM}")
+    return Selection(user, "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protocols.command import Exec
-from protocols.hooks import CommandHook
+from protocols.hooks import CommandHook, SessionHook
 from protocols.verdict import Allow, Deny, Hold, Verdict
 
 
@@ -17,3 +17,12 @@ class Forwards:
         if isinstance(command, Exec) and b"precious" in command.line:
             return Hold("precious", "It is precious.", frozenset({"approvers"}))
         return Allow("forwards", remember=False)
+
+
+class NotHope:
+    """Hope reaches nothing."""
+
+    def on_session(self, hook: SessionHook) -> Verdict:
+        if hook.session.identity.subject.startswith("hope@"):
+            return Deny("not for hope", "SITE-002", "not-hope")
+        return Allow("others", remember=False)

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
-from gateway.cli.door import Door, configured
+from gateway.cli.door import Door, configured, leave
 from gateway.cli.show import as_text
 from gateway.cli.span import SPAN
-from gateway.control.authorities import PEOPLE, TARGETS
+from gateway.config import TargetEntry
+from gateway.control.authorities import HOSTS, PEOPLE, TARGETS
+from gateway.ssh.doors import PORT, PROTOCOL, names
 from gateway.ssh.lines import fingerprint, line
 
 
@@ -42,6 +44,24 @@ def sign(door: Door, as_json: bool, public: Any, identity: str, ttl: float, sour
     if not as_json:
         click.echo(f"Certificate {made['serial']} of {identity}, good until {as_text('expires', made['expires'])}.", err=True)
     _shown(made, "certificate", as_json)
+
+
+@ssh.command("known-hosts")
+@configured
+def known_hosts(door: Door, as_json: bool) -> None:
+    """The line for known_hosts of people who reach targets by `ssh -J GATEWAY ACCOUNT@TARGET`."""
+    blob = door.call("ssh_ca", name=HOSTS)
+    patterns = sorted({each for entry in door.config().targets.values() if entry.protocol == PROTOCOL for each in _patterns(entry)})
+    if not patterns:
+        leave("there is no [[target]] with protocol = \"ssh\"")
+    said = f"@cert-authority {','.join(patterns)} {line(blob, f'ostiary-{HOSTS}')}"
+    _shown({"authority": HOSTS, "line": said, "key": fingerprint(blob)}, "line", as_json)
+
+
+def _patterns(entry: TargetEntry) -> set[str]:
+    """As ssh looks for a host: with its port where that is not SSH's own."""
+    beside = {f"[{name}]:{entry.port}" for name in names(entry)} if entry.port != PORT else set()
+    return {*names(entry), *beside}
 
 
 def _shown(what: dict[str, Any], only: str, as_json: bool) -> None:

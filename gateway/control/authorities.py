@@ -1,8 +1,8 @@
 """
 Ostiary's own certificate authorities for SSH: their keys, made when first needed and never given out, and what they sign.
 
-There are two, so that neither's word is taken for the other's: `people` lets identities in at the gateway, `targets` lets
-the gateway's sessions in at hosts. With one for both, whoever holds a certificate for the gateway could pass it by
+There are three, so that no one's word is taken for another's: `people` lets identities in at the gateway, `targets` lets
+the gateway's sessions in at hosts, `hosts` says that the gateway answers for a target. With one for both of the first, whoever holds a certificate for the gateway could pass it by
 wherever a host has a user of the same name.
 
 Source: OpenSSH PROTOCOL.certkeys.
@@ -22,15 +22,18 @@ from gateway.config import IdentityEntry, TargetEntry
 from gateway.control.errors import BadCall, NotAllowed
 from gateway.control.outbox import Outbox
 from gateway.control.store import Store, Transaction, Value
-from gateway.ssh.lines import fingerprint, kind_of
-from protocols.ssh.certificate import USER, Certificate
+from gateway.ssh.lines import HOST_KEY_KINDS, fingerprint, kind_of
+from protocols.ssh.certificate import HOST, USER, Certificate
 from protocols.ssh.messages import string
 
-PEOPLE, TARGETS = "people", "targets"
-NAMES = (PEOPLE, TARGETS)
+PEOPLE, TARGETS, HOSTS = "people", "targets", "hosts"
+NAMES = (PEOPLE, TARGETS, HOSTS)
 
 SESSION_SECONDS = 120
 """Of a session's certificate: it is used at once, and its end does not end the session."""
+
+HOST_SECONDS = 86400.0
+"""Of a host certificate; workers ask for another one after half of it."""
 
 SLACK = 60  # seconds that a host's clock may be behind ours
 TTL_LIMIT = 31 * 86400.0  # seconds; a single certificate cannot be taken back, only its identity
@@ -84,6 +87,18 @@ class Authorities:
         return self._signed(TARGETS, Certificate(
             key, USER, f"{subject}@{session}", (chosen.user,), 0, int(self._clock.seconds()) + SESSION_SECONDS, b"",
             critical=_critical(target.source_address), extensions=PERMITTED,
+        ))  # fmt: skip
+
+    def host(self, name: str, key: bytes) -> Value:
+        """
+        A host certificate with which the gateway answers for a target to clients that jump through it.
+
+        :param name: by which they know it. :param key: blob of the gateway's host key.
+        """
+        if kind_of(key) not in HOST_KEY_KINDS:
+            raise BadCall("a host key was expected")
+        return self._signed(HOSTS, Certificate(
+            key, HOST, f"ostiary for {name}", (name,), 0, int(self._clock.seconds() + HOST_SECONDS), b"",
         ))  # fmt: skip
 
     def _signed(self, name: str, certificate: Certificate) -> Value:

@@ -125,6 +125,14 @@ class ControlClient:
         """{"certificate", "serial", …} for one session's key. Fails with NotFound or NotAllowed."""
         return self._call("ssh_certificate", target=target, account=account, subject=subject, session=session, key=key)
 
+    def ssh_host_certificate(self, name: str, key: bytes) -> Deferred[Value]:
+        """{"certificate", "expires", …} with which this host key is shown for a target's name. Fails with NotFound."""
+        return self._call("ssh_host_certificate", name=name, key=key)
+
+    def ssh_jumps(self, user: str, peer: str) -> Deferred[bool]:
+        """Whether a user name whose end is no target is rather an identity's name as a whole."""
+        return self._call("ssh_jumps", user=user, peer=peer)
+
     def identity(self, subject: str) -> Deferred[Value]:
         """What is known of somebody who proved itself elsewhere."""
         return self._call("identity", subject=subject)

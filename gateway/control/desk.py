@@ -13,13 +13,14 @@ from gateway.control.errors import BadCall, NotFound
 from gateway.control.office import Office
 from gateway.control.rpc import Methods, Rpc
 from gateway.control.store import Value
+from gateway.ssh.doors import PROTOCOL, names
 
 LEASE = 5.0
 """Seconds that a worker may go on opening sessions after control's last sign of life."""
 
 METHODS = (
     "join", "ping", "authenticate", "scram", "scram_result", "ssh_key", "ssh_key_result", "ssh_authority",
-    "ssh_certificate_result", "ssh_certificate", "identity", "secret", "submit", "withdraw",
+    "ssh_certificate_result", "ssh_certificate", "ssh_host_certificate", "ssh_jumps", "identity", "secret", "submit", "withdraw",
     "session_opened", "session_closed", "cancel_key", "cancel", "count", "catalog_changed",
     "reveals", "revealed",
 )
@@ -103,6 +104,16 @@ class Desk:
         if entry is None or self._office.identities.live(_text(subject)) is None:
             raise NotFound("there is no such target or identity")
         return self._office.authorities.session(entry, _text(account), subject, _text(session), bytes(key))
+
+    def ssh_host_certificate(self, name: str, key: bytes) -> Value:
+        """For a name of an SSH target of the file, and for no other."""
+        if not any(name in names(entry) for entry in self._office.targets.values() if entry.protocol == PROTOCOL):
+            raise NotFound("there is no such target")
+        return self._office.authorities.host(_text(name), bytes(key))
+
+    def ssh_jumps(self, user: str, peer: str) -> bool:
+        """By the domain alone, so that it says of nobody whether they are known."""
+        return self._office.login.jumps(_text(user), _text(peer))
 
     def identity(self, subject: str) -> Value:
         return self._office.login.identity(_text(subject))

@@ -123,9 +123,13 @@ class Leg(SSHTransportBase):
     # -- what Twisted calls --------------------------------------------------------------
 
     def connectionMade(self) -> None:
-        tune(self.transport)
+        self.tuned()
         self.transport.write(VERSION + b"\r\n")
         self.sendKexInit()
+
+    def tuned(self) -> None:
+        """Its socket's options are set."""
+        tune(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self._over:

@@ -8,6 +8,7 @@ session: SUCCESS is sent when the target is connected, so that whoever is refuse
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.conch.ssh.common import NS
@@ -20,9 +21,10 @@ from gateway.control.identity.throttle import address
 from gateway.control.rpc import place
 from gateway.house import Worker
 from gateway.ssh.certificates import NotBelieved, of_user, proves
+from gateway.ssh.doors import Door, account
 from gateway.ssh.keys import NoKey, algorithms, public, signed
 from protocols.errors import PeerError
-from protocols.selection import Selection, WrongForm, select
+from protocols.selection import Selection, WrongForm, jump, select
 from protocols.ssh.auth import (
     CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven, Send, ServerLogin,
 )
@@ -35,6 +37,7 @@ Proved = Mapping[str, Any]
 
 class Login(SSHService):
     """
+    :param door: where it leads and who has to prove themselves, if that is settled; the user name is an account's then.
     :param proven: called once with (selection, what control says of the identity, how it proved itself).
     :param failed: called with (subject, why) for the record.
     :param refused: called with (code, why): nobody came in.
@@ -43,14 +46,15 @@ class Login(SSHService):
     name = b"ssh-userauth"
 
     def __init__(
-        self, worker: Worker, peer: str, methods: tuple[str, ...], *,
+        self, worker: Worker, peer: str, methods: tuple[str, ...], *, door: Door | None = None,
         proven: Callable[[Selection, Proved, str], None], failed: Callable[[str, str], None],
         refused: Callable[[str, str], None],
     ) -> None:
-        self._worker, self._peer = worker, peer
+        self._worker, self._peer, self._door = worker, peer, door
         self._proven, self._failed, self._refused = proven, failed, refused
         self._login = ServerLogin(methods)
         self._selection: Selection | None = None
+        self._settled_whom = door is not None
         self._proof: Proved | None = None
         self._waiting: Deferred[Any] | None = None
 
@@ -75,11 +79,11 @@ class Login(SSHService):
                 case Send(payload):
                     self.transport.send(payload)
                 case CheckSecret(user, secret, _):
-                    self._secret(user, secret)
+                    self._knowing(user, partial(self._secret, user, secret))
                 case CheckKey(user, algorithm, blob):
-                    self._key(user, algorithm, blob)
+                    self._knowing(user, partial(self._key, user, algorithm, blob))
                 case CheckSignature():
-                    self._signature(effect)
+                    self._knowing(effect.user, partial(self._signature, effect))
                 case Proven(_, method):
                     assert self._selection is not None and self._proof is not None
                     self._proven(self._selection, self._proof, method)
@@ -95,10 +99,37 @@ class Login(SSHService):
         """Who and where; whoever writes it wrongly is shown how, and nothing is checked."""
         if self._selection is None:
             try:
-                self._selection = select(user)
+                self._selection = self._meant(user)
             except WrongForm as error:
                 self._refused("OST-625", str(error))
         return self._selection
+
+    def _meant(self, user: str) -> Selection:
+        """
+        :raises WrongForm: it means nobody.
+        """
+        if self._door is None:
+            return jump(user) if "@" not in user else select(user)
+        if not user:
+            raise WrongForm("the user name does not say which account of the target")
+        return Selection(self._door.subject, self._door.entry.name, account(self._door.entry, user))
+
+    def _knowing(self, user: str, then: Callable[[], None]) -> None:
+        """Go on once it is clear who that is: `ada@example` is ada on her way to example, or somebody of that name who jumps."""
+        chosen = self._selection
+        assert chosen is not None
+        if self._settled_whom or not chosen.target or chosen.account or chosen.target in self._worker.config.targets:
+            self._settled_whom = True
+            then()
+            return
+
+        def settled(jumps: bool) -> None:
+            self._settled_whom = True
+            if jumps is True:
+                self._selection = jump(user)
+            then()
+
+        self._ask(self._worker.control.ssh_jumps(user, self._peer), settled)
 
     def _secret(self, user: str, secret: bytes) -> None:
         text = secret.decode("utf-8", "replace")

@@ -4,8 +4,13 @@ A leg's two kinds: the server toward clients, which proves its host keys, and th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from twisted.conch.ssh import _kex
 from twisted.conch.ssh.common import NS, getMP, getNS
+from twisted.conch.ssh.keys import Key
 from twisted.conch.ssh.transport import SSHClientTransport, SSHServerTransport, SSHTransportBase
 from twisted.internet.defer import Deferred, succeed
 
@@ -18,8 +23,38 @@ from protocols.ssh.messages import REQUEST_FAILURE, REQUEST_SUCCESS, Reader, Unr
 from protocols.ssh.offer import STRICT_CLIENT, STRICT_SERVER
 
 
+class _Shown:
+    """A host key as Conch shows and uses it, with a certificate in the place of its public half."""
+
+    def __init__(self, key: Key, certificate: bytes, algorithm: bytes) -> None:
+        self._key, self._certificate, self._algorithm = key, certificate, algorithm
+
+    def blob(self) -> bytes:
+        """What is shown."""
+        return self._certificate
+
+    def sign(self, data: bytes, signatureType: bytes) -> bytes:
+        """With the plain key (OpenSSH PROTOCOL.certkeys)."""
+        return self._key.sign(data, self._algorithm)
+
+
 class ServerLeg(Leg, SSHServerTransport):
-    """Toward a client."""
+    """
+    Toward a client.
+
+    :ivar certificates: of our host keys, by kind of key.
+    """
+
+    certificates: Mapping[bytes, bytes] = MappingProxyType({})
+
+    def _getHostKeys(self, keyAlg: bytes) -> tuple[Any, Any]:
+        """What Conch shows and signs with."""
+        plain = PLAIN.get(keyAlg.decode())
+        if plain is None:
+            return super()._getHostKeys(keyAlg)
+        public, private = super()._getHostKeys(plain.encode())
+        shown = _Shown(private, self.certificates[public.sshType()], plain.encode())
+        return shown, shown
 
     def prove_host_keys(self, details: bytes) -> bytes:
         """Answers hostkeys-prove-00@openssh.com (OpenSSH PROTOCOL 2.5): each key signs the session's id and itself."""

@@ -4,7 +4,9 @@ One SSH session from its login to its end: what its worker lists and kills. As `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 
 from gateway.house import Worker
 from gateway.opinions import Opinions
@@ -28,11 +30,12 @@ class Sitting(Seated):
 
     def __init__(
         self, worker: Worker, client: ServerLeg, session: Session, upstream: Upstream, token: str,
-        certificate: Certificate | None = None,
+        certificate: Certificate | None = None, *, more: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """
         :param token: what proved the identity, a token's id or a key's fingerprint; revoking it ends the session.
         :param certificate: what a client showed that came in with one; its bounds hold for the session.
+        :param more: facts for its record.
         :raises Unrecordable: its beginning cannot be recorded, so it does not begin.
         """
         self._worker, self.session, self._token = worker, session, token
@@ -59,7 +62,7 @@ class Sitting(Seated):
             proof.update(told(certificate))
         shown = {f"client_{name}": value for name, value in client.facts.items()}
         recording = {"recording": str(self._recording())}
-        worker.journal.opened(session, {**shown, **upstream.facts, **proof, **recording}, self.adapter)
+        worker.journal.opened(session, {**shown, **upstream.facts, **proof, **recording, **more}, self.adapter)
         self._list()
 
     def begin(self) -> None:

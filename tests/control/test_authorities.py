@@ -11,11 +11,11 @@ from twisted.internet.task import Clock
 
 from gateway.config import Account, TargetEntry
 from gateway.control.admin import Admin
-from gateway.control.authorities import PEOPLE, SESSION_SECONDS, TARGETS, TTL_LIMIT
+from gateway.control.authorities import HOSTS, NAMES, PEOPLE, SESSION_SECONDS, TARGETS, TTL_LIMIT
 from gateway.control.desk import Desk
 from gateway.control.errors import BadCall, LoginRefused, NotAllowed, NotFound
 from gateway.control.office import Office
-from gateway.ssh.certificates import of_user
+from gateway.ssh.certificates import of_host, of_user
 from gateway.ssh.lines import fingerprint, line
 from protocols.ssh.messages import string
 from tests_people import ADA, GRACE
@@ -111,3 +111,29 @@ def test_an_authoritys_key_is_sealed_and_stays_the_same(office: Office, admin: A
     stores = [file for file in tmp_path.rglob("data.mdb")]
     assert len(seed) == 32 and stores and all(seed not in file.read_bytes() for file in stores)
     assert seed not in repr(admin.ssh_sign(ADA, line(KEY), 60.0)).encode()
+
+
+def test_the_gateway_answers_for_registered_targets_only(desk: Desk, admin: Admin, clock: Clock, notary: Any) -> None:
+    """By name and by address; by no other target's, and with a host's key."""
+    made = desk.ssh_host_certificate("web", KEY)
+    certificate = of_host(made["certificate"], ALGORITHM, "web", clock.seconds())
+    assert certificate.authority == admin.ssh_ca(HOSTS) and certificate.principals == ("web",)
+    assert dict(notary.notes)["certificate.signed"]["authority"] == HOSTS
+    assert desk.ssh_host_certificate("10.0.0.5", KEY)["expires"] > clock.seconds()
+    for name in ("gateway", "WEB", "web.", "*", "10.0.0.7", ""):
+        with pytest.raises(NotFound):
+            desk.ssh_host_certificate(name, KEY)
+    with pytest.raises(BadCall):
+        desk.ssh_host_certificate("web", string(b"ssh-dss") + string(b"x"))
+
+
+def test_no_authorities_word_is_taken_for_anothers(admin: Admin) -> None:
+    assert len({admin.ssh_ca(name) for name in NAMES}) == len(NAMES) == 3
+
+
+@pytest.mark.parametrize(("user", "jumps"), [
+    (ADA, True), (f"nobody@{ADA.partition('@')[2]}", True), ("ada@web", False), (f"x{ADA.partition('@')[2]}", False),
+])  # fmt: skip
+def test_a_name_of_an_identitys_domain_is_a_whole_name(desk: Desk, user: str, jumps: bool) -> None:
+    """Also one that nobody has: which identities there are is not said."""
+    assert desk.ssh_jumps(user, PEER) is jumps

@@ -101,7 +101,7 @@ def test_a_proxy_command_leads_to_the_gateway(ssh_house: SshHouse) -> None:
 
 
 @pytest.mark.parametrize(("user", "said"), [
-    ("nobody@web", b"Permission denied"), (ADA, b"Permission denied"), (f"{ADA}@nowhere", b"OST-101"), (f"{ADA}@web+root", b"OST-101"),
+    ("nobody@web", b"Permission denied"), (ADA, b"OST-625"), (f"{ADA}@nowhere", b"OST-101"), (f"{ADA}@web+root", b"OST-101"),
 ], ids=["nobody", "no target", "an unknown target", "an unknown account"])  # fmt: skip
 def test_a_script_that_may_not_in_fails_without_a_question(ssh_house: SshHouse, user: str, said: bytes) -> None:
     done = ssh_house.ssh("true", user=user, client=("-o", "LogLevel=INFO"))

@@ -58,6 +58,11 @@ class Identities:
         entries = (self.live(subject) for subject in subjects)
         return [entry for entry in entries if entry and entry.kind == "human" and entry.groups & groups]
 
+    def domain(self, name: str) -> bool:
+        """Whether an identity is of this domain."""
+        with self._store.read() as txn:
+            return any(subject.endswith(f"@{name}") for subject in self._everyone(txn))
+
     def add(self, txn: Transaction, entry: IdentityEntry) -> None:
         """
         :raises Conflict: the name is taken.

@@ -121,6 +121,11 @@ class Login:
         self._throttle.succeeded(subject, peer)
         return _told(entry, BY_CA + fingerprint(authority), "certificate", None)
 
+    def jumps(self, user: str, peer: str) -> bool:
+        """Whether some identity's name ends as this one does, behind its last "@"."""
+        self._brake(user, peer)
+        return self._identities.domain(user.rpartition("@")[2])
+
     def identity(self, subject: str) -> Proved:
         """
         What is known of a subject that proved itself elsewhere.
