@@ -22,9 +22,11 @@ from addons.sql.answers import ALLOW, DENY, defaults, hold_mode, texts
 from addons.sql.assess import Assessed, Assessor, with_prepared
 from addons.sql.catalog import Snapshot
 from addons.sql.conditions import Now, tables
+from addons.sql.form import form
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
 from addons.sql.rules import Rule, Rules, Ruling, rule, strictest
+from addons.sql.searchpath import idle
 from addons.sql.settings import Gate, Settings
 
 _KEPT = 8192  #: analysed texts
@@ -81,6 +83,7 @@ class Policy:
         self._analysed: OrderedDict[tuple[str, str], tuple[Assessed, ...] | Unparsable] = OrderedDict()
         self._latest: tuple[tuple[str, str], tuple[Assessed, ...] | Unparsable] = (("", ""), ())
         self._ruled: OrderedDict[tuple[str, str, int], Ruling] = OrderedDict()
+        self._formed: OrderedDict[tuple, Ruling | None] = OrderedDict()
         self._rule_sets: list[tuple[Rule, ...]] = []
         self._fitting: dict[str, int] = {}
 
@@ -104,6 +107,9 @@ class Policy:
         ruling = self._ruled.get(key)
         if ruling is not None:
             return self._verdict(ruling, session, command, remember=True)
+        if (ruling := self._by_form(session, command)) is not None:
+            self._settings.learn(command.text, ())
+            return self._verdict(ruling, session, command)
         rulings = self.explain(session, command)
         ruling = strictest(rulings)
         by_name = any(p.finding.executes or p.finding.prepares for p in self._parts(session, command.text))
@@ -113,6 +119,24 @@ class Policy:
             if len(self._ruled) > _KEPT:
                 self._ruled.popitem(last=False)
         return self._verdict(ruling, session, command, remember=alike)
+
+    def _by_form(self, session: Session, command: Statement) -> Ruling | None:
+        """The ruling that allows a query whatever its literals are; None where its own text is to be judged."""
+        formed = form(command)
+        if formed is None:
+            return None
+        key = (formed.text, formed.types, self._revision(session), self._rule_set(session))
+        if key not in self._formed:
+            self._formed[key] = self._ruling_of_form(session, formed)
+            if len(self._formed) > _KEPT:
+                self._formed.popitem(last=False)
+        return self._formed[key]
+
+    def _ruling_of_form(self, session: Session, formed: Statement) -> Ruling | None:
+        parts, rulings = self._parts(session, formed.text), self.explain(session, formed)
+        reads = len(parts) == 1 and parts[0].classes.keys() == {"read"} and idle([parts[0].finding])
+        allowed = all(ruling.verdict == ALLOW and not ruling.timed for ruling in rulings)
+        return strictest(rulings) if reads and allowed else None
 
     def examine(self, session: Session, command: Statement) -> list[tuple[Assessed | None, list[Ruling]]]:
         """Each statement of a command's own text with what decided each class of it; None is text that does not parse."""
@@ -155,7 +179,8 @@ class Policy:
         command = decision.command
         if not isinstance(command, Statement) or command.path is Path.PARSE or not isinstance(decision.verdict, Allow):
             return
-        analysed = self.analyse(session, command.text)
+        formed = form(command) if self._by_form(session, command) is not None else None
+        analysed = self.analyse(session, (formed or command).text)
         findings = [part.finding for part in analysed] if isinstance(analysed, tuple) else None
         self._settings.decided(session, decision, "Policy", findings)
         for finding in findings or ():

@@ -1,5 +1,6 @@
 """
-What a decision costs: cold (parse, classify, assess, rules) and known (the same text again), in microseconds.
+What a decision costs: cold (parse, classify, assess, rules), known (the same text again), and of a query that differs from
+known ones in its literals, in microseconds.
 
     python benchmarks/classify.py [FILE.jsonl ...]
 
@@ -80,7 +81,8 @@ def main() -> None:
 
     rounds = max(3, 3000 // len(some))
     parsed, cold, known = each(bare, some, rounds), each(judge, some, rounds, forget), each(judge, some, rounds)
-    for name, spent in (("bare parse", parsed), ("cold decision", cold), ("known decision", known)):
+    alike = each(judge, [f"SELECT abalance FROM pgbench_accounts WHERE aid = {n}" for n in range(100_000, 103_000)], 1)
+    for name, spent in (("bare parse", parsed), ("cold decision", cold), ("known decision", known), ("another value", alike)):
         p50, p99 = statistics.median(spent), spent[int(len(spent) * 0.99)]
         print(f"{name:15} n={len(spent):6} p50={p50:7.1f} us  p99={p99:8.1f} us  {p50 / statistics.median(parsed):6.2f} x bare parse")
 

@@ -16,6 +16,7 @@ from postgast import pg_query_pb2 as tree
 from addons.masking.kinds import QUIET, makes
 from addons.needs import Catalogs
 from addons.sql.catalog import Snapshot
+from addons.sql.form import form
 from addons.sql.parse import Parsed, Unparsable, parse, walk
 from addons.sql.resolve import Names, references
 from protocols.command import Statement, Transaction
@@ -61,7 +62,7 @@ class Freshness:
         """Remember what is about to be made."""
         if not isinstance(decision.command, Statement) or not isinstance(decision.verdict, Allow):
             return
-        text = decision.command.text
+        text = (form(decision.command) or decision.command).text
         names = _remembered(text) if len(text) <= _KEPT_LENGTH else _made_by(text)
         if names is not None:
             self._open.add(session.id)

@@ -28,6 +28,7 @@ from addons.masking.text import notified, rebuilt, reported
 from addons.needs import Catalogs, Counts, Reveals, Sink
 from addons.sql.calls import Calls
 from addons.sql.catalog import FIRST_USER_OID, Snapshot
+from addons.sql.form import form
 from addons.sql.overloads import ANY
 from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import (
@@ -244,6 +245,17 @@ class Masking:
             self._executed.learn(hook.session.id, name, named)
 
     def _judged(
+        self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
+    ) -> Judgement:
+        """Of the form, where that is simply clean; else of the text."""
+        formed = form(statement)
+        if formed is not None:
+            judged = self._judged_as_written(session, formed, snapshot, masked)
+            if judged.clean:
+                return judged
+        return self._judged_as_written(session, statement, snapshot, masked)
+
+    def _judged_as_written(
         self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
     ) -> Judgement:
         path = self._path(session, statement)

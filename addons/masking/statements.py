@@ -104,6 +104,12 @@ class Judgement:
     explains: tuple[str, ...] = ()
     crowded: bool = False
 
+    @property
+    def clean(self) -> bool:
+        """Whether it passes as it came, and nothing of it is to be counted or remembered."""
+        passes = isinstance(self.verdict, Allow) and not self.lookups and not self.keyed
+        return passes and not (self.prepares or self.executes or self.explains)
+
 
 def _messages(statement: Message) -> list[Message]:
     """
