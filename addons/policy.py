@@ -109,7 +109,7 @@ class Policy:
             return self._verdict(ruling, session, command, remember=True)
         if (ruling := self._by_form(session, command)) is not None:
             self._settings.learn(command.text, ())
-            return self._verdict(ruling, session, command)
+            return self._verdict(ruling, session, command, remember=True)
         rulings = self.explain(session, command)
         ruling = strictest(rulings)
         by_name = any(p.finding.executes or p.finding.prepares for p in self._parts(session, command.text))

@@ -306,7 +306,8 @@ def test_memory_is_bounded() -> None:
 
     policy = Policy(default=STRICT)
     for n in range(module._KEPT + 10):
-        ask(policy, f"SELECT {n}")
-    assert len(policy._analysed) == module._KEPT
+        ask(policy, f"SELECT a{n}")
+        ask(policy, f"SELECT a{n} FROM t WHERE b = 5")
+    assert len(policy._analysed) == len(policy._ruled) == len(policy._formed) == module._KEPT
     ask(policy, "SELECT '" + "x" * (module._KEPT_LENGTH + 1) + "'")
     assert all(len(text) <= module._KEPT_LENGTH for text, _ in policy._analysed)
