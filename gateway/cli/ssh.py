@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from gateway.cli.door import Door, configured, leave
-from gateway.cli.show import as_text
+from gateway.cli.show import as_text, rows
 from gateway.cli.span import SPAN
 from gateway.config import TargetEntry
 from gateway.control.authorities import HOSTS, PEOPLE, TARGETS
+from gateway.control.badges import IDENTITY, KEY_ID, SERIAL
 from gateway.ssh.doors import PORT, PROTOCOL, names
 from gateway.ssh.lines import fingerprint, line
 
@@ -44,6 +45,43 @@ def sign(door: Door, as_json: bool, public: Any, identity: str, ttl: float, sour
     if not as_json:
         click.echo(f"Certificate {made['serial']} of {identity}, good until {as_text('expires', made['expires'])}.", err=True)
     _shown(made, "certificate", as_json)
+
+
+@ssh.command()
+@click.argument("serial", required=False)
+@click.option("--identity", help="Every certificate of this identity that was made until now.")
+@click.option("--key-id", help="Those with this key id, of authorities in [ssh] user_ca.")
+@click.option("--why", default="", help="What the evidence is told.")
+@configured
+def revoke(door: Door, as_json: bool, serial: str | None, identity: str | None, key_id: str | None, why: str) -> None:
+    """A certificate, by the SERIAL that the gateway gave it. It lets nobody in any more, and sessions that it opened end."""
+    given = [(kind, which) for kind, which in ((SERIAL, serial), (IDENTITY, identity), (KEY_ID, key_id)) if which]
+    if len(given) != 1:
+        leave("say which one: SERIAL, --identity or --key-id")
+    [(kind, which)] = given
+    done = door.call("ssh_revoke", kind=kind, which=which, why=why)
+    click.echo(json.dumps(done, indent=2) if as_json else f"Revoked. Sessions ended: {len(done['ended'])}.")
+
+
+@ssh.command()
+@configured
+def revoked(door: Door, as_json: bool) -> None:
+    """Which certificates were revoked."""
+    rows(door.call("ssh_revoked"), ("kind", "which", "at", "why"), as_json, "None was.")
+
+
+@ssh.command()
+@click.option("--keep", type=SPAN, default="31d", show_default=True, help="How long certificates of the present one go on letting in.")
+@click.option("--at-once", is_flag=True, help="Not at all: sessions that they opened end.")
+@configured
+def rotate(door: Door, as_json: bool, keep: float, at_once: bool) -> None:
+    """Replace the authority that signs for people. Its former key is forgotten; what it signed is good for a while."""
+    done = door.call("ssh_rotate", keep=0.0 if at_once else keep)
+    if as_json:
+        click.echo(json.dumps(done, indent=2))
+        return
+    click.echo(f"{done['key']} signs for people now; {done['former']} lets in until {as_text('expires', done['until'])}.")
+    click.echo(f"Sessions ended: {len(done['ended'])}.")
 
 
 @ssh.command("known-hosts")

@@ -8,6 +8,7 @@ may start programs as this user is not thereby a person who approves.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from gateway import upstream
 from gateway.config import Account, IdentityEntry, TargetEntry
 from gateway.control import request as shape
 from gateway.control.authorities import NAMES
+from gateway.control.badges import IDENTITY, KEY_ID, SERIAL, SERIAL_LIMIT
 from gateway.control.discovery import SAMPLE_LIMIT, Discovery, Unsampled
 from gateway.control.errors import BadCall, Conflict, NotAllowed, NotFound
 from gateway.control.office import Office
@@ -39,7 +41,7 @@ METHODS = (
     "token_issue", "token_list", "token_revoke", "account_list", "account_secret", "account_forget",
     "request_list", "request_show", "request_approve", "request_deny", "request_submit", "request_reveal", "request_revoke",
     "session_list", "session_show", "session_kill", "session_observe", "identity_check", "target_check",
-    "ssh_ca", "ssh_sign", "target_host_key",
+    "ssh_ca", "ssh_sign", "ssh_revoke", "ssh_revoked", "ssh_rotate", "target_host_key",
     "target_relations", "target_sample", "target_floor", "config_reload",
 )
 
@@ -146,9 +148,37 @@ class Admin:
         if addresses:
             check_addresses(addresses)
         try:
-            return self._office.authorities.person(entry, read(public), ttl, addresses)
+            return self._office.authorities.person(entry, read(public), ttl, addresses, self._office.badges.first(subject))
         except NoLine as error:
             raise BadCall(f"the file {error}; it takes the .pub file that ssh-keygen made") from None
+
+    def ssh_revoke(self, kind: str, which: str, why: str = "") -> Value:
+        """Certificates that let nobody in any more, by serial, key id or identity. Sessions that they opened end: {"ended"}."""
+        self._check_revoked(kind, which)
+        with self._office.store.write() as txn:
+            self._office.badges.revoke(txn, kind, which, why[:500])
+            self._office.outbox.put(txn, "certificate.revoked", {"subject" if kind == IDENTITY else kind: which[:512], "why": why[:500]})
+        self._office.outbox.deliver()
+        return {"kind": kind, "which": which, "ended": self._office.end_certified("its certificate was revoked")}
+
+    def _check_revoked(self, kind: str, which: str) -> None:
+        if kind == IDENTITY:
+            self._office.identities.need(which)
+        elif kind == SERIAL:
+            if not re.fullmatch(r"[1-9][0-9]{0,19}", which) or int(which) >= SERIAL_LIMIT:
+                raise BadCall("a serial is a number, as `ostiary ssh sign` said it and the record has it")
+        elif kind != KEY_ID or not which:
+            raise BadCall("what is revoked is a serial, a key id or an identity")
+
+    def ssh_revoked(self) -> list[Value]:
+        """What was revoked."""
+        with self._office.store.read() as txn:
+            return self._office.badges.listed(txn)
+
+    def ssh_rotate(self, keep: float) -> Value:
+        """Another key signs for people. What the former one signed is good for a while; where it is not, its sessions end."""
+        told = self._office.authorities.rotate(keep)
+        return told | {"ended": self._office.end_certified("its authority was replaced")}
 
     # -- accounts ----------------------------------------------------------------------
 

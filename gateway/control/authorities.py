@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from addons.needs import Clock
 from gateway.config import IdentityEntry, TargetEntry
-from gateway.control.errors import BadCall, NotAllowed
+from gateway.control.errors import BadCall, Conflict, NotAllowed
 from gateway.control.outbox import Outbox
 from gateway.control.store import Store, Transaction, Value
 from gateway.ssh.lines import HOST_KEY_KINDS, fingerprint, kind_of
@@ -39,6 +39,7 @@ SLACK = 60  # seconds that a host's clock may be behind ours
 TTL_LIMIT = 31 * 86400.0  # seconds; a single certificate cannot be taken back, only its identity
 
 PERMITTED = frozenset({"permit-pty", "permit-port-forwarding", "permit-agent-forwarding", "permit-X11-forwarding", "permit-user-rc"})
+_FORMER = "former "  # before the fingerprint of one that signs no more
 _SESSION = re.compile(r"[0-9a-f-]{36}")
 
 
@@ -52,24 +53,47 @@ class Authorities:
         """The blob of an authority's public key; made now if there is none yet."""
         return _blob(self._key(name))
 
-    def known(self, name: str) -> bytes | None:
-        """As `public`, but none is made."""
+    def people(self) -> frozenset[bytes]:
+        """Blobs of our own keys whose certificates let people in now: the present one, once there is one, and former ones that still do."""
         with self._store.read() as txn:
-            value = self._table.get(txn, name)
-        return None if value is None else _blob(_loaded(value))
+            present = self._table.get(txn, PEOPLE)
+            former = [value for _, value in self._table.items(txn, _FORMER) if self._clock.seconds() < value["until"]]
+        return frozenset([value["public"] for value in former] + ([] if present is None else [_blob(_loaded(present))]))
 
-    def person(self, entry: IdentityEntry, key: bytes, ttl: float, addresses: str = "") -> Value:
+    def rotate(self, keep: float) -> Value:
+        """
+        Another key signs for people from now on: {"key", "former", "until"}. The former one's private half is gone at once.
+
+        :param keep: seconds that certificates of the former one go on letting in.
+        """
+        if not 0 <= keep <= TTL_LIMIT:
+            raise BadCall("a former authority is kept for at most 31 days, which is as long as any of its certificates lasts")
+        until = self._clock.seconds() + keep
+        with self._store.write() as txn:
+            before = self._table.get(txn, PEOPLE)
+            if before is None:
+                raise Conflict("nothing was signed for anybody yet, so there is no authority to replace")
+            blob = _blob(_loaded(before))
+            self._table.put(txn, _FORMER + fingerprint(blob), {"public": blob, "until": until})
+            present = _loaded(self._made(txn, PEOPLE))
+            told = {"key": fingerprint(_blob(present)), "former": fingerprint(blob), "until": until}
+            self._outbox.put(txn, "authority.rotated", {"authority": PEOPLE, **told, "until": f"{until:.0f}"})
+        self._outbox.deliver()
+        return told
+
+    def person(self, entry: IdentityEntry, key: bytes, ttl: float, addresses: str = "", first: int = 0) -> Value:
         """
         A certificate with which an identity may log in at this gateway: {"certificate", "serial", "expires", "key"}.
 
         :param key: blob of its public key. :param addresses: where it is good, as the option source-address has it.
+        :param first: the earliest second that it may be of.
         """
         if not 0 < ttl <= TTL_LIMIT:
             raise BadCall("a certificate is good for at most 31 days, and more than nothing")
         made = self._signed(PEOPLE, Certificate(
             key, USER, entry.subject, (entry.subject,), 0, int(self._clock.seconds() + ttl), b"",
             critical=_critical(addresses), extensions=PERMITTED,
-        ))  # fmt: skip
+        ), first)  # fmt: skip
         return made | {"subject": entry.subject}
 
     def session(self, target: TargetEntry, account: str, subject: str, session: str, key: bytes) -> Value:
@@ -101,12 +125,12 @@ class Authorities:
             key, HOST, f"ostiary for {name}", (name,), 0, int(self._clock.seconds() + HOST_SECONDS), b"",
         ))  # fmt: skip
 
-    def _signed(self, name: str, certificate: Certificate) -> Value:
+    def _signed(self, name: str, certificate: Certificate, first: int = 0) -> Value:
         """Recorded before it is given out."""
         signer = self._key(name)
         serial = int.from_bytes(os.urandom(8), "big") >> 1
         whole = replace(
-            certificate, authority=_blob(signer), serial=serial, nonce=os.urandom(32), after=int(self._clock.seconds()) - SLACK
+            certificate, authority=_blob(signer), serial=serial, nonce=os.urandom(32), after=max(int(self._clock.seconds()), first) - SLACK
         )
         body = whole.body()
         facts = {
@@ -135,11 +159,6 @@ class Authorities:
         self._table.put(txn, name, value)
         self._outbox.put(txn, "authority.made", {"authority": name, "key": fingerprint(_blob(key))})
         return value
-
-
-def trusted(own: bytes | None, listed: Iterable[bytes]) -> frozenset[bytes]:
-    """Whose certificates let people in."""
-    return frozenset(listed) | ({own} if own is not None else frozenset())
 
 
 def _critical(addresses: str) -> Mapping[str, str]:

@@ -113,13 +113,17 @@ class ControlClient:
         """The identity, when its key signed this login. Fails with LoginRefused or Throttled."""
         return self._call("ssh_key_result", subject=subject, blob=blob, ok=ok, peer=peer)
 
-    def ssh_authority(self, subject: str, authority: bytes, peer: str) -> Deferred[bool]:
-        """Whether certificates signed by this key let the identity in."""
-        return self._call("ssh_authority", subject=subject, authority=authority, peer=peer)
+    def ssh_authority(self, subject: str, badge: Value, peer: str) -> Deferred[bool]:
+        """
+        Whether a certificate lets the identity in, as far as it is about who signed it and what was revoked.
 
-    def ssh_certificate_result(self, subject: str, authority: bytes, ok: bool, peer: str) -> Deferred[Value]:
+        :param badge: {"authority", "serial", "after", "key_id"} of it.
+        """
+        return self._call("ssh_authority", subject=subject, badge=badge, peer=peer)
+
+    def ssh_certificate_result(self, subject: str, badge: Value, ok: bool, peer: str) -> Deferred[Value]:
         """The identity, when its certificate is right and its key signed this login. Fails with LoginRefused or Throttled."""
-        return self._call("ssh_certificate_result", subject=subject, authority=authority, ok=ok, peer=peer)
+        return self._call("ssh_certificate_result", subject=subject, badge=badge, ok=ok, peer=peer)
 
     def ssh_certificate(self, target: str, account: str, subject: str, session: str, key: bytes) -> Deferred[Value]:
         """{"certificate", "serial", …} for one session's key. Fails with NotFound or NotAllowed."""

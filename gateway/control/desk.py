@@ -9,11 +9,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from gateway.control.badges import Badge, hashed
 from gateway.control.errors import BadCall, NotFound
 from gateway.control.office import Office
 from gateway.control.rpc import Methods, Rpc
 from gateway.control.store import Value
 from gateway.ssh.doors import PROTOCOL, names
+from gateway.ssh.lines import fingerprint
 
 LEASE = 5.0
 """Seconds that a worker may go on opening sessions after control's last sign of life."""
@@ -92,11 +94,11 @@ class Desk:
     def ssh_key_result(self, subject: str, blob: bytes, ok: bool, peer: str) -> Value:
         return self._office.login.ssh_key_result(_text(subject), bytes(blob), ok is True, _text(peer))
 
-    def ssh_authority(self, subject: str, authority: bytes, peer: str) -> bool:
-        return self._office.login.ssh_authority(_text(subject), bytes(authority), _text(peer))
+    def ssh_authority(self, subject: str, badge: Value, peer: str) -> bool:
+        return self._office.login.ssh_authority(_text(subject), _badge(badge), _text(peer))
 
-    def ssh_certificate_result(self, subject: str, authority: bytes, ok: bool, peer: str) -> Value:
-        return self._office.login.ssh_certificate_result(_text(subject), bytes(authority), ok is True, _text(peer))
+    def ssh_certificate_result(self, subject: str, badge: Value, ok: bool, peer: str) -> Value:
+        return self._office.login.ssh_certificate_result(_text(subject), _badge(badge), ok is True, _text(peer))
 
     def ssh_certificate(self, target: str, account: str, subject: str, session: str, key: bytes) -> Value:
         """For one session of an identity that may come in now, at a target of the file."""
@@ -178,6 +180,10 @@ class Desk:
         mine = [request for request, desk in self._waiting.items() if desk is self]
         for request in mine:
             self.withdraw(request, "the session ended")
+
+
+def _badge(told: Value) -> Badge:
+    return Badge(fingerprint(bytes(told["authority"])), int(told["serial"]), int(told["after"]), hashed(_text(told["key_id"])))
 
 
 def _text(value: Any) -> str:

@@ -16,4 +16,8 @@ def _index_tokens_by_subject(tables: Mapping[str, Any], txn: Any) -> None:
         tables["tokens_by_subject"].put(txn, f"{token['subject']}\0{identifier}", {})
 
 
-MIGRATIONS: Mapping[int, Callable[[Mapping[str, Any], Any], None]] = {1: _index_tokens_by_subject}
+def _revoke_certificates(tables: Mapping[str, Any], txn: Any) -> None:
+    """2 -> 3: nothing to change; a program that knows no revoked certificates must not open a store that has some."""
+
+
+MIGRATIONS: Mapping[int, Callable[[Mapping[str, Any], Any], None]] = {1: _index_tokens_by_subject, 2: _revoke_certificates}

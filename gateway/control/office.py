@@ -18,10 +18,11 @@ from twisted.python.failure import Failure
 
 from addons.needs import Clock
 from gateway.config import AddonEntry, Config, IdentityEntry, TargetEntry
-from gateway.control.authorities import PEOPLE, Authorities, trusted
+from gateway.control.authorities import SLACK, Authorities
+from gateway.control.badges import Badge, Badges
 from gateway.control.errors import Conflict, StoreRefused
 from gateway.control.identity.local import Identities
-from gateway.control.identity.login import BY_CA, Login
+from gateway.control.identity.login import Login
 from gateway.control.identity.throttle import Throttle
 from gateway.control.identity.token import Tokens
 from gateway.control.limits import Limits
@@ -59,7 +60,8 @@ class Office:
         self.identities = Identities(identities, self.store, clock)
         self.tokens, self.throttle = Tokens(self.store, clock), Throttle(clock)
         self.authorities = Authorities(self.store, clock, self.outbox)
-        self.login = Login(self.identities, self.tokens, self.throttle, self.store.seal, self.outbox, self.trusted)
+        self.badges = Badges(self.store, clock, SLACK)
+        self.login = Login(self.identities, self.tokens, self.throttle, self.store.seal, self.outbox, self.believes)
         self.vault, self.limits, self.sessions = Vault(self.store, clock), Limits(clock), Sessions()
         self.requests = Requests(self.store, self.identities, self.outbox, clock, self._answered)
         self.requests.reveals.addons = addons
@@ -131,9 +133,16 @@ class Office:
         """Of an identity, and of those who act for it."""
         return self.sessions.kill_all(lambda s: subject in (s["subject"], s["on_behalf_of"]), why)
 
-    def trusted(self) -> frozenset[bytes]:
-        """Blobs of the keys whose certificates let people in now."""
-        return trusted(self.authorities.known(PEOPLE), self._user_ca)
+    def believes(self, subject: str, badge: Badge) -> bool:
+        """Whether a certificate lets this identity in now, as far as it is about who signed it and what was revoked."""
+        own = badge.authority in map(fingerprint, self.authorities.people())
+        if not own and badge.authority not in map(fingerprint, self._user_ca):
+            return False
+        return not self.badges.refuses(badge, subject, own=own)
+
+    def end_certified(self, why: str) -> list[str]:
+        """Sessions whose certificate would not let them in now; their ids."""
+        return self.sessions.kill_all(lambda s: Badge.of(s["token"] or "") is not None and not self.may_go_on(s), why)
 
     def may_go_on(self, session: Value) -> bool:
         """Whether the identity and the token that opened a session would be let in now."""
@@ -142,8 +151,9 @@ class Office:
             return False
         if (session["token"] or "").startswith("SHA256:"):
             return any(fingerprint(blob) == session["token"] for blob in entry.ssh_keys)
-        if (session["token"] or "").startswith(BY_CA):
-            return any(BY_CA + fingerprint(blob) == session["token"] for blob in self.trusted())
+        badge = Badge.of(session["token"] or "")
+        if badge is not None:
+            return self.believes(session["subject"], badge)
         return not session["token"] or not self.tokens.revoked(session["token"])
 
     def _answered(self, answer: Value) -> None:

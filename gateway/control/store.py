@@ -23,14 +23,14 @@ from gateway.control.errors import StoreRefused
 from gateway.control.seal import Seal
 
 NAME = b"ostiary-control"
-VERSION = 2
+VERSION = 3
 
 MAP_SIZE = 1 << 30
 """Bytes of address space, not of disk. A request keeps its statement, at most 1 MiB each."""
 
 TABLES = (
     "tokens", "tokens_by_subject", "secrets", "identities",
-    "requests", "grants", "revocations", "counters", "outbox", "authorities",
+    "requests", "grants", "revocations", "counters", "outbox", "authorities", "certificates",
 )
 
 KEY_LIMIT = 511  # bytes, LMDB's own; what is longer was never stored

@@ -154,12 +154,12 @@ class Login(SSHService):
         if certificate is None:
             self._perform(self._login.settled(False))
             return
-        asked = self._worker.control.ssh_authority(self._subject(user), certificate.authority, self._peer)
+        asked = self._worker.control.ssh_authority(self._subject(user), _badge(certificate), self._peer)
         self._ask(asked, lambda known: self._authority(user, known is True))
 
     def _authority(self, user: str, known: bool) -> None:
         if not known:
-            self._failed(self._subject(user), "a certificate of an authority that may not let the identity in")
+            self._failed(self._subject(user), "a certificate that was revoked, or of an authority that may not let the identity in")
         self._perform(self._login.settled(known))
 
     def _believed(self, user: str, algorithm: str, blob: bytes) -> Certificate | None:
@@ -181,8 +181,8 @@ class Login(SSHService):
     def _certificate_signature(self, effect: CheckSignature, message: bytes) -> None:
         certificate = self._believed(effect.user, effect.algorithm, effect.blob)
         good = certificate is not None and proves(certificate, effect.algorithm, message, effect.signature)
-        authority = certificate.authority if certificate is not None else b""
-        asked = self._worker.control.ssh_certificate_result(self._subject(effect.user), authority, good, self._peer)
+        badge = _badge(certificate) if certificate is not None else _NONE
+        asked = self._worker.control.ssh_certificate_result(self._subject(effect.user), badge, good, self._peer)
         self._ask(asked, lambda proof: self._settled(proof and {**proof, "certificate": certificate}))
 
     def _settled(self, proof: Proved | None) -> None:
@@ -210,3 +210,11 @@ class Login(SSHService):
     def _crashed(self, failure: Failure) -> None:
         self._log.error("a login ended by a bug: {what}", what=place(failure))
         self._refused("OST-900", "internal error of the gateway")
+
+
+def _badge(certificate: Certificate) -> dict[str, Any]:
+    """What control looks at."""
+    return {"authority": certificate.authority, "serial": certificate.serial, "after": certificate.after, "key_id": certificate.key_id}
+
+
+_NONE = {"authority": b"", "serial": 0, "after": 0, "key_id": ""}

@@ -11,12 +11,14 @@ from twisted.internet.task import Clock
 
 from gateway.config import Account, TargetEntry
 from gateway.control.admin import Admin
-from gateway.control.authorities import HOSTS, NAMES, PEOPLE, SESSION_SECONDS, TARGETS, TTL_LIMIT
+from gateway.control.authorities import HOSTS, NAMES, PEOPLE, SESSION_SECONDS, SLACK, TARGETS, TTL_LIMIT
+from gateway.control.badges import Badge, Badges
 from gateway.control.desk import Desk
-from gateway.control.errors import BadCall, LoginRefused, NotAllowed, NotFound
+from gateway.control.errors import BadCall, Conflict, LoginRefused, NotAllowed, NotFound
 from gateway.control.office import Office
 from gateway.ssh.certificates import of_host, of_user
 from gateway.ssh.lines import fingerprint, line
+from protocols.ssh.certificate import Certificate
 from protocols.ssh.messages import string
 from tests_people import ADA, GRACE
 
@@ -26,6 +28,11 @@ ALGORITHM = "ssh-ed25519-cert-v01@openssh.com"
 ACCOUNTS = (Account("root", "root", "certificate"), Account("app", "deploy", "key"))
 WEB = TargetEntry("web", "ssh", "10.0.0.5", 22, "", (), ACCOUNTS, source_address="10.0.0.7")
 PEER = "10.1.1.1:999"
+
+
+def badge(authority: bytes, serial: int = 7, after: int = 500, key_id: str = "") -> dict[str, Any]:
+    """What a worker says of a certificate."""
+    return {"authority": authority, "serial": serial, "after": after, "key_id": key_id}
 
 
 @pytest.fixture
@@ -92,15 +99,109 @@ def test_a_revoked_identity_gets_no_session(desk: Desk, admin: Admin) -> None:
 def test_only_trusted_authorities_let_in(office: Office, desk: Desk, admin: Admin) -> None:
     """Our own for people once there is one; the one for targets never does."""
     own, targets = admin.ssh_ca(PEOPLE), admin.ssh_ca(TARGETS)
-    assert desk.ssh_authority(ADA, own, PEER) and not desk.ssh_authority(ADA, targets, PEER)
-    assert not desk.ssh_authority("eve", own, PEER)
-    told = desk.ssh_certificate_result(ADA, own, True, PEER)
-    assert (told["subject"], told["proof"], told["token"]) == (ADA, "certificate", f"CA:{fingerprint(own)}")
+    assert desk.ssh_authority(ADA, badge(own), PEER) and not desk.ssh_authority(ADA, badge(targets), PEER)
+    assert not desk.ssh_authority("eve", badge(own), PEER)
+    told = desk.ssh_certificate_result(ADA, badge(own), True, PEER)
+    assert (told["subject"], told["proof"]) == (ADA, "certificate") and told["token"].startswith(f"CA:{fingerprint(own)} 7 ")
     for subject, authority, good in ((ADA, own, False), (ADA, targets, True), ("eve", own, True)):
         with pytest.raises(LoginRefused):
-            desk.ssh_certificate_result(subject, authority, good, PEER)
-    assert office.may_go_on({"subject": GRACE, "token": f"CA:{fingerprint(own)}"})
-    assert not office.may_go_on({"subject": GRACE, "token": f"CA:{fingerprint(targets)}"})
+            desk.ssh_certificate_result(subject, badge(authority), good, PEER)
+    assert office.may_go_on({"subject": GRACE, "token": told["token"]})
+    assert not office.may_go_on({"subject": GRACE, "token": told["token"].replace(fingerprint(own), fingerprint(targets))})
+
+
+# -- revoked and replaced --------------------------------------------------------------------------
+
+
+def shown(admin: Admin, subject: str = ADA) -> dict[str, Any]:
+    """What a worker says of a certificate that our own authority signed now."""
+    certificate, _ = Certificate.read(admin.ssh_sign(subject, line(KEY), 3600.0)["certificate"])
+    return badge(certificate.authority, certificate.serial, certificate.after, certificate.key_id)
+
+
+def test_a_revoked_certificate_lets_nobody_in_and_its_sessions_end(office: Office, desk: Desk, admin: Admin, notary: Any) -> None:
+    """That one alone; the same identity's others go on."""
+    one, other = shown(admin), shown(admin)
+    sessions = [desk.ssh_certificate_result(ADA, each, True, PEER)["token"] for each in (one, other)]
+    for n, token in enumerate(sessions):
+        office.sessions.opened(Desk(office, {}, lambda *_: None), {"id": f"s{n}", "subject": ADA, "token": token})
+    assert admin.ssh_revoke("serial", str(one["serial"]), "lost")["ended"] == ["s0"]
+    assert not desk.ssh_authority(ADA, one, PEER) and desk.ssh_authority(ADA, other, PEER)
+    with pytest.raises(LoginRefused):
+        desk.ssh_certificate_result(ADA, one, True, PEER)
+    assert [office.may_go_on({"subject": ADA, "token": token}) for token in sessions] == [False, True]
+    assert {"serial": str(one["serial"]), "why": "lost"}.items() <= dict(notary.notes)["certificate.revoked"].items()
+    assert [each["which"] for each in admin.ssh_revoked()] == [str(one["serial"])]
+
+
+def test_a_revocation_outlives_a_restart(office: Office, admin: Admin, clock: Clock) -> None:
+    one = shown(admin)
+    admin.ssh_revoke("serial", str(one["serial"]))
+    again = Badges(office.store, clock, SLACK)
+    assert again.refuses(Badge("", one["serial"], one["after"], ""), ADA, own=True)
+
+
+def test_all_certificates_of_an_identity_until_now(desk: Desk, admin: Admin, clock: Clock) -> None:
+    """Those that others signed too; one that is signed in the same second is good, and so is everybody else's."""
+    before, graces = shown(admin), shown(admin, GRACE)
+    admin.ssh_revoke("identity", ADA)
+    after = shown(admin)
+    assert not desk.ssh_authority(ADA, before, PEER) and desk.ssh_authority(ADA, after, PEER)
+    assert desk.ssh_authority(GRACE, graces, PEER)
+    clock.advance(5)
+    assert desk.ssh_authority(ADA, shown(admin), PEER) and not desk.ssh_authority(ADA, before, PEER)
+
+
+def test_serials_of_other_authorities_are_theirs_and_key_ids_are_not_ours(office: Office, desk: Desk, admin: Admin) -> None:
+    """A serial of ours revokes none of theirs, which may count from 1; a key id revokes theirs, and none of ours."""
+    theirs = string(b"ssh-ed25519") + string(bytes(32))
+    office._user_ca = frozenset({theirs})
+    ours = shown(admin)
+    admin.ssh_revoke("serial", str(ours["serial"]))
+    assert desk.ssh_authority(ADA, badge(theirs, ours["serial"], 500, "badge 7"), PEER)
+    admin.ssh_revoke("key_id", "badge 7")
+    assert not desk.ssh_authority(ADA, badge(theirs, 1, 500, "badge 7"), PEER)
+    assert desk.ssh_authority(ADA, badge(theirs, 1, 500, "badge 8"), PEER)
+    admin.ssh_revoke("key_id", ADA)
+    assert desk.ssh_authority(ADA, shown(admin), PEER)
+    admin.ssh_revoke("identity", ADA)
+    assert not desk.ssh_authority(ADA, badge(theirs, 1, 500, "badge 8"), PEER)
+
+
+@pytest.mark.parametrize(("kind", "which", "error"), [
+    ("serial", "0", BadCall), ("serial", "-1", BadCall), ("serial", str(1 << 64), BadCall), ("serial", "7; 8", BadCall),
+    ("key_id", "", BadCall), ("authority", "x", BadCall), ("identity", "eve", NotFound),
+])  # fmt: skip
+def test_what_cannot_be_revoked(admin: Admin, kind: str, which: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        admin.ssh_revoke(kind, which)
+
+
+def test_two_authorities_let_in_for_a_while_after_a_rotation(office: Office, desk: Desk, admin: Admin, clock: Clock, notary: Any) -> None:
+    former = shown(admin)
+    told = admin.ssh_rotate(60.0)
+    assert told["former"] == fingerprint(former["authority"]) != told["key"] == fingerprint(admin.ssh_ca(PEOPLE))
+    present = shown(admin)
+    assert desk.ssh_authority(ADA, former, PEER) and desk.ssh_authority(ADA, present, PEER)
+    admin.ssh_revoke("serial", str(former["serial"]))
+    assert not desk.ssh_authority(ADA, former, PEER)  # a former one's can be revoked too
+    clock.advance(61)
+    assert not desk.ssh_authority(GRACE, {**former, "serial": 9}, PEER) and desk.ssh_authority(ADA, present, PEER)
+    assert dict(notary.notes)["authority.rotated"]["former"] == told["former"]
+
+
+def test_a_rotation_at_once_ends_what_the_former_one_opened(office: Office, desk: Desk, admin: Admin) -> None:
+    token = desk.ssh_certificate_result(ADA, shown(admin), True, PEER)["token"]
+    office.sessions.opened(Desk(office, {}, lambda *_: None), {"id": "s", "subject": ADA, "token": token})
+    office.sessions.opened(Desk(office, {}, lambda *_: None), {"id": "t", "subject": ADA, "token": ""})
+    assert admin.ssh_rotate(0.0)["ended"] == ["s"]
+
+
+def test_there_is_nothing_to_replace_before_anything_was_signed(admin: Admin) -> None:
+    with pytest.raises(Conflict):
+        admin.ssh_rotate(60.0)
+    with pytest.raises(BadCall):
+        admin.ssh_rotate(TTL_LIMIT + 1)
 
 
 def test_an_authoritys_key_is_sealed_and_stays_the_same(office: Office, admin: Admin, tmp_path: Path) -> None:

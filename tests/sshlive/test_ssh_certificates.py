@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +96,25 @@ def test_a_certificate_of_the_gateways_own_lets_in(certified: Certified, tmp_pat
     opened = certified.house.records("--kind", "opened")[-1]["body"]
     assert opened["proof"] == "certificate" and opened["facts"]["client_certificate"] == ADA
     assert certified.ssh(key, "echo in", user=f"{GRACE}@{WEB}").returncode == 255
+
+
+def test_a_revoked_certificate_ends_the_connection_that_others_share(certified: Certified, tmp_path: Path) -> None:
+    """By its serial; what runs over a shared connection ends with it, and no further session begins on it."""
+    key = keygen(tmp_path / "key")
+    made = json.loads(certified.house.ostiary_ok("ssh", "sign", "--json", "--identity", ADA, f"{key}.pub"))
+    Path(f"{key}-cert.pub").write_text(made["certificate"])
+    with tempfile.TemporaryDirectory() as short:
+        shared = ("-o", f"ControlPath={short}/m")
+        line = [w.replace(str(certified.house.key), str(key)) for w in certified.house.line("-M", *shared, "127.0.0.1", "echo begun; exec sleep 600")]
+        with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as client:
+            assert client.stdout is not None and client.stdout.readline() == b"begun\n"
+            assert certified.ssh(key, "echo shared", client=shared).stdout == b"shared\n"
+            assert "Sessions ended: 1." in certified.house.ostiary_ok("ssh", "revoke", str(made["serial"]), "--why", "lost")
+            assert client.wait(30) == 255 and client.stderr is not None and b"was revoked" in client.stderr.read()
+        assert certified.ssh(key, "echo in", client=shared).returncode == 255
+    assert "was revoked" in certified.notes("login.failed")[-1]["why"]
+    [record] = [r["body"]["facts"] for r in certified.house.records("--kind", "admin") if r["fields"]["what"] == "certificate.revoked"]
+    assert (record["serial"], record["why"]) == (str(made["serial"]), "lost")
 
 
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa", "ed25519"])

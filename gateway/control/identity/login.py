@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.config import IdentityEntry
+from gateway.control.badges import Badge
 from gateway.control.errors import LoginRefused, Throttled
 from gateway.control.identity.local import Identities
 from gateway.control.identity.throttle import Throttle, address
@@ -20,19 +21,19 @@ REFUSED = "the identity or its token is not right (OST-601); a token is made wit
 
 Proved = dict[str, Any]
 
-BY_CA = "CA:"
-"""Before the fingerprint of the authority whose certificate proved somebody; where a token's id is otherwise."""
-
 
 class Login:
     """All ways in for local identities."""
 
     def __init__(
         self, identities: Identities, tokens: Tokens, throttle: Throttle, seal: Seal, outbox: Outbox,
-        authorities: Callable[[], frozenset[bytes]],
+        believes: Callable[[str, Badge], bool],
     ) -> None:
+        """
+        :param believes: whether a certificate lets a subject in, apart from what is in it.
+        """
         self._identities, self._tokens, self._throttle = identities, tokens, throttle
-        self._seal, self._outbox, self._authorities = seal, outbox, authorities
+        self._seal, self._outbox, self._believes = seal, outbox, believes
 
     def authenticate(self, subject: str, secret: str, peer: str) -> Proved:
         """
@@ -103,23 +104,23 @@ class Login:
         self._throttle.succeeded(subject, peer)
         return _told(entry, fingerprint(blob), "key", None)
 
-    def ssh_authority(self, subject: str, authority: bytes, peer: str) -> bool:
-        """Whether this key may vouch for the subject; the rest of its certificate is the worker's to judge."""
+    def ssh_authority(self, subject: str, badge: Badge, peer: str) -> bool:
+        """Whether who signed this may vouch for the subject, and nobody revoked it; the rest of a certificate is the worker's to judge."""
         self._brake(subject, peer)
-        return self._identities.live(subject) is not None and authority in self._authorities()
+        return self._identities.live(subject) is not None and self._believes(subject, badge)
 
-    def ssh_certificate_result(self, subject: str, authority: bytes, ok: bool, peer: str) -> Proved:
+    def ssh_certificate_result(self, subject: str, badge: Badge, ok: bool, peer: str) -> Proved:
         """
         The identity whose certified key signed a login; `ok` is the worker's word that it did, and that all else is right.
 
-        :raises LoginRefused: it did not, or nobody trusts that authority.
+        :raises LoginRefused: it did not, or nobody trusts that authority, or it was revoked.
         """
         self._brake(subject, peer)
         entry = self._identities.live(subject)
-        if not ok or entry is None or authority not in self._authorities():
+        if not ok or entry is None or not self._believes(subject, badge):
             raise self._refusal(subject, peer)
         self._throttle.succeeded(subject, peer)
-        return _told(entry, BY_CA + fingerprint(authority), "certificate", None)
+        return _told(entry, badge.token, "certificate", None)
 
     def jumps(self, user: str, peer: str) -> bool:
         """Whether some identity's name ends as this one does, behind its last "@"."""
