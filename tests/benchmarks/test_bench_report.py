@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import compare, growth, measure, report, scalepage
+from benchmarks import compare, growth, measure, notary, report, scalepage
 
 FLOOR = {"fdatasync": 100.0, "O_DSYNC": 90.0, "commit": 300.0}
 
@@ -152,3 +152,13 @@ def test_growth_of_a_store_is_measured_in_processes_of_their_own(tmp_path: Path)
     found = growth.records(tmp_path, 200)
     assert {f"{name}_{unit}" for name in ("append", "verify", "search") for unit in ("s", "us", "mib")} <= set(found)
     assert all(value > 0 for value in found.values())
+
+
+def test_what_a_batch_and_a_record_take_is_the_line_through_the_sizes() -> None:
+    batch, record = notary.line([(size, 200 + 10 * size) for size in (1, 2, 8, 32)])
+    assert (batch, record) == (pytest.approx(200), pytest.approx(10))
+
+
+def test_a_disturbed_stretch_says_nothing_of_a_batch_and_other_threads_count_whole() -> None:
+    rounds = [{"stretches": [100.0] * 9 + [9000.0], "others": 10.0}, {"stretches": [120.0] * 10, "others": 30.0}]
+    assert notary.cost(rounds) == (100.0, 20.0)
