@@ -14,12 +14,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from hashlib import sha256
-from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.notary.mac import Key, digest_once
+from gateway.notary.mac import Key, Message
 
 _NONCE = bytes(12)
 _SALT = 16  # bytes
@@ -31,12 +30,7 @@ class BodyError(Exception):
     """A body that this key does not open."""
 
 
-class Sealed(NamedTuple):
-    """What is stored, and the two digests that go into the leaf."""
-
-    stored: bytes
-    hashed: bytes
-    commitment: bytes
+_OPENING = Message(b"ostiary-opening")
 
 
 def body_hash(stored: bytes) -> bytes:
@@ -60,15 +54,15 @@ class Bodies:
         self._term_key = Key(self._master.digest(b"ostiary-term"))
         self._sessions: dict[bytes, Key] = {}
 
-    def seal(self, session: bytes, plain: bytes) -> Sealed:
-        """Encrypt one body."""
+    def seal(self, session: bytes, plain: bytes) -> tuple[bytes, bytes, bytes]:
+        """Encrypt one body: what is stored, and the two digests that go into the leaf, of it and to the plain bytes."""
         if not self._salts:
             drawn = self._random(_SALT * _SALTS)
             self._salts = [drawn[at : at + _SALT] for at in range(0, len(drawn), _SALT)]
         salt = self._salts.pop()
         key = self._record_key(session, salt)
         stored = salt + AESGCM(key).encrypt(_NONCE, plain, None)
-        return Sealed(stored, body_hash(stored), commit(_opening(key), plain))
+        return stored, body_hash(stored), commit(_OPENING.under(key), plain)
 
     def open(self, session: bytes, stored: bytes) -> tuple[bytes, bytes]:
         """
@@ -78,7 +72,7 @@ class Bodies:
         """
         key = self._record_key(session, stored[:_SALT])
         try:
-            return AESGCM(key).decrypt(_NONCE, stored[_SALT:], None), _opening(key)
+            return AESGCM(key).decrypt(_NONCE, stored[_SALT:], None), _OPENING.under(key)
         except InvalidTag as e:
             raise BodyError("this key does not open it") from e
 
@@ -93,7 +87,3 @@ class Bodies:
                 self._sessions.clear()
             key = self._sessions[session] = Key(self._master.digest(b"ostiary-session" + session))
         return key.digest(b"ostiary-record" + salt)
-
-
-def _opening(key: bytes) -> bytes:
-    return digest_once(key, b"ostiary-opening")

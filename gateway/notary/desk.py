@@ -117,19 +117,22 @@ class Desk(Link):
             return  # sent before our "down" reached it; it knows by now that this is refused
         if first != self._expected or not items:
             raise BadRecord("a gap in the sequence")
-        entries = [self._entry(number, first + place, *item) for place, item in enumerate(items)]
+        entries, size = [], 0
+        for sequence, (packed, body, terms) in enumerate(items, first):
+            entries.append(self._entry(number, sequence, packed, body, terms))
+            size += len(packed) if body is None else len(packed) + len(body)
         self._expected += len(entries)
-        self._notary.writer.submit(_Append(self, entries))
+        self._notary.writer.submit(_Append(self, entries, size))
 
     def _entry(self, number: int, sequence: int, packed: bytes, body: bytes | None, terms: list[str] | None) -> Entry:
         fields = parse_event(packed)
         if fields[0] not in WORKER_KINDS or len(packed) > LEAF_LIMIT - _STAMP_ROOM:
             raise BadRecord("not a worker's record, or too long")
-        if (body is not None and type(body) is not bytes) or len(terms or ()) > _TERMS:
+        if (body is not None and type(body) is not bytes) or (terms and len(terms) > _TERMS):
             raise BadRecord("body or terms")
         if fields[1] and not self._notary.claim(fields[1], self, ending=fields[0] == Kind.CLOSED):
             raise BadRecord("another worker's session")
-        return Entry(number, sequence, packed, fields, body, [str(term) for term in terms or ()])
+        return Entry(number, sequence, packed, fields, body, [str(term) for term in terms] if terms else ())
 
     # Control, and whoever looks at evidence
 
@@ -208,16 +211,16 @@ class _Append:
 
     first = False
 
-    def __init__(self, desk: Desk, entries: list[Entry]) -> None:
+    def __init__(self, desk: Desk, entries: list[Entry], size: int) -> None:
         self._desk, self._entries = desk, entries
-        self.weight = (len(entries), sum(len(e.packed) + len(e.body or b"") for e in entries))
+        self.weight = (len(entries), size)
 
     def entries(self, store: Store) -> Sequence[Entry]:
         return self._entries
 
     def done(self, refusals: Sequence[str]) -> None:
         if self._desk.number == self._entries[0].worker:
-            refused = [[e.sequence, why] for e, why in zip(self._entries, refusals, strict=True) if why]
+            refused = [[e.sequence, why] for e, why in zip(self._entries, refusals, strict=True) if why] if any(refusals) else ()
             self._desk.send("ack", self._entries[-1].sequence, refused)
 
     def failed(self, why: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-_BLOCK = 64  # bytes of SHA-256's input block
+_BLOCK, _SIZE = 64, 32  # bytes of SHA-256's input block, and of its output
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
@@ -32,9 +32,18 @@ class Key:
         return outer.digest()
 
 
-def digest_once(key: bytes, message: bytes) -> bytes:
-    """As `Key(key).digest(message)`, for a key that is used once."""
-    if len(key) > _BLOCK:
-        raise ValueError("a longer key would have to be hashed first")
-    padded = key.ljust(_BLOCK, b"\0")
-    return sha256(padded.translate(_OUTER) + sha256(padded.translate(_INNER) + message).digest()).digest()
+class Message:
+    """One message made ready, for keys that are used once."""
+
+    __slots__ = ("_behind_inner", "_behind_outer")
+
+    def __init__(self, message: bytes) -> None:
+        padding = bytes(_BLOCK - _SIZE)
+        self._behind_inner, self._behind_outer = padding.translate(_INNER) + message, padding.translate(_OUTER)
+
+    def under(self, key: bytes) -> bytes:
+        """As `Key(key).digest(message)`, for a key of 32 bytes."""
+        if len(key) != _SIZE:
+            raise ValueError("such a key has 32 bytes")
+        inner = sha256(key.translate(_INNER) + self._behind_inner).digest()
+        return sha256(key.translate(_OUTER) + self._behind_outer + inner).digest()

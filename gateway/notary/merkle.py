@@ -11,14 +11,15 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 EMPTY = sha256(b"").digest()
+_LEAF, _NODE = b"\x00", b"\x01"
 
 
 def leaf_hash(leaf: bytes) -> bytes:
-    return sha256(b"\x00" + leaf).digest()
+    return sha256(_LEAF + leaf).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    return sha256(b"\x01" + left + right).digest()
+    return sha256(_NODE + left + right).digest()
 
 
 class CompactRange:
@@ -32,19 +33,19 @@ class CompactRange:
 
     def append(self, hashed: bytes) -> None:
         """Add one leaf hash."""
-        bits = self.size
+        bits, peaks = self.size, self._peaks
         while bits & 1:
-            hashed = node_hash(self._peaks.pop(), hashed)
+            hashed = sha256(_NODE + peaks.pop() + hashed).digest()  # node_hash, without its call: this runs for every record
             bits >>= 1
-        self._peaks.append(hashed)
+        peaks.append(hashed)
         self.size += 1
 
     def root(self) -> bytes:
         if not self._peaks:
             return EMPTY
         root = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            root = node_hash(peak, root)
+        for peak in self._peaks[-2::-1]:
+            root = sha256(_NODE + peak + root).digest()
         return root
 
     def copy(self) -> CompactRange:

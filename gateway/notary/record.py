@@ -86,6 +86,9 @@ FIELDS: dict[int, tuple[str, ...]] = {
     Kind.ADMIN: ("what", "pid", "uid"),
 }
 
+_LEAST = {int(kind): len(COMMON) + len(names) for kind, names in FIELDS.items()}
+_NEVER = 1 << 32  # fields of a kind that is unknown; msgpack has no longer array
+
 _WHO = ("identity", "on_behalf_of", "account", "database", "peer")
 
 BODY_FIELDS: dict[int, tuple[str, ...]] = {
@@ -157,7 +160,7 @@ def _checked(fields: Any) -> list[Any]:
     if type(fields) is not list or len(fields) < len(COMMON):
         raise BadRecord("an event is an array of at least six")
     kind, session, number, target, verdict, _ref = fields[:6]
-    if kind not in FIELDS or len(fields) < len(COMMON) + len(FIELDS[kind]):
+    if len(fields) < _LEAST.get(kind, _NEVER):
         raise BadRecord("unknown kind, or too few fields for it")
     if type(session) is not bytes or len(session) not in (0, 16) or type(number) is not int or number < 0:
         raise BadRecord("session or number")
@@ -182,10 +185,11 @@ class Stamp(NamedTuple):
     terms: tuple[bytes, ...] = ()
 
 
-def pack_leaf(stamp: Stamp, event_bytes: bytes) -> bytes:
+def pack_leaf(stamp: Stamp | tuple[Any, ...], event_bytes: bytes) -> bytes:
     """
     The bytes that are hashed.
 
+    :param stamp: a Stamp, or what is in one.
     :raises BadRecord: over LEAF_LIMIT.
     """
     leaf = _ARRAY_OF_TWO + _pack((VERSION, *stamp)) + event_bytes

@@ -27,6 +27,7 @@ from gateway.notary.settling import Settling
 
 HEAD = b"h"
 _ROW = Struct("!cQB")  # b"r", index, 0 leaf or 1 body
+_key = _ROW.pack
 _PAGE = 4096
 
 STREAM = 0
@@ -63,7 +64,7 @@ class Segment:
             self._ahead.close()
             raise
         self._place = Place(path / "data.mdb")
-        self._settling = Settling(self._env, put)
+        self._settling = Settling(self._env, self._take_over)
         self._tree = CompactRange()
         self._closing = threading.Lock()
         self.used = 0
@@ -83,10 +84,10 @@ class Segment:
         :raises lmdb.Error: the store refused. The segment must be abandoned.
         :raises OSError: a file is not where it was, or not writable.
         """
-        tree = self._tree.copy()
-        for leaf, _ in rows:
+        tree, size = self._tree.copy(), 0
+        for leaf, body in rows:
             tree.append(leaf_hash(leaf))
-        size = sum(_footprint(leaf) + _footprint(body) for leaf, body in rows)
+            size += _footprint(leaf) if body is None else _footprint(leaf) + _footprint(body)
         if self.used + size > self._map_size:  # LMDB would find out when it is too late to refuse
             raise lmdb.MapFullError("the segment is full")
         head = self.signer.sign(Checkpoint(self.signer.name, tree.size, tree.root()).text)
@@ -97,8 +98,12 @@ class Segment:
         except TooLarge:
             self._settling.add(batch, size)
             self._settling.wait(tree.size)
-        self._place.check()
         self._tree, self.used = tree, self.used + size
+
+    def _take_over(self, env: lmdb.Environment, batches: Sequence[Batch]) -> None:
+        """In the settling thread. Until this returns the write-ahead file keeps them."""
+        put(env, batches)
+        self._place.check()
 
     def settle(self) -> None:
         """Until LMDB holds every record. Raises as `commit`."""
@@ -137,12 +142,16 @@ def is_reserved(path: Path, map_size: int) -> bool:
 
 def put(env: lmdb.Environment, batches: Sequence[Batch]) -> None:
     """Batches in order, and the head over all of them, in one transaction."""
+    rows: list[tuple[bytes, bytes]] = []
+    for batch in batches:
+        for index, (leaf, body) in enumerate(batch.rows, batch.first):
+            rows.append((_key(b"r", index, 0), leaf))
+            if body is not None:
+                rows.append((_key(b"r", index, 1), body))
     with env.begin(write=True) as txn:
-        for batch in batches:
-            for index, (leaf, body) in enumerate(batch.rows, batch.first):
-                txn.put(row_key(index, False), leaf, append=True)
-                if body is not None:
-                    txn.put(row_key(index, True), body, append=True)
+        _, added = txn.cursor().putmulti(rows, append=True)
+        if added != len(rows):
+            raise lmdb.KeyExistsError("LMDB holds a record of these already")
         txn.put(HEAD, batches[-1].head.encode())
 
 
@@ -183,6 +192,8 @@ def with_tail(page: Page, batches: Sequence[Batch], start: int, limit: int) -> P
     place = rows[-1][0] + 1 if rows else max(start, held)
     if place >= held:
         for batch in batches:
+            if batch.end <= place or limit <= 0:
+                continue
             for index, (leaf, body) in enumerate(batch.rows, batch.first):
                 if index >= place and limit > 0:
                     rows.append((index, leaf, body))
@@ -281,9 +292,7 @@ class SealedSegment:
             self._bodies.close()
 
 
-def _footprint(value: bytes | None) -> int:
+def _footprint(value: bytes) -> int:
     """Bytes a value takes: big ones live in whole pages of their own."""
-    if value is None:
-        return 0
     size = len(value) + 32
     return size if size < _PAGE // 2 else -(-size // _PAGE) * _PAGE

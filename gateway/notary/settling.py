@@ -14,7 +14,8 @@ import lmdb
 
 from gateway.notary.ahead import Batch
 
-PATIENCE = 0.05  #: seconds that a batch may wait for others, so that they share a transaction
+PATIENCE = 0.2
+"""Seconds that a batch may wait for others, so that they share a transaction: each costs a few synchronous writes, whatever is in it."""
 _ENOUGH = 1 << 20  # bytes that wait for no others
 
 

@@ -25,7 +25,7 @@ from gateway.notary.environment import Unfit, sync_directory
 from gateway.notary.keys import Keys
 from gateway.notary.layout import Layout
 from gateway.notary.ledger import Ledger
-from gateway.notary.record import COMMON, FIELDS, Kind, Stamp, event, pack_leaf, parse_event
+from gateway.notary.record import COMMON, FIELDS, Kind, event, pack_leaf, parse_event
 from gateway.notary.recovery import Last, recover
 from gateway.notary.seal import seal
 from gateway.notary.segment import STREAM, Page, Row, SealedSegment, Segment, is_reserved, reserve
@@ -200,7 +200,7 @@ class Store:
         :returns: for each entry why it was refused; "" for recorded as it came. A refused
             intent is recorded too, as UNGRANTED, in its own place of the worker's sequence.
         """
-        if self._must_rotate():
+        if self._must_rotate(self._clock.boot_ns()):
             self.rotate("rotated")
         wall, boot = self._clock.wall_ns(), self._clock.boot_ns()
         refusals = self._refusals(entries, wall)
@@ -224,19 +224,23 @@ class Store:
         return answers
 
     def _write(self, entries: Sequence[Entry], wall: int, boot: int) -> None:
-        first = self.segment.size
-        self.segment.commit([self._row(entry, index, wall, boot) for index, entry in enumerate(entries, first)])
+        self.segment.commit(self._rows(entries, self.segment.size, wall, boot))
+        add = self.state.add
         for entry in entries:
-            self.state.add(entry.worker, entry.sequence, wall, entry.fields)
+            add(entry.worker, entry.sequence, wall, entry.fields)
 
-    def _row(self, entry: Entry, index: int, wall: int, boot: int) -> Row:
-        terms = tuple(sorted(map(self._bodies.term, entry.terms))) if entry.terms else ()
-        if entry.body is None:
-            stored = hashed = commitment = None
-        else:
-            stored, hashed, commitment = self._bodies.seal(entry.fields[1], entry.body)
-        stamp = Stamp(self.segment.number, index, wall, boot, entry.worker, entry.sequence, hashed, commitment, terms)
-        return pack_leaf(stamp, entry.packed), stored
+    def _rows(self, entries: Sequence[Entry], first: int, wall: int, boot: int) -> list[Row]:
+        """What is stored of each: its leaf, from a stamp in the order of `Stamp`, and its body."""
+        number, seal, rows = self.segment.number, self._bodies.seal, []
+        for index, entry in enumerate(entries, first):
+            terms = tuple(sorted(map(self._bodies.term, entry.terms))) if entry.terms else ()
+            if entry.body is None:
+                stored = hashed = commitment = None
+            else:
+                stored, hashed, commitment = seal(entry.fields[1], entry.body)
+            stamp = (number, index, wall, boot, entry.worker, entry.sequence, hashed, commitment, terms)
+            rows.append((pack_leaf(stamp, entry.packed), stored))
+        return rows
 
     def _clock_step(self, drift: int) -> list[Entry]:
         """A record when the wall clock moved against the monotonic one by more than a second."""
@@ -245,10 +249,11 @@ class Store:
 
     # Segments
 
-    def _must_rotate(self) -> bool:
+    def _must_rotate(self, boot: int) -> bool:
         segment, audit = self.segment, self._audit
-        aged = (self._clock.boot_ns() - self._opened_ns) / 1e9 >= audit.segment_seconds
-        return segment.size >= audit.segment_records or segment.used >= audit.segment_bytes or aged
+        if segment.size >= audit.segment_records or segment.used >= audit.segment_bytes:
+            return True
+        return (boot - self._opened_ns) / 1e9 >= audit.segment_seconds
 
     def rotate(self, reason: str) -> None:
         """Close the open segment and go on in the spare one."""
@@ -279,8 +284,7 @@ class Store:
         self.state.forget_grants(wall)
         carried = [event(Kind.CARRY, what, rows) for what, rows in self.state.carry(wall)]
         first = [Entry(_SEGMENT_MAKER, i, packed, parse_event(packed)) for i, packed in enumerate([header, *carried])]
-        rows = [self._row(entry, i, wall, self._clock.boot_ns()) for i, entry in enumerate(first)]
-        segment.commit(rows)
+        segment.commit(self._rows(first, 0, wall, self._clock.boot_ns()))
         segment.settle()
         self._log([*ending, ["seg.open", wall, STREAM, number, segment.signer.public, previous_root, boot_id]])
 
@@ -325,7 +329,7 @@ class Store:
 
     def tick(self) -> None:
         """What is due by time: a ledger entry that names the open segment's size, or its end."""
-        if self.segment.size > 1 and self._must_rotate():
+        if self.segment.size > 1 and self._must_rotate(self._clock.boot_ns()):
             self.rotate("aged")
         now = self._clock.boot_ns()
         if self.segment.size != self._headed and now - self._headed_ns >= HEAD_SECONDS * 1e9:

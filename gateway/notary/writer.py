@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import lmdb
@@ -166,15 +165,11 @@ class Writer:
         if not self._working or store is None or not self._jobs:
             return
         jobs = self._take()
-        with self._guarded(jobs):
-            answers = self._commit(store, jobs)
-            for job, refusals in answers:
-                job.done(refusals)
-            self._news()
+        self._guarded(jobs, lambda: self._record(store, jobs))
         if self._working and self._jobs and self._soon is None:
             self._soon = self._clock.callLater(0, self._turn)
 
-    def _commit(self, store: Store, jobs: Sequence[Job]) -> list[tuple[Job, list[str]]]:
+    def _record(self, store: Store, jobs: Sequence[Job]) -> None:
         entries: list[Entry] = []
         ends = []
         for job in jobs:
@@ -184,26 +179,31 @@ class Writer:
         refusals = store.commit(entries)
         if len(store.unsealed) != unsealed:
             self._chores_wanted.set()
-        return [(job, refusals[start:end]) for job, start, end in zip(jobs, [0, *ends[:-1]], ends, strict=True)]
+        start = 0
+        for job, end in zip(jobs, ends, strict=True):
+            job.done(refusals[start:end])
+            start = end
+        self._news()
 
     def _look(self) -> None:
         """What is due by time, and what the chores have finished."""
         store = self.store
         if not self._working or store is None:
             return
-        with self._guarded([]):
-            self._take_seals(store)
-            store.tick()
-            self._chores_wanted.set()
+        self._guarded([], lambda: self._do_what_is_due(store))
         if self._working:
             self._tick = self._clock.callLater(_TICK, self._look)
 
-    @contextmanager
-    def _guarded(self, jobs: Sequence[Job]) -> Iterator[None]:
+    def _do_what_is_due(self, store: Store) -> None:
+        self._take_seals(store)
+        store.tick()
+        self._chores_wanted.set()
+
+    def _guarded(self, jobs: Sequence[Job], act: Callable[[], None]) -> None:
         """When the store refuses, so do we, and open it again; a bug of ours refuses for good, never in silence."""
         clean = False
         try:
-            yield
+            act()
             clean = True
         except FAILURES as e:
             clean = True

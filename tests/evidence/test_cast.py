@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 sys.path[:0] = [str(Path(__file__).parent.parent / "terminal"), str(Path(__file__).parent.parent / "notary")]
@@ -147,6 +147,7 @@ def test_a_missing_chunk_is_told(tmp_path: Path) -> None:
 EVENTS = st.lists(st.tuples(st.integers(0, 5_000_000), st.sampled_from([c.value for c in Code if c is not Code.RESIZE]), st.binary(max_size=9)))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine making examples may take as long as it likes
 @given(EVENTS, st.sampled_from([2, 3]))
 def test_the_verifier_s_rules_are_the_product_s(events: list[tuple[int, str, bytes]], version: int) -> None:
     """Two copies on purpose: whatever bytes came, both make the same file of them, and it is JSON."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -51,6 +52,34 @@ def test_what_was_appended_comes_back_in_order(tmp_path_factory: pytest.TempPath
     assert tail(path, 0) == batches and tail(path, size) == []
     held = data.draw(st.integers(0, len(batches) - 1))
     assert tail(path, batches[held].first) == batches[held:], "LMDB holds what came before"
+
+
+@pytest.mark.parametrize("refuses", ["to open", "to read", ""])
+def test_it_is_written_past_the_page_cache_and_just_as_well_where_that_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: str
+) -> None:
+    """Some file systems refuse such a file, others its blocks; either way each write is synchronous."""
+    usual, asked = os.open, []
+
+    def without(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_DIRECT and refuses == "to open":
+            raise OSError(errno.EINVAL, "Invalid argument")
+        asked.append(flags)
+        return usual(path, flags, *mode)
+
+    def unaligned(fd: int, buffers: object, offset: int) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "open", without)
+    if refuses == "to read":
+        monkeypatch.setattr(os, "preadv", unaligned)
+    path, file = made(tmp_path)
+    batches = [batch(0, 3, 3000), batch(3, 1, 10), batch(4, 2, 5000)]
+    for one in batches:
+        file.append(one, never)
+    file.close()
+    assert tail(path, 0) == batches
+    assert asked[-1] & os.O_DSYNC == os.O_DSYNC and not (refuses and asked[-1] & os.O_DIRECT)
 
 
 def test_the_file_keeps_its_size_and_a_half_waits_until_lmdb_holds_it(tmp_path: Path) -> None:

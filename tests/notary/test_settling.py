@@ -229,6 +229,33 @@ def test_when_lmdb_refuses_nothing_more_is_acknowledged(tmp_path: Path, monkeypa
     assert checked(tmp_path).problems == []
 
 
+def test_records_leave_the_write_ahead_file_only_for_an_lmdb_that_is_in_its_place(tmp_path: Path) -> None:
+    """One that was moved away takes them to where nobody looks; they stay in the file, and no more is acknowledged."""
+    store = new_store(tmp_path)
+    fill(store, 3)
+    path, size = store.segment.path, store.segment.size
+    (path / "data.mdb").rename(path / "elsewhere")
+    with pytest.raises(FileNotFoundError):
+        store.segment.settle()
+    with pytest.raises(FileNotFoundError):
+        fill(store, 1)
+    store.abandon()
+    assert ahead.read(path / ahead.NAME).end >= size
+
+
+def test_lmdb_never_takes_a_record_twice(tmp_path: Path) -> None:
+    """It would say nothing by itself, and keep the one that it has."""
+    store = new_store(tmp_path)
+    fill(store, 2)
+    store.segment.settle()
+    kept = [leaf for _, leaf, _ in store.page(1, 0, 1 << 30).rows]
+    again = ahead.Batch(store.segment.size - 1, [(b"another", None), (b"new", None)], "a head")
+    with pytest.raises(lmdb.Error):
+        segment.put(store.segment._env, [again])
+    assert [leaf for _, leaf, _ in store.page(1, 0, 1 << 30).rows] == kept
+    store.abandon()
+
+
 def test_much_goes_through_a_small_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Halves are used again and again, also when LMDB takes over nothing by itself."""
     monkeypatch.setattr(ahead, "HALF", 64 << 10)
