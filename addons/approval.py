@@ -57,7 +57,7 @@ class Approval:
     def on_ask(self, hook: AskHook) -> Verdict:
         command, session = hook.command, hook.session
         if command.path is Path.PARSE or (isinstance(command, Statement) and _plumbing(command.text)):
-            return Allow()
+            return Allow(remember=True)
         return self._asked(session, command)
 
     def on_ask_command(self, hook: AskCommandHook) -> Verdict:

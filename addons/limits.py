@@ -88,7 +88,7 @@ class Limits:
         return made, _amounts(table)
 
     def on_judge(self, hook: JudgeHook) -> Verdict:
-        return Allow() if hook.command.path is Path.PARSE else self._count(hook.session)
+        return Allow(remember=True) if hook.command.path is Path.PARSE else self._count(hook.session)
 
     def on_command(self, hook: CommandHook) -> Verdict:
         """What runs and what connects counts as a statement does; of the files of one transfer there may be thousands."""
@@ -97,7 +97,7 @@ class Limits:
     def _count(self, session: Session) -> Verdict:
         watch = self._watch(session)
         if watch.amounts.per_minute is None:
-            return Allow()
+            return Allow(remember=True)
         if not self._take(watch):
             return Deny(
                 f"More than {_plain(watch.amounts.per_minute)} statements in a minute.", "OST-404",

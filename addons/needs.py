@@ -4,7 +4,7 @@ What an addon may be handed in its constructor. Reading one constructor tells it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from protocols.session import Session
@@ -39,6 +39,9 @@ class Catalogs(Protocol):
 
     def stale(self, session: Session) -> bool:
         """Whether changes were heard of that the snapshot may not show."""
+
+    def standing(self, session: Session) -> Hashable:
+        """A value that is another one when `snapshot` or `stale` may answer otherwise."""
 
     def suspect(self, session: Session) -> None:
         """Something unknown came back: the next statement here waits for a newer snapshot."""

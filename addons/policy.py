@@ -8,7 +8,7 @@ what no rule or default mentions is refused. Answers never show a value.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 
 from twisted.internet.defer import Deferred
 
@@ -90,6 +90,10 @@ class Policy:
     def accepts(self, name: str, value: str) -> bool:
         """Whether a connection may bring this setting in its start-up packet or its options."""
         return self.gate.accepts(name, value)
+
+    def standing(self, session: Session) -> Hashable:
+        """What its remembered answers rest on; see `protocols.verdict`."""
+        return self._catalogs.standing(session) if self._catalogs is not None else None
 
     def on_judge(self, hook: JudgeHook) -> Verdict | Deferred[Verdict]:
         session, command = hook.session, hook.command
@@ -295,5 +299,5 @@ def _deny(ruling: Ruling, name: str) -> Deny:
     hint = (ruling.rule.hint if ruling.rule else "") or _HINTS.get(ruling.kind, "")
     return Deny(
         reason, code, rule=name, hint=hint, sqlstate="42601" if code == "OST-201" else "42501",
-        facts=(("class", ruling.kind),), remember=False,
+        facts=(("class", ruling.kind),),
     )

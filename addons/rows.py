@@ -8,7 +8,7 @@ also what a SQL function's body touches. Rules about relations are met by any na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -80,11 +80,15 @@ class Rows:
         self._bodies: dict[tuple[str, str], _About] = {}
         self._before: dict[str, str] = {}  # a guarded text to what it was made of: the planner cannot know what a guard lets through
 
+    def standing(self, session: Session) -> Hashable:
+        """What its remembered answers rest on; see `protocols.verdict`."""
+        return self._catalogs.standing(session)
+
     # what is touched
 
     def on_rewrite(self, hook: RewriteHook) -> Verdict | Deferred[Verdict]:
         if not any(rule.conditions.fits(hook.session) for rule in self._touched):
-            return Allow()
+            return Allow(remember=True)
         return self._knowing(hook.session, lambda snapshot: self._limited(hook.session, hook.statement, snapshot))
 
     def _limited(self, session: Session, statement: Statement, snapshot: Snapshot | None) -> Verdict:
@@ -95,7 +99,7 @@ class Rows:
             return _uncounted(hidden, "it calls a function that writes", "List the function in `functions` of the limits, or write what it writes.")
         rule = self._strictest(session, statement.text, snapshot, _about(statement.text))
         if rule is None:
-            return Allow()
+            return Allow(remember=True)
         return _unknown(rule) if snapshot is None else self._guarded(statement, rule, snapshot)
 
     def _strictest(self, session: Session, text: str, snapshot: Snapshot | None, about: _About) -> Rule | None:
@@ -158,15 +162,15 @@ class Rows:
     def on_judge(self, hook: JudgeHook) -> Verdict | Deferred[Verdict]:
         command = hook.command
         if not isinstance(command, Statement) or command.path is Path.PARSE:
-            return Allow()
+            return Allow(remember=True)
         if not any(rule.conditions.fits(hook.session) for rule in self._estimated):
-            return Allow()
+            return Allow(remember=True)
         return self._knowing(hook.session, lambda snapshot: self._expecting(hook, command, snapshot))
 
     def _expecting(self, hook: JudgeHook, command: Statement, snapshot: Snapshot | None) -> Verdict | Deferred[Verdict]:
         rules = self._fitting(self._estimated, hook.session, command.text, snapshot, _about(command.text))
         if not rules:
-            return Allow()
+            return Allow(remember=True)
         asked: Deferred[Verdict] = self._judged(hook.session, command, self._before.get(hook.sent, hook.sent), rules)
         return asked
 

@@ -242,6 +242,13 @@ class Catalogs:
         shelf = self._shelves.get((session.target.name, session.database))
         return shelf is not None and shelf.doubts != shelf.settled
 
+    def standing(self, session: Session) -> tuple[str, bool] | None:
+        """A value that is another one when `snapshot` or `stale` may answer otherwise."""
+        shelf = self._shelves.get((session.target.name, session.database))
+        if shelf is None:
+            return None
+        return shelf.snapshot.revision if shelf.snapshot is not None else "", shelf.doubts != shelf.settled
+
     def doubt(self, session: Session) -> None:
         """DDL passed: nobody decides by the old snapshot, here or in another worker."""
         self.suspect(session)

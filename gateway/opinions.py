@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from gateway.memory import Memory
 from gateway.pipeline import Pipeline
 from protocols.command import Command
 from protocols.hooks import ColumnsHook, ContentHook, RowsHook, TextHook
@@ -67,7 +68,7 @@ class Opinions:
 
     def _meet(self, pipeline: Pipeline) -> None:
         """From here on this pipeline is asked: a command meets one of them from its verdict to its outcome."""
-        self._pipeline = pipeline
+        self._pipeline, self._memory = pipeline, Memory()
         self.hears_content = pipeline.hears(ContentHook.method)
         self.hears_columns = self.hears_content or pipeline.hears(ColumnsHook.method)  # cells are searched by their type
         self.hears_rows = pipeline.hears(RowsHook.method)
@@ -98,8 +99,8 @@ class Opinions:
         if pipeline is not self._pipeline:
             self._meet(pipeline)
         if revision != self.session.policy_revision:
-            self.session = replace(self.session, policy_revision=revision)
-        return pipeline.decide(self.session, command, held)
+            self.session, self._memory = replace(self.session, policy_revision=revision), Memory()
+        return pipeline.decide(self.session, command, held, self._memory)
 
     def accepts_variable(self, name: str, value: str) -> bool:
         """Whether the client may set this variable at the target."""
@@ -120,7 +121,7 @@ class Opinions:
 
     def plan(self, decision: Decision, columns: Columns) -> MaskPlan | None:
         """Before rows."""
-        return self._pipeline.plan(self.session, decision, columns)
+        return self._pipeline.plan(self.session, decision, columns, self._memory)
 
     def content(self, decision: Decision) -> Search | None:
         """Before rows, COPY data or a function's result."""

@@ -19,6 +19,8 @@ from twisted.logger import Logger
 
 from addons.needs import Clock
 from gateway import revealing
+from gateway.answers import both, broken, sendable, verdict_of, withheld
+from gateway.memory import Memory, Remembered, allowed
 from gateway.request import binding, grant_of, request_for, together, unfavourable
 from gateway.steps import run
 from protocols.command import AgentForward, Command, Forward, FunctionCall, Path, Statement, X11Forward
@@ -86,6 +88,7 @@ class Pipeline:
                     raise UnknownHook(f"{type(addon).__name__}.{name}")
                 self._called[name].append((type(addon).__name__, getattr(addon, name)))
         self._rewriters, self._askers = self._called[RewriteHook.method], self._called[AskHook.method]
+        self._standing = [(type(a).__name__, a.standing) for a in addons if callable(getattr(a, "standing", None))]
 
     def retire(self) -> None:
         """Another pipeline has taken over: addons that keep timers (those with a `stop`) let go of them."""
@@ -131,9 +134,9 @@ class Pipeline:
                     answer = addon.refuses_line(session, line)
                 except Exception as error:  # fail closed: the line is not sent
                     self.log.error("addon {addon} failed in refuses_line: {error}", addon=name, error=_safely(error))
-                    return _broken(name, "failed")
+                    return broken(name, "failed")
                 if answer is not None:
-                    return answer if isinstance(answer, Deny) else _broken(name, "gave no verdict")
+                    return answer if isinstance(answer, Deny) else broken(name, "gave no verdict")
         return None
 
     def masks(self, session: Session, terminal: bool) -> Callable[[], Any] | None:
@@ -176,26 +179,66 @@ class Pipeline:
             return Deny("no rule admits this identity to that target", code="OST-101", sqlstate="28000")
         return Allow()
 
-    def decide(self, session: Session, command: Command, held: Held) -> Decision | Deferred[Decision]:
+    def decide(
+        self, session: Session, command: Command, held: Held, memory: Memory | None = None
+    ) -> Decision | Deferred[Decision]:
         """
         What all addons say. The Decision's verdict is Allow or Deny; never raises for an addon's fault.
 
         Cancelling the Deferred withdraws a pending request: the command will never run.
+
+        :param memory: of this session and this pipeline; without it everybody is asked.
         """
         said: list[Any] = []
-        decision = self._at_once(session, command, said) if type(command) is Statement else None
+        decision = self._at_once(session, command, said, memory) if type(command) is Statement else None
         if decision is None:
             return run(self._decide(session, command, held, deque(said)))
         self._tell(DecidedHook(session, decision))
         return decision
 
-    def _at_once(self, session: Session, command: Statement, said: list[Any]) -> Decision | None:
+    def _at_once(self, session: Session, command: Statement, said: list[Any], memory: Memory | None) -> Decision | None:
         """
         The decision on a statement that every addon allows at once, which is nearly always; else None.
 
         :param said: gets every answer that was given, so that nobody is asked twice.
         """
-        sent, columns, rule, asked = command.text, (), "", command
+        rests_on = None if memory is None else self._rests_on(session)
+        if rests_on is None:
+            return self._of_all(session, command, said)
+        known = memory.recall(command, rests_on)
+        if known is not None:
+            return self._of_some(session, command, said, known)
+        decision = self._of_all(session, command, said)
+        if decision is not None:
+            memory.keep(command, decision.sent, decision.columns, len(self._rewriters), said)
+        return decision
+
+    def _rests_on(self, session: Session) -> list[Any] | None:
+        """On what answers may be remembered; None when that cannot be told, and everybody is asked."""
+        found, name = [], ""
+        try:
+            for name, standing in self._standing:
+                found.append(standing(session))
+        except Exception as error:
+            self.log.error("addon {addon} failed in standing: {error}", addon=name, error=_safely(error))
+            return None
+        return found
+
+    def _of_some(self, session: Session, command: Statement, said: list[Any], known: Remembered) -> Decision | None:
+        """As `_of_all`; of what is remembered nobody is asked."""
+        allow = known.whole
+        if allow is None:
+            said.extend(known.said[: len(self._rewriters)])
+            for (name, method), hook in self._judges(session, command, known.sent):
+                verdict = known.said[len(said)] or self._asked(name, method, hook)
+                said.append(verdict)
+                if type(verdict) is not Allow:
+                    return None
+            allow = allowed(said[len(self._rewriters) :])
+        return Decision(command, allow, known.sent, "", allow.rule, "", "", b"", known.columns)
+
+    def _of_all(self, session: Session, command: Statement, said: list[Any]) -> Decision | None:
+        sent, columns, asked = command.text, (), command
         for name, method in self._rewriters:
             verdict = self._asked(name, method, RewriteHook(session, asked))
             said.append(verdict)
@@ -204,14 +247,18 @@ class Pipeline:
                 asked = replace(command, text=sent)
             elif type(verdict) is not Allow:
                 return None
-        for hook in _hooks(session, command, sent) if self._askers else (JudgeHook(session, command, sent),):
-            for name, method in self._called[hook.method]:
-                verdict = self._asked(name, method, hook)
-                said.append(verdict)
-                if type(verdict) is not Allow:
-                    return None
-                rule = verdict.rule or rule
-        return Decision(command, Allow(rule) if rule else _NOTHING, sent, "", rule, "", "", b"", columns)
+        for (name, method), hook in self._judges(session, command, sent):
+            verdict = self._asked(name, method, hook)
+            said.append(verdict)
+            if type(verdict) is not Allow:
+                return None
+        allow = allowed(said[len(self._rewriters) :])
+        return Decision(command, allow, sent, "", allow.rule, "", "", b"", columns)
+
+    def _judges(self, session: Session, command: Statement, sent: str) -> list[tuple[Any, Hook]]:
+        """Everybody who is asked about a statement that was rewritten, in order, with the question."""
+        hooks = _hooks(session, command, sent) if self._askers else (JudgeHook(session, command, sent),)
+        return [(called, hook) for hook in hooks for called in self._called[hook.method]]
 
     def _decide(self, session: Session, command: Command, held: Held, said: deque[Any]) -> Steps:
         decision = yield from self._phases(session, command, held, said)
@@ -276,24 +323,24 @@ class Pipeline:
             return self._failed(name, hook, error)
         if type(answer) is Allow:  # whatever was asked, that is an answer
             return answer
-        return answer if isinstance(answer, Deferred) else _verdict(name, hook, answer)
+        return answer if isinstance(answer, Deferred) else verdict_of(name, hook, answer)
 
     def _awaited(self, name: str, promise: Deferred[Any], hook: Hook) -> Generator[Deferred[Any], Any, Verdict]:
         """What was promised, if it comes in time."""
         try:
             promise.addTimeout(ADDON_DEADLINE, self._clock)
-            return _verdict(name, hook, (yield promise))
+            return verdict_of(name, hook, (yield promise))
         except Exception as error:
             return self._failed(name, hook, error)
 
     def _failed(self, name: str, hook: Hook, error: Exception) -> Deny:
         """The one place where an addon's fault becomes a refusal."""
         if isinstance(error, TookTooLong):
-            return _broken(name, "did not answer in time")
+            return broken(name, "did not answer in time")
         if isinstance(error, CancelledError):
-            return _broken(name, "was interrupted")
+            return broken(name, "was interrupted")
         self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=_safely(error))
-        return _broken(name, "failed")
+        return broken(name, "failed")
 
     # -- people ------------------------------------------------------------------------
 
@@ -344,11 +391,30 @@ class Pipeline:
 
     # -- what comes back ---------------------------------------------------------------
 
-    def plan(self, session: Session, decision: Decision, columns: Columns) -> MaskPlan | None:
+    def plan(self, session: Session, decision: Decision, columns: Columns, memory: Memory | None = None) -> MaskPlan | None:
         """
         The masks of all addons together; None when nothing is masked.
-        An addon that fails here masks everything.
+
+        :param memory: as for `decide`. That a shape is clear is remembered with the question; by the object, as the relay does.
         """
+        known = self._recalled(session, decision, memory) if memory is not None else None
+        if known is not None and known.clear is columns:
+            return None
+        plan = self._plan(session, decision, columns)
+        if known is not None and plan is None:
+            known.clear = columns
+        return plan
+
+    def _recalled(self, session: Session, decision: Decision, memory: Memory) -> Remembered | None:
+        """What is remembered of the question that was decided so."""
+        if type(decision.command) is not Statement or decision.reveal is not None:
+            return None
+        rests_on = self._rests_on(session)
+        known = memory.recall(decision.command, rests_on) if rests_on is not None else None
+        return known if known is not None and known.sent == decision.sent else None
+
+    def _plan(self, session: Session, decision: Decision, columns: Columns) -> MaskPlan | None:
+        """An addon that fails here masks everything."""
         plan: MaskPlan | None = None
         for name, method in self._called[ColumnsHook.method]:
             try:
@@ -358,7 +424,7 @@ class Pipeline:
             except Exception as error:  # what cannot be masked with certainty is masked whole
                 self.log.error("addon {addon} failed in on_columns: {error}", addon=name, error=_safely(error))
                 answer = MaskPlan((NULL,) * len(columns.fields), f"{name} failed")
-            plan = _both(plan, answer)
+            plan = both(plan, answer)
         return plan
 
     def content(self, session: Session, decision: Decision) -> Search | None:
@@ -381,9 +447,9 @@ class Pipeline:
                 answer = method(RowsHook(session, decision, batch))
             except Exception as error:  # fail closed: the result ends in an error
                 self.log.error("addon {addon} failed in on_rows: {error}", addon=name, error=_safely(error))
-                return _broken(name, "failed")
+                return broken(name, "failed")
             if answer is not None:
-                return answer if isinstance(answer, Deny) else _broken(name, "gave no verdict")
+                return answer if isinstance(answer, Deny) else broken(name, "gave no verdict")
         return None
 
     def text(self, session: Session, kind: str, fields: dict[str, str], decision: Decision | None) -> dict[str, str]:
@@ -391,11 +457,11 @@ class Pipeline:
         for name, method in self._called[TextHook.method]:
             try:
                 answer = method(TextHook(session, kind, dict(fields), decision))
-                if answer is not None and not _sendable(answer, fields):
+                if answer is not None and not sendable(answer, fields):
                     raise ValueError("fields of the message's own form")
             except Exception as error:  # text that nobody could judge is not shown
                 self.log.error("addon {addon} failed in on_text: {error}", addon=name, error=_safely(error))
-                answer = _withheld(fields)
+                answer = withheld(fields)
             fields = fields if answer is None else answer
         return fields
 
@@ -425,56 +491,3 @@ def _hooks(session: Session, command: Command, sent: str) -> Sequence[Hook]:
 
 
 _UNNAMED = Deny("no rule allows forwarding here", "OST-210", hint="ask the gateway's operator for a rule")
-
-_ANSWERS: dict[str, tuple[type, ...]] = {
-    SessionHook.method: (Allow, Deny),
-    RewriteHook.method: (Allow, Deny, Replace),
-    JudgeHook.method: (Allow, Deny, Hold),
-    AskHook.method: (Allow, Deny, Hold),
-    CommandHook.method: (Allow, Deny, Hold),
-    AskCommandHook.method: (Allow, Deny, Hold),
-}
-
-
-_NOTHING = Allow()
-
-
-def _verdict(name: str, hook: Hook, answer: Any) -> Verdict:
-    """An addon's answer, if it is one that this hook may have."""
-    if answer is None:
-        return _NOTHING
-    if isinstance(answer, _ANSWERS[hook.method]):
-        return answer
-    return _broken(name, "gave an answer that is no verdict here")
-
-
-def _broken(name: str, what: str) -> Deny:
-    return Deny(f"the addon {name} {what}, so nothing passes", code="OST-901", hint="tell the gateway's operator")
-
-
-def _sendable(answer: Any, fields: dict[str, str]) -> bool:
-    """Whether an addon's text has the form of the message that it stands for."""
-    if not isinstance(answer, dict) or not all(isinstance(v, str) and "\0" not in v for v in answer.values()):
-        return False
-    if any(len(key) > 1 for key in fields):  # a notification or a parameter: the names are ours
-        return answer.keys() == fields.keys()
-    return all(isinstance(key, str) and len(key) == 1 and key.isalpha() and key.isascii() for key in answer)
-
-
-_PLAIN = frozenset({"S", "V", "C", "channel", "name"})  # fields that name something and quote nothing
-
-
-def _withheld(fields: dict[str, str]) -> dict[str, str]:
-    """A message of the same form that tells nothing."""
-    shown = {k: v if k in _PLAIN else "" for k, v in fields.items() if k in _PLAIN or len(k) > 1}
-    return shown if any(len(key) > 1 for key in fields) else shown | {"M": "text withheld (OST-901)"}
-
-
-def _both(one: MaskPlan | None, other: MaskPlan | None) -> MaskPlan | None:
-    """Masks only add up: where either masks, the cell is masked; the first one's way wins."""
-    if one is None or other is None:
-        return one or other
-    cells = tuple(b if a is None else a for a, b in zip(one.cells, other.cells, strict=True))
-    return MaskPlan(cells, "; ".join(filter(None, (one.alarm, other.alarm))))
-
-

@@ -91,7 +91,8 @@ class ColumnsHook(Hook):
     """
     Rows are about to come, and this is their shape. Answer a MaskPlan, or None when
     nothing is masked. Called once per shape, synchronously; masks only ever add up.
-    A plan must be a pure function of (session, decision, columns): it may be remembered.
+    A plan must be a pure function of (session, decision, columns), and for a decision that may be remembered of what
+    that is (`protocols.verdict`): that nothing is masked is remembered with it.
     """
 
     method: ClassVar[str] = "on_columns"

@@ -4,6 +4,13 @@ What an addon may answer, and what the whole chain decided.
 `Allow` and `Deny` are final for one addon; `Hold` asks people; `Replace` is
 masking's way to send another text than the client's. The pipeline folds the
 answers of all addons into one `Decision`.
+
+An answer with `remember` is a promise: asked the same again in this session, under this policy, this addon would say the
+same and do nothing else, as long as its `standing(session)`, if it defines one, answers the same value. The question is a
+statement's text, its path, the types that Parse declared, the transaction's status, whether it is pipelined, and the
+settings that the server reports. It is not its parameters, nor any name (`name`, `portal`, `prepared`): what looks at
+those, at a clock or a count, or learns something from being asked, is not to be remembered. Refusals and holds never are.
+Hooks that tell something (`on_decided`, `on_outcome`) are called all the same.
 """
 
 from __future__ import annotations
@@ -19,12 +26,11 @@ class Allow:
     This addon has nothing against it.
 
     :ivar rule: the rule that allowed it, for the evidence; "" for no opinion.
-    :ivar remember: whether the same question may be answered from memory. Hours,
-        quotas and anything that counts must say False.
+    :ivar remember: the same question may be answered so from memory, and this addon not be asked; see the module.
     """
 
     rule: str = ""
-    remember: bool = True
+    remember: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,6 @@ class Deny:
     hint: str = ""
     sqlstate: str = "42501"
     facts: tuple[tuple[str, str], ...] = ()
-    remember: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class Replace:
     text: str
     rule: str = ""
     columns: tuple[str, ...] = ()
-    remember: bool = True
+    remember: bool = False  #: as Allow's
     reveal: Reveal | None = None  #: under which the text shows more than the session may see without it
 
 

@@ -8,6 +8,7 @@ made are taken for its own.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
 
 from google.protobuf.message import Message
@@ -47,6 +48,10 @@ class Freshness:
     def changing(self, session: Session) -> bool:
         """Whether a newer catalog would not show what this session did."""
         return session.id in self._open
+
+    def standing(self, session: Session) -> Hashable:
+        """A value that is another one when any of the above may answer otherwise."""
+        return self._catalogs.standing(session), self._made.get(session.id), session.id in self._open
 
     def own(self, session: Session, decision: Decision) -> bool:
         """Whether unknown OIDs are explained by what this session made and the statement names."""

@@ -18,6 +18,12 @@ from addons.sql.parse import Unparsable, parse, unwrap, walk
 from protocols.command import Statement
 
 
+def may_save(text: str) -> bool:
+    """Whether `issued` may find one, whatever the values are: these words stand in every text that writes."""
+    lower = text.lower()
+    return "insert" in lower or "update" in lower
+
+
 def issued(statement: Statement, declared: Iterable[Declaration]) -> str:
     """The column that a mask of its own would be written to; "" for none. Costs a search of the text where it holds no mask."""
     bound = {

@@ -8,7 +8,7 @@ that are masked for the session, and the search path, never longer than the cata
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from addons.masking.declared import Declaration, declarations
 from addons.masking.executed import Executed, Named
 from addons.masking.floor import Floor, floor
 from addons.masking.freshness import Freshness
-from addons.masking.issued import issued
+from addons.masking.issued import issued, may_save
 from addons.masking.reveals import hinted, nameless, reads, rule, without
 from addons.masking.statements import Judgement, Statements, UnknownNames
 from addons.masking.strategies import cell
@@ -38,6 +38,7 @@ from protocols.result import NULL, CellMask, Column, MaskPlan, Outcome
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Replace, Reveal
 
+_CLEAR = Allow(remember=True)
 _KEPT = 4096  #: decisions remembered
 _KEPT_LENGTH = 64 << 10  #: characters; longer texts are decided again rather than kept
 _COVERS = 256  #: of groups and reveals on databases
@@ -48,6 +49,9 @@ class Settings(Protocol):
 
     def search_path(self, session: Session, reported: Mapping[str, str] | None = None) -> tuple[str, ...] | None:
         """Schemas in order; None when not known for certain."""
+
+    def standing(self, session: Session) -> Hashable:
+        """Another value when `search_path` may answer otherwise, where the server reports the same."""
 
     def decided(self, session: Session, decision: Decision, teller: object) -> None:
         """As the hook."""
@@ -101,6 +105,13 @@ class Masking:
         self._covers: dict[tuple[str, str, tuple[Declaration, ...], bool], tuple[Cover, Calls]] = {}
         self._decided: OrderedDict[tuple, Judgement] = OrderedDict()
 
+    def standing(self, session: Session) -> Hashable:
+        """What its remembered answers rest on; see `protocols.verdict`."""
+        if not self._masked(session):
+            return None
+        path = self._settings.standing(session) if self._settings is not None else None
+        return self._fresh.standing(session), path, self._may_reveal(session)
+
     # statements
 
     def on_session(self, hook: SessionHook) -> Deferred[None] | None:
@@ -141,10 +152,8 @@ class Masking:
     def on_rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
         """Layers 0 and 1. Waits only while the catalog is read, or look-ups are counted."""
         masked = self._masked(hook.session)
-        if saved := self._saved(hook, masked):
-            return refusals.saves_mask(saved)
         if not masked:
-            return Allow(remember=False)
+            return _CLEAR
         if hook.statement.settings.get("standard_conforming_strings", "on").lower() != "on":
             return refusals.settings("standard_conforming_strings")
         snapshot = self._fresh.snapshot(hook.session)
@@ -157,11 +166,16 @@ class Masking:
                 return refusals.unknown(unknown.names)
             return self._refreshed(hook, masked)
 
-    def _saved(self, hook: RewriteHook, masked: tuple[Declaration, ...]) -> str:
-        """A column that the session sees as it is, and would write a mask to; "" for none. Others it may not write at all."""
-        if not self._refuses_masks:
-            return ""
-        return issued(hook.statement, (d for d in self._here(hook.session) if d not in masked))
+    def _saving(self, session: Session, statement: Statement) -> Allow | Deny:
+        """
+        Whether masks would be written to columns that the session sees as they are; others it may not write at all. Of the
+        addon's judgements this one rests on values, so it is asked each time that a text may write any.
+        """
+        if not self._refuses_masks or not may_save(statement.text):
+            return _CLEAR
+        masked = self._masked(session)
+        saved = issued(statement, (d for d in self._here(session) if d not in masked))
+        return refusals.saves_mask(saved) if saved else Allow()
 
     def _refreshed(self, hook: RewriteHook, masked: tuple[Declaration, ...]) -> Deferred:
         """Decide again with a catalog that is newer than the question."""
@@ -184,11 +198,21 @@ class Masking:
             return refusals.opaque_kind("EXPLAIN of EXECUTE")
         lookups = judged.lookups + self._executed.lookups(session, judged.executes)
         if not lookups or hook.statement.path is Path.PARSE or self._counts is None:
-            return judged.verdict
+            return self._kept(hook, judged)
         counted: Deferred[int] = self._counts.count(f"lookup:{hook.session.identity.subject}", lookups)
         return counted.addCallback(
             lambda asked: judged.verdict if asked <= self._lookups else refusals.too_many_lookups(self._lookups)
         )
+
+    def _kept(self, hook: RewriteHook, judged: Judgement) -> Allow | Replace | Deny:
+        """What names stand for, counts and reveals are asked about each time; all else says the same again."""
+        verdict = judged.verdict
+        named = judged.executes or judged.explains or judged.lookups or judged.keyed
+        if named or isinstance(verdict, Deny):
+            return verdict
+        if isinstance(verdict, Replace) and (verdict.reveal is not None or self._may_reveal(hook.session)):
+            return verdict
+        return replace(verdict, remember=True)
 
     def _judged_or_revealed(
         self, hook: RewriteHook, snapshot: Snapshot, masked: tuple[Declaration, ...]
@@ -289,9 +313,9 @@ class Masking:
         return self._settings.search_path(session, statement.settings)
 
     def on_judge(self, hook: JudgeHook) -> Allow | Deny | None:
-        """The fast path: a function by its OID."""
+        """The fast path: a function by its OID; and what a statement would write."""
         if not isinstance(hook.command, FunctionCall):
-            return None
+            return self._saving(hook.session, hook.command)
         masked = self._masked(hook.session)
         if not masked:
             return None

@@ -163,6 +163,11 @@ class Settings:
             return self._first(reported or {})
         return tracker.path()
 
+    def standing(self, session: Session) -> tuple[Path] | None:
+        """A value that is another one when `search_path` may answer otherwise, where the server reports the same."""
+        tracker = self._trackers.get(session.id)
+        return None if tracker is None else (tracker.path(),)
+
     def decided(
         self, session: Session, decision: Decision, teller: str, findings: Sequence[Finding] | None = None
     ) -> None:

@@ -38,7 +38,7 @@ class Ticket:
     def on_judge(self, hook: JudgeHook) -> Allow | Deny:
         """Before every command: may it pass?"""
         if not self._needs_ticket(hook.session, hook.command) or self._ticket(hook.session):
-            return Allow(remember=False)
+            return Allow()
         return Deny(
             "A change needs a ticket.",
             code="SITE-001",

@@ -23,8 +23,8 @@ def ask(approval: Approval, text: str = "SELECT 1", kind: str = "agent", **more:
 def test_who_always_asks() -> None:
     held = ask(Approval(timeout=60, lifetime=30, rules=RULES))
     assert held == Hold("agents-ask", "Agents ask.", frozenset({"approvers"}), "retry", 2, 60.0, 30.0)
-    assert ask(Approval(rules=RULES), kind="human") == Allow()
-    assert ask(Approval()) == Allow()
+    assert ask(Approval(rules=RULES), kind="human") == Allow(remember=True)
+    assert ask(Approval()) == Allow(remember=True)
 
 
 @pytest.mark.parametrize(("text", "asked"), [
@@ -37,7 +37,7 @@ def test_nobody_is_asked_about_plumbing(text: str, asked: bool) -> None:
 
 
 def test_parse_is_never_asked_and_the_fast_path_is() -> None:
-    assert ask(Approval(rules=RULES), path=Path.PARSE) == Allow()
+    assert ask(Approval(rules=RULES), path=Path.PARSE) == Allow(remember=True)
     who = Session("s", Identity("a", "agent"), Target("clinic", "postgres", "h", 5432), "rw", "d", "p")
     assert isinstance(Approval(rules=RULES).on_ask(AskHook(who, FunctionCall(1), "")), Hold)
 

@@ -45,7 +45,7 @@ def test_rows_and_bytes() -> None:
     limits = Limits(rows=10, bytes=100)
     assert rows(limits, 10, 100) is None
     assert rows(limits, 11).code == "OST-401" and rows(limits, 1, 101).code == "OST-402"
-    assert rows(Limits(), 10**9, 10**12) is None and judge(limits) == Allow()
+    assert rows(Limits(), 10**9, 10**12) is None and judge(limits) == Allow(remember=True)
     assert "more than 1000000 rows" in rows(Limits(rows=1_000_000), 1_000_001).reason
     assert "larger than 0.5 bytes" in rows(Limits(bytes=0.5), 1, 1).reason
 
@@ -61,7 +61,7 @@ def test_statements_per_minute() -> None:
     clock = Clock()
     limits = Limits(per_minute=60, clock=clock)
     assert all(judge(limits) == Allow(remember=False) for _ in range(60))
-    assert judge(limits).code == "OST-404" and judge(limits, Path.PARSE) == Allow()
+    assert judge(limits).code == "OST-404" and judge(limits, Path.PARSE) == Allow(remember=True)
     clock.advance(1)
     assert judge(limits) == Allow(remember=False) and isinstance(judge(limits), Deny)
     clock.advance(3600)

@@ -104,7 +104,7 @@ def test_rules_are_by_who_and_by_what() -> None:
     ])
     assert isinstance(ask(policy, "SELECT * FROM public.patients", session("agent", name="a")), Deny)
     assert isinstance(ask(policy, "SELECT * FROM public.patients"), Allow)
-    assert ask(policy, "VACUUM", session(groups=("dba",), name="d")) == Allow("dba")
+    assert ask(policy, "VACUUM", session(groups=("dba",), name="d")) == Allow("dba", remember=True)
     assert isinstance(ask(policy, "VACUUM"), Deny)
 
 
@@ -200,6 +200,10 @@ class Catalogs:
 
     def snapshot(self, session: Session) -> object:
         return self.found
+
+    def standing(self, session: Session) -> object:
+        found = self.snapshot(session)
+        return found and found.revision, self.stale(session)
 
     def stale(self, session: Session) -> bool:
         return False

@@ -38,6 +38,10 @@ class Known:
     def snapshot(self, _session: Session) -> Snapshot | None:
         return self._snapshot
 
+    def standing(self, _session: Session) -> object:
+        found = self.snapshot(_session)
+        return found and found.revision, self.stale(_session)
+
     def stale(self, _session: Session) -> bool:
         return False
 

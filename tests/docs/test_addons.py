@@ -10,7 +10,8 @@ from typing import Any
 
 from gateway.chain import build
 from gateway.config import AddonEntry
-from gateway.pipeline import _ANSWERS, ADDON_DEADLINE
+from gateway.answers import ANSWERS
+from gateway.pipeline import ADDON_DEADLINE
 from gateway.powers import powers
 from protocols.hooks import HOOKS
 
@@ -34,7 +35,7 @@ def test_every_hook_is_there_in_its_order() -> None:
 def test_answers_are_those_that_the_pipeline_takes() -> None:
     """For the hooks that ask."""
     said = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[2])) for row in rows("method")}
-    for method, kinds in _ANSWERS.items():
+    for method, kinds in ANSWERS.items():
         assert said[method] == {kind.__name__ for kind in kinds}
 
 

@@ -58,6 +58,10 @@ class OneWorker:
     def check(self, _session: Session) -> Deferred[None]:
         return succeed(None)
 
+    def standing(self, _session: Session) -> tuple[object, ...]:
+        known = self.snapshot(_session)
+        return known and known.revision, self.stale(_session)
+
     def stale(self, _session: Session) -> bool:
         return self.doubts != self.settled
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from addons.masking import Masking
-from protocols.command import Parameter, Path
+from protocols.command import Parameter, Path, Statement
+from protocols.hooks import JudgeHook
+from protocols.session import Session
 from protocols.verdict import Allow, Deny
-from tests.masking.test_masking import Shelf, ask, session
+from tests.masking import test_masking
+from tests.masking.test_masking import Shelf, session
 from tests.sql.little import snapshot
 
 COLUMNS = [
@@ -19,6 +24,12 @@ COLUMNS = [
 
 def masking(**more: bool) -> Masking:
     return Masking(columns=COLUMNS, catalogs=Shelf(snapshot()), **more)
+
+
+def ask(addon: Masking, text: str, who: Session, **more: Any) -> Any:
+    """What it says of a statement, and then of what that would write."""
+    answer = test_masking.ask(addon, text, who, **more)
+    return answer if isinstance(answer, Deny) else addon.on_judge(JudgeHook(who, Statement(text, **more), text))
 
 
 SAVED = [

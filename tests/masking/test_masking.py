@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from addons.masking import Masking
 from addons.sql.catalog import Snapshot
+from addons.sql.settings import Settings
 from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, TextHook
 from protocols.result import NULL, Column, Columns, Ending, Outcome
@@ -298,10 +299,23 @@ def test_a_session_that_ends_in_a_changing_transaction_is_looked_at(shelf: Shelf
 
 def test_answers_are_remembered_by_catalog(shelf: Shelf, addon: Masking) -> None:
     first = ask(addon, "SELECT ssn FROM patients")
-    assert ask(addon, "SELECT ssn FROM patients") is first
-    assert not first.remember, "the pipeline's memory does not know the catalog's revision"
+    standing = addon.standing(session())
+    assert ask(addon, "SELECT ssn FROM patients") == first and first.remember and addon.standing(session()) == standing
     shelf.known = snapshot(without=("public.directory",))
-    assert ask(addon, "SELECT ssn FROM patients") is not first
+    assert addon.standing(session()) != standing, "or the pipeline's memory would not know of the new catalog"
+
+
+@pytest.mark.parametrize("what", ["doubt", "DDL", "a path"])
+def test_what_its_answers_rest_on_shows_in_its_standing(shelf: Shelf, what: str) -> None:
+    """The pipeline asks again when it is another; see `protocols.verdict`."""
+    addon = Masking(columns=COLUMNS, catalogs=shelf, settings=Settings())
+    before = addon.standing(session())
+    if what == "doubt":
+        shelf.doubt(session())
+    else:
+        text = {"DDL": "CREATE TABLE made (a int)", "a path": "SET search_path = public"}[what]
+        addon.on_decided(DecidedHook(session(), decision(text)))
+    assert addon.standing(session()) != before
 
 
 def test_two_schemas_with_the_name_need_a_path(shelf: Shelf) -> None:
@@ -365,7 +379,7 @@ def test_the_fast_path_is_for_listed_functions(addon: Masking) -> None:
     assert isinstance(addon.on_judge(JudgeHook(session(), FunctionCall(functions["public.listed"]), "")), Allow)
     assert addon.on_judge(JudgeHook(session(), FunctionCall(functions["public.secret_of"]), "")).code == "OST-530"
     assert addon.on_judge(JudgeHook(session("privacy"), FunctionCall(functions["public.secret_of"]), "")) is None
-    assert addon.on_judge(JudgeHook(session(), Statement("SELECT 1"), "SELECT 1")) is None
+    assert isinstance(addon.on_judge(JudgeHook(session(), Statement("SELECT 1"), "SELECT 1")), Allow)
 
 
 def test_text_is_rebuilt(addon: Masking) -> None:

@@ -1,0 +1,101 @@
+"""
+What all addons said, in one session, of questions that may come again; see `protocols.verdict` for what an addon promises
+who lets its answer be remembered.
+
+All of it is forgotten when anything changes that it rests on: what the addons say of themselves (`standing`), the settings
+that the server reports, the policy. So nothing has to be found out about which answer a change is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+from protocols.command import Path, Statement, Transaction
+from protocols.result import Columns
+from protocols.verdict import Allow, Verdict
+
+KEPT = 256
+"""Questions of one session. A client that asks more of them has them asked again."""
+
+KEPT_LENGTH = 64 << 10
+"""Characters of these questions, and of what was sent in their places."""
+
+
+@dataclass(slots=True)
+class Remembered:
+    """
+    One question's answers.
+
+    :ivar clear: the shape of rows of which nothing is masked, when that has been asked.
+    :ivar said: of every addon, in the order in which they are asked; None where one must be asked again.
+    :ivar whole: what they come to; None while somebody must be asked.
+    """
+
+    sent: str
+    columns: tuple[str, ...]
+    said: tuple[Verdict | None, ...]
+    whole: Allow | None
+    clear: Columns | None = None
+
+
+class Memory:
+    """One session's, under one policy."""
+
+    __slots__ = ("_known", "_length", "_rests_on", "_settings")
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Hashable, ...], Remembered] = {}
+        self._length = 0
+        self._settings: Mapping[str, str] | None = None
+        self._rests_on: list[Hashable] = []
+
+    def recall(self, statement: Statement, rests_on: list[Hashable]) -> Remembered | None:
+        """
+        :param rests_on: what the addons' answers rest on now, besides the question.
+        """
+        if rests_on != self._rests_on or (statement.settings is not self._settings and statement.settings != self._settings):
+            self._known, self._length = {}, 0
+            self._rests_on, self._settings = rests_on, statement.settings
+            return None
+        return self._known.get(_question(statement))
+
+    def keep(self, statement: Statement, sent: str, columns: tuple[str, ...], rewrites: int, said: list[Verdict]) -> None:
+        """
+        Everybody allowed it; to be called before anything else is recalled.
+
+        :param said: the answers of so many rewriters, then those of all others.
+        """
+        if not all(verdict.remember for verdict in said[:rewrites]) or not _values(self._rests_on):
+            return  # whoever is asked behind it would be asked about another text
+        kept = tuple([verdict if verdict.remember else None for verdict in said])
+        whole = None if None in kept else allowed(said[rewrites:])
+        length = len(statement.text) + len(sent)
+        if len(self._known) >= KEPT or self._length + length > KEPT_LENGTH:
+            self._known, self._length = {}, 0
+        if length <= KEPT_LENGTH:
+            self._length += length
+            self._known[_question(statement)] = Remembered(sent, columns, kept, whole)
+
+
+def allowed(said: list[Verdict]) -> Allow:
+    """What the answers of judges and askers come to when nobody objects: the last rule that was named allowed it."""
+    return Allow(next((verdict.rule for verdict in reversed(said) if verdict.rule), ""))
+
+
+def _question(statement: Statement) -> tuple[Hashable, ...]:
+    """What is asked; never its values or names. Flags, since a member of an Enum is hashed by a function of Python's."""
+    path, transaction = statement.path, statement.transaction
+    return (
+        statement.text, path is Path.BIND, path is Path.PARSE, transaction is Transaction.IDLE, transaction is Transaction.OPEN,
+        statement.pipelined, statement.types,
+    )  # fmt: skip
+
+
+def _values(rests_on: list[Hashable]) -> bool:
+    """Whether it cannot change in place: then it would look the same whatever had changed."""
+    try:
+        hash(tuple(rests_on))
+    except TypeError:
+        return False
+    return True
