@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from protocols.hooks import (
-    AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, ContentHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, RowsHook, SessionHook, TextHook,
+    AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, ContentHook, DataHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, RowsHook,
+    SessionHook, TextHook,
 )
 
 
@@ -40,7 +41,7 @@ _RESULT = (ColumnsHook.method, ContentHook.method, RowsHook.method)
 _DATA = (ContentHook.method, RowsHook.method)
 _ALWAYS = (SessionHook.method, DecidedHook.method, OutcomeHook.method, ClosedHook.method)
 _COMMAND = (CommandHook.method, AskCommandHook.method)
-HOOK_COLUMNS = (*_SPEAKING, *_RESULT, TextHook.method, *_COMMAND)
+HOOK_COLUMNS = (*_SPEAKING, *_RESULT, DataHook.method, TextHook.method, *_COMMAND)
 
 
 def _row(path: str, what: str, asked: Iterable[str], **other: Cell) -> PathRow:
@@ -63,7 +64,7 @@ MATRIX: Mapping[str, tuple[PathRow, ...]] = {
         _row("SQL PREPARE", "PREPARE is judged as its inside, EXECUTE as what was prepared", _ALL),
         _row("large rows", "DataRow over 256 KiB, in pieces", _ALL),
         _row("COPY out", "the statement; its data has no columns on the wire, so masking rewrites its source", (*_SPEAKING, *_DATA)),
-        _row("COPY in", "the statement; its data is counted and digested", _SPEAKING),
+        _row("COPY in", "the statement; its data is counted, digested, and looked through before it goes on", (*_SPEAKING, DataHook.method)),
         _row("function call", "the fast path, by OID; its result is one value", (*_SPEAKING[1:], *_DATA)),
         _row("large object", "lo_* as functions or by the fast path", (*_SPEAKING[1:], *_DATA)),
         _row("error", "ErrorResponse of the target", (TextHook.method,)),
@@ -120,7 +121,7 @@ Generated from `gateway/matrix.py` (`python -m gateway.matrix`); a test keeps th
 
 A hook is how an addon has its say (`docs/addons.md`): `on_rewrite` replaces text (masking), `on_judge` refuses
 (access, policy, limits), `on_ask` asks people (approval), `on_columns` masks cells, `on_rows` ends results
-(limits), `on_content` looks through the bytes of results, `on_text` rebuilds errors, notices, notifications and parameters (masking). `on_command` and `on_ask_command`
+(limits), `on_content` looks through the bytes of results, `on_data` through COPY data from the client (masking), `on_text` rebuilds errors, notices, notifications and parameters (masking). `on_command` and `on_ask_command`
 are for SSH what `on_judge` and `on_ask` are for statements.
 
 - **asked**: the hook is called there, and its answer holds.

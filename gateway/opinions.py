@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from gateway.memory import Memory
 from gateway.pipeline import Pipeline
 from protocols.command import Command
-from protocols.hooks import ColumnsHook, ContentHook, RowsHook, TextHook
-from protocols.result import Columns, MaskPlan, Outcome, RowBatch, Search
+from protocols.hooks import ColumnsHook, ContentHook, DataHook, RowsHook, TextHook
+from protocols.result import Columns, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.session import Session
 from protocols.verdict import Decision, Deny, Hold
 
@@ -57,7 +57,7 @@ class Opinions:
     """
     All addons, about one session.
 
-    :ivar hears_columns: whether any addon has a say in masks; `hears_content`, `hears_rows` and `hears_text` likewise.
+    :ivar hears_columns: whether any addon has a say in masks; `hears_content`, `hears_data`, `hears_rows` and `hears_text` likewise.
     """
 
     def __init__(self, current: Current, session: Session) -> None:
@@ -71,6 +71,7 @@ class Opinions:
         self._pipeline, self._memory = pipeline, Memory()
         self.hears_content = pipeline.hears(ContentHook.method)
         self.hears_columns = self.hears_content or pipeline.hears(ColumnsHook.method)  # cells are searched by their type
+        self.hears_data = pipeline.hears(DataHook.method)
         self.hears_rows = pipeline.hears(RowsHook.method)
         self.hears_text = pipeline.hears(TextHook.method)
 
@@ -126,6 +127,10 @@ class Opinions:
     def content(self, decision: Decision) -> Search | None:
         """Before rows, COPY data or a function's result."""
         return self._pipeline.content(self.session, decision)
+
+    def inspection(self, decision: Decision) -> Inspection | None:
+        """Before COPY data from the client."""
+        return self._pipeline.inspection(self.session, decision)
 
     def rows(self, decision: Decision, batch: RowBatch) -> Deny | None:
         """With each read's rows."""

@@ -25,11 +25,11 @@ from gateway.request import binding, grant_of, request_for, together, unfavourab
 from gateway.steps import run
 from protocols.command import AgentForward, Command, Forward, FunctionCall, Path, Statement, X11Forward
 from protocols.hooks import (
-    HOOKS, AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, ContentHook, DecidedHook, Hook, JudgeHook,
+    HOOKS, AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, ContentHook, DataHook, DecidedHook, Hook, JudgeHook,
     OutcomeHook, RewriteHook, RowsHook, SessionHook, TextHook,
 )
 from protocols.postgres import startup
-from protocols.result import NULL, Columns, MaskPlan, Outcome, RowBatch, Search
+from protocols.result import NULL, Columns, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.session import Session
 from protocols.ssh import variables
 from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Reveal, Verdict
@@ -434,6 +434,17 @@ class Pipeline:
         """
         for _name, method in self._called[ContentHook.method]:
             answer = method(ContentHook(session, decision))
+            if answer is not None:
+                return answer
+        return None
+
+    def inspection(self, session: Session, decision: Decision) -> Inspection | None:
+        """
+        What looks through the COPY data of a command: the first addon's that answers. Raises what an addon raises, which ends
+        the session: data that nobody could look through does not pass.
+        """
+        for _name, method in self._called[DataHook.method]:
+            answer = method(DataHook(session, decision))
             if answer is not None:
                 return answer
         return None

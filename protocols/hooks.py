@@ -112,6 +112,17 @@ class ContentHook(Hook):
 
 
 @dataclass(frozen=True, slots=True)
+class DataHook(Hook):
+    """
+    COPY data is about to come from the client. Answer what looks through it (`result.Inspection`) and may end the command in an
+    error, or None when nothing does. Synchronous, once for each command; the first addon's that answers is used.
+    """
+
+    method: ClassVar[str] = "on_data"
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
 class RowsHook(Hook):
     """One read's rows, not yet sent to the client. Answer Deny to end the command in an error, else None."""
 
@@ -158,6 +169,6 @@ HOOKS: dict[str, type[Hook]] = {
     hook.method: hook
     for hook in (
         SessionHook, RewriteHook, JudgeHook, AskHook, CommandHook, AskCommandHook, DecidedHook,
-        ColumnsHook, ContentHook, RowsHook, TextHook, OutcomeHook, ClosedHook,
+        ColumnsHook, ContentHook, DataHook, RowsHook, TextHook, OutcomeHook, ClosedHook,
     )
 }

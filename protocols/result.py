@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from protocols.verdict import Deny
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -74,6 +76,18 @@ class Search(Protocol):
         """A message too large to be held begins: bytes in front of its first value's length, None where it has no lengths."""
     def piece(self, data: bytes, *, last: bool = False) -> bytes:
         """Some of the body of a message that is too large to be held; what may leave now of it."""
+
+
+class Inspection(Protocol):
+    """
+    What looks through the COPY data that a client sends for one command, before it leaves. A string may hold several such
+    COPYs, one after the other. A Deny ends the command: the target is told to fail it, so that nothing of it stays.
+    """
+
+    def take(self, data: bytes | memoryview) -> Deny | None:
+        """Some more of the data, cut anywhere. Not to be kept: it lies where the next read will."""
+    def end(self) -> Deny | None:
+        """There is no more of this COPY."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,88 +2,203 @@
 A write by somebody who sees a column as it is, to the masks among what it would put there: an export that somebody else
 made, saved back by a job with clear access, would take the real values' place.
 
-Only what is exactly a mask of exactly that column: `***`, and for `partial` the same with as many characters behind it as
-stay. A year's first day is no sign: people are born on it.
+What is assigned as a literal or parameter must be exactly a mask of exactly that column; what is assigned from elsewhere in the
+statement (VALUES, a sub-select, an array, json) is looked for there. What EXECUTE passes is taken for what may be written.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 
+from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
-from addons.masking.declared import Declaration, Strategy
+from addons.masking.marks import Marked, Marks, Written
 from addons.masking.strategies import MASK
-from addons.sql.parse import Unparsable, parse, unwrap, walk
+from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
+from addons.sql.resolve import children
 from protocols.command import Statement
+
+_Write = tree.InsertStmt | tree.UpdateStmt | tree.MergeStmt
+_WRITES = (tree.InsertStmt, tree.UpdateStmt, tree.MergeStmt)
+_CONDITIONS = frozenset({"where_clause", "having_clause", "quals", "join_condition", "condition"})
+_ASSIGNING = frozenset({"target_list", "cols", "merge_when_clauses", "on_conflict_clause"})
+_LITERAL = re.compile(r"'(\*\*\*[^']*)'")
+_BETWEEN = re.compile(r'[\s"{}\[\](),:]+')
+_WRITING = ("insert", "update", "merge", "execute", "stdin")
+_LENGTH = 4  # bytes in front of an element of an array in binary
+
+Bound = Mapping[int, bytes]
+"""Parameters that hold something like a mask, by number."""
 
 
 def may_save(text: str) -> bool:
-    """Whether `issued` may find one, whatever the values are: these words stand in every text that writes."""
+    """Whether `issued` may find one, whatever the values are: one of these words stands in every text that writes."""
     lower = text.lower()
-    return "insert" in lower or "update" in lower
+    return any(word in lower for word in _WRITING)
 
 
-def issued(statement: Statement, declared: Iterable[Declaration]) -> str:
-    """The column that a mask of its own would be written to; "" for none. Costs a search of the text where it holds no mask."""
-    bound = {
-        number: each.value.decode("utf-8", "replace")
-        for number, each in enumerate(statement.parameters, 1)
-        if isinstance(each.value, bytes) and each.value.startswith(MASK.encode())
-    }
-    if not bound and MASK not in statement.text:
-        return ""
+def suspected(statement: Statement) -> bool:
+    """Whether any mask could be in it: a search of its bytes."""
+    mask = MASK.encode()
+    return MASK in statement.text or any(isinstance(p.value, bytes) and mask in p.value for p in statement.parameters)
+
+
+def issued(statement: Statement, marks: Marks) -> str:
+    """The column that a mask of its own would be written to; "" for none."""
+    bound = {n: p.value for n, p in enumerate(statement.parameters, 1) if isinstance(p.value, bytes) and MASK.encode() in p.value}
     try:
-        trees = parse(statement.text).statements
+        return _issued(parse(statement.text), statement.prepared, bound, marks)
     except Unparsable:
         return ""  # the target says so itself
-    writes = [node for one in trees for node in walk(one) if isinstance(node, (tree.InsertStmt, tree.UpdateStmt))]
-    return next((d.label for write in writes for d in declared if _names(write, d) and _saves(write, d, bound)), "")
 
 
-def _names(write: tree.InsertStmt | tree.UpdateStmt, declared: Declaration) -> bool:
-    """Whether it may be the declared relation that is written; without a schema it may."""
-    relation = write.relation
-    return relation.relname == declared.relation and relation.schemaname in ("", declared.schema)
+def _issued(parsed: Parsed, prepared: Mapping[str, str], bound: Bound, marks: Marks) -> str:
+    for one in parsed.statements:
+        if isinstance(one, tree.ExecuteStmt):
+            label = _executed(one, prepared, bound, marks)
+            if label:
+                return label
+        for write in (node for node in walk(one) if isinstance(node, _WRITES)):
+            label = _saved(write, one, bound, marks.of(write.relation), parsed.text if parsed.sampled else "")
+            if label:
+                return label
+    return ""
 
 
-def _saves(write: tree.InsertStmt | tree.UpdateStmt, declared: Declaration, bound: Mapping[int, str]) -> bool:
-    return any(_is_mask(node, declared.strategy, bound) for node in _assigned(write, declared.column))
+def _executed(execute: tree.ExecuteStmt, prepared: Mapping[str, str], bound: Bound, marks: Marks) -> str:
+    """By what the protocol prepared under that name; what SQL did may be anything that writes."""
+    given = {n: text.encode() for n, node in enumerate(execute.params, 1) for text in _texts(node, {}) if MASK in text} or bound
+    if given and execute.name in prepared:
+        return _issued(parse(prepared[execute.name]), {}, given, marks)
+    return next((mark.label for value in given.values() for mark in marks.every if any(map(mark.fits, _values(value)))), "")
 
 
-def _assigned(write: tree.InsertStmt | tree.UpdateStmt, column: str) -> Iterator[tree.Node]:
-    """Expressions that become the column's value; of an INSERT that names no columns, all of its values."""
+def _saved(write: _Write, statement: Message, bound: Bound, written: Written, sampled: str) -> str:
+    """:param sampled: a text so long that its trees hold only some of its literals; "" for others."""
+    if not written.columns and not written.hidden:
+        return ""
+    if sampled:
+        literals = _LITERAL.findall(sampled)
+        return next((m.label for m in (*written.all, *written.hidden) if any(map(m.fits, literals))), "")
+    elsewhere: list[str] | None = None
+    for column, node in _assigned(write, written):
+        meant = written.at(column)
+        if not meant:
+            continue
+        if _plain(node):
+            values = _texts(node, bound)
+        else:
+            elsewhere = list(_carried(statement, bound)) if elsewhere is None else elsewhere
+            values = [*(value for inside in walk(node) for value in _texts(inside, bound, contained=True)), *elsewhere]
+        if label := _fitting(meant, values):
+            return label
+    return ""
+
+
+def _fitting(marks: Marked, values: Iterable[str]) -> str:
+    values = list(values)
+    return next((mark.label for mark in marks if any(map(mark.fits, values))), "")
+
+
+def _assigned(write: _Write, written: Written) -> Iterator[tuple[str, Message]]:
+    """Column ("" where that is not known) and the expression that becomes its value."""
     if isinstance(write, tree.UpdateStmt):
-        yield from _set(write.target_list, column)
-        return
-    yield from _set(write.on_conflict_clause.target_list, column)
-    select, names = unwrap(write.select_stmt), [unwrap(node).name for node in write.cols]
-    if not isinstance(select, tree.SelectStmt) or names and column not in names:
-        return
-    rows = [unwrap(row).items for row in select.values_lists] or [[unwrap(node).val for node in select.target_list]]
-    for row in rows:
-        yield from (row[names.index(column):names.index(column) + 1] if names else row)
+        yield from _set(write.target_list)
+    elif isinstance(write, tree.MergeStmt):
+        for clause in map(unwrap, write.merge_when_clauses):
+            if clause.command_type == tree.CMD_INSERT:
+                yield from _row([unwrap(n).name for n in clause.target_list], clause.values, written)
+            elif clause.command_type == tree.CMD_UPDATE:
+                yield from _set(clause.target_list)
+    else:
+        yield from _set(write.on_conflict_clause.target_list)
+        yield from _selected(unwrap(write.select_stmt), [unwrap(n).name for n in write.cols], written)
 
 
-def _set(targets: Sequence[tree.Node], column: str) -> Iterator[tree.Node]:
+def _selected(select: Message, names: Sequence[str], written: Written) -> Iterator[tuple[str, Message]]:
+    if not isinstance(select, tree.SelectStmt):
+        return
+    if select.op != tree.SETOP_NONE:
+        yield from _selected(select.larg, names, written)
+        yield from _selected(select.rarg, names, written)
+    elif select.values_lists:
+        for row in select.values_lists:
+            yield from _row(names, unwrap(row).items, written)
+    else:
+        values = [unwrap(node).val for node in select.target_list]
+        starred = any(isinstance(m, tree.A_Star) for value in values for m in walk(value))
+        yield from (("", value) for value in values) if starred else _row(names, values, written)
+
+
+def _row(names: Sequence[str], values: Iterable[Message], written: Written) -> Iterator[tuple[str, Message]]:
+    """Values in order; without names as the relation has its columns, if that is known."""
+    yield from ((name or "", value) for name, value in zip_longest(names or written.order or (), values) if value is not None)
+
+
+def _set(targets: Sequence[tree.Node]) -> Iterator[tuple[str, Message]]:
     for target in map(unwrap, targets):
-        if target.name == column:
-            source = unwrap(target.val)
-            many = isinstance(source, tree.MultiAssignRef) and isinstance(unwrap(source.source), tree.RowExpr)
-            yield unwrap(source.source).args[source.colno - 1] if many else target.val
+        source = unwrap(target.val)
+        if isinstance(source, tree.MultiAssignRef):
+            inside = unwrap(source.source)
+            yield target.name, inside.args[source.colno - 1] if isinstance(inside, tree.RowExpr) else inside
+        else:
+            yield target.name, target.val
 
 
-def _is_mask(node: tree.Node, strategy: Strategy, bound: Mapping[int, str]) -> bool:
-    """Also under casts."""
+def _plain(node: Message) -> bool:
+    """A literal or a parameter, also under casts."""
     inside = unwrap(node)
     while isinstance(inside, tree.TypeCast):
         inside = unwrap(inside.arg)
-    if isinstance(inside, tree.A_Const):
-        return _fits(inside.sval.sval, strategy)
-    return isinstance(inside, tree.ParamRef) and _fits(bound.get(inside.number, ""), strategy)
+    return isinstance(inside, (tree.A_Const, tree.ParamRef))
 
 
-def _fits(text: str, strategy: Strategy) -> bool:
-    if strategy.kind not in ("redact", "partial") or not text.startswith(MASK):
-        return False
-    return text == MASK or strategy.kind == "partial" and len(text) == len(MASK) + strategy.keep
+def _texts(node: Message, bound: Bound, *, contained: bool = False) -> Iterator[str]:
+    """What a literal or parameter says; `contained`, also what an array or json in it says."""
+    inside = unwrap(node)
+    while isinstance(inside, tree.TypeCast):
+        inside = unwrap(inside.arg)
+    if isinstance(inside, tree.A_Const) and inside.WhichOneof("val") == "sval":
+        value = inside.sval.sval.encode()
+    elif isinstance(inside, tree.ParamRef) and inside.number in bound:
+        value = bound[inside.number]
+    else:
+        return
+    yield from _values(value) if contained else (value.decode("utf-8", "replace"),)
+
+
+def _values(value: bytes) -> Iterator[str]:
+    """A value's own text, and that of each that it contains: json, an array or a row in text, an array in binary."""
+    text = value.decode("utf-8", "replace")
+    yield text
+    if MASK not in text or text == MASK:
+        return
+    if text.lstrip()[:1] in ("{", "[", "(", '"'):
+        try:
+            yield from _strings(json.loads(text))
+        except (ValueError, RecursionError):
+            yield from _BETWEEN.split(text)
+    for found in re.finditer(rb"\*\*\*", value):
+        length = int.from_bytes(value[max(found.start() - _LENGTH, 0) : found.start()], "big")
+        yield value[found.start() : found.start() + min(length, 64)].decode("utf-8", "replace")
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _strings(each)
+
+
+def _carried(message: Message, bound: Bound) -> Iterator[str]:
+    """What literals and parameters of a statement may come to be read from: not its conditions, nor what it assigns directly."""
+    for child, field, _node in children(message):
+        if field in _CONDITIONS or isinstance(message, _WRITES) and field in _ASSIGNING:
+            continue
+        yield from _texts(child, bound, contained=True)
+        yield from _carried(child, bound)

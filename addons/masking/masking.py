@@ -20,7 +20,9 @@ from addons.masking.declared import Declaration, declarations
 from addons.masking.executed import Executed, Named
 from addons.masking.floor import Floor, floor
 from addons.masking.freshness import Freshness
-from addons.masking.issued import issued, may_save
+from addons.masking.incoming import Incoming, copies_in, incoming
+from addons.masking.issued import issued, may_save, suspected
+from addons.masking.marks import Marks
 from addons.masking.reveals import hinted, nameless, reads, rule, without
 from addons.masking.statements import Judgement, Statements, UnknownNames
 from addons.masking.strategies import cell
@@ -32,7 +34,7 @@ from addons.sql.form import form
 from addons.sql.overloads import ANY
 from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import (
-    ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook, TextHook,
+    ClosedHook, ColumnsHook, DataHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook, TextHook,
 )
 from protocols.result import NULL, CellMask, Column, MaskPlan, Outcome
 from protocols.session import Session
@@ -166,16 +168,38 @@ class Masking:
                 return refusals.unknown(unknown.names)
             return self._refreshed(hook, masked)
 
-    def _saving(self, session: Session, statement: Statement) -> Allow | Deny:
+    def _saving(self, session: Session, statement: Statement) -> Allow | Deny | Deferred:
         """
         Whether masks would be written to columns that the session sees as they are; others it may not write at all. Of the
         addon's judgements this one rests on values, so it is asked each time that a text may write any.
         """
-        if not self._refuses_masks or not may_save(statement.text):
+        if not self._refuses_masks or not may_save(statement.text) or len(self._masked(session)) == len(self._here(session)):
             return _CLEAR
-        masked = self._masked(session)
-        saved = issued(statement, (d for d in self._here(session) if d not in masked))
+        if not suspected(statement) and not copies_in(statement.text):
+            return Allow()
+        if self._fresh.snapshot(session) is None:
+            return self._catalogs.refresh(session).addBoth(lambda _read: self._saved(session, statement))
+        return self._saved(session, statement)
+
+    def _saved(self, session: Session, statement: Statement) -> Allow | Deny:
+        saved = issued(statement, self._marks(session))
         return refusals.saves_mask(saved) if saved else Allow()
+
+    def _marks(self, session: Session) -> Marks:
+        """Of what the session sees as it is."""
+        masked, snapshot = self._masked(session), self._fresh.snapshot(session)
+        clear = tuple(d for d in self._here(session) if d not in masked)
+        try:
+            return Marks(clear, None if snapshot is None else self._cover(snapshot, session, clear)[0])
+        except Misdeclared:
+            return Marks(clear, None)
+
+    def on_data(self, hook: DataHook) -> Incoming | None:
+        """Masks in the data of a COPY, for who sees the columns as they are."""
+        session, command = hook.session, hook.decision.command
+        if not self._refuses_masks or not isinstance(command, Statement) or len(self._masked(session)) == len(self._here(session)):
+            return None
+        return incoming(command.text, self._marks(session)) if copies_in(command.text) else None
 
     def _refreshed(self, hook: RewriteHook, masked: tuple[Declaration, ...]) -> Deferred:
         """Decide again with a catalog that is newer than the question."""

@@ -28,6 +28,7 @@ _STREAMED = frozenset(b"DdV")
 _READS = ("SELECT", "FETCH", "SHOW")
 _BETWEEN = (b"Z", b"N", b"S", b"A")
 _COPY_DATA = b"d"[0]
+_UNHALTED = "a COPY that was failed ended without an error"
 _ROWS = {tag[0]: frozenset(tag) for tag in (b"D", b"d")}
 
 
@@ -310,6 +311,8 @@ class Backend:
     def _executed(self, entry: Awaited) -> None:
         self._talk.copying = None if self._talk.copying is entry.running else self._talk.copying
         if entry.kind is Kind.EXECUTE:
+            if entry.running.halted:
+                raise Poisoned(_UNHALTED)
             self._talk.awaited.popleft()
             self._talk.end(entry.running, Ending.COMPLETE)
 
@@ -368,6 +371,8 @@ class Backend:
             late = [ToClient(replies.ErrorResponse(head.running.refusal).encode())]
         if head.running is not None and head.running.refusal is not None and not head.running.sqlstate:
             raise Poisoned("a refused command ended without an error")
+        if head.running is not None and head.running.halted and not head.running.sqlstate:
+            raise Poisoned(_UNHALTED)
         self._talk.awaited.popleft()
         if head.running is not None:
             self._talk.end(head.running)
@@ -400,6 +405,8 @@ class Backend:
         error = replies.ErrorResponse.parse(frame.body)
         head = self._talk.head
         running = self._blamed(head)
+        if running is not None and running.halted and running.refusal is None:
+            running.refusal = denial(running.halting, running.number)
         if running is not None and running.refusal is not None:
             shown = running.refusal
         else:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from protocols.command import Statement, Transaction
 from protocols.effects import Effect, Report
 from protocols.encodings import UTF8, codec_of
-from protocols.result import Columns, Ending, MaskPlan, Outcome, RowBatch, Search
+from protocols.result import Columns, Ending, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.verdict import Decision, Deny
 
 
@@ -33,11 +33,13 @@ class Opinions(Protocol):
 
     hears_columns: bool
     hears_content: bool
+    hears_data: bool
     hears_rows: bool
     hears_text: bool
 
     def plan(self, decision: Decision, columns: Columns) -> MaskPlan | None: ...
     def content(self, decision: Decision) -> Search | None: ...
+    def inspection(self, decision: Decision) -> Inspection | None: ...
     def rows(self, decision: Decision, batch: RowBatch) -> Deny | None: ...
     def text(self, kind: str, fields: dict[str, str], decision: Decision | None) -> dict[str, str]: ...
 
@@ -87,6 +89,10 @@ class Running:
     search: Search | None = None  #: what looks through its result
     masked: dict[str, None] = field(default_factory=dict)  #: names of masked columns, of every result it had
     ended: bool = False
+    inspected: bool = False  #: `inspection` was asked for
+    inspection: Inspection | None = None  #: what looks through the COPY data that the client sends for it
+    halting: Deny | None = None  #: why the target is to be told that this COPY failed
+    halted: bool = False  #: the target was told; what the client sends on is dropped
 
     def copy(self, data: bytes) -> None:
         """Count and digest COPY data."""

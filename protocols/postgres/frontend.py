@@ -26,6 +26,7 @@ from protocols.postgres.conversation import (
 from protocols.postgres.intake import Intake, Piece, TooLarge
 from protocols.postgres.long import LongMessage
 from protocols.postgres.refusal import denial, poison_parse, poison_query
+from protocols.result import Inspection
 from protocols.spool import Spool, Spools
 from protocols.verdict import Allow, Decision, Deny
 
@@ -153,7 +154,7 @@ class Frontend:
         if type(message) is Frame:
             return self._take_frame(message)
         if isinstance(message, Piece):
-            return self._copy_data(message.data, b"" if message.head else message.data)
+            return self._copy_data(message.data, b"" if message.head else message.data, message)
         if isinstance(message, Run):
             return self._copy_data(message.data, payload(message.data))
         if isinstance(message, LongMessage):
@@ -276,28 +277,53 @@ class Frontend:
         self._deaf = True
         return [ToTarget(_encoded(frame)), Hangup("client said goodbye", drain=True)]
 
-    def _copy_data(self, data: bytes, content: bytes) -> list[Effect]:
+    def _copy_data(self, data: bytes, content: bytes | memoryview, piece: Piece | None = None) -> list[Effect]:
         running = self._talk.copying or self._next_copy()
         if running is None:
             return []  # outside COPY a server drops it
         running.copy(content)
-        return [ToTarget(data)]
+        if self._opinions.hears_data and running.halting is None:
+            running.halting = self._inspection(running).take(content)
+        if running.halting is None:
+            return [ToTarget(data)]
+        begun = [ToTarget(data)] if piece else []  # the target waits for all of a message whose head it has
+        return begun if piece and piece.left else [*begun, self._halt(running)]
 
     def _copy_end(self, frame: Frame) -> list[Effect] | None:
-        early = None if self._talk.copying else self._next_copy()
-        if early:
-            self._talk.awaited[-1].fed += 1
-        elif self._talk.copying is None:
+        running = self._talk.copying or self._next_copy()
+        if running is None:
             return []
-        self._talk.copying = None
+        if self._opinions.hears_data and frame.tag == b"c":
+            running.halting = running.halting or self._inspection(running).end()
+        if running.halting is not None:
+            return [self._halt(running)]
+        self._fed()
         return None
+
+    def _inspection(self, running: Running) -> Inspection:
+        if not running.inspected:
+            running.inspected, running.inspection = True, self._opinions.inspection(running.decision)
+        return running.inspection or _NOTHING
+
+    def _halt(self, running: Running) -> Effect:
+        """Have the target fail a COPY, and whatever stands in one string or transaction with it, in our words."""
+        running.halted = True
+        running.alarm = running.alarm or f"the client's data was refused ({running.halting.code})"
+        self._fed()
+        return ToTarget(messages.CopyFail("refused").encode())
+
+    def _fed(self) -> None:
+        """The data of a COPY has come to its end."""
+        if self._talk.copying is None:
+            self._talk.awaited[-1].fed += 1
+        self._talk.copying = None
 
     def _next_copy(self) -> Running | None:
         """The command whose COPY a client may already be feeding before the target asked for data."""
         if self._copier is None or not self._talk.awaited or self._talk.skipping:
             return None
         running = self._copier.running
-        return None if running is None or running.ended else running
+        return None if running is None or running.ended or running.halted else running
 
     # -- questions ---------------------------------------------------------------------
 
@@ -405,6 +431,18 @@ class Frontend:
         if kind is not _SYNC:  # a target that copies in ignores Sync
             self._copier = entry if kind is _EXECUTE or kind is _QUERY else None
 
+
+class _Uninspected:
+    """Looks for nothing."""
+
+    def take(self, data: bytes | memoryview) -> None:
+        """Nothing is wrong with it."""
+
+    def end(self) -> None:
+        """Nor with all of it."""
+
+
+_NOTHING = _Uninspected()
 
 _CHANGED = Deny(
     "what this prepared statement means has changed since it was prepared", code="OST-704", sqlstate="0A000",

@@ -34,10 +34,11 @@ class TooLarge(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Part of a large CopyData message: its head, or some of its body."""
+    """Part of a large CopyData message: its head, or some of its body. `left` bytes of that are still to come."""
 
     data: bytes
     head: bool = False
+    left: int = 0
 
 
 class Intake:
@@ -90,7 +91,7 @@ class Intake:
             return head
         self._opened, self._apart = head, True
         if head.tag == b"d":
-            return Piece(encode_head(head.tag, head.length), head=True)
+            return Piece(encode_head(head.tag, head.length), True, head.length)
         if head.length <= _CEILINGS[head.tag]:
             self._collected = []
         elif head.tag in _SPOOLED and self._spools is not None:
@@ -102,7 +103,7 @@ class Intake:
         while self._reader.body_left and (chunk := self._reader.body_chunk()):
             if opened.tag == b"d":
                 self._opened = opened if self._reader.body_left else None
-                return Piece(chunk)
+                return Piece(chunk, False, self._reader.body_left)
             if self._collected is not None:
                 self._collected.append(chunk)
             elif self._long is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+import psycopg
 import pytest
 
 from tests.house import BENCH, CLEAR, PATIENCE, House, environment
@@ -60,14 +61,43 @@ def test_what_was_dumped_masked_is_not_restored(request: pytest.FixtureRequest, 
 
 
 @pytest.mark.parametrize("version", TOOLS)
-def test_masks_in_inserts_are_not_restored_by_somebody_who_sees_the_values(request: pytest.FixtureRequest, version: str) -> None:
+@pytest.mark.parametrize("words", [[], ["--inserts"]], ids=["copy", "inserts"])
+def test_masks_are_not_restored_by_somebody_who_sees_the_values(request: pytest.FixtureRequest, version: str, words: list[str]) -> None:
     """A job with clear access would put masks over what it stands for; it may write everything else."""
     house: House = request.getfixturevalue(f"house{version}")
     before = house.server.sql("SELECT md5(string_agg(p::text, ',' ORDER BY p::text)) FROM patients p", "clinic")
-    done = dumped(house, version, "-a", "-t", "patients", "--inserts")
+    done = dumped(house, version, "-a", "-t", "patients", *words)
     restored = subprocess.run(
         [TOOLS[version] / "psql", "-X", "-v", "ON_ERROR_STOP=1"], env={**os.environ, **environment(house.facts(CLEAR))},
         input=done.stdout, capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert restored.returncode == 3 and b"OST-526" in restored.stderr, restored.stderr
     assert house.server.sql("SELECT md5(string_agg(p::text, ',' ORDER BY p::text)) FROM patients p", "clinic") == before
+
+
+INTO = "COPY patients (id, name, ssn) FROM STDIN"
+MANY = "".join(f"{number}\tx\t219-09-9998\n" for number in range(1000, 4000))
+COPIES = {
+    "text": (INTO, MANY + "4000\tx\t***\n"), "csv": (f"{INTO} CSV", '1000,x,y\n1001,x,"***"\n'), "last line": (INTO, "1000\tx\ty\n1001\tx\t***"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", TOOLS)
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copy_with_one_mask_in_it_fails_as_a_whole(request: pytest.FixtureRequest, version: str, how: str) -> None:
+    """Nothing of it is there afterwards, and the session goes on; the same data without the mask is taken."""
+    house: House = request.getfixturevalue(f"house{version}")
+    sql, data = COPIES[how]
+    rows = "SELECT count(*) FROM patients"
+    with house.connect(CLEAR, autocommit=False) as connection:
+        before = connection.execute(rows).fetchone()
+        connection.rollback()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="OST-526"), connection.cursor().copy(sql) as copy:
+            for at in range(0, len(data), 1000):
+                copy.write(data[at : at + 1000])
+        connection.rollback()
+        assert connection.execute(rows).fetchone() == before
+        with connection.cursor().copy(INTO) as copy:
+            copy.write(MANY)
+        assert connection.execute(rows).fetchone() == (before[0] + 3000,)
+        connection.rollback()

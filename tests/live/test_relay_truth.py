@@ -237,6 +237,7 @@ class Hearing:
     """Opinions of a chain that hears everything and changes nothing."""
 
     def __init__(self, hears: bool) -> None:
+        self.hears_data = False
         self.hears_columns = self.hears_content = self.hears_rows = self.hears_text = hears
         self.origins: list[int] = []
 

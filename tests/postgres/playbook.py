@@ -166,6 +166,7 @@ class Silent:
     texts: Mapping[str, str] | None = None
     hears_columns: bool = False
     hears_content: bool = False
+    hears_data: bool = False
     hears_rows: bool = False
     hears_text: bool = False
     shapes: list[tuple[str, ...]] = field(default_factory=list)

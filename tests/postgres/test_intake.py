@@ -41,8 +41,8 @@ def test_copy_data_comes_in_runs_and_pieces() -> None:
     intake = Intake()
     intake.feed(small + large + small)
     got = everything(intake)
-    assert got[0] == Run(2, small) and got[1] == Piece(large[:5], head=True) and got[-1] == Run(2, small)
-    assert b"".join(each.data for each in got[1:-1] if isinstance(each, Piece)) == large
+    assert got[0] == Run(2, small) and got[1] == Piece(large[:5], True, STREAM_OVER + 1) and got[-1] == Run(2, small)
+    assert b"".join(each.data for each in got[1:-1] if isinstance(each, Piece)) == large and got[-2].left == 0
 
 
 def test_a_body_over_its_ceiling_is_not_kept() -> None:

@@ -112,7 +112,7 @@ class Ledger:
 class Addons:
     """Everything is allowed but DROP; HOLD waits for a test's word."""
 
-    hears_columns = hears_rows = hears_content = hears_text = False
+    hears_columns = hears_rows = hears_content = hears_data = hears_text = False
 
     def __init__(self) -> None:
         self.held: list[tuple[Command, Deferred[Decision]]] = []
