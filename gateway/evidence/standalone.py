@@ -28,7 +28,7 @@ import struct
 import sys
 import time
 import uuid
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 TAMPERED, SELF_CONSISTENT, USAGE, UNREADABLE = 1, 2, 3, 4
 
@@ -208,6 +208,24 @@ def tree_root(hashes: Sequence[bytes]) -> bytes:
         above = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
         level = above + level[len(above) * 2:]
     return level[0]
+
+
+def prefix_roots(hashes: Sequence[bytes], sizes: Set[int]) -> Dict[int, bytes]:
+    """Roots of the first so many, in one pass: subtrees that are whole wait, largest first, for one of their own size."""
+    roots, whole = {0: tree_root([])}, []  # type: Dict[int, bytes], List[bytes]
+    for size, hashed in enumerate(hashes, 1):
+        whole.append(hashed)
+        rest = size
+        while rest % 2 == 0:
+            right = whole.pop()
+            whole.append(node_hash(whole.pop(), right))
+            rest //= 2
+        if size in sizes:
+            root = whole[-1]
+            for left in reversed(whole[:-1]):
+                root = node_hash(left, root)
+            roots[size] = root
+    return roots
 
 
 def root_from_path(hashed: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
@@ -420,20 +438,22 @@ class Bundle:
         """Every kept checkpoint is of a prefix of this ledger. Gives how many there were."""
         parts = text.split("\n\n")
         notes = ["%s\n\n%s\n" % (a.lstrip(), b.rstrip()) for a, b in zip(parts[::2], parts[1::2])]
-        hashes = [leaf_hash(e) for e in self.entries]
-        for note in notes:
-            size, root = open_checkpoint(note, name, public, "a checkpoint in the anchor")
-            if size <= len(hashes):  # a later one says nothing of this bundle
-                require(tree_root(hashes[:size]) == root, "the ledger is not the one that was anchored")
+        kept = sorted(open_checkpoint(note, name, public, "a checkpoint in the anchor") for note in notes)
+        roots = prefix_roots([leaf_hash(e) for e in self.entries], {size for size, _ in kept})
+        for size, root in kept:
+            if size <= len(self.entries):  # a later one says nothing of this bundle
+                require(roots[size] == root, "the ledger is not the one that was anchored")
         return len(notes)
 
     def check_segments(self, name: str) -> None:
-        entries = [unpack(entry) for entry in self.entries]
+        told = {}  # type: Dict[int, List[List[Any]]]
+        for entry in map(unpack, self.entries):
+            if entry[0].startswith("seg.") or entry[0] == "head":
+                told.setdefault(entry[3], []).append(entry)
         folder = os.path.join(self.folder, "segments")
         for part in sorted(os.listdir(folder) if os.path.isdir(folder) else [], key=int):
             number = int(part)
-            about = [e for e in entries if e[0].startswith("seg.") or e[0] == "head"]
-            about = [e for e in about if e[3] == number]
+            about = told.get(number, [])
             opened = [e for e in about if e[0] == "seg.open"]
             require(len(opened) == 1, "segment %d is not in the ledger" % number)
             self.check_segment(number, "%s/s%d/%d" % (name, opened[0][2], number), opened[0][4], about)

@@ -91,7 +91,7 @@ class LiveView:
             entries += more
             if int(checkpoint.split("\n")[1]) <= len(entries):
                 break
-        self._newest = max((unpack(e)[3] for e in entries if unpack(e)[0] == "seg.open"), default=0)
+        self._newest = max((entry[3] for entry in map(unpack, entries) if entry[0] == "seg.open"), default=0)
         return entries, checkpoint
 
     def published(self) -> bytes | None:

@@ -197,8 +197,7 @@ _ALLOWED: dict[str, dict[str, str]] = {
 
 
 def _entries(store: Store, start: int) -> tuple[list[bytes], str]:
-    entries, checkpoint = store.ledger.page(start)
-    return entries[:_ENTRIES], checkpoint
+    return store.ledger.page(start, _ENTRIES)
 
 
 def _page(store: Store, number: int, start: int) -> tuple[list[list[Any]], str]:

@@ -13,6 +13,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from struct import Struct
 from typing import Any
@@ -61,7 +62,7 @@ class Ledger:
         self._place = Place(path / "data.mdb")
         self._closing = threading.Lock()
         self._tree = CompactRange()
-        self.entries: list[list[Any]] = []
+        self.events: list[list[Any]] = []  #: what became of segments; heads, of which a year has a million, are on disk only
         entries, self.checkpoint = read(self._env)
         if entries:
             check(entries, self.checkpoint, signer.verifier)
@@ -101,13 +102,10 @@ class Ledger:
         with contextlib.suppress(OSError):  # then a later append meets the full disk, and says so
             self._reserve()
 
-    def page(self, start: int) -> tuple[list[bytes], str]:
-        """All entries from `start`, packed, and the checkpoint; for another thread."""
+    def page(self, start: int, most: int) -> tuple[list[bytes], str]:
+        """Entries from `start`, packed, and the checkpoint over all there are; for another thread."""
         with self._closing:
-            if self._env is None:
-                return [], ""
-            entries, checkpoint = read(self._env)
-            return entries[start:], checkpoint
+            return ([], "") if self._env is None else read(self._env, start, most)
 
     def _reserve(self) -> None:
         """Zeroes past the end of the file; LMDB has no page there."""
@@ -130,7 +128,9 @@ class Ledger:
     def _grow(self, packed: Sequence[bytes]) -> None:
         for leaf in packed:
             self._tree.append(leaf_hash(leaf))
-            self.entries.append(unpack(leaf))
+            entry = unpack(leaf)
+            if entry[0] != "head":
+                self.events.append(entry)
 
     def _publish(self) -> None:
         """The checkpoint as a text file beside the environment; a copy for people, not the evidence."""
@@ -141,20 +141,23 @@ class Ledger:
             sync_directory(self._path)
 
 
-def read(env: lmdb.Environment) -> tuple[list[bytes], str]:
+def read(env: lmdb.Environment, start: int = 0, most: int | None = None) -> tuple[list[bytes], str]:
     """
-    Entries in order and the checkpoint.
+    Entries in order, from `start`, and the checkpoint, at one moment.
 
-    :raises LedgerError: numbers are not contiguous from zero.
+    :param most: how many; None for all.
+    :raises LedgerError: numbers are not contiguous.
     """
     entries: list[bytes] = []
     with env.begin() as txn:
         checkpoint = (txn.get(CHECKPOINT) or b"").decode()
-        for key, value in txn.cursor():
+        cursor = txn.cursor()
+        found = cursor.set_range(_NUMBER.pack(start))
+        for key, value in islice(cursor, most) if found else ():
             if key == CHECKPOINT:
                 continue
-            if key != _NUMBER.pack(len(entries)):
-                raise LedgerError(f"entry {len(entries)} is missing")
+            if key != _NUMBER.pack(start + len(entries)):
+                raise LedgerError(f"entry {start + len(entries)} is missing")
             entries.append(value)
     return entries, checkpoint
 

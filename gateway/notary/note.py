@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 _ED25519 = b"\x01"
-_DASH = "\u2014 "
+DASH = "\u2014 "
 
 
 class NoteError(Exception):
@@ -43,7 +43,7 @@ class Signer:
     def sign(self, text: str) -> str:
         """The note: the text, an empty line, and one signature line."""
         signature = self._private.sign(text.encode())
-        return f"{text}\n{_DASH}{self.name} {base64.b64encode(self._id + signature).decode()}\n"
+        return f"{text}\n{DASH}{self.name} {base64.b64encode(self._id + signature).decode()}\n"
 
     @property
     def verifier(self) -> Verifier:
@@ -99,9 +99,9 @@ def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
 
 
 def _signature_line(line: str) -> tuple[str, bytes, bytes]:
-    name, separator, encoded = line.removeprefix(_DASH).partition(" ")
+    name, separator, encoded = line.removeprefix(DASH).partition(" ")
     raw = _decode(encoded, "a signature line")
-    if not line.startswith(_DASH) or not separator or len(raw) < 5:
+    if not line.startswith(DASH) or not separator or len(raw) < 5:
         raise NoteError("not a signature line")
     return name, raw[:4], raw[4:]
 

@@ -11,15 +11,15 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gateway.notary import anchor, ledger
 from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job, examine, read_ledger
 from gateway.notary.layout import Layout
+from gateway.notary.lives import Life, lives
 from gateway.notary.merkle import leaf_hash
 from gateway.notary.note import NoteError, Verifier
-from gateway.notary.record import Kind, unpack
+from gateway.notary.record import Kind
 from gateway.notary.segment import settle
 from gateway.notary.state import State
 
@@ -54,33 +54,23 @@ def recover(layout: Layout, verifier: Verifier, anchor_file: Path | None) -> Las
     except (Unfit, ledger.LedgerError) as e:
         raise Unsound(f"ledger: {e}") from e
     _check_anchor(packed, verifier, anchor_file)
-    entries = [ledger.named(unpack(entry)) for entry in packed]
-    opened = [e for e in entries if e["what"] == "seg.open"]
-    newest = opened[-1] if opened else None
-    _drop_unborn(layout, verifier.name, newest["segment"] if newest else 0)
-    return _last(layout, verifier.name, entries, newest) if newest else None
+    told = lives(packed)
+    newest = max((number for number, life in told.items() if life.opened), default=0)
+    _drop_unborn(layout, verifier.name, newest)
+    return _last(layout, verifier.name, newest, told[newest]) if newest else None
 
 
-def promised(entries: Sequence[dict[str, Any]], number: int) -> tuple[tuple[int, bytes], ...]:
-    """(size, root) pairs that the ledger has of a segment."""
-    return tuple(
-        (e["size"], e["root"])
-        for e in entries
-        if e["what"] in ("head", "seg.close", "seg.seal") and e["segment"] == number
-    )
-
-
-def _last(layout: Layout, log: str, entries: Sequence[dict[str, Any]], opened: dict[str, Any]) -> Last:
-    number = opened["segment"]
+def _last(layout: Layout, log: str, number: int, life: Life) -> Last:
     files = layout.files(number)
     if files is None:
         raise Unsound(f"segment {number} is in the ledger and not on disk")
     leaves, bodies = files
-    job = Job(str(leaves), bodies and str(bodies), number, log, opened["public_key"], promised(entries, number))
+    assert life.opened is not None
+    job = Job(str(leaves), bodies and str(bodies), number, log, life.opened["public_key"], life.promised)
     found = examine([job])[0]
     if found.problems:
         raise Unsound(f"segment {number}: {found.problems[0]}")
-    closed = next((e for e in entries if e["what"] == "seg.close" and e["segment"] == number), None)
+    closed = life.closed
     if closed and closed["size"] != found.size:
         raise Unsound(f"segment {number}: {found.size} records, the ledger closed it with {closed['size']}")
     if closed is None:
@@ -89,10 +79,11 @@ def _last(layout: Layout, log: str, entries: Sequence[dict[str, Any]], opened: d
 
 
 def _check_anchor(packed: Sequence[bytes], verifier: Verifier, anchor_file: Path | None) -> None:
+    """The newest checkpoint covers all that older ones do; `verify` looks at each of them."""
     if anchor_file is None or not anchor_file.exists():
         return
     try:
-        anchor.check(anchor.parse(anchor_file.read_text(), verifier), [leaf_hash(e) for e in packed])
+        anchor.check(anchor.newest(anchor_file, verifier), [leaf_hash(e) for e in packed])
     except (anchor.AnchorMismatch, NoteError) as e:
         raise Unsound(f"anchor: {e}") from e
 

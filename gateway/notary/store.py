@@ -138,7 +138,7 @@ class Store:
         try:
             self.prepare_spare()
         except OSError:
-            closed = {entry[3] for entry in self.ledger.entries if entry[0] == "seg.close"}
+            closed = {entry[3] for entry in self.ledger.events if entry[0] == "seg.close"}
             self.unsealed = [number for number in self._leftovers(0) if number in closed]
             if not self.unsealed:
                 raise
@@ -309,7 +309,7 @@ class Store:
 
     def _leftovers(self, current: int) -> list[int]:
         """Closed segments to be sealed; what is sealed already only has to go."""
-        sealed = {entry[3] for entry in self.ledger.entries if entry[0] == "seg.seal"}
+        sealed = {entry[3] for entry in self.ledger.events if entry[0] == "seg.seal"}
         unsealed = []
         for number in sorted(self.layout.present() - {current}):
             if number not in sealed:
@@ -320,7 +320,7 @@ class Store:
 
     def sealed(self, number: int, leaves: bytes, bodies: bytes) -> None:
         """The compact copy of a closed segment is whole: say so in the ledger, then let the original go."""
-        _, _, _, _, size, root, _ = next(e for e in self.ledger.entries if e[0] == "seg.close" and e[3] == number)
+        _, _, _, _, size, root, _ = next(e for e in self.ledger.events if e[0] == "seg.close" and e[3] == number)
         self._log([["seg.seal", self._clock.wall_ns(), STREAM, number, size, root, leaves, bodies]])
         self.unsealed.remove(number)
         shutil.rmtree(self.layout.open(number))

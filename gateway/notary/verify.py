@@ -8,17 +8,17 @@ child process (`gateway.notary.examine`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.notary import anchor, ledger
 from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job
+from gateway.notary.lives import Life, lives
 from gateway.notary.merkle import leaf_hash
 from gateway.notary.note import Checkpoint, NoteError, Verifier
-from gateway.notary.record import BadRecord, unpack
-from gateway.notary.recovery import promised
+from gateway.notary.record import BadRecord
 from gateway.notary.segment import STREAM
 
 SOUND, TAMPERED, INCOMPLETE = 0, 1, 2
@@ -83,7 +83,7 @@ def verify(
     try:
         packed, report.checkpoint = view.ledger()
         ledger.check(packed, report.checkpoint, verifier)
-        entries = [ledger.named(unpack(entry)) for entry in packed]
+        told = lives(packed)
     except (Unfit, ledger.LedgerError, BadRecord) as e:
         report.problems.append(f"ledger: {e}")
         return report
@@ -91,9 +91,8 @@ def verify(
     _check_anchors(report, packed, ours, independent)
     if copy is not None:
         _check_published(report, copy, packed, verifier)
-    _check_segments(report, view, verifier.name, entries)
-    covered = entries[: report.anchored]
-    report.unanchored_records = report.records - sum(_sizes(covered).values())
+    _check_segments(report, view, verifier.name, told)
+    report.unanchored_records = report.records - sum(life.size_at(report.anchored) for life in told.values())
     return report
 
 
@@ -138,37 +137,27 @@ def _check_anchors(
             report.anchor, report.anchored = grade, newest
 
 
-def _sizes(entries: Sequence[dict[str, Any]]) -> dict[int, int]:
-    """The last size that the ledger has of each segment."""
-    return {e["segment"]: e["size"] for e in entries if "size" in e and "segment" in e}
-
-
-def _check_segments(report: Report, view: View, log: str, entries: Sequence[dict[str, Any]]) -> None:
-    opened = [e for e in entries if e["what"] == "seg.open"]
-    jobs, born = [], []
-    for entry in opened:
-        number = entry["segment"]
-        job = view.job(number, log, entry["public_key"], promised(entries, number))
+def _check_segments(report: Report, view: View, log: str, told: Mapping[int, Life]) -> None:
+    born = {number: life.opened for number, life in told.items() if life.opened}
+    jobs = {}
+    for number, opened in born.items():
+        job = view.job(number, log, opened["public_key"], told[number].promised)
         if job is None:
-            name = f"segment {number} (stream s{entry['stream']})"
+            name = f"segment {number} (stream s{opened['stream']})"
             report.problems.append(f"{name} was removed: it is in the ledger and not here")
         else:
-            jobs.append(job)
-            born.append(entry)
-    if opened and not jobs:
-        report.problems.append(f"stream s{STREAM} was removed: none of its {len(opened)} segments is here")
-    findings = view.examine(jobs)
-    for entry, found in zip(born, findings, strict=True):
-        _check_segment(report, entries, entry, found)
-    for number in sorted(view.present() - {e["segment"] for e in opened}):
+            jobs[number] = job
+    if born and not jobs:
+        report.problems.append(f"stream s{STREAM} was removed: none of its {len(born)} segments is here")
+    findings = dict(zip(jobs, view.examine(list(jobs.values())), strict=True))
+    for number, found in findings.items():
+        _check_segment(report, number, told[number], found)
+    for number in sorted(view.present() - set(born)):
         report.problems.append(f"segment {number} is not in the ledger")
-    report.problems.extend(_gaps_between(opened, {e["segment"]: f for e, f in zip(born, findings, strict=True)}))
+    report.problems.extend(_gaps_between(list(born.values()), findings))
 
 
-def _check_segment(
-    report: Report, entries: Sequence[dict[str, Any]], opened: dict[str, Any], found: Findings
-) -> None:
-    number = opened["segment"]
+def _check_segment(report: Report, number: int, life: Life, found: Findings) -> None:
     report.segments += 1
     report.records += found.size
     report.problems.extend(f"segment {number}: {problem}" for problem in found.problems)
@@ -176,9 +165,9 @@ def _check_segment(
         report.gaps.append(f"segment {number}: {found.torn}")
     if found.problems:
         return
-    if found.previous_root != opened["previous_root"]:
+    about = life.events
+    if found.previous_root != about["seg.open"]["previous_root"]:
         report.problems.append(f"segment {number}: its header names another predecessor than the ledger")
-    about = {e["what"]: e for e in entries if e.get("segment") == number}
     closed, sealed = about.get("seg.close"), about.get("seg.seal")
     if closed and closed["size"] != found.size:
         report.problems.append(f"segment {number}: {found.size} records, the ledger closed it with {closed['size']}")

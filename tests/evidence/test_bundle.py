@@ -21,6 +21,7 @@ from gateway.evidence.query import Query, Search, search
 from gateway.evidence.readable import canonical
 from gateway.evidence.view import StoppedView
 from gateway.notary import anchor, keys
+from gateway.notary.merkle import leaf_hash
 from gateway.notary.note import Checkpoint
 from gateway.notary.record import BODY_FIELDS, FIELDS, VERDICTS, Kind
 
@@ -241,6 +242,12 @@ def test_the_verifiers_tables_are_those_of_the_product() -> None:
     assert standalone.FIELDS == {kind: list(names) for kind, names in FIELDS.items()}
     assert standalone.BODIES == {kind: list(names) for kind, names in BODY_FIELDS.items()}
     assert standalone.VERDICTS == VERDICTS
+
+
+def test_the_verifier_s_roots_of_many_prefixes_are_each_prefix_s_root() -> None:
+    hashes = [leaf_hash(b"%d" % number) for number in range(70)]
+    roots = standalone.prefix_roots(hashes, set(range(90)))
+    assert roots == {size: standalone.tree_root(hashes[:size]) for size in range(71)}
 
 
 def test_the_verifiers_json_is_that_of_the_product() -> None:

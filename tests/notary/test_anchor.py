@@ -36,6 +36,37 @@ def test_a_torn_last_note_is_left_out_but_a_forged_one_is_not(tmp_path: Path) ->
         anchor.parse(forged, SIGNER.verifier)
 
 
+@pytest.fixture
+def long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, int]:
+    """A file that is longer than what a start reads of it, and how many notes it has."""
+    monkeypatch.setattr(anchor, "_NEWEST", 2000)
+    (tmp_path / "long").write_text("".join(kept(size) + "\n" for size in range(1, 21)))
+    return tmp_path / "long", 20
+
+
+def test_a_start_reads_the_newest_of_a_long_file_wherever_its_reading_begins(long: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    file, size = long
+    note = len(kept(size).encode()) + 1
+    for room in range(anchor._NEWEST - note, anchor._NEWEST + 1):
+        monkeypatch.setattr(anchor, "_NEWEST", room)
+        found = [c.size for c in anchor.newest(file, SIGNER.verifier)]
+        assert found == list(range(size - len(found) + 1, size + 1)) and room // note - 2 <= len(found) < size
+
+
+def test_a_forged_checkpoint_among_the_newest_stops_a_start(long: tuple[Path, int], tmp_path: Path) -> None:
+    """An older one is found by `verify`, which reads all."""
+    text, (_, size) = long[0].read_text(), long
+    for forged, found_at_start in ((size - 3, True), (2, False)):
+        (tmp_path / "anchor").write_text(text.replace(f"log\n{forged}\n", f"log\n{size + 7}\n"))
+        with pytest.raises(NoteError):
+            anchor.parse((tmp_path / "anchor").read_text(), SIGNER.verifier)
+        if found_at_start:
+            with pytest.raises(NoteError):
+                anchor.newest(tmp_path / "anchor", SIGNER.verifier)
+        else:
+            assert anchor.newest(tmp_path / "anchor", SIGNER.verifier)[-1].size == size
+
+
 def test_rollback_and_fork_are_told_apart() -> None:
     checkpoints = anchor.parse(kept(9), SIGNER.verifier)
     with pytest.raises(anchor.AnchorMismatch, match="rolled back"):

@@ -14,8 +14,9 @@ from recorded import (
 )
 
 from gateway.notary import keys, segment
+from gateway.notary.ledger import named
 from gateway.notary.process import init_store
-from gateway.notary.record import Kind
+from gateway.notary.record import Kind, unpack
 from gateway.notary.segment import Segment
 from gateway.notary.store import HEAD_SECONDS, Clock, Store, StoreError
 
@@ -118,7 +119,9 @@ def test_the_ledger_names_the_open_segments_size_while_it_grows(tmp_path: Path) 
     assert store.ledger.size == before
     times.pass_(HEAD_SECONDS + 1)
     store.tick()
-    assert store.ledger.entries[-1][0] == "head" and store.ledger.entries[-1][4] == store.segment.size
+    ((packed,), _) = store.ledger.page(before, 10)
+    head = named(unpack(packed))
+    assert head["what"] == "head" and head["size"] == store.segment.size
     times.pass_(HEAD_SECONDS + 1)
     store.tick()
     assert store.ledger.size == before + 1  # nothing new, nothing said

@@ -21,7 +21,7 @@ def test_a_sealed_segment_holds_what_the_open_one_held(tmp_path: Path) -> None:
     assert not store.layout.open(1).exists()
     assert store.page(1, 0, 1 << 30) == before and len(before.rows) > 80
     store.close()
-    entry = store.ledger.entries[-2]
+    entry = store.ledger.events[-2]
     assert entry[0] == "seg.seal" and entry[6] == file_sha256(seal.leaves_file(store.layout.sealed(1)))
 
 
