@@ -114,6 +114,13 @@ class Line(Connection):
         elif self.connected:
             self._failed(self._ended)
 
+    def wait_for(self, least: int) -> None:
+        """The next read is one of so many bytes at least, as they travel, or of the last ones; 1 for whatever comes."""
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+        except OSError:  # gone already
+            pass
+
     def getPeer(self) -> IPv4Address | IPv6Address:
         return _address(self.socket.getpeername())
 

@@ -69,7 +69,7 @@ class Adapter(SessionAdapter):
         self._outflow = Outflow(
             lambda data: self._target.write(data), lambda call: clock.callLater(0, call), ended=self._flowed, failed=self._crashed
         )
-        self._gathering = Gathering(clock.callLater, relay.cut, self._target_said)
+        self._gathering = Gathering(clock.callLater, relay.cut, self._target_said, lambda least: self._target.wait_for(least))
         self._backlog = {"client": bytearray(), "target": bytearray()}  # read, and not shown to the relay while evidence is behind
         self._asked: Deferred[Decision] | None = None
         self._pauses: dict[str, set[str]] = {"client": set(), "target": set()}

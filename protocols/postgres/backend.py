@@ -72,12 +72,15 @@ class Backend:
         return effects
 
     def cut(self, data: bytes) -> bool:
-        """Whether the next read is of rows and ends inside one: the rest of it is still to come."""
+        """
+        Whether the next read is of rows and ends inside one: the rest of it is still to come. With a head that is cut nobody
+        can tell of what follows, but that something does.
+        """
         lacks = self._reader.lacks if self._lacks is None else self._lacks
         if lacks >= 0:
             lacks = lacks - len(data) if lacks > len(data) else lacks_behind(data, lacks)
         self._lacks = lacks
-        return lacks > 0
+        return lacks > 0 or (lacks < 0 and not data)
 
     def _next(self, effects: list[Effect]) -> bool:
         """Take one message, one run of rows or one piece; False when more bytes must come first."""

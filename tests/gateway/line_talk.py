@@ -62,7 +62,7 @@ class Room:
 
 @implementer(IHandshakeListener)
 class Echo(Protocol):
-    """ASK begins TLS, as does TLS itself, as does "bye?", which ends it at once; "last" is answered by last words; all else comes back."""
+    """ASK begins TLS, as does TLS itself, as does "bye?", which ends it at once; "last" is answered by last words, "wait" and "soon" by waiting for more; all else comes back."""
 
     def makeConnection(self, transport: Any) -> None:
         super().makeConnection(Line.over(transport, self, looks=True))
@@ -86,7 +86,18 @@ class Echo(Protocol):
             self.transport.write(b"w" * 100_000)
             self.transport.loseConnection()
             return
+        if data in (b"wait", b"soon"):
+            self.transport.wait_for(1000)
+            self.saw["reads"] = []
+            self.transport.write(b"S")
+            if data == b"soon":
+                reactor.callLater(0.05, self.transport.wait_for, 1)
+            return
         self.saw["count"] += len(data)
+        if "reads" in self.saw:
+            self.saw["reads"].append(len(data))
+            if len(data) > 2:
+                return
         if data == b"hold" * 2000:
             self.saw["held"] = True
             self.transport.pauseProducing()
@@ -274,11 +285,38 @@ def early(port: int) -> Any:
         return client.recv(100).decode(), client.recv(1) == b""
 
 
+def waited(client: socket.socket) -> Any:
+    """Small pieces to a server that wants larger ones and answers none, and an end that is smaller."""
+    client.sendall(b"wait")
+    assert client.recv(1) == b"S"
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for _ in range(77):
+        client.sendall(b"x" * 100)
+    client.close()
+
+
+def waits_in_clear(port: int) -> Any:
+    waited(socket.create_connection(("127.0.0.1", port), 20))
+
+
+def waits_in_tls(port: int) -> Any:
+    waited(context().wrap_socket(asked(port)))
+
+
+def no_more(port: int) -> Any:
+    """Less than the server waits for, until it does not."""
+    with socket.create_connection(("127.0.0.1", port), 20) as client:
+        client.sendall(b"soon")
+        assert client.recv(1) == b"S"
+        client.sendall(b"ab")
+        return client.recv(2) == b"ab"
+
+
 def clients() -> dict[str, Callable[[int], Any]]:
     return {
         "clear": in_clear, "tls 1.3": tls_1_3, "tls 1.2": tls_1_2, "direct": direct, "cut off": cut_off, "goodbye": goodbye,
         "last words": last_words, "plain behind": plain_behind, "slowly": slowly, "renegotiated": renegotiated,
-        "early": early, "behind": behind,
+        "early": early, "behind": behind, "waits": waits_in_clear, "waits in tls": waits_in_tls, "no more": no_more,
     }
 
 

@@ -79,6 +79,19 @@ def test_sessions_are_resumed(talk: dict[str, Any]) -> None:
     assert talk["resumed TLSv1_3"] and talk["resumed TLSv1_2"]
 
 
+def test_who_waits_for_much_gets_it_whole_or_the_last_of_it(talk: dict[str, Any]) -> None:
+    """The system gathers small pieces; it keeps back neither the rest nor the end."""
+    *reads, last = talk["waits"]["server"]["reads"]
+    assert all(size >= 1000 for size in reads) and sum(reads) + last == 7700
+    assert sum(talk["waits in tls"]["server"]["reads"]) == 7700
+    assert (talk["waits"]["server"]["end"], talk["waits in tls"]["server"]["end"]) == ("ConnectionDone", "ConnectionLost")
+
+
+def test_who_waits_no_more_gets_what_there_is(talk: dict[str, Any]) -> None:
+    """Also what had come before."""
+    assert talk["no more"]["client"] is True
+
+
 class Transport:
     """A transport's inside, by hand."""
 

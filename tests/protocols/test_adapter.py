@@ -38,11 +38,14 @@ def query(text: str) -> bytes:
 
 
 class Wire(StringTransport):
-    """One side. `abortConnection` and both kinds of closing are remembered."""
+    """One side. `abortConnection`, both kinds of closing and how much is waited for are remembered."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.closed, self.aborted = 0, False
+        self.closed, self.aborted, self.least = 0, False, 1
+
+    def wait_for(self, least: int) -> None:
+        self.least = least
 
     def loseConnection(self) -> None:
         self.closed += 1

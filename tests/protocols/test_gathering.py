@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from protocols.gathering import ENOUGH, LONGEST, SMALL, Gathering
+from protocols import gathering as room
+from protocols.gathering import ENOUGH, LONGEST, MUCH, PATIENCE, PLENTY, SMALL, Gathering
 from protocols.postgres import replies
 from protocols.postgres.codec import STREAM_OVER, FrameReader, encode, lacks_behind
 from protocols.result import Outcome
@@ -94,12 +95,86 @@ def test_what_is_gathered_is_bounded() -> None:
     """By one read over ENOUGH, though no read of them ever ends a row."""
     shown: list[bytes] = []
     clock = Clock()
-    gathering = Gathering(clock.callLater, lambda data: True, shown.append)
+    gathering = Gathering(clock.callLater, lambda data: bool(data), shown.append, lambda least: None)
     for _ in range(100):
         gathering.add(bytes(8192))
     assert {len(data) for data in shown} == {ENOUGH}
     gathering.flush()
     assert sum(map(len, shown)) == 100 * 8192 and not clock.getDelayedCalls()
+
+
+# -- behind much of one answer ---------------------------------------------------------------
+
+
+def deep(row: bytes = ROW) -> tuple[Scene, bytes]:
+    """MUCH of an answer has come and ends inside a row; what has come."""
+    scene = asked("COPY t TO STDOUT")
+    count = 0
+    while scene.target.least == 1:
+        stream = row * 1000
+        stream = stream[7:] if count else stream
+        scene.adapter.target_data(stream + row[:7])
+        count += 1
+    return scene, row * (1000 * count)
+
+
+@pytest.mark.parametrize("row", [ROW, COPIED], ids=["row", "copied"])
+def test_behind_much_of_one_answer_the_system_gathers(row: bytes) -> None:
+    """Everything whole was shown before, and goes on being shown, read by read, to the end; then reads are as they were."""
+    scene, came = deep(row)
+    assert len(came) >= MUCH and scene.target.least == PLENTY and scene.client.value() == came
+    scene.adapter.target_data(row[7:] + row * 1000 + row[:3])
+    assert scene.client.value() == came + row * 1001 and scene.target.least == PLENTY
+    scene.adapter.target_data(row[3:] + DONE)
+    assert scene.client.value() == came + row * 1002 + DONE
+    assert scene.target.least == 1 and not scene.clock.getDelayedCalls()
+
+
+def test_the_last_of_a_large_answer_waits_no_longer_than_it_may() -> None:
+    """Nobody can tell that it is the last: if too little comes, what there is is taken, and the next read is waited for again."""
+    scene, came = deep()
+    scene.clock.advance(PATIENCE)
+    assert scene.target.least == 1
+    scene.adapter.target_data(ROW[7:] + ROW[:9])
+    assert scene.client.value() == came + ROW and scene.target.least == PLENTY
+    scene.clock.advance(PATIENCE)
+    assert scene.target.least == 1
+    scene.adapter.target_data(ROW[9:] + DONE)
+    assert scene.client.value() == came + ROW * 2 + DONE and scene.target.least == 1 and not scene.clock.getDelayedCalls()
+
+
+def test_each_read_of_a_large_answer_has_its_own_patience() -> None:
+    """What comes in time is not taken for late."""
+    scene, _ = deep()
+    for _ in range(5):
+        scene.clock.advance(PATIENCE * 0.9)
+        scene.adapter.target_data(ROW[7:] + ROW[:7])
+        assert scene.target.least == PLENTY
+
+
+def test_many_answers_that_are_not_large_are_never_waited_for() -> None:
+    """Ten times MUCH in answers of 100 KiB: each one's end is shown at once."""
+    scene = asked()
+    for _ in range(10 * MUCH // (100 << 10)):
+        scene.adapter.client_data(query("SELECT 1"))
+        scene.durable()
+        scene.client.clear()
+        for read in in_reads(ROW * 1000 + DONE, [8192]):
+            scene.adapter.target_data(read)
+            assert scene.target.least == 1
+        assert scene.client.value() == ROW * 1000 + DONE
+
+
+@pytest.mark.parametrize("how", ["closed", "malformed"])
+def test_a_session_that_ended_waits_for_nothing(how: str) -> None:
+    """Its target's goodbye is read when it comes; no timer stays."""
+    scene, _ = deep()
+    if how == "closed":
+        scene.adapter.close("killed")
+    else:
+        scene.adapter.target_data(ROW[7:] + encode(b"D", b"\0\1") + b"D\0\0\0\1" + ROW[:7])
+    assert scene.target.closed and scene.target.least == 1
+    assert not [call for call in scene.clock.getDelayedCalls() if call.getTime() < 1]
 
 
 # -- at the end --------------------------------------------------------------------------
@@ -139,25 +214,29 @@ def test_rows_behind_those_that_wait_for_evidence_stay_behind_them() -> None:
 
 @settings(deadline=None)
 @given(
+    much=st.sampled_from([1, MUCH]),
     sizes=st.lists(st.integers(1, 20_000) | st.sampled_from([8192, 8192 * 3]), min_size=1, max_size=8),
     bodies=st.lists(st.sampled_from([1, 113, 113, 5000]), min_size=1, max_size=6),
     large=st.booleans(),
     waits=st.integers(0, 3),
 )
 def test_any_cut_of_a_copy_gives_the_same_bytes_and_the_same_outcome(
-    sizes: list[int], bodies: list[int], large: bool, waits: int
+    much: int, sizes: list[int], bodies: list[int], large: bool, waits: int
 ) -> None:
-    """Rows, bytes and digest are exact; nothing is lost, doubled or told twice, with and without pauses between the reads."""
+    """Rows, bytes and digest are exact; nothing is lost, doubled or told twice, with pauses between the reads, and large from the start."""
     content = [bytes([65 + index]) * size for index, size in enumerate(bodies)] * 10
     if large:
         content.insert(len(content) // 2, b"z" * (STREAM_OVER + 9))
     stream = encode(b"H", b"\0\0\0") + b"".join(encode(b"d", one) for one in content) + encode(b"c") + DONE
     scene, said = asked("COPY t TO STDOUT"), Remembering()
     scene.adapter._addons = said
-    for index, data in enumerate(in_reads(stream, [*sizes, 8192])):
-        scene.adapter.target_data(data)
-        if waits and index % waits == 0:
-            scene.clock.advance(LONGEST)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "MUCH", much)
+        patch.setattr(room, "ENOUGH", min(much, ENOUGH))
+        for index, data in enumerate(in_reads(stream, [*sizes, 8192])):
+            scene.adapter.target_data(data)
+            if waits and index % waits == 0:
+                scene.clock.advance(PATIENCE)
     assert scene.client.value() == stream
     [outcome] = said.all
     assert outcome.rows == len(content) and outcome.copied_bytes == sum(map(len, content))
