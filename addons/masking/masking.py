@@ -30,7 +30,7 @@ from addons.masking.text import notified, rebuilt, reported
 from addons.needs import Catalogs, Counts, Reveals, Sink
 from addons.sql.calls import Calls
 from addons.sql.catalog import FIRST_USER_OID, Snapshot
-from addons.sql.form import form
+from addons.sql.form import filled, form
 from addons.sql.overloads import ANY
 from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import (
@@ -295,12 +295,15 @@ class Masking:
     def _judged(
         self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
     ) -> Judgement:
-        """Of the form, where that is simply clean; else of the text."""
+        """Of the form, where that passes as it came or is rewritten whatever its literals are; else of the text."""
         formed = form(statement)
         if formed is not None:
             judged = self._judged_as_written(session, formed, snapshot, masked)
             if judged.clean:
                 return judged
+            text = filled(judged.verdict.text, statement) if judged.rewritten else None
+            if text is not None:
+                return replace(judged, verdict=replace(judged.verdict, text=text))
         return self._judged_as_written(session, statement, snapshot, masked)
 
     def _judged_as_written(

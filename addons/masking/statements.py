@@ -107,8 +107,16 @@ class Judgement:
     @property
     def clean(self) -> bool:
         """Whether it passes as it came, and nothing of it is to be counted or remembered."""
-        passes = isinstance(self.verdict, Allow) and not self.lookups and not self.keyed
-        return passes and not (self.prepares or self.executes or self.explains)
+        return isinstance(self.verdict, Allow) and self._plain
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether another text is sent, which holds no key, and nothing else is to be counted or remembered."""
+        return isinstance(self.verdict, Replace) and self._plain
+
+    @property
+    def _plain(self) -> bool:
+        return not (self.lookups or self.keyed or self.prepares or self.executes or self.explains)
 
 
 def _messages(statement: Message) -> list[Message]:

@@ -18,6 +18,7 @@ import re
 from collections import OrderedDict
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
@@ -34,6 +35,7 @@ _TOKENS = re.compile(
     r"""
       (?P<text> '[^'\\]*(?:''[^'\\]*)*' )
     | (?P<int> (?<![-.\w]) [0-9]{1,9} (?![.\w]) )
+    | (?P<parameter> (?<!\w)\$[0-9]+(?!\w) )
     | "[^"]*"
     | (?P<odd> --|/\*|[$\\'"]|[^\x00-\x7f]|\w&?(?=['"]) )   # what may hide a quote, and strings of other kinds
     """,
@@ -43,8 +45,15 @@ _POSITIONS = re.compile("order|group|distinct", re.IGNORECASE)
 _WRITING = (tree.InsertStmt, tree.UpdateStmt, tree.DeleteStmt, tree.MergeStmt, tree.IntoClause)
 _PLACES = frozenset("location stmt_location stmt_len list_start list_end rexpr_list_start rexpr_list_end".split())
 
-Form = tuple[str, tuple[int, ...]]
-"""Text, and the types of its parameters."""
+
+class Form(NamedTuple):
+    """
+    :ivar types: of its parameters, OIDs. :ivar literals: as the text has them, in the parameters' places.
+    """
+
+    text: str
+    types: tuple[int, ...]
+    literals: tuple[str, ...]
 
 
 def form(statement: Statement) -> Statement | None:
@@ -53,37 +62,62 @@ def form(statement: Statement) -> Statement | None:
 
     Only of one SELECT that writes nothing, in the simple protocol.
     """
+    found = _form_of(statement)
+    return replace(statement, text=found.text, types=found.types) if found is not None else None
+
+
+def filled(text: str, statement: Statement) -> str | None:
+    """
+    What was made of the statement's form, with the statement's literals in it again; None where that cannot be told.
+
+    The tree of what comes out is that of `text` with constants for parameters, as it is with the form itself.
+    """
+    found, parts, at = _form_of(statement), [], 0
+    if found is None:
+        return None
+    for token in _TOKENS.finditer(text):
+        if token.lastgroup == "parameter":
+            parts += (text[at:token.start()], found.literals[int(token[0][1:]) - 1])
+            at = token.end()
+        elif token.lastgroup == "odd":
+            return None
+    return "".join((*parts, text[at:]))
+
+
+def _form_of(statement: Statement) -> Form | None:
     if statement.path is not Path.SIMPLE or len(statement.text) > LONGEST:
         return None
-    found = _formed(statement.text)
-    return replace(statement, text=found[0], types=found[1]) if found is not None else None
+    return _formed(statement.text)
 
 
 @lru_cache(maxsize=1024)  # several addons ask for it in turn, and known texts come again
 def _formed(text: str) -> Form | None:
     parts: list[str] = []
+    literals: list[str] = []
     types: list[int] = []
     at, whole = 0, _POSITIONS.search(text) is None
     for token in _TOKENS.finditer(text):
         kind = token.lastgroup
-        if kind == "odd":
+        if kind in ("odd", "parameter"):
             return None
         if kind == "text" or (kind == "int" and whole):
             types.append(_UNKNOWN if kind == "text" else _INT4)
+            literals.append(token[0])
             parts += (text[at:token.start()], f"${len(types)}")
             at = token.end()
     if not types:
         return None
-    found = "".join((*parts, text[at:])), tuple(types)
-    stands = _stands.get(found)
+    found = Form("".join((*parts, text[at:])), tuple(types), tuple(literals))
+    known = found[:2]
+    stands = _stands.get(known)
     if stands is None:
-        stands = _stands[found] = _may_stand(found[0], text)
+        stands = _stands[known] = _may_stand(found.text, text)
         if len(_stands) > _KEPT:
             _stands.popitem(last=False)
     return found if stands else None
 
 
-_stands: OrderedDict[Form, bool] = OrderedDict()
+_stands: OrderedDict[tuple[str, tuple[int, ...]], bool] = OrderedDict()
 
 
 def _may_stand(written: str, text: str) -> bool:

@@ -12,7 +12,9 @@ import pytest
 from addons.masking import Masking
 from addons.masking.statements import UnknownNames
 from addons.policy import Policy
-from addons.sql.form import form
+from addons.sql.form import filled, form
+from addons.sql.parse import parse
+from addons.sql.rewrite import shape
 from protocols.command import Statement
 from protocols.verdict import Allow
 from tests.masking.attempts.launderings import LAUNDERINGS
@@ -65,6 +67,32 @@ def test_a_form_that_is_clean_stands_for_clean_texts(
             if not exact.clean:
                 wrong.append((written.text, exact.verdict))
     assert not wrong and stood > 50, (stood, wrong[:5])
+
+
+def test_what_is_made_of_a_form_is_what_is_made_of_its_texts(
+    formed: list[tuple[Statement, Statement]], wide: PostgresServer, columns: list[dict[str, Any]]
+) -> None:
+    """To the letter of the tree: with its literals in it again, it is what rewriting the text itself gives."""
+    catalogs, who = Catalogs(wide.port, "wide"), session(database="wide")
+    addon = Masking(columns=[*columns, *MORE], catalogs=catalogs)
+    catalogs.refresh(who)
+    stood, wrong = 0, []
+    for written, its in formed:
+        try:
+            judged = addon._judged_as_written(who, its, catalogs.snapshot(who), addon._masked(who))
+        except UnknownNames:
+            continue
+        text = filled(judged.verdict.text, written) if judged.rewritten else None
+        if text is not None:
+            stood += 1
+            exact = addon._judged_as_written(who, written, catalogs.snapshot(who), addon._masked(who))
+            if not exact.rewritten or exact.verdict.columns != judged.verdict.columns or _shape(exact.verdict.text) != _shape(text):
+                wrong.append((written.text, exact.verdict, text))
+    assert not wrong and stood > 50, (stood, wrong[:5])
+
+
+def _shape(text: str) -> bytes:
+    return shape(parse(text).whole())
 
 
 def test_a_form_that_policy_allows_stands_for_allowed_texts(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from postgast import pg_query_pb2 as tree
 
 from addons.policy import Policy
-from addons.sql.form import LONGEST, form
+from addons.sql.form import LONGEST, filled, form
 from addons.sql.parse import Unparsable, parse, walk
 from protocols.command import Path, Statement
 from protocols.hooks import DecidedHook, JudgeHook
@@ -68,6 +68,15 @@ def test_what_may_mean_more_than_a_value_has_no_form(text: str) -> None:
 
 def test_only_the_simple_protocol_has_forms() -> None:
     assert all(form(Statement("SELECT 5", path)) is None for path in Path if path is not Path.SIMPLE)
+
+
+@pytest.mark.parametrize(("made", "expected"), [
+    ("SELECT a FROM (SELECT b FROM t) t WHERE id = $1 AND c = $2", "SELECT a FROM (SELECT b FROM t) t WHERE id = 5 AND c = 'it''s'"),
+    ("SELECT '$1', \"$2\", $1 FROM t WHERE c = $2 OR $2 IS NULL", "SELECT '$1', \"$2\", 5 FROM t WHERE c = 'it''s' OR 'it''s' IS NULL"),
+    ("SELECT E'$1', $1 FROM t", None), ("SELECT $$ $1 $$", None), ("SELECT $1 -- $2", None), ("SELECT a FROM t", "SELECT a FROM t"),
+])  # fmt: skip
+def test_literals_come_back_where_parameters_stand_and_nowhere_else(made: str, expected: str | None) -> None:
+    assert filled(made, Statement("SELECT a FROM t WHERE id = 5 AND c = 'it''s'")) == expected
 
 
 TOKENS = (
