@@ -400,12 +400,12 @@ _NOBODY = _Open(b"", "", [])
 def _asked(command: Command) -> tuple[str, str, int, list[list[Any]]]:
     """Text, prepared name, function OID and values of a command."""
     if isinstance(command, FunctionCall):
-        return "", "", command.oid, _values(command.arguments)
+        return "", "", command.oid, recorded_values(command.arguments)
     parameters = command.parameters
-    return command.text, getattr(command, "name", ""), 0, _values(parameters) if parameters else []
+    return command.text, getattr(command, "name", ""), 0, recorded_values(parameters) if parameters else []
 
 
-def _values(parameters: Sequence[Parameter]) -> list[list[Any]]:
+def recorded_values(parameters: Sequence[Parameter]) -> list[list[Any]]:
     """
     [type, format, value] each; a long value as [type, format, nil, length, SHA-256].
 

@@ -8,8 +8,9 @@ may start programs as this user is not thereby a person who approves.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -22,11 +23,12 @@ from gateway.config import Account, IdentityEntry, TargetEntry
 from gateway.control import request as shape
 from gateway.control.authorities import NAMES
 from gateway.control.badges import IDENTITY, KEY_ID, SERIAL, SERIAL_LIMIT
+from gateway.control.caller import Caller, os_user
 from gateway.control.discovery import SAMPLE_LIMIT, Discovery, Unsampled
 from gateway.control.errors import BadCall, Conflict, NotAllowed, NotFound
 from gateway.control.office import Office
 from gateway.control.rpc import Methods
-from gateway.control.store import Value
+from gateway.control.store import Transaction, Value
 from gateway.control.vault import PASSWORD_LIMIT
 from gateway.query import Querying, QueryError
 from gateway.ssh.lines import NoLine, fingerprint, line, read
@@ -49,13 +51,17 @@ TTL_LIMIT = 366 * 86400.0  # seconds; a token for longer is a password nobody ch
 SUBJECT_LIMIT = 255  # bytes; with a token's id behind it, it is a key in the store
 
 HERE = "local"  # the peer that throttling counts for people at this machine
+CLI = "cli"
 
 
 class Admin:
     """Checks what it is given; the office does the rest."""
 
-    def __init__(self, office: Office, reactor: Any) -> None:
-        self._office, self._reactor = office, reactor
+    def __init__(self, office: Office, reactor: Any, uid: Callable[[], int] = os.getuid) -> None:
+        """
+        :param uid: whose process asks, for the evidence.
+        """
+        self._office, self._reactor, self._uid = office, reactor, uid
 
     @property
     def methods(self) -> Methods:
@@ -83,7 +89,7 @@ class Admin:
         with self._office.store.write() as txn:
             self._office.identities.add(txn, entry)
             facts = {"subject": subject, "identity_kind": kind, "groups": " ".join(sorted(groups))}
-            self._office.outbox.put(txn, "identity.added", facts)
+            self._put(txn, "identity.added", facts)
         self._office.outbox.deliver()
         return self.identity_show(subject)
 
@@ -91,7 +97,7 @@ class Admin:
         """No new session, no live one."""
         with self._office.store.write() as txn:
             self._office.identities.revoke(txn, subject, HERE, why)
-            self._office.outbox.put(txn, "identity.revoked", {"subject": subject, "why": why})
+            self._put(txn, "identity.revoked", {"subject": subject, "why": why})
         self._office.outbox.deliver()
         ended = self._office.end_sessions_of(subject, "the identity was revoked")
         return self.identity_show(subject) | {"ended": ended}
@@ -99,7 +105,7 @@ class Admin:
     def identity_restore(self, subject: str) -> Value:
         with self._office.store.write() as txn:
             self._office.identities.restore(txn, subject)
-            self._office.outbox.put(txn, "identity.restored", {"subject": subject})
+            self._put(txn, "identity.restored", {"subject": subject})
         self._office.outbox.deliver()
         return self.identity_show(subject)
 
@@ -117,7 +123,7 @@ class Admin:
         with self._office.store.write() as txn:
             token, shown = self._office.tokens.issue(txn, subject, float(ttl), note[:200])
             facts = {"token": shown["id"], "subject": subject, "expires": f"{shown['expires']:.0f}"}
-            self._office.outbox.put(txn, "token.issued", facts)
+            self._put(txn, "token.issued", facts)
         self._office.outbox.deliver()
         return shown | {"token": token}
 
@@ -129,7 +135,7 @@ class Admin:
         """By id. Sessions that it opened end."""
         with self._office.store.write() as txn:
             shown = self._office.tokens.revoke(txn, token)
-            self._office.outbox.put(txn, "token.revoked", {"token": token, "subject": shown["subject"]})
+            self._put(txn, "token.revoked", {"token": token, "subject": shown["subject"]})
         self._office.outbox.deliver()
         ended = self._office.sessions.kill_all(lambda s: s["token"] == token, "the token was revoked")
         return shown | {"ended": ended}
@@ -157,7 +163,7 @@ class Admin:
         self._check_revoked(kind, which)
         with self._office.store.write() as txn:
             self._office.badges.revoke(txn, kind, which, why[:500])
-            self._office.outbox.put(txn, "certificate.revoked", {"subject" if kind == IDENTITY else kind: which[:512], "why": why[:500]})
+            self._put(txn, "certificate.revoked", {"subject" if kind == IDENTITY else kind: which[:512], "why": why[:500]})
         self._office.outbox.deliver()
         return {"kind": kind, "which": which, "ended": self._office.end_certified("its certificate was revoked")}
 
@@ -192,7 +198,7 @@ class Admin:
         self._check_key(target, account, password)
         with self._office.store.write() as txn:
             self._office.vault.put(txn, target, account, password)
-            self._office.outbox.put(txn, "account.secret", {"target": target, "account": account})
+            self._put(txn, "account.secret", {"target": target, "account": account})
         self._office.outbox.deliver()
 
     def _check_key(self, target: str, account: str, secret: str) -> None:
@@ -211,7 +217,7 @@ class Admin:
     def account_forget(self, target: str, account: str) -> None:
         with self._office.store.write() as txn:
             self._office.vault.delete(txn, target, account)
-            self._office.outbox.put(txn, "account.forgotten", {"target": target, "account": account})
+            self._put(txn, "account.forgotten", {"target": target, "account": account})
         self._office.outbox.deliver()
 
     def target_check(self, target: str, account: str = "") -> Deferred[Value]:
@@ -260,7 +266,7 @@ class Admin:
 
         def seen(blob: bytes) -> Value:
             shown = {"target": target, "key": fingerprint(blob), "registered": blob in entry.host_keys}
-            self._office.outbox.tell("target.host_key", shown)
+            self._tell("target.host_key", shown)
             return shown | {"line": line(blob)}
 
         return look(self._reactor, entry).addCallbacks(seen, _unreachable)
@@ -278,7 +284,7 @@ class Admin:
             raise BadCall(f"a sample has 1 to {SAMPLE_LIMIT} rows")
         discovery = self._discovery(target, account, database)
         facts = {"target": target, "account": discovery.account.name, "database": discovery.database}
-        self._office.outbox.tell("target.sampled", {**facts, "relation": f"{schema}.{relation}", "rows": rows})
+        self._tell("target.sampled", {**facts, "relation": f"{schema}.{relation}", "rows": rows})
         sampled: Deferred[Value] = discovery.sample(schema, relation, rows)
         return sampled.addErrback(_unreachable)
 
@@ -341,24 +347,19 @@ class Admin:
         return shape.shown(self._office.requests.get(request))
 
     def request_approve(self, request: str, subject: str, token: str, why: str = "") -> Deferred[Value]:
-        self._prove(subject, token)
-        return self._office.requests.approve(request, subject, why[:500])
+        return self._office.requests.approve(request, subject, why[:500], self._caller(subject, token))
 
     def request_deny(self, request: str, subject: str, token: str, why: str = "") -> Value:
-        self._prove(subject, token)
-        return self._office.requests.deny(request, subject, why[:500])
+        return self._office.requests.deny(request, subject, why[:500], self._caller(subject, token))
 
     def request_submit(self, subject: str, token: str, asked: Value, statements: Sequence[str]) -> Value:
-        self._prove(subject, token)
-        return self._office.requests.submit_list(subject, asked, statements)
+        return self._office.requests.submit_list(subject, asked, statements, self._caller(subject, token))
 
     def request_reveal(self, subject: str, token: str, asked: Value, columns: Sequence[str], uses: int) -> Value:
-        self._prove(subject, token)
-        return self._office.requests.reveals.submit(subject, asked, columns, uses)
+        return self._office.requests.reveals.submit(subject, asked, columns, uses, self._caller(subject, token))
 
     def request_revoke(self, request: str, subject: str, token: str, why: str = "") -> Value:
-        self._prove(subject, token)
-        return self._office.requests.reveals.revoke(request, subject, why[:500])
+        return self._office.requests.reveals.revoke(request, subject, why[:500], self._caller(subject, token))
 
     # -- sessions ----------------------------------------------------------------------
 
@@ -370,7 +371,7 @@ class Admin:
 
     def session_kill(self, session: str, why: str = "") -> Value:
         ended = self._office.sessions.kill(session, why or "the operator ended it")
-        self._office.outbox.tell("session.killed", {"session": session, "subject": ended["subject"], "why": why})
+        self._tell("session.killed", {"session": session, "subject": ended["subject"], "why": why})
         return ended
 
     def session_observe(self, session: str, subject: str, token: str) -> Value:
@@ -380,6 +381,19 @@ class Admin:
 
     def _prove(self, subject: str, token: str) -> Any:
         return self._office.login.authenticate(subject, token, HERE)
+
+    def _caller(self, subject: str, token: str) -> Caller:
+        """Who answers or asks, once the token has proved it."""
+        return Caller(CLI, self._prove(subject, token)["token"], os_user=os_user(self._uid()))
+
+    def _put(self, txn: Transaction, kind: str, facts: Mapping[str, Any]) -> None:
+        """A note of a change, with whose process asked for it."""
+        self._office.outbox.put(txn, kind, {**facts, **Caller(CLI, os_user=os_user(self._uid())).facts()})
+
+    def _tell(self, kind: str, facts: Mapping[str, Any]) -> None:
+        with self._office.store.write() as txn:
+            self._put(txn, kind, facts)
+        self._office.outbox.deliver()
 
 
 def _hung_up(result: Any, connection: Querying) -> Any:

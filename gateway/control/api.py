@@ -31,6 +31,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from gateway.config import Config
 from gateway.control import request as shape
+from gateway.control.caller import Caller
 from gateway.control.errors import (
     BadCall, Conflict, ControlError, ControlUnavailable, Crashed, LoginRefused, NotAllowed, NotFound, Throttled,
 )
@@ -48,7 +49,8 @@ _STATUS: dict[type[ControlError], int] = {
     LoginRefused: 401, NotAllowed: 403, NotFound: 404, Conflict: 409, BadCall: 400, Throttled: 429, ControlUnavailable: 503,
 }
 
-Caller = dict[str, Any]
+Known = dict[str, Any]
+"""What a login tells of who called."""
 
 
 def serve(config: Config, office: Office, reactor: Any) -> Deferred[IListeningPort]:
@@ -106,12 +108,11 @@ class Json(Resource):
         return NOT_DONE_YET
 
     def _render(self, request: Request) -> Any:
-        peer = request.getClientAddress()
-        caller = self._office.login.bearer(_bearer(request), str(getattr(peer, "host", "local")))
+        caller = self._office.login.bearer(_bearer(request), _address(request))
         path = [part.decode("utf-8", "replace") for part in request.postpath or [] if part]
         return self.answer(request, caller, path)
 
-    def answer(self, request: Request, caller: Caller, path: list[str]) -> Any:
+    def answer(self, request: Request, caller: Known, path: list[str]) -> Any:
         """What this page says."""
         raise NotImplementedError
 
@@ -129,7 +130,7 @@ class Json(Resource):
 class Requests(Json):
     """`/api/requests` and below."""
 
-    def answer(self, request: Request, caller: Caller, path: list[str]) -> Any:
+    def answer(self, request: Request, caller: Known, path: list[str]) -> Any:
         match request.method, path:
             case b"GET", []:
                 everything = request.args.get(b"all") == [b"1"]
@@ -139,13 +140,14 @@ class Requests(Json):
                 return shape.shown(self._seen(name, caller))
             case b"POST", [name, ("approve" | "deny") as verb]:
                 self._seen(name, caller)
-                return self._answered(verb)(name, caller["subject"], _reason(request))
+                via = Caller("https", caller["token"], _address(request))
+                return self._answered(verb)(name, caller["subject"], _reason(request), via)
         raise NotFound("there is no such page")
 
-    def _answered(self, verb: str) -> Callable[[str, str, str], Any]:
+    def _answered(self, verb: str) -> Callable[[str, str, str, Caller], Any]:
         return self._office.requests.approve if verb == "approve" else self._office.requests.deny
 
-    def _seen(self, name: str, caller: Caller) -> Value:
+    def _seen(self, name: str, caller: Known) -> Value:
         record = self._office.requests.get(name)
         if not _concerns(record, caller):
             raise NotFound(f"there is no request {name[:64]}. `ostiary request list --all` shows them.")
@@ -155,7 +157,7 @@ class Requests(Json):
 class Sessions(Json):
     """`/api/sessions`."""
 
-    def answer(self, request: Request, caller: Caller, path: list[str]) -> Any:
+    def answer(self, request: Request, caller: Known, path: list[str]) -> Any:
         if request.method != b"GET" or path:
             raise NotFound("there is no such page")
         who, everything = caller["subject"], ADMINS in caller["groups"]
@@ -166,7 +168,7 @@ class Sessions(Json):
 class Reload(Json):
     """`/api/reload`."""
 
-    def answer(self, request: Request, caller: Caller, path: list[str]) -> Any:
+    def answer(self, request: Request, caller: Known, path: list[str]) -> Any:
         if request.method != b"POST" or path:
             raise NotFound("there is no such page")
         if ADMINS not in caller["groups"]:
@@ -178,7 +180,7 @@ class Reload(Json):
 class Missing(Json):
     """Everything else. A stranger is told that it takes a token, nothing more."""
 
-    def answer(self, request: Request, caller: Caller, path: list[str]) -> Any:
+    def answer(self, request: Request, caller: Known, path: list[str]) -> Any:
         raise NotFound("there is no such page")
 
 
@@ -196,7 +198,11 @@ class _Branch(Resource):
         return Missing(self._office).render(request)
 
 
-def _concerns(record: Value, caller: Caller) -> bool:
+def _address(request: Request) -> str:
+    return str(getattr(request.getClientAddress(), "host", "local"))
+
+
+def _concerns(record: Value, caller: Known) -> bool:
     mine = caller["subject"] in (record["subject"], record["on_behalf_of"])
     return mine or bool(set(record["approvers"]) & set(caller["groups"]))
 

@@ -89,7 +89,7 @@ class Book:
             if changed["grant"]:
                 grant = {"request": changed["id"], "binding": changed["binding"], "expires": changed["expires"]}
                 self._grants.put(txn, changed["grant"], grant)
-            self._outbox.put(txn, kind, {"request": changed["id"], **facts})
+            self._outbox.put(txn, kind, {"request": changed["id"], "subject": changed["subject"], **facts})
         record.update(changes)
         if self._lives(record):
             self._open[record["id"]] = record

@@ -31,8 +31,8 @@ class Notary(Protocol):
     ) -> Deferred[Any]:
         """Fires when the grant is durable and will be honoured; the same grant twice is one grant."""
 
-    def note(self, kind: str, facts: Mapping[str, str]) -> Deferred[Any]:
-        """Fires when it is durable."""
+    def note(self, kind: str, facts: Mapping[str, Any]) -> Deferred[Any]:
+        """Fires when it is durable. Facts are texts, and lists of what was asked for."""
 
 
 class Outbox:
@@ -50,7 +50,7 @@ class Outbox:
     def put(self, txn: Transaction, kind: str, facts: Mapping[str, Any]) -> None:
         """Part of a change: on disk with it or not at all. Call `deliver` once it is."""
         number = self._next(txn)
-        said = {name: str(value) for name, value in facts.items() if value not in (None, "")}
+        said = {name: value if isinstance(value, list) else str(value) for name, value in facts.items() if value not in (None, "")}
         self._table.put(txn, f"{number:016x}", {"kind": kind, "facts": said, "at": self._clock.seconds()})
 
     def tell(self, kind: str, facts: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ class Evidence:
         facts = {"approvers": ", ".join(approvers)}
         return self._client.grant(grant_id, binding, int(expires * 1e9), uses, request_id, facts)
 
-    def note(self, kind: str, facts: Mapping[str, str]) -> Deferred[Any]:
+    def note(self, kind: str, facts: Mapping[str, Any]) -> Deferred[Any]:
         """Fires when it is durable."""
         return self._client.admin(kind, facts)
 

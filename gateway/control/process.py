@@ -95,8 +95,12 @@ class Control(Service):
 
     def listen_for_people(self, path: Path) -> None:
         """Accept the CLI of the same user."""
-        admin = Admin(self._running, self._reactor)
-        self._listen(path, lambda: self._watched(Rpc(admin.methods)))
+        self._listen(path, self._person)
+
+    def _person(self) -> Rpc:
+        link = Rpc({})
+        link.methods = Admin(self._running, self._reactor, lambda: peer_credentials(link.transport.socket)[1]).methods
+        return self._watched(link)
 
     def adopt(self, connection: socket.socket) -> None:
         """Serve the worker at the other end of a connected socket."""

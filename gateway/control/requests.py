@@ -9,6 +9,7 @@ a list of statements made ahead is granted whole and released in its order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -17,7 +18,9 @@ from twisted.python.failure import Failure
 
 from addons.needs import Clock
 from gateway.control import request as shape
+from gateway.control.asked import facts, released
 from gateway.control.book import Book
+from gateway.control.caller import IN_SESSION, ITSELF, Caller
 from gateway.control.errors import BadCall, Conflict, ControlUnavailable, NotAllowed
 from gateway.control.identity.local import Identities
 from gateway.control.outbox import RETRY, Notary, Outbox
@@ -84,9 +87,9 @@ class Requests:
             return succeed(self._release(known))
         if known is not None:
             return succeed(shape.answer(known) | ({"state": "pending"} if known["state"] == "granting" else {}))
-        return succeed(shape.answer(self._ask(asked, asked["text"], [], asked["mode"])))
+        return succeed(shape.answer(self._ask(asked, asked["text"], [], asked["mode"], IN_SESSION)))
 
-    def submit_list(self, subject: str, asked: Mapping[str, Any], statements: Sequence[str]) -> Value:
+    def submit_list(self, subject: str, asked: Mapping[str, Any], statements: Sequence[str], via: Caller = ITSELF) -> Value:
         """
         Ask ahead for statements to be run in this order, by this identity.
 
@@ -99,7 +102,7 @@ class Requests:
             "binding": bytes(shape.BINDING), "subject": subject, "text": "\n".join(statements), **asked,
         }
         checked = shape.read(whole)
-        return shape.shown(self._ask(checked, checked["text"], list(statements), "list"))
+        return shape.shown(self._ask(checked, checked["text"], list(statements), "list", via))
 
     def withdraw(self, request: str, why: str) -> None:
         """
@@ -124,7 +127,7 @@ class Requests:
 
     # -- people ------------------------------------------------------------------------
 
-    def approve(self, request: str, approver: str, why: str = "") -> Deferred[Value]:
+    def approve(self, request: str, approver: str, why: str = "", via: Caller = ITSELF) -> Deferred[Value]:
         """
         One person's yes. Fires when the grant is with the notary, or at once when more people are needed.
 
@@ -136,18 +139,18 @@ class Requests:
         answers = [*record["answers"], self._said(approver, True, why)]
         enough = len(answers) >= record["quorum"]
         state = "granting" if enough else "pending"
-        self._book.change(record, "request.approved", {"by": approver, "why": why}, answers=answers, state=state)
+        self._book.change(record, "request.approved", {"by": approver, "why": why} | via.facts(), answers=answers, state=state)
         if not enough:
             return succeed(shape.summary(record))
         granted = self._grant(record)
         granted.addCallback(lambda _: shape.summary(record))
         return granted
 
-    def deny(self, request: str, approver: str, why: str = "") -> Value:
+    def deny(self, request: str, approver: str, why: str = "", via: Caller = ITSELF) -> Value:
         """One person's no is enough."""
         record = self._answerable(request, approver)
         answers = [*record["answers"], self._said(approver, False, why)]
-        self._close(record, "denied", why, by=approver, answers=answers)
+        self._close(record, "denied", why, {"by": approver} | via.facts(), answers=answers)
         return shape.summary(record)
 
     def get(self, request: str) -> Value:
@@ -169,7 +172,7 @@ class Requests:
 
     # -- asking ------------------------------------------------------------------------
 
-    def _ask(self, asked: Value, text: str, statements: list[str], mode: str, **more: Any) -> Value:
+    def _ask(self, asked: Value, text: str, statements: list[str], mode: str, via: Caller = ITSELF, **more: Any) -> Value:
         entry = self._identities.need(asked["subject"])
         waiting = [r for r in self._book if r["state"] == "pending" and r["subject"] == entry.subject]
         if len(waiting) >= PENDING_PER_SUBJECT:
@@ -182,8 +185,7 @@ class Requests:
             "statements": statements, "next": 0, "state": "pending", "created": now, "expires": now + asked["timeout"],
             "answers": [], "grant": "", "reason": "", **more,
         }
-        facts = {name: record[name] for name in ("subject", "target", "rule", "mode", "session")}
-        self._book.change(record, "request.submitted", facts)
+        self._book.change(record, "request.submitted", facts(record) | via.facts())
         return record
 
     def _identical(self, asked: Value) -> Value | None:
@@ -263,8 +265,8 @@ class Requests:
                 raise Conflict(f"request {record['id']} ended before its next statement was recorded")
             following = record["next"] + 1
             state = "released" if following == len(record["statements"]) else "granted"
-            facts = {"grant": grant, "statement": following}
-            self._book.change(record, "request.released", facts, next=following, state=state)
+            told = {"grant": grant, "statement": following, **released(asked)}
+            self._book.change(record, "request.released", told, next=following, state=state)
             return shape.answer(record) | {"state": "granted", "grant": grant}
 
         def always(result: Any) -> Any:
@@ -286,11 +288,11 @@ class Requests:
         else:
             self._book.forget(request)
 
-    def _close(self, record: Value, state: str, why: str, by: str = "", **changes: Any) -> None:
+    def _close(self, record: Value, state: str, why: str, who: Mapping[str, str] = MappingProxyType({}), **changes: Any) -> None:
         if state == "denied" and record["mode"] == "retry":
             # The identical command is told so for a while, instead of asking the same people again.
             changes["expires"] = self._clock.seconds() + record["lifetime"]
-        self._book.change(record, f"request.{state}", {"by": by, "why": why}, state=state, reason=why, **changes)
+        self._book.change(record, f"request.{state}", {"why": why, **who}, state=state, reason=why, **changes)
         if record["mode"] == "hold":
             self._answered(shape.answer(record))
         if record["mode"] == REVEAL:

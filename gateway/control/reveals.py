@@ -18,6 +18,7 @@ from addons.needs import Clock
 from gateway.config import AddonEntry
 from gateway.control import request as shape
 from gateway.control.book import Book
+from gateway.control.caller import ITSELF, Caller
 from gateway.control.errors import BadCall, Conflict, NotAllowed
 from gateway.control.identity.local import Identities
 from gateway.control.offers import barred
@@ -49,7 +50,7 @@ class Reveals:
         self.changed: Callable[[], None] = lambda: None
         self.addons: Sequence[AddonEntry] = ()
 
-    def submit(self, subject: str, asked: Mapping[str, Any], columns: Sequence[str], uses: int) -> Value:
+    def submit(self, subject: str, asked: Mapping[str, Any], columns: Sequence[str], uses: int, via: Caller = ITSELF) -> Value:
         """
         Ask for columns, as "schema.relation.column", to be seen in `uses` statements (or ANY) within the lifetime.
 
@@ -71,7 +72,7 @@ class Reveals:
         if why := self._barred(checked | {"columns": named, "uses": uses}):
             raise BadCall(why)
         checked["binding"] = binding(subject, entry.on_behalf_of, checked["target"], checked["account"], checked["database"], named)
-        return shape.shown(self._ask(checked, text, [], MODE, columns=named, uses=uses, used=0))
+        return shape.shown(self._ask(checked, text, [], MODE, via, columns=named, uses=uses, used=0))
 
     def check(self, record: Value) -> None:
         """
@@ -122,7 +123,7 @@ class Reveals:
             if not _left(record):
                 self.changed()
 
-    def revoke(self, request: str, by: str, why: str) -> Value:
+    def revoke(self, request: str, by: str, why: str, via: Caller = ITSELF) -> Value:
         """
         End it at once: whoever may answer it, or asked for it, may.
 
@@ -133,7 +134,7 @@ class Reveals:
             raise NotAllowed(f"{by} neither asked for {request} nor may answer it")
         if not self._in_force(record):
             raise Conflict(f"{request} is {record['state']} and shows nothing to anybody")
-        self._book.change(record, "reveal.revoked", {"by": by, "why": why}, state="withdrawn", reason=why)
+        self._book.change(record, "reveal.revoked", {"by": by, "why": why} | via.facts(), state="withdrawn", reason=why)
         self.changed()
         return shape.summary(record)
 

@@ -84,7 +84,7 @@ class NotaryClient:
         """
         return self.ask("grant", name, binding, expires_ns, uses, request, dict(facts or {}))
 
-    def admin(self, what: str, facts: Mapping[str, str]) -> Deferred[list[Any]]:
+    def admin(self, what: str, facts: Mapping[str, Any]) -> Deferred[list[Any]]:
         """Record something done to evidence or settings; as `grant` (control only)."""
         return self.ask("admin", what, dict(facts))
 

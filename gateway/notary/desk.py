@@ -144,7 +144,7 @@ class Desk(Link):
         packed = event(Kind.APPROVAL, name, binding, int(expires_ns), int(uses), request)
         self._notary.writer.submit(_Own(self, ask, packed, facts))
 
-    def _admin(self, ask: int, what: str, facts: dict[str, str]) -> None:
+    def _admin(self, ask: int, what: str, facts: dict[str, Any]) -> None:
         packed = event(Kind.ADMIN, what[:_NAME], self.pid, self.uid)
         self._notary.writer.submit(_Own(self, ask, packed, facts))
 
@@ -267,12 +267,13 @@ class _Leave:
 class _Own:
     """A record of the notary's own that somebody asked for."""
 
-    weight, first = (1, 1024), False
+    first = False
 
-    def __init__(self, desk: Desk, ask: int, packed: bytes, facts: dict[str, str]) -> None:
+    def __init__(self, desk: Desk, ask: int, packed: bytes, facts: dict[str, Any]) -> None:
         self._desk, self._ask, self._packed = desk, ask, packed
-        said = dict(sorted((str(k), str(v)) for k, v in facts.items()))
+        said = {str(name): told if isinstance(told, list) else str(told) for name, told in sorted(facts.items())}
         self._body, self._terms = pack([said]), identity_terms(said)
+        self.weight = 1, _STAMP_ROOM + len(packed) + len(self._body)
 
     def entries(self, store: Store) -> Sequence[Entry]:
         return [store.own(self._packed, self._body, self._terms)]

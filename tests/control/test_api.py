@@ -98,6 +98,9 @@ async def test_an_approver_sees_and_approves(api: Api, asked: Asked, notary: Any
     status, told, _ = await api.post(f"/api/requests/{request}/approve", {"why": "go on"})
     assert (status, told["state"]) == (200, "released")
     assert answers[0]["by"] == GRACE and notary.grants[0]["approvers"] == [GRACE]
+    [said] = [facts for kind, facts in notary.notes if kind == "request.approved"]
+    [issued] = [facts for kind, facts in notary.notes if kind == "token.issued"]
+    assert (said["channel"], said["address"], said["with_token"]) == ("https", "127.0.0.1", issued["token"])
     status, told, _ = await api.post(f"/api/requests/{request}/approve", {})
     assert (status, told["error"]["code"]) == (409, "OST-606") and "approved already" in told["error"]["text"]
 

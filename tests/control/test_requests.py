@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from gateway.control.caller import Caller
 from gateway.control.errors import BadCall, Conflict, ControlError, NotAllowed, NotFound
 from gateway.control.office import Office
 from gateway.control.request import same_text
@@ -381,3 +383,51 @@ def test_finished_requests_are_forgotten_after_a_month(
     office = open_office()
     with pytest.raises(NotFound):
         office.requests.get(old)
+
+
+# -- what the evidence holds of it ---------------------------------------------------
+
+
+def noted(notary: Any, kind: str) -> list[dict[str, Any]]:
+    return [facts for what, facts in notary.notes if what == kind]
+
+
+def test_all_that_an_approver_could_read_is_recorded_before_anybody_answers(office: Office, asked: Asked, notary: Any) -> None:
+    """Also of what never runs: who asked, where, the exact texts and values, and why."""
+    long, spooled = b"x" * 5000, hashlib.sha256(b"y").digest()
+    values = [[25, 0, b"x"], [17, 1, b"\x00\xff"], [25, 0, None], [25, 0, long], [25, 0, None, 1 << 30, spooled]]
+    now(office.requests.submit(asked(subject="claude", sent="UPDATE masked", parameters=values)))
+    [told] = noted(notary, "request.submitted")
+    assert (told["subject"], told["on_behalf_of"], told["why"], told["rule"]) == ("claude", ADA, "writes to everybody", "privileged-writes")
+    assert (told["text"], told["sent"], told["binding"]) == (asked()["text"], "UPDATE masked", asked()["binding"].hex())
+    assert (told["target"], told["account"], told["database"], told["session"], told["channel"]) == ("clinic", "rw", "clinicdb", "s-1", "session")
+    assert (told["approvers"], told["quorum"], told["lifetime"]) == (["approvers"], "1", "600.0")
+    digests = [[25, 0, None, 5000, hashlib.sha256(long).digest()], [25, 0, None, 1 << 30, spooled]]
+    assert told["parameters"] == [[25, 0, "x"], [17, 1, b"\x00\xff"], [25, 0, None], *digests]
+
+
+def test_what_refused_or_left_commands_were_is_in_the_evidence(office: Office, asked: Asked, notary: Any, clock: Clock) -> None:
+    """Denied, withdrawn or expired, each names the request and who asked; the request holds the text."""
+    texts = [f"DELETE FROM visits WHERE id = {n}" for n in range(3)]
+    requests = [now(office.requests.submit(asked(text=text, sent=text)))["request"] for text in texts]
+    office.requests.deny(requests[0], GRACE, "use the report", Caller("https", "t-1", "10.0.0.9"))
+    office.requests.withdraw(requests[1], "the client is gone")
+    clock.advance(301)
+    ended = [noted(notary, f"request.{how}")[0] for how in ("denied", "withdrawn", "expired")]
+    assert [(told["request"], told["subject"]) for told in ended] == [(request, ADA) for request in requests]
+    assert [(told["request"], told["text"]) for told in noted(notary, "request.submitted")] == list(zip(requests, texts, strict=True))
+    assert (ended[0]["by"], ended[0]["channel"], ended[0]["with_token"], ended[0]["address"]) == (GRACE, "https", "t-1", "10.0.0.9")
+
+
+def test_a_list_is_recorded_whole_and_each_statement_with_what_it_is_bound_to(office: Office, asked: Asked, notary: Any) -> None:
+    request = office.requests.submit_list(ADA, AHEAD, MIGRATION)["id"]
+    office.requests.approve(request, GRACE)
+    ran = [asked(text=text + ";", sent="", parameters=[]) for text in MIGRATION]
+    for one in ran:
+        now(office.requests.submit(one))
+    [told] = noted(notary, "request.submitted")
+    assert (told["statements"], told["why"]) == (MIGRATION, "migration 12") and "text" not in told and "binding" not in told
+    released = noted(notary, "request.released")
+    assert [(one["statement"], one["text"], one["binding"]) for one in released] == [
+        (str(n), one["text"], one["binding"].hex()) for n, one in enumerate(ran, 1)
+    ]

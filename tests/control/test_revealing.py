@@ -209,3 +209,10 @@ def test_where_masking_has_no_rule_nobody_asks_for_a_reveal(office: Office) -> N
 def test_what_cannot_be_a_reveal(office: Office, columns: list[str], uses: int) -> None:
     with pytest.raises(BadCall):
         office.requests.reveals.submit(JOAN, {"target": "t", "account": "a", "database": "d", "why": "", "approvers": ["approvers"], "quorum": 1, "timeout": 1.0, "lifetime": 1.0}, columns, uses)
+
+
+def test_which_columns_for_how_long_and_how_often_is_recorded_when_it_is_asked(office: Office, notary: Any) -> None:
+    submitted(office, 3)
+    [told] = [facts for kind, facts in notary.notes if kind == "request.submitted"]
+    assert (told["columns"], told["uses"], told["lifetime"], told["why"]) == ([SSN], "3", "600.0", "a call")
+    assert told["binding"] == binding(JOAN, None, "clinic", "rw", "clinicdb", [SSN]).hex()

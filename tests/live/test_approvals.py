@@ -113,6 +113,29 @@ def test_denied_is_an_error_with_the_approvers_words(house15: House, mark: str) 
         work.result(PATIENCE)
     assert connection.execute("SELECT 1").fetchone() == (1,) and reached(house15, mark) == 0
     connection.close()
+    told = {one["fields"]["what"]: one["body"]["facts"] for one in house15.records("--request", request, "--kind", "admin")}
+    asked, refused = told["request.submitted"], told["request.denied"]
+    assert asked["text"] == emptying(mark) and (asked["subject"], asked["channel"], asked["database"]) == (ADA, "session", "clinic")
+    assert (refused["by"], refused["subject"], refused["why"], refused["channel"]) == (GRACE, ADA, "not on a Friday", "cli")
+    assert refused["os_user"].endswith(f"(uid {os.getuid()})")
+    issued = house15.records("--identity", GRACE, "--kind", "admin", "--text", refused["with_token"])
+    assert "token.issued" in [one["fields"]["what"] for one in issued]
+
+
+def test_what_somebody_asked_and_then_left_is_found_in_the_evidence(house15: House, mark: str) -> None:
+    """It never ran, and nothing but the request's note holds its text and values."""
+    connection = house15.connect(ADA)
+    work = behind(lambda: connection.execute(f"UPDATE wards SET beds = %s /* {mark} */", ["58"]))
+    request = pending(house15, mark)
+    connection.cancel()
+    with pytest.raises(psycopg.Error):
+        work.result(PATIENCE)
+    connection.close()
+    told = house15.records("--text", mark, "--kind", "admin", "--identity", ADA)
+    [asked] = [one for one in told if one["fields"]["what"] == "request.submitted"]  # that it is searched for is recorded, too
+    assert asked["body"]["facts"]["request"] == request and "58" in str(asked["body"]["facts"]["parameters"])
+    until(lambda: any(one["fields"]["what"] == "request.withdrawn" for one in house15.records("--request", request, "--kind", "admin")), "its end")
+    assert reached(house15, mark) == 0
 
 
 def test_nobody_answers(house15: House, mark: str) -> None:
