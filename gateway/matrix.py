@@ -82,7 +82,7 @@ MATRIX: Mapping[str, tuple[PathRow, ...]] = {
         _row("file attributes", "SFTP's stat, readlink, realpath, statvfs: they change nothing and pass with their subsystem", ()),
         _row("unknown file operation", "an SFTP extension or version that is not read here", (), **_CLOSED),
         _row("local forward", "direct-tcpip and direct-streamlocal, each connection", _COMMAND),
-        _row("remote forward", "tcpip-forward and streamlocal-forward, each listener; connections through it are counted", _COMMAND),
+        _row("remote forward", "tcpip-forward and streamlocal-forward, each listener and each connection that comes to it", _COMMAND),
         _row("agent forwarding", "auth-agent-req, on each channel", _COMMAND),
         _row("X11 forwarding", "x11-req, on each channel", _COMMAND),
         _row("variable", "env: addons' `accepts_variable` decides, else a short list", ()),

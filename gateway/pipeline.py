@@ -288,7 +288,7 @@ class Pipeline:
                     holds.append((name, verdict))
                 elif isinstance(verdict, Allow):
                     rule = verdict.rule or rule
-        if isinstance(command, _BY_NAME) and not rule and not holds:
+        if isinstance(command, _BY_NAME) and not rule and not holds and not getattr(command, "arrives", False):
             return Decision(command, _UNNAMED, sent)
         if holds and command.path is not Path.PARSE:
             name, hold = together(holds)

@@ -239,22 +239,36 @@ class ForwardKind(enum.StrEnum):
     REMOTE = "remote"  #: -R: the client asks the target to listen
     DIRECT_UNIX = "direct-unix"
     REMOTE_UNIX = "remote-unix"
+    INCOMING = "incoming"  #: somebody connects to a listener at the target, which leads to the client
+    INCOMING_UNIX = "incoming-unix"
 
 
 @dataclass(frozen=True, slots=True)
 class Forward(_Ssh):
-    """A connection or a listener that the client wants at the target."""
+    """A connection or a listener that the client wants at the target, or a connection that came to its listener there."""
 
     path: ClassVar[Path] = Path.FORWARD
     kind: ForwardKind
     host: str  #: as sent; the socket's path for the unix kinds
     port: int = 0
-    channel: int | None = None  #: None for a listener, which is a global request
-    originator: tuple[str, int] = ("", 0)  #: the client's own claim
+    channel: int | None = None  #: None for a listener, which is a global request, and for what comes to one
+    originator: tuple[str, int] = ("", 0)  #: the client's own claim, or the target's where the connection came to it
 
     @property
     def text(self) -> str:
-        return f"{self.kind.value} {self.host}" + (f":{self.port}" if self.kind in (ForwardKind.DIRECT, ForwardKind.REMOTE) else "")
+        place = self.host if self.unix else f"{self.host}:{self.port}"
+        whence = f" from {self.originator[0]}:{self.originator[1]}" if self.kind is ForwardKind.INCOMING else ""
+        return f"{self.kind.value} {place}{whence}"
+
+    @property
+    def arrives(self) -> bool:
+        """Whether it came to a listener that was allowed before."""
+        return self.kind in (ForwardKind.INCOMING, ForwardKind.INCOMING_UNIX)
+
+    @property
+    def unix(self) -> bool:
+        """Whether its place is a socket's path."""
+        return self.kind in (ForwardKind.DIRECT_UNIX, ForwardKind.REMOTE_UNIX, ForwardKind.INCOMING_UNIX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Destination:
 
     def covers(self, forward: Forward, *, perhaps: bool) -> bool:
         """Whether it leads there. `perhaps`: a name may be in any network, and a host may be spelled in any way."""
-        if forward.kind in (ForwardKind.DIRECT_UNIX, ForwardKind.REMOTE_UNIX):
+        if forward.unix:
             return bool(self.path) and fnmatch.fnmatchcase(forward.host, self.path)
         if self.path or not self.ports[0] <= forward.port <= self.ports[1]:
             return False
@@ -56,7 +56,7 @@ class Destination:
                 return forward.kind is ForwardKind.DIRECT
             spelled = ("localhost", "127.0.0.1", "::1") if host == LOOPBACK else (host,)
             return host == canonical(self.name) or any(fnmatch.fnmatchcase(each, self.name) for each in spelled)
-        if host is None or forward.kind is ForwardKind.REMOTE and written.strip("[]") in _EVERYWHERE:
+        if host is None or forward.kind is not ForwardKind.DIRECT and written.strip("[]") in _EVERYWHERE:
             return True
         if host == LOOPBACK:
             return any(self.network.version == each.version and self.network.overlaps(each) for each in _LOOPBACKS)

@@ -27,6 +27,9 @@ _ABOUT = {
 }
 """Keys that are about one kind of command, and make a rule one about it."""
 
+_ASKED = frozenset(ForwardKind) - {ForwardKind.INCOMING, ForwardKind.INCOMING_UNIX}
+"""What a rule that names no kinds of forwards is about: what comes to a listener stands on the listener's own verdict."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule(Answering):
@@ -107,7 +110,7 @@ class Rule(Answering):
             not self.paths or any(where is None or paths.matches(where, self.paths) for where in places))
 
     def _forward(self, command: Forward) -> bool:
-        if self.forwards and command.kind.value not in self.forwards:
+        if command.kind.value not in (self.forwards or _ASKED):
             return False
         perhaps = not self._every
         return not self.destinations or any(each.covers(command, perhaps=perhaps) for each in self.destinations)

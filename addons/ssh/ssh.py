@@ -93,6 +93,8 @@ class Ssh:
             if around is not None:
                 return around
         found = self._rule(session, command)
+        if found is None and isinstance(command, Forward) and command.arrives:
+            return Allow("listener", remember=False)
         verdict = found.verdict if found is not None else self._default.get(KINDS[type(command)], DENY)
         if verdict == ALLOW:
             return Allow(found.name if found is not None else f"default.{KINDS[type(command)]}", remember=False)

@@ -28,13 +28,15 @@ class Moderation:
     """As `protocols.adapter.Addons` for one SSH session, whose commands need an observer."""
 
     def __init__(
-        self, opinions: Opinions, clock: IReactorTime, groups: Callable[[], frozenset[str]], note: Callable[[str, dict[str, str]], None]
+        self, opinions: Opinions, clock: IReactorTime, groups: Callable[[], frozenset[str]], note: Callable[[str, dict[str, str]], None],
+        unforward: Callable[[str], None],
     ) -> None:
         """
         :param groups: whose members may observe; none: nobody needs to.
         :param note: records who came and left.
+        :param unforward: ends what is forwarded, which cannot stand still: nobody would tell its two ends.
         """
-        self._opinions, self._clock, self._groups, self._note = opinions, clock, groups, note
+        self._opinions, self._clock, self._groups, self._note, self._unforward = opinions, clock, groups, note, unforward
         self._observers: dict[str, Any] = {}  # name: the timer of its lease
         self._pauses: list[Pause] = []
 
@@ -47,6 +49,11 @@ class Moderation:
     def paused(self) -> bool:
         """Whether it does, and nobody is there."""
         return self.needed and not self._observers
+
+    @property
+    def unforwarded(self) -> str:
+        """Why no forward may begin now; "" when one may."""
+        return f"nobody observes this session [{UNOBSERVED}]" if self.paused else ""
 
     def observed(self, by: str, groups: frozenset[str]) -> None:
         """Somebody is there. Who it is about does not count."""
@@ -86,6 +93,8 @@ class Moderation:
     def _turn(self) -> None:
         for pause in list(self._pauses):
             pause.turn(self.paused)
+        if self.paused:
+            self._unforward(self.unforwarded)
 
     # protocols.adapter.Addons, as far as SSH asks
 

@@ -4,6 +4,8 @@ What SSH's relay asks at once, without a command: which variables may pass, and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.opinions import Opinions
 from protocols.ssh.filter import Filters
 
@@ -11,8 +13,13 @@ from protocols.ssh.filter import Filters
 class Ready:
     """As `protocols.ssh.desk.Opinions`, for one session."""
 
-    def __init__(self, opinions: Opinions, filters: Filters) -> None:
-        self._opinions, self.filters = opinions, filters
+    def __init__(self, opinions: Opinions, filters: Filters, unforwarded: Callable[[], str]) -> None:
+        self._opinions, self.filters, self._unforwarded = opinions, filters, unforwarded
+
+    @property
+    def unforwarded(self) -> str:
+        """Why no forward may begin now."""
+        return self._unforwarded()
 
     def environment(self, name: bytes, value: bytes) -> bool:
         """Whether a client may set this variable at the target; what is no text changes more than how a program speaks."""

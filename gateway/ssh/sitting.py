@@ -45,12 +45,12 @@ class Sitting(Seated):
         self._opinions = opinions(lambda: (self._worker.pipeline, self._worker.revision), session)
         self._moderation = Moderation(
             self._opinions, worker.reactor, lambda: self._recording().observers,
-            lambda what, facts: Sink(worker.journal).note(self.session, what, facts),
+            lambda what, facts: Sink(worker.journal).note(self.session, what, facts), lambda why: self.adapter.unforward(why),
         )
         studio = Studio(
             worker.journal, worker.reactor, self._opinions, self._recording, lambda channel: self.adapter.resume(channel), self._moderation
         )
-        self.relay = SshRelay(Ready(self._opinions, studio.filters))
+        self.relay = SshRelay(Ready(self._opinions, studio.filters, lambda: self._moderation.unforwarded))
         self.adapter = SshAdapter(
             self.relay, session, self._moderation, worker.journal, worker.reactor,
             prove=client.prove_host_keys, ended=self._ended,

@@ -43,6 +43,7 @@ class Relay(Protocol):
     def proved(self, payload: bytes) -> list[SshEffect]: ...
     def resume(self, channel: int) -> list[SshEffect]: ...
     def cut(self, channel: int, why: str) -> list[SshEffect]: ...
+    def unforward(self, why: str) -> list[SshEffect]: ...
     def keepalive(self, side: str) -> list[SshEffect]: ...
     def close(self, why: str) -> list[SshEffect]:
         """Reports of what runs, and what clients are told on their channels."""
@@ -153,6 +154,10 @@ class SshAdapter(SessionAdapter):
         for command in list(self._commands.values()):
             if isinstance(command.channel, int):
                 self._drive(self._relay.cut, command.channel, "cancelled")
+
+    def unforward(self, why: str) -> None:
+        """Nobody observes it any more: what is forwarded ends."""
+        self._drive(self._relay.unforward, why)
 
     def resume(self, channel: int) -> None:
         """A filter of this channel has something to say."""

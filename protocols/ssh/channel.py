@@ -56,6 +56,7 @@ class Channel:
     :ivar replies: by who asks.
     :ivar running: number of the command that the channel is for, 0 for none.
     :ivar offered: channel types that the target may open because of this one, by the command that allowed it.
+    :ivar doomed: why it is to end as soon as it is open, "" if it is not.
     :ivar asking: number of the question that the client's messages wait behind, 0 for none.
     """
 
@@ -75,7 +76,7 @@ class Channel:
         self._closed_by: set[str] = set()
         self._shut = False
         self._files: Files | None = None
-        self._broken = ""
+        self._broken = self.doomed = ""
         self.when_gone: Callable[[], None] = _nothing
 
     # -- opening -----------------------------------------------------------------------
@@ -288,7 +289,9 @@ class Channel:
     def cut(self, text: str) -> None:
         """The gateway ends the channel while its command runs."""
         if self.open and not self._shut:
-            self.tell(text)
+            if self.kind == "session":
+                self.tell(text)
+            self.facts["cut"] = text
             for side in (CLIENT, TARGET):
                 self.moved_out(side, self.to[side].close())
             self._stop()

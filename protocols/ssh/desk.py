@@ -34,6 +34,10 @@ class Opinions(Protocol):
     def filters(self) -> Filters:
         """Those for a channel whose command was allowed."""
 
+    @property
+    def unforwarded(self) -> str:
+        """Why no forward may begin now, although it was allowed; "" when one may."""
+
     def environment(self, name: bytes, value: bytes) -> bool:
         """Whether a client may set this variable at the target."""
 

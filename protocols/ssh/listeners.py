@@ -185,6 +185,25 @@ class Listeners:
             return self._places.get((open.kind, fields.string(HOST_LIMIT).decode("utf-8", "backslashreplace")), 0)
         return 0
 
+    @staticmethod
+    def arrival(open: Open) -> Forward | None:
+        """
+        What came, as a command; None for what is no connection to a listener.
+
+        :raises Unreadable: its fields are not what its type says.
+        """
+        fields = Reader(open.details, 0)
+        if open.kind == "forwarded-tcpip":
+            host, port, whence = _shown(fields), fields.u32(), (_shown(fields), fields.u32())
+            fields.end()
+            return Forward(ForwardKind.INCOMING, host, port, originator=whence)
+        if open.kind == "forwarded-streamlocal@openssh.com":
+            path = _shown(fields)
+            fields.string(HOST_LIMIT)  # reserved
+            fields.end()
+            return Forward(ForwardKind.INCOMING_UNIX, path)
+        return None
+
     def offers(self, number: int) -> None:
         """The client's agent or display may be reached because of this command."""
         standing = self._standing[number] = Standing()
@@ -195,8 +214,10 @@ class Listeners:
         self._end(number, Ending.COMPLETE)
 
     def connected(self, number: int, channel: Channel) -> None:
-        """The target opens a channel because of this command."""
-        self._desk.remark("ssh.connection", command=str(number), type=channel.kind)
+        """The target opens a channel because of this command. What is no command itself is noted."""
+        if not channel.running:
+            self._desk.remark("ssh.connection", command=str(number), type=channel.kind)
+        channel.facts["listener"] = str(number)
         standing = self._standing.get(number)
         if standing is None:
             return
@@ -212,13 +233,17 @@ class Listeners:
 
 def _place(request: GlobalRequest) -> tuple[ForwardKind, str, int]:
     fields = Reader(request.details, 0)
-    host = fields.string(HOST_LIMIT).decode("utf-8", "backslashreplace")
+    host = _shown(fields)
     if "streamlocal" in request.kind:
         fields.end()
         return ForwardKind.REMOTE_UNIX, host, 0
     port = fields.u32()
     fields.end()
     return ForwardKind.REMOTE, host, port
+
+
+def _shown(fields: Reader) -> str:
+    return fields.string(HOST_LIMIT).decode("utf-8", "backslashreplace")
 
 
 def _named(kind: ForwardKind, host: str, port: int) -> Place:

@@ -1,8 +1,8 @@
 """
 Channels come to be: which types are opened by whom (RFC 4254, 5.1, 6.1, 6.3.2, 7.2; OpenSSH PROTOCOL 2.4), and which are commands.
 
-What the client wants the target to connect to is a command. What the target opens toward the client
-stands on a command that was allowed before: a listener, an agent, a display. Everything else is refused.
+What the client wants the target to connect to is a command, and so is what comes to its listener there. What else the target
+opens toward the client stands on a command that was allowed before: an agent, a display. Everything else is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from protocols.command import Forward, ForwardKind
-from protocols.result import Ending
+from protocols.result import Ending, Outcome
 from protocols.ssh.channel import PACKET_LIMIT, Channel
 from protocols.ssh.desk import CLIENT, TARGET, Desk, other
 from protocols.ssh.listeners import Listeners
@@ -41,6 +41,25 @@ class Connect:
 
     def denied(self, deny: Deny, number: int) -> None:
         self._opens.denied(self._open, words(deny))
+
+    def told(self, words: str) -> None:
+        """A channel that is not open has no place for it."""
+
+
+class Arrival:
+    """A connection that came to a listener of the client's, which was allowed as command `listener`."""
+
+    def __init__(self, opens: Opens, open: Open, command: Forward, listener: int) -> None:
+        self._opens, self._open, self.command, self._listener = opens, open, command, listener
+
+    def allowed(self, decision: Decision, number: int) -> None:
+        """Nothing follows it before the target knows the channel."""
+
+    def recorded(self, number: int) -> None:
+        self._opens.arrived(self._open, self._listener, number)
+
+    def denied(self, deny: Deny, number: int) -> None:
+        self._opens.denied(self._open, words(deny), TARGET)
 
     def told(self, words: str) -> None:
         """A channel that is not open has no place for it."""
@@ -109,27 +128,48 @@ class Opens:
 
     def connect(self, open: Open, number: int) -> None:
         """It is recorded: the target is asked to connect."""
+        self._begin(CLIENT, open, number)
+
+    def denied(self, open: Open, why: str, side: str = CLIENT) -> None:
         self._asked -= 1
-        channel = self._make(CLIENT, open)
+        self._refuse(side, open.sender, ADMINISTRATIVELY_PROHIBITED, why)
+
+    def _begin(self, side: str, open: Open, number: int) -> Channel | None:
+        """The channel of a command that is recorded; None where nothing may be forwarded any more."""
+        why = self._desk.opinions.unforwarded
+        if why:
+            self._desk.ended(number, Outcome(Ending.REFUSED))
+            self.denied(open, why, side)
+            return None
+        self._asked -= 1
+        channel = self._make(side, open)
         channel.running = number
         self._desk.runs(number, channel.outcome)
-
-    def denied(self, open: Open, why: str) -> None:
-        self._asked -= 1
-        self._refuse(CLIENT, open.sender, ADMINISTRATIVELY_PROHIBITED, why)
+        return channel
 
     # -- from the target ---------------------------------------------------------------
 
     def from_target(self, payload: bytes) -> None:
         open = Open.read(payload)
-        if len(self.channels) >= CHANNEL_LIMIT:
+        if len(self.channels) + self._asked >= CHANNEL_LIMIT:
             self._refuse(TARGET, open.sender, RESOURCE_SHORTAGE, "too many channels in one session")
             return
         number = self._listeners.stands_on(open) or self._offered(open.kind)
         if not number:
             self._refuse(TARGET, open.sender, ADMINISTRATIVELY_PROHIBITED, "the client did not ask for it")
             return
-        self._listeners.connected(number, self._make(TARGET, open))
+        command = self._listeners.arrival(open)
+        if command is not None:
+            self._asked += 1
+            self._desk.ask(Arrival(self, open, command, number))
+        else:
+            self._listeners.connected(number, self._make(TARGET, open))
+
+    def arrived(self, open: Open, listener: int, number: int) -> None:
+        """It is recorded: the client hears of it."""
+        channel = self._begin(TARGET, open, number)
+        if channel is not None:
+            self._listeners.connected(listener, channel)
 
     def _offered(self, kind: str) -> int:
         """The command that lets the target open such a channel; 0 for none."""
@@ -155,6 +195,8 @@ class Opens:
             channel.numbers[channel.opener], channel.number, said.window, min(said.packet, PACKET_LIMIT), said.details,
         )
         self._desk.send(channel.opener, told.write())
+        if channel.doomed:
+            channel.cut(channel.doomed)
 
     def failed(self, side: str, payload: bytes) -> None:
         """OPEN_FAILURE came from this side; its code and text go to the opener as they are."""
@@ -172,6 +214,13 @@ class Opens:
         if channel is None or channel.open or channel.opener == side:
             raise Unreadable("an answer to an opening that nobody asked for")
         return channel
+
+    def unforward(self, why: str) -> None:
+        """What is forwarded ends, also what is only about to be."""
+        for channel in self.channels.values():
+            if channel.kind != "session":
+                channel.doomed = why
+                channel.cut(why)
 
     def forget(self, channel: Channel) -> None:
         """Both sides are done with it."""

@@ -73,6 +73,10 @@ class SshRelay:
         """End this channel (the client's number) now; the person reads why."""
         return self._turn(TARGET, self._cut, channel, why)
 
+    def unforward(self, why: str) -> list[SshEffect]:
+        """End what is forwarded, agents and displays too."""
+        return self._turn(TARGET, self._opens.unforward, why)
+
     def keepalive(self, side: str) -> list[SshEffect]:
         """Ask "client" or "target" whether it is there. Whatever comes from it afterwards is an answer."""
         return self._turn(side, self._listeners.keepalive, side)

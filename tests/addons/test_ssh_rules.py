@@ -352,3 +352,15 @@ def test_variables_by_glob() -> None:
 def test_what_is_wrong_is_said_with_its_key_path(options: dict, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Ssh(**{"default": {}, **options})
+
+
+def test_what_comes_to_a_listener_stands_on_it_unless_a_rule_names_it() -> None:
+    """A rule about other forwards, or about all of one place, has judged the listener already."""
+    came = Forward(ForwardKind.INCOMING, "localhost", 8080, originator=("1.2.3.4", 9))
+    assert judged(Ssh(default={}), came) == "allow listener"
+    assert judged(Ssh(default={}, rules=[{"name": "r", "verdict": "deny", "forwards": ["remote"]}]), came) == "allow listener"
+    assert judged(Ssh(default={}, rules=[{"name": "r", "verdict": "deny", "destinations": ["*:8080"]}]), came) == "allow listener"
+    assert judged(Ssh(default={}, rules=[{"name": "r", "verdict": "deny", "forwards": ["incoming"]}]), came) == "deny OST-203"
+    near = {"name": "r", "verdict": "deny", "forwards": ["incoming"], "destinations": ["*:9000-9999"]}
+    assert judged(Ssh(default={}, rules=[near]), came) == "allow listener"
+    assert judged(Ssh(default={"forward": "allow"}, rules=[{"name": "r", "verdict": "deny", "forwards": ["incoming-unix"]}]), came) == "allow listener"

@@ -144,3 +144,11 @@ def test_variables_outside_a_short_list_need_an_addon() -> None:
 
     chain = Pipeline([Strict()], Approvers(), Clock())
     assert chain.accepts_variable("FOO", "x") and not chain.accepts_variable("LANG", "C") and not chain.accepts_variable("BROKEN", "x")
+
+
+def test_what_comes_to_a_listener_was_named_with_it() -> None:
+    """Whoever allowed the listener by name has allowed what comes; a refusal still refuses."""
+    came = Forward(ForwardKind.INCOMING, "localhost", 8080, originator=("1.2.3.4", 9))
+    assert isinstance(decided(came, Judge()).verdict, Allow)
+    assert isinstance(decided(came, Judge(Deny("no", "SITE-1"))).verdict, Deny)
+    assert isinstance(decided(Forward(ForwardKind.REMOTE, "localhost", 8080), Judge()).verdict, Deny)

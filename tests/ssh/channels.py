@@ -32,6 +32,7 @@ class Opinions:
     """What nobody objects to."""
 
     filters: Filters = none
+    unforwarded: str = ""
     variables: frozenset[bytes] = frozenset({b"LANG"})
 
     def environment(self, name: bytes, value: bytes) -> bool:

@@ -23,10 +23,10 @@ class House:
     """A session of Claude's, on behalf of Ada."""
 
     def __init__(self, groups: frozenset[str] = AUDITORS) -> None:
-        self.clock, self.groups, self.notes = Clock(), groups, []
+        self.clock, self.groups, self.notes, self.ended = Clock(), groups, [], []
         session = Session("s-1", Identity("claude", "agent", on_behalf_of="ada"), Target("web1", "ssh", "h", 22), "a", "", "p")
         opinions: Any = SimpleNamespace(session=session, decide=lambda command, held: Decision(command, Allow()))
-        self.moderation = Moderation(opinions, self.clock, lambda: self.groups, lambda what, facts: self.notes.append((what, facts["by"])))
+        self.moderation = Moderation(opinions, self.clock, lambda: self.groups, lambda what, facts: self.notes.append((what, facts["by"])), self.ended.append)
         self.shown = self.typed = b""
         self.told: list[bytes] = []
         self.pause = self.moderation.pause(self.resume)
@@ -63,6 +63,7 @@ def test_a_session_pauses_when_its_observer_leaves_and_goes_on_when_one_comes() 
     assert (house.shown, house.typed) == (b"one two ", b"ls\r") and len(house.told) == 3
     house.moderation.observed("bob", AUDITORS)
     assert (house.shown, house.typed) == (b"one two three", b"ls\rid\r")
+    assert house.ended == ["nobody observes this session [OST-214]"] and not house.moderation.unforwarded
     assert house.notes == [("observer.came", "grace"), ("observer.left", "grace"), ("observer.came", "bob")]
 
 

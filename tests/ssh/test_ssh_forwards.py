@@ -7,13 +7,12 @@ from protocols.ssh import messages as m
 from protocols.ssh.listeners import LISTENER_LIMIT
 from protocols.verdict import Allow, Deny
 from tests.ssh.channels import (
-    CLIENT, TARGET, Playbook, adjust, asks, close, data, global_request, intends, malformed, refuses, reports, to_client, to_target,
+    CLIENT, TARGET, Opinions, Playbook, adjust, asks, close, data, global_request, intends, malformed, refuses, reports, to_client, to_target,
 )
 
 NO = Deny("not there", "OST-203")
 YES, FAILED = bytes([m.REQUEST_SUCCESS]), bytes([m.REQUEST_FAILURE])
 TCP = m.string(b"10.0.0.1") + m.u32(80) + m.string(b"127.0.0.1") + m.u32(5555)
-NOTED = ("remarks", "ssh.connection")
 LISTEN = m.string(b"localhost") + m.u32(0)
 
 
@@ -77,7 +76,7 @@ def test_what_the_target_opens_needs_a_listener_that_was_allowed() -> None:
         .client(request, asks(1, "remote :8080")).verdict(1, Allow(), intends(1)).recorded(1, to_target(request))
         .target(forwarded(8080), to_target(prohibited(TARGET, "the client did not ask for it")))
         .target(YES, to_client(YES))
-        .target(forwarded(8080), to_client(forwarded(8080, 0)), NOTED)
+        .target(forwarded(8080), asks(2, "incoming localhost:8080")).verdict(2, Allow(), intends(2)).recorded(2, to_client(forwarded(8080, 0)))
         .target(forwarded(8081), to_target(prohibited(TARGET, "the client did not ask for it")))
     )
 
@@ -88,7 +87,7 @@ def test_the_targets_choice_of_a_port_reaches_the_client_and_is_the_listeners() 
     chosen = YES + m.u32(40001)
     (
         Playbook().client(request, asks(1, "remote localhost:0")).verdict(1, Allow(), intends(1)).recorded(1, to_target(request))
-        .target(chosen, to_client(chosen)).target(forwarded(40001), to_client(forwarded(40001, 0)), NOTED)
+        .target(chosen, to_client(chosen)).target(forwarded(40001), asks(2, "incoming localhost:40001"))
     )
 
 
@@ -97,14 +96,63 @@ def test_a_listener_counts_what_came_through_it_until_it_is_cancelled() -> None:
     cancel = global_request("cancel-tcpip-forward", m.string(b"") + m.u32(8080))
     book = (
         Playbook().client(request, asks(1, "remote :8080")).verdict(1, Allow(), intends(1)).recorded(1, to_target(request))
-        .target(YES, to_client(YES)).target(forwarded(8080), to_client(forwarded(8080, 0)), NOTED)
+        .target(YES, to_client(YES)).target(forwarded(8080), asks(2, "incoming localhost:8080")).verdict(2, Allow(), intends(2))
+        .recorded(2, to_client(forwarded(8080, 0)))
         .client(m.Confirmation(0, CLIENT, 100, 50).write(), to_target(m.Confirmation(TARGET, 0, 100, 50).write()))
         .target(data(b"hello"), to_client(data(b"hello", CLIENT))).client(data(b"hi"), to_target(data(b"hi", TARGET)))
-        .client(close(), to_target(close(TARGET))).target(close(), to_client(close(CLIENT)))
+        .client(close(), to_target(close(TARGET))).target(close(), to_client(close(CLIENT)), reports(2))
         .client(cancel, reports(1), to_target(cancel)).target(YES, to_client(YES))
         .target(forwarded(8080), to_target(prohibited(TARGET, "the client did not ask for it")))
     )
     assert dict(book.outcomes[1].facts) == {"connections": "1", "sent_bytes": "2", "received_bytes": "5"}
+    assert book.outcomes[2].facts["listener"] == "1" and book.outcomes[2].facts["received_bytes"] == "5"
+    assert book.asked[2].originator == ("1.2.3.4", 9) and book.asked[2].text == "incoming localhost:8080 from 1.2.3.4:9"
+
+
+def listening(opinions: Opinions | None = None) -> Playbook:
+    """A listener of the client's on port 8080, allowed as command 1."""
+    request = global_request("tcpip-forward", m.string(b"") + m.u32(8080))
+    book = Playbook(opinions).client(request, asks(1, "remote :8080")).verdict(1, Allow(), intends(1)).recorded(1, to_target(request))
+    return book.target(YES, to_client(YES)).target(forwarded(8080), asks(2, "incoming localhost:8080"))
+
+
+def test_what_comes_to_a_listener_is_refused_by_a_rule_and_the_listener_stands() -> None:
+    """The target's caller is turned away; nobody tells the client's machine of it."""
+    book = listening().verdict(2, NO, refuses(2), to_target(prohibited(TARGET, "not there [OST-203]")))
+    book.target(forwarded(8080), asks(3, "incoming localhost:8080"))
+
+
+def test_what_comes_to_a_listener_and_cannot_be_recorded_goes_no_further() -> None:
+    words = "the command was not recorded, so it was not sent: the store is full [OST-801]. try again later"
+    listening().verdict(2, Allow(), intends(2)).unrecorded(2, reports(2, "refused"), to_target(prohibited(TARGET, words)))
+
+
+def test_a_socket_that_somebody_connects_to_is_named_by_its_path() -> None:
+    request = global_request("streamlocal-forward@openssh.com", m.string(b"/tmp/s"))
+    came = m.Open("forwarded-streamlocal@openssh.com", TARGET, 100, 50, m.string(b"/tmp/s") + m.string(b"")).write()
+    book = Playbook().client(request, asks(1, "remote-unix /tmp/s:0")).verdict(1, Allow(), intends(1)).recorded(1, to_target(request))
+    book.target(YES, to_client(YES)).target(came, asks(2, "incoming-unix /tmp/s:0"))
+    assert book.asked[2].text == "incoming-unix /tmp/s"
+
+
+def test_what_is_forwarded_ends_with_its_observer_also_what_is_only_about_to_be() -> None:
+    """Both ends are told by a CLOSE; no word of ours gets into the data."""
+    opening = m.Open("direct-tcpip", 1, 100, 50, TCP).write()
+    book = listening().verdict(2, Allow(), intends(2)).recorded(2, to_client(forwarded(8080, 0)))
+    book.client(m.Confirmation(0, CLIENT, 100, 50).write(), to_target(m.Confirmation(TARGET, 0, 100, 50).write()))
+    book.client(direct(sender=8), asks(3, "direct 10.0.0.1:80")).verdict(3, Allow(), intends(3)).recorded(3, to_target(opening))
+    book.says(book.relay.unforward("nobody observes"), to_client(close(CLIENT)), to_target(close(TARGET)))
+    book.target(m.Confirmation(1, 43, 10, 10).write(), to_client(m.Confirmation(8, 1, 10, 10).write()), to_client(close(8)), to_target(close(43)))
+    book.target(data(b"late")).target(close(), reports(2)).target(close(1), reports(3))
+    assert book.outcomes[3].facts["cut"] == "nobody observes"
+
+
+def test_what_was_allowed_while_somebody_observed_is_not_forwarded_when_nobody_does() -> None:
+    opinions = Opinions()
+    book = listening(opinions).verdict(2, Allow(), intends(2)).client(direct(), asks(3, "direct 10.0.0.1:80")).verdict(3, Allow(), intends(3))
+    opinions.unforwarded = "nobody observes"
+    book.recorded(2, reports(2, "refused"), to_target(prohibited(TARGET, "nobody observes")))
+    book.recorded(3, reports(3, "refused"), to_client(prohibited(CLIENT, "nobody observes")))
 
 
 def test_a_listener_that_the_target_refuses_has_an_outcome() -> None:

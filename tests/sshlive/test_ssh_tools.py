@@ -173,11 +173,13 @@ def test_a_local_forward(ruled_house: SshHouse) -> None:
 
 
 def test_a_remote_forward(ruled_house: SshHouse) -> None:
-    """-R: the target listens, the client's side answers."""
+    """-R: the target listens, the client's side answers; each connection is a command, recorded with who came."""
     port = free_port()
     with echo() as here, forwarding(ruled_house, "-R", f"{port}:127.0.0.1:{here}"):
         until(lambda: listens(port), "the forward")
-        assert says(port) == b"hello\nagain"
+        assert says(port) == says(port) == b"hello\nagain"
+    came = [r["body"]["text"] for r in ruled_house.records("--kind", "intent") if f"incoming localhost:{port} from " in r["body"]["text"]]
+    assert len(set(came)) >= 2
 
 
 def test_a_socks_proxy(ruled_house: SshHouse) -> None:
