@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import click
@@ -23,9 +23,10 @@ from gateway.evidence.query import Found
 from gateway.evidence.view import LiveView, Row, Unreadable, View, open_view, rows
 from gateway.notary import keys
 from gateway.notary.body import Bodies, BodyError
-from gateway.notary.record import Kind, parse_leaf
+from gateway.notary.record import Kind, parse_leaf, unpack
 
 _FOREVER = 1 << 62
+FEW = 4  # segments that are read before anybody is told how long it takes
 _BEAT = 3.0  # seconds; a session is observed for ten after one
 
 
@@ -59,7 +60,7 @@ def watch(
                 click.echo("the store is stopped: this viewing is not recorded in it", err=True)
             if door.runs:
                 threading.Thread(target=_observe, args=(door, str(session), subject, token), daemon=True).start()
-            watched = Watched(view, Bodies(keys.load_body(config.state)), session.bytes, recording)
+            watched = Watched(view, Bodies(keys.load_body(config.state)), session.bytes, recording, _progress)
             _show(watched, speed, start, _FOREVER if idle is None else int(idle * 1e6), as_json)
         finally:
             view.close()
@@ -84,17 +85,26 @@ class Watched:
     :ivar over: nothing more will come of the one that is watched.
     """
 
-    def __init__(self, view: View, bodies: Bodies, session: bytes, number: int | None) -> None:
+    def __init__(self, view: View, bodies: Bodies, session: bytes, number: int | None, progress: Callable[[int, int], None]) -> None:
+        """
+        :param progress: told which segment is read, and how many there are to read.
+        """
         self._view, self._bodies, self._session, self._number = view, bodies, session, number
-        self._recordings = Recordings()
+        self._recordings, self._progress = Recordings(), progress
         self._place = (0, 0)
+        self._begun = self._closed = False  # whether those records of the session's have been seen
         self.over = not isinstance(view, LiveView)
 
     def recording(self) -> Recording | None:
         """The one that is watched, with every chunk until now."""
-        for number in sorted(self._view.present()):
-            for row in rows(self._view, number):
-                self._feed(number, row)
+        ledger, _ = self._view.ledger()
+        numbers = sorted(self._view.present())
+        first = max((number for number in segments_before(ledger, self._session) if number in numbers), default=0)
+        self._read([number for number in numbers if number >= first])
+        if not self._begun:  # a clock that was set back, or a segment that has expired: it may be anywhere
+            place = self._place
+            self._read([number for number in numbers if number < first])
+            self._place = place
         found = {number: each for (_, number), each in self._recordings.all.items()}
         self._number = self._number or max(found, default=None)
         chosen = found.get(self._number or 0)
@@ -108,6 +118,15 @@ class Watched:
             yield from self._until(newest)
             if self.over:
                 return
+
+    def _read(self, numbers: list[int]) -> None:
+        """These segments, until the session was closed in one of them."""
+        for count, number in enumerate(numbers, 1):
+            if self._closed:
+                return
+            self._progress(count, len(numbers))
+            for row in rows(self._view, number):
+                self._feed(number, row)
 
     def _until(self, newest: int) -> Iterator[list[Event]]:
         number, index = self._place
@@ -127,10 +146,12 @@ class Watched:
         """A record of the store; its events when it is a chunk of what is watched."""
         self._place = segment, row[0] + 1
         record = parse_leaf(row[1])
-        if record.session != self._session or record.kind not in (Kind.CHUNK, Kind.RECORDED, Kind.CLOSED):
+        if record.session != self._session or record.kind not in (Kind.OPENED, Kind.CHUNK, Kind.RECORDED, Kind.CLOSED):
             return None
-        if record.kind == Kind.CLOSED:
-            self.over = True
+        if record.kind in (Kind.OPENED, Kind.CLOSED):
+            self._begun = True
+            self._closed = self._closed or record.kind == Kind.CLOSED
+            self.over = self.over or self._closed
             return None
         found = Found(row, record, "")
         if row[2] is not None:
@@ -144,6 +165,19 @@ class Watched:
         self.over = self.over or record.kind == Kind.RECORDED
         body = found.body
         return list(map(tuple, body[0])) if body is not None and record.kind == Kind.CHUNK else None
+
+
+def segments_before(ledger: list[bytes], session: bytes) -> list[int]:
+    """Segments that were begun before a session's id was made, which has the time in its first 48 bits (RFC 9562, 5.7)."""
+    born = (int.from_bytes(session[:6], "big") + 1) * 1_000_000
+    entries = map(unpack, ledger)
+    return [entry[3] for entry in entries if entry[0] == "seg.open" and entry[1] <= born]
+
+
+def _progress(count: int, of: int) -> None:
+    """On a terminal, where it takes a while."""
+    if of > FEW and sys.stderr.isatty():
+        click.echo(f"\rreading the evidence, {count} of {of} segments{chr(10) if count == of else ''}", err=True, nl=False)
 
 
 def _show(watched: Watched, speed: float, start: int, idle: int, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 import pytest_twisted
@@ -20,7 +21,9 @@ sys.path[:0] = [str(Path(__file__).parent.parent / "terminal"), str(Path(__file_
 from recorded import Told, session  # noqa: E402
 from theatre import Stage  # noqa: E402
 
+from gateway.cli.watch import Watched  # noqa: E402
 from gateway.evidence.view import StoppedView, rows  # noqa: E402
+from gateway.ids import Ids  # noqa: E402
 from gateway.journal import Journal  # noqa: E402
 from gateway.notary import keys  # noqa: E402
 from gateway.notary.client import connect  # noqa: E402
@@ -90,6 +93,62 @@ def test_a_session_that_was_not_recorded(tool: Any, staged: Stage) -> None:
     assert "no such recording" in watched(tool, staged, code=1).stderr
     staged.session = session(id="nonsense")
     watched(tool, staged, code=1)
+
+
+class Long:
+    """
+    A store of seven segments; a session's recording is in the fourth and the fifth.
+
+    :ivar read: segments that were read to find it, in order of their reading.
+    """
+
+    def __init__(self, tool: Any, identifier: str) -> None:
+        self._config, self.read = load(tool.config), []
+        made = keys.load(self._config.state, self._config.name)
+        self._bodies = made.bodies
+        store = Store(self._config.audit, made)
+        for number in range(7):
+            if number == 3:
+                self.stage = Stage(store, session(id=identifier or Ids()()))
+                self.stage.tape()
+                self.stage.outputs(b"begun ")
+            elif number == 4:
+                self.stage.outputs(b"ended")
+                self.stage.ends()
+            store.rotate("records")
+        store.close()
+
+    def recording(self) -> bytes:
+        """What is found of it."""
+        view = StoppedView(self._config.audit.directory)
+        page = view.page
+
+        def counted(number: int, start: int) -> Any:
+            self.read += [] if number in self.read else [number]
+            return page(number, start)
+
+        view.page = counted  # type: ignore[method-assign]
+        try:
+            found = Watched(view, self._bodies, UUID(self.stage.session.id).bytes, None, lambda count, of: None).recording()
+            assert found is not None
+            return b"".join(data for _, code, data in found.events() if code == "o")
+        finally:
+            view.close()
+
+
+def test_only_the_segments_that_a_session_was_in_are_read(tool: Any) -> None:
+    """Its id says when it began; its end, where to stop."""
+    long = Long(tool, "")
+    assert long.recording() == b"begun ended"
+    assert len(long.read) == 2
+
+
+@pytest.mark.parametrize("identifier", ["0198ffff-ffff-7000-8000-000000000001", "ffffffff-ffff-7000-8000-000000000001"])
+def test_a_session_whose_id_tells_another_time_is_found_all_the_same(tool: Any, identifier: str) -> None:
+    """As after a clock was set: the whole store is read, once."""
+    long = Long(tool, identifier)
+    assert long.recording() == b"begun ended"
+    assert len(long.read) == len(set(long.read)) > 2
 
 
 @pytest_twisted.ensureDeferred
