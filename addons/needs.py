@@ -74,6 +74,13 @@ class Reveals(Protocol):
         """A Deferred of the `Reveal`s in force for the session that the rule (who, how many, how long, how often) allows."""
 
 
+class Names(Protocol):
+    """What the names of hosts lead to."""
+
+    def addresses(self, name: str) -> Any:
+        """A Deferred of its addresses as text, as the gateway's machine knows them; none for an unknown name. Never fails."""
+
+
 class Sink(Protocol):
     """Where an addon may leave evidence of its own."""
 

@@ -15,6 +15,7 @@ from addons.needs import Catalogs, Clock, Estimates
 from addons.sql.settings import Settings
 from gateway.control.client import ControlClient
 from gateway.control.reveals import binding
+from gateway.names import Names
 from protocols.errors import Unrecordable
 from protocols.journal import Journal
 from protocols.session import Session, Target
@@ -89,6 +90,6 @@ def powers(
     sink = Sink(journal)
     return {
         "catalogs": catalogs, "settings": settings, "clock": clock, "sink": sink, "sessions": Ending(live, sink),
-        "counts": control, "reveals": Revealing(control, clock), "registry": registry, "estimates": estimates,
+        "counts": control, "reveals": Revealing(control, clock), "registry": registry, "estimates": estimates, "names": Names(clock),
         "now": lambda: datetime.datetime.now().astimezone(),
     }

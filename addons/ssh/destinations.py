@@ -47,6 +47,10 @@ class Destination:
         address = _address(forward.host)
         return address is not None and address in self.network
 
+    def is_just(self, forward: Forward) -> bool:
+        """Whether it is this host's name and no other's."""
+        return bool(self.name) and not set(self.name) & set("*?[") and self.covers(forward, perhaps=False)
+
     def _may_cover(self, forward: Forward) -> bool:
         host, written = canonical(forward.host), forward.host.lower().rstrip(".")
         if self.network is None:

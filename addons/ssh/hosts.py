@@ -37,6 +37,15 @@ def canonical(host: str) -> str | None:
     return LOOPBACK if found.is_loopback or found.is_unspecified else str(found)
 
 
+def is_address(spelled: str) -> bool:
+    """Whether what `canonical` gave is an address."""
+    try:
+        ipaddress.ip_address(spelled)
+    except ValueError:
+        return False
+    return True
+
+
 def _version6(text: str) -> Address | None:
     try:
         found = ipaddress.IPv6Address(text.partition("%")[0])

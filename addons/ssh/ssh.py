@@ -11,14 +11,17 @@ import datetime
 import fnmatch
 from collections.abc import Iterable, Mapping
 
-from protocols.command import FileOperation, Forward, ForwardKind, SshCommand
+from twisted.internet.defer import Deferred
+
+from protocols.command import FileOperation, Forward, SshCommand
 from protocols.hooks import CommandHook
 from protocols.session import Session, Target
 from protocols.verdict import Allow, Deny, Hold, Verdict
 
+from addons.needs import Names
 from addons.sql.answers import ALLOW, APPROVE, DENY, clock_for, defaults, hold_mode, texts
 from addons.sql.conditions import Now, tables
-from addons.ssh.hosts import LOOPBACK, canonical
+from addons.ssh.around import Around
 from addons.ssh.rules import KINDS, Rule, rule
 from addons.ssh.typed import typed as typed_rule
 
@@ -41,6 +44,7 @@ class Ssh:
     :param environment: variables that a client may set, by glob.
     :param registered: "deny" refuses connections to the address of a registered target, which has a listener of its own.
     :param registry: the registered targets, for `registered`.
+    :param names: looks up what names of hosts lead to, for `registered`.
     :param now: needed by rules with hours.
     """
 
@@ -54,6 +58,7 @@ class Ssh:
         environment: Iterable[str] = VARIABLES,
         registered: str = DENY,
         registry: Iterable[Target] = (),
+        names: Names | None = None,
         now: Now | None = None,
     ) -> None:
         self._approvers = frozenset(texts(approvers, "approvers"))
@@ -66,7 +71,7 @@ class Ssh:
         if registered not in REGISTERED:
             raise ValueError(f"registered: unknown value {registered!r}; known: {', '.join(REGISTERED)}")
         clock_for((each.conditions for each in (*self._rules, *self._typed)), now)
-        self._registered, self._registry, self._now = registered, registry, now
+        self._registered, self._around, self._now = registered, Around(registry, names), now
 
     def accepts_variable(self, name: str, value: str) -> bool:
         """Whether a client may set it at its target."""
@@ -86,12 +91,21 @@ class Ssh:
                     return deny
         return None
 
-    def on_command(self, hook: CommandHook) -> Verdict:
+    def on_command(self, hook: CommandHook) -> Verdict | Deferred[Verdict]:
         session, command = hook.session, hook.command
-        if self._registered == DENY and isinstance(command, Forward):
-            around = self._around(session, command)
-            if around is not None:
-                return around
+        if self._registered != DENY or not isinstance(command, Forward):
+            return self._judged(session, command)
+        around = self._around.refuses(session, command, named=self._named(session, command))
+        if isinstance(around, Deferred):
+            return around.addCallback(lambda deny: deny or self._judged(session, command))
+        return around or self._judged(session, command)
+
+    def _named(self, session: Session, command: Forward) -> bool:
+        """Whether the rule that decides allows this very host by its name."""
+        found = self._rule(session, command)
+        return found is not None and found.verdict == ALLOW and any(each.is_just(command) for each in found.destinations)
+
+    def _judged(self, session: Session, command: SshCommand) -> Verdict:
         found = self._rule(session, command)
         if found is None and isinstance(command, Forward) and command.arrives:
             return Allow("listener", remember=False)
@@ -110,22 +124,6 @@ class Ssh:
                 if not each.conditions.holds(now):
                     continue
             return each
-        return None
-
-    def _around(self, session: Session, command: Forward) -> Deny | None:
-        """A connection to a registered target would go around what is asked and recorded at its listener; loopback is the session's own host."""
-        if command.kind is not ForwardKind.DIRECT:
-            return None
-        host = canonical(command.host)
-        if host is None:
-            return Deny("The host of this connection cannot be read.", "OST-212", hint="write its name, or its address in the usual way")
-        same = {host, canonical(session.target.host)} if host == LOOPBACK else {host}
-        for target in self._registry:
-            if target.port == command.port and canonical(target.host) in same:
-                return Deny(
-                    f"{target.name} is reached by a listener of its own.", "OST-212",
-                    hint=f"connect to the gateway's {target.protocol} listener as IDENTITY@{target.name}",
-                )
         return None
 
     def _hold(self, found: Rule | None, session: Session, command: SshCommand) -> Hold:
