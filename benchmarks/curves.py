@@ -16,6 +16,7 @@ SHOWN = {
     "sessions": (("open_ms", "kib"), ("p50_ms", "p99_ms")), "targets": (("kib", "open_ms"), ("query_us",)),
     "rules": (("simple_us", "prepared_us"), ("simple_p50_us", "prepared_p50_us")),
     "records": (("append_us", "verify_us", "search_us"), ("append_mib", "verify_mib", "search_mib")),
+    "ledger": (("start_us", "prove_us", "read_us"), ("start_mib", "prove_mib")),
 }  # fmt: skip
 """By figure: two charts side by side, and the numbers in each."""
 

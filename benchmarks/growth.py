@@ -2,8 +2,9 @@
 One measurement of `benchmarks.scale` each: how a cost grows with sessions, targets, rules, records.
 
     python -m benchmarks.growth append|verify|search FOLDER RECORDS
+    python -m benchmarks.growth age|start|prove|read FOLDER ENTRIES
 
-Records are measured in processes of their own, so that each says what memory it took at most.
+Records and ledgers are measured in processes of their own, so that each says what memory it took at most.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from benchmarks.peers import BenchHouse, Peer
 from benchmarks.tasks import Numbers, answers, idler, point
 from gateway.evidence.query import Query, Search, search
 from gateway.evidence.view import StoppedView
+from gateway.notary import keys
+from gateway.notary.ledger import Ledger
+from gateway.notary.merkle import CompactRange, leaf_hash
+from gateway.notary.note import Checkpoint
 from tests.house import BENCH
 from tests.notary import recorded
 
@@ -36,6 +41,8 @@ Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 ASKED = 200  # questions whose latency is looked at
 QUIET = 2.0  # seconds in which nobody asks
 WARM = 20  # sessions before the first that counts: what is loaded or grown once is not a session's
+SEGMENTS = 8  # of an old ledger
+PAGE = 4096  # entries
 AT_ONCE = 32  # clients that log in at the same time; records in one append
 
 
@@ -103,13 +110,25 @@ def rules(made: BenchHouse, seconds: int) -> Numbers:
 
 def records(folder: Path, count: int) -> Numbers:
     """A store of so many: what one takes to append, and the whole to verify and to search through."""
+    found = _phases(("append", "verify", "search"), folder, count)
+    size = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
+    return found | {"bytes": size / count}
+
+
+def ledger(folder: Path, count: int) -> Numbers:
+    """A ledger of so many entries: what a notary takes to start on it, `verify` to prove it, and a live reader to be given it."""
+    _phases(("age",), folder, count)
+    return _phases(("start", "prove", "read"), folder, count)
+
+
+def _phases(phases: Sequence[str], folder: Path, count: int) -> Numbers:
+    """Each in a process of its own."""
     found: Numbers = {}
-    for phase in ("append", "verify", "search"):
+    for phase in phases:
         command = [sys.executable, "-m", "benchmarks.growth", phase, str(folder), str(count)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=peers.ROOT)
         found |= {f"{phase}_{name}": value for name, value in json.loads(done.stdout).items()}
-    size = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
-    return found | {"bytes": size / count}
+    return found
 
 
 def _append(folder: Path, count: int) -> None:
@@ -143,16 +162,63 @@ def _search(folder: Path, count: int) -> None:
         view.close()
 
 
+def _age(folder: Path, count: int) -> None:
+    """Heads are all that makes a ledger long; each of them is in the anchor file, too."""
+    store = recorded.new_store(folder, segment_bytes=1 << 20)
+    for _ in range(SEGMENTS):
+        recorded.fill(store, 2)
+        segment = store.segment
+        head = ["head", time.time_ns(), 0, segment.number, segment.size, segment.root]
+        store.ledger.append([head] * (count // SEGMENTS))
+        store.rotate("aged")
+        recorded.seal_all(store)
+    entries, _ = store.ledger.page(0, store.ledger.size)
+    store.close()
+    tree, signer = CompactRange(), keys.load(folder, recorded.ORIGIN).identity
+    with open(folder / "anchor", "w") as anchor:
+        for entry in entries:
+            tree.append(leaf_hash(entry))
+            anchor.write(signer.sign(Checkpoint(signer.name, tree.size, tree.root()).text) + "\n")
+
+
+def _start(folder: Path, count: int) -> None:
+    store = recorded.new_store(folder)
+    if store.ledger.size < count:
+        raise RuntimeError(f"{store.ledger.size} of {count} entries")
+    store.abandon()
+
+
+def _prove(folder: Path, count: int) -> None:
+    report = recorded.checked(folder)
+    if report.problems or report.entries < count:
+        raise RuntimeError(f"{report.entries} of {count} entries: {report.problems[:3]}")
+
+
+def _read(folder: Path, count: int) -> None:
+    """Page by page, as the notary gives it to who looks at a live store."""
+    book, size = Ledger(folder / "audit" / "ledger", keys.load(folder, recorded.ORIGIN).identity), 0
+    while more := book.page(size, PAGE)[0]:
+        size += len(more)
+    book.close()
+    if size < count:
+        raise RuntimeError(f"{size} of {count} entries")
+
+
 def _most() -> int:
     """KiB that this process held at most, since it was itself: getrusage counts what its parent held, too."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
 
 
+PHASES = {
+    "append": _append, "verify": _verify, "search": _search, "age": _age, "start": _start, "prove": _prove, "read": _read,
+}  # fmt: skip
+
+
 def main() -> int:
     phase, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     begin, spent = time.perf_counter(), time.process_time()
-    {"append": _append, "verify": _verify, "search": _search}[phase](folder, count)
+    PHASES[phase](folder, count)
     child = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = time.process_time() - spent + child.ru_utime + child.ru_stime
     print(json.dumps({"s": time.perf_counter() - begin, "us": cpu / count * 1e6, "mib": max(_most(), child.ru_maxrss) / 1024}))

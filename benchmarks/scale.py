@@ -1,8 +1,8 @@
 """
 How the gateway's costs grow: with idle sessions, targets, policy rules, and records.
 
-    python -m benchmarks.scale [--only idle,sessions,targets,rules,records] [--sessions 1,10,100,1000,…] [--records 10000,…]
-                               [--json FILE] [--page docs/scale.md] [--plots docs/scale]
+    python -m benchmarks.scale [--only idle,sessions,targets,rules,records,ledger] [--sessions 1,10,…] [--records 10000,…]
+                               [--ledger 1000,…] [--json FILE] [--page docs/scale.md] [--plots docs/scale]
 
 Sessions are a stub's (`benchmarks.stub`: it logs anybody in and answers with one row), since PostgreSQL has no room for
 thousands of them; rules are measured on a real one. Ten thousand sessions and ten million records are asked for by name:
@@ -29,7 +29,7 @@ from benchmarks.report import placed
 from benchmarks.scalepage import table
 from tests.servers import make_certificates
 
-FIGURES = ("idle", "sessions", "targets", "rules", "records")
+FIGURES = ("idle", "sessions", "targets", "rules", "records", "ledger")
 IDLE = 150  # sessions
 ROWS = 1000  # of the tables that nobody reads here
 
@@ -87,6 +87,11 @@ class Scale:
             with tempfile.TemporaryDirectory(prefix="ostiary-scale-") as folder:
                 self._take("records", "store", count, growth.records(Path(folder), count))
 
+    def _ledger(self) -> None:
+        for count in self._chosen.ledger:
+            with tempfile.TemporaryDirectory(prefix="ostiary-scale-") as folder:
+                self._take("ledger", "store", count, growth.ledger(Path(folder), count))
+
 
 def _numbers(text: str) -> list[int]:
     return sorted({int(one) for one in text.split(",")})
@@ -99,6 +104,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--targets", type=_numbers, default=[1, 10, 100])
     parser.add_argument("--rules", type=_numbers, default=[1, 10, 100, 1000])
     parser.add_argument("--records", type=_numbers, default=[1000, 10_000, 100_000])
+    parser.add_argument("--ledger", type=_numbers, default=[1000, 10_000, 100_000], help="entries; a busy year has a million")
     parser.add_argument("--seconds", type=int, default=2, help="of one run of point queries")
     parser.add_argument("--json", type=Path, help="raw numbers")
     parser.add_argument("--page", type=Path, help="a page that gets the tables between its marks")

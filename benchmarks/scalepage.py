@@ -27,6 +27,10 @@ MEANINGS: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
         ("verify_mib", "MiB", "{:.0f}"), ("search_us", "to search past one, µs", "{:.1f}"), ("search_mib", "MiB", "{:.0f}"),
         ("bytes", "bytes on disk each", "{:.0f}"),
     )),
+    "ledger": ("Entries in a ledger", "entries", (
+        ("start_s", "a notary's start, s", "{:.1f}"), ("start_us", "CPU for each, µs", "{:.1f}"), ("start_mib", "MiB", "{:.0f}"),
+        ("prove_us", "to verify one, µs", "{:.1f}"), ("prove_mib", "MiB", "{:.0f}"), ("read_us", "to read one live, µs", "{:.1f}"),
+    )),
 }  # fmt: skip
 """By figure: its heading, what grows, and each number with its column and form."""
 

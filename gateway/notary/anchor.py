@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gateway.notary.merkle import CompactRange
+from gateway.notary.merkle import CompactRange, leaf_hash
 from gateway.notary.note import DASH, Checkpoint, NoteError, Verifier
 
 _NEWEST = 64 << 10
@@ -105,21 +105,21 @@ def _open(note: str, verifier: Verifier, *, last: bool) -> Checkpoint:
         raise
 
 
-def check(anchors: Sequence[Checkpoint], hashes: Sequence[bytes]) -> int:
+def check(anchors: Sequence[Checkpoint], packed: Sequence[bytes]) -> int:
     """
     The size of the newest anchor; 0 when there is none.
 
-    :param hashes: the ledger's leaf hashes.
+    :param packed: the ledger's entries.
     :raises AnchorMismatch: an anchor is newer than the ledger, or of another one.
     """
     tree, newest = CompactRange(), 0
     for anchor in sorted(anchors, key=lambda a: a.size):
-        if anchor.size > len(hashes):
+        if anchor.size > len(packed):
             raise AnchorMismatch(
-                f"rolled back: an anchor has seen {anchor.size} ledger entries, {len(hashes)} are here"
+                f"rolled back: an anchor has seen {anchor.size} ledger entries, {len(packed)} are here"
             )
         while tree.size < anchor.size:
-            tree.append(hashes[tree.size])
+            tree.append(leaf_hash(packed[tree.size]))
         if tree.root() != anchor.root:
             raise AnchorMismatch(f"forked: the first {anchor.size} ledger entries are not those that were anchored")
         newest = anchor.size

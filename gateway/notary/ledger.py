@@ -65,8 +65,8 @@ class Ledger:
         self.events: list[list[Any]] = []  #: what became of segments; heads, of which a year has a million, are on disk only
         entries, self.checkpoint = read(self._env)
         if entries:
-            check(entries, self.checkpoint, signer.verifier)
-        self._grow(entries)
+            self._tree = check(entries, self.checkpoint, signer.verifier)
+        self._remember(entries)
 
     @classmethod
     def create(cls, path: Path, signer: Signer, time_ns: int) -> Ledger:
@@ -96,7 +96,8 @@ class Ledger:
             checkpoint = self._signer.sign(Checkpoint(self._signer.name, tree.size, tree.root()).text)
             txn.put(CHECKPOINT, checkpoint.encode())
         self._place.check()
-        self._grow(packed)
+        self._tree = tree
+        self._remember(packed)
         self.checkpoint = checkpoint
         self._publish()
         with contextlib.suppress(OSError):  # then a later append meets the full disk, and says so
@@ -125,9 +126,8 @@ class Ledger:
                 self._env.close()
                 self._env = None
 
-    def _grow(self, packed: Sequence[bytes]) -> None:
+    def _remember(self, packed: Sequence[bytes]) -> None:
         for leaf in packed:
-            self._tree.append(leaf_hash(leaf))
             entry = unpack(leaf)
             if entry[0] != "head":
                 self.events.append(entry)
@@ -162,10 +162,11 @@ def read(env: lmdb.Environment, start: int = 0, most: int | None = None) -> tupl
     return entries, checkpoint
 
 
-def check(entries: Sequence[bytes], checkpoint: str, verifier: Verifier) -> Checkpoint:
+def check(entries: Sequence[bytes], checkpoint: str, verifier: Verifier) -> CompactRange:
     """
     Whether the entries are what the checkpoint covers, and its signer is who `verifier` says.
 
+    :returns: the tree over them.
     :raises LedgerError: they are not; the text says what is wrong.
     """
     try:
@@ -184,4 +185,4 @@ def check(entries: Sequence[bytes], checkpoint: str, verifier: Verifier) -> Chec
     first = named(unpack(entries[0])) if entries else {}
     if first.get("what") != "genesis" or first.get("verifier_key") != str(verifier):
         raise LedgerError("it does not begin with a genesis entry of the trusted key")
-    return found
+    return tree

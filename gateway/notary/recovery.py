@@ -17,7 +17,6 @@ from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job, examine, read_ledger
 from gateway.notary.layout import Layout
 from gateway.notary.lives import Life, lives
-from gateway.notary.merkle import leaf_hash
 from gateway.notary.note import NoteError, Verifier
 from gateway.notary.record import Kind
 from gateway.notary.segment import settle
@@ -83,7 +82,7 @@ def _check_anchor(packed: Sequence[bytes], verifier: Verifier, anchor_file: Path
     if anchor_file is None or not anchor_file.exists():
         return
     try:
-        anchor.check(anchor.newest(anchor_file, verifier), [leaf_hash(e) for e in packed])
+        anchor.check(anchor.newest(anchor_file, verifier), packed)
     except (anchor.AnchorMismatch, NoteError) as e:
         raise Unsound(f"anchor: {e}") from e
 

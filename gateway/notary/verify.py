@@ -16,7 +16,6 @@ from gateway.notary import anchor, ledger
 from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job
 from gateway.notary.lives import Life, lives
-from gateway.notary.merkle import leaf_hash
 from gateway.notary.note import Checkpoint, NoteError, Verifier
 from gateway.notary.record import BadRecord
 from gateway.notary.segment import STREAM
@@ -113,7 +112,7 @@ def _check_published(report: Report, copy: bytes, packed: Sequence[bytes], verif
         signed = Checkpoint.parse(verifier.open(copy.decode()))
         if signed.origin != verifier.name:
             raise NoteError(f"it is of {signed.origin}")
-        anchor.check([signed], [leaf_hash(entry) for entry in packed])
+        anchor.check([signed], packed)
     except (NoteError, UnicodeDecodeError) as e:
         report.problems.append(f"{_COPY} was changed, or is of another log: {e}")
     except anchor.AnchorMismatch as e:
@@ -126,10 +125,9 @@ def _check_published(report: Report, copy: bytes, packed: Sequence[bytes], verif
 def _check_anchors(
     report: Report, packed: Sequence[bytes], ours: Sequence[Checkpoint], independent: Sequence[Checkpoint]
 ) -> None:
-    hashes = [leaf_hash(entry) for entry in packed]
     for grade, kept in (("same administration", ours), ("independent", independent)):
         try:
-            newest = anchor.check(kept, hashes)
+            newest = anchor.check(kept, packed)
         except anchor.AnchorMismatch as e:
             report.problems.append(f"anchor ({grade}): {e}")
             continue
