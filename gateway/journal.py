@@ -17,6 +17,7 @@ from typing import Any
 import msgpack
 from twisted.internet.interfaces import IReactorTime
 
+from gateway.masked import told
 from gateway.notary.client import NotaryClient
 from gateway.notary.record import NAME_LIMIT, Kind, identity_terms
 from protocols.command import Command, Digest, FunctionCall, Parameter
@@ -115,6 +116,8 @@ class Journal:
             decision.binding, sent is not None, len(values), len(decision.columns), session.policy_revision,
         ]
         body = [*held.who, text, sent, values, decision.columns, decision.addon, name, oid]
+        if decision.seen is not None and decision.seen.clear:
+            body.append(decision.seen.clear)
         sequence = self._add(held, Kind.INTENT, _ALLOW, None, fields, body)
         held.intents[number] = sequence
         held.commands += 1
@@ -142,6 +145,8 @@ class Journal:
         if number in held.withdrawn:  # its outcome is recorded: it did not run
             held.withdrawn.discard(number)
             return self._sequence
+        if decision.columns or outcome.cells_masked:
+            outcome = told(decision, outcome)
         return self._outcome(held, number, outcome.ending.value, outcome, micros)
 
     def chunk(self, session: Session, chunk: Chunk, waiter: Waiter) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from protocols.command import Path, Statement, Transaction
 from protocols.result import Columns
-from protocols.verdict import Allow, Verdict
+from protocols.verdict import Allow, Seen, Verdict
 
 KEPT = 256
 """Questions of one session. A client that asks more of them has them asked again."""
@@ -36,6 +36,7 @@ class Remembered:
     columns: tuple[str, ...]
     said: tuple[Verdict | None, ...]
     whole: Allow | None
+    seen: Seen | None = None
     clear: Columns | None = None
 
 
@@ -75,12 +76,20 @@ class Memory:
             self._known, self._length = {}, 0
         if length <= KEPT_LENGTH:
             self._length += length
-            self._known[_question(statement)] = Remembered(sent, columns, kept, whole)
+            self._known[_question(statement)] = Remembered(sent, columns, kept, whole, seen(said[:rewrites]))
 
 
 def allowed(said: list[Verdict]) -> Allow:
     """What the answers of judges and askers come to when nobody objects: the last rule that was named allowed it."""
     return Allow(next((verdict.rule for verdict in reversed(said) if verdict.rule), ""))
+
+
+def seen(said: list[Verdict]) -> Seen | None:
+    """What rewriters say that a statement shows of declared columns; of several only who can see clear adds up."""
+    told = [verdict.seen for verdict in said if verdict.seen is not None]
+    if len(told) < 2:
+        return told[0] if told else None
+    return Seen(None, tuple(column for one in told for column in one.clear))
 
 
 def _question(statement: Statement) -> tuple[Hashable, ...]:

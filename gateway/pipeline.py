@@ -9,9 +9,9 @@ no waiting is answered without a Deferred, since nearly every command is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
@@ -20,8 +20,8 @@ from twisted.logger import Logger
 from addons.needs import Clock
 from gateway import revealing
 from gateway.answers import both, broken, sendable, verdict_of, withheld
-from gateway.memory import Memory, Remembered, allowed
-from gateway.request import binding, grant_of, request_for, together, unfavourable
+from gateway.memory import Memory, Remembered, allowed, seen
+from gateway.request import Approvals, binding, grant_of, request_for, together, unfavourable
 from gateway.steps import run
 from protocols.command import AgentForward, Command, Forward, FunctionCall, Path, Statement, X11Forward
 from protocols.hooks import (
@@ -32,7 +32,7 @@ from protocols.postgres import startup
 from protocols.result import NULL, Columns, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.session import Session
 from protocols.ssh import variables
-from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Reveal, Verdict
+from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Reveal, Seen, Verdict
 
 ADDON_DEADLINE = 10.0
 """Seconds one addon may think. A person's answer is a Hold, which has its own timeout."""
@@ -44,19 +44,6 @@ Held = Callable[[str, Hold], None]
 
 class UnknownHook(Exception):
     """An addon defines an `on_*` method that nobody would ever call."""
-
-
-class Approvals(revealing.Reveals, Protocol):
-    """Where requests go; `gateway.control` behind it."""
-
-    def submit(self, request: Mapping[str, Any]) -> Deferred[Mapping[str, Any]]:
-        """{"state": "granted", "grant", "request"} or {"state": "pending", "request"}."""
-
-    def answer(self, request: str) -> Deferred[Mapping[str, Any]]:
-        """Fires when people answered: {"state": "granted"|"denied"|"expired", "grant", "by", "reason"}."""
-
-    def withdraw(self, request: str, why: str) -> None:
-        """Nobody waits any more; the request must never be granted."""
 
 
 _SQL = (Statement, FunctionCall)
@@ -235,7 +222,7 @@ class Pipeline:
                 if type(verdict) is not Allow:
                     return None
             allow = allowed(said[len(self._rewriters) :])
-        return Decision(command, allow, known.sent, "", allow.rule, "", "", b"", known.columns)
+        return Decision(command, allow, known.sent, "", allow.rule, "", "", b"", known.columns, None, known.seen)
 
     def _of_all(self, session: Session, command: Statement, said: list[Any]) -> Decision | None:
         sent, columns, asked = command.text, (), command
@@ -253,7 +240,7 @@ class Pipeline:
             if type(verdict) is not Allow:
                 return None
         allow = allowed(said[len(self._rewriters) :])
-        return Decision(command, allow, sent, "", allow.rule, "", "", b"", columns)
+        return Decision(command, allow, sent, "", allow.rule, "", "", b"", columns, None, seen(said[: len(self._rewriters)]))
 
     def _judges(self, session: Session, command: Statement, sent: str) -> list[tuple[Any, Hook]]:
         """Everybody who is asked about a statement that was rewritten, in order, with the question."""
@@ -271,11 +258,12 @@ class Pipeline:
         """
         sent, columns = ("" if isinstance(command, FunctionCall) else command.text), ()
         reveal: Reveal | None = None
+        shows: Seen | None = None
         if isinstance(command, Statement) and self._rewriters:
             answer = yield from self._rewrite(session, command, said)
             if isinstance(answer, Decision):
                 return answer
-            sent, columns, reveal = answer
+            sent, columns, reveal, shows = answer
         rule, holds = "", []
         for hook in _hooks(session, command, sent):
             for name, method in self._called[hook.method]:
@@ -287,7 +275,7 @@ class Pipeline:
                 if isinstance(verdict, Hold):
                     holds.append((name, verdict))
                 elif isinstance(verdict, Allow):
-                    rule = verdict.rule or rule
+                    rule, shows = verdict.rule or rule, verdict.seen or shows
         if isinstance(command, _BY_NAME) and not rule and not holds and not getattr(command, "arrives", False):
             return Decision(command, _UNNAMED, sent)
         if holds and command.path is not Path.PARSE:
@@ -295,14 +283,16 @@ class Pipeline:
             if isinstance(hold, Deny) or reveal is not None:
                 deny = hold if isinstance(hold, Deny) else revealing.TWICE
                 return Decision(command, deny, sent, addon=name, rule=hold.rule, columns=columns)
-            return (yield from self._approve(session, command, sent, columns, name, hold, held))
-        return revealing.allowed(command, rule, sent, columns, reveal)
+            decision = yield from self._approve(session, command, sent, columns, name, hold, held)
+            return decision if shows is None else replace(decision, seen=shows)
+        return revealing.allowed(command, rule, sent, columns, reveal, shows)
 
     def _rewrite(
         self, session: Session, statement: Statement, said: deque[Any]
-    ) -> Generator[Deferred[Any], Any, Decision | tuple[str, tuple[str, ...], Reveal | None]]:
+    ) -> Generator[Deferred[Any], Any, Decision | tuple[str, tuple[str, ...], Reveal | None, Seen | None]]:
         text, columns, asked = statement.text, (), statement
         reveal: Reveal | None = None
+        answers: list[Verdict] = []
         for name, method in self._rewriters:
             hook = RewriteHook(session, asked)
             verdict = said.popleft() if said else self._asked(name, method, hook)
@@ -313,7 +303,8 @@ class Pipeline:
             if isinstance(verdict, Replace):
                 text, columns, reveal = verdict.text, columns + verdict.columns, verdict.reveal or reveal
                 asked = replace(statement, text=text)
-        return text, columns, reveal
+            answers.append(verdict)
+        return text, columns, reveal, seen([one for one in answers if isinstance(one, (Allow, Replace))])
 
     def _asked(self, name: str, method: Callable[[Any], Any], hook: Hook) -> Verdict | Deferred[Any]:
         """One addon's answer, or its promise of one; whatever goes wrong is a Deny that names it."""

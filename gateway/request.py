@@ -7,13 +7,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import msgpack
+from twisted.internet.defer import Deferred
 
+from gateway.revealing import Reveals
 from protocols.command import Command, Digest, FunctionCall, Parameter, Statement
 from protocols.session import Session
 from protocols.verdict import Deny, Hold
+
+
+class Approvals(Reveals, Protocol):
+    """Where requests go; `gateway.control` behind it."""
+
+    def submit(self, request: Mapping[str, Any]) -> Deferred[Mapping[str, Any]]:
+        """{"state": "granted", "grant", "request"} or {"state": "pending", "request"}."""
+
+    def answer(self, request: str) -> Deferred[Mapping[str, Any]]:
+        """Fires when people answered: {"state": "granted"|"denied"|"expired", "grant", "by", "reason"}."""
+
+    def withdraw(self, request: str, why: str) -> None:
+        """Nobody waits any more; the request must never be granted."""
 
 
 def binding(session: Session, command: Command, sent: str) -> bytes:

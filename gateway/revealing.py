@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from protocols.command import Command, Path
-from protocols.verdict import Allow, Decision, Deny, Reveal
+from protocols.verdict import Allow, Decision, Deny, Reveal, Seen
 
 TWICE = Deny(
     "it would spend a reveal and needs a person's word of its own, and one command spends one grant", code="OST-307",
@@ -28,13 +28,13 @@ class Reveals(Protocol):
         """A command ran that showed something of it."""
 
 
-def allowed(command: Command, rule: str, sent: str, columns: tuple[str, ...], reveal: Reveal | None) -> Decision:
+def allowed(command: Command, rule: str, sent: str, columns: tuple[str, ...], reveal: Reveal | None, seen: Seen | None) -> Decision:
     """Everybody allows it. Preparing a text runs nothing, so it spends nothing."""
     if reveal is None or command.path is Path.PARSE:
-        return Decision(command, Allow(rule), sent, rule=rule, columns=columns)
+        return Decision(command, Allow(rule), sent, rule=rule, columns=columns, seen=seen)
     return Decision(
         command, Allow(rule, remember=False), sent, rule=rule, grant=reveal.grant, request=reveal.request, binding=reveal.binding,
-        columns=columns, reveal=reveal,
+        columns=columns, reveal=reveal, seen=seen,
     )  # fmt: skip
 
 

@@ -21,6 +21,19 @@ from protocols.command import Command
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    What a command shows of the columns that masking declares, for the evidence.
+
+    :ivar outputs: for each column of its result that shows masks in values' place: what of. None where that is not known.
+    :ivar clear: the columns that it may read as they are, because the identity's groups, or people, let it.
+    """
+
+    outputs: tuple[str, ...] | None = None
+    clear: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Allow:
     """
     This addon has nothing against it.
@@ -31,6 +44,7 @@ class Allow:
 
     rule: str = ""
     remember: bool = False
+    seen: Seen | None = None  #: masking's, of a statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +114,8 @@ class Replace:
     """
     Send this text in the client's place (rewrite phase only).
 
-    :ivar columns: names of the masked columns it covers, for the evidence.
+    :ivar columns: names of the masked columns that it reads, for the evidence; beside those that stand there because nobody can
+        tell, "schema.relation.*".
     """
 
     text: str
@@ -108,6 +123,7 @@ class Replace:
     columns: tuple[str, ...] = ()
     remember: bool = False  #: as Allow's
     reveal: Reveal | None = None  #: under which the text shows more than the session may see without it
+    seen: Seen | None = None
 
 
 Verdict = Allow | Deny | Hold | Replace
@@ -123,7 +139,7 @@ class Decision:
     :ivar addon: the class name of the addon that decided, "" when all allowed.
     :ivar grant: the grant that this command spends, "" for none.
     :ivar binding: 32 bytes the grant is bound to; empty without a grant.
-    :ivar columns: names of the columns that masking covers.
+    :ivar columns: names of the masked columns that it reads, as Replace's.
     :ivar reveal: what it may show for once; it spends that grant.
     """
 
@@ -137,3 +153,4 @@ class Decision:
     binding: bytes = b""
     columns: tuple[str, ...] = ()
     reveal: Reveal | None = None
+    seen: Seen | None = None

@@ -20,7 +20,7 @@ from addons.sql.catalog import READABLE, Column, Relation, Snapshot
 from addons.sql.naming import strings
 from addons.sql.parse import Unparsable, parse, walk
 from addons.sql.resolve import Names
-from addons.sql.scope import OTHER, Output, hidden
+from addons.sql.scope import OTHER, UNKNOWN, Output, hidden
 
 _TABLES = frozenset("rp")  #: relkinds that hold rows of their own, or their partitions do
 _ROUNDS = 16  #: of views over row types over views; more is nobody's schema, and everything is then masked
@@ -62,6 +62,7 @@ class Cover:
         self.lookups: set[str] = set()
         self.row_types: set[int] = set()
         self.answering: set[int] = set()
+        self._declared = frozenset(one.label for one in declared)
         self._strategies: dict[str, Strategy] = {}
         self._sub_selects: dict[tuple[int, bool], str] = {}
         self._parsed: dict[int, Message | None] = {}
@@ -79,6 +80,7 @@ class Cover:
         )
         self.comparable = {} if floor else {label: kind for label, kind in self._comparables(Placed(snapshot, foreign)) if kind}
         self._standing = self._views() if floor else frozenset()
+        self._labelled = {m.label: (oid, name) for oid, columns in self.relations.items() for name, m in columns.items()}
 
     # questions
 
@@ -170,6 +172,35 @@ class Cover:
             for tie in self.snapshot.ties.get(oid, ()):
                 if tie.kind == "partition" and any(tie.holds(name) for name in masked):
                     yield oid
+
+    def origins(self, label: str) -> frozenset[str]:
+        """The declared columns that a masked one shows values of; all of them where that is not understood."""
+        found, looked, waiting = set[str](), set[str](), [label]
+        while waiting:
+            here = waiting.pop()
+            if here in self._declared or here not in self._labelled:
+                found.add(here)
+            elif here not in looked:
+                looked.add(here)
+                made_of = self._made_of(*self._labelled[here])
+                if made_of is None:
+                    return self._declared
+                waiting += made_of
+        return frozenset(found)
+
+    def _made_of(self, oid: int, name: str) -> Sequence[str] | None:
+        """Labels of what a column that is no declared one shows."""
+        relation = self.snapshot.relations[oid]
+        if relation.system:  # statements' own texts are in the evidence anyway
+            return () if name in system.statement_texts(relation) else None
+        if relation.definition:
+            read = self._reading(relation)
+            outputs = dict(zip((c.name for c in relation.columns), read.outputs, strict=False)) if read is not None else {}
+            taint = hidden(outputs[name].taint) if name in outputs else UNKNOWN
+            return None if taint & UNKNOWN else tuple(taint)
+        kin = self._relatives(relation)
+        same = [label for r in kin if (label := f"{r.label}.{name}") in self._declared]
+        return same or [label for r in kin for c in r.columns if (label := f"{r.label}.{c.name}") in self._declared] or None
 
     def _roads(self, family: Sequence[Relation]) -> set[str]:
         """Names by which something may come to write into one of a family: its own, its views', what it refers to."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, succeed
 
 from addons.masking import refusals
+from addons.masking.clear import Clear
 from addons.masking.cover import Cover, Misdeclared
 from addons.masking.declared import Declaration, declarations
 from addons.masking.executed import Executed, Named
@@ -38,7 +39,7 @@ from protocols.hooks import (
 )
 from protocols.result import NULL, CellMask, Column, MaskPlan, Outcome
 from protocols.session import Session
-from protocols.verdict import Allow, Decision, Deny, Replace, Reveal
+from protocols.verdict import Allow, Decision, Deny, Replace, Reveal, Seen
 
 _CLEAR = Allow(remember=True)
 _KEPT = 4096  #: decisions remembered
@@ -103,13 +104,14 @@ class Masking:
         self._listed = _functions(functions)
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
         self._fresh, self._executed = Freshness(catalogs), Executed()
-        self._who: dict[tuple[str, str, frozenset[str]], tuple[Declaration, ...]] = {}
+        self._who: dict[tuple[str, str, frozenset[str]], tuple[tuple[Declaration, ...], tuple[Declaration, ...]]] = {}
+        self._clear = Clear(catalogs, self._fresh, self._cover)
         self._covers: dict[tuple[str, str, tuple[Declaration, ...], bool], tuple[Cover, Calls]] = {}
         self._decided: OrderedDict[tuple, Judgement] = OrderedDict()
 
     def standing(self, session: Session) -> Hashable:
         """What its remembered answers rest on; see `protocols.verdict`."""
-        if not self._masked(session):
+        if not any(self._declared_for(session)):
             return None
         path = self._settings.standing(session) if self._settings is not None else None
         return self._fresh.standing(session), path, self._may_reveal(session)
@@ -118,7 +120,7 @@ class Masking:
 
     def on_session(self, hook: SessionHook) -> Deferred[None] | None:
         """What another client changed since the last reading is known before the first statement."""
-        return self._catalogs.check(hook.session) if self._masked(hook.session) else None
+        return self._catalogs.check(hook.session) if any(self._declared_for(hook.session)) else None
 
     def floor(self, session: Session) -> Deferred[Floor | Deny | None] | None:
         """
@@ -153,9 +155,9 @@ class Masking:
 
     def on_rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
         """Layers 0 and 1. Waits only while the catalog is read, or look-ups are counted."""
-        masked = self._masked(hook.session)
+        masked, clear = self._declared_for(hook.session)
         if not masked:
-            return _CLEAR
+            return Allow(remember=True, seen=self._seen(hook, clear)) if clear else _CLEAR
         if hook.statement.settings.get("standard_conforming_strings", "on").lower() != "on":
             return refusals.settings("standard_conforming_strings")
         snapshot = self._fresh.snapshot(hook.session)
@@ -225,12 +227,15 @@ class Masking:
             return self._kept(hook, judged)
         counted: Deferred[int] = self._counts.count(f"lookup:{hook.session.identity.subject}", lookups)
         return counted.addCallback(
-            lambda asked: judged.verdict if asked <= self._lookups else refusals.too_many_lookups(self._lookups)
+            lambda asked: self._kept(hook, judged) if asked <= self._lookups else refusals.too_many_lookups(self._lookups)
         )
 
     def _kept(self, hook: RewriteHook, judged: Judgement) -> Allow | Replace | Deny:
         """What names stand for, counts and reveals are asked about each time; all else says the same again."""
         verdict = judged.verdict
+        clear = self._declared_for(hook.session)[1]
+        if clear and not isinstance(verdict, Deny):
+            verdict = replace(verdict, seen=self._seen(hook, clear, verdict.seen))
         named = judged.executes or judged.explains or judged.lookups or judged.keyed
         if named or isinstance(verdict, Deny):
             return verdict
@@ -281,7 +286,16 @@ class Masking:
         under = replace(reveal, columns=tuple(sorted(columns)))
         text = judged.verdict.text if isinstance(judged.verdict, Replace) else statement.text
         still = judged.verdict.columns if isinstance(judged.verdict, Replace) else ()
-        return self._counted(hook, replace(judged, verdict=Replace(text, refusals.RULE, still, remember=False, reveal=under)))
+        outputs = judged.verdict.seen.outputs if judged.verdict.seen is not None else None
+        shown = Replace(text, refusals.RULE, still, remember=False, reveal=under, seen=Seen(outputs, under.columns))
+        return self._counted(hook, replace(judged, verdict=shown))
+
+    def _seen(self, hook: RewriteHook, clear: tuple[Declaration, ...], seen: Seen | None = None) -> Seen | None:
+        """What is known, with what the session reads as it is, because its groups may."""
+        read = self._clear.columns(hook.session, hook.statement, clear, self._path(hook.session, hook.statement))
+        if not read:
+            return seen
+        return Seen(None, read) if seen is None else replace(seen, clear=(*seen.clear, *read))
 
     def _learn(self, hook: RewriteHook, judged: Judgement) -> None:
         """What names may stand for from here on, whether or not the server comes to know them."""
@@ -343,9 +357,10 @@ class Masking:
         """The fast path: a function by its OID; and what a statement would write."""
         if not isinstance(hook.command, FunctionCall):
             return self._saving(hook.session, hook.command)
-        masked = self._masked(hook.session)
+        masked, clear = self._declared_for(hook.session)
         if not masked:
-            return None
+            read = self._clear.call(hook.session, hook.command.oid, clear) if clear else ()
+            return Allow(seen=Seen(clear=read)) if read else None
         snapshot = self._fresh.snapshot(hook.session)
         try:
             listed = snapshot is not None and self._cover(snapshot, hook.session, masked)[1].by_oid(hook.command.oid)
@@ -437,12 +452,17 @@ class Masking:
 
     def _masked(self, session: Session) -> tuple[Declaration, ...]:
         """The declarations in force for a session; none for somebody who sees everything clear."""
+        return self._declared_for(session)[0]
+
+    def _declared_for(self, session: Session) -> tuple[tuple[Declaration, ...], tuple[Declaration, ...]]:
+        """Of what is declared where a session is, what it sees masked, and what it sees as it is."""
         key = (session.target.name, session.database, session.identity.groups)
         found = self._who.get(key)
         if found is None:
             if len(self._who) >= _KEPT:
                 self._who.clear()
-            found = self._who[key] = tuple(d for d in self._here(session) if not d.clear & session.identity.groups)
+            here, groups = self._here(session), session.identity.groups
+            found = self._who[key] = tuple(d for d in here if not d.clear & groups), tuple(d for d in here if d.clear & groups)
         return found
 
     def _here(self, session: Session) -> list[Declaration]:

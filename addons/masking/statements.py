@@ -21,6 +21,7 @@ from addons.masking.cover import Cover
 from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN, makes, title
 from addons.masking.lookups import Lookup, lookups
 from addons.masking.returning import Targets
+from addons.masking.seen import read
 from addons.masking.tied import judge_ties
 from addons.masking.writes import judge_write
 from addons.sql import system
@@ -36,7 +37,7 @@ from addons.sql.rewrite import put_sources, rewritten
 from addons.sql.scope import union
 from addons.sql.settings import HARMLESS as HARMLESS_SETTINGS
 from addons.sql.ties import mentioned
-from protocols.verdict import Allow, Deny, Replace
+from protocols.verdict import Allow, Deny, Replace, Seen
 
 MESSAGES_LIMIT = 200_000
 """Messages in one statement's tree, constants too: about twice what `classify` looks into."""
@@ -409,9 +410,8 @@ class Statements:
             text = rewritten(parsed, change)
         except Unparsable as error:
             raise Refused(refusals.unproven(error.why)) from None
-        reached = {relation.oid for sources in found for _reference, relation in sources.hits}
-        columns = {m.label for oid in reached for m in self.cover.relations[oid].values()}
-        return Replace(text, rule=refusals.RULE, columns=tuple(sorted(columns)), remember=False)
+        reads = read(parsed, names, self.cover, self.calls)
+        return Replace(text, refusals.RULE, tuple(sorted(reads.columns)), seen=Seen(reads.outputs) if reads.outputs is not None else None)
 
     def _replacement(self, sources: Sources, names: Names) -> Callable[[Reference], str | None]:
         key = secrets.token_hex(_KEY)  # nobody keeps it, and what it makes is nowhere shown

@@ -24,7 +24,7 @@ import click
 
 from gateway.evidence import bundle, standalone
 from gateway.evidence.cast import FORMATS
-from gateway.evidence.query import BadQuery, Found, Query, Search, parse_time, search
+from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time, search
 from gateway.evidence.readable import HEADING, canonical, clean, table_row
 from gateway.evidence.view import LiveView, Unreadable, View, open_view
 from gateway.notary import anchor, keys
@@ -113,13 +113,17 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--session", default="", help="A session's id; with what approved its commands."),
             click.option("--alarm", is_flag=True, help="Only alarms: masking met what it should not have had to mask."),
             click.option("--request", default="", help="A request's id: its asking, answers, grant and commands."),
+            click.option(
+                "--disclosed", default="", is_flag=False, flag_value=ANY_COLUMN, metavar="[COLUMN]",
+                help='Only commands that may have read a declared column in the clear: "schema.relation.column", or any.',
+            ),
         )
     ):
         command = option(command)
 
     @wraps(command)
     def with_query(since: str, until: str, **options: Any) -> Any:
-        names = ("identity", "target", "kind", "verdict", "text", "session", "request", "alarm")
+        names = ("identity", "target", "kind", "verdict", "text", "session", "request", "alarm", "disclosed")
         given = {name: options.pop(name) for name in names}
         times = [parse_time(text) if text else None for text in (since, until)]
         return command(query=Query(since_ns=times[0], until_ns=times[1], **given), **options)

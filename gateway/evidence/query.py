@@ -45,6 +45,7 @@ class Query:
     session: str = ""
     request: str = ""
     alarm: bool = False  #: only what says that a layer of masking met what another should have
+    disclosed: str = ""  #: only commands that may have read this declared column in the clear; "*" is any
 
     def __post_init__(self) -> None:
         if self.kind and self.kind.upper() not in Kind.__members__:
@@ -185,6 +186,7 @@ class Search:
             and (not query.session or self._is_of_session(found))
             and (not query.request or self._is_referred_to(found))
             and (not query.alarm or _alarm(found) != "")
+            and (not query.disclosed or _discloses(found, query.disclosed))
             and (not query.identity or self._is_of_identity(found))
             and (not query.text or on_screen or _holds([found.body, record.fields[len(COMMON):]], query.text.casefold()))
         )
@@ -238,6 +240,16 @@ def _alarm(found: Found) -> str:
     return body[_ALARM] or ""
 
 
+def _discloses(found: Found, column: str) -> bool:
+    """Whether a command is recorded to read a column in the clear, or any one of which it may be."""
+    body = found.body
+    if body is None or found.record.kind != Kind.INTENT or len(body) <= _CLEAR:
+        return False
+    return column == ANY_COLUMN or column in body[_CLEAR]
+
+
+ANY_COLUMN = "*"
+_CLEAR = BODY_FIELDS[Kind.INTENT].index("clear_columns")
 _ALARM = BODY_FIELDS[Kind.OUTCOME].index("alarm")
 _WITH_IDENTITY = {Kind.OPENED, Kind.INTENT, Kind.REFUSAL, Kind.UNGRANTED}
 _WITH_FACTS = {Kind.NOTE, Kind.ADMIN, Kind.APPROVAL}

@@ -73,11 +73,13 @@ def summary(shown: dict[str, Any]) -> str:
         case "intent" | "refusal" | "ungranted":
             called = f"function {body['function_oid']}" if body.get("function_oid") else "(body not opened)"
             text = body.get("text") or called
+            if body.get("clear_columns"):
+                text = f"{', '.join(body['clear_columns'])} in the clear: {text}"
             why = body.get("reason") or fields.get("why") or ""
             return f"{text}  -- {why}" if why else text
         case "outcome":
             told = " ".join([fields["ending"], fields["sqlstate"], *body.get("tags", [])]).replace("  ", " ")
-            masked = f", {fields['cells_masked']} cells masked" if fields["cells_masked"] else ""
+            masked = _masked(fields["cells_masked"], body.get("facts") or {})
             alarm = f", ALARM: {body['alarm']}" if body.get("alarm") else ""
             return f"{told.strip()}, {fields['rows']} rows{masked}, {fields['micros'] / 1000:.1f} ms{alarm}"
         case "chunk":
@@ -103,6 +105,13 @@ def summary(shown: dict[str, Any]) -> str:
         case "worker":
             return f"{fields['worker_number']} {fields['what']} {fields['role']}".strip()
     return " ".join(str(value) for value in fields.values() if isinstance(value, (str, int)))
+
+
+def _masked(cells: int, facts: dict[str, Any]) -> str:
+    """How much of a result was masked; what nobody could count is said so, instead of as none."""
+    if facts.get("cells_rewritten") == "unknown":
+        return f", masked by {facts['masked_by']}"
+    return f", {cells} cells masked" if cells else ""
 
 
 def table_row(shown: dict[str, Any], identity: str) -> str:

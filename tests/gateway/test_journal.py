@@ -22,8 +22,9 @@ from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, LEAF_LIMIT, Kind,
 from protocols.command import FunctionCall, Parameter, Statement  # noqa: E402
 from protocols.errors import Unrecordable  # noqa: E402
 from protocols.recording import CHUNK_LIMIT, EVENTS_LIMIT, Code, Recorder  # noqa: E402
+from protocols.result import Ending, Outcome  # noqa: E402
 from protocols.session import Identity  # noqa: E402
-from protocols.verdict import Allow, Decision  # noqa: E402
+from protocols.verdict import Allow, Decision, Seen  # noqa: E402
 
 
 class Client:
@@ -50,8 +51,9 @@ class Client:
 
 def named(item: list[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     fields = parse_event(item[0])
-    names = (*COMMON, *FIELDS[fields[0]])
-    return dict(zip(names, fields, strict=True)), dict(zip(BODY_FIELDS[fields[0]], unpack(item[1]), strict=True))
+    names, body = (*COMMON, *FIELDS[fields[0]]), unpack(item[1])
+    known = [name for name in BODY_FIELDS[fields[0]] if name != "clear_columns" or len(body) == len(BODY_FIELDS[fields[0]])]
+    return dict(zip(names, fields, strict=True)), dict(zip(known, body, strict=True))
 
 
 @pytest.fixture
@@ -105,7 +107,37 @@ def test_an_intent_tells_an_auditor_everything(book: Journal, client: Client) ->
     assert body["identity"] == "claude" and body["on_behalf_of"] == "ada@clinic.example" and body["account"] == "rw"
     assert body["text"] == statement.text and body["sent"] == decision.sent and body["name"] == "s1"
     assert body["parameters"] == [[25, 0, "Zoë"], [23, 1, b"\0\0\0\7"], [0, 0, None], [17, 0, b"\xff"]]
-    assert body["columns"] == ["public.patients.ssn"]
+    assert body["columns"] == ["public.patients.ssn"] and "clear_columns" not in body
+
+
+def test_an_intent_names_the_columns_that_it_reads_in_the_clear(book: Journal, client: Client) -> None:
+    decision = Decision(Statement("SELECT ssn FROM patients"), Allow(), seen=Seen(clear=("public.patients.ssn",)))
+    book.intend(session(), 1, decision, Told())
+    book.flush()
+    [(_, body)] = client.items()
+    assert body["clear_columns"] == ["public.patients.ssn"] and body["columns"] == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "wire", "cells", "columns", "facts"),
+    [
+        (Seen(("p.ssn", "p.mrn")), 0, 6, ["p.mrn", "p.ssn"], {"masked_by": "rewrite", "cells_rewritten": "6"}),
+        (Seen(("p.ssn",)), 2, 5, ["p.ssn"], {"masked_by": "rewrite, wire", "cells_rewritten": "3"}),
+        (None, 0, 0, ["p.mrn", "p.ssn"], {"masked_by": "rewrite", "cells_rewritten": "unknown"}),
+        (Seen(()), 0, 0, [], {}),  # it only counts or compares them
+    ],
+)
+def test_what_rewriting_masked_is_not_told_as_nothing(
+    book: Journal, client: Client, seen: Seen | None, wire: int, cells: int, columns: list[str], facts: dict[str, str]
+) -> None:
+    """Rows times the columns that show masks; where nobody can count them, that is said."""
+    who = session()
+    decision = Decision(Statement("SELECT a"), Allow(), "SELECT b", columns=("p.ssn", "p.mrn"), seen=seen)
+    book.intend(who, 1, decision, Told())
+    book.report(who, 1, decision, Outcome(Ending.COMPLETE, ("SELECT 3",), rows=3, cells_masked=wire), 10)
+    book.flush()
+    _, (outcome, body) = client.items()
+    assert (outcome["cells_masked"], body["columns"], body["facts"]) == (cells, columns, facts)
 
 
 def test_what_is_private_is_in_the_body_only(book: Journal, client: Client) -> None:

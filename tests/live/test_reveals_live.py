@@ -4,6 +4,8 @@ Reveals through a whole gateway: asked for, approved, used as often as granted a
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +14,7 @@ import psycopg
 import pytest
 
 from tests.house import ADA, GRACE, TARGET, House, until
+from tests.house import CLEAR as PRIVILEGED
 from tests.servers import PostgresServer
 
 pytestmark = pytest.mark.live
@@ -66,8 +69,51 @@ def test_a_reveal_is_used_as_often_as_it_was_granted_and_each_use_is_recorded(ho
     records = house.records("--request", request)
     notes = [one["body"]["facts"]["columns"] for one in records if one["fields"].get("what") == "disclosure.revealed"]
     intents = [one for one in records if one["kind"] == "intent"]
+    assert [one["body"]["clear_columns"] for one in intents] == [[COLUMN], [COLUMN]]
     assert notes == [COLUMN, COLUMN] and len(intents) == 2 and len({one["fields"]["grant"] for one in intents}) == 1
     assert [one["fields"]["uses"] for one in records if one["kind"] == "approval"] == [2]
+
+
+def test_who_read_a_column_in_the_clear_is_listed_without_reading_sql(house: House) -> None:
+    """By privilege or by a reveal, and nobody who saw masks; a bundle of it verifies."""
+    with house.connect(ADA) as masked, house.connect(PRIVILEGED) as clear:
+        until(lambda: _told(house, clear, "SELECT id FROM people") == [], "the catalog")  # until then any column may be read
+        assert clear.execute("SELECT id, mrn AS x FROM people", prepare=False).fetchone() == (1, "MRN-1")
+        assert masked.execute("SELECT id, mrn AS x FROM people", prepare=False).fetchone() == (1, "***")
+    found = house.records("--disclosed", "public.people.mrn", "--text", "AS x")
+    assert [(one["body"]["identity"], one["body"]["clear_columns"]) for one in found] == [(PRIVILEGED, ["public.people.mrn"])]
+    bundle = house.directory / "disclosed"
+    assert house.audit("export", "--disclosed", "--identity", PRIVILEGED, "--out", str(bundle)).returncode == 0
+    ran = subprocess.run([sys.executable, bundle / "verify.py", "--key", house.public_key], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0 and "clear_columns" in (bundle / "readable" / "records.jsonl").read_text(), ran.stdout
+
+
+def _told(house: House, connection: psycopg.Connection[Any], text: str) -> list[str]:
+    """What the newest record of a statement says that it read in the clear."""
+    connection.execute(text, prepare=False)
+    return house.records("--kind", "intent", "--identity", PRIVILEGED, "--text", text)[-1]["body"].get("clear_columns", [])
+
+
+def test_what_rewriting_masked_is_counted_and_what_nobody_counts_is_said_so(house: House) -> None:
+    """Rows times the columns that show masks; only those that were read are named."""
+    with house.connect(ADA) as connection:
+        for text in ("SELECT id, ssn, mrn FROM people /* two */", "SELECT id, upper(mrn) FROM people /* one */", "SELECT count(*) FROM people /* none */"):
+            connection.execute(text, prepare=False)
+        with connection.cursor().copy("COPY people TO STDOUT") as copy:
+            assert b"***" in b"".join(copy)
+    found = house.records("--identity", ADA)
+    intents = {(one["worker"], one["sequence"]): one for one in found if one["kind"] == "intent"}
+    told = {}
+    for one in found:
+        if one["kind"] == "outcome" and tuple(one["ref"]) in intents:
+            intent, facts = intents[tuple(one["ref"])], one["body"]["facts"]
+            told[intent["body"]["text"][-8:]] = [
+                intent["fields"]["masked_columns"], one["fields"]["cells_masked"], facts.get("masked_by"), facts.get("cells_rewritten"),
+            ]  # fmt: skip
+    assert told["/* two */"[-8:]] == [2, 2, "rewrite", "2"] and told["/* one */"[-8:]] == [1, 1, "rewrite", "1"]
+    assert told["/* none */"[-8:]] == [0, 0, None, None] and told["O STDOUT"] == [2, 0, "rewrite", "unknown"]
+    listed = house.audit("search", "--identity", ADA, "--kind", "outcome").stdout
+    assert "2 cells masked" in listed and "masked by rewrite" in listed
 
 
 def test_a_reveal_above_the_maximum_or_of_no_masked_column_is_refused_at_submit(house: House) -> None:

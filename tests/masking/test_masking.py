@@ -101,7 +101,13 @@ def test_what_reaches_nothing_masked_goes_as_it_came(addon: Masking, sql: str) -
 def test_a_select_on_a_masked_relation_is_rewritten(addon: Masking) -> None:
     answer = ask(addon, "SELECT ssn FROM patients")
     assert isinstance(answer, Replace) and "'***'" in answer.text
-    assert answer.columns == ("public.patients.dob", "public.patients.mrn", "public.patients.ssn")
+    assert answer.columns == answer.seen.outputs == ("public.patients.ssn",)
+    assert ask(addon, "SELECT id, (SELECT ssn FROM patients q WHERE q.id = p.id) AS s, upper(mrn) FROM patients p").seen.outputs == (
+        "public.patients.ssn", "public.patients.mrn",
+    )  # fmt: skip
+    followed_by_nobody = ask(addon, "UPDATE patients SET state = 'x' RETURNING *")
+    assert followed_by_nobody.columns == ("public.patients.*", *(f"public.patients.{name}" for name in ("dob", "mrn", "ssn")))
+    assert followed_by_nobody.seen is None
 
 
 def test_the_rewritten_text_is_clean_of_masked_sources(addon: Masking) -> None:
@@ -378,7 +384,8 @@ def test_the_fast_path_is_for_listed_functions(addon: Masking) -> None:
     functions = {f.label: oid for oid, f in snapshot().functions.items()}
     assert isinstance(addon.on_judge(JudgeHook(session(), FunctionCall(functions["public.listed"]), "")), Allow)
     assert addon.on_judge(JudgeHook(session(), FunctionCall(functions["public.secret_of"]), "")).code == "OST-530"
-    assert addon.on_judge(JudgeHook(session("privacy"), FunctionCall(functions["public.secret_of"]), "")) is None
+    assert addon.on_judge(JudgeHook(session("privacy"), FunctionCall(functions["public.secret_of"]), "")).seen.clear
+    assert addon.on_judge(JudgeHook(session("privacy"), FunctionCall(functions["public.listed"]), "")) is None
     assert isinstance(addon.on_judge(JudgeHook(session(), Statement("SELECT 1"), "SELECT 1")), Allow)
 
 

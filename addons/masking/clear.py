@@ -1,0 +1,122 @@
+"""
+What an identity reads in the clear because its groups may: named in the evidence of each command, decided by nothing here.
+
+Whoever sees a column as it is waits for nothing: while the catalog is being read, or a change in it is not yet known, what
+cannot be told is said as such ("*"), with every declared column that the identity sees.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from itertools import islice
+
+from addons.masking.cover import Cover, Misdeclared
+from addons.masking.declared import Declaration
+from addons.masking.freshness import Freshness
+from addons.masking.kinds import CREATES
+from addons.masking.seen import WHOLE, read
+from addons.needs import Catalogs
+from addons.sql.calls import Calls
+from addons.sql.catalog import Snapshot
+from addons.sql.form import form
+from addons.sql.overloads import ANY
+from addons.sql.parse import Parsed, Unparsable, parse, walk
+from addons.sql.resolve import Names, references
+from protocols.command import Statement
+from protocols.session import Session
+
+Covering = Callable[[Snapshot, Session, tuple[Declaration, ...]], tuple[Cover, Calls]]
+
+_KEPT = 4096  #: texts remembered
+_KEPT_LENGTH = 64 << 10  #: characters; longer texts are looked at again
+_MESSAGES_LIMIT = 200_000  # as `statements.MESSAGES_LIMIT`
+_RUNS = frozenset({"DoStmt", "CallStmt"})
+"""Code that nobody reads here."""
+
+
+class Clear:
+    """:param cover: what declared columns spread to; raises Misdeclared."""
+
+    def __init__(self, catalogs: Catalogs, fresh: Freshness, cover: Covering) -> None:
+        self._catalogs, self._fresh, self._cover = catalogs, fresh, cover
+        self._known: OrderedDict[tuple[Hashable, ...], tuple[str, ...]] = OrderedDict()
+        self._reading: set[tuple[str, str]] = set()
+
+    def columns(
+        self, session: Session, statement: Statement, declared: tuple[Declaration, ...], path: tuple[str, ...] | None
+    ) -> tuple[str, ...]:
+        """Labels of those declared columns that a statement may read, sorted; with "*" where nobody can tell which."""
+        statement = form(statement) or statement  # which columns are read rests on no literal
+        snapshot, sure = self._catalogs.snapshot(session), self._sure(session)
+        revision = snapshot.revision if snapshot is not None else None
+        key = (statement.text, statement.types, revision, declared, path, self._fresh.made(session), sure)
+        found = self._known.get(key)
+        if found is None:
+            found = self._found(session, statement, declared, Names(snapshot, path) if snapshot is not None else None, sure)
+            if len(statement.text) <= _KEPT_LENGTH:
+                self._known[key] = found
+                if len(self._known) > _KEPT:
+                    self._known.popitem(last=False)
+        return found
+
+    def call(self, session: Session, function: int, declared: tuple[Declaration, ...]) -> tuple[str, ...]:
+        """As `columns`, of a function by its OID: one that is not listed may return anything."""
+        snapshot = self._catalogs.snapshot(session)
+        try:
+            listed = snapshot is not None and self._cover(snapshot, session, declared)[1].by_oid(function)
+        except Misdeclared:
+            listed = False
+        return () if listed else _any(declared)
+
+    def _sure(self, session: Session) -> bool:
+        """Whether the catalog is as the statement will meet it; where it is not, and can be, it is read meanwhile."""
+        if self._fresh.changing(session):
+            return False
+        if self._fresh.snapshot(session) is not None:
+            return True
+        place = session.target.name, session.database
+        if place not in self._reading:
+            self._reading.add(place)
+            self._catalogs.refresh(session).addBoth(lambda _read: self._reading.discard(place))
+        return self._fresh.snapshot(session) is not None
+
+    def _found(
+        self, session: Session, statement: Statement, declared: tuple[Declaration, ...], names: Names | None, sure: bool
+    ) -> tuple[str, ...]:
+        any_of_them = _any(declared)
+        try:
+            parsed = parse(statement.text)
+            if names is None:
+                return any_of_them if any(map(_looks, parsed.statements)) else ()
+            cover, calls = self._cover(names.snapshot, session, declared)
+            types = statement.types if len(parsed.statements) == 1 else (ANY,)
+            if self._opaque(parsed, names, calls, types, sure):
+                return any_of_them
+            labels = read(parsed, names, cover, calls).columns
+        except (Unparsable, RecursionError, Misdeclared):
+            return any_of_them
+        return tuple(sorted({label for one in labels for label in cover.origins(one)}))
+
+    @staticmethod
+    def _opaque(parsed: Parsed, names: Names, calls: Calls, types: Sequence[int], sure: bool) -> bool:
+        """Whether it may read anything: by code that is not seen, or under a name that the catalog does not know well."""
+        for statement in parsed.statements:
+            messages = list(islice(walk(statement), _MESSAGES_LIMIT + 1))
+            if len(messages) > _MESSAGES_LIMIT or type(statement).__name__ in _RUNS or calls.first_unlisted(messages, types):
+                return True
+            for reference in references(statement):
+                meant = names.relations(reference.name) if reference.place not in CREATES else ()
+                unknown = reference.place not in CREATES and not meant
+                if unknown or (not sure and any(relation.definition for relation in meant)):
+                    return True
+        return False
+
+
+def _any(declared: Sequence[Declaration]) -> tuple[str, ...]:
+    return WHOLE, *sorted(one.label for one in declared)
+
+
+def _looks(statement: object) -> bool:
+    """Whether it names any relation or calls anything."""
+    return bool(references(statement)) or any(type(m).__name__ in ("FuncCall", *_RUNS) for m in walk(statement))
