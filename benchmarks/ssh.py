@@ -2,7 +2,7 @@
 What the gateway costs on SSH, beside a direct connection and OpenSSH's ProxyJump in the same minutes.
 
     python -m benchmarks.ssh [--rounds N] [--megabytes N] [--echoes N] [--idle N] [--cipher NAME] [--json FILE]
-                             [--only download,upload,sftp-get,sftp-put,echo,connect,idle]
+                             [--only download,upload,sftp-get,sftp-put,echo,crowd,connect,idle]
 
 Starts everything itself: one sshd as the target, another as the jump host, and two gateways with one worker each, whose
 evidence is on this disk: one records terminals buffered, the other ("strict", the default) shows nothing
@@ -16,6 +16,7 @@ waited for. Wall-clock figures say little on a busy machine; ratios of one run, 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -36,9 +37,9 @@ from tests.house import until
 from tests.ssh_house import ADA, WEB, SshHouse
 from tests.sshd import USER, Sshd
 
-FIGURES = ("download", "upload", "sftp-get", "sftp-put", "echo", "connect", "idle")
+FIGURES = ("download", "upload", "sftp-get", "sftp-put", "echo", "crowd", "connect", "idle")
 PEERS = ("direct", "ProxyJump", "gateway", "strict")
-STRICT = ("echo", "idle")  # figures that terminals are in
+STRICT = ("echo", "crowd", "idle")  # figures that terminals are in
 CONNECTS = 5  # a round
 
 
@@ -101,7 +102,18 @@ class Bench:
         self._note(figure, "MB/s", peer, self._options.megabytes / took)
         self._note(figure, "CPU s/GB", peer, (self._between(peer) - spent) / self._options.megabytes * 1000)
 
-    def _echo(self, peer: str) -> None:
+    def _crowd(self, peer: str) -> None:
+        """The same, while two others of this peer read nothing of what they asked for and two read all they get."""
+        words = ["ssh", "-F", str(self._config), peer, "cat /dev/zero"]
+        with contextlib.ExitStack() as others:
+            for out in (subprocess.PIPE, subprocess.PIPE, subprocess.DEVNULL, subprocess.DEVNULL):
+                other = others.enter_context(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, bufsize=0))
+                others.callback(other.kill)
+                if other.stdout is not None:
+                    other.stdout.read(1)
+            self._echo(peer, "crowd")
+
+    def _echo(self, peer: str, figure: str = "echo") -> None:
         """A character to a terminal and back, as a person types."""
         line = ["ssh", "-F", str(self._config), "-tt", peer, "stty raw echo; echo begun; cat >/dev/null"]
         with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as client:
@@ -117,7 +129,7 @@ class Bench:
                 times.append((time.perf_counter() - begin) * 1000)
             client.kill()
         for share in (0.5, 0.9, 0.99):
-            self._note("echo", f"p{share * 100:.0f} ms", peer, percentile(times, share))
+            self._note(figure, f"p{share * 100:.0f} ms", peer, percentile(times, share))
 
     def _connect(self, peer: str) -> None:
         for _ in range(CONNECTS):

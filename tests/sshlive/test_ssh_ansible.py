@@ -1,4 +1,4 @@
-"""Ansible, run as a program: facts, ping, copy, template, become, fetch, over connections that stay or do not."""
+"""Ansible, run as a program: facts, ping, copy, template, become by su and by sudo, fetch, over connections that stay or do not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ PLAY = """
       become_method: su
       become_flags: -s /bin/sh
       register: who
-    - copy: {content: "{{ who.stdout }}", dest: "DIR/who"}
+    - command: id -un
+      become: true
+      become_user: nobody
+      register: sudone
+    - copy: {content: "{{ who.stdout }} {{ sudone.stdout }}", dest: "DIR/who"}
     - fetch: {src: "DIR/page", dest: "DIR/fetched", flat: true}
 """
 
@@ -60,5 +64,5 @@ def test_ansible_plays(ssh_house: SshHouse, tmp_path: Path, settings: dict[str, 
     done = play(ssh_house, tmp_path, **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {name: (tmp_path / name).read_text() for name in ("copied", "page", "who", "fetched")} == {
-        "copied": "hello", "page": "Linux 42", "who": "nobody", "fetched": "Linux 42",
+        "copied": "hello", "page": "Linux 42", "who": "nobody nobody", "fetched": "Linux 42",
     }  # fmt: skip

@@ -85,6 +85,18 @@ def test_a_display_is_reached_where_a_rule_allows_it(lively_house: SshHouse, tmp
     assert b"vendor string:    The X.Org Foundation" in done.stdout, done.stderr
 
 
+def test_a_display_that_the_target_refuses_is_said_and_the_command_runs(ruled_house: SshHouse, tmp_path: Path) -> None:
+    """A rule allows it, the target's sshd does not: the offer ends, and nothing stands open."""
+    line = ruled_house.line("-Y", "-o", "LogLevel=INFO", "127.0.0.1", "echo ran")
+    line[line.index("LogLevel=ERROR")] = "LogLevel=INFO"
+    here = {**os.environ, "DISPLAY": ":99", "XAUTHORITY": str(tmp_path / "xauthority")}
+    done = subprocess.run(line, capture_output=True, timeout=120, check=False, env=here, stdin=subprocess.DEVNULL)
+    assert done.stdout == b"ran\n" and b"X11 forwarding request failed" in done.stderr, done.stderr
+    [asked] = [r for r in ruled_house.records("--kind", "intent") if r["fields"]["path"] == "x11"]
+    [ended] = [r for r in ruled_house.records("--session", asked["session"], "--kind", "outcome") if r["fields"].get("command") == asked["fields"].get("command")]
+    assert ended["body"]["facts"]["connections"] == "0"
+
+
 @pytest.mark.soak
 def test_who_asks_whether_somebody_is_there_is_answered(lively_house: SshHouse) -> None:
     """Client and target ask every second and give up after two; the command takes longer, in silence."""
