@@ -6,7 +6,7 @@ What the gateway costs on SSH, beside a direct connection and OpenSSH's ProxyJum
 
 Starts everything itself: one sshd as the target, another as the jump host, and two gateways with one worker each, whose
 evidence is on this disk: one records terminals buffered, the other ("strict", the default) shows nothing
-that is not durable yet. What has no terminal is the same in both. Every measurement goes round all peers in shuffled order. ProxyJump's client encrypts twice and
+that is not durable yet. What has no terminal is the same in both. "nested" is the first one as a jump host: it encrypts twice too. Every measurement goes round all peers in shuffled order. ProxyJump's client encrypts twice and
 the jump host forwards bytes that it cannot read; the gateway decrypts, records and encrypts again.
 
 Processor seconds are those of what stands between: the worker, or the jump host's sshd with the children it has
@@ -38,8 +38,9 @@ from tests.ssh_house import ADA, WEB, SshHouse
 from tests.sshd import USER, Sshd
 
 FIGURES = ("download", "upload", "sftp-get", "sftp-put", "echo", "crowd", "connect", "idle")
-PEERS = ("direct", "ProxyJump", "gateway", "strict")
+PEERS = ("direct", "ProxyJump", "gateway", "nested", "strict")
 STRICT = ("echo", "crowd", "idle")  # figures that terminals are in
+NESTED = ("download", "upload", "echo", "connect")  # figures that are taken by `ssh -J gateway` too
 CONNECTS = 5  # a round
 
 
@@ -55,6 +56,7 @@ class Bench:
                 out.write(line)
         with (folder / "known_hosts").open("a") as out:
             out.writelines((house.client / "known_hosts").read_text() for house in houses.values())
+            out.write(houses["gateway"].ostiary_ok("ssh", "known-hosts"))
         self._write_config()
         (folder / "data").write_bytes(os.urandom(1 << 20) * options.megabytes)
 
@@ -69,6 +71,9 @@ class Bench:
             "direct": f"Port {self._target.port}\nUser {USER}\nIdentityFile {self._target.key}\n",
             "ProxyJump": f"Port {self._target.port}\nUser {USER}\nIdentityFile {self._target.key}\nProxyJump jump\n",
         }
+        gateway = self._houses["gateway"]
+        hosts["hall"] = f"Port {gateway.ssh_port}\nUser {ADA}\nIdentityFile {gateway.key}\n"
+        hosts["nested"] = f"HostName {WEB}\nPort 22\nUser app\nIdentityFile {gateway.key}\nProxyJump hall\n"
         for name, house in self._houses.items():
             hosts[name] = f"Port {house.ssh_port}\nUser {ADA}@{WEB}\nIdentityFile {house.key}\n"
         self._config = self._folder / "ssh_config"
@@ -77,7 +82,7 @@ class Bench:
     def run(self, figure: str) -> None:
         """One figure, all its rounds."""
         do: Callable[[str], None] = getattr(self, "_" + figure.replace("-", "_"))
-        peers = [peer for peer in PEERS if peer != "strict" or figure in STRICT]
+        peers = [peer for peer in PEERS if figure in {"strict": STRICT, "nested": NESTED}.get(peer, FIGURES)]
         interleaved(peers, 1 if figure == "idle" else self._options.rounds, do, random.Random(self._options.seed))
 
     # -- figures -----------------------------------------------------------------------
@@ -168,7 +173,7 @@ class Bench:
             until(lambda: not self._jump.connections(), "the jump host's children")  # they count once they are waited for
             times = psutil.Process(self._jump.pid).cpu_times()
             return times.children_user + times.children_system
-        house = self._houses[peer]
+        house = self._houses["gateway" if peer == "nested" else peer]
         return sum(sum(psutil.Process(house.pid(part)).cpu_times()[:2]) for part in house.workers())
 
     def _note(self, figure: str, number: str, peer: str, value: float) -> None:
@@ -177,7 +182,7 @@ class Bench:
 
 def table(samples: dict[tuple[str, str], dict[str, list[float]]]) -> list[str]:
     """Markdown: medians, and the gateway's as a ratio to ProxyJump's."""
-    out = [f"| figure | number | {' | '.join(PEERS)} | gateway / ProxyJump |", "|---|---|---|---|---|---|---|"]
+    out = [f"| figure | number | {' | '.join(PEERS)} | gateway / ProxyJump |", "|---|---|---|---|---|---|---|---|"]
     for (figure, number), by_peer in samples.items():
         middle = {peer: summary(values).median for peer, values in by_peer.items()}
         shown = [f"{middle[peer]:.3g}" if middle.get(peer) else "–" for peer in PEERS]
