@@ -32,7 +32,7 @@ def batch(first: int, count: int = 1, size: int = 100) -> Batch:
 def spread(path: Path, data: bytes) -> None:
     """A file of the right size that begins so; the rest is zeroes."""
     path.write_bytes(data)
-    os.truncate(path, 2 * HALF)
+    os.truncate(path, 2 * ahead.HALF)
 
 
 def never(size: int) -> None:
@@ -117,6 +117,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[Batch
     return path.read_bytes()[: 5 * BLOCK], batches
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halves of a few blocks: what is read hundreds of times need not be 8 MiB of zeroes."""
+    monkeypatch.setattr(ahead, "HALF", 8 * BLOCK)
+
+
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("cut", range(0, 4 * BLOCK, 37))
 def test_a_write_that_was_cut_short_loses_only_itself(written: tuple[bytes, list[Batch]], tmp_path: Path, cut: int) -> None:
     """Everything from a byte on is as it was before: batches that are whole stay, in order."""
@@ -141,6 +148,7 @@ def test_a_hole_before_something_whole_is_no_torn_write(written: tuple[bytes, li
         tail(path, 0)
 
 
+@pytest.mark.usefixtures("small")
 def test_any_changed_byte_of_a_batch_ends_it(written: tuple[bytes, list[Batch]], tmp_path: Path) -> None:
     data, batches = written
     length = len(data.rstrip(b"\0"))
