@@ -22,8 +22,8 @@ from gateway.query import Querying, QueryError, Row
 from gateway.sitting import Sitting
 from gateway.upstream import Upstream
 from protocols.errors import Unrecordable
-from protocols.postgres.backend import meaning_changed
 from protocols.postgres.greeting import LoggedIn
+from protocols.postgres.startup import meaning_changed
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Deny, Verdict
 

@@ -10,25 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 
-from protocols.command import FunctionCall
+from protocols.command import FunctionCall, Transaction
 from protocols.effects import CancelTarget, Effect, Hangup, Malformed, ToClient
-from protocols.encodings import safe
 from protocols.errors import PeerError
 from protocols.kernel import mask_rows, payload
 from protocols.postgres import replies
 from protocols.postgres.codec import Frame, FrameReader, Opened, lacks_behind
 from protocols.postgres.conversation import DONE_LIMIT, ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
 from protocols.postgres.passage import Passage
+from protocols.postgres.phrases import LONGEST, NO_SHAPE, completed, ending, shape
 from protocols.postgres.refusal import Poisoned, denial
+from protocols.postgres.startup import meaning_changed
 from protocols.result import Columns, Ending, RowBatch, Search
 
 _STREAMED = frozenset(b"DdV")
 _READS = ("SELECT", "FETCH", "SHOW")
 _BETWEEN = (b"Z", b"N", b"S", b"A")
-_COPY_DATA = b"d"[0]
 _UNHALTED = "a COPY that was failed ended without an error"
+_COPY_DATA, _BOUND, _PHRASED = b"d"[0], b"2"[0], frozenset(b"2C")
 _ROWS = {tag[0]: frozenset(tag) for tag in (b"D", b"d")}
 
 
@@ -39,7 +39,7 @@ class Backend:
         self._talk, self._opinions = conversation, opinions
         self._reader = FrameReader(limit=16 << 20, streamed=_STREAMED)
         self._passage: Passage | None = None  # the last message that came in pieces
-        self._shape: tuple[bytes, Columns] = b"", Columns(())
+        self._shape = NO_SHAPE
         self._after: list[Effect] = []  # what waits for the end of a message that is passing in pieces
         self._deaf = False  # it said nonsense: nothing more is taken
         self._lacks: int | None = None  # of the message in which the read ends that was asked about last
@@ -87,7 +87,10 @@ class Backend:
         reader = self._reader
         if reader.body_left:
             return self._stream(effects)
-        kind = _ROWS.get(reader.tag)  # whole rows of one kind, never mixed: only DataRow is masked
+        tag = reader.tag
+        if tag in _PHRASED and (self._begin() if tag == _BOUND else self._finish(effects)):
+            return True
+        kind = _ROWS.get(tag)  # whole rows of one kind, never mixed: only DataRow is masked
         if kind is not None and (count := reader.count_run(kind)):
             wanted = self._rows(count, reader.began)
         elif (frame := reader.next_frame()) is None:
@@ -98,11 +101,37 @@ class Backend:
             return True
         else:
             wanted = self._take(frame)
+        self._go_on(effects, wanted)
+        return True
+
+    def _go_on(self, effects: list[Effect], wanted: list[Effect] | None) -> None:
+        """With what is wanted of what was taken last; None lets it go on as it came."""
         if wanted is None:
-            reader.keep()
+            self._reader.keep()
         else:  # also when it is dropped: it must not go on with its neighbours
             self._pass(effects)
             effects += wanted
+
+    def _begin(self) -> bool:
+        """BindComplete and the RowDescription that was behind it the last time, at once; False for anything else."""
+        talk = self._talk
+        if not talk.beginning or not self._reader.take_known(self._shape.opening):
+            return False
+        self._reader.keep()
+        self._bound(talk.awaited[0])
+        self._described(talk.awaited[0], self._shape.columns)
+        return True
+
+    def _finish(self, effects: list[Effect]) -> bool:
+        """CommandComplete and ReadyForQuery, the end of a read, at once; False for anything else."""
+        reader = self._reader
+        if not self._talk.finishing or (end := ending(reader.rest(LONGEST))) is None:
+            return False
+        reader.take(end.size)
+        reader.keep()
+        self._complete(self._talk.awaited[0], end.tag)
+        reader.take(len(reader))
+        self._go_on(effects, self._settle(end.transaction))
         return True
 
     def _pass(self, effects: list[Effect]) -> None:
@@ -114,7 +143,7 @@ class Backend:
     @property
     def midway(self) -> bool:
         """Whether the client has the beginning of a message whose end has not come."""
-        return bool(self._reader.body_left) and self._passage.passing
+        return bool(self._reader.body_left) and self._passage is not None and self._passage.passing
 
     def aside(self, effect: Effect) -> list[Effect]:
         """Something of ours for the client, which must not land inside a message of the target's."""
@@ -219,6 +248,7 @@ class Backend:
 
     def _open(self, opened: Opened, effects: list[Effect]) -> None:
         """A message too large to collect begins."""
+        self._passage = None  # where nobody asked for it the session ends, and nothing of it was passed
         running = self._expect(Kind.CALL).running if opened.tag == b"V" else self._producing(opened.tag)
         if not running.cut:
             effects += self._count(running, 1, opened.length + 5)
@@ -258,13 +288,15 @@ class Backend:
         return None
 
     def _bind_complete(self, frame: Frame) -> list[Effect] | None:
-        entry = self._expect(Kind.BIND)
+        self._bound(self._expect(Kind.BIND))
+        return None
+
+    def _bound(self, entry: Awaited) -> None:
         self._talk.awaited.popleft()
         entry.portal.bound = True
         before = entry.undo[2] if entry.undo else None
         if before is not None:  # the portal that stood under this name is gone
             self._talk.drop(before)
-        return None
 
     def _close_complete(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.CLOSE)
@@ -279,9 +311,9 @@ class Backend:
 
     def _row_description(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.DESCRIBE, Kind.QUERY)
-        if frame.body != self._shape[0]:  # a statement run again has the shape it had
-            self._shape = frame.body, replies.RowDescription.parse(frame.body).columns
-        columns = self._shape[1]
+        if frame.body != self._shape.body:
+            self._shape = shape(frame.body)
+        columns = self._shape.columns
         if entry.kind is Kind.QUERY:
             self._plan(entry.running, columns)
             return None
@@ -298,14 +330,17 @@ class Backend:
 
     def _command_complete(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.QUERY, Kind.EXECUTE)
-        tag = _completed(frame.body)
+        tag = completed(frame.body)
         if entry.running.cut:
             return self._cut_too_late(entry, tag)
+        self._complete(entry, tag)
+        return None
+
+    def _complete(self, entry: Awaited, tag: str) -> None:
         entry.running.tags.append(tag)
         self._executed(entry)
         if tag == "DECLARE CURSOR":
             self._talk.unsettle()
-        return None
 
     def _empty_query(self, frame: Frame) -> list[Effect] | None:
         self._executed(self._expect(Kind.QUERY, Kind.EXECUTE))
@@ -364,7 +399,9 @@ class Backend:
         return None if shown is None else [ToClient(shown)]
 
     def _ready(self, frame: Frame) -> list[Effect] | None:
-        transaction = replies.transaction_of(frame.body)
+        return self._settle(replies.transaction_of(frame.body))
+
+    def _settle(self, transaction: Transaction) -> list[Effect] | None:
         head = self._talk.head
         if head is None or head.kind not in ENDS_IN_READY:
             raise PeerError("ReadyForQuery that nobody waits for")
@@ -407,7 +444,7 @@ class Backend:
     def _error(self, frame: Frame) -> list[Effect] | None:
         error = replies.ErrorResponse.parse(frame.body)
         head = self._talk.head
-        running = self._blamed(head)
+        running = self._talk.blamed
         if running is not None and running.halted and running.refusal is None:
             running.refusal = denial(running.halting, running.number)
         if running is not None and running.refusal is not None:
@@ -419,12 +456,6 @@ class Backend:
             running.failed(error.sqlstate)
         self._after_error(head)
         return None if shown is None else [ToClient(replies.ErrorResponse(shown).encode())]
-
-    def _blamed(self, head: Awaited | None) -> Running | None:
-        """Whose error it is. A commit that fails at Sync is the last command's."""
-        if head is not None and head.kind is Kind.SYNC:
-            return self._talk.done[-1] if self._talk.done else None
-        return head.running if head else None
 
     def _after_error(self, head: Awaited | None) -> None:
         if head is None:
@@ -462,26 +493,8 @@ class Backend:
         if not self._talk.set(message.name, message.value):
             why = "client_encoding changed before text that was already on its way"
             return self._end_session(replies.error_fields("0A000", f"{why} [OST-705]", "FATAL"), why)
-        cause = self._blamed(self._talk.head)  # servers since 14 tell of it before ReadyForQuery
+        cause = self._talk.blamed  # servers since 14 tell of it before ReadyForQuery
         shown = self._shown("parameter", {"name": message.name, "value": message.value}, cause)
         if shown is None:
             return None
         return [ToClient(replies.ParameterStatus(message.name, shown["value"]).encode())]
-
-
-_SHORT = 64  # bytes
-_remembered = lru_cache(maxsize=1024)(lambda body: replies.CommandComplete.parse(body).done)
-
-
-def _completed(body: bytes) -> str:
-    """A command tag; the short ones are read once, since they come again and again."""
-    return _remembered(body) if len(body) <= _SHORT else replies.CommandComplete.parse(body).done
-
-
-def meaning_changed(name: str, value: str) -> str:
-    """Why no text can be judged any more after the target reported this; "" when it still can."""
-    if name == "standard_conforming_strings" and value != "on":
-        return "standard_conforming_strings was turned off, so text no longer means what it says"
-    if name == "client_encoding" and not safe(value):
-        return f"client_encoding {value} cannot be read for certain; UTF8 and the single-byte ones can"
-    return ""

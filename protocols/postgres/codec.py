@@ -234,6 +234,22 @@ class FrameReader:
         """Of the next frame, which stays where it is; -1 until its first byte has arrived. Its length is not looked at."""
         return self._buffer[self._start] if self._start < len(self._buffer) else -1
 
+    def take_known(self, data: bytes) -> bool:
+        """Take these bytes, which are whole frames, as `count_run` takes a run, if they come next."""
+        start = self._start
+        if self._open or not data or not self._buffer.startswith(data, start):
+            return False
+        self._began, self._start = start, start + len(data)
+        return True
+
+    def take(self, size: int) -> None:
+        """Take so many bytes, which are known to be one whole frame, likewise."""
+        self._began, self._start = self._start, self._start + size
+
+    def rest(self, most: int) -> bytes:
+        """All that was fed and not taken, which stays; b"" when it is more than that."""
+        return self._piece(self._start, len(self._buffer)) if 0 < len(self._buffer) - self._start <= most else b""
+
     def next_startup(self) -> bytes | None:
         """
         Take the body of one frame without a tag.

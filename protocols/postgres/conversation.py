@@ -61,6 +61,8 @@ class Kind(enum.Enum):
 _PREPARES = (Kind.PARSE, Kind.DESCRIBE, Kind.CLOSE)
 _PREPARING = 8  # messages; more of them are a pipeline, and need not be looked through
 
+_QUERY, _BIND, _DESCRIBE, _EXECUTE, _SYNC = Kind.QUERY, Kind.BIND, Kind.DESCRIBE, Kind.EXECUTE, Kind.SYNC
+
 ENDS_IN_READY = (Kind.QUERY, Kind.CALL, Kind.SYNC)
 
 
@@ -206,6 +208,32 @@ class Conversation:
     @property
     def head(self) -> Awaited | None:
         return self.awaited[0] if self.awaited else None
+
+    @property
+    def blamed(self) -> Running | None:
+        """Whose error it is when one comes now. A commit that fails at Sync is the last command's."""
+        head = self.head
+        if head is not None and head.kind is _SYNC:
+            return self.done[-1] if self.done else None
+        return head.running if head else None
+
+    @property
+    def beginning(self) -> bool:
+        """Whether a Bind and a Describe, which is the client's own, are answered next, and nothing says that they must not be."""
+        if len(self.awaited) < 2:
+            return False
+        bind, described = self.awaited[0], self.awaited[1]
+        return bind.kind is _BIND and described.kind is _DESCRIBE and not described.hidden and bind.running.refusal is None
+
+    @property
+    def finishing(self) -> bool:
+        """Likewise, whether what is answered next may end with that in a ReadyForQuery."""
+        if not self.awaited:
+            return False
+        head = self.awaited[0]
+        last = head.kind is _QUERY or head.kind is _EXECUTE and len(self.awaited) > 1 and self.awaited[1].kind is _SYNC
+        running = head.running
+        return last and running.refusal is None and not running.cut and not running.halted
 
     def replace(self, table: dict[str, Any], name: str, value: Any) -> tuple[dict[str, Any], str, Any]:
         """Put a value (None removes) under a name, and say how to take it back."""

@@ -25,6 +25,7 @@ from protocols.postgres.conversation import (
 )
 from protocols.postgres.intake import Intake, Piece, TooLarge
 from protocols.postgres.long import LongMessage
+from protocols.postgres.phrases import DESCRIBE_AND_RUN
 from protocols.postgres.refusal import denial, poison_parse, poison_query
 from protocols.result import Inspection
 from protocols.spool import Spool, Spools
@@ -392,7 +393,20 @@ class Frontend:
         portal = Portal(running, self._talk.step)
         undo = self._talk.replace(self._talk.portals, bind.portal, portal)
         self._await(Awaited(Kind.BIND, running, portal, undo=undo))
+        if not bind.portal:
+            self._run_at_once(portal)
         return [Intend(running.number, decision, _content(source), poison_parse(running.number))]
+
+    def _run_at_once(self, portal: Portal) -> None:
+        """What nearly always follows a Bind, as Describe, Execute and Sync would be taken one by one; what else follows is."""
+        talk = self._talk
+        room = len(talk.awaited) < IN_FLIGHT_LIMIT - 3
+        if talk.copying is None and room and self._intake.take_known(DESCRIBE_AND_RUN):
+            self._intake.keep()
+            portal.described = True
+            self._await(Awaited(Kind.DESCRIBE, None, portal))
+            self._await(Awaited(_EXECUTE, portal.running, portal))
+            self._await(Awaited(_SYNC))
 
     def _run_cursor(self, execute: messages.Execute, frame: Frame, decision: Decision) -> list[Effect]:
         """Execute of a portal that SQL made (DECLARE): a command of its own."""

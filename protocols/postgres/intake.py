@@ -69,6 +69,13 @@ class Intake:
         self._reader.keep()
         return True
 
+    def take_known(self, data: bytes) -> bool:
+        """As FrameReader; where nothing large is on its way."""
+        if self._opened is not None or not self._reader.take_known(data):
+            return False
+        self._apart = False
+        return True
+
     def discard(self) -> None:
         """The session is over: forget what is spooled and not whole."""
         if self._long is not None:

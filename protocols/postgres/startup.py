@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from protocols.encodings import safe
 from protocols.errors import PeerError
 
 Accepts = Callable[[str, str], bool]
@@ -71,3 +72,12 @@ def _split(text: str) -> list[str]:
     """Words between white space; a backslash keeps the next character as it is."""
     words = re.findall(r"(?:\\.|[^\s\\]|\\\Z)+", text, re.DOTALL)
     return [re.sub(r"\\(.)|\\\Z", r"\1", word, flags=re.DOTALL) for word in words]
+
+
+def meaning_changed(name: str, value: str) -> str:
+    """Why no text can be judged any more after the target reported this; "" when it still can."""
+    if name == "standard_conforming_strings" and value != "on":
+        return "standard_conforming_strings was turned off, so text no longer means what it says"
+    if name == "client_encoding" and not safe(value):
+        return f"client_encoding {value} cannot be read for certain; UTF8 and the single-byte ones can"
+    return ""

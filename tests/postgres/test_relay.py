@@ -913,3 +913,12 @@ def test_the_relay_asks_about_the_rows_of_a_portal_left_open_though_nobody_else_
     play.client(execute("", 1) + SYNC, to_target(execute("", 1) + SYNC))
     effects = play.relay.from_target(row(b"2"))
     assert not any(b"2" in getattr(effect, "data", b"") for effect in effects)
+
+
+def test_a_large_row_that_nobody_asked_for_ends_the_session_with_words() -> None:
+    """Nothing of it was passed, also where a large one was before it."""
+    for play in (Playbook(), Playbook().client(ONE, asks("SELECT 1")).verdict(Allow(), intends(1, ONE))):
+        if play.asked:
+            play.target(columns("a"), to_client(columns("a"))).relay.from_target(encode(b"D", b"\0\1\0\4\x93\xe0" + b"x" * 300_000) + complete("X") + READY_IDLE)
+        play.target(b"D\0\x20\0\0\0\1", malformed("target"))
+        assert b"08006" in play.relay.farewell("gone")

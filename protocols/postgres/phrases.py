@@ -1,0 +1,76 @@
+"""
+Messages that come together again and again, known by their bytes: what they do is then done at once and not one by one.
+
+Only what is exactly one of these phrases is one; all else goes the general way, and this way does what that does
+(`tests/postgres/test_phrases.py`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from protocols.command import Transaction
+from protocols.errors import PeerError
+from protocols.postgres import messages, replies
+from protocols.postgres.codec import Frame, FrameReader, encode
+from protocols.result import Columns
+
+DESCRIBE_AND_RUN = messages.Describe("P", "").encode() + messages.Execute("").encode() + messages.Sync().encode()
+"""Behind the Bind of the unnamed portal; libpq, and nearly every driver's statement that it has prepared."""
+
+BOUND = encode(b"2")
+"""BindComplete."""
+
+LONGEST = 64
+"""Bytes of an ending that is remembered."""
+
+
+class Shape(NamedTuple):
+    """Of the rows that came last: a statement run again has the shape it had. `opening`: what its answer begins with then."""
+
+    body: bytes
+    columns: Columns
+    opening: bytes
+
+
+NO_SHAPE = Shape(b"", Columns(()), b"")
+
+
+def shape(body: bytes) -> Shape:
+    """
+    Of a RowDescription.
+
+    :raises PeerError: it is none.
+    """
+    return Shape(body, replies.RowDescription.parse(body).columns, BOUND + encode(b"T", body))
+
+
+class End(NamedTuple):
+    """CommandComplete and ReadyForQuery. `size`: bytes of the first."""
+
+    tag: str
+    transaction: Transaction
+    size: int
+
+
+@lru_cache(maxsize=1024)
+def ending(data: bytes) -> End | None:
+    """The end of an answer, if that is what these bytes are, all of them; read once, since the same few come again."""
+    reader = FrameReader()
+    reader.feed(data)
+    try:
+        done, ready = reader.next_frame(), reader.next_frame()
+        if not isinstance(ready, Frame) or done.tag != b"C" or ready.tag != b"Z" or len(reader):
+            return None
+        return End(completed(done.body), replies.transaction_of(ready.body), 5 + len(done.body))
+    except PeerError:
+        return None
+
+
+_completed = lru_cache(maxsize=1024)(lambda body: replies.CommandComplete.parse(body).done)
+
+
+def completed(body: bytes) -> str:
+    """A command tag; the short ones are read once, likewise."""
+    return _completed(body) if len(body) <= LONGEST else replies.CommandComplete.parse(body).done
