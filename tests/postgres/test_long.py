@@ -109,7 +109,7 @@ def frames(data: bytes) -> list[Frame]:
 
 
 def recorded(values: tuple[Any, ...]) -> list[list[Any]]:
-    return journal._values([Parameter(0, 1, value) for value in values])
+    return journal.recorded_values([Parameter(0, 1, value) for value in values])
 
 
 @settings(max_examples=150, deadline=None)
