@@ -128,3 +128,4 @@ class Config:
     spool_bytes: int  #: of one worker's sessions together
     user_ca: frozenset[bytes] = frozenset()  #: SSH: blobs of the keys whose certificates let people in
     digest: bytes = b""  #: SHA-256 of the file's bytes
+    text: bytes = field(default=b"", repr=False, compare=False)  #: those bytes

@@ -47,6 +47,8 @@ class Sitting(Seated):
             cancel_target=self._cancel_target, ended=self._ended,
         )
         facts = {**upstream.facts, "floor": floor, "client_proof": done.proof, "client_tls": client.tls_version or "off"}
+        if token:
+            facts["client_token"] = token
         self._worker.journal.opened(session, facts, self.adapter)
         secret = secrets.token_bytes(4 if done.version < VERSION_3_2 else 32)
         self._list()

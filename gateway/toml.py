@@ -96,7 +96,7 @@ def _config(whole: Section, file: Path, text: bytes, vetted: bool) -> Config:
         file=file, name=name, state=state, workers=workers, drain=drain, certificate=certificate, key=key, audit=audit,
         control_listen=control_listen, listens=doors, targets=places, identities=who,
         addons=tuple(entry for _, entry in opinions), spool=spool, spool_bytes=spool_bytes,
-        user_ca=user_ca(whole), digest=hashlib.sha256(text).digest(),
+        user_ca=user_ca(whole), digest=hashlib.sha256(text).digest(), text=text,
     )
     _check_floors(whole, config)
     for section in (gateway, tls, control):

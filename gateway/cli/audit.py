@@ -25,7 +25,7 @@ import click
 from gateway.evidence import bundle, standalone
 from gateway.evidence.cast import FORMATS
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time, search
-from gateway.evidence.readable import HEADING, canonical, clean, table_row
+from gateway.evidence.readable import CONFIGURATION, HEADING, canonical, clean, table_row
 from gateway.evidence.view import LiveView, Unreadable, View, open_view
 from gateway.notary import anchor, keys
 from gateway.notary.body import Bodies
@@ -266,7 +266,7 @@ def show(place: Place, what: str, as_json: bool) -> None:
         finder = Search(Query(session="" if wanted else what), bodies)
         count = 0
         for found in search(view, finder) if wanted is None else _record_and_outcome(view, finder, wanted):
-            _show(found, as_json)
+            _show(found, as_json, whole=wanted is not None)
             count += 1
         if not count:
             leave(UNREADABLE, f"there is no {what} in this store")
@@ -284,18 +284,34 @@ def _record_and_outcome(view: View, finder: Search, wanted: tuple[int, int]) -> 
             yield found
 
 
-def _show(found: Found, as_json: bool) -> None:
+def _show(found: Found, as_json: bool, whole: bool) -> None:
+    """:param whole: also a configuration's text; a session's records only name the one that it was judged by."""
     shown = found.shown()
     if as_json:
         click.echo(canonical(shown))
         return
     fields, body = shown.pop("fields"), shown.pop("body", {})
+    configured = _configuration(fields, body)
+    if configured and not whole:
+        click.echo(f"{'configuration':>18}  ostiary audit show {shown['segment']}/{shown['index']}")
     for part in (shown, fields, body):
         for name, value in part.items():
             if value not in ("", None, [], {}):
                 text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
                 click.echo(f"{name:>18}  {clean(text)}")
     click.echo()
+    if configured and whole:
+        click.echo("\n".join(map(clean, configured.splitlines())) + "\n")
+
+
+def _configuration(fields: dict[str, Any], body: dict[str, Any]) -> str:
+    """The text of a configuration's note, taken out of its facts."""
+    if not str(fields.get("what", "")).startswith(CONFIGURATION):
+        return ""
+    facts = dict(body.get("facts") or {})
+    configured = facts.pop("text", "")
+    body["facts"] = facts
+    return configured
 
 
 @audit.command("verify")

@@ -15,6 +15,7 @@ from gateway.config import Config
 from gateway.control.process import Control
 from gateway.notary.client import NotaryClient
 from gateway.parts import CannotSwitch, Reloader, shared
+from gateway.transcript import transcript
 
 
 class Evidence:
@@ -79,7 +80,10 @@ class ControlPart:
 
 
 def _facts(revision: int, config: Config) -> dict[str, str]:
-    return {"revision": str(revision), "sha256": config.digest.hex(), "file": str(config.file)}
+    """What an auditor needs to tell by which rules a session was judged."""
+    facts = {"revision": str(revision), "sha256": config.digest.hex(), "file": str(config.file)}
+    text = transcript(config.text)
+    return {**facts, "text": text} if text else facts
 
 
 def control(boot: Boot, config: Config, peers: Peers, reload: Reloader, reactor: Any) -> ControlPart:

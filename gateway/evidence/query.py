@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from gateway.evidence.readable import readable
+from gateway.evidence.readable import CONFIGURATION, readable
 from gateway.evidence.shown import Shown
 from gateway.evidence.view import Row, View, rows
 from gateway.notary.body import Bodies, BodyError
@@ -118,6 +118,7 @@ class Search:
     _grants: set[str] = field(default_factory=set)
     _approvals: dict[str, str] = field(default_factory=dict)  # grant: request
     _intents: set[tuple[int, int]] = field(default_factory=set)  # under the wanted request
+    _revisions: set[str] = field(default_factory=set)  # of the policy, by which the wanted session was judged
     _shown: Shown | None = None
 
     def __post_init__(self) -> None:
@@ -134,6 +135,8 @@ class Search:
         request, grant = _names(record)
         if record.kind == Kind.APPROVAL:
             self._approvals[grant] = request
+        if self.query.session and record.kind in _JUDGED and _session(record) == self.query.session:
+            self._revisions.add(str(record.get("policy_revision")))
         request = request or self._approvals.get(grant, "")
         if self.follows and self._is_asked_for(record, request):
             self._requests |= {request} - {""}
@@ -207,10 +210,18 @@ class Search:
         if found.record.session:
             return _session(found.record) == self.query.session
         told = _facts(found)
+        if found.record.kind == Kind.ADMIN and found.record.get("what").startswith(CONFIGURATION):
+            return self._is_first_of(str(told.get("revision", "")))
         if told.get("request") and told.get("session") == self.query.session:  # a submission, maybe never granted
             if self.query.request in ("", told["request"]):
                 self._requests.add(told["request"])
         return self._is_referred_to(found)
+
+    def _is_first_of(self, revision: str) -> bool:
+        """Whether the session was judged by this configuration; told once, though each start notes it again."""
+        wanted = revision in self._revisions
+        self._revisions.discard(revision)
+        return wanted
 
     def _is_referred_to(self, found: Found) -> bool:
         """Whether it tells of a request or grant that the wanted records name."""
@@ -251,6 +262,7 @@ def _discloses(found: Found, column: str) -> bool:
 ANY_COLUMN = "*"
 _CLEAR = BODY_FIELDS[Kind.INTENT].index("clear_columns")
 _ALARM = BODY_FIELDS[Kind.OUTCOME].index("alarm")
+_JUDGED = {Kind.OPENED, Kind.INTENT, Kind.REFUSAL}
 _WITH_IDENTITY = {Kind.OPENED, Kind.INTENT, Kind.REFUSAL, Kind.UNGRANTED}
 _WITH_FACTS = {Kind.NOTE, Kind.ADMIN, Kind.APPROVAL}
 

@@ -16,6 +16,10 @@ from typing import Any
 from gateway.notary.record import BODY_FIELDS, FIELDS, VERDICTS, Kind, Record
 
 
+CONFIGURATION = "config."
+"""Notes of a configuration in force: `config.started`, `config.reloaded`."""
+
+
 def moment(time_ns: int) -> str:
     """RFC 3339 in UTC, all nine digits."""
     seconds, rest = divmod(time_ns, 1_000_000_000)
@@ -96,7 +100,10 @@ def summary(shown: dict[str, Any]) -> str:
         case "closed":
             return body.get("why") or ""
         case "note" | "admin":
-            facts = " ".join(f"{k}={v}" for k, v in (body.get("facts") or {}).items())
+            told = dict(body.get("facts") or {})
+            if fields["what"].startswith(CONFIGURATION):
+                told.pop("text", None)  # a whole file: `ostiary audit show` of the record has it
+            facts = " ".join(f"{k}={v}" for k, v in told.items())
             return f"{fields['what']} {facts}".strip()
         case "approval":
             return f"grant {fields['grant']} of request {fields['request']}, {fields['uses'] or 'unlimited'} uses"

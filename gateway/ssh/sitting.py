@@ -60,6 +60,8 @@ class Sitting(Seated):
             proof["client_key"] = token
         elif certificate is not None:
             proof.update(told(certificate))
+        elif token:
+            proof["client_token"] = token
         shown = {f"client_{name}": value for name, value in client.facts.items()}
         recording = {"recording": str(self._recording())}
         worker.journal.opened(session, {**shown, **upstream.facts, **proof, **recording, **more}, self.adapter)

@@ -122,6 +122,20 @@ def test_denied_is_an_error_with_the_approvers_words(house15: House, mark: str) 
     assert "token.issued" in [one["fields"]["what"] for one in issued]
 
 
+@pytest.mark.parametrize("sslmode", ["require", "disable"])
+def test_a_session_names_the_token_that_opened_it_and_the_configuration_that_judged_it(house15: House, sslmode: str) -> None:
+    """From the token's issue to each of its uses, by password and by SCRAM; and by which rules."""
+    with house15.connect(HOPE, sslmode=sslmode) as connection:
+        connection.execute("SELECT 1")
+    opened = house15.records("--kind", "opened", "--identity", HOPE)[-1]
+    token = house15.token(HOPE).split("_")[1]
+    assert opened["body"]["facts"]["client_token"] == token and opened["body"]["proof"] == ("token" if sslmode == "require" else "scram")
+    assert "token.issued" in [one["fields"].get("what") for one in house15.records("--text", token)]
+    configuration = house15.records("--session", opened["session"])[0]
+    assert configuration["body"]["facts"]["revision"] == str(opened["fields"]["policy_revision"])
+    assert configuration["body"]["facts"]["text"] == house15.file.read_text()
+
+
 def test_what_somebody_asked_and_then_left_is_found_in_the_evidence(house15: House, mark: str) -> None:
     """It never ran, and nothing but the request's note holds its text and values."""
     connection = house15.connect(ADA)

@@ -94,12 +94,12 @@ def control(config: Config) -> ControlPart:
 
 
 def test_control_records_a_revision_before_it_switches(control: ControlPart, config: Config) -> None:
-    """Number, digest and file; never the text."""
-    changed = replace(config, identities={"ada": IdentityEntry("ada")}, digest=b"\xab" * 32)
+    """Number, digest, file and what it says, without the options of a stranger's addon."""
+    changed = replace(config, identities={"ada": IdentityEntry("ada")}, digest=b"\xab" * 32, text=b"[gateway]\nname = \"gw\"\n")
     control.prepare(8, changed)
     control.record(8, "ada@clinic.example")
     control.switch(8)
-    facts = {"revision": "8", "sha256": "ab" * 32, "file": str(config.file), "by": "ada@clinic.example"}
+    facts = {"revision": "8", "sha256": "ab" * 32, "file": str(config.file), "text": '[gateway]\nname = "gw"\n', "by": "ada@clinic.example"}
     assert control._client.said == [("admin", "config.reloaded", facts), ("reload", ["ada"])]
 
 

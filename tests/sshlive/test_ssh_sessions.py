@@ -48,6 +48,8 @@ def notes(house: SshHouse, what: str) -> list[dict[str, str]]:
 @pytest.mark.parametrize("method", ["password", "keyboard-interactive"])
 def test_a_token_is_a_password(own_house: SshHouse, method: str) -> None:
     assert own_house.with_token(GRACE, "echo in", method=method).stdout == b"in\n"
+    opened = own_house.records("--kind", "opened", "--identity", GRACE)[-1]["body"]["facts"]
+    assert opened["client_token"] == own_house.token(GRACE).split("_")[1]
 
 
 def test_a_wrong_token_is_refused_and_recorded(own_house: SshHouse) -> None:
