@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -154,7 +155,7 @@ class Admin:
         if addresses:
             check_addresses(addresses)
         try:
-            return self._office.authorities.person(entry, read(public), ttl, addresses, self._office.badges.first(subject))
+            return self._office.authorities.person(entry, read(public), ttl, addresses, self._office.badges.first(subject), self._here())
         except NoLine as error:
             raise BadCall(f"the file {error}; it takes the .pub file that ssh-keygen made") from None
 
@@ -183,7 +184,7 @@ class Admin:
 
     def ssh_rotate(self, keep: float) -> Value:
         """Another key signs for people. What the former one signed is good for a while; where it is not, its sessions end."""
-        told = self._office.authorities.rotate(keep)
+        told = self._office.authorities.rotate(keep, self._here())
         return told | {"ended": self._office.end_certified("its authority was replaced")}
 
     # -- accounts ----------------------------------------------------------------------
@@ -384,11 +385,14 @@ class Admin:
 
     def _caller(self, subject: str, token: str) -> Caller:
         """Who answers or asks, once the token has proved it."""
-        return Caller(CLI, self._prove(subject, token)["token"], os_user=os_user(self._uid()))
+        return replace(self._here(), token=self._prove(subject, token)["token"])
+
+    def _here(self) -> Caller:
+        return Caller(CLI, os_user=os_user(self._uid()))
 
     def _put(self, txn: Transaction, kind: str, facts: Mapping[str, Any]) -> None:
         """A note of a change, with whose process asked for it."""
-        self._office.outbox.put(txn, kind, {**facts, **Caller(CLI, os_user=os_user(self._uid())).facts()})
+        self._office.outbox.put(txn, kind, {**facts, **self._here().facts()})
 
     def _tell(self, kind: str, facts: Mapping[str, Any]) -> None:
         with self._office.store.write() as txn:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from addons.needs import Clock
 from gateway.config import IdentityEntry, TargetEntry
+from gateway.control.caller import ITSELF, Caller
 from gateway.control.errors import BadCall, Conflict, NotAllowed
 from gateway.control.outbox import Outbox
 from gateway.control.store import Store, Transaction, Value
@@ -60,7 +61,7 @@ class Authorities:
             former = [value for _, value in self._table.items(txn, _FORMER) if self._clock.seconds() < value["until"]]
         return frozenset([value["public"] for value in former] + ([] if present is None else [_blob(_loaded(present))]))
 
-    def rotate(self, keep: float) -> Value:
+    def rotate(self, keep: float, via: Caller = ITSELF) -> Value:
         """
         Another key signs for people from now on: {"key", "former", "until"}. The former one's private half is gone at once.
 
@@ -77,11 +78,11 @@ class Authorities:
             self._table.put(txn, _FORMER + fingerprint(blob), {"public": blob, "until": until})
             present = _loaded(self._made(txn, PEOPLE))
             told = {"key": fingerprint(_blob(present)), "former": fingerprint(blob), "until": until}
-            self._outbox.put(txn, "authority.rotated", {"authority": PEOPLE, **told, "until": f"{until:.0f}"})
+            self._outbox.put(txn, "authority.rotated", {"authority": PEOPLE, **told, "until": f"{until:.0f}", **via.facts()})
         self._outbox.deliver()
         return told
 
-    def person(self, entry: IdentityEntry, key: bytes, ttl: float, addresses: str = "", first: int = 0) -> Value:
+    def person(self, entry: IdentityEntry, key: bytes, ttl: float, addresses: str = "", first: int = 0, via: Caller = ITSELF) -> Value:
         """
         A certificate with which an identity may log in at this gateway: {"certificate", "serial", "expires", "key"}.
 
@@ -93,7 +94,7 @@ class Authorities:
         made = self._signed(PEOPLE, Certificate(
             key, USER, entry.subject, (entry.subject,), 0, int(self._clock.seconds() + ttl), b"",
             critical=_critical(addresses), extensions=PERMITTED,
-        ), first)  # fmt: skip
+        ), first, via)  # fmt: skip
         return made | {"subject": entry.subject}
 
     def session(self, target: TargetEntry, account: str, subject: str, session: str, key: bytes) -> Value:
@@ -125,7 +126,7 @@ class Authorities:
             key, HOST, f"ostiary for {name}", (name,), 0, int(self._clock.seconds() + HOST_SECONDS), b"",
         ))  # fmt: skip
 
-    def _signed(self, name: str, certificate: Certificate, first: int = 0) -> Value:
+    def _signed(self, name: str, certificate: Certificate, first: int = 0, via: Caller = ITSELF) -> Value:
         """Recorded before it is given out."""
         signer = self._key(name)
         serial = int.from_bytes(os.urandom(8), "big") >> 1
@@ -135,7 +136,7 @@ class Authorities:
         body = whole.body()
         facts = {
             "authority": name, "key_id": whole.key_id, "principals": " ".join(whole.principals), "serial": str(serial),
-            "key": fingerprint(whole.key), "expires": str(whole.before), **whole.critical,
+            "key": fingerprint(whole.key), "expires": str(whole.before), **whole.critical, **via.facts(),
         }
         with self._store.write() as txn:
             self._outbox.put(txn, "certificate.signed", facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -52,6 +53,7 @@ def test_a_person_gets_a_certificate_for_the_gateway(admin: Admin, clock: Clock,
     assert certificate.principals == (ADA,) and certificate.before == clock.seconds() + 3600
     assert certificate.authority == admin.ssh_ca(PEOPLE) and "permit-pty" in certificate.extensions
     facts = dict(notary.notes)["certificate.signed"]
+    assert facts["channel"] == "cli" and facts["os_user"].endswith(f"(uid {os.getuid()})")
     assert (facts["principals"], facts["serial"], facts["key"]) == (ADA, str(made["serial"]), fingerprint(KEY))
 
 
