@@ -33,6 +33,9 @@ TLS_HANDSHAKE = b"\x16"
 RECORD = 16 << 10
 """Bytes of the largest TLS record (RFC 8446, section 5.1)."""
 
+PIECE = 64 << 10
+"""Bytes that OpenSSL is given at once; it makes records of them."""
+
 ROOM = 256 << 10
 """Bytes that one read may bring: what a fast target sends while we handle its last ones."""
 
@@ -265,11 +268,14 @@ class Line(Connection):
             return CONNECTION_LOST
 
     def _write_tls(self, data: bytes | memoryview) -> int:
-        """A record at a time, until all has left or the kernel takes no more."""
+        """
+        A few records at a time, until all has left or the kernel takes no more. Then some of the piece may have left: OpenSSL
+        knows, and wants it again, with at least as much behind it.
+        """
         view, sent = memoryview(data), 0
         try:
             while sent < len(view):
-                sent += self.socket.send(view[sent : sent + RECORD])
+                sent += self.socket.send(view[sent : sent + PIECE])
         except ssl.SSLWantWriteError:
             pass
         return sent

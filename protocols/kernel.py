@@ -32,6 +32,7 @@ except ImportError:
 
 
 if cython.compiled:
+    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
     from cython.cimports.libc.string import memcpy
 
 _LENGTH = Struct("!I")  # of a message: counts itself, not the tag
@@ -76,25 +77,31 @@ def scan(
     return count, start
 
 
-def payload(frames: bytes) -> memoryview:
+def payload(frames: bytes | bytearray, begin: cython.Py_ssize_t = 0, end: cython.Py_ssize_t = -1) -> memoryview:
     """
     What a run of whole CopyData messages carries, without their heads; not copied out of where it was put together.
 
+    :param end: where the run ends in `frames`, which is then not cut out of it; -1 for their end.
     :raises PeerError: a length does not add up.
     """
-    data: cython.p_const_uchar = frames
-    end: cython.Py_ssize_t = len(frames)
-    room: bytearray = bytearray(end)
+    held: object = frames
+    if end < 0:
+        end = len(held)
+    if not 0 <= begin <= end <= len(held):
+        raise ValueError("a span outside its buffer")
+    data: cython.p_const_uchar = held
+    # Nobody sees the bytes before they are written, so what is compiled does not zero them.
+    room: object = PyBytes_FromStringAndSize(cython.NULL, end - begin) if cython.compiled else bytearray(end - begin)
     out: cython.p_uchar = room
-    start: cython.Py_ssize_t = 0
+    start: cython.Py_ssize_t = begin
     at: cython.Py_ssize_t = 0
     length: cython.longlong
     while start < end:
         if end - start < 5:
-            raise PeerError("message cut short", offset=start)
+            raise PeerError("message cut short", offset=start - begin)
         length = _word(data, start + 1) if cython.compiled else _unpack_length(data, start + 1)[0]
         if length < 4 or length > end - start - 1:
-            raise PeerError("message outside its run", offset=start)
+            raise PeerError("message outside its run", offset=start - begin)
         if cython.compiled:
             memcpy(out + at, data + start + 5, length - 4)
         else:

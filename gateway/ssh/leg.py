@@ -396,11 +396,11 @@ class Leg(SSHTransportBase):
             self.begin_exchange()
 
     def _write(self, payload: bytes) -> None:
-        sealed = self._sealer.seal(payload)
+        sealed = self._sealer.pieces(payload)
         if self._corked is None:
-            self.transport.write(sealed)
+            self.transport.write(b"".join(sealed))
         else:
-            self._corked.append(sealed)
+            self._corked += sealed
 
     def cork(self) -> None:
         """Keep what is sent until `uncork`, in the same turn."""

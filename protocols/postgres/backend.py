@@ -173,7 +173,7 @@ class Backend:
             return []
         searched = self._searched(running) if copied and self._opinions.hears_content else None
         if copied:
-            running.copy(payload(searched or self._reader.taken))
+            running.copy(payload(searched) if searched else self._reader.payload())
         refused = self._count(running, count, self._reader.size)
         if refused:
             return refused

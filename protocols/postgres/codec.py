@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from protocols.errors import LocalError, PeerError
-from protocols.kernel import scan
+from protocols.kernel import payload, scan
 
 _HEAD = Struct("!BI")  # tag, length (the length counts itself but not the tag)
 _unpack_head = _HEAD.unpack_from
@@ -41,7 +41,7 @@ _TAGS = tuple(bytes((tag,)) for tag in range(256))
 
 _COMPACT_AT = 64 << 10  # bytes read and not yet dropped; below it, moving the rest costs more
 
-_LITTLE = 1024  # bytes of a cut message; put before what comes next they cost a copy of it, which then stays bytes
+_LITTLE = 1024  # bytes of a cut message; these, or fewer than come next, are put before what comes next, which then stays bytes
 
 
 class Frame(NamedTuple):
@@ -141,7 +141,7 @@ class FrameReader:
             self._dropped += self._start
             self._buffer, self._start = data, 0
             return
-        if type(self._buffer) is bytes and len(self._buffer) - self._start <= _LITTLE:
+        if type(self._buffer) is bytes and len(self._buffer) - self._start <= max(_LITTLE, len(data)):
             self._dropped += self._start
             self._buffer, self._start = self._buffer[self._start :] + data, 0
             return
@@ -218,6 +218,10 @@ class FrameReader:
     def taken(self) -> bytes:
         """The frame that `next_frame` gave last, or the run that `count_run` counted, as it came; until more is fed or taken."""
         return self._piece(self._began, self._start)
+
+    def payload(self) -> memoryview:
+        """What the CopyData messages that `taken` is carry."""
+        return payload(self._buffer, self._began, self._start)
 
     @property
     def began(self) -> int:

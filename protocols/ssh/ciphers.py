@@ -54,8 +54,8 @@ class Lock(Protocol):
         :raises Tampered: none of it is what was sent.
         """
 
-    def seal(self, sequence: int, head: bytes, body: bytes) -> bytes:
-        """A whole packet with its tag."""
+    def seal(self, sequence: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
+        """A whole packet with its tag, in pieces: who sends several joins them once."""
 
 
 class Open:
@@ -69,8 +69,8 @@ class Open:
     def open(self, sequence: int, packet: Bytes) -> bytes:
         return bytes(packet[HEAD:])
 
-    def seal(self, sequence: int, head: bytes, body: bytes) -> bytes:
-        return head + body
+    def seal(self, sequence: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
+        return head, body
 
 
 class Gcm:
@@ -90,8 +90,8 @@ class Gcm:
         except InvalidTag:
             raise Tampered("the tag is wrong") from None
 
-    def seal(self, sequence: int, head: bytes, body: bytes) -> bytes:
-        return head + self._aead.encrypt(self._nonce(), body, head)
+    def seal(self, sequence: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
+        return head, self._aead.encrypt(self._nonce(), body, head)
 
     def _nonce(self) -> bytes:
         nonce = self._fixed + _U64.pack(self._count)
@@ -118,11 +118,11 @@ class ChaChaPoly:
             raise Tampered("the tag is wrong") from None
         return stream.update(packet[HEAD:end])
 
-    def seal(self, sequence: int, head: bytes, body: bytes) -> bytes:
+    def seal(self, sequence: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
         stream = _chacha(self._main, sequence)
         key = stream.update(bytes(64))[:32]
         locked = _chacha(self._head, sequence).update(head) + stream.update(body)
-        return locked + Poly1305.generate_tag(key, locked)
+        return locked, Poly1305.generate_tag(key, locked)
 
 
 class CtrEtm:
@@ -144,9 +144,9 @@ class CtrEtm:
             raise Tampered("the MAC is wrong")
         return self._stream.update(packet[HEAD:end])
 
-    def seal(self, sequence: int, head: bytes, body: bytes) -> bytes:
+    def seal(self, sequence: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
         locked = head + self._stream.update(body)
-        return locked + self._digest(sequence, locked)
+        return locked, self._digest(sequence, locked)
 
     def _digest(self, sequence: int, locked: Bytes) -> bytes:
         mac = self._mac.copy()

@@ -79,8 +79,12 @@ class Sealer(_Direction):
         self._deflate = zlib.compressobj(6)
 
     def seal(self, payload: bytes) -> bytes:
+        """One packet; raises as `pieces`."""
+        return b"".join(self.pieces(payload))
+
+    def pieces(self, payload: bytes) -> tuple[bytes, ...]:
         """
-        One packet.
+        One packet, not put together yet.
 
         :raises LocalError: the payload is too long, or the key is spent.
         """
@@ -97,7 +101,7 @@ class Sealer(_Direction):
         head = _HEAD.pack(1 + len(payload) + padding, padding)
         body = b"".join((head[HEAD:], payload, self._randomness(padding)))
         sealed = lock.seal(self._sequence, head[:HEAD], body)
-        self._count(len(sealed))
+        self._count(HEAD + len(body) + lock.tag)
         return sealed
 
 
@@ -106,7 +110,8 @@ class Opener(_Direction):
 
     def __init__(self) -> None:
         super().__init__()
-        self._buffer, self._at, self._consumed = bytearray(), 0, 0
+        self._buffer: bytes | bytearray = b""
+        self._at = self._consumed = 0
         self._length = -1  # of the packet at hand; -1 when not known
         self._inflate: zlib._Decompress | None = None
 
@@ -115,10 +120,14 @@ class Opener(_Direction):
         self._inflate = zlib.decompressobj()
 
     def feed(self, data: bytes) -> None:
-        if self._at:
-            del self._buffer[:self._at]
-            self._at = 0
-        self._buffer += data
+        rest = len(self._buffer) - self._at
+        if rest > len(data):  # a long packet in small pieces: it is not moved for each of them
+            if self._at or type(self._buffer) is bytes:
+                self._buffer = bytearray(memoryview(self._buffer)[self._at:])
+            self._buffer += data
+        else:
+            self._buffer = b"".join((memoryview(self._buffer)[self._at:], data)) if rest else data
+        self._at = 0
 
     @property
     def behind(self) -> int:

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from protocols.ssh.ledger import Ledger, Overrun
-from protocols.ssh.messages import CLOSE, DATA, EOF, EXTENDED_DATA, addressed, read_data, write_bare, write_data
+from protocols.ssh.messages import CLOSE, DATA, EOF, EXTENDED_DATA, addressed, data_at, write_bare, write_data
 
 WAITING_LIMIT = 4 << 20
 """Bytes that may wait in one direction; OpenSSH's window is 2 MiB."""
@@ -65,13 +65,16 @@ class Flow:
         """What may leave now that this message came; it is for this channel, under the sender's number."""
         if payload[0] not in (DATA, EXTENDED_DATA):
             return self.bare(payload)
-        stream, data = read_data(payload)
-        count = len(data)
+        return self.pass_on(payload, *data_at(payload))
+
+    def pass_on(self, payload: bytes, stream: int, at: int) -> list[bytes]:
+        """As `take`, of data whose bytes begin there."""
+        count = len(payload) - at
         self.came(count)
         if not self._waiting and not self._held and count <= self._packet and count <= self.ledger.room and not self.ended:
             self.ledger.passes(count)
             return [addressed(payload, self.number)]
-        return self._queue(_Data(stream, data), count)
+        return self._queue(_Data(stream, payload[at:]), count)
 
     def came(self, count: int) -> None:
         """The sender sent this much data, and what becomes of it is said by `put`, `gate` and `drop`."""

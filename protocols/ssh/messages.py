@@ -173,17 +173,32 @@ def recipient(payload: bytes) -> int:
 
 
 def addressed(payload: bytes, number: int) -> bytes:
-    """The same message for the channel that the other leg numbers so."""
-    return b"".join((_HEAD.pack(payload[0], number), memoryview(payload)[5:]))
+    """The same message for the channel that the other leg numbers so: itself, where both have the same number."""
+    head = _HEAD.pack(payload[0], number)
+    return payload if payload.startswith(head) else b"".join((head, memoryview(payload)[5:]))
+
+
+def data_at(payload: bytes) -> tuple[int, int]:
+    """The stream (0, or an extended data type) of DATA or EXTENDED_DATA, and where its bytes begin, which go to the end."""
+    stream, at = 0, 9
+    if payload[0] == EXTENDED_DATA:
+        if len(payload) < 9:
+            raise Unreadable("a number is cut short")
+        stream, at = _U32.unpack_from(payload, 5)[0], 13
+    if len(payload) < at:
+        raise Unreadable("a number is cut short")
+    length = _U32.unpack_from(payload, at - 4)[0]
+    if at + length > len(payload):
+        raise Unreadable("a string is longer than its message or its limit")
+    if at + length < len(payload):
+        raise Unreadable("bytes are left over behind the last field")
+    return stream, at
 
 
 def read_data(payload: bytes) -> tuple[int, bytes]:
-    """The stream (0, or an extended data type) and the bytes of DATA or EXTENDED_DATA."""
-    fields = Reader(payload, 5)
-    stream = fields.u32() if payload[0] == EXTENDED_DATA else 0
-    data = fields.string()
-    fields.end()
-    return stream, data
+    """As `data_at`, with the bytes."""
+    stream, at = data_at(payload)
+    return stream, payload[at:]
 
 
 def write_data(number: int, data: bytes, stream: int = 0) -> bytes:

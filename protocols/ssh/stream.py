@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from protocols.ssh.filter import Chunk, Filter, Filtered
 from protocols.ssh.flow import Flow
 from protocols.ssh.ledger import Overrun
-from protocols.ssh.messages import CHANNEL_REQUEST, CLOSE, EOF, read_data, string
+from protocols.ssh.messages import CHANNEL_REQUEST, CLOSE, EOF, data_at, string
 
 LATER_LIMIT = 64
 """Messages without data that may wait behind held bytes: signals, an exit status."""
@@ -51,7 +51,7 @@ class Totals:
         """Keep a SHA-256 from here on."""
         self._digest = hashlib.sha256()
 
-    def count(self, stream: int, data: bytes) -> None:
+    def count(self, stream: int, data: bytes | memoryview) -> None:
         if stream:
             self.extended += len(data)
         else:
@@ -102,10 +102,12 @@ class Stream:
         """DATA or EXTENDED_DATA came."""
         if self._behind:
             raise Overrun("data behind the end of its stream")
-        stream, data = read_data(payload)
+        stream, at = data_at(payload)
         if not self._filters and self._sink is None:
-            self.totals.count(stream, data)
-            return Moved(self.flow.take(payload))
+            with memoryview(payload) as whole, whole[at:] as data:
+                self.totals.count(stream, data)
+            return Moved(self.flow.pass_on(payload, stream, at))
+        data = payload[at:]
         self.flow.came(len(data))
         self._held += len(data)
         return self._run(0, [(stream, data)])

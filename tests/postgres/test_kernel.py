@@ -74,7 +74,16 @@ def test_a_row_that_does_not_add_up_passes_nothing(run: bytes) -> None:
 @given(st.lists(st.binary(max_size=30), max_size=8))
 def test_the_payload_of_copy_data_is_its_bodies(bodies: list[bytes]) -> None:
     """What is digested is what was copied, however it was cut into messages."""
-    assert payload(b"".join(encode(b"d", body) for body in bodies)) == b"".join(bodies)
+    run = b"".join(encode(b"d", body) for body in bodies)
+    assert payload(run) == b"".join(bodies)
+    for around in (b"before" + run + b"behind", bytearray(b"before" + run + b"behind")):  # where it lies in what was read
+        assert payload(around, 6, 6 + len(run)) == b"".join(bodies)
+
+
+@pytest.mark.parametrize("span", [(-1, 5), (3, 2), (0, 11)])
+def test_a_span_outside_what_was_read_is_nobodys_payload(span: tuple[int, int]) -> None:
+    with pytest.raises(ValueError):
+        payload(encode(b"d", b"hello"), *span)
 
 
 @given(st.binary(max_size=30))

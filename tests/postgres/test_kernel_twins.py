@@ -155,6 +155,8 @@ def test_splits_are_walked_alike(twins: Twins, data: st.DataObject) -> None:
 @given(raw=damaged(st.lists(st.binary(max_size=30), max_size=8).map(lambda bodies: b"".join(encode(b"d", b) for b in bodies))))
 def test_payloads_are_the_same(twins: Twins, raw: bytes) -> None:
     twins.agree("payload", raw)
+    twins.agree("payload", bytearray(b"front" + raw + b"behind"), 5, 5 + len(raw))
+    twins.agree("payload", raw, 3, len(raw) // 2)
 
 
 @many

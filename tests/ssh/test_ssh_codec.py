@@ -55,6 +55,21 @@ def test_every_cipher_opens_what_it_sealed(cipher: str, mac: str) -> None:
     assert opener.next_payload() == b"\x02end"
 
 
+@pytest.mark.parametrize("sizes", [(1, 7), (5000,), (40_000, 3), (100_000, 1)])
+def test_however_a_connection_is_cut_its_packets_are_the_same(sizes: tuple[int, ...]) -> None:
+    """Long packets in small reads, short ones in large reads, and what is left of one put before the next."""
+    payloads = [bytes([94]) * count for count in (1, 30_000, 12, 200_000, 1, 70_000)]
+    sealer, opener = pair("aes128-gcm@openssh.com", "")
+    wire, at, turn, opened = b"".join(sealer.seal(payload) for payload in payloads), 0, 0, []
+    while at < len(wire):
+        size = sizes[turn % len(sizes)]
+        opener.feed(wire[at : at + size])
+        at, turn = at + size, turn + 1
+        opened += iter(opener.next_payload, None)
+        assert opener.behind <= len(wire) - sum(map(len, opened))
+    assert opened == payloads and opener.behind == 0
+
+
 # The draft's appendix (draft-ietf-sshm-chacha20-poly1305, A): key, sequence 7, one packet of OpenSSH's.
 CHACHA_KEY = unhexlify(
     "8bbff6855fc102338c373e73aac0c914f076a905b2444a32eecaffeae22becc5"
