@@ -89,6 +89,7 @@ class AheadFile:
 
     def close(self) -> None:
         os.close(self._fd)
+        self._room.release()  # and with it the memory, whoever still holds this
 
 
 def _opened(path: Path) -> int:

@@ -82,6 +82,20 @@ def test_it_is_written_past_the_page_cache_and_just_as_well_where_that_cannot_be
     assert asked[-1] & os.O_DSYNC == os.O_DSYNC and not (refuses and asked[-1] & os.O_DIRECT)
 
 
+def test_a_closed_file_gives_its_memory_back(tmp_path: Path) -> None:
+    """Each segment has one, and something may hold it a while longer."""
+
+    def mapped() -> int:
+        return Path("/proc/self/maps").read_text().count("/dev/zero")  # how memory that is shared and nobody's file is called
+
+    before = mapped()
+    _, file = made(tmp_path)
+    file.append(batch(0), never)
+    assert mapped() == before + 1
+    file.close()
+    assert mapped() == before
+
+
 def test_the_file_keeps_its_size_and_a_half_waits_until_lmdb_holds_it(tmp_path: Path) -> None:
     """Three times its size goes through it; each half is written again only after its last record was settled."""
     path, file = made(tmp_path)
