@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from protocols.hooks import SessionHook
 from protocols.verdict import Allow, Deny, Verdict
 
-from addons.sql.conditions import Conditions, Now, conditions, tables
+from addons.sql.conditions import Conditions, Now, Table, all_of, conditions
 
 REFUSED = Deny(
     "there is no such target, account or database for you",
@@ -29,17 +29,7 @@ class Access:
     """
 
     def __init__(self, *, rules: Iterable[Mapping[str, object]], now: Now | None = None) -> None:
-        self._rules: list[tuple[str, Conditions]] = []
-        for table in tables(rules, "rules"):
-            table.only(Conditions, "name")
-            name = table.text("name", f"access[{len(self._rules)}]")
-            fits = conditions(table)
-            table.end()
-            if not (fits.groups or fits.identities or fits.kinds):
-                raise ValueError(f"{table.where}: name who it is for: groups, identities or kinds")
-            if fits.timed and now is None:
-                raise ValueError(f"{table.where}.hours: no clock was given")
-            self._rules.append((name, fits))
+        self._rules = all_of(lambda table: _rule(table, now), rules, "rules")
         self._now = now
 
     def on_session(self, hook: SessionHook) -> Verdict:
@@ -47,3 +37,14 @@ class Access:
             if fits.fits(hook.session) and (not fits.timed or fits.holds(self._now())):
                 return Allow(name, remember=False)
         return REFUSED
+
+
+def _rule(table: Table, now: Now | None) -> tuple[str, Conditions]:
+    table.only(Conditions, "name")
+    name, fits = table.text("name", f"access{table.where.removeprefix('rules')}"), conditions(table)
+    if not (fits.groups or fits.identities or fits.kinds):
+        table.faults.wrong(f"{table.where}: name who it is for: groups, identities or kinds")
+    if fits.timed and now is None:
+        table.wrong("hours", "no clock was given")
+    table.end()
+    return name, fits

@@ -17,7 +17,7 @@ from protocols.verdict import Allow, Hold, Verdict
 
 from addons.sql.answers import MODES, hold_mode
 from addons.sql.classify import classify
-from addons.sql.conditions import Conditions, Now, Table, conditions, tables
+from addons.sql.conditions import Conditions, Now, Table, all_of, conditions
 from addons.sql.parse import Unparsable, parse
 
 _PLUMBING = frozenset({"transaction", "session"})
@@ -49,9 +49,10 @@ class Approval:
     def __init__(
         self, *, timeout: float = 300.0, lifetime: float = 300.0, rules: Iterable[Mapping[str, object]] = (), now: Now | None = None
     ) -> None:
-        own = Table({"timeout": timeout, "lifetime": lifetime}, "approval")
-        self._timeout, self._lifetime = float(own.number("timeout")), float(own.number("lifetime"))
-        self._rules = [self._rule(table, now) for table in tables(rules, "rules")]
+        own = Table({"timeout": timeout, "lifetime": lifetime}, "")
+        self._timeout, self._lifetime = float(own.number("timeout", 300)), float(own.number("lifetime", 300))
+        self._rules = own.faults.of(lambda: all_of(lambda table: self._rule(table, now), rules, "rules"), [])
+        own.end()
         self._now = now
 
     def on_ask(self, hook: AskHook) -> Verdict:
@@ -78,18 +79,19 @@ class Approval:
         return Allow(remember=not timed)
 
     def _rule(self, table: Table, now: Now | None) -> Asking:
+        table.only(Asking)
         made = Asking(
             table.text("name"), conditions(table), table.texts("approvers"), int(table.number("quorum", 1)),
             table.text("mode", known=MODES), table.text("reason", "Everything here needs another person's word."),
             float(table.number("timeout", self._timeout)), float(table.number("lifetime", self._lifetime)),
         )
-        table.end()
         if not made.name:
-            raise ValueError(f"{table.where}.name: every rule has a name, which requests and evidence show")
+            table.wrong("name", "every rule has a name, which requests and evidence show")
         if not made.approvers:
-            raise ValueError(f"{table.where}.approvers: name the groups whose members may approve")
+            table.wrong("approvers", "name the groups whose members may approve")
         if made.conditions.timed and now is None:
-            raise ValueError(f"{table.where}.hours: no clock was given")
+            table.wrong("hours", "no clock was given")
+        table.end()
         return made
 
 

@@ -16,7 +16,7 @@ from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Verdict
 
 from addons.needs import Clock, Sessions
-from addons.sql.conditions import Conditions, Table, conditions, tables
+from addons.sql.conditions import Conditions, Table, all_of, conditions
 
 _MINUTE = 60.0
 _CANCELLED = "57014"  #: query_canceled: what the target answers to the cancel that we sent
@@ -72,8 +72,9 @@ class Limits:
         sessions: Sessions | None = None,
     ) -> None:
         given = {"rows": rows, "bytes": bytes, "idle": idle, "duration": duration, "per_minute": per_minute}
-        self._default = _amounts(Table({k: v for k, v in given.items() if v is not None}, "limits"))
-        self._rules = [self._rule(table) for table in tables(rules, "rules")]
+        own = Table({k: v for k, v in given.items() if v is not None}, "")
+        self._rules = own.faults.of(lambda: all_of(self._rule, rules, "rules"), [])
+        self._default = _amounts(own)
         self._clock, self._sessions, self._watches = clock, sessions, {}
         every = [self._default, *(amounts for _, amounts in self._rules)]
         if clock is None and any(a.idle or a.duration or a.per_minute for a in every):
@@ -82,9 +83,10 @@ class Limits:
             raise ValueError("limits: idle and duration end sessions, and the power to was not given")
 
     def _rule(self, table: Table) -> tuple[Conditions, Amounts]:
+        table.only(Amounts)
         made = conditions(table)
         if made.timed:
-            raise ValueError(f"{table.where}.hours: limits hold at all hours; take hours and days out")
+            table.wrong("hours", "limits hold at all hours; take hours and days out")
         return made, _amounts(table)
 
     def on_judge(self, hook: JudgeHook) -> Verdict:

@@ -21,7 +21,8 @@ from addons.needs import Catalogs
 from addons.sql.answers import ALLOW, DENY, defaults, hold_mode, texts
 from addons.sql.assess import Assessed, Assessor, with_prepared
 from addons.sql.catalog import Snapshot
-from addons.sql.conditions import Now, tables
+from addons.sql.complaints import Gathering
+from addons.sql.conditions import Now, all_of
 from addons.sql.form import form
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
@@ -71,14 +72,15 @@ class Policy:
         settings: Settings | None = None,
         now: Now | None = None,
     ) -> None:
-        self._settings = settings or Settings()
-        self.gate = Gate(texts(search_paths, "search_paths"), texts(session_settings, "session_settings"))
-        self._approvers = frozenset(texts(approvers, "approvers"))
-        self._rules = Rules(
-            defaults(default, sorted(CLASSES), "class", example='class to verdict, such as { read = "allow" }', approvers=bool(self._approvers)),
-            made := tuple(rule(t) for t in tables(rules, "rules")), now,
-        )
-        self._assessor = Assessor(texts(functions, "functions"), self.gate, _sought(made))
+        self._settings, faults = settings or Settings(), Gathering()
+        self.gate = faults.of(lambda: Gate(texts(search_paths, "search_paths"), texts(session_settings, "session_settings")), Gate())
+        self._approvers = frozenset(faults.of(lambda: texts(approvers, "approvers"), ()))
+        example, may = 'class to verdict, such as { read = "allow" }', bool(self._approvers)
+        by_default = faults.of(lambda: defaults(default, sorted(CLASSES), "class", example=example, approvers=may), {})
+        made = tuple(faults.of(lambda: all_of(rule, rules, "rules"), []))
+        listed = faults.of(lambda: texts(functions, "functions"), ())
+        faults.end()
+        self._rules, self._assessor = Rules(by_default, made, now), Assessor(listed, self.gate, _sought(made))
         self._catalogs = catalogs
         self._analysed: OrderedDict[tuple[str, str], tuple[Assessed, ...] | Unparsable] = OrderedDict()
         self._latest: tuple[tuple[str, str], tuple[Assessed, ...] | Unparsable] = (("", ""), ())

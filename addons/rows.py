@@ -22,7 +22,8 @@ from addons.sql.answers import hold_mode, texts
 from addons.sql.assess import Assessor, Listed
 from addons.sql.catalog import Snapshot
 from addons.sql.classify import classify
-from addons.sql.conditions import Conditions, Table, conditions, tables
+from addons.sql.complaints import Gathering
+from addons.sql.conditions import Conditions, Table, all_of, conditions
 from addons.sql.finding import Name
 from addons.sql.functions import catalog_class
 from addons.sql.guard import SQLSTATE, Uncountable, fresh, guarded, touches
@@ -70,9 +71,11 @@ class Rows:
         self, *, touched: Iterable[Mapping[str, object]] = (), estimated: Iterable[Mapping[str, object]] = (),
         functions: Iterable[str] = (), catalogs: Catalogs, estimates: Estimates,
     ) -> None:
-        self._assessor = Assessor(texts(functions, "functions"), Gate())
-        self._touched = [_rule(table, planned=False) for table in tables(touched, "touched")]
-        self._estimated = [_rule(table, planned=True) for table in tables(estimated, "estimated")]
+        faults = Gathering()
+        self._assessor = Assessor(faults.of(lambda: texts(functions, "functions"), ()), Gate())
+        self._touched = faults.of(lambda: all_of(lambda table: _rule(table, planned=False), touched, "touched"), [])
+        self._estimated = faults.of(lambda: all_of(lambda table: _rule(table, planned=True), estimated, "estimated"), [])
+        faults.end()
         self._sought = Listed(frozenset(name for rule in (*self._touched, *self._estimated) for name in rule.relations))
         self._catalogs, self._estimates = catalogs, estimates
         self._put: dict[tuple[str, int, str], str] = {}
@@ -322,6 +325,7 @@ def _unknown(rule: Rule) -> Deny:
 
 
 def _rule(table: Table, *, planned: bool) -> Rule:
+    table.only(*((Rule,) if planned else (Conditions, "name", "rows", "relations")))
     name, rows = table.text("name"), table.number("rows")
     made = Rule(
         name, int(rows or 0), conditions(table), table.texts("relations"),
@@ -329,13 +333,13 @@ def _rule(table: Table, *, planned: bool) -> Rule:
         table.text("verdict", "deny", _VERDICTS) if planned else "deny",
         table.texts("approvers") if planned else frozenset(), int(table.number("quorum", 1) or 1) if planned else 1,
     )  # fmt: skip
-    table.end()
     if not name:
-        raise ValueError(f"{table.where}.name: every rule has a name, which refusals and evidence show")
+        table.wrong("name", "every rule has a name, which refusals and evidence show")
     if rows is None or rows != int(rows) or not 0 < rows <= _MOST:
-        raise ValueError(f"{table.where}.rows: a whole number from 1 to {_MOST}")
+        table.wrong("rows", f"a whole number from 1 to {_MOST}")
     if made.verdict == "approve" and not made.approvers:
-        raise ValueError(f"{table.where}.approvers: name the groups whose members may approve")
+        table.wrong("approvers", "name the groups whose members may approve")
     if made.conditions.timed:
-        raise ValueError(f"{table.where}.hours: these limits hold at all hours; take hours and days out")
+        table.wrong("hours", "these limits hold at all hours; take hours and days out")
+    table.end()
     return made

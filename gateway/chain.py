@@ -12,15 +12,25 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from addons.sql.complaints import complaints_of
 from gateway.config import AddonEntry
 
 
 class WrongAddon(Exception):
-    """An `[[addon]]` that cannot be built. `index` is its position, `key` the option at fault or ""."""
+    """
+    An `[[addon]]` that cannot be built.
 
-    def __init__(self, index: int, key: str, why: str) -> None:
-        super().__init__(f"addon[{index}]{'.' + key if key else ''}: {why}")
-        self.index, self.key, self.why = index, key, why
+    :ivar index: its position. :ivar faults: the option at fault, or "", and why, of everything that is wrong; never empty.
+    """
+
+    def __init__(self, index: int, *faults: tuple[str, str]) -> None:
+        super().__init__("; ".join(f"addon[{index}]{'.' + key if key else ''}: {why}" for key, why in faults))
+        self.index, self.faults = index, faults
+
+    @property
+    def key(self) -> str:
+        """The first option at fault."""
+        return self.faults[0][0]
 
 
 def build(entries: Sequence[AddonEntry], needs: Mapping[str, Any]) -> list[object]:
@@ -38,16 +48,19 @@ def _one(index: int, entry: AddonEntry, needs: Mapping[str, Any]) -> object:
     try:
         taken = inspect.signature(addon).parameters
     except ValueError:
-        raise WrongAddon(index, "use", f"{entry.use} does not say what it takes") from None
-    for key in entry.options:
-        if key not in taken or key in needs:
-            known = ", ".join(sorted(name for name in taken if name not in needs)) or "none"
-            raise WrongAddon(index, key, f"{entry.use} has no such option; it has: {known}")
+        raise WrongAddon(index, ("use", f"{entry.use} does not say what it takes")) from None
+    unknown = [key for key in entry.options if key not in taken or key in needs]
+    known = ", ".join(sorted(name for name in taken if name not in needs)) or "none"
+    faults = [(key, f"{entry.use} has no such option; it has: {known}") for key in unknown]
     given = {name: needs[name] for name in taken if name in needs}
+    options = {key: value for key, value in entry.options.items() if key not in unknown}
     try:
-        return addon(**given, **entry.options)
+        made = addon(**given, **options)
     except (ValueError, TypeError, KeyError) as error:
-        raise WrongAddon(index, "", str(error)) from None
+        faults += [("", why) for why in complaints_of(error)]
+    if faults:
+        raise WrongAddon(index, *faults)
+    return made
 
 
 def _named(index: int, path: str) -> Any:
@@ -56,7 +69,7 @@ def _named(index: int, path: str) -> Any:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise WrongAddon(index, "use", f"{path} cannot be imported: {error}") from None
+        raise WrongAddon(index, ("use", f"{path} cannot be imported: {error}")) from None
     if not inspect.isclass(found):
-        raise WrongAddon(index, "use", f"{path} is no class")
+        raise WrongAddon(index, ("use", f"{path} is no class"))
     return found

@@ -93,18 +93,21 @@ def _check_places(section: Section, value: Any, at: str, places: Places) -> None
 
 def _explain(section: Section, entry: AddonEntry, error: chain.WrongAddon) -> None:
     """A constructor's complaint that begins with the key at fault becomes a complaint at that key."""
-    if error.key == "use":
-        mend = 'write a class by its dotted path, such as "addons.access.Access"; it must be on the Python path'
-        section.wrong("use", error.why, mend)
-    elif error.key:
-        known = _options(error.why)
-        near = difflib.get_close_matches(error.key, known, 1)
-        section.wrong(error.key, error.why, f"did you mean {near[0]!r}?" if near else "take it out, or correct its name")
-    else:
-        said = _AT_OPTION.fullmatch(error.why)
-        named = said is not None and re.split(r"[.\[]", said[1])[0] in entry.options
-        key, why = (said[1], said[2]) if said is not None and named else ("", error.why)
-        section.wrong(key, f"{entry.use} does not take it: {why}" if not named else why, "correct that option")
+    for key, why in error.faults:
+        if key == "use":
+            section.wrong("use", why, 'write a class by its dotted path, such as "addons.access.Access"; it must be on the Python path')
+        elif key:
+            near = difflib.get_close_matches(key, _options(why), 1)
+            section.wrong(key, why, f"did you mean {near[0]!r}?" if near else "take it out, or correct its name")
+        else:
+            _complain(section, entry, why)
+
+
+def _complain(section: Section, entry: AddonEntry, complaint: str) -> None:
+    said = _AT_OPTION.fullmatch(complaint)
+    named = said is not None and re.split(r"[.\[]", said[1])[0] in entry.options
+    key, why = (said[1], said[2]) if said is not None and named else ("", complaint)
+    section.wrong(key, f"{entry.use} does not take it: {why}" if not named else why, "correct that option")
 
 
 def _options(why: str) -> list[str]:

@@ -34,22 +34,20 @@ class Content:
         self, *, mask: Iterable[str] = (), alarm: Iterable[str] = (), records: Mapping[str, str] | None = None,
         clear: Iterable[str] = (), where: Mapping[str, object] | None = None, sink: Sink | None = None, now: Now | None = None,
     ) -> None:
-        table, own = Table({"mask": mask, "alarm": alarm, "clear": clear}, ""), _records(records)
+        table = Table({"mask": mask, "alarm": alarm, "clear": clear}, "")
+        own = table.faults.of(lambda: _records(records), {})
         known = (*FORMS, *own)
         masks, alarms = table.texts("mask", known, "detector"), table.texts("alarm", known, "detector")
         self._clear = table.texts("clear")
         if both := sorted(masks & alarms):
-            raise ValueError(f"alarm: {both[0]} is in mask too, where its finds are recorded anyway")
+            table.wrong("alarm", f"{both[0]} is in mask too, where its finds are recorded anyway")
         masks |= own.keys() - alarms
         if not mask and not alarm:
             alarms = frozenset(FORMS)
+        self._where: Conditions = table.faults.of(lambda: _where(where, now), Conditions())
+        table.end()
         self._sought = sought(sorted(masks), sorted(alarms), own)
         self._sink = sink
-        rest = Table(dict(where or {}), "where")
-        self._where: Conditions = conditions(rest)
-        rest.end()
-        if self._where.timed and now is None:
-            raise ValueError("where: it names hours or days, and no clock was given")
         self._now = now
 
     def on_content(self, hook: ContentHook) -> Found | None:
@@ -71,6 +69,15 @@ class Content:
         if self._clear & session.identity.groups or not self._where.fits(session):
             return False
         return not self._where.timed or self._now is None or self._where.holds(self._now())
+
+
+def _where(given: Mapping[str, object] | None, now: Now | None) -> Conditions:
+    table = Table(dict(given or {}), "where")
+    found = conditions(table)
+    if found.timed and now is None:
+        table.faults.wrong("where: it names hours or days, and no clock was given")
+    table.end()
+    return found
 
 
 def _records(given: object) -> dict[str, str]:

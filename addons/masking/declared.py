@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from addons.sql.complaints import Gathering
 from addons.sql.conditions import near
 
 STRATEGIES = ("redact", "null", "partial", "date")
@@ -57,33 +58,37 @@ class Declaration:
 
 def declarations(entries: Iterable[Mapping[str, Any]]) -> tuple[Declaration, ...]:
     """
-    :raises ValueError: an entry that is not understood, with the way to mend it.
+    :raises Wrong: entries that are not understood, each with the way to mend it.
     """
-    found = tuple(_one(index, entry) for index, entry in enumerate(entries))
-    for index, here in enumerate(found):
-        if any(here.label == other.label and here.targets == other.targets for other in found[:index]):
-            raise ValueError(f"columns[{index}]: {here.label} is declared twice")
+    faults = Gathering()
+    made = [faults.of(lambda index=index, entry=entry: _one(index, entry), None) for index, entry in enumerate(entries)]
+    found = tuple(one for one in made if one is not None)
+    for index, here in enumerate(made):
+        if here is not None and any(here.label == other.label and here.targets == other.targets for other in made[:index] if other is not None):
+            faults.wrong(f"columns[{index}]: {here.label} is declared twice")
+    faults.end()
     return found
 
 
 def _one(index: int, entry: Mapping[str, Any]) -> Declaration:
-    where = f"columns[{index}]"
+    where, faults = f"columns[{index}]", Gathering()
     if not isinstance(entry, Mapping):
         raise ValueError(f"{where}: a table is needed, with relation, column and strategy")
-    unknown = sorted(set(entry) - _KEYS)
-    if unknown:
-        raise ValueError(f"{where}.{unknown[0]}: no such key{near(unknown[0], _KEYS)}; there are {', '.join(sorted(_KEYS))}")
-    schema, dot, relation = _text(where, entry, "relation").partition(".")
+    for key in sorted(set(entry) - _KEYS):
+        faults.wrong(f"{where}.{key}: no such key{near(key, _KEYS)}; there are {', '.join(sorted(_KEYS))}")
+    schema, dot, relation = faults.of(lambda: _text(where, entry, "relation"), "?.?").partition(".")
     if not (schema and dot and relation):
-        raise ValueError(f'{where}.relation: write the schema too, as in "public.patients"')
-    return Declaration(
+        faults.wrong(f'{where}.relation: write the schema too, as in "public.patients"')
+    made = Declaration(
         schema,
         relation,
-        _text(where, entry, "column"),
-        _strategy(where, entry),
-        *(_names(where, entry, key) for key in ("clear", "targets", "databases")),
-        _flag(where, entry, "lookup"),
+        faults.of(lambda: _text(where, entry, "column"), "?"),
+        faults.of(lambda: _strategy(where, entry), Strategy()),
+        *(faults.of(lambda key=key: _names(where, entry, key), frozenset()) for key in ("clear", "targets", "databases")),
+        faults.of(lambda: _flag(where, entry, "lookup"), False),
     )
+    faults.end()
+    return made
 
 
 def _flag(where: str, entry: Mapping[str, Any], key: str) -> bool:

@@ -14,7 +14,8 @@ from protocols.command import Command, Transaction
 from protocols.session import Session
 from protocols.verdict import Hold
 
-from addons.sql.conditions import Conditions, Now, Table, conditions
+from addons.sql.complaints import Gathering
+from addons.sql.conditions import Conditions, Now, Table, conditions, near
 
 ALLOW, APPROVE, DENY = "allow", "approve", "deny"
 VERDICTS = (ALLOW, APPROVE, DENY)
@@ -46,12 +47,10 @@ class Answering:
 def answer(table: Table) -> dict[str, Any]:
     """
     The fields of `Answering` that a table names; takes their keys.
-
-    :raises ValueError: with the key path and what to write instead.
     """
     name, verdict = table.text("name"), table.text("verdict", known=VERDICTS)
     if not name:
-        raise ValueError(f"{table.where}.name: every rule has a name, which refusals and evidence show")
+        table.wrong("name", "every rule has a name, which refusals and evidence show")
     return {
         "name": name, "verdict": verdict, "conditions": conditions(table), "reason": table.text("reason"), "hint": table.text("hint"),
         "approvers": table.texts("approvers"), "quorum": int(table.number("quorum", 1) or 1), "mode": table.text("mode", known=MODES),
@@ -65,9 +64,9 @@ def whole(table: Table, made: Answering) -> None:
 
     :raises ValueError: with the key path and what to write instead.
     """
-    table.end()
     if made.verdict == APPROVE and not made.approvers:
-        raise ValueError(f"{table.where}.approvers: name the groups whose members may approve")
+        table.wrong("approvers", "name the groups whose members may approve")
+    table.end()
 
 
 def defaults(default: object, known: Collection[str], what: str, *, example: str, approvers: bool) -> dict[str, str]:
@@ -79,13 +78,15 @@ def defaults(default: object, known: Collection[str], what: str, *, example: str
     """
     if not isinstance(default, Mapping):
         raise ValueError(f"default: must be a table of {example}")
+    faults = Gathering()
     for kind, verdict in default.items():
         if kind not in known:
-            raise ValueError(f"default.{kind}: unknown {what}; known: {', '.join(known)}")
+            faults.wrong(f"default.{kind}: unknown {what}{near(kind, known)}; known: {', '.join(known)}")
         if verdict not in VERDICTS:
-            raise ValueError(f"default.{kind}: unknown verdict {verdict!r}; known: {', '.join(VERDICTS)}")
+            faults.wrong(f"default.{kind}: unknown verdict {verdict!r}{near(str(verdict), VERDICTS)}; known: {', '.join(VERDICTS)}")
         if verdict == APPROVE and not approvers:
-            raise ValueError(f"default.{kind}: to approve, name the groups that may in `approvers`")
+            faults.wrong(f"default.{kind}: to approve, name the groups that may in `approvers`")
+    faults.end()
     return dict(default)
 
 

@@ -11,8 +11,13 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 from protocols.session import KINDS, Session
+
+from addons.sql.complaints import Gathering
+
+T = TypeVar("T")
 
 Now = Callable[[], datetime.datetime]
 """The wall clock where the gateway's operator lives."""
@@ -24,7 +29,8 @@ _HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
 class Table:
     """
-    One TOML table, taken apart key by key.
+    One TOML table, taken apart key by key. What is wrong is kept until its `end`, so that all of it is said at once; a key
+    at fault has its default.
 
     :param where: its key path, which begins every complaint; "" for the addon's own table.
     """
@@ -32,40 +38,48 @@ class Table:
     def __init__(self, table: object, where: str) -> None:
         if not isinstance(table, Mapping):
             raise ValueError(f"{where}: must be a table, such as {{ groups = [\"dba\"] }}")
-        self._rest, self.where = dict(table), where
+        self._rest, self.where, self.faults = dict(table), where, Gathering()
         self._at = f"{where}." if where else ""
+
+    def wrong(self, key: str, what: str) -> None:
+        """Note what is wrong with a key, and how to mend it."""
+        self.faults.wrong(f"{self._at}{key}: {what}")
 
     def texts(self, key: str, known: Iterable[str] | None = None, what: str = "value") -> frozenset[str]:
         """A list of strings, all of them in `known` when it is given."""
         value = self._rest.pop(key, ())
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
-            raise ValueError(f"{self._at}{key}: must be a list of strings")
-        if known is not None:
-            wrong = [f"unknown {what} {text!r}{near(text, known)}" for text in sorted(set(value) - set(known))]
-            if wrong:
-                raise ValueError(f"{self._at}{key}: {', '.join(wrong)}; known: {', '.join(sorted(known))}")
+            self.wrong(key, "must be a list of strings")
+            return frozenset()
+        wrong = sorted(set(value) - set(known)) if known is not None else ()
+        if wrong:
+            named = [f"unknown {what} {text!r}{near(text, known)}" for text in wrong]
+            self.wrong(key, f"{', '.join(named)}; known: {', '.join(sorted(known))}")
         return frozenset(value)
 
     def text(self, key: str, default: str = "", known: Iterable[str] | None = None) -> str:
         value = self._rest.pop(key, default)
         if not isinstance(value, str):
-            raise ValueError(f"{self._at}{key}: must be a string")
+            self.wrong(key, "must be a string")
+            return default
         if known is not None and value not in known:
             known = sorted(filter(None, known))
-            raise ValueError(f"{self._at}{key}: unknown value {value!r}{near(value, known)}; known: {', '.join(known)}")
+            self.wrong(key, f"unknown value {value!r}{near(value, known)}; known: {', '.join(known)}")
+            return default
         return value
 
     def number(self, key: str, default: float | None = None, least: float = 0) -> float | None:
         value = self._rest.pop(key, default)
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value <= least):
-            raise ValueError(f"{self._at}{key}: must be a number above {least:g}")
+            self.wrong(key, f"must be a number above {least:g}")
+            return default
         return value
 
     def flag(self, key: str, default: bool = False) -> bool:
         value = self._rest.pop(key, default)
         if not isinstance(value, bool):
-            raise ValueError(f"{self._at}{key}: must be true or false")
-        return value
+            self.wrong(key, "must be true or false")
+        return value is True
 
     def has(self, key: str) -> bool:
         return key in self._rest
@@ -73,15 +87,20 @@ class Table:
     def only(self, kind: type, *more: str) -> None:
         """Complain, before any value is looked at, about keys that are no field of a dataclass or of its conditions."""
         known = {field.name for each in (kind, Conditions) for field in fields(each)} - {"conditions"} | set(more)
-        unknown = [key for key in self._rest if key not in known]
-        if unknown:
-            also = f"; so is {', '.join(map(repr, unknown[1:]))}" if unknown[1:] else ""
-            raise ValueError(f"{self.where}.{unknown[0]}: unknown key{near(unknown[0], known)}; take it out or correct its name{also}")
+        for key in [key for key in self._rest if key not in known]:
+            del self._rest[key]
+            self.wrong(key, f"unknown key{near(key, known)}; take it out or correct its name")
 
     def end(self) -> None:
-        """Complain about what nobody took."""
+        """
+        Nobody takes anything more.
+
+        :raises Wrong: what nobody took, and whatever else was wrong.
+        """
         for key in self._rest:
-            raise ValueError(f"{self._at}{key}: unknown key; take it out or correct its name")
+            self.wrong(key, "unknown key; take it out or correct its name")
+        self._rest.clear()
+        self.faults.end()
 
 
 def near(text: str, known: Iterable[str]) -> str:
@@ -139,7 +158,7 @@ def conditions(table: Table) -> Conditions:
         targets=table.texts("targets"),
         accounts=table.texts("accounts"),
         databases=table.texts("databases"),
-        hours=_hours(hours, table.where) if hours else None,
+        hours=table.faults.of(lambda: _hours(hours, table.where), None) if hours else None,
         days=table.texts("days", DAYS, "day"),
     )
 
@@ -155,8 +174,15 @@ def _hours(text: str, where: str) -> tuple[int, int]:
     return start, end
 
 
-def tables(value: object, where: str) -> list[Table]:
-    """A list of tables."""
+def all_of(make: Callable[[Table], T], value: object, where: str) -> list[T]:
+    """
+    What is made of every table of a list.
+
+    :raises Wrong: all that is wrong with all of them.
+    """
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"{where}: must be a list of tables")
-    return [Table(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    faults = Gathering()
+    made = [faults.of(lambda at=at, item=item: (make(Table(item, f"{where}[{at}]")),), ()) for at, item in enumerate(value)]
+    faults.end()
+    return [one for found in made for one in found]

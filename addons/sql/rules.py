@@ -74,13 +74,13 @@ def rule(table: Table) -> Rule:
     :raises ValueError: with the key path and what to write instead.
     """
     table.only(Rule)
-    said, where = answer(table), table.where
+    said = answer(table)
     if said["verdict"] == ALLOW and not table.has("classes"):
-        raise ValueError(f"{where}.classes: a rule that allows names the classes it allows")
+        table.wrong("classes", "a rule that allows names the classes it allows")
     made = Rule(
         **said,
         classes=table.texts("classes", CLASSES, "class"),
-        statements=frozenset(_statement(s, where) for s in table.texts("statements")),
+        statements=frozenset(filter(None, (_statement(s, table) for s in sorted(table.texts("statements"))))),
         relations=table.texts("relations"),
         columns=table.texts("columns"),
         functions=table.texts("functions"),
@@ -89,11 +89,11 @@ def rule(table: Table) -> Rule:
     return made
 
 
-def _statement(text: str, where: str) -> str:
+def _statement(text: str, table: Table) -> str:
     found = _KINDS.get(text.replace(" ", "").lower())
     if found is None:
-        raise ValueError(f"{where}.statements: unknown statement {text!r}{near(text.lower(), _KINDS)}; known: {', '.join(sorted(_KINDS))}")
-    return found
+        table.wrong("statements", f"unknown statement {text!r}{near(text.lower(), _KINDS)}; known: {', '.join(sorted(_KINDS))}")
+    return found or ""
 
 
 @dataclass(frozen=True, slots=True)

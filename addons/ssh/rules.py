@@ -138,14 +138,14 @@ def rule(table: Table) -> Rule:
     :raises ValueError: with the key path and what to write instead.
     """
     table.only(Rule)
-    said, where = answer(table), table.where
+    said = answer(table)
     about = frozenset(kind for key, kind in _ABOUT.items() if table.has(key))
     commands = table.texts("commands", KINDS.values(), "command") or about
     if not commands:
-        raise ValueError(f"{where}.commands: say which commands it is about: {', '.join(KINDS.values())}")
+        table.wrong("commands", f"say which commands it is about: {', '.join(KINDS.values())}")
     for key, kind in _ABOUT.items():
         if table.has(key) and kind not in commands:
-            raise ValueError(f"{where}.{key}: says nothing about {', '.join(sorted(commands))}; add {kind!r} to `commands`, or take it out")
+            table.wrong(key, f"says nothing about {', '.join(sorted(commands))}; add {kind!r} to `commands`, or take it out")
     made = Rule(
         **said, commands=commands,
         programs=table.texts("programs"), lines=table.texts("lines"), transfers=table.texts("transfers", Transfer, "transfer"),
@@ -163,13 +163,15 @@ def _globs(table: Table) -> frozenset[str]:
     for glob in sorted(found):
         why = paths.wrong(glob)
         if why:
-            raise ValueError(f"{table.where}.paths: {glob!r} {why}")
+            table.wrong("paths", f"{glob!r} {why}")
     return found
 
 
 def _destinations(table: Table) -> tuple[Destination, ...]:
-    try:
-        return tuple(destination(text) for text in sorted(table.texts("destinations")))
-    except ValueError as error:
-        said = str(error)
-        raise ValueError(said if said.startswith(table.where) else f"{table.where}.destinations: {said}") from None
+    found = []
+    for text in sorted(table.texts("destinations")):
+        try:
+            found.append(destination(text))
+        except ValueError as error:
+            table.wrong("destinations", str(error))
+    return tuple(found)

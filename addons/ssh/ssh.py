@@ -20,7 +20,8 @@ from protocols.verdict import Allow, Deny, Hold, Verdict
 
 from addons.needs import Names
 from addons.sql.answers import ALLOW, APPROVE, DENY, clock_for, defaults, hold_mode, texts
-from addons.sql.conditions import Now, tables
+from addons.sql.complaints import Gathering
+from addons.sql.conditions import Now, all_of
 from addons.ssh.around import Around
 from addons.ssh.rules import KINDS, Rule, rule
 from addons.ssh.typed import typed as typed_rule
@@ -61,16 +62,17 @@ class Ssh:
         names: Names | None = None,
         now: Now | None = None,
     ) -> None:
-        self._approvers = frozenset(texts(approvers, "approvers"))
-        self._default = defaults(
-            default, _NAMES, "kind of command", example='kind to verdict, such as { exec = "allow" }', approvers=bool(self._approvers),
-        )
-        self._rules = tuple(rule(table) for table in tables(rules, "rules"))
-        self._typed = tuple(typed_rule(table) for table in tables(typed, "typed"))
-        self._environment = tuple(texts(environment, "environment"))
+        faults = Gathering()
+        self._approvers = frozenset(faults.of(lambda: texts(approvers, "approvers"), ()))
+        example, may = 'kind to verdict, such as { exec = "allow" }', bool(self._approvers)
+        self._default = faults.of(lambda: defaults(default, _NAMES, "kind of command", example=example, approvers=may), {})
+        self._rules = tuple(faults.of(lambda: all_of(rule, rules, "rules"), []))
+        self._typed = tuple(faults.of(lambda: all_of(typed_rule, typed, "typed"), []))
+        self._environment = tuple(faults.of(lambda: texts(environment, "environment"), ()))
         if registered not in REGISTERED:
-            raise ValueError(f"registered: unknown value {registered!r}; known: {', '.join(REGISTERED)}")
-        clock_for((each.conditions for each in (*self._rules, *self._typed)), now)
+            faults.wrong(f"registered: unknown value {registered!r}; known: {', '.join(REGISTERED)}")
+        faults.end()
+        clock_for((one.conditions for one in (*self._rules, *self._typed)), now)
         self._registered, self._around, self._now = registered, Around(registry, names), now
 
     def accepts_variable(self, name: str, value: str) -> bool:

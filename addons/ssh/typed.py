@@ -48,9 +48,9 @@ def typed(table: Table) -> Typed:
     made = Typed(
         table.text("name"), table.texts("programs"), table.texts("lines"), conditions(table), table.text("reason"), table.text("hint"),
     )
-    table.end()
     if not made.name:
-        raise ValueError(f"{table.where}.name: every rule has a name, which refusals and evidence show")
+        table.wrong("name", "every rule has a name, which refusals and evidence show")
     if not made.programs and not made.lines:
-        raise ValueError(f"{table.where}.programs: say which programs or lines it refuses")
+        table.wrong("programs", "say which programs or lines it refuses")
+    table.end()
     return made

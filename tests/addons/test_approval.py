@@ -58,7 +58,7 @@ def test_hours_are_not_remembered() -> None:
 
 
 @pytest.mark.parametrize(("options", "complaint"), [
-    ({"timeout": 0}, "approval.timeout: must be a number above 0"), ({"rules": [{"approvers": ["a"]}]}, r"rules\[0\].name"),
+    ({"timeout": 0}, "timeout: must be a number above 0"), ({"rules": [{"approvers": ["a"]}]}, r"rules\[0\].name"),
     ({"rules": [{"name": "x"}]}, r"rules\[0\].approvers"), ({"rules": [{"name": "x", "approvers": ["a"], "when": 1}]}, r"rules\[0\].when: unknown key"),
     ({"rules": [{"name": "x", "approvers": ["a"], "hours": "08:00-18:00"}]}, r"rules\[0\].hours: no clock"),
 ])

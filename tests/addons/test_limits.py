@@ -134,9 +134,9 @@ def test_no_timer_outlives_its_session(how: str) -> None:
 
 
 @pytest.mark.parametrize(("options", "complaint"), [
-    ({"rows": 0}, "limits.rows: must be a number above 0"), ({"idle": 5}, "need a clock"), ({"idle": 5, "clock": Clock()}, "the power to was not given"),
+    ({"rows": 0}, "rows: must be a number above 0"), ({"idle": 5}, "need a clock"), ({"idle": 5, "clock": Clock()}, "the power to was not given"),
     ({"rules": [{"row": 1}]}, r"rules\[0\].row: unknown key"), ({"rules": [{"hours": "08:00-18:00", "rows": 1}]}, r"rules\[0\].hours"),
-    ({"bytes": True}, "limits.bytes"),
+    ({"bytes": True}, "bytes"),
 ])
 def test_wrong_options_are_named(options: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):

@@ -236,6 +236,33 @@ def test_a_rule_about_a_target_that_nobody_has_is_named(write: Write) -> None:
     assert problem.key == "addon[1].columns[2].targets" and "clinik" in problem.wrong and "'clinic'" in problem.mend
 
 
+def test_everything_that_is_wrong_with_one_addon_is_said_at_once(write: Write) -> None:
+    """Each at its own key, with what was probably meant; an option that nobody takes beside values that are refused."""
+    text = EXAMPLE.read_text() + """
+[[addon]]
+use = "addons.rows.Rows"
+tuched = []
+touched = [{ name = "few", row = 5 }, { rows = 10, kinds = ["humam"], relation = ["x"] }]
+estimated = [{ name = "big", rows = 1, verdict = "aprove", statements = ["selct"] }]
+[[addon]]
+use = "addons.limits.Limits"
+rules = [{ groups = ["x"], row = 5 }, { per_minut = 3, idle = -1 }]
+bytes = 0
+[[addon]]
+use = "addons.approval.Approval"
+rules = [{ nam = "x", approvers = ["a"] }, { name = "y", aprovers = ["b"], quorum = 0 }]
+"""
+    with pytest.raises(WrongConfig) as caught:
+        load(write(text))
+    said = {problem.key.partition(".")[2]: problem.wrong + problem.mend for problem in caught.value.problems}
+    assert set(said) == {
+        "tuched", "touched[0].row", "touched[0].rows", "touched[1].kinds", "touched[1].relation", "touched[1].name", "estimated[0].verdict", "estimated[0].statements",
+        "rules[0].row", "rules[1].per_minut", "rules[1].idle", "bytes", "rules[0].nam", "rules[0].name", "rules[1].aprovers", "rules[1].approvers", "rules[1].quorum",
+    }
+    for key, meant in (("tuched", "touched"), ("touched[0].row", "rows"), ("estimated[0].verdict", "approve"), ("rules[1].per_minut", "per_minute"), ("rules[1].aprovers", "approvers")):
+        assert repr(meant) in said[key], said[key]
+
+
 def test_an_addon_that_would_not_be_asked_everywhere_is_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """The enforcement matrix decides."""
     monkeypatch.setattr("gateway.vetting.holes", lambda protocol, addon: [f"back door of {protocol}"])

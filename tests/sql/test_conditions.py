@@ -6,14 +6,18 @@ import datetime
 
 import pytest
 
-from addons.sql.conditions import Table, conditions, tables
+from addons.sql.complaints import Wrong
+from addons.sql.conditions import Table, all_of, conditions
 from protocols.session import Identity, Session, Target
 
 SESSION = Session("s", Identity("ada", "agent", frozenset({"dba", "x"})), Target("clinic", "postgres", "h", 5432), "rw", "clinicdb", "p")
 
 
 def of(**keys: object) -> object:
-    return conditions(Table(keys, "rules[0]"))
+    table = Table(keys, "rules[0]")
+    found = conditions(table)
+    table.end()
+    return found
 
 
 @pytest.mark.parametrize(("keys", "expected"), [
@@ -57,15 +61,34 @@ def test_complaints_name_the_key(keys: dict[str, object], complaint: str) -> Non
 
 def test_tables() -> None:
     """Keys are taken one by one; what is left is unknown."""
-    table = tables([{"a": "x", "n": 2, "zz": 1}], "rules")[0]
+    table = Table({"a": "x", "n": 2, "zz": 1}, "rules[0]")
     assert table.has("a") and table.text("a") == "x" and table.number("n") == 2 and not table.has("a")
     with pytest.raises(ValueError, match=r"rules\[0\].zz: unknown key"):
         table.end()
     for wrong in ({"n": True}, {"n": 0}, {"n": "1"}):
+        table = Table(wrong, "w")
+        assert table.number("n", 7) == 7
         with pytest.raises(ValueError, match="above 0"):
-            Table(wrong, "w").number("n")
+            table.end()
     for wrong in ("x", [1]):
         with pytest.raises(ValueError, match="must be a"):
-            tables(wrong, "rules")
+            all_of(conditions, wrong, "rules")
+    table = Table({"v": "q"}, "w")
+    table.text("v", known=("a",))
     with pytest.raises(ValueError, match="unknown value 'q'; known: a"):
-        Table({"v": "q"}, "w").text("v", known=("a",))
+        table.end()
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    """Of every key of every table, each beginning with its own."""
+
+    def made(table: Table) -> None:
+        table.only(type(SESSION), "rows")
+        table.number("rows")
+        conditions(table)
+        table.end()
+
+    with pytest.raises(Wrong) as raised:
+        all_of(made, [{"rows": -1, "kinds": ["robot"]}, {"rows": 1}, {"hours": "x", "row": 2}], "rules")
+    assert [one.partition(":")[0] for one in raised.value.complaints] == ["rules[0].rows", "rules[0].kinds", "rules[2].row", "rules[2].hours"]
+    assert "did you mean 'rows'" in raised.value.complaints[2]

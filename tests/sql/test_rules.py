@@ -77,7 +77,7 @@ def test_text_that_does_not_parse_fits_by_class_alone() -> None:
     ({"statements": ["selec"]}, r"rules\[1\].statements: unknown statement 'selec'"), ({"relation": ["x"]}, r"rules\[1\].relation: unknown key"),
     ({"classes": ["raed", "ddll", "ddl"]}, r"unknown class 'ddll' \(did you mean 'ddl'\?\), unknown class 'raed' \(did you mean 'read'\?\); known"),
     ({"clases": ["x"], "verdict": "maybe"}, r"rules\[1\].clases: unknown key \(did you mean 'classes'\?\)"),
-    ({"relatons": [], "colums": []}, r"rules\[1\].relatons: .*'relations'.*; so is 'colums'"),
+    ({"relatons": [], "colums": []}, r"(?s)rules\[1\].relatons: .*'relations'.*rules\[1\].colums: .*'columns'"),
     ({"quorum": 0}, r"rules\[1\].quorum"), ({"mode": "wait"}, r"rules\[1\].mode"),
 ])
 def test_complaints_name_the_key_and_the_mend(keys: dict[str, object], complaint: str) -> None:
