@@ -10,6 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from postgast import pg_query_pb2 as tree
+
+from addons.sql.parse import Unparsable, parse
+from protocols.command import Path, Statement
+
 _NAMES = 4096  # kept for one session; beyond them every name is taken for one that looks a value up
 
 
@@ -44,6 +49,7 @@ class Executed:
 
     def __init__(self) -> None:
         self._sessions: dict[str, dict[str, Named]] = {}
+        self._rewritten: dict[str, set[str]] = {}
 
     def learn(self, session: str, name: str, named: Named) -> None:
         if named == _NOTHING:
@@ -54,6 +60,17 @@ class Executed:
 
     def forget(self, session: str) -> None:
         self._sessions.pop(session, None)
+        self._rewritten.pop(session, None)
+
+    def rewritten(self, session: str, statement: Statement) -> None:
+        """What was sent was not the client's text: what its names bring is masked at its source."""
+        names = self._rewritten.setdefault(session, set())
+        if len(names) < _NAMES:
+            names |= {statement.name} if statement.path is Path.PARSE else _named(statement.text)
+
+    def brings(self, session: str, statement: Statement) -> bool:
+        """Whether rows may come of a text that was rewritten when it was given a name, such as a cursor's."""
+        return not self._rewritten.get(session, frozenset()).isdisjoint(_named(statement.text))
 
     def lookups(self, session: str, names: Iterable[str]) -> int:
         """How many values executing these, one after the other, looks up."""
@@ -74,3 +91,13 @@ class Executed:
             yield named
             waiting += named.executes - seen
             seen |= named.executes
+
+
+def _named(text: str) -> set[str]:
+    """Names of prepared statements and cursors that a text gives or uses."""
+    try:
+        statements = parse(text).statements
+    except Unparsable:
+        return set()
+    prepared = {one.name for one in statements if isinstance(one, (tree.PrepareStmt, tree.ExecuteStmt))}
+    return prepared | {one.portalname for one in statements if isinstance(one, (tree.DeclareCursorStmt, tree.FetchStmt))}

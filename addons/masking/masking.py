@@ -401,7 +401,7 @@ class Masking:
         if label:
             return cell(field.type_oid, snapshot), f"{label} came back although the statement was thought clean of it"
         if field.type_oid in cover.row_types:
-            expected = _wrote(hook.decision)[1]  # a rewritten statement brings NULLs of such types
+            expected = self._rewrites(hook)  # a rewritten statement brings NULLs of such types
             return NULL, "" if expected else f"a row type that holds masked columns came back (type {field.type_oid})"
         stranger = field.table_oid >= FIRST_USER_OID and field.table_oid not in snapshot.relations
         if stranger or field.type_oid >= FIRST_USER_OID and field.type_oid not in snapshot.types:
@@ -410,6 +410,12 @@ class Masking:
             self._catalogs.suspect(hook.session)
             return NULL, f"relation {field.table_oid} or type {field.type_oid} is not in the catalog"
         return None, ""
+
+    def _rewrites(self, hook: ColumnsHook) -> bool:
+        """Whether rows come of a rewritten text, this one or one that it runs or reads on by name."""
+        command = hook.decision.command
+        named = isinstance(command, Statement) and self._executed.brings(hook.session.id, command)
+        return named or _wrote(hook.decision)[1]
 
     def on_text(self, hook: TextHook) -> dict[str, str] | None:
         """Layer 7: errors, notices, notifications and parameters."""
@@ -434,6 +440,8 @@ class Masking:
             facts = {"request": reveal.request, "grant": reveal.grant, "columns": ", ".join(reveal.columns)}
             self._sink.note(hook.session, "disclosure.revealed", facts)
         self._fresh.decided(hook.session, hook.decision)
+        if _wrote(hook.decision)[1] and isinstance(hook.decision.verdict, Allow):
+            self._executed.rewritten(hook.session.id, hook.decision.command)
         if self._settings is not None:
             self._settings.decided(hook.session, hook.decision, self)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from addons.masking.executed import _NAMES, Executed, Named
 from tests.masking.test_lookups import Counts
 
@@ -9,7 +11,8 @@ from addons.masking import Masking
 from protocols.command import Path, Statement
 from protocols.hooks import ClosedHook, RewriteHook
 from protocols.verdict import Allow, Deny, Replace
-from tests.masking.gate import Catalogs, session
+from tests.masking.gate import Catalogs, Gate, session
+from tests.masking.test_attacks import MORE
 from tests.servers import PostgresServer
 
 LOOK = "SELECT id FROM public.patients WHERE mrn = $1"
@@ -80,3 +83,22 @@ def test_more_names_than_are_kept_look_up() -> None:
         executed.learn("s", f"n{number}", Named(lookups=2))
     executed.learn("s", "one more", Named(lookups=3))
     assert executed.lookups("s", ["n1", "one more"]) == 3 and executed.hidden("s", [], ["whatever"])
+
+
+def test_what_comes_by_the_name_of_a_rewritten_text_is_no_alarm(wide: PostgresServer, columns: list[dict[str, Any]]) -> None:
+    """A prepared statement's, a cursor's: their row types are NULL since they were masked at their source."""
+    addon = Masking(columns=[*columns, *MORE], catalogs=Catalogs(wide.port, "wide"))
+    gate = Gate(addon, wide.port, session(database="wide"), "wide")
+    for text in (
+        "PREPARE brought AS SELECT * FROM audit_log", "EXECUTE brought", "BEGIN", "DECLARE c CURSOR FOR SELECT * FROM audit_log",
+        "FETCH ALL c", "ROLLBACK", "DEALLOCATE brought",
+    ):  # fmt: skip
+        assert [(result.alarm, result.error) for result in gate.run(text) if result.alarm or result.error] == [], text
+    gate.close()
+    executed = Executed()
+    executed.rewritten("s", Statement("DECLARE c CURSOR FOR SELECT 1"))
+    executed.rewritten("s", Statement("SELECT 1", Path.PARSE, name="p"))
+    assert executed.brings("s", Statement("FETCH c")) and executed.brings("s", Statement("EXECUTE p")) and not executed.brings("s", Statement("FETCH d"))
+    assert not executed.brings("t", Statement("FETCH c"))
+    executed.forget("s")
+    assert not executed.brings("s", Statement("FETCH c"))
