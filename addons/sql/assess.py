@@ -16,9 +16,11 @@ from addons.sql.bodies import Body, body
 from addons.sql.bounds import Columns
 from addons.sql.catalog import FIRST_USER_OID, Function, Relation, Snapshot
 from addons.sql.classify import classify, unknown_columns
+from addons.sql.constants import strings
 from addons.sql.finding import Finding, Name
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
-from addons.sql.overloads import held, strange
+from addons.sql.operands import Operands
+from addons.sql.overloads import apart, held, operators, strange
 from addons.sql.parse import Unparsable, parse, walk
 from addons.sql.reach import reach
 from addons.sql.settings import Gate
@@ -138,11 +140,11 @@ class _Weighing:
             self._add(kind, why)
         for name in sorted(found.functions):
             if name not in SETTERS:
-                self.call(name)
+                self.call(name, tree)
         for change in found.changes:
             self._add(*self.gate.judge(change))
         for name in sorted(found.operators):
-            self._operator(name)
+            self._operator(name, tree)
         for name in sorted(found.types):
             self._cast(name, tree)
         for name in sorted(found.fields):
@@ -155,8 +157,8 @@ class _Weighing:
             self._add("dynamic", "executes nothing that is known")
         self._views(found)
 
-    def call(self, name: Name) -> None:
-        """Add what a call is. An unqualified name may mean the server's own function or a user's of that name."""
+    def call(self, name: Name, tree: Message | None = None) -> None:
+        """Add what a call is. An unqualified name may mean the server's own function or a user's of that name, where one is not apart."""
         if name in self.listed:
             return
         known = catalog_class(*name)
@@ -164,7 +166,7 @@ class _Weighing:
         if known is not None:
             if known != "read":
                 self._add(known, f"calls {_label(name)}")
-            others = [f for f in others if not f.extension]
+            others = self._meant("FuncCall", name, [f for f in others if not f.extension], tree)
         if known is None and not others:
             self._add("function-unlisted", f"calls {_label(name)}, which is not on the list of functions")
         self._bodies(others)
@@ -225,14 +227,23 @@ class _Weighing:
                 self.finding.take(inner.finding)
             self._views(part)
 
-    def _operator(self, name: Name) -> None:
+    def _meant(self, kind: str, name: Name, overloads: list[Function], tree: Message | None) -> list[Function]:
+        """Those that some use of a name of the server's may mean."""
+        if not overloads or tree is None or name[0]:
+            return overloads
+        messages = list(walk(tree))
+        known, operands = held(messages, (), self.snapshot), Operands(messages, (), self.snapshot)
+        uses = [m for m in messages if any(used[-1:] == (name[1],) for used in _used(m, kind))]
+        return [f for f in overloads if not uses or not all(apart(use, [f], known, self.snapshot, operands) for use in uses)]
+
+    def _operator(self, name: Name, tree: Message) -> None:
         schema, symbol = name
         if name in self.listed:
             return
         if symbol not in OPERATORS or schema not in ("", "pg_catalog"):
             self._add("function-unlisted", f"uses operator {symbol}, which is not on the list of functions")
         if self.snapshot is not None and schema != "pg_catalog":
-            self._bodies(self._own(self.snapshot.operators.get(symbol, ())))
+            self._bodies(self._meant("A_Expr", name, self._own(self.snapshot.operators.get(symbol, ())), tree))
 
     def _cast(self, name: Name, tree: Message) -> None:
         """To a type at either end of which a user's cast is; to one of the server's, where a value of the other end's can be."""
@@ -262,6 +273,13 @@ class _Weighing:
         if name == last and (known := catalog_class("", last)) not in (None, "read"):
             self._add(known, f"calls {last}")
         self._bodies(f for f in _user_functions(self.snapshot, ("", last)) if f.required <= 1 <= len(f.arguments))
+
+
+def _used(message: Message, kind: str) -> Iterable[tuple[str, ...]]:
+    """Names of functions that it calls, or of operators that it uses."""
+    if kind == "FuncCall":
+        return [strings(message.funcname)] if type(message).__name__ == kind else []
+    return operators(message)
 
 
 def _reach(finding: Finding, snapshot: Snapshot | None, sought: Listed) -> None:

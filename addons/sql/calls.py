@@ -15,7 +15,8 @@ from google.protobuf.message import Message
 from addons.sql.catalog import FIRST_USER_OID, Function, Snapshot
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.naming import strings
-from addons.sql.overloads import apart, held
+from addons.sql.operands import Operands
+from addons.sql.overloads import apart, held, operators
 from addons.sql.parse import walk
 
 _SERVERS = frozenset({"pg_catalog", "information_schema"})
@@ -44,9 +45,6 @@ _POPULATING = frozenset(
     {"json_populate_record", "json_populate_recordset", "jsonb_populate_record", "jsonb_populate_recordset", "jsonb_populate_record_valid"}
 )
 """They make a row of the type of another, which may not be named."""
-
-_WORDS = frozenset({"BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"})
-"""What the parser writes where an operator's name would be; they use <= and >=."""
 
 
 class Calls:
@@ -77,12 +75,12 @@ class Calls:
         :param types: OIDs that parameters are declared to have.
         """
         messages = messages if isinstance(messages, list) else list(messages)
-        known: list[frozenset[int] | None] = []  # made when it is needed
+        known: list[tuple[frozenset[int] | None, Operands]] = []  # made when it is needed
         for message in messages:
             why = self.opaque(message)
             if why and (overloads := self._overloads(message)):
-                known = known or [held(messages, types, self._snapshot)]
-                if apart(message, overloads, known[0], self._snapshot):
+                known = known or [(held(messages, types, self._snapshot), Operands(messages, types, self._snapshot))]
+                if apart(message, overloads, known[0][0], self._snapshot, known[0][1]):
                     continue
             if why:
                 return why
@@ -93,14 +91,18 @@ class Calls:
         kind = type(message).__name__
         if kind == "TypeCast":
             return self._casting(strings(message.type_name.names))
-        names = strings(message.name if kind == "A_Expr" else message.funcname if kind == "FuncCall" else ())
+        if used := operators(message):
+            return self._operating([name for names in used for name in names]) if all(len(names) == 1 for names in used) else []
+        names = strings(message.funcname if kind == "FuncCall" else ())
         if len(names) != 1 or names[0] in _POPULATING:
             return []
-        if kind == "A_Expr":
-            found = [self._snapshot.functions.get(oid) for oid in self._snapshot.operators.get(names[0], ())]
-            return [f for f in found if f is not None and self.foreign(f.oid)] if names[0] in OPERATORS and None not in found else []
         own = catalog_class("", names[0]) in _SAFE_CLASSES
         return [f for f in self._snapshot.by_function_name.get(names[0], ()) if self.foreign(f.oid)] if own else []
+
+    def _operating(self, names: list[str]) -> list[Function]:
+        """The foreign functions behind operators that are the server's too."""
+        found = [self._snapshot.functions.get(oid) for name in names for oid in self._snapshot.operators.get(name, ())]
+        return [f for f in found if f is not None and self.foreign(f.oid)] if OPERATORS.issuperset(names) and None not in found else []
 
     def opaque(self, message: Message) -> str:
         """Why one message of a tree may return anything: a phrase naming it, or ""."""
@@ -112,12 +114,8 @@ class Calls:
             return "" if self.listed(*_split(names)) else f"function {'.'.join(names)}"
         if kind == "TypeName":
             return self._made(message)
-        if kind == "A_Expr":
-            return self._operator(strings(message.name))
-        if kind == "SubLink":
-            return self._operator(strings(message.oper_name))
-        if kind == "SortBy":
-            return self._operator(strings(message.use_op))
+        if used := operators(message):
+            return next(filter(None, (self._operator(list(names)) for names in used)), "")
         if kind == "TypeCast":
             return self._cast(strings(message.type_name.names))
         if kind == "ColumnRef":
@@ -212,9 +210,7 @@ class Calls:
         if not names or names[0] == "pg_catalog" and len(names) > 1:
             return ""
         name = names[-1]
-        if name in self._bad_operators or (
-            name not in OPERATORS and name not in self._snapshot.operators and name not in _WORDS
-        ):
+        if name in self._bad_operators or name not in OPERATORS and name not in self._snapshot.operators:
             return f"operator {name}"
         return ""
 

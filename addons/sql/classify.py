@@ -16,6 +16,7 @@ from postgast import pg_query_pb2 as tree
 from addons.sql.bounds import Columns, filtered, finite_query
 from addons.sql.changes import change_of, is_set_config, plain_calls, set_config
 from addons.sql.constants import strings
+from addons.sql.ctes import NO_CTES, Ctes
 from addons.sql.finding import Finding, Name
 from addons.sql.kinds import ALTER_DESTRUCTIVE, ALTER_PRIVILEGE, CONSTRUCTS, JSON_OPS, PARTS, SECRETS, STATEMENTS, TRUSTED_LANGUAGES
 from addons.sql.parse import Parsed, Unparsable, unwrap, walk
@@ -33,6 +34,7 @@ STATEMENTS_LIMIT = 5000
 NODES_LIMIT = 100_000
 """Messages looked into for one statement, about a second's work. Constants do not count: 1 MiB of VALUES passes."""
 
+_EQUALS = ("", "=")  #: what the grammar itself puts there
 _WEAK_LOCKS = {1: "read", 2: "write", 3: "write"}  #: ACCESS SHARE, ROW SHARE, ROW EXCLUSIVE (lockdefs.h)
 _UNFILTERED = "has a filter that does not bound the rows it reaches in {}"
 
@@ -70,40 +72,18 @@ def _finding(statement: Message, columns: Columns) -> Finding:
     return found
 
 
-class _Ctes:
-    """CTE names in force, and whether each one's rows are named. A view on one WITH clause: entries before `limit`."""
-
-    __slots__ = ("_names", "_limit", "_outer")
-
-    def __init__(self, names: dict[str, tuple[int, bool]], limit: int, outer: _Ctes | None) -> None:
-        self._names, self._limit, self._outer = names, limit, outer
-
-    def get(self, name: str) -> bool | None:
-        """Whether the CTE's rows are named; None when no CTE is called so here."""
-        scope: _Ctes | None = self
-        while scope is not None:
-            found = scope._names.get(name)
-            if found is not None and found[0] < scope._limit:
-                return found[1]
-            scope = scope._outer
-        return None
-
-
-_NO_CTES = _Ctes({}, 0, None)
-
-
 class _Visit:
     """One walk. The stack holds (message, the CTEs in force); `later` is done when the walk was not too long."""
 
     def __init__(self, found: Finding, columns: Columns) -> None:
         self.found, self.columns = found, columns
-        self.stack: list[tuple[Message, _Ctes]] = []
+        self.stack: list[tuple[Message, Ctes]] = []
         self.later: list[Callable[[], None]] = []
         self.seen = 0
         self.lone: set[str] = set()  #: column names without a qualifier
         self.aliases: set[str] = set()  #: what relations and sub-selects are called
 
-    def run(self, message: Message, scope: _Ctes = _NO_CTES) -> None:
+    def run(self, message: Message, scope: Ctes = NO_CTES) -> None:
         self.stack.append((message, scope))
         while self.stack:
             here, inside = self.stack.pop()
@@ -121,7 +101,7 @@ class _Visit:
         for do in self.later:
             do()
 
-    def _meet(self, here: Message, scope: _Ctes) -> None:
+    def _meet(self, here: Message, scope: Ctes) -> None:
         kind = type(here).__name__
         classes = STATEMENTS.get(kind)
         if classes is not None:
@@ -146,7 +126,7 @@ class _Visit:
             else:
                 self.stack.append((value, inside))
 
-    def _with(self, statement: Message, scope: _Ctes) -> _Ctes:
+    def _with(self, statement: Message, scope: Ctes) -> Ctes:
         """The scope inside a statement with WITH; visits the CTEs, each seeing the ones before it (all when RECURSIVE)."""
         if "with_clause" not in statement.DESCRIPTOR.fields_by_name or not statement.HasField("with_clause"):
             return scope
@@ -155,11 +135,11 @@ class _Visit:
         if clause.recursive:
             names.update((entry.ctename, (0, False)) for entry in entries)
         for at, entry in enumerate(entries):
-            inside = _Ctes(names, at + clause.recursive, scope)
+            inside = Ctes(names, at + clause.recursive, scope)
             self.stack.append((entry, inside))
             if not clause.recursive:
                 names[entry.ctename] = (at, finite_query(entry.ctequery, inside, self.columns))
-        return _Ctes(names, len(entries) + 1, scope)
+        return Ctes(names, len(entries) + 1, scope)
 
     def write(self, relation: tree.RangeVar, kind: str, why: str, *, touches: bool = False) -> None:
         """A statement writes a relation, and `touches` rows that are there; in the server's catalogs that is configuring the server."""
@@ -188,7 +168,7 @@ Skip = tuple[str, ...] | None
 """Fields that a look has dealt with; None for all of them."""
 
 
-def _select(visit: _Visit, node: tree.SelectStmt, scope: _Ctes) -> Skip:
+def _select(visit: _Visit, node: tree.SelectStmt, scope: Ctes) -> Skip:
     if node.HasField("into_clause"):
         visit.write(node.into_clause.rel, "ddl", "makes a table (SELECT INTO)")
     if node.locking_clause:
@@ -198,7 +178,7 @@ def _select(visit: _Visit, node: tree.SelectStmt, scope: _Ctes) -> Skip:
     return ("into_clause", "locking_clause")
 
 
-def _insert(visit: _Visit, node: tree.InsertStmt, scope: _Ctes) -> Skip:
+def _insert(visit: _Visit, node: tree.InsertStmt, scope: Ctes) -> Skip:
     visit.write(node.relation, "write", "inserts rows")
     visit.found.columns.update([unwrap(c).name for c in node.cols] or ["*"])
     if node.HasField("on_conflict_clause") and node.on_conflict_clause.action == tree.ONCONFLICT_UPDATE:
@@ -209,12 +189,12 @@ def _insert(visit: _Visit, node: tree.InsertStmt, scope: _Ctes) -> Skip:
     return ("relation",)
 
 
-def _upsert(visit: _Visit, node: tree.InsertStmt, scope: _Ctes) -> None:
+def _upsert(visit: _Visit, node: tree.InsertStmt, scope: Ctes) -> None:
     if not _bounded_upsert(visit, node, scope):
         visit.found.add("write-unfiltered", _UNFILTERED.format(node.relation.relname) + " (ON CONFLICT DO UPDATE)")
 
 
-def _bounded_upsert(visit: _Visit, node: tree.InsertStmt, scope: _Ctes) -> bool:
+def _bounded_upsert(visit: _Visit, node: tree.InsertStmt, scope: Ctes) -> bool:
     """Rows that the client wrote out and whose new values come from them, or a WHERE that bounds the old ones."""
     clause = node.on_conflict_clause
     where = clause.where_clause if clause.where_clause.WhichOneof("node") else None
@@ -229,18 +209,18 @@ def _from_excluded(value: Message) -> bool:
     return any(isinstance(m, tree.ColumnRef) and strings(m.fields)[0] == "excluded" for m in walk(value))
 
 
-def _update(visit: _Visit, node: tree.UpdateStmt, scope: _Ctes) -> Skip:
+def _update(visit: _Visit, node: tree.UpdateStmt, scope: Ctes) -> Skip:
     visit.found.columns.update(unwrap(t).name for t in node.target_list)
     visit.later.append(lambda: _filtered_write(visit, node, node.from_clause, scope, "updates rows"))
     return ("relation",)
 
 
-def _delete(visit: _Visit, node: tree.DeleteStmt, scope: _Ctes) -> Skip:
+def _delete(visit: _Visit, node: tree.DeleteStmt, scope: Ctes) -> Skip:
     visit.later.append(lambda: _filtered_write(visit, node, node.using_clause, scope, "deletes rows"))
     return ("relation",)
 
 
-def _filtered_write(visit: _Visit, node: tree.UpdateStmt | tree.DeleteStmt, others: object, scope: _Ctes, why: str) -> None:
+def _filtered_write(visit: _Visit, node: tree.UpdateStmt | tree.DeleteStmt, others: object, scope: Ctes, why: str) -> None:
     where = node.where_clause if node.where_clause.WhichOneof("node") else None
     if where is not None and filtered(node.relation, others, where, scope, visit.columns):
         visit.write(node.relation, "write", why, touches=True)
@@ -249,12 +229,12 @@ def _filtered_write(visit: _Visit, node: tree.UpdateStmt | tree.DeleteStmt, othe
         visit.write(node.relation, "write-unfiltered", why.format(node.relation.relname), touches=True)
 
 
-def _merge(visit: _Visit, node: tree.MergeStmt, scope: _Ctes) -> Skip:
+def _merge(visit: _Visit, node: tree.MergeStmt, scope: Ctes) -> Skip:
     visit.later.append(lambda: _merged(visit, node, scope))
     return ("relation",)
 
 
-def _merged(visit: _Visit, node: tree.MergeStmt, scope: _Ctes) -> None:
+def _merged(visit: _Visit, node: tree.MergeStmt, scope: Ctes) -> None:
     joined = filtered(node.relation, [node.source_relation], node.join_condition, scope, visit.columns)
     for clause in map(unwrap, node.merge_when_clauses):
         visit.found.columns.update(unwrap(t).name for t in clause.target_list)
@@ -270,7 +250,7 @@ def _merged(visit: _Visit, node: tree.MergeStmt, scope: _Ctes) -> None:
             visit.write(node.relation, "write-unfiltered", _UNFILTERED.format(node.relation.relname) + " (MERGE)", touches=True)
 
 
-def _copy(visit: _Visit, node: tree.CopyStmt, scope: _Ctes) -> Skip:
+def _copy(visit: _Visit, node: tree.CopyStmt, scope: Ctes) -> Skip:
     if node.is_program:
         visit.found.add("program", "runs a program on the server (COPY PROGRAM)")
     elif node.filename:
@@ -284,7 +264,7 @@ def _copy(visit: _Visit, node: tree.CopyStmt, scope: _Ctes) -> Skip:
     return ("attlist",)
 
 
-def _explain(visit: _Visit, node: tree.ExplainStmt, scope: _Ctes) -> Skip:
+def _explain(visit: _Visit, node: tree.ExplainStmt, scope: Ctes) -> Skip:
     """With ANALYZE the statement runs; without, it is planned, and planning runs IMMUTABLE functions."""
     if any(_analyze(unwrap(option)) for option in node.options):
         visit.found.add("read", "explains")
@@ -313,7 +293,7 @@ def _analyze(option: tree.DefElem) -> bool:
     return not (option.arg.WhichOneof("node") and text.lower() in ("off", "false", "0"))
 
 
-def _range(visit: _Visit, node: tree.RangeVar, scope: _Ctes) -> Skip:
+def _range(visit: _Visit, node: tree.RangeVar, scope: Ctes) -> Skip:
     _alias(visit, node.alias, node.relname)
     if node.schemaname or scope.get(node.relname) is None:
         name = (node.schemaname, node.relname)
@@ -330,31 +310,33 @@ def _alias(visit: _Visit, alias: tree.Alias, name: str) -> None:
         visit.found.columns.add("*")
 
 
-def _subselect(visit: _Visit, node: tree.RangeSubselect, scope: _Ctes) -> Skip:
+def _subselect(visit: _Visit, node: tree.RangeSubselect, scope: Ctes) -> Skip:
     visit.aliases.add(node.alias.aliasname)
     return ()
 
 
-def _join(visit: _Visit, node: tree.JoinExpr, scope: _Ctes) -> Skip:
+def _join(visit: _Visit, node: tree.JoinExpr, scope: Ctes) -> Skip:
     visit.found.columns.update(strings(node.using_clause))
     if node.is_natural:
         visit.found.columns.add("*")
+    if node.is_natural or node.using_clause:
+        visit.found.operators.add(_EQUALS)
     return ("using_clause",)
 
 
-def _index_column(visit: _Visit, node: tree.IndexElem, scope: _Ctes) -> Skip:
+def _index_column(visit: _Visit, node: tree.IndexElem, scope: Ctes) -> Skip:
     if node.name:
         visit.found.columns.add(node.name)
     return ()
 
 
-def _construct(visit: _Visit, node: Message, scope: _Ctes) -> Skip:
+def _construct(visit: _Visit, node: Message, scope: Ctes) -> Skip:
     kind = type(node).__name__
     visit.found.constructs.add(JSON_OPS.get(node.op, "") if kind == "JsonFuncExpr" else CONSTRUCTS[kind])
     return ()
 
 
-def _column(visit: _Visit, node: tree.ColumnRef, scope: _Ctes) -> Skip:
+def _column(visit: _Visit, node: tree.ColumnRef, scope: Ctes) -> Skip:
     names = strings(node.fields)
     visit.found.columns.add(names[-1])
     if len(names) == 1:
@@ -364,7 +346,7 @@ def _column(visit: _Visit, node: tree.ColumnRef, scope: _Ctes) -> Skip:
     return None
 
 
-def _call(visit: _Visit, node: tree.FuncCall, scope: _Ctes) -> Skip:
+def _call(visit: _Visit, node: tree.FuncCall, scope: Ctes) -> Skip:
     names = strings(node.funcname)
     name = (names[-2] if len(names) > 1 else "", names[-1])
     visit.found.functions.add(name)
@@ -373,13 +355,13 @@ def _call(visit: _Visit, node: tree.FuncCall, scope: _Ctes) -> Skip:
     return ("funcname",)
 
 
-def _procedure(visit: _Visit, node: tree.CallStmt, scope: _Ctes) -> Skip:
+def _procedure(visit: _Visit, node: tree.CallStmt, scope: Ctes) -> Skip:
     names = strings(node.funccall.funcname)
     visit.found.called.add((names[-2] if len(names) > 1 else "", names[-1]))
     return ()
 
 
-def _field(visit: _Visit, node: tree.A_Indirection, scope: _Ctes) -> Skip:
+def _field(visit: _Visit, node: tree.A_Indirection, scope: Ctes) -> Skip:
     visit.found.fields.update(name for name in strings(node.indirection) if name not in ("", "*"))
     visit.found.columns.update(name for name in strings(node.indirection) if name)
     return ()
@@ -391,40 +373,50 @@ def _operator(visit: _Visit, name: object) -> None:
         visit.found.operators.add((names[-2] if len(names) > 1 else "", names[-1]))
 
 
-def _expression(visit: _Visit, node: tree.A_Expr, scope: _Ctes) -> Skip:
+def _expression(visit: _Visit, node: tree.A_Expr, scope: Ctes) -> Skip:
     if node.kind in _NAMED_OPERATORS:
         _operator(visit, node.name)
+    else:  # BETWEEN and its like
+        visit.found.operators.update((("", ">="), ("", "<=")))
     return ("name",)
 
 
-def _cast(visit: _Visit, node: tree.TypeCast, scope: _Ctes) -> Skip:
+def _case(visit: _Visit, node: tree.CaseExpr, scope: Ctes) -> Skip:
+    if node.HasField("arg"):
+        visit.found.operators.add(_EQUALS)
+    return ()
+
+
+def _cast(visit: _Visit, node: tree.TypeCast, scope: Ctes) -> Skip:
     names = strings(node.type_name.names)
     visit.found.types.add((names[-2] if len(names) > 1 else "", names[-1]))
     return ("type_name",)
 
 
-def _sublink(visit: _Visit, node: tree.SubLink, scope: _Ctes) -> Skip:
+def _sublink(visit: _Visit, node: tree.SubLink, scope: Ctes) -> Skip:
     _operator(visit, node.oper_name)
+    if node.HasField("testexpr") and not node.oper_name:
+        visit.found.operators.add(_EQUALS)
     return ("oper_name",)
 
 
-def _sort(visit: _Visit, node: tree.SortBy, scope: _Ctes) -> Skip:
+def _sort(visit: _Visit, node: tree.SortBy, scope: Ctes) -> Skip:
     _operator(visit, node.use_op)
     return ("use_op",)
 
 
-def _sample(visit: _Visit, node: tree.RangeTableSample, scope: _Ctes) -> Skip:
+def _sample(visit: _Visit, node: tree.RangeTableSample, scope: Ctes) -> Skip:
     names = strings(node.method)
     visit.found.functions.add((names[-2] if len(names) > 1 else "", names[-1]))
     return ("method",)
 
 
-def _lock(visit: _Visit, node: tree.LockStmt, scope: _Ctes) -> Skip:
+def _lock(visit: _Visit, node: tree.LockStmt, scope: Ctes) -> Skip:
     visit.found.add(_WEAK_LOCKS.get(node.mode, "lock"), "locks tables")
     return ()
 
 
-def _alter_table(visit: _Visit, node: tree.AlterTableStmt, scope: _Ctes) -> Skip:
+def _alter_table(visit: _Visit, node: tree.AlterTableStmt, scope: Ctes) -> Skip:
     names = {tree.AlterTableType.Name(unwrap(cmd).subtype) for cmd in node.cmds}
     visit.found.add("ddl", "is ALTER TABLE")
     if names & ALTER_DESTRUCTIVE:
@@ -436,7 +428,7 @@ def _alter_table(visit: _Visit, node: tree.AlterTableStmt, scope: _Ctes) -> Skip
     return ()
 
 
-def _drop(visit: _Visit, node: tree.DropStmt, scope: _Ctes) -> Skip:
+def _drop(visit: _Visit, node: tree.DropStmt, scope: Ctes) -> Skip:
     visit.found.add("ddl-destructive", "is DROP")
     if node.remove_type == tree.OBJECT_POLICY:
         visit.found.add("privilege", "drops a row security policy")
@@ -452,20 +444,20 @@ _RELATION_KINDS = frozenset({
 })
 
 
-def _rename(visit: _Visit, node: tree.RenameStmt, scope: _Ctes) -> Skip:
+def _rename(visit: _Visit, node: tree.RenameStmt, scope: Ctes) -> Skip:
     role = node.rename_type == tree.OBJECT_ROLE
     visit.found.add("privilege" if role else "ddl", "renames")
     return ()
 
 
-def _function(visit: _Visit, node: tree.CreateFunctionStmt, scope: _Ctes) -> Skip:
+def _function(visit: _Visit, node: tree.CreateFunctionStmt, scope: Ctes) -> Skip:
     visit.found.add("procedural", "makes a function")
     visit.found.add("ddl", "is CREATE FUNCTION")
     _language(visit, node.options)
     return ()
 
 
-def _do(visit: _Visit, node: tree.DoStmt, scope: _Ctes) -> Skip:
+def _do(visit: _Visit, node: tree.DoStmt, scope: Ctes) -> Skip:
     visit.found.add("procedural", "runs code whose inside cannot be seen (DO)")
     _language(visit, node.args)
     return None
@@ -477,20 +469,20 @@ def _language(visit: _Visit, options: object) -> None:
             visit.found.add("program", "uses a language that reaches the server's files and network")
 
 
-def _execute(visit: _Visit, node: tree.ExecuteStmt, scope: _Ctes) -> Skip:
+def _execute(visit: _Visit, node: tree.ExecuteStmt, scope: Ctes) -> Skip:
     visit.found.executes.add(node.name)
     return ()
 
 
-def _opaque(visit: _Visit, node: Message, scope: _Ctes) -> Skip:
+def _opaque(visit: _Visit, node: Message, scope: Ctes) -> Skip:
     """A SET inside ALTER ROLE, DATABASE, FUNCTION or SYSTEM: their own class covers it."""
     return None
 
 
-_LOOKS: dict[str, Callable[[_Visit, Message, _Ctes], Skip]] = {
+_LOOKS: dict[str, Callable[[_Visit, Message, Ctes], Skip]] = {
     "SelectStmt": _select, "InsertStmt": _insert, "UpdateStmt": _update, "DeleteStmt": _delete, "MergeStmt": _merge,
     "CopyStmt": _copy, "ExplainStmt": _explain, "RangeVar": _range, "ColumnRef": _column, "FuncCall": _call,
-    "CallStmt": _procedure, "A_Indirection": _field, "A_Expr": _expression, "TypeCast": _cast, "SubLink": _sublink, "SortBy": _sort,
+    "CallStmt": _procedure, "A_Indirection": _field, "A_Expr": _expression, "TypeCast": _cast, "CaseExpr": _case, "SubLink": _sublink, "SortBy": _sort,
     "RangeTableSample": _sample, "LockStmt": _lock, "AlterTableStmt": _alter_table, "DropStmt": _drop, "RenameStmt": _rename,
     "RangeSubselect": _subselect, "JoinExpr": _join, "IndexElem": _index_column, **dict.fromkeys(CONSTRUCTS, _construct),
     "CreateFunctionStmt": _function, "DoStmt": _do, "ExecuteStmt": _execute, "VariableSetStmt": _opaque,

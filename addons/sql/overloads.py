@@ -16,15 +16,14 @@ from google.protobuf.message import Message
 
 from addons.sql.catalog import FIRST_USER_OID, Function, Snapshot
 from addons.sql.naming import strings
+from addons.sql.operands import ANY, Operands
+from addons.sql.parse import unwrap
 
 _COMPARISONS = frozenset({"=", "<>", "!=", "<", "<=", ">", ">="})
 _COMPARED = frozenset({16, 17, 19, 20, 21, 23, 25, 26, 700, 701, 1042, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 3802})
 """Types of the server's that each have all comparisons with themselves: an untyped literal beside one is taken for the same."""
 
 _TEXT = 25
-
-ANY = -1
-"""Among declared types: values may be of whatever type, since the catalog may not show what there is when the statement runs."""
 
 
 def held(messages: Iterable[Message], types: Collection[int], snapshot: Snapshot) -> frozenset[int] | None:
@@ -66,23 +65,50 @@ def _closed(found: set[int], snapshot: Snapshot) -> frozenset[int]:
         found = more
 
 
-def apart(message: Message, overloads: Collection[Function], known: frozenset[int] | None, snapshot: Snapshot) -> bool:
-    """
-    Whether none of these can be meant by an A_Expr, a FuncCall or a TypeCast to a type of the server's.
+def operators(message: Message) -> list[tuple[str, ...]]:
+    """Names of the operators that a message uses, also those that the grammar puts there: BETWEEN, CASE x WHEN, USING, IN (SELECT)."""
+    kind = type(message).__name__
+    if kind == "A_Expr":
+        names = tuple(strings(message.name))
+        return [(">=",), ("<=",)] if names and "BETWEEN" in names[-1] else [names]
+    if kind == "SubLink":
+        return [tuple(strings(message.oper_name)) or ("=",)] if message.HasField("testexpr") else []
+    if kind == "SortBy":
+        return [tuple(strings(message.use_op))] if message.use_op else []
+    if kind == "CaseExpr":
+        return [("=",)] if message.HasField("arg") else []
+    return [("=",)] if kind == "JoinExpr" and (message.using_clause or message.is_natural) else []
 
-    :param known: `held` of its statement.
+
+def apart(
+    message: Message, overloads: Collection[Function], known: frozenset[int] | None, snapshot: Snapshot, operands: Operands
+) -> bool:
     """
-    if known is None or not overloads:
+    Whether none of these can be meant by a FuncCall, a TypeCast to a type of the server's, or what uses an operator.
+
+    :param known: `held` of its statement. :param operands: likewise.
+    """
+    return bool(overloads) and all(_apart(message, f, known, snapshot, operands) for f in overloads)
+
+
+def _apart(message: Message, function: Function, known: frozenset[int] | None, snapshot: Snapshot, operands: Operands) -> bool:
+    kind = type(message).__name__
+    if kind == "TypeCast":
+        return bool(strange(function, known, snapshot))
+    used = operators(message)
+    if any(len(names) != 1 for names in used or [strings(message.funcname)]):
         return False
-    if type(message).__name__ == "TypeCast":
-        return all(strange(f, known, snapshot) for f in overloads)
-    if type(message).__name__ == "A_Expr":
-        names = strings(message.name)
-        return len(names) == 1 and names[0] in _COMPARISONS and all(_no_operand(f, known, snapshot) for f in overloads)
-    names = strings(message.funcname)
-    if len(names) != 1 or message.func_variadic or any(type(a).__name__ == "NamedArgExpr" for a in message.args):
+    if used:
+        given = [getattr(message, side) for side in ("lexpr", "rexpr") if kind == "A_Expr" and message.HasField(side)]
+        if all(names[0] in _COMPARISONS for names in used) and _no_operand(function, known, snapshot):
+            return True
+    elif message.func_variadic or any(type(unwrap(a)).__name__ == "NamedArgExpr" for a in message.args):
         return False
-    return all(_no_argument(f, len(message.args), known, snapshot) for f in overloads)
+    else:
+        given = list(message.args)
+        if _no_argument(function, given, known, snapshot, operands):
+            return True
+    return any(operands.cannot(node, parameter) for node, parameter in zip(given, function.arguments, strict=False))
 
 
 def strange(function: Function, known: frozenset[int] | None, snapshot: Snapshot) -> list[int]:
@@ -99,8 +125,10 @@ def _no_operand(function: Function, known: frozenset[int], snapshot: Snapshot) -
     return len(function.arguments) == 2 and bool(odd) and all(oid in _COMPARED for oid in rest)
 
 
-def _no_argument(function: Function, given: int, known: frozenset[int], snapshot: Snapshot) -> bool:
-    """Beside it there is one of the server's that takes text there, which an untyped literal is taken for first."""
-    odd = strange(function, known, snapshot)
-    own = [f for f in snapshot.by_function_name.get(function.name, ()) if f.schema == "pg_catalog" and len(f.arguments) == given]
-    return given == len(function.arguments) and bool(odd) and any(all(f.arguments[i] == _TEXT for i in odd) for f in own)
+def _no_argument(function: Function, given: list[Message], known: frozenset[int] | None, snapshot: Snapshot, operands: Operands) -> bool:
+    """Beside it there is one of the server's that takes text there, which an untyped literal is taken for first, and else the same."""
+    literals = (i for i, node in enumerate(given[: len(function.arguments)]) if operands.rather_text(node, function.arguments[i]))
+    odd = {*strange(function, known, snapshot), *literals}
+    own = [f for f in snapshot.by_function_name.get(function.name, ()) if f.schema == "pg_catalog" and len(f.arguments) == len(given)]
+    alike = (all(f.arguments[i] == (_TEXT if i in odd else oid) for i, oid in enumerate(function.arguments)) for f in own)
+    return len(given) == len(function.arguments) and bool(odd) and any(alike)

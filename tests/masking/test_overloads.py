@@ -29,18 +29,28 @@ CREATE FUNCTION told(leaky) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM people
 CREATE CAST (leaky AS text) WITH FUNCTION told(leaky);
 CREATE FUNCTION told(numeric, int) RETURNS date LANGUAGE sql AS 'SELECT born FROM people WHERE id = $1';
 CREATE CAST (numeric AS date) WITH FUNCTION told(numeric, int);
+CREATE FUNCTION strpos(leaky, int) RETURNS int LANGUAGE sql AS 'SELECT count(*)::int FROM people WHERE id = $2 AND ssn LIKE $1.v';
+CREATE OPERATOR >= (LEFTARG = leaky, RIGHTARG = int, FUNCTION = eq);
 CREATE TABLE plain (id int, name text, at date);
 """
 
 FINE = [
     "SELECT id FROM plain WHERE id = 1 AND name = 'x' AND at = '2020-01-01'", "SELECT id FROM plain WHERE id = $1", "SELECT id FROM plain WHERE '1' = id",
     "SELECT id::text, 'x'::text, CAST(at AS text) FROM plain", "SELECT max(name), max(at), max('x') FROM plain", "SELECT a.id FROM plain a JOIN plain b ON a.id = b.id WHERE a.id IN (1, 2)",
+    "SELECT upper(name), upper(name::text), upper(btrim(name)), upper('5') FROM plain WHERE name LIKE 'x%'", "SELECT strpos(name, 'x') FROM plain WHERE name ~~ 'y%'",
     "UPDATE plain SET name = 'x' WHERE id = 1", "SELECT id FROM plain WHERE id > 3 AND at > '2020-01-01'",
 ]  # fmt: skip
 
 REFUSED = [
     "SELECT id FROM holds WHERE x = 1", "SELECT ROW('9%') = 1", "SELECT '(9%)'::leaky = 1", "SELECT max(x) FROM holds", "SELECT max(e) FROM holds, unnest(xs) e",
-    "SELECT id FROM plain WHERE '(9%)' ~~ id", "SELECT upper(id) FROM plain", "SELECT id FROM people p WHERE p > 5", "SELECT x OPERATOR(public.=) 1 FROM holds",
+    "SELECT id FROM plain WHERE '(9%)' ~~ id", "SELECT upper(id) FROM plain", "SELECT upper($1)",
+    "SELECT upper(name) FROM (SELECT id AS name FROM plain) q", "SELECT upper(name) FROM plain, generate_series(1, 2) name",
+    "SELECT upper(name) FROM (SELECT name::int FROM plain) q", "SELECT upper(name) FROM (SELECT 1, 2) q(name, x), plain", "SELECT strpos('9%', id) FROM plain", "SELECT strpos('9%', 1)",
+    "SELECT upper(x) FROM json_to_recordset('[]') AS q(x int), plain", "WITH plain AS (SELECT 1 AS name) SELECT upper(name) FROM plain",
+    "WITH plain(name) AS (VALUES (1)) SELECT upper(name) FROM plain", "WITH w AS (SELECT (y).id FROM (SELECT p AS y FROM plain p) q) SELECT upper(id::text) FROM w, holds WHERE x = 1",
+    "SELECT upper(name) FROM holds name, (SELECT name FROM plain) q", "SELECT upper(NULLIF(id, 2)) FROM plain", "SELECT upper(q.column1) FROM (VALUES (1)) q, plain",
+    "SELECT id FROM holds WHERE x IN (SELECT 1)", "SELECT CASE x WHEN 1 THEN 2 END FROM holds", "SELECT 1 FROM holds JOIN (SELECT 1 AS x) q USING (x)",
+    "SELECT 1 FROM holds NATURAL JOIN (SELECT 1 AS x) q", "SELECT id FROM holds WHERE x BETWEEN 1 AND 2", "SELECT id FROM people p WHERE p > 5", "SELECT x OPERATOR(public.=) 1 FROM holds",
     "SELECT x::text FROM holds", "SELECT CAST(ROW('9%')::leaky AS text)", "SELECT e::text FROM holds, unnest(xs) e", "SELECT 1.0::date", "SELECT max(v) FROM made", "WITH c AS (SELECT x FROM holds) SELECT max(x) FROM c", "PREPARE p AS SELECT id FROM plain WHERE id = 1",
     "ALTER TABLE plain ADD z leaky; SELECT max(z) FROM plain",
 ]  # fmt: skip

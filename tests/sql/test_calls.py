@@ -68,7 +68,8 @@ def test_a_users_function_under_a_servers_name_spoils_the_name() -> None:
         "lower": (*known.by_function_name["lower"], _renamed(known.by_function_name["secret_of"][0]))
     }
     calls = Calls(_with(known, rows, shadow), frozenset())
-    assert "lower" in calls.unlisted(parse("SELECT lower('x')").statements[0])
+    assert "lower" in calls.unlisted(parse("SELECT lower(id) FROM patients").statements[0])
+    assert not calls.unlisted(parse("SELECT lower('x')").statements[0])  # a literal is taken for text before it is taken for a number
     assert calls.unlisted(parse("SELECT pg_catalog.lower('x')").statements[0]) == ""
 
 
