@@ -14,7 +14,7 @@ import pytest
 from tests.ssh_house import ADA, WEB, SshHouse
 from tests.sshd import keygen
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.soak]
 
 
 @pytest.fixture(scope="module")
