@@ -119,6 +119,10 @@ class Entrance(Stranger, ServerLeg):
             self._waiting.cancel()
         self.disconnect(BY_APPLICATION, f"{why} ({code})" if code not in why else why)
 
+    def malformed(self, why: str) -> None:
+        """Its bytes broke the rules after its login, without a session whose record would say so."""
+        self._note("malformed", why=why)
+
     def _failed(self, subject: str, why: str) -> None:
         self._note("login.failed", subject=subject[:255], why=why)
 

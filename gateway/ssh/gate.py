@@ -88,7 +88,7 @@ class Gate(SSHFactory):
 
         return Jump(
             self.worker, entrance, entrance.peer, identity, proof.get("certificate"), inside=inside,
-            certificates=self.hosts.certificates, over=lambda: self._jumps.leave(identity.subject),
+            certificates=self.hosts.certificates, broken=entrance.malformed, over=lambda: self._jumps.leave(identity.subject),
         )
 
 

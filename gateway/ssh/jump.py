@@ -74,15 +74,15 @@ class Jump:
 
     def __init__(
         self, worker: Worker, client: ServerLeg, peer: str, identity: Identity, certificate: Certificate | None, *,
-        inside: Inside, certificates: Certificates, over: Callable[[], None],
+        inside: Inside, certificates: Certificates, broken: Callable[[str], None], over: Callable[[], None],
     ) -> None:
         """
         :param certificate: what the client showed, if it did; one that does not permit forwarding leads nowhere.
-        :param over: told when it is.
+        :param broken: told why the client's bytes ended it, for the record. :param over: told when it is.
         """
         self._worker, self._client, self._peer, self._identity = worker, client, peer, identity
         self._certificate = certificate
-        self._inside, self._certificates, self._told = inside, certificates, over
+        self._inside, self._certificates, self._record, self._told = inside, certificates, broken, over
         self._ways = Ways()
         self._passages: dict[int, Passage] = {}
         self._waiting: dict[int, Deferred[Any]] = {}
@@ -92,7 +92,7 @@ class Jump:
     def begin(self) -> None:
         """The client knows that it is in."""
         client = self._client
-        client.on_payload, client.on_broken = self._heard, lambda why: self._over()
+        client.on_payload, client.on_broken = self._heard, self._broken
         client.on_lost = lambda why: self._over()
         client.watch(self._filled)
 
@@ -105,7 +105,7 @@ class Jump:
             effects = self._ways.from_client(payload, full=self._full)
         except Unreadable as error:
             self._client.disconnect(PROTOCOL_ERROR, str(error))
-            self._over()
+            self._broken(str(error))
             return
         self._perform(effects)
         self._rest()
@@ -246,6 +246,11 @@ class Jump:
 
     def _unused(self) -> None:
         self.close(f"no way was opened for {IDLE:g} seconds")
+
+    def _broken(self, why: str) -> None:
+        if not self._closed:
+            self._record(why)
+            self._over()
 
     def _over(self) -> None:
         if self._closed:

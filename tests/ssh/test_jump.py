@@ -61,6 +61,7 @@ class Hall:
     def __init__(self, *, admits: tuple[str, ...] = ("root", "app"), certificate: Certificate | None = None) -> None:
         self.clock, self.client, self.over = Clock(), Client(), 0
         self.asked: list[str] = []
+        self.broken: list[str] = []
         self.inside: list[tuple[Any, Inside]] = []
         self.certified: Deferred[Any] | None = None
 
@@ -74,7 +75,7 @@ class Hall:
         )
         self.jump = Jump(
             self.worker, self.client, "peer:1", Identity("ada"), certificate, inside=self._inside,  # type: ignore[arg-type]
-            certificates=lambda name: self.certified or succeed({b"ssh-ed25519": name.encode()}), over=self._over,
+            certificates=lambda name: self.certified or succeed({b"ssh-ed25519": name.encode()}), broken=self.broken.append, over=self._over,
         )
         self.jump.begin()
 
@@ -161,12 +162,15 @@ def test_a_client_that_leaves_while_its_way_is_looked_for_gets_none() -> None:
     assert not hall.inside and not hall.client.sent
 
 
-def test_who_breaks_the_rules_is_told_and_loses_every_way() -> None:
+def test_who_breaks_the_rules_is_told_and_recorded_and_loses_every_way() -> None:
     hall = Hall()
     hall.hears(opening())
     hall.hears(m.write_data(9, b"x"))
     hall.clock.advance(0)
     assert "never opened" in hall.client.gone and hall.inside[0][1].lost == 1 and hall.over == 1
+    assert hall.broken == [hall.client.gone]
+    hall.client.on_broken("once more")
+    assert len(hall.broken) == 1
 
 
 def test_nobody_stands_there_for_long_without_a_way() -> None:
