@@ -2,7 +2,8 @@
 `ostiary audit`: look at evidence, prove it, hand it out. Looking at text is itself recorded.
 
 Works on a live store (through the notary) and on a stopped one (from its files). Exit codes: 0 sound and
-anchored, 1 tampered (export: nothing matched), 2 incomplete or not independently anchored, 3 usage, 4 unreadable.
+anchored, 1 tampered or something left out (export: nothing matched), 2 incomplete or not independently anchored,
+3 usage, 4 unreadable.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import json
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import wraps
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,8 +27,9 @@ import click
 
 from gateway.evidence import bundle, standalone
 from gateway.evidence.cast import FORMATS
+from gateway.evidence.order import Chosen, told
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time, search
-from gateway.evidence.readable import CONFIGURATION, HEADING, canonical, clean, table_row
+from gateway.evidence.readable import CONFIGURATION, HEADING, canonical, clean, counted, table_row
 from gateway.evidence.view import LiveView, Unreadable, View, open_view
 from gateway.notary import anchor, keys
 from gateway.notary.body import Bodies
@@ -164,19 +168,40 @@ def audit() -> None:
     """Look at the evidence, prove it, hand it out."""
 
 
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """An open store, and where it ended before somebody began to look; None where nobody writes it."""
+
+    view: View
+    bodies: Bodies | None
+    upto: tuple[int, int] | None
+
+    def find(self, finder: Search) -> Iterator[Found]:
+        """What matches, without the record of this looking."""
+        return search(self.view, finder, upto=self.upto)
+
+
 @contextmanager
-def viewing(place: Place, what: str, facts: dict[str, str]) -> Iterator[tuple[View, Bodies | None]]:
-    """An open store; that it is looked at is recorded first, where a notary is there to do so."""
+def opened(place: Place) -> Iterator[Looking]:
+    """An open store, of which nothing is shown yet."""
     view = open_view(place.store)
     try:
         bodies = place.bodies()
         if bodies is None:
             click.echo("bodies stay closed: no body key here (--state DIR)", err=True)
-        elif not view.record_viewing(what, {"by": _who(), **facts}):
-            click.echo("the store is stopped: this viewing is not recorded in it", err=True)
-        yield view, bodies
+        yield Looking(view, bodies, view.end())
     finally:
         view.close()
+
+
+@contextmanager
+def viewing(place: Place, how: str, query: dict[str, str]) -> Iterator[Looking]:
+    """An open store; that it is looked at is recorded first, where a notary is there to do so."""
+    with opened(place) as looking:
+        facts = {"by": _who(), "how": how, **({"query": told(query)} if query else {})}
+        if looking.bodies is not None and not looking.view.record_viewing("viewed", facts):
+            click.echo("the store is stopped: this viewing is not recorded in it", err=True)
+        yield looking
 
 
 def _who() -> str:
@@ -192,25 +217,23 @@ def _print(found: Found, as_json: bool) -> None:
 
 
 @audit.command()
-@click.option("-n", "--lines", default=20, show_default=True, help="How many records.")
+@click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="How many records.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with new ones as they are recorded.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @filtered
 @located
 def tail(place: Place, query: Query, lines: int, follow: bool, as_json: bool) -> None:
     """The newest records."""
-    with viewing(place, "viewed", {"how": "tail", **query.described()}) as (view, bodies):
-        finder = Search(query, bodies)
-        if not as_json:
-            click.echo(HEADING)
-        start = view.status() if isinstance(view, LiveView) else (0, 0)
-        for found in deque(search(view, finder), maxlen=lines):
-            _print(found, as_json)
-            start = max(start, (found.record.stamp.segment, found.record.stamp.index + 1))
+    with viewing(place, "tail", query.described()) as looking:
+        finder = Search(query, looking.bodies)
+        newest = deque(looking.find(finder), maxlen=lines)
+        _listing(newest, as_json)
         if follow:
-            if not isinstance(view, LiveView):
+            if not isinstance(looking.view, LiveView) or looking.upto is None:
                 leave(UNREADABLE, "no notary runs on this store, so there is nothing to follow")
-            _follow(view, finder, start, as_json)
+            _follow(looking.view, finder, looking.upto, as_json)
+        elif not newest:
+            _nothing(looking, query)
 
 
 def _follow(view: LiveView, finder: Search, start: tuple[int, int], as_json: bool) -> None:
@@ -231,23 +254,36 @@ def _follow(view: LiveView, finder: Search, start: tuple[int, int], as_json: boo
 
 
 @audit.command("search")
-@click.option("--limit", default=0, help="At most so many; 0 for all.")
+@click.option("--limit", type=click.IntRange(0), default=0, help="At most so many; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @filtered
 @located
 def search_(place: Place, query: Query, limit: int, as_json: bool) -> None:
     """Records that match every filter, oldest first."""
-    with viewing(place, "viewed", {"how": "search", **query.described()}) as (view, bodies):
-        finder, count = Search(query, bodies), 0
-        if not as_json:
-            click.echo(HEADING)
-        for found in search(view, finder):
-            _print(found, as_json)
-            count += 1
-            if limit and count >= limit:
-                break
+    with viewing(place, "search", query.described()) as looking:
+        finder = Search(query, looking.bodies)
+        if not _listing(islice(looking.find(finder), limit or None), as_json):
+            _nothing(looking, query)
         if finder.unopened:
-            click.echo(f"{finder.unopened} bodies are not opened by this key", err=True)
+            click.echo(f"{counted(finder.unopened, 'body is', 'bodies are')} not opened by this key", err=True)
+
+
+def _listing(found: Iterable[Found], as_json: bool) -> int:
+    """Print them under their heading; how many there were."""
+    count = 0
+    if not as_json:
+        click.echo(HEADING)
+    for each in found:
+        _print(each, as_json)
+        count += 1
+    return count
+
+
+def _nothing(looking: Looking, query: Query) -> None:
+    """An empty answer is said to be one; a target that was never recorded is probably mistyped."""
+    click.echo("no records match", err=True)
+    if query.target and not any(True for _ in looking.find(Search(Query(target=query.target), None))):
+        click.echo(f"no record names a target {clean(query.target)}", err=True)
 
 
 @audit.command()
@@ -262,20 +298,20 @@ def show(place: Place, what: str, as_json: bool) -> None:
         if not (number.isdigit() and index.isdigit()):
             leave(USAGE, "a record is SEGMENT/INDEX, e.g. 3/17; a session is its id")
         wanted = int(number), int(index)
-    with viewing(place, "viewed", {"how": "show", "what": what}) as (view, bodies):
-        finder = Search(Query(session="" if wanted else what), bodies)
+    with viewing(place, "show", {"what": what}) as looking:
+        finder = Search(Query(session="" if wanted else what), looking.bodies)
         count = 0
-        for found in search(view, finder) if wanted is None else _record_and_outcome(view, finder, wanted):
+        for found in looking.find(finder) if wanted is None else _record_and_outcome(looking, finder, wanted):
             _show(found, as_json, whole=wanted is not None)
             count += 1
         if not count:
             leave(UNREADABLE, f"there is no {what} in this store")
 
 
-def _record_and_outcome(view: View, finder: Search, wanted: tuple[int, int]) -> Iterator[Found]:
+def _record_and_outcome(looking: Looking, finder: Search, wanted: tuple[int, int]) -> Iterator[Found]:
     """The record at a place, and the outcomes that refer to it."""
     key: list[int] | None = None
-    for found in search(view, finder):
+    for found in looking.find(finder):
         stamp = found.record.stamp
         if (stamp.segment, stamp.index) == wanted:
             key = list(found.record.key)
@@ -314,6 +350,18 @@ def _configuration(fields: dict[str, Any], body: dict[str, Any]) -> str:
     return configured
 
 
+@audit.command()
+@click.option("--sha256", "digest", is_flag=True, help="Its SHA-256 only.")
+def verifier(digest: bool) -> None:
+    """
+    Print verify.py, which checks bundles.
+
+    An auditor takes it from an installation of his own, never from the bundle that he checks.
+    """
+    text = Path(standalone.__file__).read_bytes()
+    click.echo(sha256(text).hexdigest() if digest else text, nl=digest)
+
+
 @audit.command("verify")
 @click.argument("where", required=False, type=_PATH)
 @click.option("--key", default="", help="The log's public key, or a file that holds it.")
@@ -330,7 +378,10 @@ def verify_(
     if where is not None and (where / "MANIFEST.json").exists():
         sys.exit(_verify_bundle(where, key, kept, as_json))
     place = find(config, where or store, state)
-    verifier = _verifier(key, place)
+    public = _verifier(key, place)
+    strays: list[str] = []
+    for file in kept:
+        _anchor_text(file)
     view = open_view(place.store)
     try:
         own = [file for file in kept if place.keeps(file)]
@@ -338,23 +389,23 @@ def verify_(
             click.echo(f"{file} is where this gateway's own administration keeps its files, so it is no independent anchor", err=True)
         configured = [place.anchor_file] if place.anchor_file and place.anchor_file.exists() else []
         others = [file for file in kept if file not in own]
-        report = verify(view, verifier, _anchors([*configured, *own], verifier), _anchors(others, verifier))
+        report = verify(view, public, _anchors([*configured, *own], public, strays), _anchors(others, public, strays))
+        report.strays = strays
     finally:
         view.close()
-    _tell(report, verifier, as_json)
+    _tell(report, public, as_json)
     sys.exit(report.code)
 
 
 def _verify_bundle(where: Path, key: str, kept: tuple[Path, ...], as_json: bool) -> int:
     """As the bundle's own verifier, but an anchor is asked for, as it is of a store."""
-    anchors = "\n\n".join(file.read_text().strip() for file in kept) + "\n"
-    options = [str(where), *(("--key", key) if key else ()), *(("--anchor", anchors) if kept else ())]
-    told = io.StringIO()
-    with redirect_stdout(told) if as_json else nullcontext():
+    options = [str(where), *(("--key", key) if key else ()), *(word for file in kept for word in ("--anchor", str(file)))]
+    said = io.StringIO()
+    with redirect_stdout(said) if as_json else nullcontext():
         code = standalone.main(options)
     code = NOT_ANCHORED if code == 0 and not kept else code
     if as_json:
-        click.echo(canonical({"bundle": str(where), "code": code, "told": told.getvalue().splitlines()}))
+        click.echo(canonical({"bundle": str(where), "code": code, "told": said.getvalue().splitlines()}))
     return code
 
 
@@ -372,14 +423,28 @@ def _verifier(key: str, place: Place) -> Verifier:
     leave(USAGE, "with which key? Give --key PUB, the log's public key or a file that holds it")
 
 
-def _anchors(files: list[Path] | tuple[Path, ...], verifier: Verifier) -> list[Checkpoint]:
-    try:
-        return [checkpoint for file in files for checkpoint in anchor.parse(file.read_text(), verifier)]
-    except NoteError as e:
-        leave(1, f"an anchor file holds a checkpoint that is not signed by {verifier.name}: {e}")
+def _anchor_text(file: Path) -> str:
+    """What a file that somebody kept holds; whatever holds no checkpoint was not meant."""
+    text = file.read_text(errors="replace")
+    if not anchor.notes(text):
+        leave(USAGE, f"--anchor: {file} holds no checkpoint: one is three lines (the log's name, a number, a hash), an empty line, "
+                     "and a signature")
+    return text
 
 
-_TOLD = ("problems", "gaps", "remarks", "anchor", "anchored", "entries", "segments", "records", "unanchored_records", "code")
+def _anchors(files: Iterable[Path], verifier: Verifier, strays: list[str]) -> list[Checkpoint]:
+    """The checkpoints in these files. What the log's key did not sign is no finding about the log, and goes to `strays`."""
+    found = []
+    for file in files:
+        for note in anchor.notes(file.read_text(errors="replace")):
+            try:
+                found += anchor.parse(note, verifier)
+            except NoteError:
+                strays.append("the anchor file's checkpoint is not signed by this log's key")
+    return found
+
+
+_TOLD = ("problems", "strays", "gaps", "remarks", "anchor", "anchored", "entries", "segments", "records", "unanchored_records", "code")
 
 
 def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
@@ -390,11 +455,13 @@ def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
     click.echo(f"log {verifier.name}: {counts}")
     for problem in report.problems:
         click.echo(f"TAMPERED: {problem}")
+    for stray in report.strays:
+        click.echo(f"ANCHOR: {stray}")
     for gap in report.gaps:
         click.echo(f"INCOMPLETE: {gap}")
     for remark in report.remarks:
         click.echo(f"NOTE: {remark}")
-    if report.problems:
+    if report.problems or report.strays:
         return
     click.echo("SOUND" if not report.gaps else "SOUND, but incomplete")
     if report.anchor == "none":
@@ -416,9 +483,18 @@ def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
 @located
 def export(place: Place, query: Query, out: Path, form: str) -> None:
     """Write a bundle that verifies offline: the records that match, and what proves them."""
-    verifier = _verifier("", place)
-    with viewing(place, "exported", {"out": out.name, **query.described()}) as (view, bodies):
-        records = bundle.export(view, verifier, search(view, Search(query, bodies)), query.described(), out, form)
-    if not records:
-        leave(1, f"nothing matched, so {out} holds no record; `ostiary audit search` takes the same filters")
-    click.echo(f"{records} record{'s' if records != 1 else ''} in {out}; check it with: python3 {out / 'verify.py'} --key PUB")
+    public = _verifier("", place)
+    bundle.check_new(out)
+    asked = query.described()
+    with opened(place) as looking:
+        chosen = Chosen.of(looking.find(Search(query, looking.bodies)))
+        if not chosen.records:
+            looking.view.record_viewing("viewed", {"by": _who(), "how": "export", "query": told(asked)})  # that it answered is recorded too
+            leave(1, f"nothing matched, so {out} was not made; `ostiary audit search` takes the same filters")
+        if looking.upto is not None and looking.bodies is not None:
+            facts = {"by": _who(), "out": out.name, **chosen.facts(looking.upto, asked)}
+            chosen.ordered(looking.view, looking.bodies, facts, looking.upto)
+        else:
+            click.echo("this export is not recorded in the log, so the bundle can only claim what was asked for", err=True)
+        bundle.export(looking.view, public, chosen, looking.bodies, asked, out, form)
+    click.echo(f"{counted(chosen.records, 'record')} in {out}; whoever gets it checks it with: ostiary audit verify {out} --key PUB")

@@ -7,20 +7,23 @@ this product to be checked: `verify.py` is a copy of `standalone.py`.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from itertools import groupby
 from pathlib import Path
 from struct import Struct
 
 from gateway.evidence import standalone
 from gateway.evidence.cast import FORMATS, Recordings, cast
+from gateway.evidence.order import Chosen
 from gateway.evidence.query import Found
 from gateway.evidence.readable import canonical
-from gateway.evidence.view import View
+from gateway.evidence.view import Row, View
+from gateway.notary.body import Bodies, BodyError
 from gateway.notary.merkle import Levels, leaf_hash
 from gateway.notary.note import Checkpoint, Verifier, split_note
+from gateway.notary.record import parse_leaf
 
 FORMAT = "ostiary-bundle-1"
 _LENGTH = Struct("!I")
@@ -33,15 +36,28 @@ _README = """Evidence of the gateway {origin}
 readable/records.jsonl   the records, one JSON object a line
 readable/sessions/       recordings of terminals, if they were asked for: asciinema play FILE
 segments/, ledger/       what proves them
-verify.py                checks all of it: python3 verify.py --key PUB
+verify.py                checks all of it: python3 verify.py BUNDLE --key PUB --anchor FILE
+MANIFEST.json            the query, and the SHA-256 of every file
 
-PUB is the log's public key. Ask for it on another way than this bundle's: a forged
-bundle would come with a forged key. MANIFEST.json names the key that signed this one.
+Take neither the key nor verify.py from here: a forged bundle would come with a forged key, and a verifier
+that calls everything sound. PUB is the log's public key; ask for it on another way. Take verify.py from an
+installation of your own (`ostiary audit verifier > verify.py`), or compare the SHA-256 of this one, {verifier},
+with what you got elsewhere: Ostiary's docs/evidence.md and `ostiary audit verifier --sha256` have it.
+FILE holds a checkpoint of the log that you kept before; without it, whoever holds the log's signing key could have
+made another log for you.
 
 What is proved: each record was in the log, at its place, unchanged, and each opened body is the one
-recorded then. What is not: that the query found everything it should have (ask for
-the whole segments), and that the gateway saw everything (compare with the target's own log).
+recorded then; of a whole log (a query that is empty), that nothing is missing; otherwise what the log itself recorded of
+this export: what was asked for, and how many records matched. What is not: that the gateway saw everything (compare with
+the target's own log).
 """
+
+
+_VERIFIER = Path(standalone.__file__).read_bytes()
+
+
+def _digest(data: bytes) -> str:
+    return sha256(data).hexdigest()
 
 
 class ExportError(Exception):
@@ -49,44 +65,46 @@ class ExportError(Exception):
 
 
 def export(
-    view: View, verifier: Verifier, found: Iterable[Found], query: Mapping[str, str], out: Path, form: str = "jsonl"
-) -> int:
+    view: View, verifier: Verifier, chosen: Chosen, bodies: Bodies | None, query: Mapping[str, str], out: Path, form: str = "jsonl"
+) -> None:
     """
-    Write a bundle of what was found, in the store's order, to the new directory `out`.
+    Write a bundle of what was chosen, in the store's order, to the new directory `out`.
 
     :param form: "jsonl", or one of `cast.FORMATS` for recordings beside that.
-    :returns: the number of records.
     """
-    if out.exists() and any(out.iterdir()):
-        raise ExportError(f"{out} exists and is not empty: give --out a new directory, or remove this one first")
+    check_new(out)
     writer = _Writer(out)
-    numbers, records = [], 0
-    lines: list[str] = []
-    recordings = Recordings()
-    for number, group in groupby(found, key=lambda f: f.record.stamp.segment):
-        matched = list(group)
-        _write_segment(writer, view, number, matched)
-        lines += [canonical(f.shown()) for f in matched]
-        if form in FORMATS:
-            for each in matched:
-                recordings.feed(each)
-        numbers.append(number)
-        records += len(matched)
-    entries, checkpoint = view.ledger()  # after the records: it must name their segments
+    entries, checkpoint = view.ledger()  # before the segments, whose heads must cover what it has seen of them
     writer.write("ledger/checkpoint", checkpoint.encode())
     writer.write("ledger/entries.bin", b"".join(_LENGTH.pack(len(e)) + e for e in entries))
+    lines: list[str] = []
+    recordings = Recordings()
+    for number in sorted(chosen.places):
+        for found in _write_segment(writer, view, number, chosen.places[number], bodies):
+            lines.append(canonical(found.shown()))
+            if form in FORMATS:
+                recordings.feed(found)
     writer.write("readable/records.jsonl", "".join(f"{line}\n" for line in lines).encode())
     for recording in recordings.all.values():
         if recording.chunks:
             writer.write(f"readable/sessions/{recording.name}", cast(recording, FORMATS[form]).encode())
-    writer.write("README.txt", _README.format(origin=verifier.name).encode())
-    writer.write("verify.py", Path(standalone.__file__).read_bytes())
+    writer.write("README.txt", _README.format(origin=verifier.name, verifier=_digest(_VERIFIER)).encode())
+    writer.write("verify.py", _VERIFIER)
     manifest = {
-        "format": FORMAT, "readable": form, "key": str(verifier), "query": dict(query), "records": records, "segments": numbers,
-        "files": dict(sorted(writer.digests.items())),
+        "format": FORMAT, "readable": form, "key": str(verifier), "query": dict(query), "records": chosen.records,
+        "segments": sorted(chosen.places), "files": dict(sorted(writer.digests.items())),
     }
+    if chosen.order is not None:
+        manifest["export"] = f"{chosen.order[0]}/{chosen.order[1]}"
     (out / "MANIFEST.json").write_text(json.dumps(manifest, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
-    return records
+
+
+def check_new(out: Path) -> None:
+    """:raises ExportError: `out` is not new, or what it is to be in is not there."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ExportError(f"{out} exists and is not empty: give --out a new directory, or remove this one first")
+    if not out.absolute().parent.is_dir():
+        raise ExportError(f"{out.absolute().parent} is no directory: --out makes one directory, not those above it")
 
 
 class _Writer:
@@ -100,33 +118,46 @@ class _Writer:
         path = self._out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        self.digests[name] = sha256(data).hexdigest()
+        self.digests[name] = _digest(data)
 
 
-def _write_segment(writer: _Writer, view: View, number: int, matched: list[Found]) -> None:
-    hashes, head = _whole(view, number)
-    places = [f.record.stamp.index for f in matched]
+def _write_segment(writer: _Writer, view: View, number: int, places: Sequence[int], bodies: Bodies | None) -> list[Found]:
+    hashes, taken, head = _whole(view, number, set(places))
     where = f"segments/{number}/"
     writer.write(where + "head.note", head.encode())
-    writer.write(where + "leaves.bin", b"".join(_placed(f.row[0], f.row[1]) for f in matched))
+    writer.write(where + "leaves.bin", b"".join(_placed(row[0], row[1]) for row in taken))
+    matched = [_opened(row, bodies) for row in taken]
     opened = [(f.row[0], f.opening + f.plain) for f in matched if f.opening is not None and f.plain is not None]
     writer.write(where + "bodies.bin", b"".join(_placed(index, data) for index, data in opened))
     if len(places) * _DENSE > len(hashes):
         writer.write(where + "level0.bin", b"".join(hashes))
-        return
-    levels = Levels(hashes)
-    writer.write(where + "proofs.bin", b"".join(_placed(i, b"".join(levels.inclusion(i))) for i in places))
+    else:
+        levels = Levels(hashes)
+        writer.write(where + "proofs.bin", b"".join(_placed(i, b"".join(levels.inclusion(i))) for i in places))
+    return matched
 
 
-def _whole(view: View, number: int) -> tuple[list[bytes], str]:
-    """All leaf hashes of a segment under one head. A live segment grows while it is read."""
+def _opened(row: Row, bodies: Bodies | None) -> Found:
+    found = Found(row, parse_leaf(row[1]), "")
+    if bodies is not None and row[2] is not None:
+        with contextlib.suppress(BodyError):
+            found.plain, found.opening = bodies.open(found.record.session, row[2])
+    return found
+
+
+def _whole(view: View, number: int, places: set[int]) -> tuple[list[bytes], list[Row], str]:
+    """All leaf hashes of a segment under one head, and the rows at `places`. A live segment grows while it is read."""
     hashes: list[bytes] = []
+    taken: list[Row] = []
     while True:
         page, head = view.page(number, len(hashes))
         hashes += [leaf_hash(leaf) for _, leaf, _ in page]
+        taken += [row for row in page if row[0] in places]
         size = Checkpoint.parse(split_note(head)[0]).size
         if len(hashes) >= size:
-            return hashes[:size], head
+            if len(taken) != len(places):
+                raise ExportError(f"segment {number} is not as it was searched: run `ostiary audit verify`")
+            return hashes[:size], taken, head
         if not page:
             raise ExportError(f"segment {number} is cut: run `ostiary audit verify`")
 

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from gateway.evidence.readable import CONFIGURATION, readable
@@ -25,6 +26,10 @@ from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, IDENTITY_FACTS, V
 _AGO = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FORMATS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%d%z")
+
+
+Place = tuple[int, int]
+"""A segment and an index in it."""
 
 
 class BadQuery(ValueError):
@@ -291,15 +296,21 @@ def _holds(value: Any, text: str) -> bool:
     return isinstance(value, (list, tuple)) and any(_holds(item, text) for item in value)
 
 
-def search(view: View, found: Search, numbers: Iterable[int] | None = None) -> Iterator[Found]:
-    """All matches in order, of all segments or of `numbers`; in two passes where references are followed."""
+def search(view: View, found: Search, numbers: Iterable[int] | None = None, upto: Place | None = None) -> Iterator[Found]:
+    """All matches in order, of all segments or of `numbers`, before `upto`; in two passes where references are followed."""
     wanted = sorted(view.present()) if numbers is None else list(numbers)
     if found.follows:
-        for number in wanted:
-            for row in rows(view, number):
-                found.learn(parse_leaf(row[1]))
-    for number in wanted:
-        for row in rows(view, number):
-            match = found.feed(row)
-            if match is not None:
-                yield match
+        for row in _before(view, wanted, upto):
+            found.learn(parse_leaf(row[1]))
+    for row in _before(view, wanted, upto):
+        match = found.feed(row)
+        if match is not None:
+            yield match
+
+
+def _before(view: View, numbers: Iterable[int], upto: Place | None) -> Iterator[Row]:
+    for number in numbers:
+        if upto is None or number < upto[0]:
+            yield from rows(view, number)
+        elif number == upto[0]:
+            yield from islice(rows(view, number), upto[1])

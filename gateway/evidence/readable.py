@@ -70,6 +70,11 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """ "1 record", "2 records"; :param several: where an s does not do."""
+    return f"{count} {one if count == 1 else several or one + 's'}"
+
+
 def summary(shown: dict[str, Any]) -> str:
     """What happened, in a few words; not cleaned."""
     fields, body = shown["fields"], shown.get("body", {})

@@ -6,14 +6,17 @@ packages; it shares no code with the product that wrote the bundle.
     python3 verify.py [BUNDLE] --key PUB [--anchor FILE]
 
 PUB is the log's public key ("name+hash+base64", or a file that holds it), which you must have
-from somewhere else than this bundle. FILE holds checkpoints of the log that you kept.
+from somewhere else than this bundle. So must this very file: whoever made the bundle could have
+changed the copy in it. FILE holds checkpoints of the log that you kept; a mail that has one will do.
 
 It checks that the bundle's files are whole; that the ledger is signed by the key; that each
 segment's head is signed by the key that the ledger names; that each record is in its segment,
-at its place (RFC 6962); that each opened body is the one that the record committed to;
-and that everything under readable/ follows from these bytes.
+at its place (RFC 6962); that each opened body is the one that the record committed to; that
+everything under readable/ follows from these bytes; and that nothing was left out: of a whole log by
+the heads' sizes, otherwise by the record that the log made of this export.
 
-Exit code: 0 sound, 1 tampered with, 2 self-consistent only (no key given), 3 usage, 4 unreadable.
+Exit code: 0 sound; 1 tampered with, or something left out; 2 incomplete, not all of it proved, older than
+your anchor, or no key given; 3 usage; 4 unreadable.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ import time
 import uuid
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
-TAMPERED, SELF_CONSISTENT, USAGE, UNREADABLE = 1, 2, 3, 4
+TAMPERED, INCOMPLETE, USAGE, UNREADABLE = 1, 2, 3, 4
 
 # --- what the numbers in a record mean -------------------------------------------------
 
@@ -176,17 +179,46 @@ def key_id(name: str, public: bytes) -> bytes:
 def open_checkpoint(note: str, name: str, public: bytes, what: str) -> Tuple[int, bytes]:
     """(size, root) of a checkpoint that `public` signed as `name`."""
     text, _, tail = note.rpartition("\n\n")
-    text += "\n"
+    text, others = text + "\n", set()
     for line in tail.splitlines():
         parts = line.split(" ")
         if len(parts) != 3 or parts[0] != "\u2014" or parts[1] != name:
             continue
         raw = base64.b64decode(parts[2], validate=True)
+        others.add(raw[:4].hex())
         if raw[:4] == key_id(name, public) and ed25519_verify(public, text.encode(), raw[4:]):
             lines = text.split("\n")
             require(len(lines) == 4 and lines[0] == name, "%s is not a checkpoint of %s" % (what, name))
             return int(lines[1]), base64.b64decode(lines[2], validate=True)
-    raise Tampered("%s has no good signature of %s" % (what, name))
+    ours = key_id(name, public).hex()
+    other = " (it is signed by key %s, yours is %s)" % (", ".join(sorted(others)), ours) if others - {ours} else ""
+    raise Tampered("%s has no good signature of %s%s" % (what, name, other))
+
+
+DASHES = ("\u2014", "\u2013", "-", "--", "\ufffd")  # what mail makes of the one that a signature begins with
+BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+
+
+def is_signature(words: List[str]) -> bool:
+    """A key's id and an Ed25519 signature (or a witness's, which is longer) in base64."""
+    return bool(words) and len(words[0]) >= 92 and BASE64.issuperset(words[0])
+
+
+def kept_notes(text: str) -> List[str]:
+    """
+    The checkpoints in a text, however it is quoted, indented or wrapped: three words, a dash, a name, a signature.
+    What is cut short is passed over.
+    """
+    words = [word for line in text.splitlines() for word in line.lstrip("> |\t").split()]
+    found = []  # type: List[str]
+    for at, word in enumerate(words):
+        if word not in DASHES or not is_signature(words[at + 2:at + 3]):
+            continue
+        if at >= 3 and not is_signature(words[at - 1:at]):  # else one more signature of the same text
+            found.append("\n".join(words[at - 3:at]) + "\n\n")
+        if found:
+            found[-1] += "\u2014 %s %s\n" % (words[at + 1], words[at + 2])
+    return found
 
 
 # --- Merkle trees, RFC 6962 ----------------------------------------------------------------
@@ -386,8 +418,9 @@ class Bundle:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.manifest = self.listing()
-        self.segments = 0
-        self.bodies = 0
+        self.sizes = {}  # type: Dict[int, int]
+        self.places = []  # type: List[Dict[str, Any]]
+        self.problems, self.gaps, self.told = [], [], []  # type: List[str], List[str], List[str]
         self.lines = []  # type: List[str]
         self.events = []  # type: List[Tuple[List[Any], Optional[List[Any]]]]
         self.entries = []  # type: List[bytes]
@@ -435,15 +468,32 @@ class Bundle:
         require(tree_root([leaf_hash(e) for e in self.entries]) == root, "the ledger's entries were changed")
 
     def check_anchor(self, text: str, name: str, public: bytes) -> int:
-        """Every kept checkpoint is of a prefix of this ledger. Gives how many there were."""
-        parts = text.split("\n\n")
-        notes = ["%s\n\n%s\n" % (a.lstrip(), b.rstrip()) for a, b in zip(parts[::2], parts[1::2])]
-        kept = sorted(open_checkpoint(note, name, public, "a checkpoint in the anchor") for note in notes)
+        """Every kept checkpoint is of a prefix of this ledger. The ledger entries under the newest one, 0 for none."""
+        kept = []
+        for note in kept_notes(text):
+            try:
+                kept.append(open_checkpoint(note, name, public, "it"))
+            except (Tampered, ValueError):
+                self.problems.append("the anchor file's checkpoint is not signed by this log's key")
+        here = len(self.entries)
         roots = prefix_roots([leaf_hash(e) for e in self.entries], {size for size, _ in kept})
         for size, root in kept:
-            if size <= len(self.entries):  # a later one says nothing of this bundle
-                require(roots[size] == root, "the ledger is not the one that was anchored")
-        return len(notes)
+            require(size > here or roots[size] == root, "the ledger is not the one that was anchored")
+        latest = max([size for size, _ in kept] or [0])
+        if latest > here:
+            self.gaps.append("your anchor has seen %d ledger entries, this bundle ends at %d: it is older than your "
+                             "checkpoint, or was cut" % (latest, here))
+        return max([size for size, _ in kept if size <= here] or [0])
+
+    def seen(self, count: int) -> Dict[int, int]:
+        """segment: how many records of it the first `count` ledger entries have seen."""
+        heads = ("head", "seg.close", "seg.seal")
+        return {entry[3]: entry[4] for entry in map(unpack, self.entries[:count]) if entry[0] in heads}
+
+    def after(self, anchored: int) -> int:
+        """How many of the records here are not under the first so many ledger entries."""
+        seen = self.seen(anchored)
+        return sum(place["index"] >= seen.get(place["segment"], 0) for place in self.places)
 
     def check_segments(self, name: str) -> None:
         told = {}  # type: Dict[int, List[List[Any]]]
@@ -474,7 +524,7 @@ class Bundle:
         for index, leaf in leaves:
             self.lines.append(self.check_record(number, index, leaf, bodies.pop(index, None)))
         require(not bodies, "segment %d has a body without a record" % number)
-        self.segments += 1
+        self.sizes[number] = size
 
     def check_inclusion(self, number: int, leaves: List[Tuple[int, bytes]], size: int, root: bytes) -> None:
         where = "segments/%d/" % number
@@ -500,12 +550,15 @@ class Bundle:
     def check_record(self, number: int, index: int, leaf: bytes, body: Optional[Tuple[bytes, bytes]]) -> str:
         stamp, event = unpack(leaf)
         require(stamp[:3] == [1, number, index], "record %d/%d says that it is another" % (number, index))
+        self.places.append({
+            "segment": number, "index": index, "hash": leaf_hash(leaf), "time": stamp[3], "kind": KINDS.get(event[0], "?"),
+            "closed": body is None and stamp[8] is not None, "committed": stamp[8] is not None,
+        })
         if body is None:
             self.events.append((event, None))
             return canonical(readable(stamp, event, None))
         committed = hashlib.sha256(b"ostiary-body\x00" + body[0] + body[1]).digest()
         require(committed == stamp[8], "the body of record %d/%d is not the one that was recorded" % (number, index))
-        self.bodies += 1
         plain_body = unpack(body[1])
         self.events.append((event, plain_body))
         self.keep_recorded(stamp, event, plain_body)
@@ -540,6 +593,122 @@ class Bundle:
         kept["time"] = kept["time"] or stamp[3]
 
 
+# --- whether something was left out -------------------------------------------------------------
+
+
+class Completeness:
+    """
+    Compares a bundle with what should be in it.
+
+    The gateway records each export of a live log before it is written: what was asked for, how far the log was searched,
+    how many records matched, a digest of them, how many bodies were opened. That record is in the bundle, with its proof.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.query = bundle.manifest["query"]
+        self.order = self.find_order()  # type: Optional[Dict[str, str]]
+        self.matched = [place for place in bundle.places if self.place(place) != bundle.manifest.get("export")]
+        self.opened = {entry[3] for entry in map(unpack, bundle.entries) if entry[0] == "seg.open"}
+        self.last = bundle.seen(len(bundle.entries))
+        self.end = None  # type: Optional[Tuple[int, int]]
+
+    @staticmethod
+    def place(place: Dict[str, Any]) -> str:
+        return "%d/%d" % (place["segment"], place["index"])
+
+    def find_order(self) -> Optional[Dict[str, str]]:
+        """What the log recorded of this export; None when the bundle has no such record."""
+        wanted = self.bundle.manifest.get("export")
+        if wanted is None:
+            return None
+        for place, (event, body) in zip(self.bundle.places, self.bundle.events):
+            if self.place(place) == wanted and event[0] == 70 and event[6] == "exported" and body:
+                return body[0]
+        raise Tampered("the log's record of this export, %s, is not in this bundle" % clean(wanted))
+
+    def check(self) -> None:
+        if self.order is not None:
+            self.check_order(self.order)
+        if not self.query:
+            self.check_whole()
+        else:
+            self.bundle.told.append("%d of %s records; what was left out is not proved" % (len(self.matched), self.total()))
+        if list(self.query) == ["session"]:
+            self.bundle.gaps += session_gaps(self.bundle.events, self.query["session"], self.order is None)
+        elif self.order is None and self.query:
+            self.bundle.gaps.append("what was asked for is only claimed: the log's record of this export is not in this "
+                                    "bundle (it was made from a stopped store, or that was taken out)")
+        self.check_bodies()
+
+    def check_order(self, order: Dict[str, str]) -> None:
+        asked = json.loads(order["query"])
+        require(asked == self.query, "MANIFEST.json says that the query was %s, the log's record of this export says %s" % (
+            shown_query(self.query), shown_query(asked)))
+        count, digest = int(order["records"]), hashlib.sha256(b"".join(place["hash"] for place in self.matched)).hexdigest()
+        require(len(self.matched) == count, "this bundle has %d records, the log recorded an export of %d" % (
+            len(self.matched), count))
+        require(digest == order["leaves"], "these are not the records that the log recorded as exported")
+        segment, index = order["upto"].split("/")
+        self.end = int(segment), int(index)
+
+    def upto(self, number: int) -> int:
+        """How many records of a segment there are to be had: before the export, or under its head."""
+        size = self.bundle.sizes.get(number, self.last.get(number, 0))
+        if self.end is not None and number >= self.end[0]:
+            return self.end[1] if number == self.end[0] else 0
+        return size
+
+    def total(self) -> str:
+        known = all(number in self.bundle.sizes or self.end for number in self.opened)
+        return "%s%d" % ("" if known else "at least ", sum(map(self.upto, self.opened)))
+
+    def check_whole(self) -> None:
+        """Of a whole log: every segment of the ledger, and every record under its head."""
+        present = {number: set() for number in self.opened}  # type: Dict[int, Any]
+        for place in self.matched:
+            present[place["segment"]].add(place["index"])
+        for number in sorted(self.opened):
+            size, count = self.upto(number), len(present[number])
+            if self.end is not None and number > self.end[0]:
+                continue
+            if number not in self.bundle.sizes and self.end != (number, 0):
+                self.bundle.problems.append("segment %d, which the ledger has, is not in this bundle" % number)
+                continue
+            told = "%d of %d records of segment %d" % (count, size, number)
+            missing = [index for index in range(size) if index not in present[number]]
+            if missing:
+                several = " and more" if missing[10:] else ""
+                self.bundle.problems.append("%s: without %s%s" % (told, ", ".join(map(str, missing[:10])), several))
+            else:
+                self.bundle.told.append(told)
+
+    def check_bodies(self) -> None:
+        """Committed to, and neither opened nor expired: withheld."""
+        expired = {entry[3] for entry in map(unpack, self.bundle.entries) if entry[0] == "body.expire"}
+        committed = [place for place in self.bundle.places if place["committed"]]
+        closed = [place for place in committed if place["closed"]]
+        withheld = [place for place in closed if place["segment"] not in expired]
+        gone = ", %d expired" % (len(closed) - len(withheld)) if len(closed) > len(withheld) else ""
+        self.bundle.told.append("bodies: %d opened of %d committed, %d withheld%s" % (
+            len(committed) - len(closed), len(committed), len(withheld), gone))
+        self.bundle.told += ["withheld: the body of %s %s" % (place["kind"], self.place(place)) for place in withheld[:20]]
+        if withheld[20:]:
+            self.bundle.told.append("withheld: %d more" % len(withheld[20:]))
+        opened = sum(1 for place in self.matched if place["committed"] and not place["closed"])
+        if self.order is not None:
+            require(opened == int(self.order["bodies"]), "%d bodies are opened here, the log recorded an export with %s" % (
+                opened, clean(self.order["bodies"])))
+        elif withheld:
+            told = "%d bod%s withheld, and no record of this export says so" % (
+                len(withheld), "y is" if len(withheld) == 1 else "ies are")
+            (self.bundle.gaps if self.query else self.bundle.problems).append(told)
+
+
+def shown_query(query: Any) -> str:
+    return clean(json.dumps(query, sort_keys=True, ensure_ascii=False)) if query else "the whole log"
+
+
 # --- what the bundle holds of each session, and who approved --------------------------------------
 
 
@@ -563,6 +732,21 @@ def told_sessions(events: Sequence[Tuple[List[Any], Optional[List[Any]]]]) -> It
             kept["closed"] = event[2]
     for session, kept in sessions.items():
         yield "session %s%s: %s" % (uuid.UUID(bytes=session), kept["who"], run_of(kept["numbers"], kept["closed"]))
+
+
+def session_gaps(events: Sequence[Tuple[List[Any], Optional[List[Any]]]], wanted: str, closed: bool) -> Iterator[str]:
+    """What is missing of the session that was asked for; :param closed: its close must be here too."""
+    numbers, last = set(), None
+    for event, _ in events:
+        if event[1] and str(uuid.UUID(bytes=event[1])) == wanted and (event[2] or event[0] in (10, 11)):
+            numbers |= {event[2]} if event[2] or event[0] == 10 else set()
+            last = event[2] if event[0] == 11 else last
+    told = run_of(numbers, last) if numbers else "none of its records is in this bundle"
+    if not told.startswith("complete") and (closed or "without a gap" not in told) and "closed by the notary" not in told:
+        yield "session %s: %s" % (clean(wanted), told)
+    approved = {event[6] for event, _ in events if event[0] == 40}
+    for grant in sorted({event[9] for event, _ in events if event[0] == 20 and event[9]} - approved):
+        yield "grant %s, which the session spent, is not in this bundle" % clean(grant)
 
 
 def run_of(numbers: Any, closed: Optional[int]) -> str:
@@ -638,28 +822,63 @@ def verify(folder: str, key: Optional[str], anchor: Optional[str]) -> int:
     name, public = parse_key(key if key is not None else bundle.manifest["key"])
     bundle.check_files()
     bundle.check_ledger(name, public)
-    kept = bundle.check_anchor(anchor, name, public) if anchor is not None else 0
+    anchored = bundle.check_anchor(anchor, name, public) if anchor is not None else 0
     bundle.check_segments(name)
     bundle.check_readable()
-    print("log %s: %d ledger entries" % (name, len(bundle.entries)))
-    print("%d records of %d segments, %d bodies opened" % (len(bundle.lines), bundle.segments, bundle.bodies))
-    print("query: %s" % json.dumps(bundle.manifest["query"], sort_keys=True))
-    for line in [*told_sessions(bundle.events), *told_recordings(bundle.recordings), *told_grants(bundle.events)]:
+    completeness = Completeness(bundle)
+    completeness.check()
+    proved = "" if completeness.order else " (only claimed, by MANIFEST.json)"
+    print("log %s: %d ledger entries, the newest of %s" % (name, len(bundle.entries), newest_of(bundle.entries)))
+    print("%d records of %d segments, the newest of %s" % (
+        len(bundle.lines), len(bundle.sizes), moment(max([place["time"] for place in bundle.places] or [0]))))
+    print("query: %s%s" % (shown_query(completeness.query), proved))
+    tellings = [told_sessions(bundle.events), told_recordings(bundle.recordings), told_grants(bundle.events)]
+    for line in [*bundle.told, *(line for telling in tellings for line in telling)]:
         print(line)
+    if anchored:
+        print("%d records came after the newest checkpoint that you kept" % bundle.after(anchored))
+    for problem in bundle.problems:
+        print("%s: %s" % ("ANCHOR" if problem.startswith("the anchor file") else "TAMPERED", problem))
+    for gap in bundle.gaps:
+        print("INCOMPLETE: %s" % gap)
+    if bundle.problems:
+        return TAMPERED
     if key is None:
         print("SELF-CONSISTENT ONLY: no --key was given, and the bundle's own key proves nothing")
-        return SELF_CONSISTENT
-    print("SOUND" if kept else "SOUND (no anchor given: whoever holds the signing key could have made another log)")
-    return 0
+    elif bundle.gaps:
+        print("SOUND, but incomplete")
+    elif anchored:
+        print("SOUND")
+    else:
+        print("SOUND (no anchor given: whoever holds the signing key could have made another log)")
+    return INCOMPLETE if bundle.gaps or key is None else 0
 
 
-def text_or_file(value: str, mark: str) -> str:
-    """What the file holds, or the text itself when it could be one: it has the `mark`."""
-    if not os.path.exists(value) and mark not in value:
-        raise ValueError("%s: no such file" % value)
+def newest_of(entries: Sequence[bytes]) -> str:
+    return moment(max([unpack(entry)[1] for entry in entries] or [0]))
+
+
+def anchor_text(path: str) -> str:
+    """What a file of checkpoints holds. Raises ValueError when there is none in it."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    if not kept_notes(text):
+        raise ValueError("--anchor: %s holds no checkpoint: one is three lines (the log's name, a number, a hash), an empty line, "
+                         "and a signature" % path)
+    return text
+
+
+def key_text(value: str) -> str:
+    """The key itself, or what a file holds."""
     if os.path.exists(value):
-        with open(value, encoding="utf-8") as file:
-            return file.read()
+        with open(value, encoding="utf-8", errors="replace") as file:
+            value = file.read()
+    elif "+" not in value:
+        raise ValueError("--key: %s: no such file" % value)
+    try:
+        parse_key(value)
+    except ValueError as e:
+        raise ValueError("--key: %s" % e)
     return value
 
 
@@ -667,18 +886,16 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description="Verify a bundle of Ostiary evidence.")
     parser.add_argument("bundle", nargs="?", default=os.path.dirname(os.path.abspath(__file__)))
     parser.add_argument("--key", help="the log's public key, or a file that holds it; never taken from the bundle")
-    parser.add_argument("--anchor", help="a file of checkpoints that you kept")
+    parser.add_argument("--anchor", action="append", default=[], help="a file of checkpoints that you kept")
     try:
         options = parser.parse_args(arguments)
     except SystemExit as e:
         return USAGE if e.code else 0
     try:
-        key = text_or_file(options.key, "+") if options.key else None
-        anchor = text_or_file(options.anchor, "\n") if options.anchor else None
-        if key is not None:
-            parse_key(key)
+        key = key_text(options.key) if options.key else None
+        anchor = "\n".join(map(anchor_text, options.anchor)) if options.anchor else None
     except (OSError, ValueError) as e:
-        print("--key or --anchor: %s" % e, file=sys.stderr)
+        print(e, file=sys.stderr)
         return USAGE
     try:
         return verify(options.bundle, key, anchor)

@@ -71,6 +71,9 @@ class StoppedView:
         """Whether it was recorded that evidence is looked at; nobody is here to do so."""
         return False
 
+    def end(self) -> tuple[int, int] | None:
+        """None: it does not grow."""
+
 
 class LiveView:
     """A store that a notary writes. What is sealed is read from files, the rest through its socket."""
@@ -139,12 +142,12 @@ class LiveView:
     def follow(self) -> Iterator[tuple[int, int]]:
         """(segment, size) now, and after every commit, for ever."""
         self._link.ask("follow")
-        yield self.status()  # what was committed before the notary knew that we follow
+        yield self.end()  # what was committed before the notary knew that we follow
         while True:
             yield self._link.news()
 
-    def status(self) -> tuple[int, int]:
-        """The open segment and its size."""
+    def end(self) -> tuple[int, int]:
+        """The open segment and its size: where the next record will be."""
         number, size, _ = self._link.ask("status")
         return number, size
 

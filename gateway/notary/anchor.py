@@ -7,9 +7,9 @@ checkpoint that was kept outside can. Signed notes follow one another, an empty 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
+import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +19,10 @@ from gateway.notary.note import DASH, Checkpoint, NoteError, Verifier
 
 _NEWEST = 64 << 10
 """Bytes of an anchor file that a starting notary reads."""
+
+
+_DASHES = ("\u2014", "\u2013", "-", "--", "\ufffd")  # what mail makes of the one that a signature begins with
+_SIGNATURE = re.compile("[A-Za-z0-9+/=]{92,}")  # a key's id and an Ed25519 signature, or a witness's, in base64
 
 
 class AnchorMismatch(Exception):
@@ -63,16 +67,27 @@ def append(file: Path, checkpoint: str) -> None:
 
 def parse(text: str, verifier: Verifier) -> list[Checkpoint]:
     """
-    The checkpoints in such a file, or in a single note. A torn last one is left out.
+    The checkpoints in such a file, in a single note, or in a mail that quotes one. One that is cut short is left out.
 
     :raises NoteError: one is not signed by this key: somebody wrote into the file.
     """
-    parts = text.split("\n\n")
-    found = []
-    for body, signatures in zip(parts[::2], parts[1::2], strict=False):
-        note = f"{body.lstrip()}\n\n{signatures.rstrip()}\n"
-        with contextlib.suppress(_Torn):
-            found.append(_open(note, verifier, last=signatures is parts[-1]))
+    return [_open(note, verifier) for note in notes(text)]
+
+
+def notes(text: str) -> list[str]:
+    """
+    Whole signed notes of three lines in a text, however it is quoted, indented or wrapped: three words, a dash, a name and a
+    signature each. `standalone.py` repeats this rule on its own.
+    """
+    words = [word for line in text.splitlines() for word in line.lstrip("> |\t").split()]
+    found: list[str] = []
+    for at, word in enumerate(words):
+        if word not in _DASHES or not _is_signature(words[at + 2 : at + 3]):
+            continue
+        if at >= 3 and not _is_signature(words[at - 1 : at]):  # else one more signature of the same text
+            found.append("\n".join(words[at - 3 : at]) + "\n\n")
+        if found:
+            found[-1] += f"\u2014 {words[at + 1]} {words[at + 2]}\n"
     return found
 
 
@@ -92,17 +107,15 @@ def newest(file: Path, verifier: Verifier) -> list[Checkpoint]:
     return parse(text, verifier)
 
 
-class _Torn(Exception):
-    """The file ends inside a note."""
+def _is_signature(words: list[str]) -> bool:
+    return bool(words) and _SIGNATURE.fullmatch(words[0]) is not None
 
 
-def _open(note: str, verifier: Verifier, *, last: bool) -> Checkpoint:
-    try:
-        return Checkpoint.parse(verifier.open(note))
-    except NoteError as e:
-        if last:
-            raise _Torn from e
-        raise
+def _open(note: str, verifier: Verifier) -> Checkpoint:
+    checkpoint = Checkpoint.parse(verifier.open(note))
+    if checkpoint.origin != verifier.name:
+        raise NoteError(f"it is of {checkpoint.origin}")
+    return checkpoint
 
 
 def check(anchors: Sequence[Checkpoint], packed: Sequence[bytes]) -> int:

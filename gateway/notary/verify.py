@@ -51,6 +51,7 @@ class Report:
 
     problems: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)  #: what is wrong with what was given to check against, not with the evidence
     remarks: list[str] = field(default_factory=list)  #: what to know, though the evidence is whole
     anchor: str = "none"  #: none, same administration, independent
     anchored: int = 0  #: ledger entries under the newest anchor
@@ -63,7 +64,7 @@ class Report:
     @property
     def code(self) -> int:
         """The exit code."""
-        if self.problems:
+        if self.problems or self.strays:
             return TAMPERED
         return INCOMPLETE if self.gaps or self.anchor != "independent" else SOUND
 

@@ -80,7 +80,8 @@ def test_show_gives_a_record_and_its_outcome_or_a_session(stopped: Path) -> None
 def test_an_export_that_nothing_matched_is_no_success(stopped: Path, tmp_path: Path) -> None:
     """The session's id is mistyped, perhaps: a script must not hand out an empty bundle as the evidence."""
     empty = ostiary("export", "--store", stopped / "audit", "--session", "zzz", "--out", tmp_path / "bundle")
-    assert empty.exit_code == 1 and "nothing matched" in empty.stderr and "0 records" not in empty.stdout
+    assert empty.exit_code == 1 and "nothing matched" in empty.stderr and not empty.stdout
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_a_gateways_own_anchor_is_never_called_independent(stopped: Path, tmp_path: Path) -> None:
@@ -140,14 +141,17 @@ def test_which_store_is_asked_for_when_none_is_named(tmp_path: Path, monkeypatch
 
 def test_export_and_the_bundles_verifier_agree(stopped: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    made = ostiary("export", "--store", stopped / "audit", "--out", out, "--identity", "ada@clinic.example")
-    assert "10 records" in made.stdout
+    made = ostiary("export", "--store", stopped / "audit", "--out", out)
+    assert " records in " in made.stdout and "only claim" in made.stderr
     public = stopped / keys.FOLDER / keys.PUBLIC
     ran = subprocess.run([sys.executable, out / "verify.py", "--key", public], capture_output=True, check=False)
     assert ran.returncode == 0 and b"SOUND" in ran.stdout
     assert ostiary("verify", out, "--key", public).exit_code == 2  # sound, but no anchor
     assert ostiary("verify", out, "--key", public, "--anchor", stopped / "anchor").exit_code == 0
     assert ostiary("export", "--store", stopped / "audit", "--out", out).exit_code == 4
+    made = ostiary("export", "--store", stopped / "audit", "--out", tmp_path / "part", "--identity", "ada@clinic.example")
+    assert "10 records" in made.stdout
+    assert ostiary("verify", tmp_path / "part", "--key", public, "--anchor", stopped / "anchor").exit_code == 2  # claimed only
 
 
 def test_a_missing_noun_is_no_such_command() -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from struct import pack
 
 import pytest
-from recorded import Told, allowed, denied, fill, journal, new_store, seal_all, session
+from recorded import DirectView, Told, allowed, denied, export, fill, journal, new_store, seal_all, session
 
 from gateway.evidence import bundle, standalone
-from gateway.evidence.query import Query, Search, search
+from gateway.evidence.query import Query
 from gateway.evidence.readable import canonical
 from gateway.evidence.view import StoppedView
 from gateway.notary import anchor, keys
@@ -32,7 +32,10 @@ PYTHONS = [sys.executable, *(path for path in OTHERS if Path(path).exists())]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ada and Bob in two segments, the first sealed; the second is large, so that proofs are worth their room."""
+    """
+    Ada and Bob in two segments, the first sealed; the second is large, so that proofs are worth their room.
+    And two bundles of it, made while it was written: of all, and of Bob.
+    """
     made = tmp_path_factory.mktemp("store")
     store = new_store(made)
     fill(store, 5)
@@ -45,29 +48,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     book.intend(bob, 2, allowed("SELECT 'ünïcode \U0001f600'", "ä".encode(), b"\xff\x00"), told)
     book.closed(bob, "bye")
     book.flush()
-    store.close()
+    export(made, DirectView(store), made / "whole")
+    export(made, DirectView(store), made / "bobs", Query(identity="bob@clinic.example"))
     anchor.append(made / "anchor", store.ledger.checkpoint)
+    store.close()
+    anchor.append(made / "later", store.ledger.checkpoint)
     return made
 
 
 def exported(folder: Path, out: Path, query: Query = Query()) -> Path:
     view = StoppedView(folder / "audit")
     try:
-        found = search(view, Search(query, keys.load(folder, "test-gw").bodies))
-        bundle.export(view, keys.load_public(folder), found, query.described(), out)
+        export(folder, view, out, query)
     finally:
         view.close()
     return out
 
 
 @pytest.fixture(scope="module")
-def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exported(folder, tmp_path_factory.mktemp("out") / "bundle")
+def whole(folder: Path) -> Path:
+    return folder / "whole"
 
 
 @pytest.fixture(scope="module")
-def bobs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exported(folder, tmp_path_factory.mktemp("out") / "bundle", Query(identity="bob@clinic.example"))
+def bobs(folder: Path) -> Path:
+    return folder / "bobs"
 
 
 def run(bundle_folder: Path, *options: str, python: str = sys.executable) -> tuple[int, str]:
@@ -112,8 +117,8 @@ def test_another_logs_key_refuses_it(whole: Path, tmp_path: Path) -> None:
     assert code == 1 and "no good signature" in text
 
 
-def test_the_same_store_and_query_give_the_same_bytes(folder: Path, whole: Path, tmp_path: Path) -> None:
-    again = exported(folder, tmp_path / "again")
+def test_the_same_store_and_query_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    whole, again = exported(folder, tmp_path / "whole"), exported(folder, tmp_path / "again")
     files = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
     assert files == sorted(p.relative_to(again) for p in again.rglob("*") if p.is_file())
     assert all((whole / f).read_bytes() == (again / f).read_bytes() for f in files)
@@ -126,7 +131,7 @@ def test_an_existing_directory_is_not_written_over(folder: Path, whole: Path) ->
 
 def test_what_people_read_is_all_there(bobs: Path) -> None:
     lines = [json.loads(line) for line in (bobs / "readable" / "records.jsonl").read_text().splitlines()]
-    assert [line["kind"] for line in lines] == ["opened", "refusal", "intent", "outcome", "closed"]
+    assert [line["kind"] for line in lines] == ["opened", "refusal", "intent", "outcome", "closed", "admin"]
     assert lines[1]["body"]["text"] == "DROP TABLE patients\x1b[2J" and lines[1]["verdict"] == "deny"
     assert lines[2]["body"]["parameters"][0][2] == "ä" and lines[2]["body"]["identity"] == "bob@clinic.example"
     assert lines[2]["body"]["parameters"][1][2] == {"base64": "/wA="}

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 sys.path[:0] = [str(Path(__file__).parent.parent / "terminal"), str(Path(__file__).parent.parent / "notary")]
 
 from programs import EDITOR, Program  # noqa: E402
-from recorded import new_store  # noqa: E402
+from recorded import export, new_store  # noqa: E402
 from test_bundle import edit, key, remanifest, run  # noqa: E402
 from theatre import Stage  # noqa: E402
 
 from gateway.evidence import bundle, standalone  # noqa: E402
 from gateway.evidence.cast import FORMATS, Recording, cast  # noqa: E402
+from gateway.evidence.order import Chosen  # noqa: E402
 from gateway.evidence.query import Query, Search, search  # noqa: E402
 from gateway.evidence.view import StoppedView  # noqa: E402
 from gateway.notary import keys  # noqa: E402
@@ -51,8 +52,7 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def exported(folder: Path, out: Path, form: str, query: Query = Query()) -> Path:
     view = StoppedView(folder / "audit")
     try:
-        found = search(view, Search(query, keys.load(folder, "test-gw").bodies))
-        bundle.export(view, keys.load_public(folder), found, query.described(), out, form)
+        export(folder, view, out, query, form)
     finally:
         view.close()
     return out
@@ -137,11 +137,12 @@ def test_a_missing_chunk_is_told(tmp_path: Path) -> None:
     stage.ends()
     store.close()
     view = StoppedView(tmp_path / "audit")
-    found = [f for f in search(view, Search(Query(), keys.load(tmp_path, "test-gw").bodies)) if not f.shown()["fields"].get("chunk") == 2]
-    bundle.export(view, keys.load_public(tmp_path), found, {}, tmp_path / "out", "asciicast")
+    bodies = keys.load(tmp_path, "test-gw").bodies
+    found = [f for f in search(view, Search(Query(), bodies)) if not f.shown()["fields"].get("chunk") == 2]
+    bundle.export(view, keys.load_public(tmp_path), Chosen.of(found), bodies, {"text": "some"}, tmp_path / "out", "asciicast")
     view.close()
     code, text = run(tmp_path / "out", "--key", key(tmp_path))
-    assert code == 0 and "INCOMPLETE, without chunk 2 of 5" in text
+    assert code == 2 and "INCOMPLETE, without chunk 2 of 5" in text
 
 
 EVENTS = st.lists(st.tuples(st.integers(0, 5_000_000), st.sampled_from([c.value for c in Code if c is not Code.RESIZE]), st.binary(max_size=9)))

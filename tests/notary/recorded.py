@@ -12,11 +12,14 @@ from twisted.internet.task import Clock
 
 from gateway.config import Audit
 from gateway.journal import Journal
-from gateway.evidence.view import StoppedView
+from gateway.evidence import bundle
+from gateway.evidence.order import Chosen
+from gateway.evidence.query import Query, Search, search
+from gateway.evidence.view import Row, StoppedView
 from gateway.notary import keys, seal
 from gateway.notary.note import Checkpoint
 from gateway.notary.process import init_store
-from gateway.notary.record import Kind, Record, event, parse_event, parse_leaf
+from gateway.notary.record import Kind, Record, event, identity_terms, pack, parse_event, parse_leaf
 from gateway.notary.store import Entry, Store
 from gateway.notary.verify import Report, verify
 from protocols.command import Parameter, Statement
@@ -132,6 +135,42 @@ def seal_all(store: Store) -> None:
 def records(store: Store, number: int) -> list[Record]:
     """All records of a segment, parsed."""
     return [parse_leaf(leaf) for _, leaf, _ in store.page(number, 0, 1 << 30).rows]
+
+
+class DirectView:
+    """A store that is written in this thread, read and asked as through its notary."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def ledger(self) -> tuple[list[bytes], str]:
+        return self._store.ledger.page(0, 1 << 20)
+
+    def present(self) -> set[int]:
+        return self._store.layout.present()
+
+    def page(self, number: int, start: int) -> tuple[list[Row], str]:
+        page = self._store.page(number, start, 1 << 20)
+        return page.rows, page.head
+
+    def record_viewing(self, what: str, facts: dict[str, str]) -> bool:
+        said = dict(sorted(facts.items()))
+        self._store.commit([self._store.own(event(Kind.ADMIN, what, 1, 1), pack([said]), identity_terms(said))])
+        return True
+
+    def end(self) -> tuple[int, int]:
+        return self._store.segment.number, self._store.segment.size
+
+
+def export(folder: Path, view: Any, out: Path, query: Query = Query(), form: str = "jsonl", *, closed: bool = False) -> Path:
+    """A bundle, as `ostiary audit export` makes it; :param closed: without the key that opens bodies."""
+    bodies = None if closed else keys.load(folder, ORIGIN).bodies
+    upto, asked = view.end(), query.described()
+    chosen = Chosen.of(search(view, Search(query, bodies), upto=upto))
+    if upto is not None and bodies is not None:
+        chosen.ordered(view, bodies, {"by": "root", "out": out.name, **chosen.facts(upto, asked)}, upto)
+    bundle.export(view, keys.load_public(folder), chosen, bodies, asked, out, form)
+    return out
 
 
 def checked(folder: Path, anchors: Sequence[Checkpoint] = ()) -> Report:
