@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from twisted.internet.defer import Deferred
+
 from protocols.command import Command, Path, Statement
 from protocols.hooks import AskCommandHook, AskHook
 from protocols.session import Session
 from protocols.verdict import Allow, Hold, Verdict
 
+from addons.needs import Analyses
+from addons.sql.analysis import Analysis
 from addons.sql.answers import MODES, hold_mode
+from addons.sql.catalog import Snapshot
 from addons.sql.classify import classify
 from addons.sql.conditions import Conditions, Now, Table, all_of, conditions
 from addons.sql.parse import Unparsable, parse
@@ -44,22 +49,39 @@ class Approval:
     :param lifetime: seconds that a grant stays good.
     :param rules: who and where always asks, with `approvers`, and optionally `quorum`, `mode`, `reason`.
     :param now: needed by rules with hours.
+    :param analyses: where long texts are analysed; here and at once when not given.
     """
 
     def __init__(
-        self, *, timeout: float = 300.0, lifetime: float = 300.0, rules: Iterable[Mapping[str, object]] = (), now: Now | None = None
+        self, *, timeout: float = 300.0, lifetime: float = 300.0, rules: Iterable[Mapping[str, object]] = (), now: Now | None = None,
+        analyses: Analyses | None = None,
     ) -> None:
         own = Table({"timeout": timeout, "lifetime": lifetime}, "")
         self._timeout, self._lifetime = float(own.number("timeout", 300)), float(own.number("lifetime", 300))
         self._rules = own.faults.of(lambda: all_of(lambda table: self._rule(table, now), rules, "rules"), [])
         own.end()
-        self._now = now
+        self._now, self._analysis = now, Analysis(analyses)
 
-    def on_ask(self, hook: AskHook) -> Verdict:
+    def on_ask(self, hook: AskHook) -> Verdict | Deferred[Verdict]:
         command, session = hook.command, hook.session
-        if command.path is Path.PARSE or (isinstance(command, Statement) and _plumbing(command.text)):
+        if command.path is Path.PARSE:
             return Allow(remember=True)
-        return self._asked(session, command)
+        asked = self._asked(session, command)
+        if not isinstance(command, Statement) or not isinstance(asked, Hold):
+            return asked
+        return self._analysis.when_known(session, lambda: Allow(remember=True) if self._plumbing(session, command.text) else asked)
+
+    def _plumbing(self, session: Session, text: str) -> bool:
+        """
+        Whether a string only opens and closes transactions, resets, and shows settings.
+
+        :raises Wanted: it is long, and an analyst is to be asked first.
+        """
+        if not self._analysis.long(text):
+            return _plumbing(text)
+        found: bool = self._analysis.of(session, Plumbing(text))
+        self._analysis.settle(session)
+        return found
 
     def on_ask_command(self, hook: AskCommandHook) -> Verdict:
         """What runs and what connects; the files of a transfer that was approved are not asked about one by one."""
@@ -95,8 +117,17 @@ class Approval:
         return made
 
 
+@dataclass(frozen=True, slots=True)
+class Plumbing:
+    """The question, of a long string."""
+
+    text: str
+
+    def answer(self, _snapshot: Snapshot | None) -> bool:
+        return _plumbing(self.text)
+
+
 def _plumbing(text: str) -> bool:
-    """Whether a string only opens and closes transactions, resets, and shows settings."""
     try:
         found = classify(parse(text))
     except Unparsable:

@@ -4,12 +4,13 @@ What an addon may be handed in its constructor. Reading one constructor tells it
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from protocols.session import Session
 
 if TYPE_CHECKING:
+    from addons.sql.analysis import Question
     from addons.sql.catalog import Snapshot
     from protocols.command import Statement
     from protocols.verdict import Deny
@@ -48,6 +49,13 @@ class Catalogs(Protocol):
 
     def doubt(self, session: Session) -> None:
         """DDL passed: no worker decides by its old snapshot."""
+
+
+class Analyses(Protocol):
+    """Where long texts are analysed, so that no other session waits meanwhile."""
+
+    def ask(self, session: Session, questions: Sequence[Question], snapshot: Snapshot | None) -> Any:
+        """A Deferred of the answers to questions about one text, by this catalog; fails with `Unanswered`."""
 
 
 class Counts(Protocol):

@@ -15,9 +15,10 @@ from twisted.internet.defer import Deferred
 from protocols.command import Command, FunctionCall, Path, Statement
 from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
 from protocols.session import Session
-from protocols.verdict import Allow, Deny, Hold, Verdict
+from protocols.verdict import Allow, Decision, Deny, Hold, Verdict
 
-from addons.needs import Catalogs
+from addons.needs import Analyses, Catalogs
+from addons.sql.analysis import Analysis, Wanted
 from addons.sql.answers import ALLOW, DENY, defaults, hold_mode, texts
 from addons.sql.assess import Assessed, Assessor, with_prepared
 from addons.sql.catalog import Snapshot
@@ -26,6 +27,7 @@ from addons.sql.conditions import Now, all_of
 from addons.sql.form import form
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
+from addons.sql.questions import Assessing, Stepping
 from addons.sql.rules import Rule, Rules, Ruling, rule, strictest
 from addons.sql.searchpath import idle
 from addons.sql.settings import Gate, Settings
@@ -57,6 +59,7 @@ class Policy:
         the fast path at all. Without it the text alone counts; with it, and unread, no name is taken for the server's.
     :param settings: what sessions set and prepared; shared with masking, kept over reloads; its own when not given.
     :param now: needed by rules with hours.
+    :param analyses: where long texts are analysed; here and at once when not given.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Policy:
         catalogs: Catalogs | None = None,
         settings: Settings | None = None,
         now: Now | None = None,
+        analyses: Analyses | None = None,
     ) -> None:
         self._settings, faults = settings or Settings(), Gathering()
         self.gate = faults.of(lambda: Gate(texts(search_paths, "search_paths"), texts(session_settings, "session_settings")), Gate())
@@ -81,7 +85,7 @@ class Policy:
         listed = faults.of(lambda: texts(functions, "functions"), ())
         faults.end()
         self._rules, self._assessor = Rules(by_default, made, now), Assessor(listed, self.gate, _sought(made))
-        self._catalogs = catalogs
+        self._catalogs, self._analysis = catalogs, Analysis(analyses)
         self._analysed: OrderedDict[tuple[str, str], tuple[Assessed, ...] | Unparsable] = OrderedDict()
         self._latest: tuple[tuple[str, str], tuple[Assessed, ...] | Unparsable] = (("", ""), ())
         self._ruled: OrderedDict[tuple[str, str, int], Ruling] = OrderedDict()
@@ -105,8 +109,15 @@ class Policy:
         if isinstance(command, FunctionCall):
             return self._fast_path(session, command)
         if self._known(session):
-            return self._judged(session, command)
-        return self._read(session).addCallback(lambda _snapshot: self._judged(session, command))
+            return self._tried(hook)
+        return self._read(session).addCallback(lambda _snapshot: self._tried(hook))
+
+    def _tried(self, hook: JudgeHook) -> Verdict | Deferred[Verdict]:
+        """At once, or asked again when its long texts are analysed: by then the catalog may have to be read again."""
+        try:
+            return self._judged(hook.session, hook.command)
+        except Wanted as wanted:
+            return self._analysis.wait(hook.session, wanted, lambda: self.on_judge(hook))
 
     def _judged(self, session: Session, command: Statement) -> Verdict:
         key = (command.text, self._revision(session), self._rule_set(session))
@@ -116,6 +127,9 @@ class Policy:
         if (ruling := self._by_form(session, command)) is not None:
             self._settings.learn(command.text, ())
             return self._verdict(ruling, session, command, remember=True)
+        if self._analysis.long(command.text):  # what it sets has to be known at once when it is decided
+            stepping = Stepping(command.text, self._revision(session))
+            self._analysis.all(session, (stepping, self._assessing(session, command.text)), self._snapshot(session))
         rulings = self.explain(session, command)
         ruling = strictest(rulings)
         by_name = any(p.finding.executes or p.finding.prepares for p in self._parts(session, command.text))
@@ -162,9 +176,15 @@ class Policy:
         return found or [Ruling(ALLOW, "session", "is empty")]
 
     def analyse(self, session: Session, text: str) -> tuple[Assessed, ...] | Unparsable:
-        """A string's statements, remembered by exact text and catalog revision."""
-        snapshot = self._catalogs.snapshot(session) if self._catalogs is not None else None
+        """
+        A string's statements, remembered by exact text and catalog revision.
+
+        :raises Wanted: it is long, and an analyst is to be asked first.
+        """
+        snapshot = self._snapshot(session)
         key = (text, snapshot.revision if snapshot is not None else "")
+        if self._analysis.long(text):
+            return self._analysis.of(session, self._assessing(session, text), snapshot)
         found = self._latest[1] if self._latest[0] == key else self._analysed.get(key)
         if found is None:
             try:
@@ -179,25 +199,47 @@ class Policy:
             self._latest = (key, found)
         return found
 
+    def _assessing(self, session: Session, text: str) -> Assessing:
+        revision = self._revision(session)
+        return Assessing(text, revision, self._assessor, self._catalogs is not None and not revision)
+
     def on_decided(self, hook: DecidedHook) -> None:
         """Learn what was prepared and which settings are on their way."""
         decision, session = hook.decision, hook.session
         command = decision.command
-        if not isinstance(command, Statement) or command.path is Path.PARSE or not isinstance(decision.verdict, Allow):
-            return
-        formed = form(command) if self._by_form(session, command) is not None else None
-        analysed = self.analyse(session, (formed or command).text)
+        if isinstance(command, Statement) and command.path is not Path.PARSE and isinstance(decision.verdict, Allow):
+            self._learn(session, command, decision)
+        self._analysis.settle(session)
+
+    def _learn(self, session: Session, command: Statement, decision: Decision) -> None:
+        analysed = self._went_by(session, command)
         findings = [part.finding for part in analysed] if isinstance(analysed, tuple) else None
-        self._settings.decided(session, decision, "Policy", findings)
+        steps = self._analysis.known(session, Stepping(command.text), None) if self._analysis.long(command.text) else None
+        self._settings.decided(session, decision, "Policy", findings, steps)
         for finding in findings or ():
             if finding.prepares:
                 self._settings.prepared.learn(session.id, finding.prepares, command.text)
+
+    def _went_by(self, session: Session, command: Statement) -> tuple[Assessed, ...] | Unparsable:
+        """
+        What the verdict on a command rests on, however long people thought about it: what a text prepares and sets is
+        not the catalog's to say.
+        """
+        for question, answer in self._analysis.meant(session).items():
+            if isinstance(question, Assessing) and question.text == command.text:
+                return answer
+        try:
+            formed = form(command) if self._by_form(session, command) is not None else None
+            return self.analyse(session, (formed or command).text)
+        except Wanted:  # nothing can wait here; rare, since what was decided a moment ago is known
+            return self._assessing(session, command.text).answer(self._snapshot(session))
 
     def on_outcome(self, hook: OutcomeHook) -> None:
         self._settings.ended(hook.session, hook.decision, hook.outcome, "Policy")
 
     def on_closed(self, hook: ClosedHook) -> None:
         self._settings.closed(hook.session)
+        self._analysis.settle(hook.session)
         self._fitting.pop(hook.session.id, None)
 
     def _rule_set(self, session: Session) -> int:
@@ -213,8 +255,11 @@ class Policy:
     def _fitting_rules(self, session: Session) -> tuple[Rule, ...]:
         return self._rule_sets[self._rule_set(session)]
 
+    def _snapshot(self, session: Session) -> Snapshot | None:
+        return self._catalogs.snapshot(session) if self._catalogs is not None else None
+
     def _revision(self, session: Session) -> str:
-        snapshot = self._catalogs.snapshot(session) if self._catalogs is not None else None
+        snapshot = self._snapshot(session)
         return snapshot.revision if snapshot is not None else ""
 
     def _whole(self, session: Session, command: Statement, part: Assessed, whole: tuple[Assessed, ...]) -> Assessed:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 
-from addons.needs import Catalogs, Estimates
+from addons.needs import Analyses, Catalogs, Estimates
+from addons.sql.analysis import Analysis, Wanted
 from addons.sql.answers import hold_mode, texts
 from addons.sql.assess import Assessor, Listed
 from addons.sql.catalog import Snapshot
@@ -31,7 +32,7 @@ from addons.sql.parse import Parsed, Unparsable, deparse, parse, unwrap, walk
 from addons.sql.reach import reach
 from addons.sql.settings import Gate
 from protocols.command import Path, Statement
-from protocols.hooks import JudgeHook, RewriteHook, TextHook
+from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, RewriteHook, TextHook
 from protocols.session import Session
 from protocols.verdict import Allow, Deny, Hold, Replace, Verdict
 
@@ -69,7 +70,7 @@ class Rows:
 
     def __init__(
         self, *, touched: Iterable[Mapping[str, object]] = (), estimated: Iterable[Mapping[str, object]] = (),
-        functions: Iterable[str] = (), catalogs: Catalogs, estimates: Estimates,
+        functions: Iterable[str] = (), catalogs: Catalogs, estimates: Estimates, analyses: Analyses | None = None,
     ) -> None:
         faults = Gathering()
         self._assessor = Assessor(faults.of(lambda: texts(functions, "functions"), ()), Gate())
@@ -77,7 +78,7 @@ class Rows:
         self._estimated = faults.of(lambda: all_of(lambda table: _rule(table, planned=True), estimated, "estimated"), [])
         faults.end()
         self._sought = Listed(frozenset(name for rule in (*self._touched, *self._estimated) for name in rule.relations))
-        self._catalogs, self._estimates = catalogs, estimates
+        self._catalogs, self._estimates, self._analysis = catalogs, estimates, Analysis(analyses)
         self._put: dict[tuple[str, int, str], str] = {}
         self._reached: dict[tuple[_About, str], frozenset[Name] | None] = {}
         self._bodies: dict[tuple[str, str], _About] = {}
@@ -92,51 +93,59 @@ class Rows:
     def on_rewrite(self, hook: RewriteHook) -> Verdict | Deferred[Verdict]:
         if not any(rule.conditions.fits(hook.session) for rule in self._touched):
             return Allow(remember=True)
-        return self._knowing(hook.session, lambda snapshot: self._limited(hook.session, hook.statement, snapshot))
+        ask = partial(self._limited, hook.session, hook.statement)
+        return self._analysis.when_known(hook.session, lambda: self._knowing(hook.session, ask))
 
     def _limited(self, session: Session, statement: Statement, snapshot: Snapshot | None) -> Verdict:
-        if snapshot is None and _about(statement.text).foreign:
+        about = self._about(session, statement.text)
+        if snapshot is None and about.foreign:
             return _unknown(next(rule for rule in self._touched if rule.conditions.fits(session)))
-        hidden = self._strictest(session, statement.text, snapshot, self._inside(statement.text, snapshot))
+        hidden = self._strictest(session, snapshot, self._inside(session, statement.text, snapshot))
         if hidden is not None:
             return _uncounted(hidden, "it calls a function that writes", "List the function in `functions` of the limits, or write what it writes.")
-        rule = self._strictest(session, statement.text, snapshot, _about(statement.text))
+        rule = self._strictest(session, snapshot, about)
         if rule is None:
             return Allow(remember=True)
-        return _unknown(rule) if snapshot is None else self._guarded(statement, rule, snapshot)
+        return _unknown(rule) if snapshot is None else self._guarded(session, statement, rule, snapshot)
 
-    def _strictest(self, session: Session, text: str, snapshot: Snapshot | None, about: _About) -> Rule | None:
-        return min(self._fitting(self._touched, session, text, snapshot, about), key=lambda rule: rule.rows, default=None)
+    def _strictest(self, session: Session, snapshot: Snapshot | None, about: _About) -> Rule | None:
+        return min(self._fitting(self._touched, session, snapshot, about), key=lambda rule: rule.rows, default=None)
 
-    def _inside(self, text: str, snapshot: Snapshot | None) -> _About:
+    def _about(self, session: Session, text: str) -> _About:
+        return self._analysis.of(session, Asking(text)) if self._analysis.long(text) else _about(text)
+
+    def _inside(self, session: Session, text: str, snapshot: Snapshot | None) -> _About:
         """What the SQL functions write that a text calls."""
-        key = (text, snapshot.revision if snapshot is not None else "")
+        if snapshot is None:
+            return _About()
+        key = (text, snapshot.revision)
+        if self._analysis.long(text):
+            return self._analysis.of(session, Calling(*key, self._assessor), snapshot)
         if key not in self._bodies:
             if len(self._bodies) >= _KEPT:
                 self._bodies.clear()
-            self._bodies[key] = self._called(text, snapshot) if snapshot is not None else _About()
+            self._bodies[key] = Calling(*key, self._assessor).answer(snapshot)
         return self._bodies[key]
 
-    def _called(self, text: str, snapshot: Snapshot) -> _About:
-        try:
-            parts = self._assessor.assess(text, snapshot)
-        except Unparsable:
-            return _About()
-        inside = frozenset(name for part in parts for name in part.finding.inside)
-        return _About(touches=bool(inside), named=inside, changed=inside)
-
     def _knowing(self, session: Session, ask: Callable[[Snapshot | None], Any]) -> Any:
-        """What `ask` says of the catalog, which is read first if need be; None is one that cannot be."""
+        """What `ask` says of the catalog, which is read first if need be; None is one that cannot be. By a new one where it has to wait."""
         snapshot = None if self._catalogs.stale(session) else self._catalogs.snapshot(session)
         if snapshot is not None:
             return ask(snapshot)
         read: Deferred[Snapshot | None] = self._catalogs.refresh(session)
-        return read.addErrback(lambda _why: None).addCallback(ask)
 
-    def _guarded(self, statement: Statement, rule: Rule, snapshot: Snapshot) -> Verdict:
+        def known(snapshot: Snapshot | None) -> Any:
+            try:
+                return ask(snapshot)
+            except Wanted as wanted:
+                return self._analysis.wait(session, wanted, lambda: self._knowing(session, ask))
+
+        return read.addErrback(lambda _why: None).addCallback(known)
+
+    def _guarded(self, session: Session, statement: Statement, rule: Rule, snapshot: Snapshot) -> Verdict:
         key = (statement.text, rule.rows, snapshot.revision)
         try:
-            text = self._put.get(key) or guarded(*key[:2], snapshot)
+            text = self._put.get(key) or self._guard(session, Guarding(*key), snapshot)
         except Uncountable as error:
             return _uncounted(rule, error.why, "Name the rows in a plain UPDATE or DELETE of the table, or in VALUES.")
         if len(self._put) >= _KEPT:
@@ -144,6 +153,21 @@ class Rows:
             self._before.clear()
         self._put[key], self._before[text] = text, statement.text
         return Replace(text, rule.name)
+
+    def _guard(self, session: Session, question: Guarding, snapshot: Snapshot) -> str:
+        """
+        :raises Uncountable: how many rows it touches cannot be told beforehand.
+        """
+        found = self._analysis.of(session, question, snapshot) if self._analysis.long(question.text) else question.answer(snapshot)
+        if isinstance(found, Uncountable):
+            raise found
+        return found
+
+    def on_decided(self, hook: DecidedHook) -> None:
+        self._analysis.settle(hook.session)
+
+    def on_closed(self, hook: ClosedHook) -> None:
+        self._analysis.settle(hook.session)
 
     def on_text(self, hook: TextHook) -> dict[str, str] | None:
         """A guard that failed, in words."""
@@ -155,7 +179,8 @@ class Rows:
         fits = (rule for rule in self._touched if rule.conditions.fits(hook.session))
         snapshot = self._catalogs.snapshot(hook.session)
         text = decision.command.text
-        rule = self._strictest(hook.session, text, snapshot, _about(text)) or next(fits, None)  # EXECUTE names no table
+        about = self._analysis.known(hook.session, Asking(text), None) if self._analysis.long(text) else _about(text)
+        rule = self._strictest(hook.session, snapshot, about or _About()) or next(fits, None)  # EXECUTE names no table
         many = f"{rule.rows} rows, which rule {rule.name} allows" if rule else "the rows that a rule allows"
         kept = {key: value for key, value in hook.fields.items() if key in "SV"}
         return {**kept, "C": "54000", "M": f"The statement would touch more than {many}; nothing was changed. [OST-406]", "H": "Touch fewer rows at once."}
@@ -168,10 +193,11 @@ class Rows:
             return Allow(remember=True)
         if not any(rule.conditions.fits(hook.session) for rule in self._estimated):
             return Allow(remember=True)
-        return self._knowing(hook.session, lambda snapshot: self._expecting(hook, command, snapshot))
+        ask = partial(self._expecting, hook, command)
+        return self._analysis.when_known(hook.session, lambda: self._knowing(hook.session, ask))
 
     def _expecting(self, hook: JudgeHook, command: Statement, snapshot: Snapshot | None) -> Verdict | Deferred[Verdict]:
-        rules = self._fitting(self._estimated, hook.session, command.text, snapshot, _about(command.text))
+        rules = self._fitting(self._estimated, hook.session, snapshot, self._about(hook.session, command.text))
         if not rules:
             return Allow(remember=True)
         asked: Deferred[Verdict] = self._judged(hook.session, command, self._before.get(hook.sent, hook.sent), rules)
@@ -180,7 +206,9 @@ class Rows:
     @inlineCallbacks
     def _judged(self, session: Session, command: Statement, sent: str, rules: Sequence[Rule]) -> Iterator[object]:
         rules = sorted(rules, key=lambda rule: rule.verdict != "deny")
-        texts = _planned(parse(sent))
+        texts = yield maybeDeferred(self._analysis.when_known, session, lambda: self._planned(session, sent))
+        if isinstance(texts, Deny):
+            return texts
         if command.parameters and len(texts) != 1:
             return _unplanned(rules[0])
         most = 0.0
@@ -192,9 +220,13 @@ class Rows:
         over = next((rule for rule in rules if most > rule.rows), None)
         return _expected(over, most, command, session) if over else Allow(remember=False)
 
+    def _planned(self, session: Session, sent: str) -> Sequence[str]:
+        """What of a text the planner is asked about."""
+        return self._analysis.of(session, Planning(sent)) if self._analysis.long(sent) else Planning(sent).answer(None)
+
     # which rules
 
-    def _fitting(self, rules: Sequence[Rule], session: Session, text: str, snapshot: Snapshot | None, about: _About) -> list[Rule]:
+    def _fitting(self, rules: Sequence[Rule], session: Session, snapshot: Snapshot | None, about: _About) -> list[Rule]:
         """
         Those that fit, up to the first that names all that the statement is about: none before it lifts what comes after.
 
@@ -262,6 +294,58 @@ def _about(text: str) -> _About:
         frozenset(name for f in findings for name in f.relations), frozenset(name for f in findings for name in f.written),
         any(catalog_class(*name) is None for f in findings for name in f.functions),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What is a text about?"""
+
+    text: str
+
+    def answer(self, _snapshot: Snapshot | None) -> _About:
+        return _about(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """What do the SQL functions write that a text calls?"""
+
+    text: str
+    revision: str
+    assessor: Assessor
+
+    def answer(self, snapshot: Snapshot | None) -> _About:
+        try:
+            parts = self.assessor.assess(self.text, snapshot)
+        except Unparsable:
+            return _About()
+        inside = frozenset(name for part in parts for name in part.finding.inside)
+        return _About(touches=bool(inside), named=inside, changed=inside)
+
+
+@dataclass(frozen=True, slots=True)
+class Guarding:
+    """What is a text with a guard for so many rows?"""
+
+    text: str
+    rows: int
+    revision: str
+
+    def answer(self, snapshot: Snapshot | None) -> str | Uncountable:
+        try:
+            return guarded(self.text, self.rows, snapshot)
+        except Uncountable as error:
+            return error.with_traceback(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """Which parts of a text have a plan?"""
+
+    text: str
+
+    def answer(self, _snapshot: Snapshot | None) -> Sequence[str]:
+        return _planned(parse(self.text))
 
 
 def _asks(rule: Rule, kinds: frozenset[str]) -> bool:

@@ -6,6 +6,7 @@ which any process of this user can read in /proc.
 from __future__ import annotations
 
 import hmac
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -84,3 +85,14 @@ class Peers:
 def new_token() -> str:
     """256 bits that nobody guesses."""
     return secrets.token_hex(32)
+
+
+_ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(8 << 20), "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+"""glibc's (mallopt(3)), in bytes: else what carried one read goes back to the system and is fetched, and zeroed, for the next."""
+
+
+def environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """A child's: ours, with the place this was imported from in front, so that a checkout's children run the checkout."""
+    here = str(Path(__file__).parent.parent)
+    path = [here, *filter(None, ours.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**_ALLOCATOR, **ours, "PYTHONPATH": os.pathsep.join(path)}

@@ -329,7 +329,7 @@ class Pipeline:
         if isinstance(error, TookTooLong):
             return broken(name, "did not answer in time")
         if isinstance(error, CancelledError):
-            return broken(name, "was interrupted")
+            return Deny("cancelled while it was decided", "OST-304", hint="ask again", sqlstate="57014")
         self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=_safely(error))
         return broken(name, "failed")
 

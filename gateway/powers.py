@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from addons.needs import Catalogs, Clock, Estimates
+from addons.needs import Analyses, Catalogs, Clock, Estimates
 from addons.sql.settings import Settings
 from gateway.control.client import ControlClient
 from gateway.control.reveals import binding
@@ -84,12 +84,13 @@ def _where(session: Session) -> tuple[str, str, str, str]:
 
 def powers(
     catalogs: Catalogs, settings: Settings, clock: Clock, journal: Journal, live: Mapping[str, Any], control: ControlClient,
-    registry: Iterable[Target], estimates: Estimates,
+    registry: Iterable[Target], estimates: Estimates, analyses: Analyses,
 ) -> dict[str, Any]:
     """By parameter name; an addon gets those that its constructor names."""
     sink = Sink(journal)
     return {
         "catalogs": catalogs, "settings": settings, "clock": clock, "sink": sink, "sessions": Ending(live, sink),
         "counts": control, "reveals": Revealing(control, clock), "registry": registry, "estimates": estimates, "names": Names(clock),
+        "analyses": analyses,
         "now": lambda: datetime.datetime.now().astimezone(),
     }

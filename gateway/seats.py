@@ -11,7 +11,6 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol as Shape
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -20,7 +19,7 @@ from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.boot import LIFELINE, Boot, Peers
+from gateway.boot import LIFELINE, Boot, Peers, environment
 from gateway.child import GRACE
 from gateway.config import Config
 from gateway.link import Link
@@ -284,14 +283,3 @@ class InlineSeat:
 
     def stop(self, patience: float) -> Deferred[None]:
         return maybeDeferred(self._part.drain, patience) if self._part else succeed(None)
-
-
-_ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(8 << 20), "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
-"""glibc's (mallopt(3)), in bytes: else what carried one read goes back to the system and is fetched, and zeroed, for the next."""
-
-
-def environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """A child's: ours, with the place this was imported from in front, so that a checkout's children run the checkout."""
-    here = str(Path(__file__).parent.parent)
-    path = [here, *filter(None, ours.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**_ALLOCATOR, **ours, "PYTHONPATH": os.pathsep.join(path)}

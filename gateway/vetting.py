@@ -17,7 +17,7 @@ from gateway.matrix import holes
 from gateway.section import Section
 from protocols.hooks import HOOKS
 
-NEEDS = ("catalogs", "settings", "clock", "sink", "sessions", "counts", "reveals", "now", "registry", "estimates", "names")
+NEEDS = ("catalogs", "settings", "clock", "sink", "sessions", "counts", "reveals", "now", "registry", "estimates", "names", "analyses")
 """What constructors may be handed, by name; never options of the file."""
 
 _AT_OPTION = re.compile(r"([A-Za-z_][\w.\[\]-]*): (.+)", re.DOTALL)

@@ -19,12 +19,14 @@ from twisted.logger import Logger
 
 from addons.sql.settings import Settings
 from gateway import chain, upstream
+from gateway.analyses import Lanes
 from gateway.boot import Boot, Peers
 from gateway.catalog import Catalogs
 from gateway.config import Account, Config, Listen, TargetEntry
 from gateway.control.client import ControlClient
 from gateway.control.errors import NotFound
 from gateway.estimates import Estimates
+from gateway.hired import Hired
 from gateway.ids import Ids
 from gateway.journal import Journal
 from gateway.listeners import adopt
@@ -74,6 +76,7 @@ class Worker:
         self.settings = Settings()
         self.spools = Spools(config.spool, config.spool_bytes)
         self._estimates = Estimates(self._as_session, self.settings)
+        self.analyses = Lanes(reactor, lambda asking: Hired(reactor, asking))
         self._boot = boot
         self._ports: list[IListeningPort] = []
         self._next: tuple[int, Config, Pipeline] | None = None
@@ -179,7 +182,9 @@ class Worker:
         :raises CannotSwitch: an addon cannot be built from its options.
         """
         registry = tuple(Target(e.name, e.protocol, e.host, e.port, e.labels) for e in config.targets.values())
-        needs = powers(self.catalogs, self.settings, self.reactor, self.journal, self.sessions, self.control, registry, self._estimates)
+        needs = powers(
+            self.catalogs, self.settings, self.reactor, self.journal, self.sessions, self.control, registry, self._estimates, self.analyses
+        )
         try:
             return Pipeline(chain.build(config.addons, needs), self.control, self.reactor)
         except (chain.WrongAddon, UnknownHook) as error:
@@ -226,6 +231,7 @@ class Worker:
             self.reactor.callLater(LOOK, self._wait_for_records, until)
             return
         self._over = True
+        self.analyses.stop()
         self.catalogs.stop()
         self.control.stop()
         self.notary.close()

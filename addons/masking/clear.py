@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from addons.masking.cover import Cover, Misdeclared
 from addons.masking.declared import Declaration
 from addons.masking.freshness import Freshness
 from addons.masking.kinds import CREATES
+from addons.masking.questions import kept_covering
 from addons.masking.seen import WHOLE, read
 from addons.needs import Catalogs
+from addons.sql.analysis import Analysis
 from addons.sql.calls import Calls
 from addons.sql.catalog import Snapshot
 from addons.sql.form import form
@@ -36,10 +39,13 @@ _RUNS = frozenset({"DoStmt", "CallStmt"})
 
 
 class Clear:
-    """:param cover: what declared columns spread to; raises Misdeclared."""
+    """
+    :param cover: what declared columns spread to; raises Misdeclared.
+    :param analysis: of long texts, of which it is asked beforehand. :param listed: functions that the operator vouches for.
+    """
 
-    def __init__(self, catalogs: Catalogs, fresh: Freshness, cover: Covering) -> None:
-        self._catalogs, self._fresh, self._cover = catalogs, fresh, cover
+    def __init__(self, catalogs: Catalogs, fresh: Freshness, cover: Covering, analysis: Analysis, listed: frozenset[str]) -> None:
+        self._catalogs, self._fresh, self._cover, self._analysis, self._listed = catalogs, fresh, cover, analysis, listed
         self._known: OrderedDict[tuple[Hashable, ...], tuple[str, ...]] = OrderedDict()
         self._reading: set[tuple[str, str]] = set()
 
@@ -48,6 +54,9 @@ class Clear:
     ) -> tuple[str, ...]:
         """Labels of those declared columns that a statement may read, sorted; with "*" where nobody can tell which."""
         statement = form(statement) or statement  # which columns are read rests on no literal
+        if self._analysis.long(statement.text):
+            asked = self.question(session, statement, declared, path) if self._catalogs.snapshot(session) is not None else None
+            return self._analysis.known(session, asked, _any(declared)) if asked is not None else _any(declared)
         snapshot, sure = self._catalogs.snapshot(session), self._sure(session)
         revision = snapshot.revision if snapshot is not None else None
         key = (statement.text, statement.types, revision, declared, path, self._fresh.made(session), sure)
@@ -59,6 +68,15 @@ class Clear:
                 if len(self._known) > _KEPT:
                     self._known.popitem(last=False)
         return found
+
+    def question(
+        self, session: Session, statement: Statement, declared: tuple[Declaration, ...], path: tuple[str, ...] | None
+    ) -> Clearing:
+        """What `columns` wants to know of a long text, where there is a catalog."""
+        statement, snapshot = form(statement) or statement, self._catalogs.snapshot(session)
+        return Clearing(
+            statement.text, snapshot.revision, declared, self._listed, path, statement.types, self._sure(session), bool(session.floor)
+        )
 
     def call(self, session: Session, function: int, declared: tuple[Declaration, ...]) -> tuple[str, ...]:
         """As `columns`, of a function by its OID: one that is not listed may return anything."""
@@ -84,33 +102,62 @@ class Clear:
     def _found(
         self, session: Session, statement: Statement, declared: tuple[Declaration, ...], names: Names | None, sure: bool
     ) -> tuple[str, ...]:
-        any_of_them = _any(declared)
         try:
-            parsed = parse(statement.text)
             if names is None:
-                return any_of_them if any(map(_looks, parsed.statements)) else ()
-            cover, calls = self._cover(names.snapshot, session, declared)
-            types = statement.types if len(parsed.statements) == 1 else (ANY,)
-            if self._opaque(parsed, names, calls, types, sure):
-                return any_of_them
-            labels = read(parsed, names, cover, calls).columns
+                return _any(declared) if any(map(_looks, parse(statement.text).statements)) else ()
+            return _reads(statement.text, statement.types, declared, names, *self._cover(names.snapshot, session, declared), sure)
         except (Unparsable, RecursionError, Misdeclared):
-            return any_of_them
-        return tuple(sorted({label for one in labels for label in cover.origins(one)}))
+            return _any(declared)
 
-    @staticmethod
-    def _opaque(parsed: Parsed, names: Names, calls: Calls, types: Sequence[int], sure: bool) -> bool:
-        """Whether it may read anything: by code that is not seen, or under a name that the catalog does not know well."""
-        for statement in parsed.statements:
-            messages = list(islice(walk(statement), _MESSAGES_LIMIT + 1))
-            if len(messages) > _MESSAGES_LIMIT or type(statement).__name__ in _RUNS or calls.first_unlisted(messages, types):
+
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """Which declared columns may a long text read? For an analyst; the parameters of `_reads`."""
+
+    text: str
+    revision: str
+    declared: tuple[Declaration, ...]
+    listed: frozenset[str]
+    path: tuple[str, ...] | None
+    types: tuple[int, ...]
+    sure: bool
+    floor: bool
+
+    def answer(self, snapshot: Snapshot | None) -> tuple[str, ...]:
+        try:
+            cover, calls = kept_covering(snapshot, self.declared, self.listed, self.floor)
+            return _reads(self.text, self.types, self.declared, Names(snapshot, self.path), cover, calls, self.sure)
+        except (Unparsable, RecursionError, Misdeclared):
+            return _any(self.declared)
+
+
+def _reads(
+    text: str, types: Sequence[int], declared: tuple[Declaration, ...], names: Names, cover: Cover, calls: Calls, sure: bool
+) -> tuple[str, ...]:
+    """
+    Labels of the declared columns that a text may read.
+
+    :raises Unparsable: it is not SQL; RecursionError: it is too deep.
+    """
+    parsed = parse(text)
+    if _opaque(parsed, names, calls, types if len(parsed.statements) == 1 else (ANY,), sure):
+        return _any(declared)
+    labels = read(parsed, names, cover, calls).columns
+    return tuple(sorted({label for one in labels for label in cover.origins(one)}))
+
+
+def _opaque(parsed: Parsed, names: Names, calls: Calls, types: Sequence[int], sure: bool) -> bool:
+    """Whether it may read anything: by code that is not seen, or under a name that the catalog does not know well."""
+    for statement in parsed.statements:
+        messages = list(islice(walk(statement), _MESSAGES_LIMIT + 1))
+        if len(messages) > _MESSAGES_LIMIT or type(statement).__name__ in _RUNS or calls.first_unlisted(messages, types):
+            return True
+        for reference in references(statement):
+            meant = names.relations(reference.name) if reference.place not in CREATES else ()
+            unknown = reference.place not in CREATES and not meant
+            if unknown or (not sure and any(relation.definition for relation in meant)):
                 return True
-            for reference in references(statement):
-                meant = names.relations(reference.name) if reference.place not in CREATES else ()
-                unknown = reference.place not in CREATES and not meant
-                if unknown or (not sure and any(relation.definition for relation in meant)):
-                    return True
-        return False
+    return False
 
 
 def _any(declared: Sequence[Declaration]) -> tuple[str, ...]:

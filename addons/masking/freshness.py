@@ -9,6 +9,7 @@ made are taken for its own.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from google.protobuf.message import Message
@@ -63,12 +64,15 @@ class Freshness:
         strangers = [r.name.relname for s in parsed.statements for r in references(s) if not names.relations(r.name)]
         return bool(strangers) and made.issuperset(strangers)
 
-    def decided(self, session: Session, decision: Decision) -> None:
-        """Remember what is about to be made."""
+    def decided(self, session: Session, decision: Decision, told: tuple[frozenset[str] | None] | None = None) -> None:
+        """Remember what is about to be made. :param told: what `Making` was answered, if it was asked."""
         if not isinstance(decision.command, Statement) or not isinstance(decision.verdict, Allow):
             return
         text = (form(decision.command) or decision.command).text
-        names = _remembered(text) if len(text) <= _KEPT_LENGTH else _made_by(text)
+        if told is not None:
+            names = told[0]
+        else:
+            names = _remembered(text) if len(text) <= _KEPT_LENGTH else _made_by(text)
         if names is not None:
             self._open.add(session.id)
         if names:
@@ -102,6 +106,16 @@ def _made_by(text: str) -> frozenset[str] | None:
     except Unparsable:
         return None
     return frozenset(n for s in parsed.statements for n in makes(s)) if _changes(parsed) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """Which names may a long text make? For an analyst."""
+
+    text: str
+
+    def answer(self, _snapshot: Snapshot | None) -> frozenset[str] | None:
+        return _made_by(self.text)
 
 
 _remembered = lru_cache(maxsize=_KEPT)(_made_by)

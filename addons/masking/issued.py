@@ -49,9 +49,18 @@ def suspected(statement: Statement) -> bool:
 
 def issued(statement: Statement, marks: Marks) -> str:
     """The column that a mask of its own would be written to; "" for none."""
-    bound = {n: p.value for n, p in enumerate(statement.parameters, 1) if isinstance(p.value, bytes) and MASK.encode() in p.value}
+    return issued_in(statement.text, statement.prepared, bound_masks(statement), marks)
+
+
+def bound_masks(statement: Statement) -> dict[int, bytes]:
+    """Parameters that hold something like a mask, by number."""
+    return {n: p.value for n, p in enumerate(statement.parameters, 1) if isinstance(p.value, bytes) and MASK.encode() in p.value}
+
+
+def issued_in(text: str, prepared: Mapping[str, str], bound: Bound, marks: Marks) -> str:
+    """As `issued`, of what that looks at."""
     try:
-        return _issued(parse(statement.text), statement.prepared, bound, marks)
+        return _issued(parse(text), prepared, bound, marks)
     except Unparsable:
         return ""  # the target says so itself
 

@@ -72,6 +72,11 @@ class Marks:
         self.every = tuple(Mark(d.label, d.strategy) for d in self.declared)
         self._cover = cover
 
+    @property
+    def known(self) -> bool:
+        """Whether they go by the catalog."""
+        return self._cover is not None
+
     def of(self, relation: tree.RangeVar, depth: int = _RULES) -> Written:
         found = Names(self._cover.snapshot).relations(relation) if self._cover is not None else ()
         if not found:

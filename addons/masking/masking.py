@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -20,15 +20,18 @@ from addons.masking.cover import Cover, Misdeclared
 from addons.masking.declared import Declaration, declarations
 from addons.masking.executed import Executed, Named
 from addons.masking.floor import Floor, floor
+from addons.masking.foreseen import Foreseen, formed
 from addons.masking.freshness import Freshness
-from addons.masking.incoming import Incoming, copies_in, incoming
-from addons.masking.issued import issued, may_save, suspected
-from addons.masking.marks import Marks
+from addons.masking.incoming import Incoming
+from addons.masking.questions import Judging, Reading, covering
 from addons.masking.reveals import hinted, nameless, reads, rule, without
+from addons.masking.saves import Saves
+from addons.masking.settings import Settings
 from addons.masking.statements import Judgement, Statements, UnknownNames
 from addons.masking.strategies import cell
 from addons.masking.text import notified, rebuilt, reported
-from addons.needs import Catalogs, Counts, Reveals, Sink
+from addons.needs import Analyses, Catalogs, Counts, Reveals, Sink
+from addons.sql.analysis import Analysis, Question, Wanted
 from addons.sql.calls import Calls
 from addons.sql.catalog import FIRST_USER_OID, Snapshot
 from addons.sql.form import filled, form
@@ -37,7 +40,7 @@ from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import (
     ClosedHook, ColumnsHook, DataHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook, TextHook,
 )
-from protocols.result import NULL, CellMask, Column, MaskPlan, Outcome
+from protocols.result import NULL, CellMask, Column, MaskPlan
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Replace, Reveal, Seen
 
@@ -45,25 +48,6 @@ _CLEAR = Allow(remember=True)
 _KEPT = 4096  #: decisions remembered
 _KEPT_LENGTH = 64 << 10  #: characters; longer texts are decided again rather than kept
 _COVERS = 256  #: of groups and reveals on databases
-
-
-class Settings(Protocol):
-    """What is tracked of a session's settings; `addons.sql.settings.Settings`."""
-
-    def search_path(self, session: Session, reported: Mapping[str, str] | None = None) -> tuple[str, ...] | None:
-        """Schemas in order; None when not known for certain."""
-
-    def standing(self, session: Session) -> Hashable:
-        """Another value when `search_path` may answer otherwise, where the server reports the same."""
-
-    def decided(self, session: Session, decision: Decision, teller: object) -> None:
-        """As the hook."""
-
-    def ended(self, session: Session, decision: Decision, outcome: Outcome, teller: object) -> None:
-        """As the hook."""
-
-    def closed(self, session: Session) -> None:
-        """As the hook."""
 
 
 class Masking:
@@ -74,6 +58,7 @@ class Masking:
     :param reveal: who may let others see masked columns: approvers, quorum, lifetime, uses; nobody when not given.
     :param refuse_masks: whether nobody, also who sees a column as it is, may write one of its masks to it.
     :param lookups_per_minute: how many values one identity may look up in columns declared with `lookup`, over all workers.
+    :param analyses: where long texts are analysed; here and at once when not given.
     """
 
     def __init__(
@@ -90,8 +75,8 @@ class Masking:
         reveals: Reveals | None = None,
         sink: Sink | None = None,
         refuse_masks: bool = True,
+        analyses: Analyses | None = None,
     ) -> None:
-        self._refuses_masks = refuse_masks
         if not isinstance(refuse_masks, bool):
             raise ValueError("refuse_masks: true or false")
         self._declared = declarations(columns)
@@ -103,9 +88,13 @@ class Masking:
             raise ValueError("reveal: reveals are asked for and recorded, and the powers to were not given")
         self._listed = _functions(functions)
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
-        self._fresh, self._executed = Freshness(catalogs), Executed()
+        self._fresh, self._executed, self._analysis = Freshness(catalogs), Executed(), Analysis(analyses)
+        self._foreseen = Foreseen(self._analysis)
         self._who: dict[tuple[str, str, frozenset[str]], tuple[tuple[Declaration, ...], tuple[Declaration, ...]]] = {}
-        self._clear = Clear(catalogs, self._fresh, self._cover)
+        self._clear = Clear(catalogs, self._fresh, self._cover, self._analysis, self._listed)
+        self._saves: Saves | None = None
+        if refuse_masks:
+            self._saves = Saves(catalogs, self._fresh, self._analysis, self._listed, lambda s: self._declared_for(s)[1], self._cover)
         self._covers: dict[tuple[str, str, tuple[Declaration, ...], bool], tuple[Cover, Calls]] = {}
         self._decided: OrderedDict[tuple, Judgement] = OrderedDict()
 
@@ -154,8 +143,16 @@ class Masking:
         return read.addCallback(needed)
 
     def on_rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
-        """Layers 0 and 1. Waits only while the catalog is read, or look-ups are counted."""
+        """Layers 0 and 1. Waits only while the catalog is read, look-ups are counted, or a long text is analysed."""
+        try:
+            return self._rewrite(hook)
+        except Wanted as wanted:
+            return self._analysis.wait(hook.session, wanted, lambda: self.on_rewrite(hook))
+
+    def _rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
         masked, clear = self._declared_for(hook.session)
+        if self._analysis.long(formed(hook.statement).text):
+            self._look_ahead(hook, masked, clear)
         if not masked:
             return Allow(remember=True, seen=self._seen(hook, clear)) if clear else _CLEAR
         if hook.statement.settings.get("standard_conforming_strings", "on").lower() != "on":
@@ -170,38 +167,18 @@ class Masking:
                 return refusals.unknown(unknown.names)
             return self._refreshed(hook, masked)
 
-    def _saving(self, session: Session, statement: Statement) -> Allow | Deny | Deferred:
-        """
-        Whether masks would be written to columns that the session sees as they are; others it may not write at all. Of the
-        addon's judgements this one rests on values, so it is asked each time that a text may write any.
-        """
-        if not self._refuses_masks or not may_save(statement.text) or len(self._masked(session)) == len(self._here(session)):
-            return _CLEAR
-        if not suspected(statement) and not copies_in(statement.text):
-            return Allow()
-        if self._fresh.snapshot(session) is None:
-            return self._catalogs.refresh(session).addBoth(lambda _read: self._saved(session, statement))
-        return self._saved(session, statement)
-
-    def _saved(self, session: Session, statement: Statement) -> Allow | Deny:
-        saved = issued(statement, self._marks(session))
-        return refusals.saves_mask(saved) if saved else Allow()
-
-    def _marks(self, session: Session) -> Marks:
-        """Of what the session sees as it is."""
-        masked, snapshot = self._masked(session), self._fresh.snapshot(session)
-        clear = tuple(d for d in self._here(session) if d not in masked)
-        try:
-            return Marks(clear, None if snapshot is None else self._cover(snapshot, session, clear)[0])
-        except Misdeclared:
-            return Marks(clear, None)
+    def _look_ahead(self, hook: RewriteHook, masked: tuple[Declaration, ...], clear: tuple[Declaration, ...]) -> None:
+        """What has to be known when a long text is decided, and with it what will be asked about it before."""
+        session, snapshot = hook.session, self._catalogs.snapshot(hook.session)
+        sure = masked and self._fresh.snapshot(session) is not None and self._declared_well(snapshot, session, masked)
+        besides: list[Question] = [self._judging(session, formed(hook.statement), snapshot, masked)] if sure else []
+        if clear and snapshot is not None:
+            besides.append(self._clear.question(session, hook.statement, clear, self._path(session, hook.statement)))
+        self._foreseen.ask(session, hook.statement, snapshot, besides)
 
     def on_data(self, hook: DataHook) -> Incoming | None:
         """Masks in the data of a COPY, for who sees the columns as they are."""
-        session, command = hook.session, hook.decision.command
-        if not self._refuses_masks or not isinstance(command, Statement) or len(self._masked(session)) == len(self._here(session)):
-            return None
-        return incoming(command.text, self._marks(session)) if copies_in(command.text) else None
+        return self._saves.data(hook) if self._saves is not None else None
 
     def _refreshed(self, hook: RewriteHook, masked: tuple[Declaration, ...]) -> Deferred:
         """Decide again with a catalog that is newer than the question."""
@@ -211,6 +188,8 @@ class Masking:
                 return self._judged_or_revealed(hook, snapshot, masked)
             except UnknownNames as unknown:
                 return refusals.unknown(unknown.names)
+            except Wanted as wanted:
+                return self._analysis.wait(hook.session, wanted, lambda: self.on_rewrite(hook))
 
         return self._catalogs.refresh(hook.session).addCallbacks(again, lambda _failure: refusals.no_catalog())
 
@@ -254,8 +233,11 @@ class Masking:
             return self._as_ever(hook, judged)
 
         def told(found: Sequence[Reveal]) -> Allow | Replace | Deny | Deferred:
-            shown = (self._shown(hook, snapshot, masked, reveal) for reveal in found)
-            return next((one for one in shown if one is not None), None) or self._as_ever(hook, judged)
+            try:
+                shown = (self._shown(hook, snapshot, masked, reveal) for reveal in found)
+                return next((one for one in shown if one is not None), None) or self._as_ever(hook, judged)
+            except Wanted as wanted:
+                return self._analysis.wait(hook.session, wanted, lambda: self.on_rewrite(hook))
 
         asked = self._reveals.ask(hook.session, self._rule.written())
         return asked.addCallbacks(told, lambda _failure: self._as_ever(hook, judged))
@@ -279,7 +261,11 @@ class Masking:
         except Misdeclared:
             return None
         path = self._path(session, statement)
-        columns = reads(statement.text, path, calls, full, self._cover(snapshot, session, rest)[0])
+        if self._analysis.long(statement.text):
+            reading = Reading(statement.text, snapshot.revision, masked, rest, self._listed, path)
+            columns = self._analysis.of(session, reading, snapshot)
+        else:
+            columns = reads(statement.text, path, calls, full, self._cover(snapshot, session, rest)[0])
         judged = self._judged(session, statement, snapshot, rest) if columns else None
         if judged is None or isinstance(judged.verdict, Deny):
             return None
@@ -337,12 +323,25 @@ class Masking:
             return Judgement(refusals.misdeclared(str(error)))
         if not calls.asking.isdisjoint(statement.types):
             return Judgement(refusals.unlisted("a parameter's declared type", vouchable=False))
+        if self._analysis.long(statement.text):
+            found = self._analysis.of(session, self._judging(session, statement, snapshot, masked), snapshot)
+            if isinstance(found, UnknownNames):
+                raise found
+            return found
         judged = Statements(cover, calls, path, made, types).judgement(statement.text)
         if len(statement.text) <= _KEPT_LENGTH:
             self._decided[key] = judged
             if len(self._decided) > _KEPT:
                 self._decided.popitem(last=False)
         return judged
+
+    def _judging(
+        self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
+    ) -> Judging:
+        """What `_judged` would find out of a long text."""
+        path, made = self._path(session, statement), self._fresh.made(session)
+        types = (ANY,) if self._fresh.changing(session) else statement.types
+        return Judging(statement.text, snapshot.revision, masked, bool(session.floor), self._listed, path, made, types)
 
     def _path(self, session: Session, statement: Statement) -> tuple[str, ...] | None:
         """
@@ -353,10 +352,11 @@ class Masking:
             return None
         return self._settings.search_path(session, statement.settings)
 
-    def on_judge(self, hook: JudgeHook) -> Allow | Deny | None:
+    def on_judge(self, hook: JudgeHook) -> Allow | Deny | Deferred | None:
         """The fast path: a function by its OID; and what a statement would write."""
-        if not isinstance(hook.command, FunctionCall):
-            return self._saving(hook.session, hook.command)
+        command = hook.command
+        if not isinstance(command, FunctionCall):
+            return self._saves.judge(hook.session, command) if self._saves is not None else _CLEAR
         masked, clear = self._declared_for(hook.session)
         if not masked:
             read = self._clear.call(hook.session, hook.command.oid, clear) if clear else ()
@@ -439,19 +439,22 @@ class Masking:
         if reveal is not None:
             facts = {"request": reveal.request, "grant": reveal.grant, "columns": ", ".join(reveal.columns)}
             self._sink.note(hook.session, "disclosure.revealed", facts)
-        self._fresh.decided(hook.session, hook.decision)
+        made, steps = self._foreseen.told(hook.session, hook.decision)
+        self._analysis.settle(hook.session)
+        self._fresh.decided(hook.session, hook.decision, made)
         if _wrote(hook.decision)[1] and isinstance(hook.decision.verdict, Allow):
             self._executed.rewritten(hook.session.id, hook.decision.command)
         if self._settings is not None:
-            self._settings.decided(hook.session, hook.decision, self)
+            self._settings.decided(hook.session, hook.decision, "Masking", known=steps)
 
     def on_outcome(self, hook: OutcomeHook) -> None:
         self._fresh.ended(hook.session, hook.outcome)
         if self._settings is not None:
-            self._settings.ended(hook.session, hook.decision, hook.outcome, self)
+            self._settings.ended(hook.session, hook.decision, hook.outcome, "Masking")
 
     def on_closed(self, hook: ClosedHook) -> None:
         self._fresh.closed(hook.session)
+        self._analysis.settle(hook.session)
         self._executed.forget(hook.session.id)
         if self._settings is not None:
             self._settings.closed(hook.session)
@@ -476,6 +479,12 @@ class Masking:
     def _here(self, session: Session) -> list[Declaration]:
         return [d for d in self._declared if d.holds(session.target.name, session.database)]
 
+    def _declared_well(self, snapshot: Snapshot, session: Session, masked: tuple[Declaration, ...]) -> bool:
+        try:
+            return bool(self._cover(snapshot, session, masked))
+        except Misdeclared:
+            return False
+
     def _cover(self, snapshot: Snapshot, session: Session, masked: tuple[Declaration, ...]) -> tuple[Cover, Calls]:
         """
         :raises Misdeclared: also for a declaration that this session sees clear: it is wrong for somebody.
@@ -483,10 +492,9 @@ class Masking:
         key = (session.target.name, session.database, masked, bool(session.floor))
         found = self._covers.get(key)
         if found is None or found[0].snapshot.revision != snapshot.revision:
-            calls = Calls(snapshot, self._listed)
-            found = Cover(snapshot, masked, calls.opaque, floor=bool(session.floor), foreign=calls.foreign), calls
+            found = covering(snapshot, masked, self._listed, floor=bool(session.floor))
             if len(masked) < len(self._here(session)):
-                Cover(snapshot, self._here(session), calls.opaque)
+                Cover(snapshot, self._here(session), found[1].opaque)
             if len(self._covers) >= _COVERS:
                 self._covers.clear()
             self._covers[key] = found  # in the old one's place: each holds a whole snapshot

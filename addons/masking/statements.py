@@ -58,6 +58,9 @@ class UnknownNames(Exception):
         super().__init__(", ".join(sorted(names)))
         self.names = names
 
+    def __reduce__(self) -> tuple[type[UnknownNames], tuple[frozenset[str]]]:
+        return UnknownNames, (self.names,)
+
 
 @dataclass
 class Reach:

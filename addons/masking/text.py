@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from postgast import PgQueryError, scan
 
@@ -42,6 +43,8 @@ _TEMPLATES = tuple(
     )
 )
 """Messages worth keeping, as PostgreSQL 15 to 18 write them in English; what is captured must be a known name."""
+
+_LOOKED_THROUGH = 64 << 10  # characters of a statement whose words may be repeated; 16 ms, for which everybody waits
 
 _KEPT = frozenset("SVCFLR")  #: severity, code, and where in the server's source it was raised
 _NAMES = frozenset("stcdn")  #: schema, table, column, data type, constraint
@@ -93,10 +96,9 @@ def _message(code: str, text: str, known: Callable[[str], bool], notice: bool) -
 
 def _known(wrote: str, snapshot: Snapshot | None) -> Callable[[str], bool]:
     """Whether a name is one of the client's own words, or the catalog's."""
-    words = _words(wrote)
 
     def one(name: str) -> bool:
-        return name in words or snapshot is not None and _in_catalog(name, snapshot)
+        return snapshot is not None and _in_catalog(name, snapshot) or name in _words(wrote)
 
     def known(name: str) -> bool:
         return one(name) or all(map(one, name.split(".")))
@@ -104,8 +106,11 @@ def _known(wrote: str, snapshot: Snapshot | None) -> Callable[[str], bool]:
     return known
 
 
+@lru_cache(maxsize=1)
 def _words(wrote: str) -> frozenset[str]:
-    """A statement's tokens as written and as folded; constants too, for a syntax error is near any token."""
+    """A statement's tokens as written and as folded; constants too, for a syntax error is near any token. Of a long one none."""
+    if len(wrote) > _LOOKED_THROUGH:
+        return frozenset()
     try:
         tokens = scan(wrote).tokens if wrote else ()
     except (PgQueryError, UnicodeEncodeError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 
+from addons.sql.analysis import LONG
 from addons.sql.bodies import Body, body
 from addons.sql.bounds import Columns
 from addons.sql.catalog import FIRST_USER_OID, Function, Relation, Snapshot
@@ -21,7 +22,7 @@ from addons.sql.finding import Finding, Name
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.operands import Operands
 from addons.sql.overloads import apart, held, operators, strange
-from addons.sql.parse import Unparsable, parse, walk
+from addons.sql.parse import Parsed, Unparsable, parse, walk
 from addons.sql.reach import reach
 from addons.sql.settings import Gate
 
@@ -74,7 +75,7 @@ class Assessor:
         :raises Unparsable: the grammar refuses it.
         """
         parsed = parse(text)
-        found = classify(parsed, columns_of(snapshot))
+        found = classified(parsed, snapshot)
         assessed = tuple(self._assessed(f, tree, snapshot) for f, tree in zip(found, parsed.statements, strict=True))
         for part in assessed if unread else ():
             self._shadowed(part)
@@ -323,6 +324,24 @@ def columns_of(snapshot: Snapshot | None) -> Columns:
         return found.pop() if len(found) == 1 else None
 
     return columns
+
+
+def classified(parsed: Parsed, snapshot: Snapshot | None) -> tuple[Finding, ...]:
+    """
+    What `classify` finds, remembered of the last long text: policy asks for it, and who follows the session's settings.
+
+    :raises Unparsable: as `classify`.
+    """
+    global _last
+    if len(parsed.text) <= LONG:
+        return classify(parsed, columns_of(snapshot))
+    revision = snapshot.revision if snapshot is not None else ""
+    if _last is None or _last[0] is not parsed or _last[1] != revision:
+        _last = parsed, revision, classify(parsed, columns_of(snapshot))
+    return _last[2]
+
+
+_last: tuple[Parsed, str, tuple[Finding, ...]] | None = None
 
 
 Lookup = Callable[[str], Iterable[Assessed]]

@@ -201,11 +201,10 @@ def build(rows: Mapping[str, Sequence[Row]]) -> Snapshot:
     ]
     functions, types = [_function(r) for r in rows["functions"]], [_type(r) for r in rows["types"]]
     parents, children = _inheritance(rows["inherits"])
+    by_oid = {r.oid: r for r in relations}, {f.oid: f for f in functions}, {t.oid: t for t in types}
     return Snapshot(
         revision=_digest(rows),
-        relations=MappingProxyType({r.oid: r for r in relations}),
-        functions=MappingProxyType({f.oid: f for f in functions}),
-        types=MappingProxyType({t.oid: t for t in types}),
+        relations=MappingProxyType(by_oid[0]), functions=MappingProxyType(by_oid[1]), types=MappingProxyType(by_oid[2]),
         schemas=frozenset(r[0] for r in rows["schemas"]),
         parents=parents,
         children=children,
@@ -221,10 +220,14 @@ def build(rows: Mapping[str, Sequence[Row]]) -> Snapshot:
         ranges=MappingProxyType({int(end): int(row[2]) for row in rows.get("ranges", ()) for end in row[:2] if end}),
         triggers=tuple((int(relation), int(function)) for relation, function in rows.get("triggers", ())),
         policies=_grouped((int(relation), text or "") for relation, text in rows.get("policies", ())),
-        by_relation_name=_index(relations, "name"),
-        by_function_name=_index(functions, "name"),
-        by_type_name=_index(types, "name"),
+        **indices(*by_oid),
     )
+
+
+def indices(relations: Mapping[int, Relation], functions: Mapping[int, Function], types: Mapping[int, Type]) -> dict[str, Mapping]:
+    """The fields of a `Snapshot` that find its members by their names."""
+    found = {"by_relation_name": relations, "by_function_name": functions, "by_type_name": types}
+    return {name: _index(members.values(), "name") for name, members in found.items()}
 
 
 def _digest(rows: Mapping[str, Sequence[Row]]) -> str:

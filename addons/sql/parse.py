@@ -6,7 +6,7 @@ Results are remembered by exact text: a fingerprint drops the literals that deci
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ STATEMENT_LIMIT = 1 << 20
 
 _KEPT = 4096  # texts
 _SAID_LENGTH = 200  # characters of the parser's own message
-_KEPT_LENGTH = 64 << 10  # characters; of longer texts only the last is kept
+_KEPT_LENGTH = 64 << 10  # characters; of longer texts only the last two are kept
 
 
 class Unparsable(Exception):
@@ -31,6 +31,9 @@ class Unparsable(Exception):
     def __init__(self, why: str, position: int = 0) -> None:
         super().__init__(why)
         self.why, self.position = why, position
+
+    def __reduce__(self) -> tuple[type[Unparsable], tuple[str, int]]:
+        return Unparsable, (self.why, self.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,13 @@ def parse(text: str) -> Parsed:
 
     :raises Unparsable: the grammar refuses it, it holds NUL, or it is over STATEMENT_LIMIT.
     """
-    global _long
     kept = _parsed.get(text)
     if kept is not None:
         _parsed.move_to_end(text)
         return kept
-    if _long is not None and _long.text == text:
-        return _long
+    for long in _long:
+        if long.text == text:
+            return long
     if "\0" in text:
         raise Unparsable("text holds a NUL character")
     if len(text) > STATEMENT_LIMIT or len(text.encode("utf-8", "surrogatepass")) > STATEMENT_LIMIT:
@@ -101,18 +104,17 @@ def parse(text: str) -> Parsed:
     sampled = len(text) >= LONG and thin(result)
     parsed = Parsed(text, tuple(unwrap(raw.stmt) for raw in result.stmts), result, sampled)
     if len(text) > _KEPT_LENGTH:
-        _long = parsed
+        _long.append(parsed)
         return parsed
     _parsed[text] = parsed
-    _long = None
     if len(_parsed) > _KEPT:
         _parsed.popitem(last=False)
     return parsed
 
 
 _parsed: OrderedDict[str, Parsed] = OrderedDict()
-_long: Parsed | None = None
-"""Of the long ones the last, until the next text comes: several addons ask for it in turn."""
+_long: deque[Parsed] = deque(maxlen=2)
+"""Of the long ones the last, and what it was rewritten to: several addons ask for the first in turn."""
 
 
 def deparse(result: tree.ParseResult) -> str:

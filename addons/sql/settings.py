@@ -169,19 +169,20 @@ class Settings:
         return None if tracker is None else (tracker.path(),)
 
     def decided(
-        self, session: Session, decision: Decision, teller: str, findings: Sequence[Finding] | None = None
+        self, session: Session, decision: Decision, teller: str, findings: Sequence[Finding] | None = None,
+        known: Sequence[Step] | None = None,
     ) -> None:
         """
         A command was decided. Of several addons that tell, the first stays the only one heard.
 
-        :param findings: of the command's own text, when the teller has them.
+        :param findings: of the command's own text, when the teller has them. :param known: its steps, likewise.
         """
         self._teller = self._teller or teller
         if self._teller != teller or not isinstance(decision.verdict, Allow):
             return
         if getattr(decision.command, "path", None) is CommandPath.PARSE:
             return
-        todo = self._steps_of(getattr(decision.command, "text", ""), findings)
+        todo = known if known is not None else self._steps_of(getattr(decision.command, "text", ""), findings)
         if todo or session.id in self._trackers:
             tracker = self._trackers.setdefault(session.id, Tracker(self._first(decision.command.settings)))
             tracker.sent(decision, todo)

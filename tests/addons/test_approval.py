@@ -11,6 +11,7 @@ from protocols.command import FunctionCall, Path, Statement, Transaction
 from protocols.hooks import AskHook
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Allow, Hold
+from tests.sql.later import Later
 
 RULES = [{"name": "agents-ask", "kinds": ["agent"], "approvers": ["approvers"], "quorum": 2, "reason": "Agents ask."}]
 
@@ -65,3 +66,16 @@ def test_hours_are_not_remembered() -> None:
 def test_wrong_options_are_named(options: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         Approval(**options)
+
+
+@pytest.mark.parametrize(("text", "asked"), [("BEGIN; " * 1000, False), ("BEGIN; " * 1000 + "SELECT 1", True)])
+def test_a_long_text_is_asked_about_as_a_short_one(text: str, asked: bool) -> None:
+    """Analysed elsewhere, and only where a rule is about its session at all."""
+    later = Later()
+    found: list[object] = []
+    approval = Approval(rules=RULES, analyses=later)
+    assert isinstance(ask(approval, text, kind="human"), Allow) and later.count == 0
+    ask(approval, text).addBoth(found.append)
+    assert found == []
+    later.answer_all()
+    assert isinstance(found[0], Hold) is asked and not approval._analysis._mine

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
+from addons import rows as module
 from addons.rows import Rows
 from addons.sql.catalog import Snapshot, build
 from addons.sql.guard import Uncountable, guarded
 from gateway.estimates import expected
 from protocols.command import Parameter, Path, Statement
-from protocols.hooks import JudgeHook, RewriteHook, TextHook
+from protocols.hooks import DecidedHook, JudgeHook, RewriteHook, TextHook
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Allow, Decision, Deny, Hold, Replace
 from tests.gateway.test_catalog import ROWS
+from tests.sql.later import Later
 
 SNAPSHOT = build(ROWS | {
     "relations": [*ROWS["relations"], ("20010", "public", "seen", "v", "20011"), ("20020", "public", "odd", "v", "20021")],
@@ -226,3 +229,48 @@ def test_a_wrong_rule_says_its_key(given: Any, said_: str) -> None:
     assert said_ in str(wrong.value)
     with pytest.raises(ValueError, match="approvers"):
         rows(estimated=[{"name": "x", "rows": 1, "verdict": "approve"}])
+
+
+def test_a_long_text_is_guarded_and_estimated_as_a_short_one() -> None:
+    """It is analysed elsewhere, and nothing passes before that."""
+    later, planner = Later(), Planner(7)
+    addon = Rows(
+        touched=[{"name": "few", "rows": 5, "relations": ["patients"]}], estimated=[{"name": "big", "rows": 5}],
+        catalogs=Known(), estimates=planner, analyses=later,
+    )
+    text = f"UPDATE patients SET ssn = 'x' WHERE id IN ({', '.join(['1'] * 5000)})"
+
+    def said(answer: Any) -> Any:
+        found: list[Any] = []
+        answer.addBoth(found.append)
+        assert found == [] and later.asked
+        later.answer_all()
+        return found[0]
+
+    put = said(addon.on_rewrite(RewriteHook(session(), Statement(text))))
+    assert isinstance(put, Replace) and put == Replace(guarded(text, 5, SNAPSHOT), "few")
+    assert said(addon.on_judge(JudgeHook(session(), Statement(text), put.text))).code == "OST-408" and planner.asked == [text]
+    merge = f"MERGE INTO patients p USING patients t ON p.id = t.id AND p.id IN ({', '.join(['1'] * 5000)}) WHEN MATCHED THEN DELETE"
+    assert said(addon.on_rewrite(RewriteHook(session(), Statement(merge)))).code == "OST-407"
+    decision = Decision(Statement(text), Allow(), put.text)
+    addon.on_decided(DecidedHook(session(), decision))
+    assert not addon._analysis._mine
+    failed = {"S": "ERROR", "V": "ERROR", "C": "2201G", "M": "count must be greater than zero"}
+    assert "rule few allows" in addon.on_text(TextHook(session(), "error", failed, decision))["M"]
+    addon._analysis._kept.clear()
+    assert "rule few allows" in addon.on_text(TextHook(session(), "error", failed, decision))["M"]
+
+
+def test_a_guard_by_an_older_catalog_is_not_sent() -> None:
+    """While a text is analysed the catalog changes."""
+    later, catalogs = Later(), Known()
+    addon = Rows(touched=[{"name": "few", "rows": 5}], catalogs=catalogs, estimates=Planner(), analyses=later)
+    found: list[Any] = []
+    addon.on_rewrite(RewriteHook(session(), Statement(f"UPDATE patients SET ssn = 'x' WHERE id IN ({'1, ' * 5000}1)"))).addBoth(found.append)
+    while not isinstance(later.asked[0][1][0], module.Guarding):
+        later.answer()
+    catalogs._snapshot = replace(SNAPSHOT, revision="newer")
+    later.answer()
+    assert found == [] and later.asked[0][1][0].revision == "newer"
+    later.answer_all()
+    assert isinstance(found[0], Replace)

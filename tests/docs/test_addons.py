@@ -42,7 +42,7 @@ def test_answers_are_those_that_the_pipeline_takes() -> None:
 def test_what_is_handed_out_is_what_a_worker_hands_out() -> None:
     """The table names what an addon's constructor may ask for, and nothing else."""
     nothing: Any = None
-    assert set(powers(nothing, nothing, nothing, nothing, {}, nothing, (), nothing)) == {row[0].strip("`") for row in rows("name")}
+    assert set(powers(nothing, nothing, nothing, nothing, {}, nothing, (), nothing, nothing)) == {row[0].strip("`") for row in rows("name")}
 
 
 def test_the_deadline_is_said() -> None:

@@ -58,6 +58,6 @@ def test_every_named_power_is_there() -> None:
     """The names that `ostiary check` stands in for are the names a worker hands out."""
     from gateway.vetting import NEEDS
 
-    given = powers(None, None, None, Kept(), {}, None, (), None)
+    given = powers(None, None, None, Kept(), {}, None, (), None, None)
     assert set(given) == set(NEEDS)
     assert given["now"]().tzinfo is not None

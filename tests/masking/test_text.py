@@ -131,3 +131,11 @@ def test_an_application_name_comes_back_only_where_nothing_but_the_client_can_ha
     """A text with anything else in it could ask which of many guesses a function put there."""
     value = reported({"name": "application_name", "value": "906-55-1234"}, "psql", wrote, SNAPSHOT)["value"]
     assert value == ("906-55-1234" if shown else "psql")
+
+
+def test_words_of_a_text_that_is_too_long_to_look_through_are_not_repeated() -> None:
+    """Its errors name what the catalog has; to find its own words everybody would wait."""
+    padding = f" -- {'x' * (64 << 10)}"
+    for wrote, kept in (("SELECT nope FROM patients", True), ("SELECT nope FROM patients" + padding, False)):
+        assert (error("42703", 'column "nope" does not exist', wrote)["M"] == 'column "nope" does not exist') is kept
+        assert error("42P01", 'relation "patients" does not exist', wrote)["M"] == 'relation "patients" does not exist'

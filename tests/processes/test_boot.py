@@ -7,9 +7,9 @@ from pathlib import Path
 import msgpack
 
 from gateway import seats
-from gateway.boot import Boot, Peers, new_token
+from gateway.boot import Boot, Peers, environment, new_token
 from gateway.listeners import Inherited
-from gateway.seats import LONGEST_WAIT, SETTLED, environment, wait_before_retry
+from gateway.seats import LONGEST_WAIT, SETTLED, wait_before_retry
 
 BOOT = Boot(
     name="worker-1", part="gateway.worker.worker", token="s3cret", file="/etc/ostiary.toml", text=b"[gateway]",

@@ -1,0 +1,55 @@
+"""
+What has to be known of a long text at the moment when it is decided, since nothing can wait then: the names that it makes,
+and what it does to the search path. It is asked with the text's other questions, before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from addons.masking.freshness import Making
+from addons.sql.analysis import Analysis, Question
+from addons.sql.catalog import Snapshot
+from addons.sql.form import form
+from addons.sql.questions import Stepping
+from protocols.command import Statement
+from protocols.session import Session
+from protocols.verdict import Decision
+
+Made = tuple[frozenset[str] | None]
+"""A tuple of one: the names that a text may make in the catalog; None when it cannot change anything there."""
+
+
+class Foreseen:
+    """Asks it of analysts, of the form where a text has one."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self._analysis = analysis
+
+    def ask(self, session: Session, statement: Statement, snapshot: Snapshot | None, besides: Sequence[Question]) -> None:
+        """
+        :raises Wanted: not all of it is known, or not what is asked besides.
+        """
+        text = formed(statement).text
+        stepping = Stepping(text, snapshot.revision if snapshot is not None else "")
+        steps = self._analysis.all(session, (Making(text), stepping, *besides), snapshot)[1]
+        if steps and text != statement.text:  # what it sets may be among its literals
+            self._analysis.of(session, replace(stepping, text=statement.text), snapshot)
+
+    def told(self, session: Session, decision: Decision) -> tuple[Made | None, Sequence[Any] | None]:
+        """What a long text makes, and its steps; None for what was not asked."""
+        command = decision.command
+        if not isinstance(command, Statement) or not self._analysis.long(text := formed(command).text):
+            return None, None
+        made = self._analysis.known(session, Making(text), ...)
+        steps = self._analysis.known(session, Stepping(text), None)
+        if steps and text != command.text:
+            steps = self._analysis.known(session, Stepping(command.text), None)
+        return None if made is ... else (made,), steps
+
+
+def formed(statement: Statement) -> Statement:
+    """The form where there is one, else the statement itself."""
+    return form(statement) or statement
