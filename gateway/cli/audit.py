@@ -109,8 +109,8 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.option("--identity", default="", help="Who, exactly."),
             click.option("--target", default="", help="A target's name."),
-            click.option("--since", default="", help="2026-11-22T10:00Z, or 90m ago (s, m, h, d, w)."),
-            click.option("--until", default="", help="As --since."),
+            click.option("--since", default="", help="From this time on: 2026-11-22T10:00Z, …+01:00, without a zone UTC; or 90m ago (s, m, h, d, w)."),
+            click.option("--until", default="", help="Before this time; as --since."),
             click.option("--kind", default="", help="intent, outcome, refusal, opened, note, …"),
             click.option("--verdict", default="", help="allow or deny."),
             click.option("--text", default="", help="Part of a statement or of any other text, in any case."),

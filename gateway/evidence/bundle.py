@@ -39,6 +39,11 @@ segments/, ledger/       what proves them
 verify.py                checks all of it: python3 verify.py BUNDLE --key PUB --anchor FILE
 MANIFEST.json            the query, and the SHA-256 of every file
 
+In a record: `ref` is [worker, sequence] of the intent that an outcome belongs to. `terms` are keyed pseudonyms, by which records are
+found. `binding` is the hash of everything that a grant was given for. `boot_ns` is the machine's monotonic clock, which no clock
+setting moves. `path` is the way a command came (simple, parse, bind, exec …). `transaction` is the transaction's state after it. A
+parameter is [type's OID, format (0 text, 1 binary), value]. Times are UTC; {{"base64": …}} are bytes that are no text.
+
 Take neither the key nor verify.py from here: a forged bundle would come with a forged key, and a verifier
 that calls everything sound. PUB is the log's public key; ask for it on another way. Take verify.py from an
 installation of your own (`ostiary audit verifier > verify.py`), or compare the SHA-256 of this one, {verifier},

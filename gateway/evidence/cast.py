@@ -86,7 +86,7 @@ def cast(recording: Recording, version: int) -> str:
 
 
 def _header(recording: Recording, version: int, size: str, term: str) -> str:
-    columns, rows = map(int, size.split("x"))
+    columns, rows = map(int, (size if "0" not in size.split("x") else _DEFAULT_SIZE).split("x"))  # a client may say 0x0
     timestamp = recording.time_ns // 1_000_000_000
     if version == 2:
         head = {"version": 2, "width": columns, "height": rows, "timestamp": timestamp, "env": {"TERM": term}}

@@ -24,6 +24,7 @@ from gateway.notary.body import Bodies, BodyError
 from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, IDENTITY_FACTS, VERDICTS, Kind, Record, parse_leaf, unpack
 
 _AGO = re.compile(r"(\d+)([smhdw])")
+_FRACTION = re.compile(r"(?<=:\d\d)\.(\d{1,9})")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FORMATS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%d%z")
 
@@ -57,6 +58,8 @@ class Query:
             raise BadQuery(f"no kind {self.kind!r}; there are {', '.join(sorted(k.lower() for k in Kind.__members__))}")
         if self.verdict and self.verdict not in VERDICTS:
             raise BadQuery("a verdict is allow or deny")
+        if self.since_ns is not None and self.until_ns is not None and self.since_ns >= self.until_ns:
+            raise BadQuery("--since is not before --until, so nothing can match")
 
     def described(self) -> dict[str, str]:
         """What was asked, as evidence of the asking and for a bundle."""
@@ -72,15 +75,21 @@ def parse_time(text: str, now: float | None = None) -> int:
     ago = _AGO.fullmatch(text)
     if ago:
         return int(((time.time() if now is None else now) - int(ago[1]) * _UNITS[ago[2]]) * 1e9)
-    normal = text.replace("Z", "+0000")
+    normal, fraction = _whole_seconds(text.replace("Z", "+0000"))
     if not re.search(r"[+-]\d\d:?\d\d$", normal) or re.fullmatch(r"\d{4}-\d\d-\d\d", normal):
         normal += "+0000"
     for pattern in _FORMATS:
         try:
-            return int(_timestamp(normal, pattern) * 1_000_000_000)
+            return int(_timestamp(normal, pattern) * 1_000_000_000) + fraction
         except ValueError:
             continue
     raise BadQuery(f"no time {text!r}: write 2026-11-22T10:00Z, or 90m for 90 minutes ago")
+
+
+def _whole_seconds(text: str) -> tuple[str, int]:
+    """A moment without what is below a second, and that, in nanoseconds: listings and records print it."""
+    found = _FRACTION.search(text)
+    return (text, 0) if found is None else (text.replace(found[0], "", 1), int(found[1].ljust(9, "0")))
 
 
 def _timestamp(text: str, pattern: str) -> int:
@@ -124,6 +133,7 @@ class Search:
     _approvals: dict[str, str] = field(default_factory=dict)  # grant: request
     _intents: set[tuple[int, int]] = field(default_factory=set)  # under the wanted request
     _revisions: set[str] = field(default_factory=set)  # of the policy, by which the wanted session was judged
+    _askers: set[bytes] = field(default_factory=set)  # sessions of these: their opening tells who that was, and under what floor
     _shown: Shown | None = None
 
     def __post_init__(self) -> None:
@@ -148,6 +158,7 @@ class Search:
             self._grants |= {grant} - {""}
             if self.query.request and record.kind == Kind.INTENT:
                 self._intents.add(record.key)
+                self._askers.add(record.session)
 
     def _is_asked_for(self, record: Record, request: str) -> bool:
         query = self.query
@@ -233,6 +244,8 @@ class Search:
         (request, grant), told, ref = _names(found.record), _facts(found), found.record.fields[5]
         if found.record.kind == Kind.OUTCOME and ref is not None:
             return tuple(ref) in self._intents
+        if found.record.kind == Kind.OPENED and found.record.session in self._askers:
+            return True
         return bool({request, told.get("request")} & self._requests or {grant, told.get("grant")} & self._grants)
 
     def _is_of_identity(self, found: Found) -> bool:

@@ -389,7 +389,7 @@ def cast(events: List[List[Any]], time_ns: int, version: int) -> str:
     """A recording's events as asciicast of a version; [microseconds, code, bytes] each."""
     size = next((data.decode() for _, code, data in events if code == "r"), "80x24")
     term = next((data.decode(errors="replace") for _, code, data in events if code == "t"), "")
-    columns, rows = [int(part) for part in size.split("x")]
+    columns, rows = [int(part) for part in (size if "0" not in size.split("x") else "80x24").split("x")]
     head = {"version": 2, "width": columns, "height": rows, "timestamp": time_ns // 1000000000, "env": {"TERM": term}}
     if version == 3:
         head = {"version": 3, "term": {"cols": columns, "rows": rows, "type": term}, "timestamp": time_ns // 1000000000}
@@ -723,15 +723,20 @@ def told_sessions(events: Sequence[Tuple[List[Any], Optional[List[Any]]]]) -> It
     for event, body in events:
         if not event[1]:
             continue
-        kept = sessions.setdefault(event[1], {"who": "", "numbers": set(), "closed": None})
+        kept = sessions.setdefault(event[1], {"who": "", "numbers": set(), "closed": None, "more": []})
         if event[0] == 10 and body:
-            kept["who"] = " of %s" % clean(body[0])
+            kept["who"] = " of %s%s" % (clean(body[0]), " for %s" % clean(body[1]) if body[1] else "")
+            floor = (body[9] or {}).get("floor")
+            kept["more"] += ["  the floor in force: %s" % clean(floor)] if floor else []
+        if event[0] == 30 and event[6] == "disclosure.revealed" and body:
+            kept["more"].append("  DISCLOSED %s under %s" % (clean(body[0].get("columns", "?")), clean(body[0].get("request", "?"))))
         if event[2] or event[0] == 10:  # the notary's own records of a session have no number
             kept["numbers"].add(event[2])
         if event[0] == 11:
             kept["closed"] = event[2]
     for session, kept in sessions.items():
         yield "session %s%s: %s" % (uuid.UUID(bytes=session), kept["who"], run_of(kept["numbers"], kept["closed"]))
+        yield from kept["more"]
 
 
 def session_gaps(events: Sequence[Tuple[List[Any], Optional[List[Any]]]], wanted: str, closed: bool) -> Iterator[str]:
@@ -778,12 +783,14 @@ def told_recordings(recordings: Dict[Tuple[bytes, int], Dict[str, Any]]) -> Iter
 
 
 def told_grants(events: Sequence[Tuple[List[Any], Optional[List[Any]]]]) -> Iterator[str]:
-    """For each grant that a command spent: who approved it, and whether it was for that command."""
+    """For each grant that a command spent: who asked and who approved it, and whether it was for that command."""
     approvals = {event[6]: (event, body) for event, body in events if event[0] == 40}
     spent = {}  # type: Dict[str, List[Any]]
-    for event, _ in events:
+    asked = {}  # type: Dict[str, List[str]]
+    for event, body in events:
         if event[0] == 20 and event[9]:
             spent.setdefault(event[9], []).append(event[11])
+            asked.setdefault(event[9], [name for name in (body or [])[:2] if name])
     for grant, bindings in spent.items():
         if grant not in approvals:
             yield "grant %s is not in this bundle: who approved it is not proved here" % clean(grant)
@@ -791,8 +798,11 @@ def told_grants(events: Sequence[Tuple[List[Any], Optional[List[Any]]]]) -> Iter
         event, body = approvals[grant]
         who = clean((body or [{}])[0].get("approvers") or "somebody whose name is not opened here")
         other = "" if all(binding == event[7] for binding in bindings) else ", but FOR ANOTHER COMMAND"
-        yield "grant %s of request %s, spent %d times: approved by %s%s" % (
-            clean(grant), clean(event[10]), len(bindings), who, other)
+        askers = asked[grant]
+        by = clean(" for ".join(askers) or "somebody whose name is not opened here")
+        distinct = "not known" if not body or not askers else "NO" if set(who.split(", ")) & set(askers) else "yes"
+        yield "grant %s of request %s, spent %d time%s: asked by %s; approved by %s; distinct: %s%s" % (
+            clean(grant), clean(event[10]), len(bindings), "" if len(bindings) == 1 else "s", by, who, distinct, other)
 
 
 def framed(data: bytes) -> Iterator[bytes]:

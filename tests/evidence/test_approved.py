@@ -79,7 +79,7 @@ def test_a_session_comes_with_what_approved_its_commands(place: tuple[Path, str]
 def test_a_request_is_found_with_its_command_and_outcome(place: tuple[Path, str]) -> None:
     folder, _ = place
     found = ostiary("search", "--store", folder / "audit", "--request", "r-1", "--json")
-    assert what(found) == [*NOTES, "intent", "outcome"]
+    assert what(found) == [*NOTES, "opened", "intent", "outcome"]
     assert what(ostiary("search", "--store", folder / "audit", "--request", "r-2", "--json")) == NOTES
 
 
@@ -102,7 +102,7 @@ def test_the_bundles_verifier_tells_of_the_session_and_its_approver(place: tuple
     folder, who = place
     text = verified(folder, tmp_path / "whole", "--session", who)
     assert f"session {who} of ada@clinic.example: complete, records 0..3" in text
-    assert f"grant g-1 of request r-1, spent 1 times: approved by {PAT}\n" in text
+    assert f"grant g-1 of request r-1, spent 1 time: asked by ada@clinic.example; approved by {PAT}; distinct: yes\n" in text
     text = verified(folder, tmp_path / "part", "--session", who, "--kind", "intent", code=2)
     assert "INCOMPLETE, without record 0 of 0..1" in text and "grant g-1 is not in this bundle" in text
 

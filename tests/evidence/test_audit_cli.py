@@ -154,6 +154,16 @@ def test_export_and_the_bundles_verifier_agree(stopped: Path, tmp_path: Path) ->
     assert ostiary("verify", tmp_path / "part", "--key", public, "--anchor", stopped / "anchor").exit_code == 2  # claimed only
 
 
+def test_looking_is_no_answer_to_itself_and_an_empty_answer_says_so(stopped: Path) -> None:
+    """On a live store the search's own record names what is sought; here there is none, and both must say that nothing matches."""
+    for filters in (("--identity", "nobody"), ("--target", "no-such"), ("--text", "never said")):
+        result = ostiary("search", "--store", stopped / "audit", *filters)
+        assert result.exit_code == 0 and "no records match" in result.stderr
+        assert ("no record names a target no-such" in result.stderr) is (filters[0] == "--target")
+    for count in (("tail", "-n", "-3"), ("search", "--limit", "-1"), ("search", "--since", "1d", "--until", "2d")):
+        assert ostiary(*count, "--store", stopped / "audit").exit_code == 3
+
+
 def test_a_missing_noun_is_no_such_command() -> None:
     result = CliRunner().invoke(main, ["nonsense"])
     assert result.exit_code == 2 and "No such command" in result.output
@@ -219,6 +229,9 @@ async def test_a_live_store_is_searched_verified_and_exported(short: Path, tmp_p
     found = await live.ostiary("search", "--store", short / "audit", "--kind", "intent", "--json")
     assert len(found.stdout.splitlines()) == 200 and found.returncode == 0, found.stderr
     assert "not recorded" not in found.stderr
+    for _ in range(2):  # the second would find the record of the first
+        nobody = await live.ostiary("search", "--store", short / "audit", "--identity", "nobody", "--json")
+        assert nobody.stdout == "" and "no records match" in nobody.stderr
     mailed = shutil.copy(short / "anchor", tmp_path)
     verified = await live.ostiary("verify", short / "audit", "--anchor", mailed)
     assert verified.returncode == 0 and "SOUND" in verified.stdout, verified.stdout + verified.stderr
@@ -231,7 +244,7 @@ async def test_a_live_store_is_searched_verified_and_exported(short: Path, tmp_p
     store = new_store(short, segment_records=60)
     looked = [r.get("what") for n in sorted(store.layout.present()) for r in records(store, n) if r.kind == Kind.ADMIN]
     store.close()
-    assert looked == ["viewed", "exported"]
+    assert looked == ["viewed", "viewed", "viewed", "exported"]
 
 
 @pytest_twisted.ensureDeferred

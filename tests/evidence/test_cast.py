@@ -176,3 +176,12 @@ def test_a_large_output_is_many_chunks_and_one_recording(tmp_path: Path) -> None
     assert "".join(json.loads(line)[2] for line in file.read_text().splitlines()[1:]).encode() == text
     assert run(out, "--key", key(tmp_path))[0] == 0
     shutil.rmtree(out)
+
+
+def test_a_terminal_without_a_size_plays_in_the_usual_one() -> None:
+    """Some clients say 0x0; a player would refuse it."""
+    recording = Recording(bytes(16), 1, 1_700_000_000_000_000_000)
+    recording.add(0, recording.time_ns, [(0, "r", b"0x0"), (1, "o", b"hello")])
+    made = cast(recording, 2)
+    assert json.loads(made.splitlines()[0])["width"] == 80
+    assert made == standalone.cast([[0, "r", b"0x0"], [1, "o", b"hello"]], recording.time_ns, 2)

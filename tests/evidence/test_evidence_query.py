@@ -131,3 +131,12 @@ def test_a_stopped_store_that_is_read_keeps_a_notary_out(folder: Path) -> None:
             new_store(folder)
     finally:
         view.close()
+
+
+def test_times_are_taken_as_listings_print_them_and_a_span_that_is_none_is_refused() -> None:
+    whole = parse_time("2026-11-22T10:00:30Z")
+    assert parse_time("2026-11-22T10:00:30.123Z") == whole + 123_000_000
+    assert parse_time("2026-11-22T11:00:30.123456789+01:00") == whole + 123_456_789
+    assert parse_time("2026-11-22T10:00:30") == whole  # without a zone it is UTC
+    with pytest.raises(BadQuery, match="not before"):
+        Query(since_ns=2, until_ns=2)

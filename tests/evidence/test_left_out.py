@@ -315,3 +315,18 @@ def test_the_docs_name_the_verifier_that_is_shipped() -> None:
     assert digest in (Path(__file__).parents[2] / "docs" / "evidence.md").read_text(), f"the verifier's SHA-256 is now {digest}"
     assert ostiary("verifier", "--sha256").stdout == f"{digest}\n"
     assert sha256(ostiary("verifier").stdout_bytes).hexdigest() == digest
+
+
+def test_the_verifier_says_for_whom_an_agent_acted_what_floor_was_in_force_and_what_was_disclosed() -> None:
+    """An agent for Ada, who approved herself: three sentences that an auditor looks for."""
+    who, body = b"s" * 16, ["claude", "ada", "", "", ""]
+    opened = [10, who, 0, "", 0, None, "postgres", 1], [*body, "agent", [], "", "", {"floor": "verified"}]
+    note = [30, who, 1, "", 0, None, "disclosure.revealed"], [{"columns": "public.patients.ssn", "request": "r-1"}]
+    session_line, floor, disclosed = standalone.told_sessions([opened, note])
+    assert " of claude for ada: " in session_line
+    assert floor.endswith("the floor in force: verified") and disclosed.endswith("DISCLOSED public.patients.ssn under r-1")
+    intent = [20, who, 2, "", 1, None, 1, "", "", "g", "r", BINDING_OF_TESTS], body
+    for approver, distinct in (("grace", "yes"), ("grace, ada", "NO"), ("claude", "NO")):
+        approval = [40, b"", 0, "", 0, None, "g", BINDING_OF_TESTS, 1, 1, "r"], [{"approvers": approver}]
+        (line,) = standalone.told_grants([approval, intent])
+        assert line.endswith(f"spent 1 time: asked by claude for ada; approved by {approver}; distinct: {distinct}")
