@@ -66,8 +66,9 @@ class Cover:
         self._strategies: dict[str, Strategy] = {}
         self._sub_selects: dict[tuple[int, bool], str] = {}
         self._parsed: dict[int, Message | None] = {}
-        for declaration in declared:
-            self._declare(declaration)
+        wrong = [why for declaration in declared if (why := self._declare(declaration))]
+        if wrong:
+            raise Misdeclared("; ".join(wrong))
         self.partitions = frozenset(oid for parent in self._split_by_masks() for oid in snapshot.descendants(parent))
         self.answering |= self.partitions
         self._systems()
@@ -225,22 +226,22 @@ class Cover:
 
     # how it is found
 
-    def _declare(self, declaration: Declaration) -> None:
+    def _declare(self, declaration: Declaration) -> str:
+        """What is wrong with it here; "" when it holds."""
         found = [r for r in self.snapshot.named(declaration.schema, declaration.relation) if r.kind in READABLE]
         if not found:
-            raise Misdeclared(
-                f"masking is declared for {declaration.schema}.{declaration.relation}, which is no relation there"
-            )
+            return f"masking is declared for {declaration.schema}.{declaration.relation}, which is no relation there"
         column = found[0].column(declaration.column)
         if column is None:
-            raise Misdeclared(f"masking is declared for {declaration.label}, which is no column there")
+            return f"masking is declared for {declaration.label}, which is no column there"
         why = problem(column, declaration.strategy, self.snapshot)
         if why:
-            raise Misdeclared(f"masking of {declaration.label}: {why}")
+            return f"masking of {declaration.label}: {why}"
         for relation in self._family(found[0], declaration.column):
             self._mask(relation, relation.column(declaration.column), declaration.strategy)
             if declaration.lookup and relation.kind in _TABLES and not self.floor:
                 self.lookups.add(f"{relation.label}.{declaration.column}")
+        return ""
 
     def _relatives(self, relation: Relation) -> list[Relation]:
         """It, its ancestors and all that they have in common."""

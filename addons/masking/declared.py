@@ -128,3 +128,17 @@ def _strategy(where: str, entry: Mapping[str, Any]) -> Strategy:
     if keep is not None:
         raise ValueError(f'{where}.keep: goes with "partial" or "date"')
     return Strategy(kind)
+
+
+def listed(names: Iterable[str]) -> frozenset[str]:
+    found = frozenset(names)
+    for name in found:
+        if name.count(".") != 1 or not all(name.split(".")):
+            raise ValueError(f'functions: write the schema too, as in "public.active_patients", not "{name}"')
+    return found
+
+
+def rate(given: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        raise ValueError("lookups_per_minute: a whole number, 0 or more")
+    return given

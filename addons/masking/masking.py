@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 from addons.masking import refusals
 from addons.masking.clear import Clear
 from addons.masking.cover import Cover, Misdeclared
-from addons.masking.declared import Declaration, declarations
+from addons.masking.declared import Declaration, declarations, listed, rate
 from addons.masking.executed import Executed, Named
 from addons.masking.floor import Floor, floor
 from addons.masking.foreseen import Foreseen, formed
@@ -80,13 +80,13 @@ class Masking:
         if not isinstance(refuse_masks, bool):
             raise ValueError("refuse_masks: true or false")
         self._declared = declarations(columns)
-        self._counts, self._lookups = counts, _rate(lookups_per_minute)
+        self._counts, self._lookups = counts, rate(lookups_per_minute)
         if counts is None and any(d.lookup for d in self._declared):
             raise ValueError("masking: look-ups are counted, and the power to was not given")
         self._rule, self._reveals, self._sink = rule(reveal), reveals, sink
         if self._rule is not None and (reveals is None or sink is None):
             raise ValueError("reveal: reveals are asked for and recorded, and the powers to were not given")
-        self._listed = _functions(functions)
+        self._listed = listed(functions)
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
         self._fresh, self._executed, self._analysis = Freshness(catalogs), Executed(), Analysis(analyses)
         self._foreseen = Foreseen(self._analysis)
@@ -97,6 +97,7 @@ class Masking:
             self._saves = Saves(catalogs, self._fresh, self._analysis, self._listed, lambda s: self._declared_for(s)[1], self._cover)
         self._covers: dict[tuple[str, str, tuple[Declaration, ...], bool], tuple[Cover, Calls]] = {}
         self._decided: OrderedDict[tuple, Judgement] = OrderedDict()
+        self._told: set[tuple[str, str, str]] = set()  #: what is misdeclared where, said once
 
     def standing(self, session: Session) -> Hashable:
         """What its remembered answers rest on; see `protocols.verdict`."""
@@ -492,27 +493,24 @@ class Masking:
         key = (session.target.name, session.database, masked, bool(session.floor))
         found = self._covers.get(key)
         if found is None or found[0].snapshot.revision != snapshot.revision:
-            found = covering(snapshot, masked, self._listed, floor=bool(session.floor))
-            if len(masked) < len(self._here(session)):
-                Cover(snapshot, self._here(session), found[1].opaque)
+            try:
+                found = covering(snapshot, masked, self._listed, floor=bool(session.floor))
+                if len(masked) < len(self._here(session)):
+                    Cover(snapshot, self._here(session), found[1].opaque)
+            except Misdeclared as error:
+                self._tell(session, error)
+                raise
             if len(self._covers) >= _COVERS:
                 self._covers.clear()
             self._covers[key] = found  # in the old one's place: each holds a whole snapshot
         return found
 
-
-def _functions(names: Iterable[str]) -> frozenset[str]:
-    found = frozenset(names)
-    for name in found:
-        if name.count(".") != 1 or not all(name.split(".")):
-            raise ValueError(f'functions: write the schema too, as in "public.active_patients", not "{name}"')
-    return found
-
-
-def _rate(given: int) -> int:
-    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
-        raise ValueError("lookups_per_minute: a whole number, 0 or more")
-    return given
+    def _tell(self, session: Session, error: Misdeclared) -> None:
+        """The evidence says what is misdeclared too, once where it is."""
+        key = (session.target.name, session.database, str(error))
+        if self._sink is not None and key not in self._told:
+            self._told.add(key)
+            self._sink.note(session, "masking.misdeclared", {"why": str(error), "database": session.database})
 
 
 def _wrote(decision: Decision | None) -> tuple[str, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -261,11 +262,15 @@ def test_without_a_catalog_nothing_passes(shelf: Shelf, addon: Masking) -> None:
 
 def test_a_declaration_that_names_nothing_refuses_everybody(shelf: Shelf) -> None:
     """Also those who see that column clear: the configuration is wrong."""
-    addon = Masking(
-        columns=[*COLUMNS, {"relation": "public.patients", "column": "sssn", "clear": ["staff"]}], catalogs=shelf
-    )
-    for who in (session(), session("staff")):
-        assert ask(addon, "SELECT 1", who).code == "OST-520"
+    wrong = [{"relation": "public.patients", "column": "sssn", "clear": ["staff"]}, {"relation": "public.patience", "column": "ssn"}]
+    noted: list[tuple[str, dict[str, str]]] = []
+    sink = SimpleNamespace(note=lambda _session, kind, facts: noted.append((kind, facts)))
+    addon = Masking(columns=[*COLUMNS, *wrong], catalogs=shelf, sink=sink)
+    for who in (session(), session("staff"), session()):
+        refused = ask(addon, "SELECT 1", who)
+        assert refused.code == "OST-520" and "public.patience" in refused.reason
+    assert {kind for kind, _ in noted} == {"masking.misdeclared"} and len(noted) == 2  # as each of them sees it
+    assert any("patients.sssn" in facts["why"] and "public.patience" in facts["why"] for _, facts in noted)
 
 
 def test_an_unknown_name_is_looked_up_again(shelf: Shelf, addon: Masking) -> None:
