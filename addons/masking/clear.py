@@ -12,6 +12,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+
 from addons.masking.cover import Cover, Misdeclared
 from addons.masking.declared import Declaration
 from addons.masking.freshness import Freshness
@@ -24,7 +27,7 @@ from addons.sql.calls import Calls
 from addons.sql.catalog import Snapshot
 from addons.sql.form import form
 from addons.sql.overloads import ANY
-from addons.sql.parse import Parsed, Unparsable, parse, walk
+from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import Names, references
 from protocols.command import Statement
 from protocols.session import Session
@@ -36,6 +39,8 @@ _KEPT_LENGTH = 64 << 10  #: characters; longer texts are looked at again
 _MESSAGES_LIMIT = 200_000  # as `statements.MESSAGES_LIMIT`
 _RUNS = frozenset({"DoStmt", "CallStmt"})
 """Code that nobody reads here."""
+
+_CONSTANT = frozenset({"a_const", "param_ref", "set_to_default"})
 
 
 class Clear:
@@ -140,6 +145,8 @@ def _reads(
     :raises Unparsable: it is not SQL; RecursionError: it is too deep.
     """
     parsed = parse(text)
+    if all(map(_only_writes, parsed.statements)):
+        return ()
     if _opaque(parsed, names, calls, types if len(parsed.statements) == 1 else (ANY,), sure):
         return _any(declared)
     labels = read(parsed, names, cover, calls).columns
@@ -160,10 +167,21 @@ def _opaque(parsed: Parsed, names: Names, calls: Calls, types: Sequence[int], su
     return False
 
 
+def _only_writes(statement: Message) -> bool:
+    """INSERT of constants, which loads many rows and returns none: there is nothing to look for in its rows."""
+    if not isinstance(statement, tree.InsertStmt) or statement.HasField("returning_clause") or statement.HasField("on_conflict_clause"):
+        return False
+    source = unwrap(statement.select_stmt)
+    if statement.HasField("with_clause") or not isinstance(source, tree.SelectStmt) or source.HasField("with_clause"):
+        return False
+    cells = (cell.WhichOneof("node") for row in source.values_lists for cell in row.list.items)
+    return bool(source.values_lists) and all(cell in _CONSTANT for cell in cells)
+
+
 def _any(declared: Sequence[Declaration]) -> tuple[str, ...]:
     return WHOLE, *sorted(one.label for one in declared)
 
 
-def _looks(statement: object) -> bool:
+def _looks(statement: Message) -> bool:
     """Whether it names any relation or calls anything."""
     return bool(references(statement)) or any(type(m).__name__ in ("FuncCall", *_RUNS) for m in walk(statement))
