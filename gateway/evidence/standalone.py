@@ -805,6 +805,18 @@ def told_grants(events: Sequence[Tuple[List[Any], Optional[List[Any]]]]) -> Iter
             clean(grant), clean(event[10]), len(bindings), "" if len(bindings) == 1 else "s", by, who, distinct, other)
 
 
+def told_clear(events: Sequence[Tuple[List[Any], Optional[List[Any]]]]) -> Iterator[str]:
+    """For each identity and declared column: how many of its commands may have read it in the clear."""
+    found = {}  # type: Dict[Tuple[str, str], int]
+    place = COMMAND_BODY.index("clear_columns")
+    for event, body in events:
+        for column in body[place] if event[0] == 20 and body and len(body) > place else ():
+            if not column.endswith("*"):  # beside what is named because nobody could tell
+                found[body[0], column] = found.get((body[0], column), 0) + 1
+    for (who, column), count in sorted(found.items()):
+        yield "%s may have read %s in the clear, in %d commands" % (clean(who), clean(column), count)
+
+
 def framed(data: bytes) -> Iterator[bytes]:
     """u32 length, bytes; again and again."""
     place = 0
@@ -842,7 +854,7 @@ def verify(folder: str, key: Optional[str], anchor: Optional[str]) -> int:
     print("%d records of %d segments, the newest of %s" % (
         len(bundle.lines), len(bundle.sizes), moment(max([place["time"] for place in bundle.places] or [0]))))
     print("query: %s%s" % (shown_query(completeness.query), proved))
-    tellings = [told_sessions(bundle.events), told_recordings(bundle.recordings), told_grants(bundle.events)]
+    tellings = [told_sessions(bundle.events), told_recordings(bundle.recordings), told_grants(bundle.events), told_clear(bundle.events)]
     for line in [*bundle.told, *(line for telling in tellings for line in telling)]:
         print(line)
     if anchored:

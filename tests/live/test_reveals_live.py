@@ -85,6 +85,7 @@ def test_who_read_a_column_in_the_clear_is_listed_without_reading_sql(house: Hou
     bundle = house.directory / "disclosed"
     assert house.audit("export", "--disclosed", "--identity", PRIVILEGED, "--out", str(bundle)).returncode == 0
     ran = subprocess.run([sys.executable, bundle / "verify.py", "--key", house.public_key], capture_output=True, text=True, check=False)
+    assert f"{PRIVILEGED} may have read public.people.mrn in the clear, in " in ran.stdout
     assert ran.returncode == 0 and "clear_columns" in (bundle / "readable" / "records.jsonl").read_text(), ran.stdout
 
 
