@@ -196,7 +196,7 @@ class Pipeline:
         if known is not None:
             return self._of_some(session, command, said, known)
         decision = self._of_all(session, command, said)
-        if decision is not None:
+        if decision is not None and self._rests_on(session) == rests_on:  # else it rests on something between the two
             memory.keep(command, decision.sent, decision.columns, len(self._rewriters), said)
         return decision
 

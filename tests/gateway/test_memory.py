@@ -127,7 +127,7 @@ def test_another_question_is_asked(other: Statement) -> None:
 
 def test_a_standing_that_changed_forgets_everything() -> None:
     """Also what another addon said: nobody finds out which answer it was for."""
-    standing = iter([1, 1, 2, 1])
+    standing = iter([1, 1, 1, 2, 2, 1, 1])
     one, other = Said(judge=YES, standing=lambda _: next(standing)), Said(judge=YES)
     ask(one, other, statements=(SELECT,) * 4)
     assert other.asked == ["judge"] * 3
@@ -138,6 +138,14 @@ def test_a_standing_that_could_change_in_place_is_not_trusted() -> None:
     kept: list[int] = []
     addon = Said(judge=YES, standing=lambda _: kept)
     ask(addon)
+    assert addon.asked.count("judge") == 2
+
+
+def test_what_changed_while_it_was_asked_is_not_kept() -> None:
+    """It rests neither on what was before nor on what came; when that returns it would be wrong."""
+    standing = iter([0, 1, 0, 0, 0])
+    addon = Said(judge=YES, standing=lambda _: next(standing))
+    ask(addon, statements=(SELECT,) * 3)
     assert addon.asked.count("judge") == 2
 
 
@@ -183,7 +191,7 @@ SHAPE = Columns((Column("a", 1, 1, 25),))
 def test_that_a_shape_is_clear_is_remembered_with_its_question_and_masks_are_not() -> None:
     """A mask is an alarm each time, and what made it may have to be read again."""
     plans = iter([None, MaskPlan((NULL,)), MaskPlan((NULL,)), None])
-    standing = iter([0, 0, 0, 1, 1])
+    standing = iter([0, 0, 0, 0, 1, 1])
     addon = Said(judge=YES, columns=lambda _: next(plans), standing=lambda _: next(standing))
     opinions = opinions_of(addon)
     decision = opinions.decide(SELECT, lambda *_: None)
