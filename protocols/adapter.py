@@ -434,8 +434,10 @@ class Adapter(SessionAdapter):
     # -- back-pressure -----------------------------------------------------------------
 
     def _pause(self, side: str, why: str, on: bool) -> None:
-        (self._pauses[side].add if on else self._pauses[side].discard)(why)
-        self._steer(side)
+        reasons = self._pauses[side]
+        if on != (why in reasons):
+            (reasons.add if on else reasons.discard)(why)
+            self._steer(side)
 
     def _steer(self, side: str) -> None:
         """Pause or resume a side as its reasons say; a client that is being asked about is always listened to."""

@@ -13,7 +13,7 @@ from protocols.errors import LocalError, PeerError
 _U16 = Struct("!H")  # a count, a format code, an attribute number
 _U32 = Struct("!I")  # an OID, a process id, a protocol version
 _I32 = Struct("!i")  # a length where -1 is NULL, a row limit, a type modifier
-_unpack_length = _I32.unpack_from
+_unpack_length, _unpack_u16 = _I32.unpack_from, _U16.unpack_from
 
 
 class NotText(PeerError):
@@ -43,7 +43,11 @@ class Body:
         return self.take(1)[0]
 
     def u16(self) -> int:
-        return _U16.unpack(self.take(2))[0]
+        at = self._at
+        if at + 2 > len(self._data):
+            self.take(2)  # says what is wrong
+        self._at = at + 2
+        return _unpack_u16(self._data, at)[0]
 
     def i16(self) -> int:
         value = self.u16()
