@@ -21,10 +21,11 @@ from functools import wraps
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
+from gateway.cli.place import CONFIG, PATH, STATE, STORE, UNREADABLE, USAGE, Place, find, leave, located
 from gateway.evidence import bundle, standalone
 from gateway.evidence.cast import FORMATS
 from gateway.evidence.order import Chosen, told
@@ -37,70 +38,9 @@ from gateway.notary.note import Checkpoint, NoteError, Verifier
 from gateway.notary.record import BadRecord, Kind
 from gateway.notary.verify import Report, verify
 
-USAGE, UNREADABLE = 3, 4
 NOT_ANCHORED = 2
 READ_ENOUGH = 141
 """As shells show SIGPIPE; not 0, which would say sound."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which store, and where its keys and anchor are, as far as is known."""
-
-    store: Path
-    state: Path | None
-    anchor_file: Path | None = None
-
-    def bodies(self) -> Bodies | None:
-        """What opens bodies; None without the key, and then only what is in clear is shown."""
-        if self.state is None:
-            return None
-        return Bodies(keys.load_body(self.state))
-
-    def keeps(self, file: Path) -> bool:
-        """Whether a file is the configured anchor, under any name, or lies where the gateway keeps its own."""
-        if self.anchor_file is not None and self.anchor_file.exists() and file.exists() and file.samefile(self.anchor_file):
-            return True
-        return any(file.resolve().is_relative_to(where.resolve()) for where in (self.store, self.state) if where is not None)
-
-
-_PATH = click.Path(path_type=Path)
-_CONFIG = click.option("--config", type=_PATH, envvar="OSTIARY_CONFIG", help="ostiary.toml of the gateway.")
-_STORE = click.option("--store", type=_PATH, help="An evidence store, instead of the config's.")
-_STATE = click.option("--state", type=_PATH, help="The state directory, with audit-keys/; default: beside the store.")
-
-
-def located(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --config, --store and --state, and hands the command a Place."""
-
-    @_CONFIG
-    @_STORE
-    @_STATE
-    @wraps(command)
-    def with_place(config: Path | None, store: Path | None, state: Path | None, **options: Any) -> Any:
-        return command(place=find(config, store, state), **options)
-
-    return with_place
-
-
-def find(config: Path | None, store: Path | None, state: Path | None) -> Place:
-    """The store that is meant; says what to give when none is."""
-    if store is not None:
-        beside = store.resolve().parent
-        return Place(store, state or (beside if (beside / keys.FOLDER).is_dir() else None))
-    if config is None:
-        config = Path("ostiary.toml")
-        if not config.exists():
-            leave(USAGE, "which store? Give --config ostiary.toml, --store DIR, or set OSTIARY_CONFIG")
-    from gateway.revision import WrongConfig, parse  # only this way needs the whole configuration
-
-    try:
-        read = parse(config.read_bytes(), config.resolve())
-    except OSError as e:
-        leave(USAGE, f"{config}: {e.strerror}")
-    except WrongConfig as e:
-        leave(USAGE, str(e))
-    return Place(read.audit.directory, state or read.state, read.audit.anchor_file)
 
 
 def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -133,12 +73,6 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(query=Query(since_ns=times[0], until_ns=times[1], **given), **options)
 
     return with_query
-
-
-def leave(code: int, why: str) -> NoReturn:
-    """Say why on stderr and exit."""
-    click.echo(f"ostiary audit: {why}", err=True)
-    sys.exit(code)
 
 
 class _Audit(click.Group):
@@ -291,15 +225,16 @@ def _nothing(looking: Looking, query: Query) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @located
 def show(place: Place, what: str, as_json: bool) -> None:
-    """All there is of one record (SEGMENT/INDEX) and its outcome, or of a session (its id)."""
+    """All there is of one record (SEGMENT/INDEX) and its outcome, of a session (its id), or of a request (r-…)."""
     number, separator, index = what.partition("/")
     wanted: tuple[int, int] | None = None
     if separator:
         if not (number.isdigit() and index.isdigit()):
-            leave(USAGE, "a record is SEGMENT/INDEX, e.g. 3/17; a session is its id")
+            leave(USAGE, "a record is SEGMENT/INDEX, e.g. 3/17; a session is its id, a request r-…")
         wanted = int(number), int(index)
     with viewing(place, "show", {"what": what}) as looking:
-        finder = Search(Query(session="" if wanted else what), looking.bodies)
+        asked = Query() if wanted else Query(request=what) if what.startswith("r-") else Query(session=what)
+        finder = Search(asked, looking.bodies)
         count = 0
         for found in looking.find(finder) if wanted is None else _record_and_outcome(looking, finder, wanted):
             _show(found, as_json, whole=wanted is not None)
@@ -363,13 +298,13 @@ def verifier(digest: bool) -> None:
 
 
 @audit.command("verify")
-@click.argument("where", required=False, type=_PATH)
+@click.argument("where", required=False, type=PATH)
 @click.option("--key", default="", help="The log's public key, or a file that holds it.")
-@click.option("--anchor", "kept", multiple=True, type=_PATH, help="Checkpoints that somebody else kept.")
+@click.option("--anchor", "kept", multiple=True, type=PATH, help="Checkpoints that somebody else kept.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@_CONFIG
-@_STORE
-@_STATE
+@CONFIG
+@STORE
+@STATE
 def verify_(
     where: Path | None, key: str, kept: tuple[Path, ...], as_json: bool,
     config: Path | None, store: Path | None, state: Path | None,
@@ -474,14 +409,15 @@ def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
 
 
 @audit.command()
-@click.option("--out", required=True, type=_PATH, help="A new directory.")
+@click.option("--out", required=True, type=PATH, help="A new directory.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", *FORMATS]), default="jsonl", show_default=True,
     help="What to add to the records: asciicast also has recordings of terminals, for `asciinema play`.",
 )
 @filtered
 @located
-def export(place: Place, query: Query, out: Path, form: str) -> None:
+def export(place: Place, query: Query, out: Path, form: str, as_json: bool) -> None:
     """Write a bundle that verifies offline: the records that match, and what proves them."""
     public = _verifier("", place)
     bundle.check_new(out)
@@ -497,4 +433,8 @@ def export(place: Place, query: Query, out: Path, form: str) -> None:
         else:
             click.echo("this export is not recorded in the log, so the bundle can only claim what was asked for", err=True)
         bundle.export(looking.view, public, chosen, looking.bodies, asked, out, form)
+    if as_json:
+        recorded = chosen.order and f"{chosen.order[0]}/{chosen.order[1]}"
+        click.echo(canonical({"bundle": str(out), "query": asked, "records": chosen.records, "bodies": chosen.opened, "recorded": recorded}))
+        return
     click.echo(f"{counted(chosen.records, 'record')} in {out}; whoever gets it checks it with: ostiary audit verify {out} --key PUB")

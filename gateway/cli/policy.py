@@ -157,7 +157,7 @@ def _shown(answer: dict[str, Any]) -> str:
 def replay(new: Path, since: str, identity: str, target: str, config: Path, as_json: bool) -> None:
     """Which recorded statements the policy of NEW would have decided differently; exits with 1 when there are any."""
     from gateway.cli import audit  # only this command opens evidence
-    from gateway.evidence.query import BadQuery, Query, Search, parse_time, search
+    from gateway.evidence.query import BadQuery, Query, Search, parse_time
     from gateway.evidence.replay import Clock, Replay
 
     clock = Clock()
@@ -167,11 +167,11 @@ def replay(new: Path, since: str, identity: str, target: str, config: Path, as_j
         since_ns = parse_time(since) if since else 0
     except BadQuery as error:
         raise click.UsageError(f"--since: {error}") from None
-    facts = {"how": "policy replay", "policy": new.name, "since": since}
-    with audit.viewing(audit.find(config, None, None), "viewed", facts) as (view, bodies):
-        if bodies is None:
+    asked = {"policy": new.name, "since": since, "identity": identity, "target": target}
+    with audit.viewing(audit.find(config, None, None), "policy replay", {name: value for name, value in asked.items() if value}) as looking:
+        if looking.bodies is None:
             raise click.ClickException("statements stay closed without the body key; run this where the gateway keeps its state")
-        records = _watched(search(view, Search(Query(), bodies)), as_json)
+        records = _watched(looking.find(Search(Query(), looking.bodies)), as_json)
         kinds: Counter[str] = Counter()
         for one in replaying.differences(records, since_ns, identity, target):
             kinds[f"{one.was} to {one.now}"] += 1

@@ -1,5 +1,5 @@
 """
-Values to what a person reads: aligned columns, times of day, and text that cannot drive the terminal.
+Values to what a person reads: aligned columns, times in UTC, and text that cannot drive the terminal.
 
 Statements and names come from strangers; an escape sequence in one must not repaint an
 approver's screen.
@@ -35,7 +35,7 @@ def as_text(name: str, value: Any) -> str:
     if value is None or value == "":
         return "-"
     if name in TIMES and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return datetime.datetime.fromtimestamp(value).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+        return datetime.datetime.fromtimestamp(value, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # as evidence prints them, and --since takes
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):

@@ -459,6 +459,10 @@ class Bundle:
         for name, digest in sorted(listed.items()):
             require(hashlib.sha256(self.read(name)).hexdigest() == digest, "%s was changed" % name)
 
+    def other_verifier(self) -> bool:
+        with open(os.path.abspath(__file__), "rb") as file:
+            return self.manifest["files"].get("verify.py") != hashlib.sha256(file.read()).hexdigest()
+
     def check_ledger(self, name: str, public: bytes) -> None:
         """Its entries are those that the key has signed."""
         size, root = open_checkpoint(self.read("ledger/checkpoint").decode(), name, public, "the ledger's checkpoint")
@@ -861,6 +865,8 @@ def verify(folder: str, key: Optional[str], anchor: Optional[str]) -> int:
         print("%d records came after the newest checkpoint that you kept" % bundle.after(anchored))
     for problem in bundle.problems:
         print("%s: %s" % ("ANCHOR" if problem.startswith("the anchor file") else "TAMPERED", problem))
+    if bundle.other_verifier():
+        print("NOTE: the bundle's own verify.py is not this one: another version, or somebody else's")
     for gap in bundle.gaps:
         print("INCOMPLETE: %s" % gap)
     if bundle.problems:

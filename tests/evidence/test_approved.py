@@ -81,6 +81,7 @@ def test_a_request_is_found_with_its_command_and_outcome(place: tuple[Path, str]
     found = ostiary("search", "--store", folder / "audit", "--request", "r-1", "--json")
     assert what(found) == [*NOTES, "opened", "intent", "outcome"]
     assert what(ostiary("search", "--store", folder / "audit", "--request", "r-2", "--json")) == NOTES
+    assert what(ostiary("show", "r-1", "--store", folder / "audit", "--json")) == what(found)
 
 
 def test_the_table_names_who_approved(place: tuple[Path, str]) -> None:

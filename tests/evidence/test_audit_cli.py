@@ -19,7 +19,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from gateway.cli.audit import Place
+from gateway.cli.place import Place
 from gateway.cli.main import main
 from gateway.journal import Journal
 from gateway.notary import anchor, keys
@@ -149,8 +149,8 @@ def test_export_and_the_bundles_verifier_agree(stopped: Path, tmp_path: Path) ->
     assert ostiary("verify", out, "--key", public).exit_code == 2  # sound, but no anchor
     assert ostiary("verify", out, "--key", public, "--anchor", stopped / "anchor").exit_code == 0
     assert ostiary("export", "--store", stopped / "audit", "--out", out).exit_code == 4
-    made = ostiary("export", "--store", stopped / "audit", "--out", tmp_path / "part", "--identity", "ada@clinic.example")
-    assert "10 records" in made.stdout
+    made = ostiary("export", "--store", stopped / "audit", "--out", tmp_path / "part", "--identity", "ada@clinic.example", "--json")
+    assert json.loads(made.stdout)["records"] == 10 and json.loads(made.stdout)["recorded"] is None
     assert ostiary("verify", tmp_path / "part", "--key", public, "--anchor", stopped / "anchor").exit_code == 2  # claimed only
 
 

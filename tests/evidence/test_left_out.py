@@ -330,3 +330,12 @@ def test_the_verifier_says_for_whom_an_agent_acted_what_floor_was_in_force_and_w
         approval = [40, b"", 0, "", 0, None, "g", BINDING_OF_TESTS, 1, 1, "r"], [{"approvers": approver}]
         (line,) = standalone.told_grants([approval, intent])
         assert line.endswith(f"spent 1 time: asked by claude for ada; approved by {approver}; distinct: {distinct}")
+
+
+def test_a_verifier_that_came_with_the_bundle_and_is_another_is_told(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder / "all", tmp_path / "copy"))
+    assert "NOTE" not in verdict(folder, copy, "--anchor", folder / "kept")[1]
+    (copy / "verify.py").write_text("print('SOUND')\n")
+    remanifest(copy)
+    code, text = verdict(folder, copy, "--anchor", folder / "kept")
+    assert code == 0 and "NOTE: the bundle's own verify.py is not this one" in text

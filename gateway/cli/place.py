@@ -1,0 +1,83 @@
+"""Which evidence store a command means, and where its keys are: from --store and --state, or from the configuration."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from gateway.notary import keys
+from gateway.notary.body import Bodies
+
+USAGE, UNREADABLE = 3, 4
+
+
+def leave(code: int, why: str) -> NoReturn:
+    """Say why on stderr and exit."""
+    click.echo(f"ostiary audit: {why}", err=True)
+    sys.exit(code)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which store, and where its keys and anchor are, as far as is known."""
+
+    store: Path
+    state: Path | None
+    anchor_file: Path | None = None
+
+    def bodies(self) -> Bodies | None:
+        """What opens bodies; None without the key, and then only what is in clear is shown."""
+        if self.state is None:
+            return None
+        return Bodies(keys.load_body(self.state))
+
+    def keeps(self, file: Path) -> bool:
+        """Whether a file is the configured anchor, under any name, or lies where the gateway keeps its own."""
+        if self.anchor_file is not None and self.anchor_file.exists() and file.exists() and file.samefile(self.anchor_file):
+            return True
+        return any(file.resolve().is_relative_to(where.resolve()) for where in (self.store, self.state) if where is not None)
+
+
+PATH = click.Path(path_type=Path)
+CONFIG = click.option("--config", type=PATH, envvar="OSTIARY_CONFIG", help="ostiary.toml of the gateway.")
+STORE = click.option("--store", type=PATH, help="An evidence store, instead of the config's.")
+STATE = click.option("--state", type=PATH, help="The state directory, with audit-keys/; default: beside the store.")
+
+
+def located(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --config, --store and --state, and hands the command a Place."""
+
+    @CONFIG
+    @STORE
+    @STATE
+    @wraps(command)
+    def with_place(config: Path | None, store: Path | None, state: Path | None, **options: Any) -> Any:
+        return command(place=find(config, store, state), **options)
+
+    return with_place
+
+
+def find(config: Path | None, store: Path | None, state: Path | None) -> Place:
+    """The store that is meant; says what to give when none is."""
+    if store is not None:
+        beside = store.resolve().parent
+        return Place(store, state or (beside if (beside / keys.FOLDER).is_dir() else None))
+    if config is None:
+        config = Path("ostiary.toml")
+        if not config.exists():
+            leave(USAGE, "which store? Give --config ostiary.toml, --store DIR, or set OSTIARY_CONFIG")
+    from gateway.revision import WrongConfig, parse  # only this way needs the whole configuration
+
+    try:
+        read = parse(config.read_bytes(), config.resolve())
+    except OSError as e:
+        leave(USAGE, f"{config}: {e.strerror}")
+    except WrongConfig as e:
+        leave(USAGE, str(e))
+    return Place(read.audit.directory, state or read.state, read.audit.anchor_file)
