@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from postgast import pg_query_pb2 as tree
 
+from addons.sql.catalog import Snapshot
 from addons.sql.parse import Unparsable, parse
 from protocols.command import Path, Statement
 
@@ -62,11 +63,11 @@ class Executed:
         self._sessions.pop(session, None)
         self._rewritten.pop(session, None)
 
-    def rewritten(self, session: str, statement: Statement) -> None:
-        """What was sent was not the client's text: what its names bring is masked at its source."""
+    def rewritten(self, session: str, statement: Statement, found: frozenset[str] | None = None) -> None:
+        """What was sent was not the client's text: what its names bring is masked at its source. :param found: as `Naming`, if it was asked."""
         names = self._rewritten.setdefault(session, set())
         if len(names) < _NAMES:
-            names |= {statement.name} if statement.path is Path.PARSE else _named(statement.text)
+            names |= {statement.name} if statement.path is Path.PARSE else _named(statement.text) if found is None else found
 
     def brings(self, session: str, statement: Statement) -> bool:
         """Whether rows may come of a text that was rewritten when it was given a name, such as a cursor's."""
@@ -91,6 +92,16 @@ class Executed:
             yield named
             waiting += named.executes - seen
             seen |= named.executes
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Which names of prepared statements and cursors does a long text give or use? For an analyst."""
+
+    text: str
+
+    def answer(self, _snapshot: Snapshot | None) -> frozenset[str]:
+        return frozenset(_named(self.text))
 
 
 def _named(text: str) -> set[str]:

@@ -152,7 +152,7 @@ class Masking:
 
     def _rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
         masked, clear = self._declared_for(hook.session)
-        if self._analysis.long(formed(hook.statement).text):
+        if self._foreseen.about(hook.statement):
             self._look_ahead(hook, masked, clear)
         if not masked:
             return Allow(remember=True, seen=self._seen(hook, clear)) if clear else _CLEAR
@@ -440,11 +440,11 @@ class Masking:
         if reveal is not None:
             facts = {"request": reveal.request, "grant": reveal.grant, "columns": ", ".join(reveal.columns)}
             self._sink.note(hook.session, "disclosure.revealed", facts)
-        made, steps = self._foreseen.told(hook.session, hook.decision)
+        (made, steps), names = self._foreseen.told(hook.session, hook.decision), self._foreseen.names(hook.session, hook.decision)
         self._analysis.settle(hook.session)
         self._fresh.decided(hook.session, hook.decision, made)
         if _wrote(hook.decision)[1] and isinstance(hook.decision.verdict, Allow):
-            self._executed.rewritten(hook.session.id, hook.decision.command)
+            self._executed.rewritten(hook.session.id, hook.decision.command, names)
         if self._settings is not None:
             self._settings.decided(hook.session, hook.decision, "Masking", known=steps)
 
