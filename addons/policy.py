@@ -90,6 +90,7 @@ class Policy:
         self._latest: tuple[tuple[str, str], tuple[Assessed, ...] | Unparsable] = (("", ""), ())
         self._ruled: OrderedDict[tuple[str, str, int], Ruling] = OrderedDict()
         self._formed: OrderedDict[tuple, Ruling | None] = OrderedDict()
+        self._idle: set[tuple[str, str]] = set()
         self._rule_sets: list[tuple[Rule, ...]] = []
         self._fitting: dict[str, int] = {}
 
@@ -212,6 +213,9 @@ class Policy:
         self._analysis.settle(session)
 
     def _learn(self, session: Session, command: Statement, decision: Decision) -> None:
+        known = command.text, self._revision(session)
+        if known in self._idle and not self._settings.follows(session):
+            return
         analysed = self._went_by(session, command)
         findings = [part.finding for part in analysed] if isinstance(analysed, tuple) else None
         steps = self._analysis.known(session, Stepping(command.text), None) if self._analysis.long(command.text) else None
@@ -219,6 +223,15 @@ class Policy:
         for finding in findings or ():
             if finding.prepares:
                 self._settings.prepared.learn(session.id, finding.prepares, command.text)
+        if findings is not None and idle(findings) and not any(finding.prepares for finding in findings):
+            self._idles(known)
+
+    def _idles(self, known: tuple[str, str]) -> None:
+        """Nothing is learnt from a text, whoever sends it, unless settings of its session are followed."""
+        if len(self._idle) >= _KEPT:
+            self._idle.clear()
+        if len(known[0]) <= _KEPT_LENGTH:
+            self._idle.add(known)
 
     def _went_by(self, session: Session, command: Statement) -> tuple[Assessed, ...] | Unparsable:
         """

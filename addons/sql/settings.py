@@ -163,6 +163,10 @@ class Settings:
             return self._first(reported or {})
         return tracker.path()
 
+    def follows(self, session: Session) -> bool:
+        """Whether anything is known of a session that what is decided next may be ahead of."""
+        return session.id in self._trackers
+
     def standing(self, session: Session) -> tuple[Path] | None:
         """A value that is another one when `search_path` may answer otherwise, where the server reports the same."""
         tracker = self._trackers.get(session.id)

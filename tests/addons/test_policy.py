@@ -168,6 +168,17 @@ def test_rules_about_relations_reach_it_too_when_they_came_after_it_was_prepared
     assert run(later, "EXECUTE p").rule == "no t" and isinstance(run(later, "SELECT a FROM t"), Allow)
 
 
+def test_what_a_text_prepares_and_sets_is_learnt_of_every_session_that_sends_it() -> None:
+    """Texts of which nothing is learnt are known by themselves; these are not among them, however often they come."""
+    settings = Settings()
+    policy = Policy(default=STRICT, settings=settings)
+    for name in ("a", "b", "a"):
+        who = session(name=name)
+        for text in ("SELECT 1", "PREPARE p AS SELECT 1", "SET search_path = public", "SELECT 1"):
+            run(policy, text, who)
+        assert list(settings.prepared.texts(name, "p")) == ["PREPARE p AS SELECT 1"] and settings.search_path(who) == ("public",)
+
+
 def test_a_name_of_the_protocol_cannot_be_prepared_again_in_sql() -> None:
     """DEALLOCATE s; PREPARE s AS ...; Bind s would run one text under the verdict on another; asked in any order."""
     policy = Policy(default=STRICT)
