@@ -55,11 +55,15 @@ class FileAnchor:
 
 
 def append(file: Path, checkpoint: str) -> None:
-    """One more checkpoint, durable."""
+    """One more checkpoint, durable. It does not begin in a line that a crash or a full disk left unfinished."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    fd = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
     try:
-        os.write(fd, f"{checkpoint}\n".encode())
+        size = os.fstat(fd).st_size
+        unfinished = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+        rest = (b"\n\n" if unfinished else b"") + f"{checkpoint}\n".encode()
+        while rest:
+            rest = rest[os.write(fd, rest):]
         os.fsync(fd)
     finally:
         os.close(fd)

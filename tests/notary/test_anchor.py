@@ -36,6 +36,15 @@ def test_a_torn_last_note_is_left_out_but_a_forged_one_is_not(tmp_path: Path) ->
         anchor.parse(forged, SIGNER.verifier)
 
 
+def test_a_torn_note_costs_no_note_behind_it(tmp_path: Path) -> None:
+    """A crash or a full disk may end a write anywhere."""
+    file, whole = tmp_path / "anchor", kept(1) + "\n"
+    for cut in range(1, len((kept(5) + "\n").encode())):
+        file.write_bytes(whole.encode() + (kept(5) + "\n").encode()[:-cut])
+        anchor.append(file, kept(9))
+        assert {1, 9} <= {c.size for c in anchor.parse(file.read_text("utf-8", "replace"), SIGNER.verifier)}, cut
+
+
 @pytest.fixture
 def long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, int]:
     """A file that is longer than what a start reads of it, and how many notes it has."""
