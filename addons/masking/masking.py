@@ -23,24 +23,24 @@ from addons.masking.floor import Floor, floor
 from addons.masking.foreseen import Foreseen, formed
 from addons.masking.freshness import Freshness
 from addons.masking.incoming import Incoming
+from addons.masking.provenance import Provenance
 from addons.masking.questions import Judging, Reading, covering
 from addons.masking.reveals import hinted, nameless, reads, rule, without
 from addons.masking.saves import Saves
 from addons.masking.settings import Settings
 from addons.masking.statements import Judgement, Statements, UnknownNames
-from addons.masking.strategies import cell
 from addons.masking.text import notified, rebuilt, reported
 from addons.needs import Analyses, Catalogs, Counts, Reveals, Sink
 from addons.sql.analysis import Analysis, Question, Wanted
 from addons.sql.calls import Calls
-from addons.sql.catalog import FIRST_USER_OID, Snapshot
+from addons.sql.catalog import Snapshot
 from addons.sql.form import filled, form
 from addons.sql.overloads import ANY
 from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import (
     ClosedHook, ColumnsHook, DataHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook, TextHook,
 )
-from protocols.result import NULL, CellMask, Column, MaskPlan
+from protocols.result import NULL, MaskPlan
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Replace, Reveal, Seen
 
@@ -377,7 +377,7 @@ class Masking:
     # what comes back
 
     def on_columns(self, hook: ColumnsHook) -> MaskPlan | None:
-        """Layer 3: what the wire says of each column's origin. It only adds masks, and each is an alarm."""
+        """Layer 3: what the wire says of each column's origin."""
         masked = without(self._masked(hook.session), hook.decision.reveal)
         if not masked:
             return None
@@ -388,29 +388,11 @@ class Masking:
             cover = self._cover(snapshot, hook.session, masked)[0]
         except Misdeclared:
             return MaskPlan(tuple(NULL for _ in hook.columns.fields), alarm="masking is misdeclared")
-        cells, alarms = [], []
-        for field in hook.columns.fields:
-            mask, alarm = self._cell(field, cover, hook)
-            cells.append(mask)
-            alarms += [alarm] if alarm else []
-        plan = MaskPlan(tuple(cells), alarm="; ".join(alarms))
-        return None if plan.clean else plan
-
-    def _cell(self, field: Column, cover: Cover, hook: ColumnsHook) -> tuple[CellMask, str]:
-        snapshot = cover.snapshot
-        label = cover.column(field.table_oid, field.attribute)
-        if label:
-            return cell(field.type_oid, snapshot), f"{label} came back although the statement was thought clean of it"
-        if field.type_oid in cover.row_types:
-            expected = self._rewrites(hook)  # a rewritten statement brings NULLs of such types
-            return NULL, "" if expected else f"a row type that holds masked columns came back (type {field.type_oid})"
-        stranger = field.table_oid >= FIRST_USER_OID and field.table_oid not in snapshot.relations
-        if stranger or field.type_oid >= FIRST_USER_OID and field.type_oid not in snapshot.types:
-            if self._fresh.own(hook.session, hook.decision):
-                return None, ""
-            self._catalogs.suspect(hook.session)
-            return NULL, f"relation {field.table_oid} or type {field.type_oid} is not in the catalog"
-        return None, ""
+        session, decision = hook.session, hook.decision
+        return Provenance(
+            cover, brought=lambda: self._rewrites(hook), own=lambda: self._fresh.own(session, decision),
+            suspect=lambda: self._catalogs.suspect(session),
+        ).plan(hook.columns)
 
     def _rewrites(self, hook: ColumnsHook) -> bool:
         """Whether rows come of a rewritten text, this one or one that it runs or reads on by name."""
