@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 FORM = "IDENTITY@TARGET or IDENTITY@TARGET+ACCOUNT"
+NO_TARGET = f"the user name does not say which target: use {FORM}"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # of a target or an account
 _IDENTITY = re.compile(r"[^\W_][\w.@+=~-]{0,254}")  # no separator of another product: none of : / % # | \ and spaces
@@ -39,7 +40,7 @@ def select(user: str, database: str = "") -> Selection:
     if not at:
         identity, place = user, database
         if not place:
-            raise WrongForm(f"the user name does not say which target: use {FORM}")
+            raise WrongForm(NO_TARGET)
     target, plus, account = place.partition("+")
     if not _IDENTITY.fullmatch(identity):
         raise WrongForm(f"the user name is not of the form {FORM}")

@@ -24,7 +24,7 @@ from gateway.ssh.certificates import NotBelieved, of_user, proves
 from gateway.ssh.doors import Door, account
 from gateway.ssh.keys import NoKey, algorithms, public, signed
 from protocols.errors import PeerError
-from protocols.selection import Selection, WrongForm, jump, select
+from protocols.selection import NO_TARGET, Selection, WrongForm, jump, select
 from protocols.ssh.auth import (
     CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven, Send, ServerLogin,
 )
@@ -115,10 +115,13 @@ class Login(SSHService):
         return Selection(self._door.subject, self._door.entry.name, account(self._door.entry, user))
 
     def _knowing(self, user: str, then: Callable[[], None]) -> None:
-        """Go on once it is clear who that is: `ada@example` is ada on her way to example, or somebody of that name who jumps."""
+        """
+        Go on once it is clear who that is: `ada@example` is ada on her way to example, or somebody of that name who jumps.
+        `ada` is somebody who forgot the target, unless there are names like that.
+        """
         chosen = self._selection
         assert chosen is not None
-        if self._settled_whom or not chosen.target or chosen.account or chosen.target in self._worker.config.targets:
+        if self._settled_whom or chosen.account or chosen.target in self._worker.config.targets:
             self._settled_whom = True
             then()
             return
@@ -127,6 +130,10 @@ class Login(SSHService):
             self._settled_whom = True
             if jumps is True:
                 self._selection = jump(user)
+            elif not chosen.target:
+                self._selection = None
+                self._refused("OST-625", NO_TARGET)
+                return
             then()
 
         self._ask(self._worker.control.ssh_jumps(user, self._peer), settled)

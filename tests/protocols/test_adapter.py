@@ -251,7 +251,7 @@ def test_ten_thousand_statements_are_three_writes_and_no_recursion() -> None:
     texts = [query(f"SELECT {n}") for n in range(count)]
     done, writes = replies.CommandComplete("SELECT 1").encode() + READY, []
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(len(inspect.stack()) + 60)
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
     try:
         scene.adapter.client_data(b"".join(texts))
         while sum(map(len, writes)) < count:
