@@ -11,7 +11,7 @@ import re
 import tomllib
 from typing import Any
 
-_TABLE = re.compile(r"^\s*\[\[?\s*([A-Za-z0-9_-]+)", re.MULTILINE)
+_TABLE = re.compile(r"^[ \t]*(\[\[?)[ \t]*([A-Za-z0-9_-]+)[ \t]*([.\]])", re.MULTILINE)
 _OURS = "addons."
 _LEFT_OUT = "# the options of an addon that is not Ostiary's are not recorded\n"
 
@@ -46,10 +46,11 @@ def _without_strangers(text: str) -> str:
     kept, strange = [text[: starts[0]] if starts else text], False
     for start, end in zip(starts, [*starts[1:], len(text)], strict=False):
         part = text[start:end]
-        if _TABLE.match(part)[1] != "addon":
+        brackets, name, ends = _TABLE.match(part).groups()
+        if name != "addon":
             kept.append(part)
             continue
-        if part.lstrip().startswith("[["):
+        if (brackets, ends) == ("[[", "]"):  # not what belongs to one, such as [[addon.rules]]
             use = tomllib.loads(part)["addon"][0].get("use", "")
             strange = not str(use).startswith(_OURS)
             kept.append(f'[[addon]]\nuse = "{use}"\n{_LEFT_OUT}\n' if strange else part)

@@ -26,7 +26,7 @@ from gateway.ssh.keys import NoKey, algorithms, public, signed
 from protocols.errors import PeerError
 from protocols.selection import NO_TARGET, Selection, WrongForm, jump, select
 from protocols.ssh.auth import (
-    CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven, Send, ServerLogin,
+    BANNER, CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven, Send, ServerLogin,
 )
 from protocols.ssh.certificate import PLAIN, Certificate
 from protocols.ssh.messages import Unreadable
@@ -57,6 +57,7 @@ class Login(SSHService):
         self._settled_whom = door is not None
         self._proof: Proved | None = None
         self._waiting: Deferred[Any] | None = None
+        self._hinted = False
 
     def packetReceived(self, messageNum: int, packet: bytes) -> None:
         """
@@ -115,13 +116,10 @@ class Login(SSHService):
         return Selection(self._door.subject, self._door.entry.name, account(self._door.entry, user))
 
     def _knowing(self, user: str, then: Callable[[], None]) -> None:
-        """
-        Go on once it is clear who that is: `ada@example` is ada on her way to example, or somebody of that name who jumps.
-        `ada` is somebody who forgot the target, unless there are names like that.
-        """
+        """Go on once it is clear who that is: `ada@example` is ada on her way to example, or somebody of that name who jumps."""
         chosen = self._selection
         assert chosen is not None
-        if self._settled_whom or chosen.account or chosen.target in self._worker.config.targets:
+        if self._settled_whom or not chosen.target or chosen.account or chosen.target in self._worker.config.targets:
             self._settled_whom = True
             then()
             return
@@ -130,10 +128,6 @@ class Login(SSHService):
             self._settled_whom = True
             if jumps is True:
                 self._selection = jump(user)
-            elif not chosen.target:
-                self._selection = None
-                self._refused("OST-625", NO_TARGET)
-                return
             then()
 
         self._ask(self._worker.control.ssh_jumps(user, self._peer), settled)
@@ -151,15 +145,15 @@ class Login(SSHService):
             self._certificate_key(user, algorithm, blob)
         elif good:
             asked = self._worker.control.ssh_key(self._subject(user), blob, self._peer)
-            self._ask(asked, lambda known: self._perform(self._login.settled(known is True)))
+            self._ask(asked, lambda known: self._answer(known is True))
         else:
-            self._perform(self._login.settled(False))
+            self._answer(False)
 
     def _certificate_key(self, user: str, algorithm: str, blob: bytes) -> None:
         """A client whose certificate is refused here never signs, so the record is told why now."""
         certificate = self._believed(user, algorithm, blob)
         if certificate is None:
-            self._perform(self._login.settled(False))
+            self._answer(False)
             return
         asked = self._worker.control.ssh_authority(self._subject(user), _badge(certificate), self._peer)
         self._ask(asked, lambda known: self._authority(user, known is True))
@@ -167,7 +161,7 @@ class Login(SSHService):
     def _authority(self, user: str, known: bool) -> None:
         if not known:
             self._failed(self._subject(user), "a certificate that was revoked, or of an authority that may not let the identity in")
-        self._perform(self._login.settled(known))
+        self._answer(known)
 
     def _believed(self, user: str, algorithm: str, blob: bytes) -> Certificate | None:
         try:
@@ -194,7 +188,14 @@ class Login(SSHService):
 
     def _settled(self, proof: Proved | None) -> None:
         self._proof = proof
-        self._perform(self._login.settled(proof is not None))
+        self._answer(proof is not None)
+
+    def _answer(self, known: bool) -> None:
+        """Whoever fails and named no target has perhaps forgotten it, so that is said, once."""
+        if not known and not self._hinted and self._selection is not None and not self._selection.target:
+            self._hinted = True
+            self.transport.send(bytes([BANNER]) + NS(f"{NO_TARGET} (OST-625)\r\n".encode()) + NS(b""))
+        self._perform(self._login.settled(known))
 
     def _ask(self, asked: Deferred[Any], then: Callable[[Any], None]) -> None:
         """One question at a time. A refused login is no; what control cannot say ends the connection."""

@@ -45,6 +45,26 @@ def test_a_configuration_of_ours_is_recorded_as_it_was_written() -> None:
     assert transcript(OURS.encode()) == OURS
 
 
+def test_rules_written_as_tables_of_their_own_are_recorded_as_they_were_written() -> None:
+    """`[[addon.rules]]` belongs to the addon before it, however its brackets are spaced."""
+    tables = OURS + """
+[[addon]]
+use = "addons.ssh.Ssh"
+
+[[addon.rules]]
+name = "a"
+
+[[ addon . typed ]]
+name = "b"
+"""
+    assert transcript(tables.encode()) == tables
+    told = transcript((tables + STRANGE[: STRANGE.index("headers")] + """
+[[addon.rules]]
+password = "canary-71f2"
+""").encode())
+    assert "canary" not in told and "clinic.pager.Pager" in told and "addons.ssh.Ssh" in told
+
+
 def test_every_example_is_recorded_as_it_was_written() -> None:
     for file in (Path(__file__).parents[2] / "docs" / "examples").glob("*.toml"):
         assert transcript(file.read_bytes()) == file.read_text(), file

@@ -59,9 +59,9 @@ class Identities:
         return [entry for entry in entries if entry and entry.kind == "human" and entry.groups & groups]
 
     def domain(self, name: str) -> bool:
-        """Whether an identity is of this domain; "" is none at all."""
+        """Whether an identity is of this domain."""
         with self._store.read() as txn:
-            return any(subject.endswith(f"@{name}") if name else "@" not in subject for subject in self._everyone(txn))
+            return any(subject.endswith(f"@{name}") for subject in self._everyone(txn))
 
     def add(self, txn: Transaction, entry: IdentityEntry) -> None:
         """

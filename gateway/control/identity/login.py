@@ -123,9 +123,9 @@ class Login:
         return _told(entry, badge.token, "certificate", None)
 
     def jumps(self, user: str, peer: str) -> bool:
-        """Whether some identity's name ends as this one does, behind its last "@", or has none either."""
+        """Whether some identity's name ends as this one does, behind its last "@"."""
         self._brake(user, peer)
-        return self._identities.domain(user.rpartition("@")[2] if "@" in user else "")
+        return self._identities.domain(user.rpartition("@")[2])
 
     def identity(self, subject: str) -> Proved:
         """
