@@ -4,6 +4,8 @@ A reload while statements are held: each is judged again by the new policy, in i
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -105,7 +107,8 @@ def test_a_client_that_leaves_after_the_reload_takes_the_new_question_with_it(ho
     answer, connection, request, _ = held(house, 4)
     ruled(house, {**ASKING, "reason": "Asked otherwise."})
     until(lambda: [one["id"] for one in house.requests()] not in ([request], []), "the new request")
-    connection.pgconn.finish()
+    with socket.socket(fileno=os.dup(connection.fileno())) as raw:  # libpq is at work on it in a thread: it must not be freed
+        raw.shutdown(socket.SHUT_RDWR)
     until(lambda: not house.requests(), "nobody waits")
     assert isinstance(answer.exception(30), psycopg.Error) and now(house) == "0"
 
