@@ -27,7 +27,7 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	deploy/prepare servers
-	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile --junitxml=$(REPORT) $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses=4 --max-worker-restart=0 --dist=loadfile --junitxml=$(REPORT) $(TESTS)
 
 soak: $(VENV)/.installed
 	deploy/prepare servers
