@@ -1,7 +1,7 @@
 """
 COPY data from a client to the masks in it, as it comes: text, csv and binary, cut anywhere.
 
-Nothing is decoded where no mask stands. Rows are kept until they are whole, up to a limit; in what is longer, or in an encoding
+Nothing is decoded where no mask stands, nor an escape of an asterisk. Rows are kept until they are whole, up to a limit; in what is longer, or in an encoding
 that hides a delimiter, a mask counts whichever column it stands in.
 Source: PostgreSQL 18 manual, COPY ("File Formats").
 """
@@ -28,6 +28,10 @@ _MASK = MASK.encode()
 _ROW = 1 << 20  #: bytes of a row that are kept; longer ones are not taken apart
 _LONGEST = 64  #: bytes that a mask may have
 _ENDS = re.compile(rb"[\r\n]")
+_ESCAPE = re.compile(rb"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|[\s\S])")
+_ASTERISKS = (b"\\*", b"\\x2a", b"\\x2A", b"\\52", b"\\052", b"\\452")  # octals count modulo 256
+_ROWS = re.compile(rb"(?:\\[\s\S]|[^\\\r\n])+")
+_CONTROLS = dict(zip(b"bfnrtv", b"\b\f\n\r\t\v", strict=True))
 _WORD = re.compile(rb"[^\s\"',;|{}\[\]()]+")
 _COUNT = Struct("!h")  # fields of a tuple, -1 at the end
 _LENGTH = Struct("!i")  # bytes of a field, -1 for NULL
@@ -47,12 +51,13 @@ class Lines:
         self._at, self._every = at, every
         self._delimiter, self._quote, self._escape = delimiter, quote, escape
         self._rest, self._lost = b"", False
+        self._field = re.compile(rb"(?:\\(?:x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|[\s\S])|[^\\" + re.escape(delimiter) + rb"])*")
 
     def take(self, data: bytes) -> str:
         held = self._rest + data
         end = self._end(held)
         rows, self._rest = held[:end], held[end:]
-        found = self._first(rows) if _MASK in rows else ""
+        found = self._first(rows) if self._suspected(rows) else ""
         if len(self._rest) > _ROW:
             found = found or self._anywhere(self._rest[:-_LONGEST])
             self._rest, self._lost = self._rest[-_LONGEST:], True
@@ -62,12 +67,22 @@ class Lines:
 
     def end(self) -> str:
         rows, self._rest = self._rest, b""
-        return self._first(rows) if _MASK in rows else ""
+        return self._first(rows) if self._suspected(rows) else ""
+
+    def _suspected(self, part: bytes) -> bool:
+        """Whether a mask can be in it: in csv quotes may stand between asterisks, in text each may be escaped."""
+        if _MASK in part:
+            return True
+        if self._quote:
+            return part.count(b"*") >= len(_MASK) and _MASK in part.replace(self._quote, b"")
+        return b"\\" in part and any(asterisk in part for asterisk in _ASTERISKS)
 
     def _end(self, held: bytes) -> int:
         """Behind the last whole row."""
         end = max(held.rfind(b"\n"), held.rfind(b"\r"))
-        if not self._quote or self._lost:
+        if not self._quote:
+            return self._unescaped(held, end) + 1
+        if self._lost:
             return end + 1
         inside = self._odd(held[: end + 1])
         while end >= 0 and inside:
@@ -75,6 +90,13 @@ class Lines:
             inside = inside != self._odd(held[before + 1 : end])
             end = before
         return end + 1
+
+    @staticmethod
+    def _unescaped(held: bytes, end: int) -> int:
+        """The last end of a row up to one that a backslash may make a part of a value."""
+        while end > 0 and held[end - 1] == 0x5C and (end - len(held[:end].rstrip(b"\\"))) % 2:
+            end = max(held.rfind(b"\n", 0, end), held.rfind(b"\r", 0, end))
+        return end
 
     def _odd(self, part: bytes) -> bool:
         """Whether quotes are open behind it that were closed in front of it, or the other way round."""
@@ -85,8 +107,7 @@ class Lines:
         if self._lost or not self._delimiter:
             return self._anywhere(rows)
         try:
-            split = self._csv(rows) if self._quote else (row.split(self._delimiter) for row in _ENDS.split(rows) if _MASK in row)
-            for row in split:
+            for row in self._csv(rows) if self._quote else self._text(rows):
                 for place, field in enumerate(row):
                     if field.startswith(_MASK) and (label := _fitting(self._at(place), field)):
                         return label
@@ -94,17 +115,49 @@ class Lines:
             return self._anywhere(rows)
         return ""
 
+    def _text(self, rows: bytes) -> Iterator[list[bytes]]:
+        """Those in which a mask may be, decoded."""
+        for row in _ROWS.findall(rows) if b"\\" in rows else _ENDS.split(rows):
+            if b"\\" not in row:
+                if _MASK in row:
+                    yield row.split(self._delimiter)
+            elif self._suspected(row):
+                yield self._decoded(row)
+
+    def _decoded(self, row: bytes) -> list[bytes]:
+        fields, at = [], 0
+        while at <= len(row):
+            field = self._field.match(row, at)
+            assert field is not None  # it may be empty
+            fields.append(_ESCAPE.sub(_meant, field[0]))
+            at = field.end() + 1  # past a delimiter, or a backslash that nothing follows
+        return fields
+
     def _csv(self, rows: bytes) -> Iterator[list[bytes]]:
         doubled = self._escape == self._quote
         reader = csv.reader(
             io.StringIO(rows.decode("latin-1"), newline=""), delimiter=self._delimiter.decode("latin-1"), quotechar=self._quote.decode("latin-1"),
             doublequote=doubled, escapechar=None if doubled else self._escape.decode("latin-1"),
         )  # fmt: skip
-        return ([field.encode("latin-1") for field in row] for row in reader)
+        return ([self._unquoted(field.encode("latin-1"), rows) for field in row] for row in reader)
+
+    def _unquoted(self, field: bytes, rows: bytes) -> bytes:
+        """The server takes quotes for such within a field too; those that are a part of it are doubled."""
+        return field.replace(self._quote, b"") if self._quote in field and field in rows else field
 
     def _anywhere(self, data: bytes) -> str:
+        if b"\\" in data and not self._quote:
+            data = _ESCAPE.sub(_meant, data)
         words = (word for word in _WORD.findall(data) if word.startswith(_MASK)) if _MASK in data else ()
         return next((label for word in words if (label := _fitting(self._every, word))), "")
+
+
+def _meant(escape: re.Match[bytes]) -> bytes:
+    """The byte that an escape of COPY's text format stands for."""
+    said = escape[1]
+    if said[:1] == b"x" and len(said) > 1:
+        return bytes((int(said[1:], 16),))
+    return bytes((int(said, 8) & 0xFF,)) if said.isdigit() and said < b"8" else bytes((_CONTROLS.get(said[0], said[0]),))
 
 
 class Tuples:

@@ -2,8 +2,9 @@
 A write by somebody who sees a column as it is, to the masks among what it would put there: an export that somebody else
 made, saved back by a job with clear access, would take the real values' place.
 
-What is assigned as a literal or parameter must be exactly a mask of exactly that column; what is assigned from elsewhere in the
-statement (VALUES, a sub-select, an array, json) is looked for there. What EXECUTE passes is taken for what may be written.
+What is assigned as a literal or parameter, or as a concatenation of such, must be exactly a mask of exactly that column; what is
+assigned from elsewhere in the statement (VALUES, a sub-select, an array, json) is looked for there. What EXECUTE passes is taken for
+what may be written. Values count, however they are spelt: the grammar decodes E'' and U&'', and what json and arrays escape is decoded here.
 """
 
 from __future__ import annotations
@@ -30,9 +31,14 @@ _LITERAL = re.compile(r"'(\*\*\*[^']*)'")
 _BETWEEN = re.compile(r'[\s"{}\[\](),:]+')
 _WRITING = ("insert", "update", "merge", "execute", "stdin")
 _LENGTH = 4  # bytes in front of an element of an array in binary
+_SHORT = 64  # bytes of a parameter that may be a part of a mask
+_STARS = len(MASK)
+_ESCAPED = re.compile(r"\\+(?:x2a|[0-7]?52|u?002a|\+00002a|u0000002a|(?=\*))", re.IGNORECASE)  # in a text whose literals nobody decoded
+_JSON_STAR = re.compile(r"\\+u002a", re.IGNORECASE)
+_QUOTING = re.compile(r'\\(.)|"', re.DOTALL)
 
 Bound = Mapping[int, bytes]
-"""Parameters that hold something like a mask, by number."""
+"""Parameters that hold something like a mask, or may be a part of one, by number."""
 
 
 def may_save(text: str) -> bool:
@@ -42,9 +48,14 @@ def may_save(text: str) -> bool:
 
 
 def suspected(statement: Statement) -> bool:
-    """Whether any mask could be in it: a search of its bytes."""
-    mask = MASK.encode()
-    return MASK in statement.text or any(isinstance(p.value, bytes) and mask in p.value for p in statement.parameters)
+    """Whether any mask could be in it, however it is spelt: a search of its bytes. Without escapes it has as many asterisks."""
+    text = statement.text
+    if "\\" in text or "&'" in text:
+        return True
+    if not statement.parameters:
+        return text.count("*") >= _STARS
+    values = b"\0".join([p.value for p in statement.parameters if isinstance(p.value, bytes)])
+    return text.count("*") + values.count(b"*") >= _STARS or b"\\" in values
 
 
 def issued(statement: Statement, marks: Marks) -> str:
@@ -53,8 +64,12 @@ def issued(statement: Statement, marks: Marks) -> str:
 
 
 def bound_masks(statement: Statement) -> dict[int, bytes]:
-    """Parameters that hold something like a mask, by number."""
-    return {n: p.value for n, p in enumerate(statement.parameters, 1) if isinstance(p.value, bytes) and MASK.encode() in p.value}
+    """Parameters that hold something like a mask, or may be a part of one, by number."""
+    return {n: p.value for n, p in enumerate(statement.parameters, 1) if isinstance(p.value, bytes) and (len(p.value) <= _SHORT or _starry(p.value))}
+
+
+def _starry(value: bytes) -> bool:
+    return value.count(b"*") >= _STARS or b"\\" in value
 
 
 def issued_in(text: str, prepared: Mapping[str, str], bound: Bound, marks: Marks) -> str:
@@ -80,10 +95,27 @@ def _issued(parsed: Parsed, prepared: Mapping[str, str], bound: Bound, marks: Ma
 
 def _executed(execute: tree.ExecuteStmt, prepared: Mapping[str, str], bound: Bound, marks: Marks) -> str:
     """By what the protocol prepared under that name; what SQL did may be anything that writes."""
-    given = {n: text.encode() for n, node in enumerate(execute.params, 1) for text in _texts(node, {}) if MASK in text} or bound
-    if given and execute.name in prepared:
-        return _issued(parse(prepared[execute.name]), {}, given, marks)
-    return next((mark.label for value in given.values() for mark in marks.every if any(map(mark.fits, _values(value)))), "")
+    plain, inside = _given(execute, bound)
+    if execute.name in prepared:
+        meant = parse(prepared[execute.name])
+        tried = [plain or bound, *({**plain, n: text.encode()} for n, text in inside)]
+        return next((label for given in tried if (label := _issued(meant, {}, given, marks))), "")
+    values = [text for value in (plain or bound).values() for text in _values(value)]
+    return _fitting(marks.every, [*values, *(text for _, text in inside)])
+
+
+def _given(execute: tree.ExecuteStmt, bound: Bound) -> tuple[dict[int, bytes], list[tuple[int, str]]]:
+    """What it passes, by number: what is a value as it stands, and masks that something else is made of."""
+    plain: dict[int, bytes] = {}
+    inside: list[tuple[int, str]] = []
+    for n, node in enumerate(execute.params, 1):
+        value = _constant(node, bound)
+        if value is not None:
+            plain[n] = value
+        else:
+            found = (text for part in walk(node) for text in _texts(part, bound, contained=True))
+            inside += [(n, text) for text in found if text.startswith(MASK)]
+    return plain, inside
 
 
 def _saved(write: _Write, statement: Message, bound: Bound, written: Written, sampled: str) -> str:
@@ -91,14 +123,14 @@ def _saved(write: _Write, statement: Message, bound: Bound, written: Written, sa
     if not written.columns and not written.hidden:
         return ""
     if sampled:
-        literals = _LITERAL.findall(sampled)
+        literals = _LITERAL.findall(_ESCAPED.sub(lambda found: "" if found[0].endswith("\\") else "*", sampled) if "\\" in sampled else sampled)
         return next((m.label for m in (*written.all, *written.hidden) if any(map(m.fits, literals))), "")
     elsewhere: list[str] | None = None
     for column, node in _assigned(write, written):
         meant = written.at(column)
         if not meant:
             continue
-        if _plain(node):
+        if _plain(node) or _constant(node, bound) is not None:
             values = _texts(node, bound)
         else:
             elsewhere = list(_carried(statement, bound)) if elsewhere is None else elsewhere
@@ -167,40 +199,61 @@ def _plain(node: Message) -> bool:
 
 
 def _texts(node: Message, bound: Bound, *, contained: bool = False) -> Iterator[str]:
-    """What a literal or parameter says; `contained`, also what an array or json in it says."""
+    """What a literal or parameter, or a concatenation of such, says; `contained`, also what an array or json in it says."""
+    value = _constant(node, bound)
+    if value is not None:
+        yield from _values(value) if contained else (value.decode("utf-8", "replace"),)
+
+
+def _constant(node: Message, bound: Bound) -> bytes | None:
+    """The text of a literal or parameter, also under casts, and of what is put together of such; None for others."""
     inside = unwrap(node)
     while isinstance(inside, tree.TypeCast):
         inside = unwrap(inside.arg)
-    if isinstance(inside, tree.A_Const) and inside.WhichOneof("val") == "sval":
-        value = inside.sval.sval.encode()
-    elif isinstance(inside, tree.ParamRef) and inside.number in bound:
-        value = bound[inside.number]
-    else:
-        return
-    yield from _values(value) if contained else (value.decode("utf-8", "replace"),)
+    if isinstance(inside, tree.A_Const):
+        kind = inside.WhichOneof("val")
+        return inside.sval.sval.encode() if kind == "sval" else str(inside.ival.ival).encode() if kind == "ival" else None
+    if isinstance(inside, tree.ParamRef):
+        return bound.get(inside.number)
+    if isinstance(inside, tree.A_Expr) and inside.kind == tree.AEXPR_OP and _last(inside.name) == "||":
+        return _joined((inside.lexpr, inside.rexpr), bound)
+    if isinstance(inside, tree.FuncCall) and _last(inside.funcname) == "concat":
+        return _joined([n for n in inside.args if not getattr(unwrap(n), "isnull", False)], bound)
+    return None
+
+
+def _joined(nodes: Iterable[Message], bound: Bound) -> bytes | None:
+    parts = [_constant(node, bound) for node in nodes]
+    return None if None in parts else b"".join(part for part in parts if part is not None)
+
+
+def _last(name: Sequence[tree.Node]) -> str:
+    return unwrap(name[-1]).sval if name else ""
 
 
 def _values(value: bytes) -> Iterator[str]:
     """A value's own text, and that of each that it contains: json, an array or a row in text, an array in binary."""
     text = value.decode("utf-8", "replace")
     yield text
-    if MASK not in text or text == MASK:
+    if text == MASK or not _starry(value):
         return
-    if text.lstrip()[:1] in ("{", "[", "(", '"'):
+    inside = text.lstrip("\1 \t\r\n")  # binary jsonb begins with its version
+    if inside[:1] in ("{", "[", "(", '"'):
         try:
-            yield from _strings(json.loads(text))
+            yield from _strings(json.loads(inside))
         except (ValueError, RecursionError):
-            yield from _BETWEEN.split(text)
+            yield from _BETWEEN.split(inside)
+            yield from _BETWEEN.split(_QUOTING.sub(r"\1", _JSON_STAR.sub("*", inside)))
     for found in re.finditer(rb"\*\*\*", value):
         length = int.from_bytes(value[max(found.start() - _LENGTH, 0) : found.start()], "big")
-        yield value[found.start() : found.start() + min(length, 64)].decode("utf-8", "replace")
+        yield value[found.start() : found.start() + min(length, _SHORT)].decode("utf-8", "replace")
 
 
 def _strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, (list, dict)):
-        for each in value.values() if isinstance(value, dict) else value:
+        for each in (*value, *value.values()) if isinstance(value, dict) else value:
             yield from _strings(each)
 
 

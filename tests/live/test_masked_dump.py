@@ -78,7 +78,7 @@ def test_masks_are_not_restored_by_somebody_who_sees_the_values(request: pytest.
 INTO = "COPY patients (id, name, ssn) FROM STDIN"
 MANY = "".join(f"{number}\tx\t219-09-9998\n" for number in range(1000, 4000))
 COPIES = {
-    "text": (INTO, MANY + "4000\tx\t***\n"), "csv": (f"{INTO} CSV", '1000,x,y\n1001,x,"***"\n'), "last line": (INTO, "1000\tx\ty\n1001\tx\t***"),
+    "text": (INTO, MANY + "4000\tx\t***\n"), "csv": (f"{INTO} CSV", '1000,x,y\n1001,x,"***"\n'), "last line": (INTO, "1000\tx\ty\n1001\tx\t***"), "escaped": (INTO, MANY + "4000\t\\N\t\\x2a*\\052\n"),
 }  # fmt: skip
 
 

@@ -56,11 +56,16 @@ MASKED = [
     (TEXT + " (ENCODING 'SJIS')", b"1\t***\tx\n"), ("COPY patients FROM STDIN", b"1\t***\tm\t1980-01-01\tx\n"),
     ("COPY public.patients (mrn) FROM STDIN", b"***7777\n"), ("COPY patients (mrn) FROM STDIN", "***äöüß\n".encode()), ("COPY archive (ssn) FROM STDIN", b"***\n"),
     ("SELECT 1; COPY patients (ssn) FROM STDIN", b"***\n"),
+    (TEXT, b"1\t\\x2a**\tx\n"), (TEXT, b"1\t\\052*\\52\tx\n"), (TEXT, b"1\t\\*\\*\\*\tx\n"), (TEXT, b"1\t**\\452\tx\n"),
+    ("COPY patients (mrn) FROM STDIN", rb"***48\x36\65"), ("COPY patients (mrn) FROM STDIN", rb"\x2A**4865"), (TEXT, b"\\N\t\\x2a**\t\\N\n"),
+    ("COPY patients (id, state, ssn) FROM STDIN", b"1\ta\\\nb\t***\n"), ("COPY patients (id, state, ssn) FROM STDIN", b"1\ta\\\tb\t***\n"),
+    (TEXT + " (ENCODING 'SJIS')", b"1\t\\x2a**\tx\n"), (TEXT + " (DELIMITER '*')", rb"1*\*\*\**x"), (CSV, b'1,"**"*,x\n'), (CSV, b'1,*"*"*,x\n'), (TEXT, b"1\t**\\x2a\\"),
 ]  # fmt: skip
 CLEAN = [
     (TEXT, b"1\t219-09-9998\t***\n"), (TEXT, b"1\t****\tx\n2\ta***\t***\n"), (TEXT, b"***\t1\tx\n"), (CSV, b'1,"a,***,b",***\n'), (CSV, b'"x\n***\n",1,x\n'),
     (BINARY, binary((b"***", b"****", b"***"), (b"x", None, b"***"))), ("COPY patients FROM STDIN", b"1\ta\tm\t1980-01-01\t***\n"),
     ("COPY patients (mrn) FROM STDIN", b"***777\n***77777\n"), ("COPY patients (dob) FROM STDIN", b"1980-01-01\n"), (TEXT, b""),
+    (TEXT, b"1\t\\\\x2a**\t\\x2a**\n"), (TEXT, b"1\t\\N\t\\***\n"), (CSV, b'1,\\x2a**,x\n'), (CSV, b'1,"*""*""*",x\n'), (TEXT, b"1\ta\\\\\n***\tx\ty\n"),
 ]  # fmt: skip
 
 

@@ -57,6 +57,16 @@ SAVED = [
     "INSERT INTO same (id, ssn) VALUES (1, '***')", "UPDATE same SET ssn = '***' WHERE id = 1", "INSERT INTO archive VALUES (1, '***')",
     "PREPARE p AS UPDATE patients SET ssn = '***' WHERE id = $1",
 ]
+SPELT = [
+    r"UPDATE patients SET mrn = E'\x2a**4865'", r"UPDATE patients SET mrn = E'\52*\0524865'", r"UPDATE patients SET mrn = U&'\002a**4865'", r"UPDATE patients SET ssn = E'**\x2A'",
+    r"UPDATE patients SET ssn = E'*\**'", r"UPDATE patients SET ssn = u&'!002a!+00002A*' UESCAPE '!'", "UPDATE patients SET ssn = '**' || '*'", "UPDATE patients SET ssn = '**'\n'*'",
+    "UPDATE patients SET mrn = '***' || '48' || 65", "INSERT INTO patients (ssn) VALUES (concat('*', '*', NULL, '*'))", "UPDATE patients SET mrn = pg_catalog.concat('***', 4865)",
+    "EXECUTE z('***' || '4865')", "EXECUTE z(concat('***'))", r"EXECUTE z(E'\x2a**')", "EXECUTE z(ARRAY['***4865'])", r"""EXECUTE z('{"s":"\u002a**4865"}')""",
+    r"""UPDATE patients SET mrn = r.s FROM jsonb_to_record('{"s":"\u002A**4865"}') r(s text)""", r"INSERT INTO patients (ssn) SELECT unnest('{a,*\**}'::text[])",
+    r"""INSERT INTO patients (mrn) SELECT x ->> 's' FROM jsonb_array_elements(E'[{"s": "\x5cu002a**4865"}]') x""",
+    r"""INSERT INTO patients (mrn) SELECT x ->> 's' FROM unnest('{"{\"s\": \"\\u002a**4865\"}"}'::jsonb[]) x""",
+    """UPDATE patients SET ssn = (('(1,"**"*)'::patients)).ssn""",
+]
 CLEAN = [
     "UPDATE patients SET ssn = '219-09-9998' WHERE ssn = '***'",
     "UPDATE patients SET note = '***'", "UPDATE patients SET ssn = '****'", "UPDATE patients SET ssn = '***1234'",
@@ -67,6 +77,8 @@ CLEAN = [
     "UPDATE patients p SET doc = v.note, ssn = '1' FROM (VALUES (1, '***')) v(id, note) WHERE p.id = v.id", "EXECUTE p(1, '****')",
     "INSERT INTO patients VALUES (1, 'x', 'y', NULL, '***')", "SELECT '***'",
     "MERGE INTO patients p USING wards w ON p.id = w.id AND p.ssn = '***' WHEN MATCHED THEN UPDATE SET state = '***'",
+    "UPDATE patients SET ssn = '**' || '**'", r"UPDATE patients SET ssn = '\x2a**'", r"UPDATE patients SET note = E'\x2a**', ssn = E'a\\***'", "EXECUTE z('**', '*')",
+    "UPDATE patients SET ssn = '***' || '1234'",
 ]
 
 
@@ -76,6 +88,26 @@ def test_nobody_writes_a_mask_over_the_value_it_stands_for(text: str) -> None:
     answer = ask(masking(), text, session("privacy"))
     assert isinstance(answer, Deny) and answer.code == "OST-526" and re.search(r"public.(patients|same|archive).(ssn|mrn)", answer.reason)
     assert isinstance(ask(masking(), text, session()), Deny)
+
+
+@pytest.mark.parametrize("text", SPELT)
+def test_nor_in_another_spelling(text: str) -> None:
+    answer = ask(masking(), text, session("privacy"))
+    assert isinstance(answer, Deny) and answer.code == "OST-526"
+
+
+def test_nor_as_an_element_of_what_execute_passes() -> None:
+    for write, passed in (("$1[1]", "ARRAY['a', '***4865']"), ("$1[1]", r"'{a,*\**4865}'::text[]"), ("$1", "'**' || '*4865'"), ("$1 || '*' || $2", "'**', '4865'")):
+        known = {"prepared": {"z": f"UPDATE patients SET mrn = {write}"}}
+        assert ask(masking(), f"EXECUTE z({passed}, 'x')" if "$2" not in write else f"EXECUTE z({passed}) -- ***", session("privacy"), **known).code == "OST-526"
+        assert isinstance(ask(masking(), f"EXECUTE z({passed})", session("privacy"), prepared={"z": f"SELECT 1 FROM patients WHERE mrn = {write}"}), Allow)
+
+
+def test_nor_put_together_of_parameters() -> None:
+    parameters = (Parameter(25, 0, b"**"), Parameter(25, 0, b"4865"))
+    answer = ask(masking(), "UPDATE patients SET mrn = $1 || '*' || $2", session("privacy"), path=Path.BIND, parameters=parameters)
+    assert answer.code == "OST-526"
+    assert isinstance(ask(masking(), "UPDATE patients SET mrn = '*' || $2", session("privacy"), path=Path.BIND, parameters=parameters), Allow)
 
 
 @pytest.mark.parametrize(("text", "more"), [
@@ -89,7 +121,7 @@ def test_nor_by_what_execute_passes(text: str, more: dict) -> None:
     assert isinstance(ask(masking(), "EXECUTE p(1, '***')", session("privacy"), **known), Allow)
 
 
-@pytest.mark.parametrize("value", [b"{a,***}", b'["***"]', b"\0\0\0\1\0\0\0\0\0\0\0\x19\0\0\0\1\0\0\0\1\0\0\0\3***", b'{"ssn": "***"}'])
+@pytest.mark.parametrize("value", [b"{a,***}", b'["***"]', b"\0\0\0\1\0\0\0\0\0\0\0\x19\0\0\0\1\0\0\0\1\0\0\0\3***", b'{"ssn": "***"}', b'{"s": "\\u002a**"}', b'\1{"s": "***"}', rb"{*\**}"])
 def test_nor_by_an_array_or_json_that_comes_as_a_parameter(value: bytes) -> None:
     parameters = (Parameter(0, 0, value),)
     for text in ("INSERT INTO patients (ssn) SELECT unnest($1::text[])", "INSERT INTO patients (ssn) SELECT x ->> 'ssn' FROM jsonb_array_elements($1) x"):
@@ -102,8 +134,9 @@ def test_nor_in_a_text_too_long_to_be_taken_apart() -> None:
     rows = [f"({i}, '219-09-{i:04}')" for i in range(5000)]
     text = "INSERT INTO patients (id, ssn) VALUES {}"
     assert isinstance(ask(masking(), text.format(", ".join(rows)), session("privacy")), Allow)
-    rows[2500] = "(1, '***')"
-    assert ask(masking(), text.format(", ".join(rows)), session("privacy")).code == "OST-526"
+    for mask in ("'***'", r"E'\x2a**'", r"U&'*\002a*'"):
+        rows[2500] = f"(1, {mask})"
+        assert ask(masking(), text.format(", ".join(rows)), session("privacy")).code == "OST-526"
 
 
 def test_without_a_catalog_the_declared_names_count() -> None:
