@@ -41,6 +41,9 @@ class Catalogs(Protocol):
     def stale(self, session: Session) -> bool:
         """Whether changes were heard of that the snapshot may not show."""
 
+    def changes(self, session: Session) -> tuple[int, int]:
+        """How many changes were heard of, and how many of them the snapshot shows."""
+
     def standing(self, session: Session) -> Hashable:
         """A value that is another one when `snapshot` or `stale` may answer otherwise."""
 

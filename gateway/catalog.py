@@ -242,6 +242,11 @@ class Catalogs:
         shelf = self._shelves.get((session.target.name, session.database))
         return shelf is not None and shelf.doubts != shelf.settled
 
+    def changes(self, session: Session) -> tuple[int, int]:
+        """How many changes were heard of, and how many of them the snapshot shows."""
+        shelf = self._shelves.get((session.target.name, session.database))
+        return (shelf.doubts, shelf.settled) if shelf is not None else (0, 0)
+
     def standing(self, session: Session) -> tuple[str, bool] | None:
         """A value that is another one when `snapshot` or `stale` may answer otherwise."""
         shelf = self._shelves.get((session.target.name, session.database))

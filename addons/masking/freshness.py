@@ -8,6 +8,7 @@ made are taken for its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,7 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
 from addons.masking.kinds import QUIET, makes
+from addons.masking.overtaken import Overtaken
 from addons.needs import Catalogs
 from addons.sql.catalog import Snapshot
 from addons.sql.form import form
@@ -29,12 +31,17 @@ from protocols.verdict import Allow, Decision
 _KEPT = 4096  # texts
 _KEPT_LENGTH = 16 << 10  # characters; longer texts are looked at again
 
+_TEMPORARY = re.compile(r"\s*create\s+(?:global\s+|local\s+)?temp(?:orary)?\s+table\b[^;]*;?\s*", re.IGNORECASE)
+"""One statement, without a comment in front, that makes what its own session alone can read."""
+
 
 class Freshness:
     """Wraps the catalogs of all targets."""
 
     def __init__(self, catalogs: Catalogs) -> None:
         self._catalogs = catalogs
+        self.overtaken = Overtaken(catalogs)
+        self._loud: set[str] = set()  #: those of `_open` whose DDL may mean something to others
         self._made: dict[str, frozenset[str]] = {}
         self._open: set[str] = set()  #: sessions whose DDL may not be committed yet
 
@@ -52,7 +59,8 @@ class Freshness:
 
     def standing(self, session: Session) -> Hashable:
         """A value that is another one when any of the above may answer otherwise."""
-        return self._catalogs.standing(session), self._made.get(session.id), session.id in self._open
+        count = object() if self._catalogs.stale(session) else self._catalogs.changes(session)[0]  # stale: nothing is remembered
+        return self._catalogs.standing(session), self._made.get(session.id), session.id in self._open, count
 
     def own(self, session: Session, decision: Decision) -> bool:
         """Whether unknown OIDs are explained by what this session made and the statement names."""
@@ -73,21 +81,37 @@ class Freshness:
             names = told[0]
         else:
             names = _remembered(text) if len(text) <= _KEPT_LENGTH else _made_by(text)
+        if names is not None or session.id in self._loud:
+            self.overtaken.may_commit(session, decision, text)
         if names is not None:
             self._open.add(session.id)
+            if not _TEMPORARY.fullmatch(text):
+                self._loud.add(session.id)
         if names:
             self._made[session.id] = self.made(session) | names
 
-    def ended(self, session: Session, outcome: Outcome) -> None:
+    def ended(self, session: Session, decision: Decision, outcome: Outcome) -> None:
         """Committed or not, the catalog tells the truth again."""
         if outcome.transaction == Transaction.IDLE and session.id in self._open:
-            self.closed(session)
+            self._known(session)
+        self.overtaken.ended(session, decision)
 
     def closed(self, session: Session) -> None:
+        self._known(session)
+        self.overtaken.closed(session)
+
+    def _known(self, session: Session) -> None:
         if session.id in self._open:
             self._open.discard(session.id)
             self._made.pop(session.id, None)
             self._catalogs.doubt(session)
+            self.overtaken.heard(session, calm=session.id not in self._loud)
+            self._loud.discard(session.id)
+
+    def suspect(self, session: Session) -> None:
+        """Something came back that the catalog does not know."""
+        self._catalogs.suspect(session)
+        self.overtaken.heard(session)
 
 
 def _parsed(decision: Decision) -> Parsed | None:

@@ -23,6 +23,7 @@ from addons.masking.floor import Floor, floor
 from addons.masking.foreseen import Foreseen, formed
 from addons.masking.freshness import Freshness
 from addons.masking.incoming import Incoming
+from addons.masking.overtaken import ALARM
 from addons.masking.provenance import Provenance
 from addons.masking.questions import Judging, Reading, covering
 from addons.masking.reveals import hinted, nameless, reads, rule, without
@@ -382,8 +383,8 @@ class Masking:
         if not masked:
             return None
         snapshot = self._catalogs.snapshot(hook.session)
-        if snapshot is None:
-            return MaskPlan(tuple(NULL for _ in hook.columns.fields), alarm="no catalog")
+        if snapshot is None or self._fresh.overtaken.overtaken(hook.session, hook.decision):
+            return MaskPlan(tuple(NULL for _ in hook.columns.fields), alarm=ALARM if snapshot is not None else "no catalog")
         try:
             cover = self._cover(snapshot, hook.session, masked)[0]
         except Misdeclared:
@@ -391,7 +392,7 @@ class Masking:
         session, decision = hook.session, hook.decision
         return Provenance(
             cover, brought=lambda: self._rewrites(hook), own=lambda: self._fresh.own(session, decision),
-            suspect=lambda: self._catalogs.suspect(session),
+            suspect=lambda: self._fresh.suspect(session),
         ).plan(hook.columns)
 
     def _rewrites(self, hook: ColumnsHook) -> bool:
@@ -425,13 +426,15 @@ class Masking:
         (made, steps), names = self._foreseen.told(hook.session, hook.decision), self._foreseen.names(hook.session, hook.decision)
         self._analysis.settle(hook.session)
         self._fresh.decided(hook.session, hook.decision, made)
+        if self._masked(hook.session):
+            self._fresh.overtaken.decided(hook.session, hook.decision)
         if _wrote(hook.decision)[1] and isinstance(hook.decision.verdict, Allow):
             self._executed.rewritten(hook.session.id, hook.decision.command, names)
         if self._settings is not None:
             self._settings.decided(hook.session, hook.decision, "Masking", known=steps)
 
     def on_outcome(self, hook: OutcomeHook) -> None:
-        self._fresh.ended(hook.session, hook.outcome)
+        self._fresh.ended(hook.session, hook.decision, hook.outcome)
         if self._settings is not None:
             self._settings.ended(hook.session, hook.decision, hook.outcome, "Masking")
 

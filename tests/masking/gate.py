@@ -65,6 +65,9 @@ class OneWorker:
     def stale(self, _session: Session) -> bool:
         return self.doubts != self.settled
 
+    def changes(self, _session: Session) -> tuple[int, int]:
+        return self.doubts, self.settled
+
     def suspect(self, _session: Session) -> None:
         self.doubts += 1
 

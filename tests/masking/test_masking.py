@@ -80,8 +80,9 @@ def decision(sql: str, sent: str = "") -> Decision:
 
 
 def done(addon: Masking, sql: str, transaction: str = "I", who: Session | None = None) -> None:
-    addon.on_decided(DecidedHook(who or session(), decision(sql)))
-    addon.on_outcome(OutcomeHook(who or session(), decision(sql), Outcome(Ending.COMPLETE, transaction=transaction)))
+    decided = decision(sql)
+    addon.on_decided(DecidedHook(who or session(), decided))
+    addon.on_outcome(OutcomeHook(who or session(), decided, Outcome(Ending.COMPLETE, transaction=transaction)))
 
 
 @pytest.mark.parametrize(
@@ -420,3 +421,61 @@ def test_payloads_may_be_let_through_by_configuration(shelf: Shelf) -> None:
 def test_functions_are_listed_with_their_schema(shelf: Shelf, functions: list[str]) -> None:
     with pytest.raises(ValueError, match="schema"):
         Masking(columns=COLUMNS, catalogs=shelf, functions=functions)
+
+
+def overtaken(addon: Masking, between: Any, sql: str = "SELECT upper(code) FROM departments") -> Any:
+    """The plan of a result when something happens between its statement's decision and its first row."""
+    decided = decision(sql)
+    addon.on_decided(DecidedHook(session(), decided))
+    between()
+    return addon.on_columns(ColumnsHook(session(), decided, Columns((Column("upper", 0, 0, 25),))))
+
+
+@pytest.mark.parametrize("other", ["a session", "a worker"])
+def test_a_result_that_ddl_overtook_is_masked_whole(shelf: Shelf, addon: Masking, other: str) -> None:
+    """Its names were judged by what they meant before; the wire does not say of what an expression is."""
+    who = session(name="another")
+    ddl = {"a session": lambda: done(addon, "CREATE OR REPLACE VIEW v AS SELECT 1", who=who), "a worker": lambda: shelf.doubt(who)}
+    found = overtaken(addon, ddl[other])
+    assert found.cells == (NULL,) and found.alarm == "the catalog changed between the decision and the result"
+    ask(addon, "SELECT 1")
+    assert overtaken(addon, lambda: None) is None, "decided again, by a newer catalog"
+
+
+def test_what_a_session_changes_itself_does_not_mask_its_own_results(addon: Masking) -> None:
+    """A pipeline of CREATE TABLE and SELECT is decided before either has run."""
+    assert overtaken(addon, lambda: done(addon, "CREATE TABLE made (a int)")) is None
+
+
+@pytest.mark.parametrize("what", ["nothing", "a reading", "a temporary table"])
+def test_what_changes_nothing_for_a_session_does_not_mask_its_results(shelf: Shelf, addon: Masking, what: str) -> None:
+    who = session(name="another")
+    happens = {
+        "nothing": lambda: done(addon, "SELECT 1", who=who), "a reading": lambda: shelf.refresh(who),
+        "a temporary table": lambda: done(addon, "CREATE TEMP TABLE t (a int)", who=who),
+    }  # fmt: skip
+    assert overtaken(addon, happens[what]) is None
+
+
+def test_a_decision_by_a_catalog_that_was_old_already_masks_its_result(shelf: Shelf, addon: Masking) -> None:
+    """DDL that was heard of while the catalog was being read."""
+    shelf.doubt(session(name="another"))
+    assert overtaken(addon, lambda: None).cells == (NULL,)
+    assert addon.standing(session()) != addon.standing(session()), "so nothing of it is remembered"
+
+
+def test_a_result_that_comes_before_the_news_of_a_commit_is_masked(addon: Masking) -> None:
+    """The server lets go of its locks before it says that it committed."""
+    who, commit = session(name="another"), decision("COMMIT")
+    done(addon, "CREATE OR REPLACE VIEW v AS SELECT 1", "T", who)
+    assert overtaken(addon, lambda: None) is None, "nothing is committed yet"
+    assert overtaken(addon, lambda: addon.on_decided(DecidedHook(who, commit))).cells == (NULL,)
+
+
+def test_a_cursor_that_ddl_overtook_shows_nothing(shelf: Shelf, addon: Masking) -> None:
+    declared = decision("DECLARE c CURSOR FOR SELECT upper(code) FROM departments")
+    addon.on_decided(DecidedHook(session(), declared))
+    shelf.doubt(session(name="another"))
+    addon.on_outcome(OutcomeHook(session(), declared, Outcome(Ending.COMPLETE, transaction="T")))
+    ask(addon, "SELECT 1")
+    assert overtaken(addon, lambda: None, "FETCH ALL FROM c").cells == (NULL,)
