@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
+from postgast import pg_query_pb2 as pg_query
 
 from addons.sql.analysis import LONG
 from addons.sql.bodies import Body, body
@@ -76,6 +77,9 @@ class Assessor:
         """
         parsed = parse(text)
         found = classified(parsed, snapshot)
+        if self._sought is not None:
+            for finding, statement in zip(found, parsed.statements, strict=True):
+                finding.relations |= _moved(statement, self._sought)
         assessed = tuple(self._assessed(f, tree, snapshot) for f, tree in zip(found, parsed.statements, strict=True))
         for part in assessed if unread else ():
             self._shadowed(part)
@@ -281,6 +285,14 @@ def _used(message: Message, kind: str) -> Iterable[tuple[str, ...]]:
     if kind == "FuncCall":
         return [strings(message.funcname)] if type(message).__name__ == kind else []
     return operators(message)
+
+
+def _moved(statement: Message, sought: Listed) -> set[Name]:
+    """What a renamed schema takes out of the rules that name it by its schema."""
+    if type(statement).__name__ != "RenameStmt" or statement.rename_type != pg_query.OBJECT_SCHEMA:
+        return set()
+    parts = (name.partition(".") for name in sought.names)
+    return {(schema, name) for schema, dot, name in parts if dot and schema == statement.subname}
 
 
 def _reach(finding: Finding, snapshot: Snapshot | None, sought: Listed) -> None:

@@ -326,3 +326,20 @@ def test_memory_is_bounded() -> None:
     assert len(policy._analysed) == len(policy._ruled) == len(policy._formed) == module._KEPT
     ask(policy, "SELECT '" + "x" * (module._KEPT_LENGTH + 1) + "'")
     assert all(len(text) <= module._KEPT_LENGTH for text, _ in policy._analysed)
+
+
+@pytest.mark.parametrize(
+    "text, refused",
+    [
+        ("ALTER SCHEMA sb RENAME TO q", True),
+        ("ALTER TABLE sb.x RENAME TO y", True),
+        ("ALTER VIEW sb.x SET SCHEMA q", True),
+        ("ALTER TABLE x SET SCHEMA q", True),
+        ("ALTER SCHEMA other RENAME TO q", False),
+        ("ALTER TABLE sb.y RENAME TO z", False),
+    ],
+)
+def test_no_rename_takes_a_relation_out_of_the_rule_that_denies_it(text: str, refused: bool) -> None:
+    rules = [{"name": "not x", "relations": ["sb.x"], "verdict": "deny"}]
+    answer = ask(Policy(default={"read": "allow", "ddl": "allow"}, rules=rules), text)
+    assert (answer.rule == "not x") is refused and isinstance(answer, Deny if refused else Allow)
