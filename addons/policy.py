@@ -45,6 +45,7 @@ _HINTS = {
     "unparsable": "Correct the statement; PostgreSQL's own grammar refuses it.",
     "dynamic": "Prepare the statement in this session with PREPARE, and run it as it is written.",
 }
+_ASK = "Ask the gateway's operator for a rule about this class, or do without."
 
 
 class Policy:
@@ -356,7 +357,7 @@ def _deny(ruling: Ruling, name: str) -> Deny:
         reason = ruling.rule.reason or f"Rule {name} refuses it: the statement {ruling.why}."
     else:
         reason = f"Policy refuses class {ruling.kind}: the statement {ruling.why}."
-    hint = (ruling.rule.hint if ruling.rule else "") or _HINTS.get(ruling.kind, "")
+    hint = (ruling.rule.hint if ruling.rule else "") or _HINTS.get(ruling.kind, _ASK if code == "OST-200" else "")
     return Deny(
         reason, code, rule=name, hint=hint, sqlstate="42601" if code == "OST-201" else "42501",
         facts=(("class", ruling.kind),),

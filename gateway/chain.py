@@ -15,6 +15,9 @@ from typing import Any
 from addons.sql.complaints import complaints_of
 from gateway.config import AddonEntry
 
+MISSING = "is missing"
+"""The fault of an option that an addon cannot do without."""
+
 
 class WrongAddon(Exception):
     """
@@ -52,6 +55,9 @@ def _one(index: int, entry: AddonEntry, needs: Mapping[str, Any]) -> object:
     unknown = [key for key in entry.options if key not in taken or key in needs]
     known = ", ".join(sorted(name for name in taken if name not in needs)) or "none"
     faults = [(key, f"{entry.use} has no such option; it has: {known}") for key in unknown]
+    faults += [(key, MISSING) for key in _missing(taken, entry.options, needs)]
+    if any(why == MISSING for _, why in faults):
+        raise WrongAddon(index, *faults)
     given = {name: needs[name] for name in taken if name in needs}
     options = {key: value for key, value in entry.options.items() if key not in unknown}
     try:
@@ -61,6 +67,13 @@ def _one(index: int, entry: AddonEntry, needs: Mapping[str, Any]) -> object:
     if faults:
         raise WrongAddon(index, *faults)
     return made
+
+
+def _missing(taken: Mapping[str, inspect.Parameter], options: Mapping[str, Any], needs: Mapping[str, Any]) -> list[str]:
+    """What the constructor cannot do without and nobody gave."""
+    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    wanted = [name for name, taking in taken.items() if taking.kind in named and taking.default is inspect.Parameter.empty]
+    return [name for name in wanted if name not in options and name not in needs]
 
 
 def _named(index: int, path: str) -> Any:

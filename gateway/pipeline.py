@@ -20,8 +20,9 @@ from twisted.logger import Logger
 from addons.needs import Clock
 from gateway import revealing
 from gateway.answers import both, broken, sendable, verdict_of, withheld
+from gateway.control.errors import BadCall, NotAllowed
 from gateway.memory import Memory, Remembered, allowed, seen
-from gateway.request import Approvals, binding, grant_of, request_for, together, unfavourable
+from gateway.request import Approvals, binding, grant_of, request_for, together, unaskable, unfavourable
 from gateway.steps import run
 from protocols.command import AgentForward, Command, Forward, FunctionCall, Path, Statement, X11Forward
 from protocols.hooks import (
@@ -366,6 +367,9 @@ class Pipeline:
         except CancelledError:
             self._withdraw(request, "the policy has changed" if self._retired else "the client is gone")
             return denied("cancelled while it waited for approval", "OST-304", sqlstate="57014")
+        except (NotAllowed, BadCall) as error:
+            self._withdraw(request, "it cannot be asked for")
+            return denied(*unaskable(error))
         except Exception as error:  # control's failure must refuse, whatever it is
             self.log.error("no approval could be asked for: {error}", error=_safely(error))
             self._withdraw(request, "the gateway could not wait for its answer")

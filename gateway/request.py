@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgpack
 from twisted.internet.defer import Deferred
 
+from gateway.control.errors import ControlError
 from gateway.revealing import Reveals
 from protocols.command import Command, Digest, FunctionCall, Parameter, Statement
 from protocols.session import Session
@@ -87,6 +88,12 @@ def unfavourable(request: str, answer: Mapping[str, Any]) -> tuple[str, str]:
     code = {"denied": "OST-302", "expired": "OST-303"}.get(answer["state"], "OST-304")
     happened = "has expired" if answer["state"] == "expired" else f"was {answer['state']}"
     return f"request {request} {happened}{by}{why}", code
+
+
+def unaskable(error: ControlError) -> tuple[str, str, str]:
+    """Reason, code and hint where control refuses to ask; its texts may be shown, with what to do behind the `;`."""
+    reason, _, hint = error.why.partition("; ")
+    return f"approval cannot be asked for: {reason}", error.code, hint
 
 
 def grant_of(answer: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.config import Config
 from gateway.toml import WrongConfig, parse
 
-__all__ = ["Revision", "WrongConfig", "first", "parse", "reread"]
+__all__ = ["Revision", "WrongConfig", "first", "in_force", "parse", "reread"]
 
 FILE_LIMIT = 4 << 20
 """Bytes of configuration; a lifeline's frame bounds it too."""
@@ -31,7 +31,7 @@ class Revision:
 
     def remember(self) -> None:
         """The next start goes on from this number."""
-        path = _memory(self.config)
+        path = _memory(self.config.state)
         beside = path.with_suffix(".new")
         beside.write_text(f"{self.number} {self.config.digest.hex()}\n")
         os.replace(beside, path)
@@ -45,7 +45,7 @@ def first(file: Path) -> Revision:
     """
     text = _read(file)
     config = parse(text, file.resolve())
-    number, digest = _remembered(config)
+    number, digest = in_force(config.state)
     return Revision(number if digest == config.digest.hex() else number + 1, text, config)
 
 
@@ -70,13 +70,14 @@ def _read(file: Path) -> bytes:
     return text
 
 
-def _remembered(config: Config) -> tuple[int, str]:
+def in_force(state: Path) -> tuple[int, str]:
+    """Number and digest, in hexadecimal, of the last revision that was in force on a state directory; 0 when there was none."""
     try:
-        number, digest = _memory(config).read_text().split()
+        number, digest = _memory(state).read_text().split()
         return int(number), digest
     except (OSError, ValueError):
         return 0, ""
 
 
-def _memory(config: Config) -> Path:
-    return config.state / "revision"
+def _memory(state: Path) -> Path:
+    return state / "revision"

@@ -41,22 +41,31 @@ class Rundir:
         """
         Become the one gateway on this state directory.
 
-        :param patience: seconds a predecessor may still drain.
+        :param patience: seconds another one may still take to end.
         :raises SystemExit: there is no such directory, or another gateway stays.
         """
         if not self._state.is_dir():
             raise SystemExit(f"ostiary: gateway.state: there is no {self._state}; make it with `ostiary init`")
         self.path.mkdir(mode=0o700, exist_ok=True)
         os.chmod(self.path, 0o700)
-        self._lock = open(self.path / "lock", "wb")
+        self._lock = open(self.path / "lock", "a+b")  # what its holder wrote stays
         until, told = time.monotonic() + patience + 10.0, False
         while not self._locked():
             if time.monotonic() > until:
                 raise SystemExit(f"ostiary: gateway.state: another gateway runs on {self._state}; stop it first")
             if not told:
-                self.log.info("a predecessor still drains; waiting for it")
+                self.log.info("another gateway{who} has this state open; waiting for it to end", who=self._holder())
                 told = True
             time.sleep(0.05)  # the reactor does not run yet
+        self._lock.truncate(0)
+        self._lock.write(b"%d\n" % os.getpid())
+        self._lock.flush()
+
+    def _holder(self) -> str:
+        """Who took the lock; it may be gone while what it started drains."""
+        self._lock.seek(0)
+        pid = self._lock.read(16).strip()
+        return f" (pid {pid.decode()})" if pid.isdigit() else ""
 
     def _locked(self) -> bool:
         try:

@@ -88,6 +88,7 @@ class Supervisor(Service):
     def startService(self) -> None:
         """Fill the seats: notary, control, then workers, which find both sockets listening already."""
         super().startService()
+        self.revision.remember()
         workers = self.revision.config.workers
         crew = ["worker-1"] if workers == "inline" else [f"worker-{n}" for n in range(1, int(workers) + 1)]
         for name in (*SERVERS, *crew):

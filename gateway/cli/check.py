@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
+from gateway.config import Config
 from gateway.toml import WrongConfig, load
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -31,13 +34,38 @@ def check(config: Path | None, named: Path, as_json: bool) -> None:
         else:
             click.echo(str(error), err=True)
         raise SystemExit(1) from None
+    warnings = list(lonely(read))
     if as_json:
-        click.echo(json.dumps({"file": str(config), "problems": []}, indent=2))
+        click.echo(json.dumps({"file": str(config), "problems": [], "warnings": warnings}, ensure_ascii=False, indent=2))
         return
     click.echo(
         f"{config}: right. {_counted(len(read.listens), 'listener')}, {_counted(len(read.targets), 'target')}, "
         f"{_counted(len(read.identities), 'identity', 'identities')}, {_counted(len(read.addons), 'addon')}."
     )
+    for warning in warnings:
+        click.echo(f"{config}: warning: {warning}", err=True)
+
+
+def lonely(config: Config) -> Iterator[str]:
+    """Groups that are asked for approval and in which the file has too few people; control's store may have more."""
+    people = [one for one in config.identities.values() if one.kind == "human"]
+    for group in sorted({name for addon in config.addons for name in _asked(addon.options)}):
+        able = [one.subject for one in people if group in one.groups]
+        mend = "add people to it here or with `ostiary identity add`"
+        if not able:
+            yield f"nobody in this file is in {group}, which approves; {mend}"
+        elif len(able) == 1:
+            yield f"only {able[0]} is in {group}, which approves, and nobody approves their own; {mend}"
+
+
+def _asked(options: Any) -> Iterator[str]:
+    """The groups under every `approvers` of an addon's options."""
+    if isinstance(options, Mapping):
+        named = options.get("approvers", ())
+        yield from (name for name in named if isinstance(name, str)) if isinstance(named, list | tuple) else ()
+    inside = options.values() if isinstance(options, Mapping) else options if isinstance(options, list | tuple) else ()
+    for one in inside:
+        yield from _asked(one)
 
 
 def _counted(count: int, one: str, many: str = "") -> str:

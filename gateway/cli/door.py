@@ -8,6 +8,7 @@ something is wrong goes to stderr, and the exit code is 1.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import socket
 import stat
@@ -84,6 +85,19 @@ class Door:
             return load(self._config)
         except WrongConfig as error:
             leave(str(error))
+
+    @property
+    def file(self) -> str:
+        """The configuration's name, without its directory."""
+        return self._config.name
+
+    def behind(self) -> int | None:
+        """The revision in force, where a gateway runs and the file has been edited since; else None."""
+        from gateway.revision import in_force
+
+        number, digest = in_force(self._state())
+        edited = number and digest != hashlib.sha256(self._config.read_bytes()).hexdigest()
+        return number if edited and self.runs else None
 
     @property
     def runs(self) -> bool:

@@ -49,6 +49,9 @@ def show(door: Door, as_json: bool, name: str) -> None:
 @configured
 def check(door: Door, as_json: bool, name: str, account: str) -> None:
     """Log in to a target as the gateway would, and leave again. What masking declares there must be there."""
+    behind = door.behind()
+    if behind is not None:
+        click.echo(f"checked against revision {behind}; {door.file} differs: run ostiary reload first", err=True)
     found = door.call("target_check", target=name, account=account)
     one({"target": found["target"], "account": found["account"], "login": "works", **found["facts"]}, as_json)
 

@@ -89,6 +89,15 @@ default = { read = "allow", write = "allow", transaction = "allow", session = "a
 rules = [
   { name = "privileged-writes", classes = ["write-unfiltered", "ddl"], verdict = "approve", approvers = ["approvers"] },
 ]
+
+# What is shown masked, and to whom in clear. `ostiary target discover clinic` proposes columns. Take the # away and correct it;
+# then `ostiary target check clinic` says whether they are there.
+#
+# [[addon]]
+# use = "addons.masking.Masking"
+# columns = [
+#   { relation = "public.patients", column = "ssn", strategy = "redact", clear = ["privacy"] },
+# ]
 ''')
 
 NEXT = Template('''\

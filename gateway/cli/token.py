@@ -15,7 +15,7 @@ COLUMNS = ("id", "subject", "state", "created", "expires", "last_used", "note")
 
 @click.group()
 def token() -> None:
-    """Tokens: what psql and mysql send as a password."""
+    """Tokens: what psql and ssh send as a password."""
 
 
 @token.command()

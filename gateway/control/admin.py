@@ -245,7 +245,7 @@ class Admin:
         def dial(database: str) -> Deferred[Any]:
             return upstream.dial(self._reactor, entry, reader, password, database, _READER)
 
-        return fitted(self._office.addons, entry, dial).addCallback(lambda _: facts)
+        return fitted(self._office.addons, entry, dial).addCallback(lambda looked: facts | {"masked_columns": looked})
 
     def _certified(self, entry: TargetEntry, account: Account) -> Any:
         """As a session has it; whose it is in the target's log is the operator."""

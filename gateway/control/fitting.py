@@ -16,7 +16,7 @@ from gateway.toml import MASKING
 @inlineCallbacks
 def fitted(addons: Sequence[AddonEntry], entry: TargetEntry, dial: Callable[[str], Deferred[Any]]) -> Any:
     """
-    A Deferred that fires when all declarations fit. Fails with Misdeclared, DialError, QueryError or ValueError.
+    A Deferred of how many declared columns there are, when all of them fit. Fails with Misdeclared, DialError, QueryError or ValueError.
 
     :param dial: a connection to the named database, as a role that reads the catalog.
     """
@@ -26,6 +26,7 @@ def fitted(addons: Sequence[AddonEntry], entry: TargetEntry, dial: Callable[[str
     from gateway.catalog import read
 
     declared = [one for addon in addons if addon.use == MASKING for one in declarations(addon.options.get("columns", ()))]
+    looked = 0
     for database in entry.databases:
         here = [one for one in declared if one.holds(entry.name, database)]
         if not here:
@@ -36,3 +37,5 @@ def fitted(addons: Sequence[AddonEntry], entry: TargetEntry, dial: Callable[[str
         finally:
             asks.close()
         yield deferToThread(lambda: Cover(snapshot, here, Calls(snapshot, frozenset()).opaque))
+        looked += len(here)
+    return looked

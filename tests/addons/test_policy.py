@@ -63,6 +63,7 @@ def test_refusals_say_what_to_do_and_hold_no_value() -> None:
     refused = ask(policy, "DROP TABLE t")
     assert (refused.reason, refused.rule, refused.code) == ("DROP is done by migrations", "no-drop", "OST-203")
     assert "WHERE" in ask(Policy(default=STRICT), "DELETE FROM t").hint
+    assert "operator for a rule" in ask(Policy(default=STRICT), "DROP TABLE t").hint
     assert ask(policy, "SELECT f()").facts == (("class", "function-unlisted"),)
 
 

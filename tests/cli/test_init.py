@@ -153,6 +153,29 @@ def test_what_check_counts_is_said_in_words_that_fit(tmp_path: Path) -> None:
     assert "0 targets, 1 identity, " in said and "1 listener, " in said
 
 
+def test_check_warns_of_approvers_who_are_too_few(tmp_path: Path) -> None:
+    """A fresh configuration has one approver, who is also who asks. It is right all the same: others may be in control's store."""
+    init(str(tmp_path / "gw"), "--admin", "ada@clinic.example")
+    file = tmp_path / "gw" / "ostiary.toml"
+    said = CliRunner().invoke(main, ["check", str(file)])
+    assert said.exit_code == 0 and "warning: only ada@clinic.example is in approvers" in said.stderr
+    file.write_text(file.read_text().replace('approvers = ["approvers"]', 'approvers = ["leads"]'))
+    said = CliRunner().invoke(main, ["check", str(file), "--json"])
+    assert said.exit_code == 0 and "nobody in this file is in leads" in json.loads(said.stdout)["warnings"][0]
+    two = "".join(f'[[identity]]\nsubject = "{name}"\nkind = "human"\ngroups = ["leads"]\n' for name in ("grace", "mary"))
+    file.write_text(file.read_text() + two)
+    assert "warning" not in CliRunner().invoke(main, ["check", str(file)]).stderr
+
+
+def test_the_template_masks_once_its_marks_are_taken_away(tmp_path: Path) -> None:
+    """The commented block is one that the gateway takes."""
+    init(str(tmp_path / "gw"))
+    file = tmp_path / "gw" / "ostiary.toml"
+    above, mark, block = file.read_text().partition("# [[addon]]")
+    file.write_text(above + "".join(line.removeprefix("# ") for line in (mark + block).splitlines(keepends=True)))
+    assert [addon.use for addon in load(file).addons][-1] == "addons.masking.Masking"
+
+
 def test_the_line_to_connect_with_is_one_that_connects(tmp_path: Path) -> None:
     """The listener is on this machine alone until its interface is taken out, and the other host's line says so."""
     said = init(str(tmp_path / "gw"), "--host", "gw.example").stdout

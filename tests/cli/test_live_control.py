@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 from gateway.cli import door
 from gateway.control.client import ControlClient
 from gateway.control.process import Control, admin_socket
+from gateway.revision import first
 from gateway.toml import load
 
 ADA, GRACE = "ada@clinic.example", "grace@clinic.example"
@@ -138,6 +139,17 @@ async def test_a_target_that_cannot_be_reached(live: Live) -> None:
     """Control dials it, since control holds its password."""
     told = await live("target", "check", "clinic", "--account", "open", code=1)
     assert "cannot be used" in told.stderr
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_check_says_that_the_file_is_not_what_is_in_force(live: Live) -> None:
+    """It looks at what the gateway knows; an edit counts once it is reloaded."""
+    first(live.tool.config).remember()
+    told = await live("target", "check", "clinic", "--account", "open", code=1)
+    assert "differs" not in told.stderr
+    live.tool.config.write_text(live.tool.config.read_text() + "# edited\n")
+    told = await live("target", "check", "clinic", "--account", "open", code=1)
+    assert "checked against revision 1; ostiary.toml differs: run ostiary reload first" in told.stderr
 
 
 @pytest_twisted.ensureDeferred

@@ -25,6 +25,13 @@ class Wants:
         self.clock, self.limit, self.names = clock, limit, names
 
 
+class Needy:
+    """Cannot do without an option."""
+
+    def __init__(self, clock: Any, *, default: str) -> None:
+        self.default = default
+
+
 def function() -> None:
     """Is no class."""
 
@@ -56,6 +63,8 @@ def test_an_addon_is_handed_what_it_asks_for_and_nothing_else() -> None:
         (entry("Wants", clock=1), "clock", "no such option"),  # a file cannot hand out a power
         (entry("Wants", limit=-1), "", "must not be negative"),
         (entry("Wants", limit="many"), "", "not supported"),
+        (entry("Needy"), "default", r"addon\[1\].default: is missing"),
+        (entry("Needy", defalt="x"), "defalt", "has no such option; it has: default; addon"),
         (entry("Missing"), "use", "cannot be imported"),
         (entry("function"), "use", "is no class"),
         (AddonEntry("no.such.module.Addon", {}), "use", "cannot be imported"),

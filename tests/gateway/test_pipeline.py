@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
+from gateway.control.errors import BadCall, NotAllowed
 from gateway.pipeline import ADDON_DEADLINE, Pipeline, UnknownHook, binding
 from protocols.command import FunctionCall, Parameter, Path, Statement
 from protocols.result import NULL, Column, Columns, Ending, MaskPlan, Outcome, RowBatch
@@ -297,6 +298,20 @@ def test_control_that_fails_is_no(late: bool) -> None:
     if late:
         approvals.waiting.errback(ValueError("078-05-1120"))
     assert deny(results[0]).code == "OST-305" and approvals.withdrawn == (["r1"] if late else [])
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_cannot_be_asked_says_why_and_what_to_do(late: bool) -> None:
+    """Control is there: "try again" would be wrong advice where nobody could answer. It stays a no."""
+    nobody = NotAllowed("this needs 1 of approvers, and only 0 could answer; add people to the group")
+    results, approvals, _, _ = asked(HOLD, approvals=None if late else Approvers(nobody))
+    if late:
+        approvals.waiting.errback(nobody)
+    refused = deny(results[0])
+    assert (refused.code, refused.hint) == ("OST-605", "add people to the group") and "only 0 could answer" in refused.reason
+    assert approvals.withdrawn == (["r1"] if late else [])
+    results, _, _, _ = asked(HOLD, approvals=Approvers(BadCall("there is no statement to ask for")))
+    assert (deny(results[0]).code, deny(results[0]).hint) == ("OST-607", "")
 
 
 def test_a_withdrawal_that_fails_is_still_no() -> None:

@@ -4,6 +4,7 @@ A gateway whose account has a floor: who is put on it, that it must hold, how it
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,7 +124,8 @@ def test_a_misspelt_column_is_named_to_who_would_be_on_the_floor(house: House) -
     finally:
         masking["columns"] = kept
         house.reload()
-    assert house.ostiary("target", "check", TARGET).returncode == 0
+    checked = house.ostiary("target", "check", TARGET, "--json")
+    assert checked.returncode == 0 and json.loads(checked.stdout)["masked_columns"] == len(kept), checked
 
 
 def test_nobody_chooses_a_floor_by_name(house: House) -> None:

@@ -177,6 +177,7 @@ def test_a_second_gateway_on_the_same_state_is_refused(tmp_path: Path) -> None:
     first.take(patience=0)
     with pytest.raises(SystemExit, match="another gateway runs"):
         second.take(patience=-10)
+    assert second._holder() == f" (pid {os.getpid()})"
     first.release()
     second.take(patience=-10)
     second.release()
