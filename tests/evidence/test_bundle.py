@@ -228,6 +228,19 @@ def test_an_anchor_of_another_history_refuses_it(folder: Path, bobs: Path, tmp_p
     assert code == 1 and "not the one that was anchored" in text
 
 
+def test_a_bundles_own_checkpoint_is_no_independent_anchor(folder: Path, bobs: Path, tmp_path: Path) -> None:
+    """Under whichever name; a copy that was kept elsewhere is one, also beside it."""
+    own, linked, hard = bobs / "ledger" / "checkpoint", tmp_path / "linked", tmp_path / "hard"
+    linked.symlink_to(own)
+    hard.hardlink_to(own)
+    for given in (own, linked, hard):
+        code, text = run(bobs, "--key", key(folder), "--anchor", str(given))
+        assert code == 2 and "same file as in the bundle" in text and "no anchor given" in text, text
+    kept = shutil.copy(own, tmp_path / "kept")
+    code, text = run(bobs, "--key", key(folder), "--anchor", str(own), "--anchor", str(kept))
+    assert code == 0 and "no anchor given" not in text
+
+
 def test_a_missing_bundle_is_unreadable(tmp_path: Path) -> None:
     shutil.copy(standalone.__file__, tmp_path / "verify.py")
     assert run(tmp_path)[0] == 4
