@@ -311,9 +311,7 @@ class Masking:
     def _judged_as_written(
         self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
     ) -> Judgement:
-        path = self._path(session, statement)
-        made = self._fresh.made(session)
-        types = (ANY,) if self._fresh.changing(session) else statement.types
+        path, made, types = self._under(session, statement)
         key = (statement.text, snapshot.revision, masked, path, made, bool(session.floor), types)
         known = self._decided.get(key)
         if known is not None:
@@ -341,9 +339,13 @@ class Masking:
         self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
     ) -> Judging:
         """What `_judged` would find out of a long text."""
-        path, made = self._path(session, statement), self._fresh.made(session)
+        under = self._under(session, statement)
+        return Judging(statement.text, snapshot.revision, masked, bool(session.floor), self._listed, *under)
+
+    def _under(self, session: Session, statement: Statement) -> tuple[tuple[str, ...] | None, frozenset[str], tuple[int, ...]]:
+        """What a text is judged under: the search path, names that the session made, and its parameters' types."""
         types = (ANY,) if self._fresh.changing(session) else statement.types
-        return Judging(statement.text, snapshot.revision, masked, bool(session.floor), self._listed, path, made, types)
+        return self._path(session, statement), self._fresh.made(session), types
 
     def _path(self, session: Session, statement: Statement) -> tuple[str, ...] | None:
         """

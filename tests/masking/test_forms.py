@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from addons.masking import Masking
-from addons.masking.statements import UnknownNames
+from addons.masking.statements import Judgement, UnknownNames
 from addons.policy import Policy
 from addons.sql.form import filled, form
 from addons.sql.parse import parse
@@ -49,23 +49,32 @@ def formed(corpus: ModuleType, wide: PostgresServer) -> list[tuple[Statement, St
     return [(one, its) for one, its in found if its is not None]
 
 
-def test_a_form_that_is_clean_stands_for_clean_texts(
-    formed: list[tuple[Statement, Statement]], wide: PostgresServer, columns: list[dict[str, Any]]
-) -> None:
+def judging(wide: PostgresServer, columns: list[dict[str, Any]]) -> Callable[[Statement], Judgement | None]:
+    """What masking says of a statement as it is written; None where it names what the catalog does not have."""
     catalogs, who = Catalogs(wide.port, "wide"), session(database="wide")
     addon = Masking(columns=[*columns, *MORE], catalogs=catalogs)
     catalogs.refresh(who)
-    stood, wrong = 0, []
-    for written, its in formed:
+
+    def judge(statement: Statement) -> Judgement | None:
         try:
-            clean = addon._judged_as_written(who, its, catalogs.snapshot(who), addon._masked(who)).clean
-        except UnknownNames:  # as the text itself would
-            continue
-        if clean:
+            return addon._judged_as_written(who, statement, catalogs.snapshot(who), addon._masked(who))
+        except UnknownNames:
+            return None
+
+    return judge
+
+
+def test_a_form_that_is_clean_stands_for_clean_texts(
+    formed: list[tuple[Statement, Statement]], wide: PostgresServer, columns: list[dict[str, Any]]
+) -> None:
+    judge, stood, wrong = judging(wide, columns), 0, []
+    for written, its in formed:
+        judged = judge(its)
+        if judged is not None and judged.clean:
             stood += 1
-            exact = addon._judged_as_written(who, written, catalogs.snapshot(who), addon._masked(who))
-            if not exact.clean:
-                wrong.append((written.text, exact.verdict))
+            exact = judge(written)
+            if exact is None or not exact.clean:
+                wrong.append((written.text, exact))
     assert not wrong and stood > 50, (stood, wrong[:5])
 
 
@@ -73,21 +82,15 @@ def test_what_is_made_of_a_form_is_what_is_made_of_its_texts(
     formed: list[tuple[Statement, Statement]], wide: PostgresServer, columns: list[dict[str, Any]]
 ) -> None:
     """To the letter of the tree: with its literals in it again, it is what rewriting the text itself gives."""
-    catalogs, who = Catalogs(wide.port, "wide"), session(database="wide")
-    addon = Masking(columns=[*columns, *MORE], catalogs=catalogs)
-    catalogs.refresh(who)
-    stood, wrong = 0, []
+    judge, stood, wrong = judging(wide, columns), 0, []
     for written, its in formed:
-        try:
-            judged = addon._judged_as_written(who, its, catalogs.snapshot(who), addon._masked(who))
-        except UnknownNames:
-            continue
-        text = filled(judged.verdict.text, written) if judged.rewritten else None
+        judged = judge(its)
+        text = filled(judged.verdict.text, written) if judged is not None and judged.rewritten else None
         if text is not None:
             stood += 1
-            exact = addon._judged_as_written(who, written, catalogs.snapshot(who), addon._masked(who))
-            if not exact.rewritten or exact.verdict.columns != judged.verdict.columns or _shape(exact.verdict.text) != _shape(text):
-                wrong.append((written.text, exact.verdict, text))
+            exact = judge(written)
+            if exact is None or not exact.rewritten or exact.verdict.columns != judged.verdict.columns or _shape(exact.verdict.text) != _shape(text):
+                wrong.append((written.text, exact, text))
     assert not wrong and stood > 50, (stood, wrong[:5])
 
 
