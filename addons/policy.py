@@ -126,9 +126,9 @@ class Policy:
         ruling = self._ruled.get(key)
         if ruling is not None:
             return self._verdict(ruling, session, command, remember=True)
-        if (ruling := self._by_form(session, command)) is not None:
+        if (by_form := self._by_form(session, command)) is not None:
             self._settings.learn(command.text, ())
-            return self._verdict(ruling, session, command, remember=True)
+            return self._verdict(by_form[1], session, command, remember=True)
         if self._analysis.long(command.text):  # what it sets has to be known at once when it is decided
             stepping = Stepping(command.text, self._revision(session))
             self._analysis.all(session, (stepping, self._assessing(session, command.text)), self._snapshot(session))
@@ -142,8 +142,8 @@ class Policy:
                 self._ruled.popitem(last=False)
         return self._verdict(ruling, session, command, remember=alike)
 
-    def _by_form(self, session: Session, command: Statement) -> Ruling | None:
-        """The ruling that allows a query whatever its literals are; None where its own text is to be judged."""
+    def _by_form(self, session: Session, command: Statement) -> tuple[Statement, Ruling] | None:
+        """A query's form, and the ruling that allows it whatever its literals are; None where its own text is to be judged."""
         formed = form(command)
         if formed is None:
             return None
@@ -152,7 +152,8 @@ class Policy:
             self._formed[key] = self._ruling_of_form(session, formed)
             if len(self._formed) > _KEPT:
                 self._formed.popitem(last=False)
-        return self._formed[key]
+        ruling = self._formed[key]
+        return None if ruling is None else (formed, ruling)
 
     def _ruling_of_form(self, session: Session, formed: Statement) -> Ruling | None:
         parts, rulings = self._parts(session, formed.text), self.explain(session, formed)
@@ -243,8 +244,8 @@ class Policy:
             if isinstance(question, Assessing) and question.text == command.text:
                 return answer
         try:
-            formed = form(command) if self._by_form(session, command) is not None else None
-            return self.analyse(session, (formed or command).text)
+            by_form = self._by_form(session, command)
+            return self.analyse(session, (by_form[0] if by_form is not None else command).text)
         except Wanted:  # nothing can wait here; rare, since what was decided a moment ago is known
             return self._assessing(session, command.text).answer(self._snapshot(session))
 
