@@ -15,6 +15,7 @@ import argparse
 import datetime
 import json
 import os
+import platform
 import random
 import subprocess
 import sys
@@ -144,7 +145,10 @@ class BenchHouseAt(ExitStack):
 
 def machine() -> dict[str, Any]:
     models = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {"processors": len(models), "model": models[0] if models else "", "kernel": os.uname().release, "load": os.getloadavg()}
+    return {
+        "processors": len(models), "model": models[0] if models else "", "kernel": os.uname().release,
+        "python": platform.python_version(), "load": os.getloadavg(),
+    }  # fmt: skip
 
 
 def commit() -> str:

@@ -115,7 +115,7 @@ def table(raw: Raw) -> str:
     floor, load = raw["floor"], raw["machine"]["load"]
     out = [
         f"commit {raw['commit'][:12]}{'+' if raw['commit'].endswith('+') else ''}, {raw['date']}, kernel {raw['kernel']}, "
-        f"{raw['machine']['processors']} processors, load {load[0]:.1f} at first and {raw['machine']['load_after'][0]:.1f} at last; "
+        f"Python {raw['machine'].get('python', '3.11')}, {raw['machine']['processors']} processors, load {load[0]:.1f} at first and {raw['machine']['load_after'][0]:.1f} at last; "
         f"{raw['options']['rounds']} rounds of {raw['options']['seconds']} s, {raw['options']['workers']} worker(s)",
         f"durable 4 KiB: fdatasync {floor['fdatasync']:.0f} µs, O_DSYNC {floor['O_DSYNC']:.0f} µs; "
         f"one record committed by the store: {floor['commit']:.0f} µs; spread of direct: {point_noise(raw):.0%}", "",
