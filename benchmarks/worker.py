@@ -21,12 +21,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from addons.access import Access
 from addons.masking import Masking
 from addons.policy import Policy
+from addons.sql.settings import Settings
 from benchmarks.peers import RULES
+from gateway.catalog import Catalogs
 from gateway.journal import Journal
 from gateway.link import pack
 from gateway.opinions import Opinions
@@ -46,23 +49,29 @@ STAGES = ("asked", "sent", "durable", "answered")
 SETTINGS = {"client_encoding": "UTF8", "standard_conforming_strings": "on", "server_version": "15.6"}
 
 
-class Catalogs:
-    """Read once, never stale."""
+class Failures:
+    """What is logged as an error: an addon that fails is a refusal or a line in the log, and then something else was measured."""
 
     def __init__(self) -> None:
-        self._snapshot = snapshot()
+        self.found: list[str] = []
+        globalLogPublisher.addObserver(self)
 
-    def snapshot(self, _session: Session) -> Any:
-        return self._snapshot
+    def __call__(self, event: LogEvent) -> None:
+        if event["log_level"] >= LogLevel.error:
+            self.found.append(formatEvent(event))
 
-    def refresh(self, _session: Session) -> Deferred[Any]:
-        return succeed(self._snapshot)
+    def check(self) -> None:
+        globalLogPublisher.removeObserver(self)
+        if self.found:
+            raise RuntimeError(f"{len(self.found)} errors were logged: what was measured is something else. The first: {self.found[0]}")
 
-    def stale(self, _session: Session) -> bool:
-        return False
 
-    def standing(self, _session: Session) -> object:
-        return self._snapshot.revision, False
+def catalogs(session: Session) -> Catalogs:
+    """The worker's own, which has read its target's and asks no more."""
+    made = Catalogs(lambda _session: Deferred(), reactor)
+    made.refresh(session)
+    made._shelves[session.target.name, session.database].snapshot = snapshot()
+    return made
 
 
 class Notary:
@@ -94,6 +103,11 @@ class Wire:
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Never full."""
+
+
+def asking() -> Session:
+    target = Target("clinic", "postgres", "db", 5432)
+    return Session(str(uuid.uuid4()), Identity("ada", groups=frozenset({"staff"})), target, "rw", "clinicdb", "10.0.0.9:5555")
 
 
 Talk = Callable[[int], tuple[bytes, bytes]]
@@ -138,21 +152,22 @@ class House:
     """A worker's one pipeline and journal, and so many sessions."""
 
     def __init__(self, sessions: int, text: str) -> None:
-        self.notary, catalogs = Notary(), Catalogs()
+        self.notary, self.tracked = Notary(), Settings()
         self.journal = Journal(self.notary, reactor, timeout=3600.0)
+        read = catalogs(asking())
         columns = [{"relation": "public.patients", "column": name, "clear": ["privacy"]} for name in ("ssn", "mrn")]
         default = {"read": "allow", "write": "allow", "transaction": "allow", "session": "allow"}
         addons = [
-            Access(rules=[{"kinds": ["human"]}]), Masking(columns=columns, catalogs=catalogs),
-            Policy(default=default, rules=RULES, catalogs=catalogs),
+            Access(rules=[{"kinds": ["human"]}]), Masking(columns=columns, catalogs=read, settings=self.tracked),
+            Policy(default=default, rules=RULES, catalogs=read, settings=self.tracked),
         ]
         pipeline = Pipeline(addons, None, reactor)
         self.adapters = [self._session(pipeline) for _ in range(sessions)]
         self.turn(lambda _: (Parse("P0", text).encode() + Sync().encode(), _PARSED + replies.ReadyForQuery(Transaction.IDLE).encode()), itertools.count(), [0] * 4)
 
     def _session(self, pipeline: Pipeline) -> Adapter:
-        target = Target("clinic", "postgres", "db", 5432)
-        session = Session(str(uuid.uuid4()), Identity("ada", groups=frozenset({"staff"})), target, "rw", "clinicdb", "10.0.0.9:5555")
+        session = asking()
+        self.tracked.start(session, '"$user", public')  # as a worker does, which asks the target
         opinions = Opinions(lambda: (pipeline, 0), session)
         relay = PostgresRelay(opinions, SETTINGS)
         made = Adapter(relay, session, opinions, self.journal, reactor, cancel_target=lambda: None, ended=lambda why: None)
@@ -186,12 +201,14 @@ class House:
 def measured(mode: str, sessions: int, rounds: int) -> list[float]:
     """Microseconds per query of each stage, in the cheapest round."""
     text, make = MODES[mode]
+    failures = Failures()
     house, talk, numbers, best = House(sessions, text), make(text), itertools.count(), []
     for _ in range(rounds):
         spent = [0] * len(STAGES)
         for _ in range(ROUND):
             house.turn(talk, numbers, spent)
         best.append([each / 1000 / ROUND / sessions for each in spent])
+    failures.check()
     return min(best[1:] or best, key=sum)
 
 
