@@ -60,7 +60,8 @@ class Freshness:
     def standing(self, session: Session) -> Hashable:
         """A value that is another one when any of the above may answer otherwise."""
         count = object() if self._catalogs.stale(session) else self._catalogs.changes(session)[0]  # stale: nothing is remembered
-        return self._catalogs.standing(session), self._made.get(session.id), session.id in self._open, count
+        overtaken = self.overtaken.standing(session)
+        return self._catalogs.standing(session), self._made.get(session.id), session.id in self._open, count, overtaken
 
     def own(self, session: Session, decision: Decision) -> bool:
         """Whether unknown OIDs are explained by what this session made and the statement names."""

@@ -65,7 +65,13 @@ class Overtaken:
         own, calm = self._own.get(session.id, ()), self._calm.get((session.target.name, session.database), ())
         return any(number not in own and number not in calm for number in range(known[1] + 1, newest + 1))
 
+    def standing(self, session: Session) -> tuple[bool, bool]:
+        """Another value when `overtaken` may answer otherwise, where as many changes were heard of."""
+        return session.id in self._cursors, self._commits(session)
+
     def _commits(self, session: Session) -> bool:
+        if not self._committing:
+            return False
         place = session.target.name, session.database
         return any(where == place and who != session.id for (who, _), where in self._committing.items())
 

@@ -203,6 +203,22 @@ def test_that_a_shape_is_clear_is_remembered_with_its_question_and_masks_are_not
 # -- the addons that come with the gateway -----------------------------------------------------
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["new", "remembered"])
+def test_what_anothers_ddl_overtakes_is_masked_although_its_shape_was_clear(known: bool) -> None:
+    """It is on its way, and the server may be done with it: the statement may have waited for it, and read what it made."""
+    house, columns = House(), Columns((Column("code", 0, 0, 25),))
+    house.catalogs.known = house.catalogs.now = WHOLE
+    read, ddl = Statement("SELECT upper(code) FROM departments"), Statement("CREATE OR REPLACE VIEW v AS SELECT code FROM departments")
+    for _ in range(3 if known else 0):
+        decision = house.remembering.decide(read, lambda *_: None)
+        assert house.remembering.plan(decision, columns) is None
+        house.remembering.ended(decision, Outcome(Ending.COMPLETE, transaction="I"))
+    decision = house.remembering.decide(read, lambda *_: None)
+    other = replace(SESSION, id="0190-o")
+    answered(house.chains[0].decide(other, ddl, lambda *_: None))
+    assert house.remembering.plan(decision, columns).cells == (NULL,)
+
+
 class House:
     """All of them, twice: one session with a memory and one without, to which the same happens."""
 
