@@ -26,6 +26,7 @@ class Worker(Protocol):
     spools: Spools
     settings: Settings  #: what sessions have set, shared by all addons
     sessions: dict[str, Any]  #: by id; each has session, busy, kill(why), cancel()
+    jumps: dict[str, Any]  #: by id: who named no target, and reaches sessions through its connection; each has kill(why)
 
     def new_id(self) -> str:
         """A UUIDv7."""

@@ -63,6 +63,7 @@ class Worker:
     def __init__(self, boot: Boot, config: Config, reactor: Any) -> None:
         self.name, self.config, self.revision, self.reactor = boot.name, config, boot.revision, reactor
         self.sessions: dict[str, Any] = {}
+        self.jumps: dict[str, Any] = {}
         self.new_id: Callable[[], str] = Ids()
         self.notary = NotaryClient(reactor, boot.sockets["notary"], boot.token)
         self.journal = Journal(self.notary, reactor, config.audit.timeout)
@@ -149,8 +150,9 @@ class Worker:
     # -- what control says -----------------------------------------------------------------
 
     def _kill(self, session: str, why: str) -> None:
-        if session in self.sessions:
-            self.sessions[session].kill(why)
+        live = self.sessions.get(session) or self.jumps.get(session)
+        if live is not None:
+            live.kill(why)
 
     def _observed(self, session: str, by: str, groups: frozenset[str]) -> None:
         observed = getattr(self.sessions.get(session), "observed", None)  # only what is seen on a screen can be observed
@@ -219,7 +221,7 @@ class Worker:
         if self.sessions and self.reactor.seconds() < self._until:
             self.reactor.callLater(LOOK, self._wait_for_sessions)
             return
-        for live in list(self.sessions.values()):
+        for live in [*self.sessions.values(), *self.jumps.values()]:
             live.kill("the gateway is shutting down")
         self._wait_for_records(self.reactor.seconds() + LAST_WORD)
 

@@ -50,7 +50,7 @@ class House(Protocol):
     def left(self, entrance: Entrance) -> None:
         """It does not any more."""
 
-    def jump(self, entrance: Entrance, identity: Identity, proof: Proved) -> Jump | None:
+    def jump(self, entrance: Entrance, identity: Identity, proof: Proved, id: str) -> Jump | None:
         """For who named no target; None where too many do."""
 
 
@@ -123,6 +123,10 @@ class Entrance(Stranger, ServerLeg):
         """Its bytes broke the rules after its login, without a session whose record would say so."""
         self._note("malformed", why=why)
 
+    def left(self, jump: str, why: str) -> None:
+        """A connection that jumped is over."""
+        self._note("jump.closed", jump_id=jump, why=why)
+
     def _failed(self, subject: str, why: str) -> None:
         self._note("login.failed", subject=subject[:255], why=why)
 
@@ -180,13 +184,14 @@ class Entrance(Stranger, ServerLeg):
             return
         certificate = proof.get("certificate")
         shown = told(certificate) if certificate is not None else {"token": proof["token"]}
+        id = self._worker.new_id()
         try:
-            facts = {"peer": self.peer, "subject": identity.subject, "proof": identity.proof, **shown}
+            facts = {"peer": self.peer, "jump_id": id, "subject": identity.subject, "proof": identity.proof, **shown}
             self._worker.journal.note(None, "jump.opened", facts)
         except Unrecordable as error:
             self.refuse("OST-802", f"nothing can be recorded now: {error}")
             return
-        jump = self._gate.jump(self, identity, proof)
+        jump = self._gate.jump(self, identity, proof, id)
         if jump is None:
             self.refuse("OST-630", "too many connections jump")
             return

@@ -76,19 +76,23 @@ class Gate(SSHFactory):
             if not self._from[entrance.address]:
                 del self._from[entrance.address]
 
-    def jump(self, entrance: Entrance, identity: Identity, proof: Proved) -> Jump | None:
+    def jump(self, entrance: Entrance, identity: Identity, proof: Proved, id: str) -> Jump | None:
         """For who named no target; None where too many do."""
         if not self._jumps.enter(identity.subject):
             return None
 
         def inside(door: Door, certificates: Mapping[bytes, bytes]) -> Inner:
-            inner = Inner(self, entrance.peer, door, certificates)
+            inner = Inner(self, entrance.peer, door, certificates, id)
             inner.factory = self
             return inner
 
+        def over(why: str) -> None:
+            self._jumps.leave(identity.subject)
+            entrance.left(id, why)
+
         return Jump(
-            self.worker, entrance, entrance.peer, identity, proof.get("certificate"), inside=inside,
-            certificates=self.hosts.certificates, broken=entrance.malformed, over=lambda: self._jumps.leave(identity.subject),
+            self.worker, entrance, entrance.peer, identity, proof.get("certificate"), id=id, token=proof["token"], inside=inside,
+            certificates=self.hosts.certificates, broken=entrance.malformed, over=over,
         )
 
 

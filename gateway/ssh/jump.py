@@ -8,6 +8,7 @@ Nothing is dialled for a way, so what a client writes for a host leads to a regi
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -73,14 +74,15 @@ class Jump:
     log = Logger()
 
     def __init__(
-        self, worker: Worker, client: ServerLeg, peer: str, identity: Identity, certificate: Certificate | None, *,
-        inside: Inside, certificates: Certificates, broken: Callable[[str], None], over: Callable[[], None],
+        self, worker: Worker, client: ServerLeg, peer: str, identity: Identity, certificate: Certificate | None, *, id: str, token: str,
+        inside: Inside, certificates: Certificates, broken: Callable[[str], None], over: Callable[[str], None],
     ) -> None:
         """
         :param certificate: what the client showed, if it did; one that does not permit forwarding leads nowhere.
-        :param broken: told why the client's bytes ended it, for the record. :param over: told when it is.
+        :param id: by which it is listed and killed. :param token: what proved the identity, as a session's; revoking it ends this.
+        :param broken: told why the client's bytes ended it, for the record. :param over: told that it is, and why.
         """
-        self._worker, self._client, self._peer, self._identity = worker, client, peer, identity
+        self._worker, self._client, self._peer, self._identity, self._id, self._token = worker, client, peer, identity, id, token
         self._certificate = certificate
         self._inside, self._certificates, self._record, self._told = inside, certificates, broken, over
         self._ways = Ways()
@@ -93,8 +95,17 @@ class Jump:
         """The client knows that it is in."""
         client = self._client
         client.on_payload, client.on_broken = self._heard, self._broken
-        client.on_lost = lambda why: self._over()
+        client.on_lost = lambda why: self._over("client gone")
         client.watch(self._filled)
+        self._list()
+
+    def _list(self) -> None:
+        """Control knows of it from here on, and ends it with what proved the identity, as it does with sessions."""
+        self._worker.jumps[self._id] = self
+        self._worker.control.session_opened({
+            "id": self._id, "subject": self._identity.subject, "on_behalf_of": self._identity.on_behalf_of, "target": "", "account": "",
+            "database": "", "peer": self._peer, "application": "jump", "token": self._token, "opened": time.time(),
+        })
 
     # -- what the client says ------------------------------------------------------------
 
@@ -233,7 +244,11 @@ class Jump:
     def close(self, why: str) -> None:
         """The client is told."""
         self._client.disconnect(BY_APPLICATION, why)
-        self._over()
+        self._over(why)
+
+    def kill(self, why: str) -> None:
+        """End it, with every session that is reached through it."""
+        self.close(why)
 
     def _rest(self) -> None:
         """Its time runs while it has no way."""
@@ -250,12 +265,14 @@ class Jump:
     def _broken(self, why: str) -> None:
         if not self._closed:
             self._record(why)
-            self._over()
+            self._over(why)
 
-    def _over(self) -> None:
+    def _over(self, why: str) -> None:
         if self._closed:
             return
         self._closed = True
+        self._worker.jumps.pop(self._id, None)
+        self._worker.control.session_closed(self._id)
         if self._idle.active():
             self._idle.cancel()
         for waiting in list(self._waiting.values()):
@@ -263,4 +280,4 @@ class Jump:
         for passage in list(self._passages.values()):
             passage.left()
         self._passages.clear()
-        self._told()
+        self._told(why)

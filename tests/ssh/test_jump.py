@@ -55,6 +55,19 @@ class Inside(Protocol):
         self.lost += 1
 
 
+class Control:
+    """What control has been told of."""
+
+    def __init__(self) -> None:
+        self.listed: dict[str, Any] = {}
+
+    def session_opened(self, session: Any) -> None:
+        self.listed[session["id"]] = session
+
+    def session_closed(self, session: str) -> None:
+        del self.listed[session]
+
+
 class Hall:
     """A jump, its client and what is around them."""
 
@@ -70,11 +83,11 @@ class Hall:
             return Allow() if session.account in admits else Deny("not for you")
 
         self.worker = SimpleNamespace(
-            reactor=self.clock, refusing="", config=SimpleNamespace(targets={"web1": WEB}), revision=1, new_id=lambda: "s",
+            reactor=self.clock, refusing="", jumps={}, control=Control(), config=SimpleNamespace(targets={"web1": WEB}), revision=1, new_id=lambda: "s",
             pipeline=SimpleNamespace(admit=admit),
         )
         self.jump = Jump(
-            self.worker, self.client, "peer:1", Identity("ada"), certificate, inside=self._inside,  # type: ignore[arg-type]
+            self.worker, self.client, "peer:1", Identity("ada"), certificate, id="j", token="t", inside=self._inside,  # type: ignore[arg-type]
             certificates=lambda name: self.certified or succeed({b"ssh-ed25519": name.encode()}), broken=self.broken.append, over=self._over,
         )
         self.jump.begin()
@@ -83,7 +96,7 @@ class Hall:
         self.inside.append((door, Inside()))
         return self.inside[-1][1]
 
-    def _over(self) -> None:
+    def _over(self, why: str) -> None:
         self.over += 1
 
     def hears(self, payload: bytes) -> bytes:
@@ -185,6 +198,19 @@ def test_nobody_stands_there_for_long_without_a_way() -> None:
     assert not hall.client.gone
     hall.clock.advance(1)
     assert "no way was opened" in hall.client.gone and hall.over == 1
+
+
+def test_who_is_killed_outside_loses_every_way_and_is_told_why() -> None:
+    """By the id and with the token that control has of it; nothing is left in any list."""
+    hall = Hall()
+    hall.hears(opening())
+    hall.hears(opening(sender=8))
+    [listed] = hall.worker.control.listed.values()
+    assert (listed["subject"], listed["token"], listed["target"]) == ("ada", "t", "")
+    hall.worker.jumps[listed["id"]].kill("the token was revoked")
+    hall.clock.advance(0)
+    assert hall.client.gone == "the token was revoked" and [inside.lost for _, inside in hall.inside] == [1, 1] and hall.over == 1
+    assert not hall.worker.jumps and not hall.worker.control.listed
 
 
 def test_nothing_is_sent_to_a_client_that_takes_nothing() -> None:

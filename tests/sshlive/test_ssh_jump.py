@@ -203,9 +203,35 @@ def test_a_session_behind_a_jump_is_killed_and_its_client_told(jumper: Jumper) -
     line = ["ssh", "-F", str(jumper.config()), f"app@{WEB}", "echo begun; exec sleep 600"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as client:
         assert client.stdout is not None and client.stdout.readline() == b"begun\n"
-        [live] = jumper.house.call("session_list")
+        [live] = [each for each in jumper.house.call("session_list") if each["target"]]
         jumper.house.ostiary_ok("session", "kill", live["id"])
         assert client.wait(30) == 255 and client.stderr is not None and b"the operator ended it" in client.stderr.read()
+
+
+def test_what_proved_the_outer_login_ends_everything_behind_it_when_it_is_revoked(jumper: Jumper, tmp_path: Path) -> None:
+    """Also where the inner login was proved by something else, which is still good; the records name the connection."""
+    badge = signed(jumper.house, tmp_path, ADA)
+    line = ["ssh", "-F", str(jumper.config(outside=badge)), f"app@{WEB}", "echo begun; exec sleep 600"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as client:
+        assert client.stdout is not None and client.stdout.readline() == b"begun\n"
+        outer, inner = sorted(jumper.house.call("session_list"), key=lambda each: each["target"])
+        assert outer["application"] == "jump" and inner["target"] == WEB and outer["token"] != inner["token"]
+        jumper.house.call("ssh_revoke", kind="serial", which=outer["token"].split(" ")[1])
+        assert client.wait(30) == 255 and client.stderr is not None and b"its certificate was revoked" in client.stderr.read()
+    until(lambda: not jumper.house.call("session_list"), "the end of both")
+    opened = jumper.house.records("--session", inner["id"], "--kind", "opened")[-1]["body"]["facts"]
+    assert opened["jump_id"] == outer["id"] == notes(jumper.house, "jump.closed")[-1]["jump_id"]
+    assert jumper.ssh(f"app@{WEB}", "echo in").stdout == b"in\n"
+
+
+def test_a_connection_that_only_jumps_is_listed_and_killed(jumper: Jumper, short: Path) -> None:
+    """With no session in it, and with all that are."""
+    line = ["ssh", "-F", str(jumper.config()), "-MN", "-S", f"{short}/m", "gw"]
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as master:
+        until(lambda: jumper.house.call("session_list"), "the jump")
+        [live] = jumper.house.call("session_list")
+        jumper.house.ostiary_ok("session", "kill", live["id"])
+        assert master.wait(30) == 255 and master.stderr is not None and b"the operator ended it" in master.stderr.read()
 
 
 @pytest.mark.soak
@@ -214,4 +240,4 @@ def test_a_client_that_dies_frees_what_it_had_behind_its_jump(jumper: Jumper) ->
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as client:
         assert client.stdout is not None and client.stdout.readline() == b"begun\n"
         client.kill()
-    until(lambda: not jumper.house.call("session_list"), "the end of the session")
+    until(lambda: not jumper.house.call("session_list"), "the end of the session and of the jump")
