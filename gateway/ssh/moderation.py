@@ -7,7 +7,7 @@ of nobody for a lease's time is nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -17,7 +17,7 @@ from gateway.opinions import Opinions
 from protocols.command import Command, Shell
 from protocols.result import Outcome
 from protocols.ssh.pause import Pause
-from protocols.verdict import Decision, Deny, Hold
+from protocols.verdict import Allow, Decision, Deny, Hold
 
 LEASE = 10.0
 """Seconds that an observer is believed to be there after its last word; `session watch` speaks every third of it."""
@@ -29,16 +29,17 @@ class Moderation:
 
     def __init__(
         self, opinions: Opinions, clock: IReactorTime, groups: Callable[[], frozenset[str]], note: Callable[[str, dict[str, str]], None],
-        unforward: Callable[[str], None],
+        end: Callable[[str, Collection[int]], None],
     ) -> None:
         """
         :param groups: whose members may observe; none: nobody needs to.
         :param note: records who came and left.
-        :param unforward: ends what is forwarded, which cannot stand still: nobody would tell its two ends.
+        :param end: ends, for a reason, all but these channels: what cannot stand still. That is what is forwarded, since nobody would
+            tell its two ends, and what began before an observer was needed.
         """
-        self._opinions, self._clock, self._groups, self._note, self._unforward = opinions, clock, groups, note, unforward
+        self._opinions, self._clock, self._groups, self._note, self._end = opinions, clock, groups, note, end
         self._observers: dict[str, Any] = {}  # name: the timer of its lease
-        self._pauses: list[Pause] = []
+        self._pauses: dict[int, Pause] = {}  # by the client's number of the channel
 
     @property
     def needed(self) -> bool:
@@ -68,7 +69,11 @@ class Moderation:
         self._observers[by] = self._clock.callLater(LEASE, self._left, by)
         self._turn()
 
-    def pause(self, resume: Callable[[], None]) -> Pause:
+    def reconsider(self) -> None:
+        """The configuration has changed: perhaps an observer is needed now, or not any more."""
+        self._turn()
+
+    def pause(self, channel: int, resume: Callable[[], None]) -> Pause:
         """Of a channel that begins."""
         groups = " or ".join(sorted(self._groups()))
         words = (
@@ -76,7 +81,7 @@ class Moderation:
             "the session is observed, and goes on",
         )
         made = Pause(self.paused, words, self._clock.callLater, resume)
-        self._pauses = [each for each in self._pauses if not each.over] + [made]
+        self._pauses = {number: each for number, each in self._pauses.items() if not each.over} | {channel: made}
         return made
 
     def closed(self) -> None:
@@ -91,20 +96,32 @@ class Moderation:
         self._turn()
 
     def _turn(self) -> None:
-        for pause in list(self._pauses):
+        for pause in list(self._pauses.values()):
             pause.turn(self.paused)
         if self.paused:
-            self._unforward(self.unforwarded)
+            self._end(self.unforwarded, {number for number, each in self._pauses.items() if not each.over})
 
     # protocols.adapter.Addons, as far as SSH asks
 
     def decide(self, command: Command, held: Callable[[str, Hold], None]) -> Decision | Deferred[Decision]:
         """A shell begins and waits; everything else needs its observer first."""
-        if self.paused and not (isinstance(command, Shell) and command.pty is not None):
-            groups = " or ".join(sorted(self._groups()))
-            deny = Deny("Nobody observes this session.", UNOBSERVED, rule="observers", hint=f"ask somebody of {groups}")
-            return Decision(command, deny, sent=command.text, rule="observers")
-        return self._opinions.decide(command, held)
+        if self._unseen(command):
+            return self._refused(command)
+        decided = self._opinions.decide(command, held)
+        return decided.addCallback(self._still) if isinstance(decided, Deferred) else decided
+
+    def _still(self, decision: Decision) -> Decision:
+        """What people or addons took their time for: the observer may have left meanwhile."""
+        gone = isinstance(decision.verdict, Allow) and self._unseen(decision.command)
+        return self._refused(decision.command) if gone else decision
+
+    def _unseen(self, command: Command) -> bool:
+        return self.paused and not (isinstance(command, Shell) and command.pty is not None)
+
+    def _refused(self, command: Command) -> Decision:
+        groups = " or ".join(sorted(self._groups()))
+        deny = Deny("Nobody observes this session.", UNOBSERVED, rule="observers", hint=f"ask somebody of {groups}")
+        return Decision(command, deny, sent=command.text, rule="observers")
 
     def ended(self, decision: Decision, outcome: Outcome) -> None:
         """To everybody."""

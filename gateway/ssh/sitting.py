@@ -45,7 +45,7 @@ class Sitting(Seated):
         self._opinions = opinions(lambda: (self._worker.pipeline, self._worker.revision), session)
         self._moderation = Moderation(
             self._opinions, worker.reactor, lambda: self._recording().observers,
-            lambda what, facts: Sink(worker.journal).note(self.session, what, facts), lambda why: self.adapter.unforward(why),
+            lambda what, facts: Sink(worker.journal).note(self.session, what, facts), lambda why, kept: self.adapter.stop(why, kept),
         )
         studio = Studio(
             worker.journal, worker.reactor, self._opinions, self._recording, lambda channel: self.adapter.resume(channel), self._moderation
@@ -87,6 +87,11 @@ class Sitting(Seated):
     def observed(self, by: str, groups: frozenset[str]) -> None:
         """Somebody watches it now."""
         self._moderation.observed(by, groups)
+
+    def reconsider(self) -> None:
+        """The configuration has changed: what is held is judged again, and whether somebody must observe."""
+        super().reconsider()
+        self._moderation.reconsider()
 
     def cancel(self) -> None:
         """SSH has no cancel of its own; whoever asked for one is recorded."""

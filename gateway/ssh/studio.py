@@ -56,7 +56,7 @@ class Studio:
         down: list[Filter] = []
         pty = None if isinstance(command, Subsystem) else command.pty
         if self._moderation.needed:
-            pause = self._moderation.pause(lambda: self.resume(command.channel))
+            pause = self._moderation.pause(command.channel, lambda: self.resume(command.channel))
             up.append(pause.keys)
             down.append(pause.screen)
         masks = self._opinions.masks(terminal=pty is not None)

@@ -9,14 +9,14 @@ record holds back one channel, never the connection: the relay keeps it. What is
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from protocols.command import SshCommand
+from protocols.command import Exec, Shell, SshCommand, Subsystem
 from protocols.effects import Hangup, Malformed, Refused, Report
 from protocols.errors import Unrecordable
 from protocols.journal import Journal
@@ -155,9 +155,12 @@ class SshAdapter(SessionAdapter):
             if isinstance(command.channel, int):
                 self._drive(self._relay.cut, command.channel, "cancelled")
 
-    def unforward(self, why: str) -> None:
-        """Nobody observes it any more: what is forwarded ends."""
+    def stop(self, why: str, kept: Collection[int]) -> None:
+        """Nobody observes it: what is forwarded ends, and what runs on other channels than these, by their client's numbers."""
         self._drive(self._relay.unforward, why)
+        running = {command.channel for command in self._commands.values() if isinstance(command, (Exec, Shell, Subsystem))}
+        for channel in running.difference(kept):
+            self._drive(self._relay.cut, channel, why)
 
     def resume(self, channel: int) -> None:
         """A filter of this channel has something to say."""

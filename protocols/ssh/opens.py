@@ -162,6 +162,8 @@ class Opens:
         if command is not None:
             self._asked += 1
             self._desk.ask(Arrival(self, open, command, number))
+        elif why := self._desk.opinions.unforwarded:
+            self._refuse(TARGET, open.sender, ADMINISTRATIVELY_PROHIBITED, why)
         else:
             self._listeners.connected(number, self._make(TARGET, open))
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from gateway.ssh.moderation import LEASE, Moderation
@@ -25,11 +26,14 @@ class House:
     def __init__(self, groups: frozenset[str] = AUDITORS) -> None:
         self.clock, self.groups, self.notes, self.ended = Clock(), groups, [], []
         session = Session("s-1", Identity("claude", "agent", on_behalf_of="ada"), Target("web1", "ssh", "h", 22), "a", "", "p")
-        opinions: Any = SimpleNamespace(session=session, decide=lambda command, held: Decision(command, Allow()))
-        self.moderation = Moderation(opinions, self.clock, lambda: self.groups, lambda what, facts: self.notes.append((what, facts["by"])), self.ended.append)
+        self.thinking: Deferred[Decision] | None = None
+        opinions: Any = SimpleNamespace(session=session, decide=lambda command, held: self.thinking or Decision(command, Allow()))
+        self.moderation = Moderation(
+            opinions, self.clock, lambda: self.groups, lambda what, facts: self.notes.append((what, facts["by"])), lambda *told: self.ended.append(told)
+        )
         self.shown = self.typed = b""
         self.told: list[bytes] = []
-        self.pause = self.moderation.pause(self.resume)
+        self.pause = self.moderation.pause(3, self.resume)
 
     def resume(self) -> None:
         self.typed += b"".join(data for _, data in self.pause.keys.resume().passed)
@@ -63,7 +67,7 @@ def test_a_session_pauses_when_its_observer_leaves_and_goes_on_when_one_comes() 
     assert (house.shown, house.typed) == (b"one two ", b"ls\r") and len(house.told) == 3
     house.moderation.observed("bob", AUDITORS)
     assert (house.shown, house.typed) == (b"one two three", b"ls\rid\r")
-    assert house.ended == ["nobody observes this session [OST-214]"] and not house.moderation.unforwarded
+    assert house.ended == [("nobody observes this session [OST-214]", {3})] and not house.moderation.unforwarded
     assert house.notes == [("observer.came", "grace"), ("observer.left", "grace"), ("observer.came", "bob")]
 
 
@@ -91,6 +95,35 @@ def test_what_would_run_without_being_seen_is_refused(command: Any) -> None:
     assert isinstance(verdict(), Allow)
     shell = House().moderation.decide(Shell(0, Pty("xterm", 80, 24)), lambda request, hold: None)
     assert isinstance(shell, Decision) and isinstance(shell.verdict, Allow)
+
+
+def test_a_reload_that_wants_an_observer_stops_what_it_can_and_ends_the_rest() -> None:
+    """Channel 3 has a filter that holds it; others began without one."""
+    house = House(frozenset())
+    house.moderation.reconsider()
+    assert not house.ended and not house.pause.on
+    house.groups = AUDITORS
+    house.moderation.reconsider()
+    assert house.pause.on and house.ended == [("nobody observes this session [OST-214]", {3})]
+    house.groups = frozenset()
+    house.moderation.reconsider()
+    assert not house.pause.on and len(house.ended) == 1
+
+
+def test_what_is_approved_after_its_observer_has_left_does_not_run() -> None:
+    """A shell on a terminal does, and stands still."""
+    house = House()
+    house.moderation.observed("grace", AUDITORS)
+    verdicts: list[object] = []
+    for command, allowed in ((Exec(b"id", 0), False), (Shell(0, Pty("xterm", 80, 24)), True)):
+        house.moderation.observed("grace", AUDITORS)
+        house.thinking = Deferred()
+        waiting = house.moderation.decide(command, lambda request, hold: None)
+        assert isinstance(waiting, Deferred)
+        waiting.addCallback(lambda decision: verdicts.append(decision.verdict))
+        house.clock.advance(LEASE)
+        house.thinking.callback(Decision(command, Allow()))
+        assert isinstance(verdicts[-1], Allow if allowed else Deny)
 
 
 def test_other_targets_need_nobody() -> None:

@@ -6,7 +6,7 @@ from protocols.command import Pty
 from protocols.ssh import messages as m
 from protocols.verdict import Allow, Deny
 from tests.ssh.channels import (
-    CLIENT, GATEWAY, TARGET, Playbook, adjust, asks, close, data, env, eof, exit_status, intends, malformed, no, pty, refuses,
+    CLIENT, GATEWAY, TARGET, Opinions, Playbook, adjust, asks, close, data, env, eof, exit_status, intends, malformed, no, pty, refuses,
     reports, request, runs, shell, to_client, to_target, withdraws, yes,
 )
 
@@ -173,6 +173,14 @@ def test_agent_forwarding_is_asked_for_and_only_then_may_the_target_open_one() -
         .recorded(1, to_target(m.addressed(ask, TARGET)))
         .target(agent, to_client(m.Open("auth-agent@openssh.com", 1, 10, 10).write()), ("remarks", "ssh.connection"))
     )
+
+
+def test_no_agent_is_reached_while_nobody_observes() -> None:
+    """It was offered while somebody did."""
+    opinions, ask = Opinions(), request("auth-agent-req@openssh.com")
+    book = Playbook(opinions).opened().client(ask, asks(1, "agent")).verdict(1, Allow(), intends(1)).recorded(1, to_target(request("auth-agent-req@openssh.com", channel=TARGET)))
+    opinions.unforwarded = "nobody observes"
+    book.target(m.Open("auth-agent@openssh.com", 50, 10, 10).write(), to_target(m.write_open_failure(50, m.ADMINISTRATIVELY_PROHIBITED, "nobody observes")))
 
 
 def test_a_refused_agent_is_a_failure_and_the_command_behind_it_is_asked() -> None:

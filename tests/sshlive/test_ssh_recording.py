@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from programs import EDITOR, Program  # noqa: E402
 
 from protocols.screen import Screen  # noqa: E402
 from tests.house import until  # noqa: E402
+from tests.servers import free_port  # noqa: E402
 from tests.ssh_house import ADA, GRACE, WEB, SshHouse  # noqa: E402
 from tests.sshd import Sshd  # noqa: E402
 
@@ -227,6 +229,23 @@ def test_a_session_that_must_be_observed_waits_for_its_observer(sshd: Sshd, tmp_
         until(lambda: house.records("--session", session, "--kind", "closed"), "the session has ended")
         notes = [record["fields"]["what"] for record in house.records("--session", session, "--kind", "note")]
         assert "observer.came" in notes
+
+
+def test_a_reload_that_wants_an_observer_ends_what_runs_unobserved(sshd: Sshd, tmp_path: Path) -> None:
+    """A shell, a command and a forward; the session stays, and what begins then is refused or waits."""
+    port = free_port()
+    with SshHouse(tmp_path / "h", sshd, addons=[{"use": "tests.ssh_rules.Forwards"}]) as house, socket.create_server(("127.0.0.1", 0)) as there:
+        with Program(house.line("-tt", "-L", f"{port}:127.0.0.1:{there.getsockname()[1]}", "127.0.0.1"), house.client) as terminal:
+            terminal.send(b"echo begun-$((40+2))\r")
+            terminal.until(b"begun-42")
+            with socket.create_connection(("127.0.0.1", port), 30) as near, there.accept()[0] as far:
+                near.sendall(b"before")
+                assert far.recv(6) == b"before"
+                house.recording["observers"] = ["approvers"]
+                house.reload()
+                terminal.until(b"OST-214")
+                assert far.recv(1) == near.recv(1) == b"" and terminal.exit() == 255
+        assert b"OST-214" in house.ssh("echo unseen").stderr
 
 
 def test_files_are_copied_whole_where_everything_is_recorded(house: SshHouse, tmp_path: Path) -> None:
