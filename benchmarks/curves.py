@@ -38,7 +38,12 @@ def draw(raw: dict[str, Any], folder: Path) -> None:
             place.set_ylim(bottom=0)
             place.set_xlabel(of)
             place.legend(fontsize=7)
-        plot.suptitle(f"{heading} ({raw['commit'][:12]}, {raw['date']})", fontsize=9)
+        plot.suptitle(f"{heading} ({_of(raw, figure)})", fontsize=9)
         plot.tight_layout()
         plot.savefig(folder / f"{figure}.png", dpi=110)
         pyplot.close(plot)
+
+
+def _of(raw: dict[str, Any], figure: str) -> str:
+    last = [sample for sample in raw["samples"] if sample["figure"] == figure][-1]
+    return f"{last['commit'][:12]}, {last['date']}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import re
 import resource
@@ -33,6 +34,7 @@ from gateway.notary import keys
 from gateway.notary.ledger import Ledger
 from gateway.notary.merkle import CompactRange, leaf_hash
 from gateway.notary.note import Checkpoint
+from gateway.worker import most_sessions
 from tests.house import BENCH
 from tests.notary import recorded
 
@@ -53,6 +55,17 @@ def family(made: BenchHouse) -> list[int]:
 def uss(made: BenchHouse) -> int:
     """Bytes that the workers have for themselves."""
     return sum(psutil.Process(made.pid(name)).memory_full_info().uss for name in made.workers())
+
+
+def by_workers(counts: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """Sizes by the workers that so many sessions need; more than this process may have itself cannot be asked for."""
+    held = most_sessions() - WARM
+    found: dict[int, list[int]] = {}
+    for count in sorted(counts):
+        # A listening socket is shared, and whoever is idle takes the next connection: room for three in five on one of two.
+        workers = 1 if count <= held else math.ceil(count * 1.2 / held)
+        found.setdefault(workers, []).append(count)
+    return list(found.items())
 
 
 async def sessions(made: BenchHouse, counts: Sequence[int]) -> list[tuple[int, Numbers]]:

@@ -1,12 +1,13 @@
 """
 How the gateway's costs grow: with idle sessions, targets, policy rules, and records.
 
-    python -m benchmarks.scale [--only idle,sessions,targets,rules,records,ledger] [--sessions 1,10,…] [--records 10000,…]
+    python -m benchmarks.scale [--only idle,sessions,crowd,targets,rules,records,ledger] [--sessions 1,10,…] [--records 10000,…]
                                [--ledger 1000,…] [--json FILE] [--page docs/scale.md] [--plots docs/scale]
 
 Sessions are a stub's (`benchmarks.stub`: it logs anybody in and answers with one row), since PostgreSQL has no room for
-thousands of them; rules are measured on a real one. Ten thousand sessions and ten million records are asked for by name:
-`--sessions 10000` takes minutes and 40,000 descriptors, `--records 10000000` half an hour and 5 GB.
+thousands of them; rules and busy clients are measured on a real one. Ten thousand sessions and ten million records are asked
+for by name: `--sessions 10000` takes a minute or more, and as many workers as it needs at two descriptors a session;
+`--records 10000000` takes half an hour and 5 GB. With `--keep`, figures that are not measured now stay as --json has them.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import growth, peers, tasks
+from benchmarks.peers import Peer
 from benchmarks.postgres import BenchHouseAt, commit, machine
 from benchmarks.report import placed
 from benchmarks.scalepage import table
+from tests.house import BENCH
 from tests.servers import make_certificates
 
-FIGURES = ("idle", "sessions", "targets", "rules", "records", "ledger")
+FIGURES = ("idle", "sessions", "crowd", "targets", "rules", "records", "ledger")
 IDLE = 150  # sessions
+BUSY = 100  # clients of a real database, beside idle ones of a stub
 ROWS = 1000  # of the tables that nobody reads here
 
 Sample = dict[str, Any]
@@ -53,7 +57,8 @@ class Scale:
 
     def _take(self, figure: str, case: str, at: int, numbers: tasks.Numbers) -> None:
         print(f"{datetime.datetime.now():%H:%M:%S} load {os.getloadavg()[0]:4.1f}  {figure} {case} {at}", file=sys.stderr, flush=True)
-        self.samples.append({"figure": figure, "case": case, "at": at, "load": os.getloadavg()[0], "numbers": numbers})
+        when = {"commit": commit(), "date": today(), "load": os.getloadavg()[0]}
+        self.samples.append({"figure": figure, "case": case, "at": at, **when, "numbers": numbers})
 
     def _idle(self) -> None:
         for case, sslmode, target in (
@@ -63,9 +68,16 @@ class Scale:
                 self._take("idle", case, IDLE, tasks.idle(made, IDLE, sslmode))
 
     def _sessions(self) -> None:
-        with BenchHouseAt(self._folder / "sessions", self._server, 1, stub=self._stub) as made:
-            for count, numbers in asyncio.run(growth.sessions(made, self._chosen.sessions)):
-                self._take("sessions", "stub", count, numbers)
+        for workers, counts in growth.by_workers(self._chosen.sessions):
+            with BenchHouseAt(self._folder / f"sessions {workers}", self._server, workers, stub=self._stub) as made:
+                for count, numbers in asyncio.run(growth.sessions(made, counts)):
+                    self._take("sessions", "stub", count, numbers | {"workers": workers})
+
+    def _crowd(self) -> None:
+        for count in self._chosen.crowd:
+            with BenchHouseAt(self._folder / f"crowd {count}", self._server, 1, stub=self._stub) as made:
+                peer = Peer("gateway", made.facts(BENCH), lambda made=made: growth.family(made))
+                self._take("crowd", f"{BUSY} busy", count, tasks.crowd(made, peer, count, BUSY, self._chosen.seconds))
 
     def _targets(self) -> None:
         for count in self._chosen.targets:
@@ -93,6 +105,10 @@ class Scale:
                 self._take("ledger", "store", count, growth.ledger(Path(folder), count))
 
 
+def today() -> str:
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%MZ}"
+
+
 def _numbers(text: str) -> list[int]:
     return sorted({int(one) for one in text.split(",")})
 
@@ -101,12 +117,14 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[1])
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(FIGURES), help=",".join(FIGURES))
     parser.add_argument("--sessions", type=_numbers, default=[1, 10, 100, 1000])
+    parser.add_argument("--crowd", type=_numbers, default=[5000], help=f"idle sessions beside {BUSY} busy ones")
     parser.add_argument("--targets", type=_numbers, default=[1, 10, 100])
     parser.add_argument("--rules", type=_numbers, default=[1, 10, 100, 1000])
     parser.add_argument("--records", type=_numbers, default=[1000, 10_000, 100_000])
     parser.add_argument("--ledger", type=_numbers, default=[1000, 10_000, 100_000], help="entries; a busy year has a million")
     parser.add_argument("--seconds", type=int, default=2, help="of one run of point queries")
     parser.add_argument("--json", type=Path, help="raw numbers")
+    parser.add_argument("--keep", action="store_true", help="what --json has of figures that are not measured now stays")
     parser.add_argument("--page", type=Path, help="a page that gets the tables between its marks")
     parser.add_argument("--plots", type=Path, help="a directory for PNGs; needs the extra `bench`")
     chosen = parser.parse_args()
@@ -114,6 +132,15 @@ def options() -> argparse.Namespace:
     if unknown:
         parser.error(f"unknown figures: {', '.join(sorted(unknown))}")
     return chosen
+
+
+def kept(chosen: argparse.Namespace) -> list[Sample]:
+    """Samples of an earlier run, of figures that this one leaves out."""
+    if not (chosen.keep and chosen.json and chosen.json.exists()):
+        return []
+    before = json.loads(chosen.json.read_text())
+    of = {"commit": before["commit"], "date": before["date"]}
+    return [of | sample for sample in before["samples"] if sample["figure"] not in chosen.only]
 
 
 def shown(raw: dict[str, Any], chosen: argparse.Namespace) -> None:
@@ -134,7 +161,7 @@ def main() -> int:
     chosen = options()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    raw: dict[str, Any] = {"commit": commit(), "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%MZ}", "machine": machine()}
+    raw: dict[str, Any] = {"commit": commit(), "date": today(), "machine": machine()}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostiary-scale-")))
         folder.chmod(0o755)
@@ -142,7 +169,7 @@ def main() -> int:
         try:
             scale.run()
         finally:  # what was measured before something failed is worth keeping
-            raw["samples"] = scale.samples
+            raw["samples"] = [*kept(chosen), *scale.samples]
             raw["machine"]["load_after"] = os.getloadavg()
             shown(raw, chosen)
     return 0
