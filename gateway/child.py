@@ -32,7 +32,7 @@ from gateway.boot import LIFELINE, Boot, Peers
 from gateway.config import Config
 from gateway.link import Link
 from gateway.logs import ChildObserver
-from gateway.parts import CannotSwitch, Part, named, shown
+from gateway.parts import CannotSwitch, Part, named, shown, told
 from gateway.revision import parse
 
 GRACE = 5.0
@@ -130,7 +130,7 @@ class Child(Link):
 
     def _answer(self, number: int, asked: Deferred[Any]) -> None:
         asked.addCallbacks(
-            lambda _: self._say("answer", number, ""), lambda failure: self._say("answer", number, shown(failure))
+            lambda _: self._say("answer", number, ""), lambda failure: self._say("answer", number, told(failure))
         )
 
     def _say(self, *frame: Any) -> None:

@@ -65,11 +65,16 @@ def named(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def shown(failure: Failure) -> str:
-    """What may be logged: the text of an error written for people, else only its places."""
+def told(failure: Failure) -> str:
+    """What whoever asked may be told: the text of an error written for people, a line a problem; else only its places."""
     if failure.check(CannotSwitch, ControlError, WrongConfig):
-        return str(failure.value).replace("\n", "; ")
+        return str(failure.value)
     return places(failure)
+
+
+def shown(failure: Failure) -> str:
+    """The same for a log, on one line."""
+    return told(failure).replace("\n", "; ")
 
 
 def shared(first: Deferred[Any]) -> Deferred[None]:

@@ -22,7 +22,7 @@ from gateway import revealing
 from gateway.answers import both, broken, sendable, verdict_of, withheld
 from gateway.control.errors import BadCall, NotAllowed
 from gateway.memory import Memory, Remembered, allowed, seen
-from gateway.request import Approvals, binding, grant_of, request_for, together, unaskable, unfavourable
+from gateway.request import Approvals, binding, grant_of, made, request_for, together, unaskable, unfavourable
 from gateway.steps import run
 from protocols.command import AgentForward, Command, Forward, FunctionCall, Path, Statement, X11Forward
 from protocols.hooks import (
@@ -352,8 +352,7 @@ class Pipeline:
             answer = yield self._approvals.submit(request_for(session, command, sent, hold, bound))
             request = answer["request"]
             if answer["state"] == "pending" and hold.mode == "retry":
-                hint = f"ask for `ostiary request approve {request} --as NAME`, then send the identical command again"
-                return denied(f"{hold.reason.rstrip('.')}; request {request} was made", "OST-301", hint)
+                return denied(*made(request, hold, answer))
             if answer["state"] == "pending":
                 waiting = self._approvals.answer(request)
                 held(request, hold)

@@ -81,6 +81,13 @@ def together(holds: Sequence[tuple[str, Hold]]) -> tuple[str, Hold | Deny]:
     )
 
 
+def made(request: str, hold: Hold, answer: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Reason, code and hint of a command that may be sent again once people have answered."""
+    again = f" again: {answer['reason']}" if answer.get("reason") else ""
+    hint = f"ask for `ostiary request approve {request} --as NAME`, then send the identical command again"
+    return f"{hold.reason.rstrip('.')}; request {request} was made{again}", "OST-301", hint
+
+
 def unfavourable(request: str, answer: Mapping[str, Any]) -> tuple[str, str]:
     """Reason and code of a request that was answered, but not with yes."""
     by = f" by {answer['by']}" if answer.get("by") else ""

@@ -24,7 +24,7 @@ from gateway.child import GRACE
 from gateway.config import Config
 from gateway.link import Link
 from gateway.logs import ChildLines
-from gateway.parts import CannotSwitch, Part, Reloader, named, shown
+from gateway.parts import CannotSwitch, Part, Reloader, named, told
 from gateway.revision import parse
 
 SETTLED = 5.0
@@ -209,7 +209,7 @@ class _Life(ProcessProtocol):
             case ["reload", int(number), str(by)]:
                 self._seat.reload(by).addCallbacks(
                     lambda revision: self.send("reloaded", number, revision, ""),
-                    lambda failure: self.send("reloaded", number, 0, shown(failure)),
+                    lambda failure: self.send("reloaded", number, 0, told(failure)),
                 )
             case _:
                 self.log.error("{name} said something unknown", name=self._seat.name)

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from gateway.boot import Boot, new_token
 from gateway.listeners import CannotListen, Inherited, bind
-from gateway.parts import CannotSwitch, shown
+from gateway.parts import CannotSwitch, shown, told
 from gateway.reload import Reload
 from gateway.revision import Revision
 from gateway.rundir import Rundir
@@ -183,7 +183,11 @@ class Supervisor(Service):
             self.drain(0.0)
             return
         self.log.info("draining: no new session; those that run have {seconds:g} s", seconds=self.revision.config.drain)
-        self.drain(self.revision.config.drain).addCallback(lambda _: self.reactor.stop())
+        self.drain(self.revision.config.drain).addCallback(lambda _: self._leave())
+
+    def _leave(self) -> None:
+        self.log.info("everything has ended")
+        self.reactor.stop()
 
     def drain(self, patience: float) -> Deferred[Any]:
         """Workers first, then control, then the notary, so that every end is recorded."""
@@ -251,9 +255,9 @@ class Supervisor(Service):
         return self.revision.number
 
     def _kept(self, failure: Failure) -> NoReturn:
-        number, why = self.revision.number, shown(failure)
-        self.log.error("reload refused, revision {number} stays: {why}", number=number, why=why)
-        raise CannotSwitch(why)
+        number = self.revision.number
+        self.log.error("reload refused, revision {number} stays: {why}", number=number, why=shown(failure))
+        raise CannotSwitch(told(failure))
 
 
 def _leave(code: int) -> None:

@@ -19,7 +19,11 @@ def account() -> None:
 @account.command("list")
 @configured
 def list_(door: Door, as_json: bool) -> None:
-    """All accounts, and whether their secrets are entered."""
+    """
+    All accounts, and whether their secrets are entered.
+
+    CATALOG: the account that reads the database's catalog for policy and masking; where none is marked, the first one does.
+    """
     config, secrets = door.config(), {(s["target"], s["account"]): s for s in door.call("account_list")}
     found = [
         {

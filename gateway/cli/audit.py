@@ -153,7 +153,7 @@ def _print(found: Found, as_json: bool) -> None:
 @audit.command()
 @click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="How many records.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with new ones as they are recorded.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 @filtered
 @located
 def tail(place: Place, query: Query, lines: int, follow: bool, as_json: bool) -> None:
@@ -189,7 +189,7 @@ def _follow(view: LiveView, finder: Search, start: tuple[int, int], as_json: boo
 
 @audit.command("search")
 @click.option("--limit", type=click.IntRange(0), default=0, help="At most so many; 0 for all.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 @filtered
 @located
 def search_(place: Place, query: Query, limit: int, as_json: bool) -> None:
@@ -222,7 +222,7 @@ def _nothing(looking: Looking, query: Query) -> None:
 
 @audit.command()
 @click.argument("what")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 @located
 def show(place: Place, what: str, as_json: bool) -> None:
     """All there is of one record (SEGMENT/INDEX) and its outcome, of a session (its id), or of a request (r-…)."""
@@ -301,7 +301,7 @@ def verifier(digest: bool) -> None:
 @click.argument("where", required=False, type=PATH)
 @click.option("--key", default="", help="The log's public key, or a file that holds it.")
 @click.option("--anchor", "kept", multiple=True, type=PATH, help="Checkpoints that somebody else kept.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @CONFIG
 @STORE
 @STATE
@@ -386,8 +386,8 @@ def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
     if as_json:
         click.echo(canonical({name: getattr(report, name) for name in _TOLD} | {"log": verifier.name}))
         return
-    counts = f"{report.segments} segments, {report.records} records, {report.entries} ledger entries"
-    click.echo(f"log {verifier.name}: {counts}")
+    counts = (counted(report.segments, "segment"), counted(report.records, "record"), counted(report.entries, "ledger entry", "ledger entries"))
+    click.echo(f"log {verifier.name}: {', '.join(counts)}")
     for problem in report.problems:
         click.echo(f"TAMPERED: {problem}")
     for stray in report.strays:
@@ -402,15 +402,15 @@ def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
     if report.anchor == "none":
         click.echo("NOT ANCHORED: an older copy of the whole directory would look the same (--anchor FILE)")
     else:
-        later = report.unanchored_records
-        click.echo(f"anchored by: {report.anchor}; {later} records came after the newest checkpoint")
+        later = counted(report.unanchored_records, "record")
+        click.echo(f"anchored by: {report.anchor}; {later} came after the newest checkpoint")
     if report.anchor == "same administration":
         click.echo("NOT INDEPENDENTLY ANCHORED: give a checkpoint that somebody else kept (--anchor FILE)")
 
 
 @audit.command()
 @click.option("--out", required=True, type=PATH, help="A new directory.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", *FORMATS]), default="jsonl", show_default=True,
     help="What to add to the records: asciicast also has recordings of terminals, for `asciinema play`.",

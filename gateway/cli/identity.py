@@ -57,7 +57,7 @@ def add(door: Door, as_json: bool, subject: str, kind: str, groups: tuple[str, .
 
 @identity.command()
 @click.argument("subject")
-@click.option("--why", default="", help="For the evidence.")
+@click.option("--why", default="", help="What the evidence is told.")
 @configured
 def revoke(door: Door, as_json: bool, subject: str, why: str) -> None:
     """Refuse it from now on and end its sessions, whatever the file says."""

@@ -45,7 +45,7 @@ class Place:
 
 
 PATH = click.Path(path_type=Path)
-CONFIG = click.option("--config", type=PATH, envvar="OSTIARY_CONFIG", help="ostiary.toml of the gateway.")
+CONFIG = click.option("--config", type=PATH, envvar="OSTIARY_CONFIG", show_default="ostiary.toml", help="The gateway's configuration.")
 STORE = click.option("--store", type=PATH, help="An evidence store, instead of the config's.")
 STATE = click.option("--state", type=PATH, help="The state directory, with audit-keys/; default: beside the store.")
 

@@ -42,7 +42,7 @@ def policy() -> None:
     "--config", type=_FILE, envvar="OSTIARY_CONFIG",
     default="ostiary.toml", show_default=True, help="The gateway's configuration.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for each statement.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line for each statement.")
 def test(file: TextIO, subject: str, target: str, config: Path, as_json: bool) -> None:
     """Decide every statement of FILE ("-" reads standard input) as if IDENTITY sent them to the target one by one; exits with 1 if any does not parse."""
     entries = draft.read(config)
@@ -140,7 +140,8 @@ def _fault(line: int, text: str) -> dict[str, Any]:
 def _shown(answer: dict[str, Any]) -> str:
     lines = [f"line {answer['line']}: {answer['statement']}  [{', '.join(answer['classes'])}]"]
     lines += [f"  {key}: {', '.join(answer[key])}" for key in ("relations", "columns", "functions") if answer[key]]
-    lines.append(f"  {answer['verdict']} by {answer['rule'] or 'nothing'}: it {answer['why']}")
+    it = "" if "unparsable" in answer["classes"] else "it "
+    lines.append(f"  {answer['verdict']} by {answer['rule'] or 'nothing'}: {it}{answer['why']}")
     return "\n".join(lines)
 
 
@@ -153,7 +154,7 @@ def _shown(answer: dict[str, Any]) -> str:
     "--config", type=_FILE, envvar="OSTIARY_CONFIG", default="ostiary.toml", show_default=True,
     help="The gateway's configuration, with its evidence and the policy in force.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a difference, then one with the counts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line for each difference, then one with the counts.")
 def replay(new: Path, since: str, identity: str, target: str, config: Path, as_json: bool) -> None:
     """Which recorded statements the policy of NEW would have decided differently; exits with 1 when there are any."""
     from gateway.cli import audit  # only this command opens evidence

@@ -28,8 +28,11 @@ def request() -> None:
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @configured
 def list_(door: Door, as_json: bool, everything: bool) -> None:
-    """Requests that wait."""
+    """Requests that wait, and below them those that expired in the last day."""
     rows(door.call("request_list", everything=everything), COLUMNS, as_json, "There are none.")
+    for ended in () if everything or as_json else door.call("request_expired"):
+        when = as_text("expires", ended["expires"])
+        click.echo(f"{ended['id']} of {clean(ended['subject'])} expired at {when}: {clean(ended['reason'])}", err=True)
 
 
 @request.command()
@@ -56,7 +59,7 @@ def _answer(command: Callable[..., None]) -> click.Command:
     """A person's word on one request, proved by the person's own token."""
     for asked in (
         configured,
-        click.option("--why", default="", help="For the requester and the evidence."),
+        click.option("--why", default="", help="What the requester and the evidence are told."),
         click.option("--as", "subject", required=True, help="Who you are. Your token is asked for, or taken from OSTIARY_TOKEN."),
         click.argument("identifier", metavar="ID"),
     ):
@@ -89,7 +92,7 @@ def deny(door: Door, as_json: bool, **answer: str) -> None:
 @click.option("--quorum", type=click.IntRange(1), help="How many people must say yes; 1 if not given, for --reveal the file's.")
 @click.option("--wait", type=SPAN, default="8h", show_default=True, help="How long to wait for answers.")
 @click.option("--lifetime", type=SPAN, help="How long it may then be run; 1h if not given, for --reveal no longer than the file allows.")
-@click.option("--why", required=True, help="What it is for.")
+@click.option("--why", required=True, help="What approvers and the evidence are told: what it is for.")
 @click.option("--reveal", "columns", multiple=True, help="A masked column to see as it is, SCHEMA.RELATION.COLUMN; once per column.")
 @click.option("--uses", type=click.IntRange(0), default=1, show_default=True, help="With --reveal: in how many statements; 0 is any number.")
 @click.option("-c", "--command", "commands", multiple=True, help="A statement; once per statement, in order.")

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 METHODS = (
     "identity_list", "identity_show", "identity_add", "identity_revoke", "identity_restore",
     "token_issue", "token_list", "token_revoke", "account_list", "account_secret", "account_forget",
-    "request_list", "request_show", "request_approve", "request_deny", "request_submit", "request_reveal", "request_revoke",
+    "request_list", "request_expired", "request_show", "request_approve", "request_deny", "request_submit", "request_reveal", "request_revoke",
     "session_list", "session_show", "session_kill", "session_observe", "identity_check", "target_check",
     "ssh_ca", "ssh_sign", "ssh_revoke", "ssh_revoked", "ssh_rotate", "target_host_key",
     "target_relations", "target_sample", "target_floor", "config_reload",
@@ -70,7 +70,7 @@ class Admin:
 
     def config_reload(self) -> Deferred[Value]:
         """The revision in force once the file has been read again."""
-        return self._office.reload_file(HERE)
+        return self._office.reload_file(os_user(self._uid()))
 
     # -- identities --------------------------------------------------------------------
 
@@ -343,6 +343,10 @@ class Admin:
 
     def request_list(self, everything: bool = False) -> list[Value]:
         return [shape.summary(record) for record in self._office.requests.listed(everything)]
+
+    def request_expired(self) -> list[Value]:
+        """Those of the last day that nobody answered, or that nobody used in time."""
+        return [shape.summary(record) | {"reason": record["reason"]} for record in self._office.requests.expired()]
 
     def request_show(self, request: str) -> Value:
         return shape.shown(self._office.requests.get(request))

@@ -165,4 +165,5 @@ def _nobody_reloads(by: str) -> Deferred[int]:
 
 
 def _not_reloaded(failure: Failure) -> NoReturn:
-    raise Conflict(f"nothing has changed: {failure.getErrorMessage()}")
+    why = failure.getErrorMessage()
+    raise Conflict(f"nothing has changed:{chr(10) if chr(10) in why else ' '}{why}")

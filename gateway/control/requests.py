@@ -33,6 +33,9 @@ from gateway.control.store import Store, Value
 PENDING_PER_SUBJECT = 32
 """Requests of one identity that wait for people; an agent in a loop must not bury the others'."""
 
+SHOWN_EXPIRED = 86400.0  # seconds that whoever lists what waits is told of what waits no more
+UNUSED = "approved, but not used in time"
+
 Answered = Callable[[Value], None]
 
 
@@ -87,7 +90,8 @@ class Requests:
             return succeed(self._release(known))
         if known is not None:
             return succeed(shape.answer(known) | ({"state": "pending"} if known["state"] == "granting" else {}))
-        return succeed(shape.answer(self._ask(asked, asked["text"], [], asked["mode"], IN_SESSION)))
+        missed = self._missed(asked) if asked["mode"] == "retry" else ""
+        return succeed(shape.answer(self._ask(asked, asked["text"], [], asked["mode"], IN_SESSION)) | ({"reason": missed} if missed else {}))
 
     def submit_list(self, subject: str, asked: Mapping[str, Any], statements: Sequence[str], via: Caller = ITSELF) -> Value:
         """
@@ -166,6 +170,12 @@ class Requests:
         records = self._book.everything() if everything else [r for r in self._book if r["state"] in shape.OPEN]
         return sorted(records, key=lambda record: (-record["created"], record["id"]))
 
+    def expired(self) -> list[Value]:
+        """Those whose time ended in the last day; newest first."""
+        since = self._clock.seconds() - SHOWN_EXPIRED
+        found = [record for record in self._book.everything() if record["state"] == "expired" and record["expires"] >= since]
+        return sorted(found, key=lambda record: (-record["expires"], record["id"]))
+
     def held(self) -> list[Value]:
         """Those that a live session must be waiting for."""
         return [record for record in self._book if record["mode"] == "hold" and record["state"] in shape.OPEN]
@@ -196,6 +206,13 @@ class Requests:
                 if record["state"] == "granted" or asked["mode"] == "retry":
                     return record
         return None
+
+    def _missed(self, asked: Value) -> str:
+        """That the last yes to the same command of the same identity was never used, for who asks again."""
+        for record in self.expired():
+            if record["reason"] == UNUSED and record["binding"] == asked["binding"] and record["subject"] == asked["subject"]:
+                return f"{record['id']} was {UNUSED}"
+        return ""
 
     def _is_next(self, record: Value, asked: Value) -> bool:
         if record["state"] != "granted" or record["id"] in self._releasing or asked["parameters"]:
@@ -283,7 +300,7 @@ class Requests:
             return
         if record["state"] in shape.OPEN:
             unused = record["state"] == "granted" and not record.get("used")
-            over = "approved, but not used in time" if unused else "its time is over" if record.get("used") else "nobody answered in time"
+            over = UNUSED if unused else "its time is over" if record.get("used") else "nobody answered in time"
             self._close(record, "expired", over)
         else:
             self._book.forget(request)

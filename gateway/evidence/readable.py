@@ -90,12 +90,12 @@ def summary(shown: dict[str, Any]) -> str:
             told = " ".join([fields["ending"], fields["sqlstate"], *body.get("tags", [])]).replace("  ", " ")
             masked = _masked(fields["cells_masked"], body.get("facts") or {})
             alarm = f", ALARM: {body['alarm']}" if body.get("alarm") else ""
-            return f"{told.strip()}, {fields['rows']} rows{masked}, {fields['micros'] / 1000:.1f} ms{alarm}"
+            return f"{told.strip()}, {counted(fields['rows'], 'row')}{masked}, {fields['micros'] / 1000:.1f} ms{alarm}"
         case "chunk":
             when, first = fields["offset_us"] / 1e6, f"recording {fields['recording']}, chunk {fields['chunk']}"
-            return f"{first} from {when:.3f} s: {fields['events']} events, {fields['bytes']} bytes"
+            return f"{first} from {when:.3f} s: {counted(fields['events'], 'event')}, {counted(fields['bytes'], 'byte')}"
         case "recorded":
-            total = f"{fields['chunks']} chunks, {fields['output_bytes']} bytes, {fields['micros'] / 1e6:.3f} s"
+            total = f"{counted(fields['chunks'], 'chunk')}, {counted(fields['output_bytes'], 'byte')}, {fields['micros'] / 1e6:.3f} s"
             return f"recording {fields['recording']} ended: {total}"
         case "opened":
             where = f" on {body['database']}" if body.get("database") else ""
@@ -123,7 +123,7 @@ def _masked(cells: int, facts: dict[str, Any]) -> str:
     """How much of a result was masked; what nobody could count is said so, instead of as none."""
     if facts.get("cells_rewritten") == "unknown":
         return f", masked by {facts['masked_by']}"
-    return f", {cells} cells masked" if cells else ""
+    return f", {counted(cells, 'cell')} masked" if cells else ""
 
 
 def table_row(shown: dict[str, Any], identity: str) -> str:

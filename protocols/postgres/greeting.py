@@ -370,8 +370,12 @@ class ClientLogin:
     def _unproven(self, why: str) -> list[Effect]:
         """The same words whatever was wrong; `why` is for the record."""
         user = self._asked.parameters["user"] if self._asked else ""
-        refusal = _Refusal("OST-629", "28P01", f'password authentication failed for user "{user}"', _PROOF)
+        refusal = _Refusal("OST-629", "28P01", f'password authentication failed for user "{user}"', f"{self._read_as()}{_PROOF}")
         return [LoginFailed(self._subject, why), *self._end(refusal)]
+
+    def _read_as(self) -> str:
+        """How the user name was taken apart: whoever left the target out of it sees so."""
+        return f"the user name was read as the identity {self._who.identity} on the target {self._who.target}; " if self._who else ""
 
     def _end(self, refusal: _Refusal) -> list[Effect]:
         self._state = _State.OVER

@@ -44,6 +44,7 @@ def test_every_statement_has_its_ruling() -> None:
 def test_for_people() -> None:
     code, output = run("--as", "ada@clinic.example", "--target", "clinic+rw")
     assert code == 0 and "line 3: Delete  [write-unfiltered]\n  relations: app_events\n  approve by privileged-writes" in output
+    assert "deny by default.unparsable: syntax error" in run("--as", "ada@clinic.example", "--target", "clinic+rw", text="selec 1")[1]
 
 
 BROKEN = """SELECT 1;

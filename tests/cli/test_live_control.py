@@ -100,6 +100,16 @@ async def test_denied_from_another_terminal(live: Live) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_expired_is_listed_below_what_waits(live: Live) -> None:
+    """Whoever missed it is told, in words; scripts get what waits and nothing else."""
+    pending = await live.worker.submit(asked() | {"timeout": 0.05})
+    assert (await live.worker.answer(pending["request"]))["state"] == "expired"
+    listed = await live("request", "list")
+    assert f"{pending['request']} of {ADA} expired at 2" in listed.stderr and "nobody answered in time" in listed.stderr
+    assert await live.json("request", "list") == []
+
+
+@pytest_twisted.ensureDeferred
 async def test_sessions_are_listed_shown_and_killed(live: Live) -> None:
     killed: Deferred[Any] = Deferred()
     live.worker.on_kill = lambda *said: killed.callback(said)

@@ -191,7 +191,10 @@ def test_retry_expires_unused(office: Office, asked: Asked, clock: Clock) -> Non
     office.requests.approve(first, GRACE)
     clock.advance(61)
     assert office.requests.get(first)["state"] == "expired"
-    assert now(office.requests.submit(asked(mode="retry")))["state"] == "pending"
+    assert [record["id"] for record in office.requests.expired()] == [first]
+    again = now(office.requests.submit(asked(mode="retry")))
+    assert again["state"] == "pending" and again["reason"] == f"{first} was approved, but not used in time"
+    assert not now(office.requests.submit(asked(mode="retry")))["reason"], "it is said once"
 
 
 def test_a_released_retry_that_was_not_used_may_be_used_again(office: Office, asked: Asked) -> None:

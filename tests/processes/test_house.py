@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import signal
 import socket
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 from household import Caller, Household, until
+
+from gateway.control.caller import os_user
 
 pytestmark = pytest.mark.live
 
@@ -266,15 +267,17 @@ def test_a_reload_by_command_says_what_became_of_it(tmp_path: Path, workers: int
         taken = house.ostiary("reload", "--json")
         assert (taken.returncode, json.loads(taken.stdout)) == (0, {"revision": 2}), taken.stderr
         assert caller.ask("revision") == "2"
-        house.write("[gatewya]\nname = 1\n")
+        house.write("[gatewya]\nname = 1\n[[identity]]\nsubject = 1\n")
         refused = house.ostiary("reload")
         assert refused.returncode == 1 and refused.stdout == ""
-        assert re.search("nothing has changed: .*gatewya: unknown key", refused.stderr)
+        heading, *problems = refused.stderr.splitlines()
+        assert heading == "ostiary: nothing has changed:" and len(problems) == 2, refused.stderr
+        assert "identity[0].subject" in problems[0] and "gatewya: unknown key" in problems[1]
         assert caller.ask("revision") == "2" and house.connect().ask("revision") == "2"
         house.write(IDENTITY)
         assert house.ostiary("reload").stdout == "revision 2 is in force\n"
         found = house.ostiary("audit", "search", "--json", "--text", "config.reloaded")
-        assert re.search('"by":"local".*"revision":"2"', found.stdout), found.stdout
+        assert f'"by":"{os_user(os.getuid())}"' in found.stdout and '"revision":"2"' in found.stdout, found.stdout
 
 
 def test_a_reload_by_command_needs_a_gateway_that_runs(tmp_path: Path) -> None:
