@@ -46,6 +46,7 @@ class Scale:
     def __init__(self, chosen: argparse.Namespace, stack: ExitStack, folder: Path) -> None:
         self._chosen, self._stack, self._folder = chosen, stack, folder
         self.samples: list[Sample] = []
+        self._commit = commit()  # of the copy that is made now and measured
         self._certificates = make_certificates(folder / "certificates")
         site = peers.snapshot(folder)
         self._server = peers.database(stack, self._certificates, ROWS)
@@ -57,7 +58,7 @@ class Scale:
 
     def _take(self, figure: str, case: str, at: int, numbers: tasks.Numbers) -> None:
         print(f"{datetime.datetime.now():%H:%M:%S} load {os.getloadavg()[0]:4.1f}  {figure} {case} {at}", file=sys.stderr, flush=True)
-        when = {"commit": commit(), "date": today(), "load": os.getloadavg()[0]}
+        when = {"commit": self._commit, "date": today(), "load": os.getloadavg()[0]}
         self.samples.append({"figure": figure, "case": case, "at": at, **when, "numbers": numbers})
 
     def _idle(self) -> None:

@@ -1,5 +1,6 @@
 """
 A target that logs anybody in and answers each query with one row: PostgreSQL itself has no room for thousands of sessions.
+Its catalog is empty, and can be read: a gateway that could not read it would try again at every statement.
 
     python -m benchmarks.stub PORT
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from gateway.catalog import QUERIES
 from protocols.command import Transaction
 from protocols.postgres.codec import Frame, FrameReader, encode
 from protocols.postgres.replies import (
@@ -24,10 +26,10 @@ READY = ReadyForQuery(Transaction.IDLE).encode()
 GREETING = b"".join(
     [encode(b"R", bytes(4)), *(ParameterStatus(*told).encode() for told in _TOLD.items()), BackendKey(1, b"four").encode(), READY]
 )
-ANSWER = b"".join([
-    RowDescription(Columns((Column("?column?", 0, 0, 25),)), ((-1, -1),)).encode(), DataRow((b'"$user", public',)).encode(),
-    CommandComplete("SELECT 1").encode(), READY,
-])  # fmt: skip
+_NAMED = RowDescription(Columns((Column("?column?", 0, 0, 25),)), ((-1, -1),)).encode()
+ANSWER = b"".join([_NAMED, DataRow((b'"$user", public',)).encode(), CommandComplete("SELECT 1").encode(), READY])
+NOTHING = b"".join([_NAMED, CommandComplete("SELECT 0").encode(), READY])
+_OF_CATALOG = frozenset(sql.encode() for sql in QUERIES.values())
 
 
 class Stub(asyncio.Protocol):
@@ -43,7 +45,7 @@ class Stub(asyncio.Protocol):
             self._transport.write(GREETING)
         while self._begun and isinstance(frame := self._reader.next_frame(), Frame):
             if frame.tag == b"Q":
-                self._transport.write(ANSWER)
+                self._transport.write(NOTHING if frame.body.rstrip(b"\0") in _OF_CATALOG else ANSWER)
 
 
 async def serve(port: int) -> None:
