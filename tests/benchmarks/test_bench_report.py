@@ -133,18 +133,27 @@ def test_a_page_gets_the_newest_table_between_its_marks() -> None:
 
 def grown(*samples: tuple[str, str, int, dict[str, float]]) -> dict[str, Any]:
     """A run of benchmarks.scale that measured only this."""
-    return raw() | {"samples": [{"figure": f, "case": c, "at": at, "load": 0.0, "numbers": n} for f, c, at, n in samples]}
+    when = {"commit": "c" * 40, "date": "2026-01-01T00:00Z", "load": 0.5}
+    return raw() | {"samples": [{"figure": f, "case": c, "at": at, **when, "numbers": n} for f, c, at, n in samples]}
 
 
 def test_a_cost_is_shown_by_size_and_only_where_it_was_measured() -> None:
     """A line per size; a number that is not there is an empty cell, and a figure that is not there is no table."""
     text = scalepage.table(grown(("records", "store", 10, {"append_us": 4.0}), ("records", "store", 1000, {"append_us": 5.0})))
     assert "| 10 | 4.0 |" in text and "| 1,000 | 5.0 |" in text and "Policy rules" not in text
+    assert "Commit cccccccccccc, 2026-01-01T00:00Z, load 0.5 to 0.5." in text
     assert scalepage.series(grown(("rules", "x", 100, {"simple_us": 2}), ("rules", "x", 1, {"simple_us": 1}))["samples"], "rules", "simple_us") == [(1, 1), (100, 2)]
 
 
 def test_sessions_per_gib_are_what_one_takes_turned_round() -> None:
     assert "| plain | 16.0 | 65,536 |" in scalepage.table(grown(("idle", "plain", 150, {"kib": 16.0})))
+
+
+def test_more_sessions_than_a_worker_has_descriptors_for_get_more_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for the one that gets more than its share."""
+    monkeypatch.setattr(growth, "most_sessions", lambda: 1000 + growth.WARM)
+    assert growth.by_workers([1, 10, 1000]) == [(1, [1, 10, 1000])]
+    assert growth.by_workers([1001, 1]) == [(1, [1]), (2, [1001])] and growth.by_workers([2000]) == [(3, [2000])]
 
 
 def test_growth_of_a_store_is_measured_in_processes_of_their_own(tmp_path: Path) -> None:
