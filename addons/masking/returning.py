@@ -32,9 +32,9 @@ class Returning:
     def __init__(self, statement: Message, relation: Relation, cover: Cover) -> None:
         name = statement.relation
         self._alias = name.alias.aliasname or name.relname
-        self._alone = not (getattr(statement, "from_clause", ()) or getattr(statement, "using_clause", ()))
+        self._alone = not (getattr(statement, "from_clause", ()) or getattr(statement, "using_clause", ()) or isinstance(statement, tree.MergeStmt))
         self._relation, self._cover = relation, cover
-        self._masked = cover.relations[relation.oid]
+        self._masked = cover.relations.get(relation.oid, {})
         self.read: set[str] = set()
         listed = statement.returning_clause.exprs
         plain = not statement.returning_clause.options  # OLD and NEW under other names: nobody here follows them

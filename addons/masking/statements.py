@@ -208,17 +208,9 @@ class Statements:
             return self._copy(statement, names, reach.hits, alone)
         if kind in REWRITTEN:
             return self._query(statement, names, reach.hits, alone)
-        if kind in ("InsertStmt", "UpdateStmt", "DeleteStmt"):
-            relations = [relation for _reference, relation in reach.hits]
-            asked = lookups(statement, names, self.cover) if alone and kind != "InsertStmt" else ()
-            judged = judge_write(statement, names, self.cover, relations, {one.comparison for one in asked})
-            if isinstance(judged, Deny):
-                raise Refused(judged)
-            if self.cover.floor and judged.read:
-                raise Refused(refusals.below_floor("RETURNING", judged.read))
-            hits = reach.hits if judged.targets is not None else ()
-            return Sources(hits, asked=len(asked), returning=judged.targets)
-        elif kind not in HARMLESS:
+        if kind in WRITES:
+            return self._write(statement, names, reach.hits, alone)
+        if kind not in HARMLESS:
             raise Refused(refusals.cannot_mask(title(kind), reach.hits[0][1].label))
         return Sources()
 
@@ -229,6 +221,18 @@ class Statements:
         if deny is not None:
             raise Refused(deny)
         return Sources() if copy.is_from else self._query(copy, names, hits, alone)
+
+    def _write(self, write: Message, names: Names, hits: Sequence[tuple[Reference, Relation]], alone: bool) -> Sources:
+        """Its RETURNING, and what it reads beside its target. Look-ups are of the target's columns, where that is all there is."""
+        sought = alone and len(hits) == 1 and isinstance(write, (tree.UpdateStmt, tree.DeleteStmt))
+        asked = lookups(write, names, self.cover) if sought else ()
+        judged = judge_write(write, names, self.cover, hits, {one.comparison for one in asked})
+        if isinstance(judged, Deny):
+            raise Refused(judged)
+        if self.cover.floor and judged.read:
+            raise Refused(refusals.below_floor("RETURNING", judged.read))
+        changes = judged.targets is not None or any(reference.node is not None for reference, _relation in hits)
+        return Sources(hits if changes else (), asked=len(asked), returning=judged.targets)
 
     # what it is
 
@@ -362,12 +366,14 @@ class Statements:
         holder = REWRITTEN[type(statement).__name__]
         query = unwrap(getattr(statement, holder)) if holder else statement
         label = hits[0][1].label
+        if isinstance(statement, tree.ExplainStmt) and _runs(statement):
+            raise Refused(refusals.cannot_mask("EXPLAIN ANALYZE", label))
+        if type(query).__name__ in WRITES and isinstance(statement, (tree.ExplainStmt, tree.PrepareStmt)):
+            return self._write(query, names, hits, alone=False)
         if not isinstance(query, tree.SelectStmt):
             raise Refused(
                 refusals.cannot_mask(f"{title(type(statement).__name__)} of {title(type(query).__name__)}", label)
             )
-        if isinstance(statement, tree.ExplainStmt) and _runs(statement):
-            raise Refused(refusals.cannot_mask("EXPLAIN ANALYZE", label))
         for message in walk(query):
             kind = type(message).__name__
             if kind in WRITES:
@@ -404,8 +410,10 @@ class Statements:
         def change(index: int, statement: Message) -> None:
             sources = found[index]
             if sources.returning is not None:
-                del statement.returning_clause.exprs[:]
-                statement.returning_clause.exprs.extend(sources.returning)
+                holder = REWRITTEN.get(type(statement).__name__)
+                listed = (unwrap(getattr(statement, holder)) if holder else statement).returning_clause.exprs
+                del listed[:]
+                listed.extend(sources.returning)
             replacement = self._replacement(sources, names)
             put_sources(statement, replacement, {lookup.comparison for lookup in sources.lookups})
 
@@ -425,7 +433,6 @@ class Statements:
                 reference.place in CREATES
                 or not meant
                 or not self.cover.masks(meant[0])
-                or reference.writing
                 or reference.node is None
             ):
                 return None

@@ -1,13 +1,14 @@
 """
-INSERT, UPDATE and DELETE on a relation with masked columns: the write-back guard.
+INSERT, UPDATE, DELETE and MERGE that reach masked relations: the write-back guard.
 
-They run on raw values, so everything they read must be a clean column that is named, and they may not write a
-masked one; what they return is masked. Strict: what is not understood is refused.
+The relation that is written is read raw, and what is read beside it is masked at its source; of both, everything that is read
+must be a clean column, and no masked one may be written. What is returned is masked. Strict: what is not understood is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
@@ -17,27 +18,41 @@ from addons.masking.cover import Cover, Masked
 from addons.masking.returning import Returning
 from addons.sql.catalog import Relation
 from addons.sql.lineage import Lineage
-from addons.sql.parse import unwrap
-from addons.sql.resolve import Names
+from addons.sql.parse import unwrap, walk
+from addons.sql.resolve import WRITES, Names, Reference
 from addons.sql.scope import UNKNOWN, Output, Scope, Taint, union
 from protocols.verdict import Deny
 
 
 def judge_write(
-    statement: Message, names: Names, cover: Cover, hits: Sequence[Relation], settled: Collection[int] = ()
+    statement: Message, names: Names, cover: Cover, hits: Sequence[tuple[Reference, Relation]], settled: Collection[int] = ()
 ) -> Deny | Returning:
     """
-    :param hits: the masked relations the statement reaches; the target may be the only one.
+    :param hits: the masked relations that the statement reaches, and where it names them; they are to be masked at their sources.
     :param settled: where comparisons stand that the statement may make.
     :returns: why it may not run; else what its RETURNING is to be.
     """
     target = names.relations(statement.relation)
-    if not target or any(hit.oid != target[0].oid for hit in hits) or len(hits) != 1:
-        return refusals.write_reads_masked(sorted({hit.label for hit in hits}))
+    beside = [reference for reference, _relation in hits if not _is_target(reference)]
+    nested = any(type(message).__name__ in WRITES for message in islice(walk(statement), 1, None))
+    if not target or any(reference.node is None for reference in beside) or (nested and not _only(target[0], hits)):
+        return refusals.write_reads_masked(sorted({relation.label for _reference, relation in hits}))
     relation = target[0]
+    masked = cover.relations.get(relation.oid, {})
+    if masked and isinstance(statement, tree.MergeStmt):
+        return refusals.cannot_mask("MERGE", relation.label)
     returning = Returning(statement, relation, cover)
     taint = _read(statement, returning.kept, Lineage(names, cover.outputs, strict=True, settled=settled))
-    return judge_assigned(_written(statement, relation), taint, cover.relations[relation.oid]) or returning
+    return judge_assigned(_written(statement, relation), taint, masked) or returning
+
+
+def _is_target(reference: Reference) -> bool:
+    return reference.place[0] in WRITES and reference.place[1] == "relation"
+
+
+def _only(target: Relation, hits: Sequence[tuple[Reference, Relation]]) -> bool:
+    """Whether nothing masked is reached but the target, once: writes inside of a write are not followed."""
+    return len(hits) == 1 and _is_target(hits[0][0]) and hits[0][1].oid == target.oid
 
 
 def judge_assigned(written: Sequence[str], read: Taint, masked: Mapping[str, Masked]) -> Deny | None:
@@ -74,10 +89,9 @@ def _read(statement: Message, returned: Sequence[tree.Node], lineage: Lineage) -
         lineage.with_entries(statement.with_clause, scope)
     scope.items.append(lineage.relation(statement.relation, scope))
     scope.star.extend(scope.items[0].columns or (Output("?", UNKNOWN),))
-    for field in ("from_clause", "using_clause"):
-        for node in getattr(statement, field, ()):
-            scope.star.extend(lineage.source(node, scope))
-    expressions = [*getattr(statement, "target_list", ()), *returned]
+    for node in _beside(statement):
+        scope.star.extend(lineage.source(node, scope))
+    expressions = [*getattr(statement, "target_list", ()), *returned, *_merged(statement)]
     if isinstance(statement, tree.InsertStmt):
         conflict = statement.on_conflict_clause
         expressions += [*conflict.target_list, *conflict.infer.index_elems]
@@ -86,7 +100,7 @@ def _read(statement: Message, returned: Sequence[tree.Node], lineage: Lineage) -
         if conflict.infer.HasField("where_clause"):
             expressions.append(conflict.infer.where_clause)
         scope.items += [_again("excluded", scope)]
-    elif statement.HasField("where_clause"):
+    elif not isinstance(statement, tree.MergeStmt) and statement.HasField("where_clause"):
         expressions.append(statement.where_clause)
     names = (
         [unwrap(n).name for n in statement.on_conflict_clause.infer.index_elems]
@@ -95,7 +109,28 @@ def _read(statement: Message, returned: Sequence[tree.Node], lineage: Lineage) -
     )
     named = [scope.items[0].find(n) for n in names]
     taint = union(lineage.value(node, scope) for node in expressions) | union(c.taint for c in named if c is not None)
+    if isinstance(statement, tree.InsertStmt) and statement.select_stmt.WhichOneof("node"):
+        outputs = lineage.query(unwrap(statement.select_stmt), Scope(None, scope.ctes))  # it does not see the target
+        taint |= UNKNOWN if outputs is None else union(o.taint for o in outputs)
     return taint | union(use.taint for use in lineage.uses)
+
+
+def _beside(statement: Message) -> Iterator[tree.Node]:
+    """What an UPDATE, DELETE or MERGE reads beside its target."""
+    for field in ("from_clause", "using_clause"):
+        yield from getattr(statement, field, ())
+    if isinstance(statement, tree.MergeStmt):
+        yield statement.source_relation
+
+
+def _merged(statement: Message) -> Iterator[tree.Node]:
+    """The expressions of a MERGE."""
+    if isinstance(statement, tree.MergeStmt):
+        yield statement.join_condition
+        for clause in (unwrap(node) for node in statement.merge_when_clauses):
+            yield from (*clause.target_list, *clause.values)
+            if clause.HasField("condition"):
+                yield clause.condition
 
 
 def _again(alias: str, scope: Scope) -> object:

@@ -19,6 +19,7 @@ from addons.sql.bounds import Columns
 from addons.sql.catalog import FIRST_USER_OID, Function, Relation, Snapshot
 from addons.sql.classify import classify, unknown_columns
 from addons.sql.constants import strings
+from addons.sql.extensions import computes
 from addons.sql.finding import Finding, Name
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.operands import Operands
@@ -184,7 +185,7 @@ class _Weighing:
     def _bodies(self, functions: Iterable[Function]) -> None:
         """SQL functions are what their bodies are; any other cannot be seen into. Each is looked into once."""
         for function in functions:
-            if (function.schema, function.name) in self.listed or function.oid in self.done:
+            if (function.schema, function.name) in self.listed or function.oid in self.done or computes(function):
                 continue
             unlisted = f"calls {function.label}, which is not on the list of functions"
             if function.oid in self.running or len(self.running) >= _DEPTH or len(self.done) >= _BODIES:

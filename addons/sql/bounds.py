@@ -62,6 +62,7 @@ class Scope:
     given: frozenset[str] = frozenset()  #: sources that conditions outside an OR bound
     links: list[tuple[str, str]] = field(default_factory=list)
     complete: bool = True  #: whether every source of names is known, so that a lone name can be resolved
+    outermost: bool = False  #: whether there is no query around whose columns could be meant
 
     def inner(self) -> Scope:
         return Scope(self.columns, self.ctes, self.depth + 1)
@@ -90,9 +91,13 @@ def filtered(
     return _alias(target) in _bounded(scope)
 
 
-def finite_query(node: Message, ctes: Ctes, columns: Columns) -> bool:
-    """Whether a query's (or a RETURNING write's) rows are named by its text."""
-    return _finite(unwrap(node), Scope(columns, ctes))
+def finite_query(node: Message, ctes: Ctes, columns: Columns, *, outermost: bool = False) -> bool:
+    """
+    Whether a query's (or a RETURNING write's) rows are named by its text.
+
+    :param outermost: it sees no columns but its own, as what an INSERT proposes.
+    """
+    return _finite(unwrap(node), Scope(columns, ctes, outermost=outermost))
 
 
 def _alias(name: tree.RangeVar) -> str:
@@ -113,7 +118,7 @@ def _add_sources(scope: Scope, nodes: Iterable[Message]) -> None:
         elif isinstance(node, tree.RangeSubselect):
             scope.sources.append(Source(node.alias.aliasname, _aliased(node.alias), _finite(unwrap(node.subquery), scope.inner())))
         elif isinstance(node, tree.RangeFunction):
-            scope.sources.append(Source(node.alias.aliasname, _aliased(node.alias), _written_out(node)))
+            scope.sources.append(Source(node.alias.aliasname, _returned(node), _written_out(node)))
         else:
             scope.sources.append(Source("", None))
 
@@ -122,11 +127,24 @@ def _aliased(alias: tree.Alias) -> frozenset[str] | None:
     return frozenset(strings(alias.colnames)) or None
 
 
+def _returned(node: tree.RangeFunction) -> frozenset[str] | None:
+    """
+    Columns that functions in FROM certainly have. They may have more: a lone name that is another source's too is ambiguous to the server.
+    """
+    if node.alias.colnames or len(node.functions) != 1:
+        return _aliased(node.alias)
+    return frozenset(unwrap(column).colname for column in node.coldeflist) or frozenset({node.alias.aliasname})
+
+
 def _written_out(node: tree.RangeFunction) -> bool:
     calls = [unwrap(unwrap(item).items[0]) for item in node.functions if unwrap(item).items]
-    return bool(calls) and all(
-        isinstance(call, tree.FuncCall) and strings(call.funcname)[-1] in _LISTS and constant(call) for call in calls
-    )
+    return bool(calls) and all(isinstance(call, tree.FuncCall) and constant(call) and _names_rows(call) for call in calls)
+
+
+def _names_rows(call: tree.FuncCall) -> bool:
+    """Whether a function of constants returns what the client itself wrote, or a few numbers in a row."""
+    name = strings(call.funcname)[-1]
+    return name in _LISTS or (name == "generate_series" and len(call.args) == 2 and narrow(*call.args))
 
 
 def _add_conjuncts(scope: Scope, node: Message) -> None:
@@ -261,8 +279,8 @@ def _finite_select(select: tree.SelectStmt, scope: Scope) -> bool:
 
 
 def _fill(scope: Scope, select: tree.SelectStmt) -> None:
-    """Read FROM and WHERE. A lone name may belong to the query around, so it is never taken for the only source's."""
-    scope.complete = False
+    """Read FROM and WHERE. A lone name may belong to the query around, where there is one: then it is not taken for the only source's."""
+    scope.complete = scope.outermost
     _add_sources(scope, select.from_clause)
     if select.where_clause.WhichOneof("node"):
         _add_conjuncts(scope, select.where_clause)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from google.protobuf.message import Message
 
 from addons.sql.catalog import FIRST_USER_OID, Function, Snapshot
+from addons.sql.extensions import computes
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.naming import strings
 from addons.sql.operands import Operands
@@ -148,7 +149,7 @@ class Calls:
             if own:
                 return not any(self.foreign(f.oid) for f in known)
         known = [f for f in known if not schema or f.schema == schema]
-        return bool(known) and all(f.label in self._listed for f in known)
+        return bool(known) and all(f.label in self._listed or computes(f) for f in known)
 
     def _asking(self) -> frozenset[int]:
         """Until nothing is new: a check may convert to another domain."""

@@ -19,7 +19,8 @@ from addons.sql.constants import strings
 from addons.sql.ctes import NO_CTES, Ctes
 from addons.sql.finding import Finding, Name
 from addons.sql.kinds import ALTER_DESTRUCTIVE, ALTER_PRIVILEGE, CONSTRUCTS, JSON_OPS, PARTS, SECRETS, STATEMENTS, TRUSTED_LANGUAGES
-from addons.sql.parse import Parsed, Unparsable, unwrap, walk
+from addons.sql.parse import Parsed, Unparsable, unwrap
+from addons.sql.upserts import bounded_upsert
 
 _NAMED_OPERATORS = frozenset({
     tree.AEXPR_OP, tree.AEXPR_OP_ANY, tree.AEXPR_OP_ALL, tree.AEXPR_DISTINCT, tree.AEXPR_NOT_DISTINCT, tree.AEXPR_NULLIF,
@@ -190,23 +191,8 @@ def _insert(visit: _Visit, node: tree.InsertStmt, scope: Ctes) -> Skip:
 
 
 def _upsert(visit: _Visit, node: tree.InsertStmt, scope: Ctes) -> None:
-    if not _bounded_upsert(visit, node, scope):
+    if not bounded_upsert(node, scope, visit.columns):
         visit.found.add("write-unfiltered", _UNFILTERED.format(node.relation.relname) + " (ON CONFLICT DO UPDATE)")
-
-
-def _bounded_upsert(visit: _Visit, node: tree.InsertStmt, scope: Ctes) -> bool:
-    """Rows that the client wrote out and whose new values come from them, or a WHERE that bounds the old ones."""
-    clause = node.on_conflict_clause
-    where = clause.where_clause if clause.where_clause.WhichOneof("node") else None
-    if where is not None and filtered(node.relation, (), where, scope, visit.columns):
-        return True
-    rows = unwrap(node.select_stmt)
-    written_out = isinstance(rows, tree.SelectStmt) and bool(rows.values_lists)
-    return written_out and clause.HasField("infer") and all(_from_excluded(unwrap(t).val) for t in clause.target_list)
-
-
-def _from_excluded(value: Message) -> bool:
-    return any(isinstance(m, tree.ColumnRef) and strings(m.fields)[0] == "excluded" for m in walk(value))
 
 
 def _update(visit: _Visit, node: tree.UpdateStmt, scope: Ctes) -> Skip:

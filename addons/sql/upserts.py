@@ -1,5 +1,5 @@
 """
-How many rows an INSERT … ON CONFLICT DO UPDATE may update at most: no more than it proposes, where that stands in its text.
+Which rows an INSERT … ON CONFLICT DO UPDATE may update, and how many at most: no more than it proposes, where those stand in its text.
 
 Source: PostgreSQL 18 manual, INSERT ("ON CONFLICT Clause"): it does not update one row twice; 36.5.9 for functions that return sets.
 """
@@ -9,13 +9,41 @@ from __future__ import annotations
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
+from addons.sql.bounds import Columns, Ctes, filtered, finite_query
 from addons.sql.catalog import Snapshot
 from addons.sql.naming import strings
 from addons.sql.parse import unwrap, walk
+from addons.sql.resolve import children
 
 
 def is_upsert(message: Message) -> bool:
     return isinstance(message, tree.InsertStmt) and message.on_conflict_clause.action == tree.ONCONFLICT_UPDATE
+
+
+def bounded_upsert(insert: tree.InsertStmt, ctes: Ctes, columns: Columns) -> bool:
+    """
+    Whether a WHERE bounds the old rows; or the text names the proposed ones, and something of a row is written over the old one.
+
+    Constants alone would stand in the place of what is there, whatever was proposed.
+    """
+    clause = insert.on_conflict_clause
+    where = clause.where_clause if clause.where_clause.WhichOneof("node") else None
+    if where is not None and filtered(insert.relation, (), where, ctes, columns):
+        return True
+    if not clause.HasField("infer") or not any(_of_row(unwrap(t).val) for t in clause.target_list):
+        return False
+    rows = unwrap(insert.select_stmt)
+    return bool(getattr(rows, "values_lists", ())) or finite_query(rows, ctes, columns, outermost=True)
+
+
+def _of_row(value: Message) -> bool:
+    """Whether it is made of the proposed row, or of the old one itself; a sub-select has rows of its own."""
+    names = (strings(m.fields) for m in walk(value) if isinstance(m, tree.ColumnRef))
+    outside = [unwrap(value)]
+    for message in outside:
+        inside = () if isinstance(message, tree.SubLink) else children(message)
+        outside += [child for child, _field, _node in inside]
+    return any(n[0] == "excluded" for n in names) or any(isinstance(m, tree.ColumnRef) for m in outside)
 
 
 def proposed(insert: tree.InsertStmt, snapshot: Snapshot) -> int | None:

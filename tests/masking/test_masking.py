@@ -148,7 +148,7 @@ def test_the_rewritten_text_is_clean_of_masked_sources(addon: Masking) -> None:
         ("SELECT set_config(name, '1', false) FROM pg_settings WHERE name = 'work_mem' ORDER BY set_config(code, '', true)", "OST-517"),
         ("CREATE TABLE pg_settings (name text); SELECT set_config(name, '1', false) FROM pg_settings WHERE name = 'work_mem'", "OST-517"),
         ("SELECT * FROM nowhere", "OST-506"),
-        ("MERGE INTO departments USING patients ON true WHEN MATCHED THEN DELETE", "OST-512"),
+        ("MERGE INTO patients USING departments ON true WHEN MATCHED THEN DELETE", "OST-512"),
         ("ALTER TABLE patients RENAME TO p", "OST-512"),
         ("WITH w AS (DELETE FROM departments RETURNING id) SELECT ssn FROM patients, w", "OST-512"),
         ("SELECT ssn INTO x FROM patients", "OST-512"),

@@ -82,6 +82,7 @@ def test_a_filter_that_is_none(where: str) -> None:
     ("UPDATE events SET kind = 'x' FROM events f, LATERAL (VALUES (f.id)) AS v(id) WHERE events.id = v.id", False),
     ("UPDATE events SET kind = 'x' FROM unnest($1::int[]) AS v(id) WHERE events.id = v.id", True),
     ("UPDATE events SET kind = 'x' FROM generate_series(1, 99999999) AS v(id) WHERE events.id = v.id", False),
+    ("UPDATE events SET kind = 'x' FROM generate_series(1, 50) AS v(id) WHERE events.id = v.id", True),
     ("UPDATE events SET kind = d.name FROM departments d WHERE d.id = events.id", False),
     ("UPDATE events SET kind = 'x' FROM (SELECT d.id FROM departments d WHERE d.code = 'E') s WHERE s.id = events.id", True),
     ("UPDATE events e SET kind = 'x' FROM departments a JOIN departments b ON a.id = b.id WHERE e.id = a.id AND b.code = 'E'", True),
@@ -126,6 +127,15 @@ def test_a_limit_bounds_nothing_where_the_query_around_decides_the_rows(where: s
 def test_a_batch_by_limit_is_bounded(where: str) -> None:
     """As job queues write it."""
     assert bounded(f"DELETE FROM events WHERE {where}")
+
+
+def test_a_functions_alias_is_its_columns_name() -> None:
+    """The server takes a name that another source has too for ambiguous, so a column that is not known of does no harm."""
+    assert bounded("UPDATE events SET detail = 'x' FROM regexp_split_to_table('a,b', ',') AS t WHERE kind = t")
+    assert bounded("UPDATE events SET detail = j.note FROM json_to_recordset('[]') AS j(event int, note text) WHERE id = event")
+    assert not bounded("UPDATE events SET detail = 'x' FROM regexp_split_to_table('a,b', ',') AS id WHERE id = id")
+    assert not bounded("UPDATE events SET detail = 'x' FROM regexp_split_to_table(kind, ',') AS t WHERE kind = t")
+    assert not bounded("UPDATE events SET detail = 'x' FROM regexp_split_to_table('a,b', ',') AS t WHERE kind = other")
 
 
 def test_a_name_that_two_relations_have_bounds_neither() -> None:

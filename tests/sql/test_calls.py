@@ -81,6 +81,27 @@ def _with(known: object, names: dict, functions: dict) -> object:
     return dataclasses.replace(known, by_function_name=names, functions=functions)
 
 
+@pytest.mark.parametrize(
+    ("name", "language", "extension", "passes"),
+    [
+        ("similarity", "c", True, True),
+        ("similarity", "sql", True, False),  # whoever owns an extension can add such a function to it
+        ("similarity", "c", False, False),
+        ("dblink", "c", True, False),
+        ("hstore_to_the_moon", "c", True, False),
+    ],
+    ids=["compiled", "in SQL", "of nobody", "that connects", "not known"],
+)
+def test_only_compiled_functions_of_known_extensions_pass_by_name(name: str, language: str, extension: bool, passes: bool) -> None:
+    known = snapshot()
+    made = dataclasses.replace(known.by_function_name["secret_of"][0], name=name, language=language, extension=extension)
+    calls = Calls(_with(known, known.by_function_name | {name: (made,)}, known.functions | {made.oid: made}), frozenset())
+    assert (calls.unlisted(parse(f"SELECT {name}('a')").statements[0]) == "") is passes
+    overload = dataclasses.replace(made, oid=made.oid + 1000, language="plpgsql", extension=False)
+    calls = Calls(_with(known, known.by_function_name | {name: (made, overload)}, known.functions | {made.oid: made, overload.oid: overload}), frozenset())
+    assert name in calls.unlisted(parse(f"SELECT {name}('a')").statements[0])
+
+
 def test_the_fast_path_is_by_oid() -> None:
     functions = {f.label: oid for oid, f in snapshot().functions.items()}
     assert CALLS.by_oid(functions["public.listed"]) and CALLS.by_oid(functions["pg_catalog.lower"])
