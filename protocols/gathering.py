@@ -41,7 +41,8 @@ class Gathering:
     ) -> None:
         """
         :param later: a clock's `callLater`.
-        :param cut: whether a read ends inside a message, told of each read that is not shown yet; of b"": whether what was shown does.
+        :param cut: whether a read ends inside a message, told of each read that is not shown yet; of b"": whether more of the answer
+            is certain to follow what was shown.
         :param wait_for: makes the next read one of so many bytes at least, or of the last ones.
         """
         self._later, self._cut, self._show, self._wait_for = later, cut, show, wait_for
@@ -61,25 +62,30 @@ class Gathering:
             return
         if not self._parts and len(data) < SMALL:
             self._show(data)
+            if self._came:
+                self._shown()
             return
         self._size += len(data)
         self._parts.append(data)
-        if self._size >= ENOUGH:
-            self._came += self._size
-            self.flush()
-            if self._came >= MUCH:
-                self._dive()
-        elif not self._cut(data):
-            self._came //= 2  # its end, or by chance that of a row
-            self.flush()
-        elif self._timer is None:
-            self._timer = self._later(LONGEST, self._late)
+        if self._size < ENOUGH and self._cut(data):
+            if self._timer is None:
+                self._timer = self._later(LONGEST, self._late)
+            return
+        self.flush()
+        self._shown()
+
+    def _shown(self) -> None:
+        """One read, or some as one."""
+        if self._came >= MUCH:
+            self._dive()
+        elif not self._cut(b""):
+            self._came = 0
 
     def _dive(self) -> None:
         """Much has come of one answer: if more is certain to, the system gathers it."""
         self._deep = not self._over and self._cut(b"")
         if not self._deep:
-            self._came //= 2
+            self._came = 0
             self._surface()
             return
         if self._least == 1:
@@ -109,6 +115,7 @@ class Gathering:
 
     def flush(self) -> None:
         """Show what there is."""
+        self._came += self._size
         parts, self._parts, self._size = self._parts, [], 0
         self._stop()
         if parts:

@@ -23,7 +23,8 @@ class Relay(Protocol):
     def cut(self, data: bytes) -> bool:
         """
         Whether the target's next read ends inside a message, so that more is certain to follow. Takes nothing; the reads
-        that were asked about, in order, go to `from_target` as one. Of b"": whether what it was told last ended so.
+        that were asked about, in order, go to `from_target` as one. Of b"": whether what it was told last ended so, or between
+        two rows of an answer, behind which more is certain to follow too, but nobody knows when.
         """
     def answer(self, decision: Decision) -> list[Effect]: ...
     def held(self, request: str, hold: Hold) -> list[Effect]: ...

@@ -42,6 +42,7 @@ class Backend:
         self._shape = NO_SHAPE
         self._after: list[Effect] = []  # what waits for the end of a message that is passing in pieces
         self._deaf = False  # it said nonsense: nothing more is taken
+        self._amid = False  # what was taken last is a row: its answer goes on
         self._lacks: int | None = None  # of the message in which the read ends that was asked about last
         self._takers: dict[bytes, Callable[[Frame], list[Effect] | None]] = {
             b"1": self._parse_complete, b"2": self._bind_complete, b"3": self._close_complete,
@@ -74,13 +75,13 @@ class Backend:
     def cut(self, data: bytes) -> bool:
         """
         Whether the next read is of rows and ends inside one: the rest of it is still to come. With a head that is cut nobody
-        can tell of what follows, but that something does.
+        can tell of what follows, but that something does. Of b"": whether the answer goes on, also where a row has just ended.
         """
         lacks = self._reader.lacks if self._lacks is None else self._lacks
         if lacks >= 0:
             lacks = lacks - len(data) if lacks > len(data) else lacks_behind(data, lacks)
         self._lacks = lacks
-        return lacks > 0 or (lacks < 0 and not data)
+        return lacks > 0 or (not data and (lacks < 0 or self._amid))
 
     def _next(self, effects: list[Effect]) -> bool:
         """Take one message, one run of rows or one piece; False when more bytes must come first."""
@@ -88,6 +89,7 @@ class Backend:
         if reader.body_left:
             return self._stream(effects)
         tag = reader.tag
+        self._amid = self._amid if tag < 0 else tag in _ROWS
         if tag in _PHRASED and (self._begin() if tag == _BOUND else self._finish(effects)):
             return True
         kind = _ROWS.get(tag)  # whole rows of one kind, never mixed: only DataRow is masked

@@ -152,17 +152,32 @@ def test_each_read_of_a_large_answer_has_its_own_patience() -> None:
         assert scene.target.least == PLENTY
 
 
-def test_many_answers_that_are_not_large_are_never_waited_for() -> None:
+def test_a_read_that_ends_with_a_row_is_not_taken_for_the_answers_end() -> None:
+    """Where rows are narrow many a read does: their answer is large all the same, and stays so."""
+    scene = asked()
+    row = encode(b"D", b"\0\1\0\0\0\x2e" + bytes(46))
+    for read in in_reads(row * (2 * MUCH // len(row)), [144 * len(row)]):
+        scene.adapter.target_data(read)
+    assert scene.target.least == PLENTY
+    scene.clock.advance(PATIENCE)
+    scene.adapter.target_data(row)
+    assert scene.target.least == PLENTY
+    scene.adapter.target_data(DONE)
+    assert scene.target.least == 1 and scene.client.value().endswith(row + DONE) and not scene.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize("rows", [1000, 1040], ids=["a small last read", "a larger one"])
+def test_many_answers_that_are_not_large_are_never_waited_for(rows: int) -> None:
     """Ten times MUCH in answers of 100 KiB: each one's end is shown at once."""
     scene = asked()
     for _ in range(10 * MUCH // (100 << 10)):
         scene.adapter.client_data(query("SELECT 1"))
         scene.durable()
         scene.client.clear()
-        for read in in_reads(ROW * 1000 + DONE, [8192]):
+        for read in in_reads(ROW * rows + DONE, [8192]):
             scene.adapter.target_data(read)
             assert scene.target.least == 1
-        assert scene.client.value() == ROW * 1000 + DONE
+        assert scene.client.value() == ROW * rows + DONE
 
 
 @pytest.mark.parametrize("how", ["closed", "malformed"])
