@@ -9,16 +9,14 @@ anchored, 1 tampered or something left out (export: nothing matched), 2 incomple
 from __future__ import annotations
 
 import getpass
-import io
 import json
 import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,6 @@ from gateway.notary.note import Checkpoint, NoteError, Verifier
 from gateway.notary.record import BadRecord, Kind
 from gateway.notary.verify import Report, verify
 
-NOT_ANCHORED = 2
 READ_ENOUGH = 141
 """As shells show SIGPIPE; not 0, which would say sound."""
 
@@ -293,8 +290,7 @@ def verifier(digest: bool) -> None:
 
     An auditor takes it from an installation of his own, never from the bundle that he checks.
     """
-    text = Path(standalone.__file__).read_bytes()
-    click.echo(sha256(text).hexdigest() if digest else text, nl=digest)
+    click.echo(standalone.DIGEST if digest else standalone.SOURCE, nl=digest)
 
 
 @audit.command("verify")
@@ -335,13 +331,7 @@ def verify_(
 def _verify_bundle(where: Path, key: str, kept: tuple[Path, ...], as_json: bool) -> int:
     """As the bundle's own verifier, but an anchor is asked for, as it is of a store."""
     options = [str(where), *(("--key", key) if key else ()), *(word for file in kept for word in ("--anchor", str(file)))]
-    said = io.StringIO()
-    with redirect_stdout(said) if as_json else nullcontext():
-        code = standalone.main(options)
-    code = NOT_ANCHORED if code == 0 and not kept else code
-    if as_json:
-        click.echo(canonical({"bundle": str(where), "code": code, "told": said.getvalue().splitlines()}))
-    return code
+    return standalone.main([*options, *(["--json"] if as_json else [])], wants_anchor=True)
 
 
 def _verifier(key: str, place: Place) -> Verifier:
@@ -423,6 +413,9 @@ def export(place: Place, query: Query, out: Path, form: str, as_json: bool) -> N
     bundle.check_new(out)
     asked = query.described()
     with opened(place) as looking:
+        if looking.bodies is None and not asked:
+            leave(UNREADABLE, "a bundle of the whole log without the body key could not be told from one whose bodies were taken out: "
+                              "give --state DIR, or ask for less than the whole log")
         chosen = Chosen.of(looking.find(Search(query, looking.bodies)))
         if not chosen.records:
             looking.view.record_viewing("viewed", {"by": _who(), "how": "export", "query": told(asked)})  # that it answered is recorded too

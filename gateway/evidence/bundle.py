@@ -2,7 +2,7 @@
 Records to a directory that proves them: ledger, heads, leaves, proofs, opened bodies, and a verifier.
 
 The same store and the same query give the same bytes. Nothing in a bundle needs
-this product to be checked: `verify.py` is a copy of `standalone.py`.
+this product to be checked: `verify.py` is what `standalone` joins.
 """
 
 from __future__ import annotations
@@ -58,9 +58,6 @@ the target's own log).
 """
 
 
-_VERIFIER = Path(standalone.__file__).read_bytes()
-
-
 def _digest(data: bytes) -> str:
     return sha256(data).hexdigest()
 
@@ -93,8 +90,8 @@ def export(
     for recording in recordings.all.values():
         if recording.chunks:
             writer.write(f"readable/sessions/{recording.name}", cast(recording, FORMATS[form]).encode())
-    writer.write("README.txt", _README.format(origin=verifier.name, verifier=_digest(_VERIFIER)).encode())
-    writer.write("verify.py", _VERIFIER)
+    writer.write("README.txt", _README.format(origin=verifier.name, verifier=standalone.DIGEST).encode())
+    writer.write("verify.py", standalone.SOURCE)
     manifest = {
         "format": FORMAT, "readable": form, "key": str(verifier), "query": dict(query), "records": chosen.records,
         "segments": sorted(chosen.places), "files": dict(sorted(writer.digests.items())),

@@ -1,7 +1,7 @@
 """
 Recordings as asciicast, versions 2 and 3, from chunks and from nothing else: the same chunks give the same bytes.
 
-`standalone.py` repeats these rules on its own. Source: docs.asciinema.org, asciicast v2 and v3.
+The verifier that bundles carry repeats these rules on its own. Source: docs.asciinema.org, asciicast v2 and v3.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 A record as a person or a tool reads it: named fields in JSON, or one line of text.
 
 The JSON is canonical (sorted keys, no spaces, UTF-8), because the bundle's verifier makes it
-again from the proven bytes and compares. `standalone.py` repeats these rules on its own.
+again from the proven bytes and compares. The verifier that bundles carry repeats these rules on its own.
 """
 
 from __future__ import annotations

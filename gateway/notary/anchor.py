@@ -81,7 +81,7 @@ def parse(text: str, verifier: Verifier) -> list[Checkpoint]:
 def notes(text: str) -> list[str]:
     """
     Whole signed notes of three lines in a text, however it is quoted, indented or wrapped: three words, a dash, a name and a
-    signature each. `standalone.py` repeats this rule on its own.
+    signature each. The verifier that bundles carry repeats this rule on its own.
     """
     words = [word for line in text.splitlines() for word in line.lstrip("> |\t").split()]
     found: list[str] = []

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from auditor import verifier
 from click.testing import CliRunner, Result
 from recorded import DONE, Told, allowed, fill, journal, new_store, session
 
 from gateway.cli.main import main
-from gateway.evidence import standalone
 from gateway.notary import keys
 from gateway.notary.record import Kind, event, pack
 from gateway.notary.store import Store
@@ -111,7 +111,7 @@ def test_the_bundles_verifier_tells_of_the_session_and_its_approver(place: tuple
 def test_a_grant_for_another_command_is_told() -> None:
     intent = [20, b"s" * 16, 1, "", 1, None, 1, "", "", "g", "r", b"other"]
     approval = [40, b"", 0, "", 0, None, "g", BINDING, 1, 1, "r"]
-    assert "FOR ANOTHER COMMAND" in next(standalone.told_grants([(approval, [{"approvers": PAT}]), (intent, None)]))
+    assert "FOR ANOTHER COMMAND" in next(verifier.told_grants(verifier.grants_of([(approval, [{"approvers": PAT}]), (intent, None)])))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_grant_for_another_command_is_told() -> None:
     [({0, 1, 2}, 2, "complete"), ({0, 2}, 2, "without record 1"), ({0, 1}, None, "no close"), ({0, 1}, 0, "worker")],
 )
 def test_a_sessions_numbers_are_judged(numbers: set[int], closed: int | None, says: str) -> None:
-    assert says in standalone.run_of(numbers, closed)
+    assert says in verifier.run_of(numbers, closed)[1]
 
 
 def test_what_is_wrong_is_said_and_json_is_json(place: tuple[Path, str], tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_what_is_wrong_is_said_and_json_is_json(place: tuple[Path, str], tmp_pat
     ran = subprocess.run([sys.executable, out / "verify.py", "--key", "nope"], capture_output=True, check=False)
     assert ran.returncode == 3 and b"nope: no such file" in ran.stderr
     shown = json.loads(ostiary("verify", out, "--key", folder / keys.FOLDER / keys.PUBLIC, "--json").stdout)
-    assert shown["code"] == 2 and any("complete" in line for line in shown["told"])
+    assert shown["code"] == 2 and shown["sessions"][0]["state"] == "complete"
 
 
 def test_a_reader_that_has_enough_is_no_error(place: tuple[Path, str]) -> None:

@@ -148,10 +148,22 @@ def test_export_and_the_bundles_verifier_agree(stopped: Path, tmp_path: Path) ->
     assert ran.returncode == 0 and b"SOUND" in ran.stdout
     assert ostiary("verify", out, "--key", public).exit_code == 2  # sound, but no anchor
     assert ostiary("verify", out, "--key", public, "--anchor", stopped / "anchor").exit_code == 0
+    shown = json.loads(ostiary("verify", out, "--key", public, "--anchor", stopped / "anchor", "--json").stdout)
+    assert shown["code"] == 0 and shown["anchor"] == "independent" and shown["log"] == ORIGIN and shown["sessions"]
+    assert json.loads(ostiary("verify", out, "--key", public, "--json").stdout)["code"] == 2
     assert ostiary("export", "--store", stopped / "audit", "--out", out).exit_code == 4
     made = ostiary("export", "--store", stopped / "audit", "--out", tmp_path / "part", "--identity", "ada@clinic.example", "--json")
     assert json.loads(made.stdout)["records"] == 10 and json.loads(made.stdout)["recorded"] is None
     assert ostiary("verify", tmp_path / "part", "--key", public, "--anchor", stopped / "anchor").exit_code == 2  # claimed only
+
+
+def test_a_bundle_that_could_never_verify_is_not_made(stopped: Path, tmp_path: Path) -> None:
+    """Of a whole log without the body key: nobody could tell it from one whose bodies were taken out."""
+    out = tmp_path / "bundle"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Place, "bodies", lambda _place: None)
+        refused = ostiary("export", "--store", stopped / "audit", "--out", out)
+    assert refused.exit_code == 4 and "without the body key" in refused.stderr and not out.exists()
 
 
 def test_looking_is_no_answer_to_itself_and_an_empty_answer_says_so(stopped: Path) -> None:

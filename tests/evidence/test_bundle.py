@@ -14,6 +14,7 @@ from pathlib import Path
 from struct import pack
 
 import pytest
+from auditor import verifier
 from recorded import DirectView, Told, allowed, denied, export, fill, journal, new_store, seal_all, session
 
 from gateway.evidence import bundle, standalone
@@ -148,6 +149,10 @@ def remanifest(folder: Path) -> None:
     manifest = json.loads((folder / "MANIFEST.json").read_text())
     files = [p for p in folder.rglob("*") if p.is_file() and p.name != "MANIFEST.json"]
     manifest["files"] = {p.relative_to(folder).as_posix(): sha256(p.read_bytes()).hexdigest() for p in files}
+    lines = [json.loads(line) for line in (folder / "readable" / "records.jsonl").read_text().splitlines()]
+    manifest["records"] = sum(f"{line['segment']}/{line['index']}" != manifest.get("export") for line in lines)
+    segments = folder / "segments"
+    manifest["segments"] = sorted(int(one.name) for one in segments.iterdir()) if segments.exists() else []
     (folder / "MANIFEST.json").write_text(json.dumps(manifest))
 
 
@@ -181,6 +186,16 @@ def swap_body(folder: Path) -> None:
     file.write_bytes(data[:8] + pack("!I", 32 + len(plain)) + data[12 : 12 + 32] + plain + data[12 + length:])
 
 
+def manifested(field: str, value: object) -> Callable[[Path], None]:
+    """MANIFEST.json says something else of the bundle; None is that it says nothing."""
+
+    def change(folder: Path) -> None:
+        manifest = json.loads((folder / "MANIFEST.json").read_text()) | {field: value}
+        (folder / "MANIFEST.json").write_text(json.dumps({name: told for name, told in manifest.items() if told is not None}))
+
+    return change
+
+
 ATTACKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "readable text": (edit("readable/records.jsonl", b"DROP TABLE", b"SELECT FRO"), "does not follow"),
     "readable line gone": (drop_first_line, "does not follow"),
@@ -193,6 +208,11 @@ ATTACKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "checkpoint": (edit("ledger/checkpoint", b"\n", b"\n1"), "no good signature"),
     "segment as another": (lambda f: (f / "segments/2").rename(f / "segments/1"), ""),
     "unknown segment": (lambda f: (f / "segments/2").rename(f / "segments/7"), "not in the ledger"),
+    **{f"manifest, {field}": (manifested(field, value), says) for field, value, says in (
+        ("records", 6, "the records are"), ("segments", [1, 2], "the segments are"), ("segments", [], "the segments are"),
+        ("format", "ostiary-bundle-0", "this is no ostiary-bundle-1"), ("format", None, "format is missing"),
+        ("key", "test-gw+00000000+AA==", "malformed"), ("readable", "pdf", "names a form"), ("note", "all is well", "has a field that no bundle has"),
+    )},
     "manifest broken": (lambda f: (f / "MANIFEST.json").write_text("{"), "MANIFEST.json is malformed"),
 }
 
@@ -204,11 +224,11 @@ def test_every_change_is_found(folder: Path, bobs: Path, tmp_path: Path, name: s
     copy = Path(shutil.copytree(bobs, tmp_path / "copy"))
     attack, why = ATTACKS[name]
     attack(copy)
-    if manifest == "forged" and name != "manifest broken":
+    if manifest == "forged" and not name.startswith("manifest"):
         remanifest(copy)
     code, text = run(copy, "--key", key(folder))
     assert code == 1 and "TAMPERED" in text, text
-    assert why in text or (manifest == "old" and name != "manifest broken")
+    assert why in text or (manifest == "old" and not name.startswith("manifest"))
 
 
 def test_an_added_or_missing_file_is_found(folder: Path, bobs: Path, tmp_path: Path) -> None:
@@ -242,35 +262,71 @@ def test_a_bundles_own_checkpoint_is_no_independent_anchor(folder: Path, bobs: P
 
 
 def test_a_missing_bundle_is_unreadable(tmp_path: Path) -> None:
-    shutil.copy(standalone.__file__, tmp_path / "verify.py")
+    (tmp_path / "verify.py").write_bytes(standalone.SOURCE)
     assert run(tmp_path)[0] == 4
 
 
 def test_the_verifier_imports_nothing_but_the_standard_library() -> None:
     """It must run where nothing is installed, and share no code with what it checks."""
-    tree = ast.parse(Path(standalone.__file__).read_text(), feature_version=(3, 8))
+    tree = ast.parse(standalone.SOURCE, feature_version=(3, 8))
     names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert names <= set(sys.stdlib_module_names) | {"__future__"}
 
 
+def test_the_parts_of_the_verifier_are_one_program_that_is_always_the_same() -> None:
+    """Joined in another process, the same bytes; no name of one part hides another's, and each finds what it uses above it."""
+    again = subprocess.run([sys.executable, "-c", "from gateway.evidence import standalone; print(standalone.DIGEST)"], capture_output=True, text=True, check=True)
+    assert again.stdout.strip() == standalone.DIGEST == sha256(standalone.joined()).hexdigest()
+    top = [node for node in ast.parse(standalone.SOURCE).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    assert len({node.name for node in top}) == len(top) > 50
+    assert set(standalone.PARTS) == {part.stem for part in standalone.FOLDER.glob("*.py")} - {"__init__"}
+
+
+def test_another_log_s_key_in_the_manifest_is_found(folder: Path, bobs: Path, tmp_path: Path) -> None:
+    """A tool that reads MANIFEST.json would trust it."""
+    copy, other = Path(shutil.copytree(bobs, tmp_path / "copy")), keys.create(tmp_path / "other", "test-gw").identity.verifier
+    manifested("key", str(other))(copy)
+    code, text = run(copy, "--key", key(folder))
+    assert code == 1 and "names another key" in text
+
+
+def test_json_says_what_the_words_say(folder: Path, whole: Path, bobs: Path, tmp_path: Path) -> None:
+    """Facts for programs: docs/evidence.md names each field."""
+    code, text = run(bobs, "--key", key(folder), "--anchor", str(folder / "anchor"), "--json")
+    found = json.loads(text)
+    assert (code, found["code"], found["problems"], found["gaps"], found["anchor"]) == (0, 0, [], [], "independent")
+    assert found["query"] == {"identity": "bob@clinic.example"} and found["query_recorded"] is True and found["trusted_key"] is True
+    (session_of_bob,) = [one for one in found["sessions"] if one["identity"] == "bob@clinic.example"]
+    assert (session_of_bob["state"], session_of_bob["records"]) == ("complete", 5)
+    assert found["bodies"]["opened"] == found["bodies"]["committed"] and found["bodies"]["withheld"] == []
+    of_all = json.loads(run(whole, "--key", key(folder), "--json")[1])
+    assert [(one["segment"], one["here"] == one["of"]) for one in of_all["coverage"]] == [(1, True), (2, True)] and of_all["anchor"] == "none"
+    documented = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text()
+    assert [name for name in (*found, *session_of_bob, *found["bodies"], *of_all["coverage"][0]) if f"`{name}`" not in documented] == []
+    copy = Path(shutil.copytree(bobs, tmp_path / "copy"))
+    change_byte(copy / "README.txt")
+    code, text = run(copy, "--key", key(folder), "--json")
+    assert code == 1 and json.loads(text)["problems"] == ["README.txt was changed"] and json.loads(text)["code"] == 1
+
+
 def test_the_verifiers_tables_are_those_of_the_product() -> None:
     """Two copies on purpose; this is what keeps them alike."""
-    assert standalone.KINDS == {kind.value: kind.name.lower() for kind in Kind}
-    assert standalone.FIELDS == {kind: list(names) for kind, names in FIELDS.items()}
-    assert standalone.BODIES == {kind: list(names) for kind, names in BODY_FIELDS.items()}
-    assert standalone.VERDICTS == VERDICTS
+    assert verifier.KINDS == {kind.value: kind.name.lower() for kind in Kind}
+    assert verifier.FIELDS == {kind: list(names) for kind, names in FIELDS.items()}
+    assert verifier.BODIES == {kind: list(names) for kind, names in BODY_FIELDS.items()}
+    assert verifier.VERDICTS == VERDICTS
 
 
 def test_the_verifier_s_roots_of_many_prefixes_are_each_prefix_s_root() -> None:
     hashes = [leaf_hash(b"%d" % number) for number in range(70)]
-    roots = standalone.prefix_roots(hashes, set(range(90)))
-    assert roots == {size: standalone.tree_root(hashes[:size]) for size in range(71)}
+    roots = verifier.prefix_roots(hashes, set(range(90)))
+    assert roots == {size: verifier.tree_root(hashes[:size]) for size in range(71)}
 
 
 def test_the_verifiers_json_is_that_of_the_product() -> None:
     shown = {"b": "ünï\u2028\x1b\U0001f600", "a": [1, None, True, {"base64": "AA=="}]}
-    assert standalone.canonical(shown) == canonical(shown)
+    assert verifier.canonical(shown) == canonical(shown)
 
 
 # RFC 8032, section 7.1, tests 1 to 3
@@ -293,15 +349,15 @@ ED25519 = [
 @pytest.mark.parametrize(("public", "message", "signature"), ED25519)
 def test_the_verifiers_ed25519_is_rfc_8032s(public: str, message: str, signature: str) -> None:
     key_bytes, text, signed = (bytes.fromhex(part) for part in (public, message, signature))
-    assert standalone.ed25519_verify(key_bytes, text, signed)
-    assert not standalone.ed25519_verify(key_bytes, text + b"!", signed)
+    assert verifier.ed25519_verify(key_bytes, text, signed)
+    assert not verifier.ed25519_verify(key_bytes, text + b"!", signed)
     for place in (0, 31, 32, 63):
         damaged = bytearray(signed)
         damaged[place] ^= 1
-        assert not standalone.ed25519_verify(key_bytes, text, bytes(damaged))
-    high = int.from_bytes(signed[32:], "little") + standalone.ORDER  # the malleable twin of the same signature
+        assert not verifier.ed25519_verify(key_bytes, text, bytes(damaged))
+    high = int.from_bytes(signed[32:], "little") + verifier.ORDER  # the malleable twin of the same signature
     if high < 1 << 256:
-        assert not standalone.ed25519_verify(key_bytes, text, signed[:32] + high.to_bytes(32, "little"))
+        assert not verifier.ed25519_verify(key_bytes, text, signed[:32] + high.to_bytes(32, "little"))
 
 
 def test_bundles_hold_no_key_and_no_ciphertext(folder: Path, whole: Path) -> None:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 sys.path[:0] = [str(Path(__file__).parent.parent / "terminal"), str(Path(__file__).parent.parent / "notary")]
 
+from auditor import verifier  # noqa: E402
 from programs import EDITOR, Program  # noqa: E402
 from recorded import export, new_store  # noqa: E402
 from test_bundle import edit, key, remanifest, run  # noqa: E402
 from theatre import Stage  # noqa: E402
 
-from gateway.evidence import bundle, standalone  # noqa: E402
+from gateway.evidence import bundle  # noqa: E402
 from gateway.evidence.cast import FORMATS, Recording, cast  # noqa: E402
 from gateway.evidence.order import Chosen  # noqa: E402
 from gateway.evidence.query import Query, Search, search  # noqa: E402
@@ -156,9 +157,9 @@ def test_the_verifier_s_rules_are_the_product_s(events: list[tuple[int, str, byt
     recording = Recording(bytes(16), 1, 1_700_000_000_000_000_000)
     recording.add(0, recording.time_ns, events)
     ours = cast(recording, version)
-    assert standalone.cast([list(event) for event in events], recording.time_ns, version) == ours
+    assert verifier.cast([list(event) for event in events], recording.time_ns, version) == ours
     assert all(json.loads(line) for line in ours.split("\n")[:-1])
-    assert standalone.CASTS == FORMATS
+    assert verifier.CASTS == FORMATS
 
 
 def test_a_large_output_is_many_chunks_and_one_recording(tmp_path: Path) -> None:
@@ -184,4 +185,4 @@ def test_a_terminal_without_a_size_plays_in_the_usual_one() -> None:
     recording.add(0, recording.time_ns, [(0, "r", b"0x0"), (1, "o", b"hello")])
     made = cast(recording, 2)
     assert json.loads(made.splitlines()[0])["width"] == 80
-    assert made == standalone.cast([[0, "r", b"0x0"], [1, "o", b"hello"]], recording.time_ns, 2)
+    assert made == verifier.cast([[0, "r", b"0x0"], [1, "o", b"hello"]], recording.time_ns, 2)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from auditor import verifier
 from recorded import BINDING_OF_TESTS, DirectView, Told, allowed, export, fill, journal, new_store, seal_all, session
 from test_bundle import key, remanifest
 
@@ -59,6 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export(made, stopped, made / "stopped-one", Query(session=HIDDEN.id))
     export(made, stopped, made / "closed", closed=True)
     stopped.close()
+    (made / "auditor.py").write_bytes(standalone.SOURCE)
     anchor.append(made / "later", store.ledger.checkpoint)
     anchor.append(made / "both", (made / "kept").read_text() + store.ledger.checkpoint)
     return made
@@ -66,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def verdict(folder: Path, bundle: Path, *options: str | Path) -> tuple[int, str]:
     """The auditor's own verifier, as `python3 -I`."""
-    command = [sys.executable, "-I", standalone.__file__, bundle, "--key", key(folder), *options]
+    command = [sys.executable, "-I", folder / "auditor.py", bundle, "--key", key(folder), *options]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     return ran.returncode, ran.stdout + ran.stderr
 
@@ -75,7 +77,7 @@ def verdict(folder: Path, bundle: Path, *options: str | Path) -> tuple[int, str]
 
 
 def framed(file: Path) -> list[tuple[int, bytes]]:
-    return list(standalone.framed_by_index(file.read_bytes())) if file.exists() else []
+    return list(verifier.framed_by_index(file.read_bytes())) if file.exists() else []
 
 
 def frame(file: Path, items: list[tuple[int, bytes]]) -> None:
@@ -88,7 +90,7 @@ def lines(bundle: Path) -> list[dict[str, Any]]:
 
 
 def write_lines(bundle: Path, kept: list[dict[str, Any]]) -> None:
-    (bundle / "readable" / "records.jsonl").write_text("".join(standalone.canonical(line) + "\n" for line in kept))
+    (bundle / "readable" / "records.jsonl").write_text("".join(verifier.canonical(line) + "\n" for line in kept))
 
 
 def drop(is_gone: Callable[[dict[str, Any]], bool]) -> Doctor:
@@ -227,7 +229,7 @@ def cut_back(folder: Path) -> Doctor:
 
     def doctor(bundle: Path) -> None:
         older = (folder / "kept").read_text().strip() + "\n"
-        entries = list(standalone.framed((bundle / "ledger" / "entries.bin").read_bytes()))[: int(older.split("\n")[1])]
+        entries = list(verifier.framed((bundle / "ledger" / "entries.bin").read_bytes()))[: int(older.split("\n")[1])]
         (bundle / "ledger" / "entries.bin").write_bytes(b"".join(struct.pack("!I", len(e)) + e for e in entries))
         (bundle / "ledger" / "checkpoint").write_text(older)
 
@@ -304,14 +306,14 @@ def test_both_verifiers_judge_an_anchor_alike(
 def test_the_product_and_the_verifier_find_the_same_checkpoints(folder: Path) -> None:
     for _, made, *_ in ANCHORS:
         text = made(checkpoint(folder))
-        assert standalone.kept_notes(text) == anchor.notes(text)
+        assert verifier.kept_notes(text) == anchor.notes(text)
 
 
 def test_the_docs_name_the_verifier_that_is_shipped() -> None:
     """Whoever got a bundle compares its verify.py with this; `ostiary audit verifier` prints it and its digest."""
     from test_audit_cli import ostiary
 
-    digest = sha256(Path(standalone.__file__).read_bytes()).hexdigest()
+    digest = sha256(standalone.SOURCE).hexdigest()
     assert digest in (Path(__file__).parents[2] / "docs" / "evidence.md").read_text(), f"the verifier's SHA-256 is now {digest}"
     assert ostiary("verifier", "--sha256").stdout == f"{digest}\n"
     assert sha256(ostiary("verifier").stdout_bytes).hexdigest() == digest
@@ -322,13 +324,13 @@ def test_the_verifier_says_for_whom_an_agent_acted_what_floor_was_in_force_and_w
     who, body = b"s" * 16, ["claude", "ada", "", "", ""]
     opened = [10, who, 0, "", 0, None, "postgres", 1], [*body, "agent", [], "", "", {"floor": "verified"}]
     note = [30, who, 1, "", 0, None, "disclosure.revealed"], [{"columns": "public.patients.ssn", "request": "r-1"}]
-    session_line, floor, disclosed = standalone.told_sessions([opened, note])
+    session_line, floor, disclosed = verifier.told_sessions(verifier.sessions_of([opened, note]))
     assert " of claude for ada: " in session_line
     assert floor.endswith("the floor in force: verified") and disclosed.endswith("DISCLOSED public.patients.ssn under r-1")
     intent = [20, who, 2, "", 1, None, 1, "", "", "g", "r", BINDING_OF_TESTS], body
     for approver, distinct in (("grace", "yes"), ("grace, ada", "NO"), ("claude", "NO")):
         approval = [40, b"", 0, "", 0, None, "g", BINDING_OF_TESTS, 1, 1, "r"], [{"approvers": approver}]
-        (line,) = standalone.told_grants([approval, intent])
+        (line,) = verifier.told_grants(verifier.grants_of([approval, intent]))
         assert line.endswith(f"spent 1 time: asked by claude for ada; approved by {approver}; distinct: {distinct}")
 
 

@@ -1,0 +1,156 @@
+"""What a bundle holds of each session and recording, and who approved what."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from gateway.evidence.verifier.meanings import COMMAND_BODY
+from gateway.evidence.verifier.record import clean, counted
+
+Event = Tuple[List[Any], Optional[List[Any]]]
+NOBODY = "somebody whose name is not opened here"
+
+
+def sessions_of(events: Sequence[Event]) -> List[Dict[str, Any]]:
+    """Each session: whether its numbers run from its opening to its close without a gap, whose it was, what it was shown."""
+    sessions: Dict[bytes, Dict[str, Any]] = {}
+    for event, body in events:
+        if not event[1]:
+            continue
+        kept = sessions.setdefault(event[1], {
+            "session": str(uuid.UUID(bytes=event[1])), "identity": "", "on_behalf_of": "", "floor": "", "disclosed": [],
+            "numbers": set(), "closed": None,
+        })
+        if event[0] == 10 and body:
+            kept.update(identity=body[0], on_behalf_of=body[1] or "", floor=(body[9] or {}).get("floor") or "")
+        if event[0] == 30 and event[6] == "disclosure.revealed" and body:
+            kept["disclosed"].append({"columns": body[0].get("columns", "?"), "request": body[0].get("request", "?")})
+        if event[2] or event[0] == 10:  # the notary's own records of a session have no number
+            kept["numbers"].add(event[2])
+        if event[0] == 11:
+            kept["closed"] = event[2]
+    return [judged(kept) for kept in sessions.values()]
+
+
+def judged(session: Dict[str, Any]) -> Dict[str, Any]:
+    numbers, closed = session.pop("numbers"), session.pop("closed")
+    state, told = run_of(numbers, closed)
+    return dict(session, records=len(numbers), state=state, told=told)
+
+
+def told_sessions(sessions: Sequence[Dict[str, Any]]) -> Iterator[str]:
+    for one in sessions:
+        agent = " for %s" % clean(one["on_behalf_of"]) if one["on_behalf_of"] else ""
+        yield "session %s%s: %s" % (one["session"], " of %s%s" % (clean(one["identity"]), agent) if one["identity"] else "", one["told"])
+        if one["floor"]:
+            yield "  the floor in force: %s" % clean(one["floor"])
+        for shown in one["disclosed"]:
+            yield "  DISCLOSED %s under %s" % (clean(shown["columns"]), clean(shown["request"]))
+
+
+def session_gaps(events: Sequence[Event], wanted: str, closed: bool) -> Iterator[str]:
+    """What is missing of the session that was asked for; :param closed: its close must be here too."""
+    numbers, last = set(), None
+    for event, _ in events:
+        if event[1] and str(uuid.UUID(bytes=event[1])) == wanted and (event[2] or event[0] in (10, 11)):
+            numbers |= {event[2]} if event[2] or event[0] == 10 else set()
+            last = event[2] if event[0] == 11 else last
+    state, told = run_of(numbers, last) if numbers else ("incomplete", "none of its records is in this bundle")
+    if state == "incomplete" or (state == "open" and closed):
+        yield "session %s: %s" % (clean(wanted), told)
+    approved = {event[6] for event, _ in events if event[0] == 40}
+    for grant in sorted({event[9] for event, _ in events if event[0] == 20 and event[9]} - approved):
+        yield "grant %s, which the session spent, is not in this bundle" % clean(grant)
+
+
+def run_of(numbers: Any, closed: Optional[int]) -> Tuple[str, str]:
+    """Of a session's record numbers: "complete", "incomplete", "open" or "abandoned"; and the same for people."""
+    last = max(numbers | {closed or 0})
+    missing = [number for number in range(min(last + 1, len(numbers) + 10)) if number not in numbers]
+    if missing:
+        more = " and more" if last + 1 - len(numbers) > len(missing[:10]) else ""
+        return "incomplete", "INCOMPLETE, without record %s of 0..%d%s" % (", ".join(map(str, missing[:10])), last, more)
+    if closed:
+        return "complete", "complete, records 0..%d, opened to closed" % last
+    if closed == 0:
+        return "abandoned", "records 0..%d without a gap, closed by the notary: its worker was gone" % last
+    return "open", "records 0..%d without a gap, but no close: it went on, or the rest is not in this bundle" % last
+
+
+def recordings_of(recordings: Dict[Tuple[bytes, int], Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Each recording: whether all of its chunks are here; `of` is None where its end is not here."""
+    found = []
+    for (session, number), kept in recordings.items():
+        chunks, ended = set(kept["chunks"]), kept["ended"]
+        count = ended if ended is not None else max(chunks, default=-1) + 1
+        missing = [chunk for chunk in range(min(count, len(chunks) + 10)) if chunk not in chunks]
+        state = "incomplete" if missing else "open" if ended is None else "complete"
+        found.append({
+            "session": str(uuid.UUID(bytes=session)), "recording": number, "state": state, "chunks": len(chunks), "of": ended,
+            "missing": missing[:10], "until": count,
+        })
+    return found
+
+
+def told_recordings(recordings: Sequence[Dict[str, Any]]) -> Iterator[str]:
+    for one in recordings:
+        told = {
+            "incomplete": "INCOMPLETE, without chunk %s of %d" % (", ".join(map(str, one["missing"])), one["until"]),
+            "open": "%s without a gap, but no end: it went on, was cut short, or the rest is not in this bundle" % counted(one["until"], "chunk"),
+            "complete": "complete, %s" % counted(one["until"], "chunk"),
+        }[one["state"]]
+        yield "recording %d of session %s: %s" % (one["recording"], one["session"], told)
+
+
+def grants_of(events: Sequence[Event]) -> List[Dict[str, Any]]:
+    """
+    Each grant that a command spent: who asked and who approved it, and whether it was for that command. Names that are not
+    opened here are None; so is `distinct`, whether these are different people, where it cannot be known.
+    """
+    approvals = {event[6]: (event, body) for event, body in events if event[0] == 40}
+    spent: Dict[str, List[Any]] = {}
+    asked: Dict[str, List[str]] = {}
+    for event, body in events:
+        if event[0] == 20 and event[9]:
+            spent.setdefault(event[9], []).append(event[11])
+            asked.setdefault(event[9], [name for name in (body or [])[:2] if name])
+    found = []
+    for grant, bindings in spent.items():
+        event, body = approvals.get(grant, (None, None))
+        by = str(body[0].get("approvers") or "").split(", ") if body and body[0].get("approvers") else None
+        askers = asked[grant] or None
+        found.append({
+            "grant": grant, "approval": event is not None, "request": event[10] if event is not None else None, "spent": len(bindings),
+            "asked_by": askers, "approved_by": by, "distinct": None if by is None or askers is None else not set(by) & set(askers),
+            "other_command": event is not None and any(binding != event[7] for binding in bindings),
+        })
+    return found
+
+
+def told_grants(grants: Sequence[Dict[str, Any]]) -> Iterator[str]:
+    for one in grants:
+        if not one["approval"]:
+            yield "grant %s is not in this bundle: who approved it is not proved here" % clean(one["grant"])
+            continue
+        distinct = {None: "not known", True: "yes", False: "NO"}[one["distinct"]]
+        asked, approved = " for ".join(one["asked_by"] or [NOBODY]), ", ".join(one["approved_by"] or [NOBODY])
+        yield "grant %s of request %s, spent %s: asked by %s; approved by %s; distinct: %s%s" % (
+            clean(one["grant"]), clean(one["request"]), counted(one["spent"], "time"), clean(asked), clean(approved), distinct,
+            ", but FOR ANOTHER COMMAND" if one["other_command"] else "")
+
+
+def disclosures_of(events: Sequence[Event]) -> List[Dict[str, Any]]:
+    """For each identity and declared column: how many of its commands may have read it in the clear."""
+    found: Dict[Tuple[str, str], int] = {}
+    place = COMMAND_BODY.index("clear_columns")
+    for event, body in events:
+        for column in body[place] if event[0] == 20 and body and len(body) > place else ():
+            if not column.endswith("*"):  # beside what is named because nobody could tell
+                found[body[0], column] = found.get((body[0], column), 0) + 1
+    return [{"identity": who, "column": column, "commands": count} for (who, column), count in sorted(found.items())]
+
+
+def told_disclosures(disclosed: Sequence[Dict[str, Any]]) -> Iterator[str]:
+    for one in disclosed:
+        yield "%s may have read %s in the clear, in %s" % (clean(one["identity"]), clean(one["column"]), counted(one["commands"], "command"))

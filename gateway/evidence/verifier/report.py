@@ -1,0 +1,119 @@
+"""What was found of a bundle: as facts, for programs, and in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+from gateway.evidence.verifier.bundle import Bundle
+from gateway.evidence.verifier.checkpoint import parse_key
+from gateway.evidence.verifier.completeness import Completeness, shown_query
+from gateway.evidence.verifier.fault import INCOMPLETE, TAMPERED
+from gateway.evidence.verifier.holdings import (
+    disclosures_of, grants_of, recordings_of, sessions_of, told_disclosures, told_grants, told_recordings, told_sessions,
+)
+from gateway.evidence.verifier.packed import unpack
+from gateway.evidence.verifier.record import counted, moment
+
+
+def examined(folder: str, key: Optional[str], anchor: Optional[str], own: Optional[str]) -> Dict[str, Any]:
+    """
+    Everything that was found, as `--json` prints it; docs/evidence.md says what each field is. Raises Tampered.
+
+    :param own: the SHA-256 of the verifier that looks.
+    """
+    bundle = Bundle(folder)
+    name, public = parse_key(key if key is not None else bundle.manifest["key"])
+    bundle.check_files()
+    bundle.check_ledger(name, public)
+    anchored = bundle.check_anchor(anchor, name, public) if anchor is not None else 0
+    bundle.check_segments(name)
+    bundle.check_readable()
+    completeness = Completeness(bundle)
+    completeness.check()
+    completeness.check_manifest(name, public)
+    found: Dict[str, Any] = {
+        "bundle": folder, "log": name, "trusted_key": key is not None, "entries": len(bundle.entries), "newest_entry": newest_of(bundle.entries),
+        "records": len(bundle.lines), "segments": len(bundle.sizes), "newest_record": moment(max([place["time"] for place in bundle.places] or [0])),
+        "query": completeness.query, "query_recorded": completeness.order is not None, "coverage": completeness.coverage, "bodies": completeness.bodies,
+        "sessions": sessions_of(bundle.events), "recordings": recordings_of(bundle.recordings), "grants": grants_of(bundle.events),
+        "disclosures": disclosures_of(bundle.events), "anchor": "independent" if anchored else "none", "anchored": anchored,
+        "unanchored_records": bundle.after(anchored), "problems": bundle.problems, "strays": bundle.strays, "gaps": bundle.gaps, "remarks": [],
+    }
+    if bundle.manifest["files"].get("verify.py") != own:
+        found["remarks"].append("the bundle's own verify.py is not this one: another version, or somebody else's")
+    tampered = found["problems"] or found["strays"]
+    found["code"] = TAMPERED if tampered else INCOMPLETE if found["gaps"] or key is None else 0
+    return found
+
+
+def newest_of(entries: Sequence[bytes]) -> str:
+    return moment(max([unpack(entry)[1] for entry in entries] or [0]))
+
+
+def tampered(folder: str, what: str, code: int = TAMPERED) -> Dict[str, Any]:
+    """What is said of a bundle that nothing else can be said of."""
+    return {"bundle": folder, "code": code, "problems": [what], "strays": [], "gaps": [], "remarks": []}
+
+
+def as_json(found: Dict[str, Any]) -> str:
+    return json.dumps(found, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def words(found: Dict[str, Any]) -> Iterator[str]:
+    """The same for people, a line each, the verdict last."""
+    for path in found["own_anchors"]:
+        yield "NOT INDEPENDENT: %s is the same file as in the bundle, so it is no anchor" % path
+    if "log" in found:
+        for line in holdings(found):
+            yield line
+    for problem in found["problems"]:
+        yield "TAMPERED: %s" % problem
+    for stray in found["strays"]:
+        yield "ANCHOR: %s" % stray
+    for remark in found["remarks"]:
+        yield "NOTE: %s" % remark
+    for gap in found["gaps"]:
+        yield "INCOMPLETE: %s" % gap
+    if found["problems"] or found["strays"]:
+        return
+    if not found["trusted_key"]:
+        yield "SELF-CONSISTENT ONLY: no --key was given, and the bundle's own key proves nothing"
+    elif found["gaps"]:
+        yield "SOUND, but incomplete"
+    elif found["anchored"]:
+        yield "SOUND"
+    else:
+        yield "SOUND (no anchor given: whoever holds the signing key could have made another log)"
+
+
+def holdings(found: Dict[str, Any]) -> Iterator[str]:
+    """What is in it."""
+    yield "log %s: %s, the newest of %s" % (found["log"], counted(found["entries"], "ledger entry", "ledger entries"), found["newest_entry"])
+    yield "%s of %s, the newest of %s" % (counted(found["records"], "record"), counted(found["segments"], "segment"), found["newest_record"])
+    yield "query: %s%s" % (shown_query(found["query"]), "" if found["query_recorded"] else " (only claimed, by MANIFEST.json)")
+    for line in covered(found["coverage"], found["bodies"]):
+        yield line
+    for lines in (
+        told_sessions(found["sessions"]), told_recordings(found["recordings"]), told_grants(found["grants"]), told_disclosures(found["disclosures"]),
+    ):
+        for line in lines:
+            yield line
+    if found["anchored"]:
+        yield "%s came after the newest checkpoint that you kept" % counted(found["unanchored_records"], "record")
+
+
+def covered(coverage: List[Dict[str, Any]], bodies: Dict[str, Any]) -> Iterator[str]:
+    """How much of the log it has, and how many bodies are open."""
+    for one in coverage:
+        if one["segment"] is not None:
+            yield "%d of %s of segment %d" % (one["here"], counted(one["of"], "record"), one["segment"])
+        else:
+            of = "%s%s" % ("at least " if one["at_least"] else "", counted(one["of"], "record"))
+            yield "%d of %s; what was left out is not proved" % (one["here"], of)
+    expired = ", %d expired" % bodies["expired"] if bodies["expired"] else ""
+    yield "bodies: %d opened of %d committed, %d withheld%s" % (bodies["opened"], bodies["committed"], len(bodies["withheld"]), expired)
+    for place in bodies["withheld"][:20]:
+        yield "withheld: the body of %s %s" % (place["kind"], place["record"])
+    if bodies["withheld"][20:]:
+        yield "withheld: %d more" % len(bodies["withheld"][20:])
