@@ -33,6 +33,7 @@ import msgpack
 from twisted.internet.task import Clock
 
 from benchmarks.measure import fsync_floor, interleaved, percentile, summary
+from benchmarks.peers import site
 from benchmarks.postgres import commit, machine
 from gateway import link
 from gateway.config import Audit
@@ -152,13 +153,14 @@ class Worker:
 
 
 class Notary:
-    """One in a process, from some checkout, on a store of its own."""
+    """One in a process, with the code of some checkout and its kernels compiled, on a store of its own."""
 
     def __init__(self, stack: ExitStack, checkout: Path) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostiary-notary-")))
         init_store(Audit(folder / "audit"), "bench", folder)
-        environment = {**os.environ, "PYTHONPATH": os.fspath(checkout)}
-        self._process = subprocess.Popen([sys.executable, "-c", SERVE, os.fspath(folder)], cwd=checkout, env=environment)
+        code = site(folder / "site", checkout)
+        environment = {**os.environ, "PYTHONPATH": os.fspath(code)}
+        self._process = subprocess.Popen([sys.executable, "-c", SERVE, os.fspath(folder)], cwd=code, env=environment)
         stack.callback(self._end)
         self._worker = Worker(self._connected(os.fspath(folder / "socket")))
 

@@ -89,17 +89,21 @@ def copied_rows(server: PostgresServer, folder: Path) -> Path:
 
 
 def snapshot(folder: Path) -> Path:
-    """The checkout's code with the kernel compiled, so that nobody's edit meets a running gateway."""
-    site = folder / "site"
+    """This checkout's `site`, which houses are started from."""
+    houses.ROOT = made = site(folder / "site", ROOT)
+    return made
+
+
+def site(site: Path, checkout: Path) -> Path:
+    """A checkout's code with its kernels compiled, so that nobody's edit meets a running gateway."""
     ignore = shutil.ignore_patterns("__pycache__", "*.so", "*.c", "dropin.cache")
     for name in ("protocols", "addons", "gateway", "twisted", "tests", "benchmarks"):
-        shutil.copytree(ROOT / name, site / name, ignore=ignore)
+        shutil.copytree(checkout / name, site / name, ignore=ignore)
     for name in ("setup.py", "setup.cfg", "pyproject.toml", "LICENSE"):
-        shutil.copy(ROOT / name, site)
+        shutil.copy(checkout / name, site)
     (site / "README.md").touch()
     subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=site, check=True, capture_output=True)
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(site)], check=True)  # as pip does where it installs
-    houses.ROOT = site
     return site
 
 

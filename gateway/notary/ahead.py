@@ -16,13 +16,13 @@ import mmap
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from struct import Struct
 
 import msgpack
 
 from gateway.notary.environment import Place, Unfit
+from gateway.notary.kernel import digest
 
 NAME = "ahead"
 HALF = 4 << 20
@@ -120,8 +120,7 @@ def reserve(path: Path) -> None:
 def _framed(batch: Batch) -> bytes:
     payload = _pack((batch.rows, batch.head))
     facts = _FACTS.pack(batch.first, len(batch.rows), len(payload))
-    digest = sha256(facts + payload).digest()
-    return b"".join((_MAGIC, facts, digest, payload, bytes(-(_HEADER.size + len(payload)) % _BLOCK)))
+    return b"".join((_MAGIC, facts, digest(facts, payload), payload, bytes(-(_HEADER.size + len(payload)) % _BLOCK)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +242,10 @@ def _batch(data: bytes, at: int) -> tuple[Batch, int] | None:
     """What begins at a block, and its length in whole blocks; None when nothing whole does."""
     if data[at : at + len(_MAGIC)] != _MAGIC or at + _HEADER.size > len(data):
         return None
-    _, first, count, length, digest = _HEADER.unpack_from(data, at)
+    _, first, count, length, told = _HEADER.unpack_from(data, at)
     begin = at + _HEADER.size
     payload = data[begin : begin + length]
-    if sha256(_FACTS.pack(first, count, length) + payload).digest() != digest:
+    if digest(_FACTS.pack(first, count, length), payload) != told:
         return None
     try:
         rows, head = msgpack.unpackb(payload, raw=False)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from hashlib import sha256
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.notary.mac import Key, Message
+from gateway.notary.kernel import digest, opening, record_key, sealed
+from gateway.notary.mac import Key
 
 _NONCE = bytes(12)
 _SALT = 16  # bytes
@@ -30,17 +30,14 @@ class BodyError(Exception):
     """A body that this key does not open."""
 
 
-_OPENING = Message(b"ostiary-opening")
-
-
 def body_hash(stored: bytes) -> bytes:
     """Of the stored (encrypted) bytes; 0x02 keeps it apart from leaves and nodes."""
-    return sha256(b"\x02" + stored).digest()
+    return digest(b"\x02", stored)
 
 
 def commit(opening: bytes, plain: bytes) -> bytes:
     """Binding by SHA-256, hiding by the opening's 32 secret bytes."""
-    return sha256(b"ostiary-body\x00" + opening + plain).digest()
+    return digest(b"ostiary-body\x00" + opening, plain)
 
 
 class Bodies:
@@ -59,10 +56,8 @@ class Bodies:
         if not self._salts:
             drawn = self._random(_SALT * _SALTS)
             self._salts = [drawn[at : at + _SALT] for at in range(0, len(drawn), _SALT)]
-        salt = self._salts.pop()
-        key = self._record_key(session, salt)
-        stored = salt + AESGCM(key).encrypt(_NONCE, plain, None)
-        return stored, body_hash(stored), commit(_OPENING.under(key), plain)
+        key = self._sessions.get(session) or self._session_key(session)
+        return sealed(key.inner, key.outer, self._salts.pop(), plain)
 
     def open(self, session: bytes, stored: bytes) -> tuple[bytes, bytes]:
         """
@@ -70,9 +65,12 @@ class Bodies:
 
         :raises BodyError: another key, or damaged.
         """
-        key = self._record_key(session, stored[:_SALT])
+        salt, above = stored[:_SALT], self._session_key(session)
+        if len(salt) < _SALT:
+            raise BodyError("too short to hold anything")
+        key = record_key(above.inner, above.outer, salt)
         try:
-            return AESGCM(key).decrypt(_NONCE, stored[_SALT:], None), _OPENING.under(key)
+            return AESGCM(key).decrypt(_NONCE, stored[_SALT:], None), opening(key)
         except InvalidTag as e:
             raise BodyError("this key does not open it") from e
 
@@ -80,10 +78,10 @@ class Bodies:
         """A 16-byte pseudonym for exact search, e.g. of "identity\\0ada@clinic.example"."""
         return self._term_key.digest(text.encode())[:16]
 
-    def _record_key(self, session: bytes, salt: bytes) -> bytes:
+    def _session_key(self, session: bytes) -> Key:
         key = self._sessions.get(session)
         if key is None:
             if len(self._sessions) >= _SESSIONS_KEPT:
                 self._sessions.clear()
             key = self._sessions[session] = Key(self._master.digest(b"ostiary-session" + session))
-        return key.digest(b"ostiary-record" + salt)
+        return key

@@ -8,14 +8,13 @@ from LMDB 0.9 mdb.c (MDB_page, MDB_meta); 0.9 is what every existing tool reads.
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 from pathlib import Path
 from struct import Struct
-from typing import Any
 
 import lmdb
+
+from gateway.notary.kernel import named
 
 _META = Struct("=IIQQI92xQQ")  # magic, version, address, map size, page size, (two dbs), last page, transaction
 _PAGE_HEADER = 16
@@ -139,30 +138,6 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-_statx = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
-if _statx is not None:
-    _statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p]
-_AT_FDCWD, _STATX_INO = -100, 0x100
-_FOUND = Struct("=32xQ96xII112x")  # struct statx (statx(2)): inode; major and minor number of its device
-ROOM = _FOUND.size
-
-
-def identity(file: bytes, room: Any) -> tuple[int, int, int]:
-    """
-    (inode, major, minor) of what a path names, by way of a caller's buffer of `ROOM` bytes (ctypes), without asking for its times: from Linux 6.13 on, a file whose times somebody
-    has looked at gets new ones by its next write, and its inode is then written along, which takes as long as the write itself.
-
-    :raises OSError: it names nothing.
-    """
-    if _statx is not None:
-        if _statx(_AT_FDCWD, file, 0, _STATX_INO, room) == 0:
-            return _FOUND.unpack_from(room)
-        if ctypes.get_errno() != errno.ENOSYS:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), os.fsdecode(file))
-    found = os.stat(file)
-    return found.st_ino, os.major(found.st_dev), os.minor(found.st_dev)
-
-
 class Place:
     """
     The file that a path named when we opened it. A directory that is moved away or
@@ -170,10 +145,10 @@ class Place:
     """
 
     def __init__(self, file: Path) -> None:
-        self._file, self._room = os.fsencode(file), ctypes.create_string_buffer(ROOM)
-        self._identity = identity(self._file, self._room)
+        self._file = os.fsencode(file)
+        self._identity = named(self._file)
 
     def check(self) -> None:
         """:raises OSError: the path is gone, or leads elsewhere."""
-        if identity(self._file, self._room) != self._identity:
+        if named(self._file) != self._identity:
             raise FileNotFoundError(f"{os.fsdecode(self._file)} is no longer the file that was opened")

@@ -8,18 +8,19 @@ proofs follow RFC 9162 sections 2.1.3.2 and 2.1.4.2. The empty tree's root is SH
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from hashlib import sha256
 
-EMPTY = sha256(b"").digest()
+from gateway.notary.kernel import climb, crown, digest, grown
+
+EMPTY = digest(b"", b"")
 _LEAF, _NODE = b"\x00", b"\x01"
 
 
 def leaf_hash(leaf: bytes) -> bytes:
-    return sha256(_LEAF + leaf).digest()
+    return digest(_LEAF, leaf)
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    return sha256(_NODE + left + right).digest()
+    return digest(_NODE + left, right)
 
 
 class CompactRange:
@@ -33,26 +34,21 @@ class CompactRange:
 
     def append(self, hashed: bytes) -> None:
         """Add one leaf hash."""
-        bits, peaks = self.size, self._peaks
-        while bits & 1:
-            hashed = sha256(_NODE + peaks.pop() + hashed).digest()  # node_hash, without its call: this runs for every record
-            bits >>= 1
-        peaks.append(hashed)
+        climb(self._peaks, self.size, hashed)
         self.size += 1
 
+    def with_leaves(self, leaves: Sequence[bytes]) -> CompactRange:
+        """Another one with these appended; this stays as it is, for when they cannot be stored."""
+        other = CompactRange()
+        other.size, other._peaks = self.size + len(leaves), grown(self._peaks, self.size, leaves)
+        return other
+
     def root(self) -> bytes:
-        if not self._peaks:
-            return EMPTY
-        root = self._peaks[-1]
-        for peak in self._peaks[-2::-1]:
-            root = sha256(_NODE + peak + root).digest()
-        return root
+        return crown(self._peaks) if self._peaks else EMPTY
 
     def copy(self) -> CompactRange:
         """An independent one, so that an aborted transaction leaves the original as it was."""
-        other = CompactRange()
-        other.size, other._peaks = self.size, list(self._peaks)
-        return other
+        return self.with_leaves(())
 
 
 def root_of(hashes: Iterable[bytes]) -> bytes:

@@ -21,7 +21,7 @@ import lmdb
 from gateway.notary import ahead, environment
 from gateway.notary.ahead import AheadFile, Batch, Remains, Row, TooLarge
 from gateway.notary.environment import Place, Unfit, open_read_only, open_writable
-from gateway.notary.merkle import CompactRange, leaf_hash
+from gateway.notary.merkle import CompactRange
 from gateway.notary.note import Checkpoint, Signer
 from gateway.notary.settling import Settling
 
@@ -84,9 +84,8 @@ class Segment:
         :raises lmdb.Error: the store refused. The segment must be abandoned.
         :raises OSError: a file is not where it was, or not writable.
         """
-        tree, size = self._tree.copy(), 0
+        tree, size = self._tree.with_leaves([leaf for leaf, _ in rows]), 0
         for leaf, body in rows:
-            tree.append(leaf_hash(leaf))
             size += _footprint(leaf) if body is None else _footprint(leaf) + _footprint(body)
         if self.used + size > self._map_size:  # LMDB would find out when it is too late to refuse
             raise lmdb.MapFullError("the segment is full")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 from pathlib import Path
 
@@ -74,13 +72,6 @@ def test_what_is_no_lmdb_file_is_refused(tmp_path: Path, junk: bytes) -> None:
         environment.check(tmp_path / "missing")
 
 
-def test_a_file_is_told_apart_as_stat_does(tmp_path: Path) -> None:
-    room = ctypes.create_string_buffer(environment.ROOM)
-    for path in (tmp_path, Path("/dev/null"), Path(__file__)):
-        found = os.stat(path)
-        assert environment.identity(os.fsencode(path), room) == (found.st_ino, os.major(found.st_dev), os.minor(found.st_dev))
-
-
 def test_looking_whether_a_file_is_in_its_place_does_not_make_the_next_write_dearer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for a file's times gets new ones from its next write, and the inode is written along."""
     (tmp_path / "f").write_bytes(b"1")
@@ -95,20 +86,6 @@ def test_looking_whether_a_file_is_in_its_place_does_not_make_the_next_write_dea
         place.check()
 
 
-@pytest.fixture(params=["", "no such call in the library", "no such call in the kernel"])
-def statx(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How files are told apart: by statx, or by stat where that is missing."""
-
-    def missing(*_: object) -> int:
-        ctypes.set_errno(errno.ENOSYS)
-        return -1
-
-    if request.param:
-        monkeypatch.setattr(environment, "_statx", missing if "kernel" in request.param else None)
-    return request.param
-
-
-@pytest.mark.usefixtures("statx")
 def test_a_place_notices_that_its_file_was_moved_or_replaced(tmp_path: Path) -> None:
     """Writing goes on without error into a file that no path leads to; it must not count."""
     file = tmp_path / "f"

@@ -1,97 +1,33 @@
-"""
-The kernel compiled and the kernel interpreted say the same: results and errors, for any rows, splits and damage.
-
-Both are made here from the text in the checkout, so that neither an older build nor an installed one is tried.
-"""
+"""The kernel compiled and the kernel interpreted say the same: results and errors, for any rows, splits and damage."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-import sysconfig
-from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType, ModuleType
-from typing import Any, NamedTuple
+from types import FunctionType
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.errors import WireError
 from protocols.postgres.codec import encode
 from protocols.postgres.replies import DataRow
 from protocols.result import NULL
-
-ROOT = Path(__file__).parent.parent.parent
-COMPILER = shutil.which("cc") or shutil.which("gcc")
-HEADERS = Path(sysconfig.get_path("include"), "Python.h").exists()
+from tests.kernels import ROOT, Twins, build, many
+from tests.kernels import twins as made
 
 CELL = st.none() | st.binary(max_size=40)
 MASK = st.none() | st.just(NULL) | st.binary(max_size=50)
 TAGS = st.sampled_from([frozenset(b"D"), frozenset(b"d"), frozenset(b"Dd"), frozenset()])
 WORDS = st.sampled_from([0, 1, 3, 4, 5, 6, 0x7FFF, 0x10000, 0x7FFFFFFE, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF])
 
-many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-class Twins(NamedTuple):
-    compiled: ModuleType
-    interpreted: ModuleType
-
-    def agree(self, name: str, *arguments: Any) -> object:
-        """What both answer; fails when they differ."""
-        one, other = (said(getattr(module, name), *arguments) for module in self)
-        assert one == other
-        return one
-
-
-def said(call: Callable[..., object], *arguments: Any) -> object:
-    """Its result, or what it raised, in full."""
-    try:
-        return call(*arguments)
-    except (WireError, ValueError) as error:
-        return type(error), str(error), getattr(error, "offset", None)
-
-
-def load(name: str, file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def build(source: Path, out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """setup.py on a copy of what it needs; the file that it made is below `out`."""
-    (source / "protocols").mkdir(parents=True)
-    for name in ("setup.py", "setup.cfg", "pyproject.toml", "LICENSE", "protocols/__init__.py", "protocols/kernel.py"):
-        shutil.copy(ROOT / name, source / name)
-    (source / "README.md").write_text("Ostiary\n")
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", str(out), "--build-temp", str(source / "tmp")]
-    return subprocess.run(
-        command, cwd=source, env={**os.environ, "OSTIARY_PURE": "", **environment}, text=True, capture_output=True, check=False
-    )
-
-
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
-    if not (COMPILER and HEADERS and importlib.util.find_spec("Cython")):
-        pytest.skip("no compiler, no Python headers or no Cython: the kernel runs interpreted here, which is tried elsewhere")
-    folder = tmp_path_factory.mktemp("kernel")
-    done = build(folder / "source", folder / "out")
-    made = list((folder / "out").rglob("_kernel*.so"))
-    assert done.returncode == 0 and len(made) == 1, done.stdout + done.stderr
-    before = os.environ.get("OSTIARY_PURE")
-    os.environ["OSTIARY_PURE"] = "1"
-    try:
-        interpreted = load("interpreted_kernel", ROOT / "protocols" / "kernel.py")
-    finally:
-        os.environ.pop("OSTIARY_PURE")
-        os.environ.update({} if before is None else {"OSTIARY_PURE": before})
-    return Twins(load("protocols._kernel", made[0]), interpreted)
+    return made(tmp_path_factory, "protocols.kernel")
 
 
 def test_they_are_two(twins: Twins) -> None:

@@ -1,0 +1,264 @@
+# cython: language_level=3
+"""
+What is done to each record, byte by byte: its body sealed, its leaf hashed into the tree. And once a batch, which file a path names.
+
+One text for two speeds, as `protocols.kernel`; setup.py compiles it as `gateway.notary._kernel`, which is used where it was built
+unless OSTIARY_PURE is set. What differs are the functions at the end. Interpreted, SHA-256 is hashlib's, AES-256-GCM is cryptography's,
+and statx is asked by way of ctypes. Compiled, the same libcrypto that hashlib is linked to is called without an object for each
+of the thirty questions that two records ask: a notary that slept through its last write finds nothing of what it needs
+in the processor's caches, and each object is there to be fetched again. No lock is let go of between the first and the last call of one
+question, so that one context serves all threads. Where that library cannot be found, the text stays interpreted.
+
+Sources: RFC 2104 (HMAC), section 2; RFC 6962, section 2.1 (leaves and nodes); statx(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from os import environ
+from struct import Struct
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+try:
+    import cython
+except ImportError:
+
+    class cython:  # type: ignore[no-redef]  # noqa: N801
+        """What this text needs of Cython where it is not installed."""
+
+        compiled, int = False, None
+        declare = staticmethod(lambda kind, value: value)
+
+
+if cython.compiled:
+    import _hashlib
+
+    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+    from cython.cimports.gateway.notary import system
+    from cython.cimports.libc.errno import errno as last_error
+    from cython.cimports.libc.stdint import uint32_t, uint64_t, uintptr_t
+    from cython.cimports.libc.string import memcpy
+
+_BLOCK = cython.declare(cython.int, 64)  # bytes of SHA-256's input block
+_SIZE = cython.declare(cython.int, 32)  # of its output
+_SALT = cython.declare(cython.int, 16)  # before what is encrypted
+_TAG = cython.declare(cython.int, 16)  # and behind it
+_NONCE = bytes(12)  # zero: each key is used once
+_LEAF, _NODE = b"\x00", b"\x01"
+_BODY, _COMMITMENT = b"\x02", b"ostiary-body\x00"
+_INNER, _OUTER = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
+_REST = bytes(_BLOCK - _SIZE)
+_OPENING_INNER, _OPENING_OUTER = _REST.translate(_INNER) + b"ostiary-opening", _REST.translate(_OUTER)
+_AT_FDCWD, _STATX_INO = -100, 0x100
+_FOUND = Struct("=32xQ96xII112x")  # struct statx: inode; major and minor number of its device
+
+
+def padded(key: bytes) -> tuple[bytes, bytes]:
+    """What HMAC hashes before a message and before the first digest, for a key of at most 64 bytes."""
+    if len(key) > _BLOCK:
+        raise ValueError("a longer key would have to be hashed first")
+    whole = key.ljust(_BLOCK, b"\0")
+    return whole.translate(_INNER), whole.translate(_OUTER)
+
+
+def mac(inner: bytes, outer: bytes, message: bytes) -> bytes:
+    """HMAC-SHA-256 under a key that was `padded`."""
+    return _sha256(outer, _sha256(inner, message))
+
+
+def record_key(inner: bytes, outer: bytes, salt: bytes) -> bytes:
+    """The key of one record, from that of its session, `padded`, and 16 bytes that no other record has."""
+    if len(salt) != _SALT:
+        raise ValueError("a salt has 16 bytes")
+    return _sha256(outer, _sha256(inner, b"ostiary-record" + salt))
+
+
+def opening(key: bytes) -> bytes:
+    """What proves a body to an auditor, from the record's key: HMAC-SHA-256 of a fixed message."""
+    if len(key) != _SIZE:
+        raise ValueError("a record's key has 32 bytes")
+    first: bytes = _sha256(key.translate(_INNER), _OPENING_INNER)
+    return _sha256(key.translate(_OUTER) + _OPENING_OUTER, first)
+
+
+def sealed(inner: bytes, outer: bytes, salt: bytes, plain: bytes) -> tuple[bytes, bytes, bytes]:
+    """
+    A body encrypted under the record's key, the first three arguments being those of `record_key`.
+
+    :returns: what is stored, the salt first, and the two digests that go into the leaf, of it and to the plain bytes.
+    """
+    key: bytes = record_key(inner, outer, salt)
+    stored: bytes = _encrypted(key, salt, plain)
+    return stored, _sha256(_BODY, stored), _sha256(_COMMITMENT + opening(key), plain)
+
+
+def digest(front: bytes, data: bytes) -> bytes:
+    """SHA-256 of one behind the other."""
+    return _sha256(front, data)
+
+
+def grown(peaks: Sequence[bytes], size: int, leaves: Iterable[bytes]) -> list[bytes]:
+    """The right edge of a tree of `size` leaves, with more of them."""
+    edge: list = list(peaks)
+    for leaf in leaves:
+        climb(edge, size, _sha256(_LEAF, leaf))
+        size += 1
+    return edge
+
+
+def climb(edge: list[bytes], size: int, hashed: bytes) -> None:
+    """Put the hash of leaf `size` onto the edge."""
+    bits = size
+    while bits & 1:
+        hashed = _sha256(_NODE + edge.pop(), hashed)
+        bits >>= 1
+    edge.append(hashed)
+
+
+def crown(edge: Sequence[bytes]) -> bytes:
+    """The root over a tree's right edge, which is not empty."""
+    root: bytes = edge[-1]
+    for peak in edge[-2::-1]:
+        root = _sha256(_NODE + peak, root)
+    return root
+
+
+def named(file: bytes) -> tuple[int, int, int]:
+    """
+    (inode, major, minor) of what a path names, without asking for its times: from Linux 6.13 on, a file whose times somebody
+    has looked at gets new ones by its next write, and its inode is then written along, which takes as long as the write itself.
+
+    :raises OSError: it names nothing.
+    """
+    found = _status(file)
+    if found is not None:
+        return found
+    usual = os.stat(file)  # a system without statx
+    return usual.st_ino, os.major(usual.st_dev), os.minor(usual.st_dev)
+
+
+if cython.compiled:
+
+    @cython.cfunc
+    def _found(name: str) -> cython.p_void:
+        """A function of libcrypto or libc."""
+        try:
+            at: uintptr_t = ctypes.cast(getattr(_library, name), ctypes.c_void_p).value
+        except AttributeError as error:
+            raise ImportError(f"no {name} where hashlib has its functions") from error
+        return cython.cast(cython.p_void, at)
+
+    try:
+        _library = ctypes.CDLL(_hashlib.__file__)
+    except (AttributeError, OSError) as error:
+        raise ImportError("hashlib is linked to no library of its own") from error
+
+    _digest_init = cython.declare(system.digest_init, cython.cast(system.digest_init, _found("EVP_DigestInit_ex")))
+    _digest_update = cython.declare(system.digest_update, cython.cast(system.digest_update, _found("EVP_DigestUpdate")))
+    _digest_final = cython.declare(system.digest_final, cython.cast(system.digest_final, _found("EVP_DigestFinal_ex")))
+    _encrypt_init = cython.declare(system.encrypt_init, cython.cast(system.encrypt_init, _found("EVP_EncryptInit_ex")))
+    _encrypt_update = cython.declare(system.encrypt_update, cython.cast(system.encrypt_update, _found("EVP_EncryptUpdate")))
+    _encrypt_final = cython.declare(system.encrypt_final, cython.cast(system.encrypt_final, _found("EVP_EncryptFinal_ex")))
+    _control = cython.declare(system.encrypt_control, cython.cast(system.encrypt_control, _found("EVP_CIPHER_CTX_ctrl")))
+    _statx = cython.declare(system.file_status, cython.cast(system.file_status, _found("statx")))
+    _hash = cython.declare(cython.p_void, cython.cast(system.new_context, _found("EVP_MD_CTX_new"))())
+    _cipher = cython.declare(cython.p_void, cython.cast(system.new_context, _found("EVP_CIPHER_CTX_new"))())
+    _sha_256 = cython.declare(cython.p_const_void, cython.cast(system.algorithm, _found("EVP_sha256"))())
+    _aes_gcm = cython.declare(cython.p_const_void, cython.cast(system.algorithm, _found("EVP_aes_256_gcm"))())
+    _GET_TAG = cython.declare(cython.int, 0x10)  # EVP_CTRL_AEAD_GET_TAG
+    _LONGEST = cython.declare(cython.Py_ssize_t, 0x7FFFFF00)  # bytes that its int takes
+
+    if (
+        _hash == cython.NULL
+        or _cipher == cython.NULL
+        or _digest_init(_hash, _sha_256, cython.NULL) != 1
+        or _encrypt_init(_cipher, _aes_gcm, cython.NULL, cython.NULL, cython.NULL) != 1
+    ):
+        raise ImportError("libcrypto knows no SHA-256 or no AES-256-GCM")
+
+    @cython.cfunc
+    @cython.inline
+    def _bytes(data: bytes) -> cython.p_const_uchar:
+        """Where they are, for as long as the caller keeps them."""
+        return cython.cast(cython.p_const_uchar, cython.cast(cython.p_const_char, data))
+
+    @cython.cfunc
+    def _sha256(front: bytes, data: bytes) -> bytes:
+        out: bytes = PyBytes_FromStringAndSize(cython.NULL, _SIZE)
+        to: cython.p_uchar = cython.cast(cython.p_uchar, _bytes(out))
+        if (
+            _digest_init(_hash, cython.NULL, cython.NULL) != 1  # of the same kind as before
+            or _digest_update(_hash, _bytes(front), len(front)) != 1
+            or _digest_update(_hash, _bytes(data), len(data)) != 1
+            or _digest_final(_hash, to, cython.NULL) != 1
+        ):
+            raise RuntimeError("libcrypto made no digest")
+        return out
+
+    @cython.cfunc
+    def _encrypted(key: bytes, salt: bytes, plain: bytes) -> bytes:
+        if len(plain) > _LONGEST:
+            raise ValueError("too long to be encrypted at once")
+        length: cython.int = len(plain)
+        done: cython.int = 0
+        rest: cython.int = 0
+        out: bytes = PyBytes_FromStringAndSize(cython.NULL, _SALT + length + _TAG)
+        to: cython.p_uchar = cython.cast(cython.p_uchar, _bytes(out))
+        memcpy(to, _bytes(salt), _SALT)
+        if (
+            _encrypt_init(_cipher, cython.NULL, cython.NULL, _bytes(key), _bytes(_NONCE)) != 1
+            or _encrypt_update(_cipher, to + _SALT, cython.address(done), _bytes(plain), length) != 1
+            or _encrypt_final(_cipher, to + _SALT + done, cython.address(rest)) != 1
+            or done + rest != length
+            or _control(_cipher, _GET_TAG, _TAG, to + _SALT + length) != 1
+        ):
+            raise RuntimeError("libcrypto encrypted nothing")
+        return out
+
+    @cython.cfunc
+    def _status(file: bytes) -> object:
+        room = cython.declare(cython.uchar[256])
+        inode = cython.declare(uint64_t)
+        device = cython.declare(uint32_t[2])
+        if _statx(_AT_FDCWD, cython.cast(cython.p_const_char, file), 0, _STATX_INO, cython.address(room[0])) != 0:
+            if last_error == errno.ENOSYS:
+                return None
+            raise OSError(last_error, os.strerror(last_error), os.fsdecode(file))
+        memcpy(cython.address(inode), cython.address(room[32]), 8)
+        memcpy(cython.address(device[0]), cython.address(room[136]), 8)
+        return inode, device[0], device[1]
+
+else:
+    _statx = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
+    if _statx is not None:
+        _statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p]
+
+    def _sha256(front: bytes, data: bytes) -> bytes:
+        return sha256(front + data).digest()
+
+    def _encrypted(key: bytes, salt: bytes, plain: bytes) -> bytes:
+        return salt + AESGCM(key).encrypt(_NONCE, plain, None)
+
+    def _status(file: bytes) -> tuple[int, int, int] | None:
+        room = ctypes.create_string_buffer(_FOUND.size)
+        if _statx is None:
+            return None
+        if _statx(_AT_FDCWD, file, 0, _STATX_INO, room) == 0:
+            return _FOUND.unpack_from(room)
+        if ctypes.get_errno() == errno.ENOSYS:
+            return None
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), os.fsdecode(file))
+
+    if not environ.get("OSTIARY_PURE"):
+        try:
+            from gateway.notary import _kernel
+        except ImportError:
+            pass
+        else:
+            names = ("climb", "crown", "digest", "grown", "mac", "named", "opening", "padded", "record_key", "sealed")
+            globals().update({name: getattr(_kernel, name) for name in names})
