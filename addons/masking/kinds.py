@@ -42,7 +42,6 @@ HARMLESS = frozenset(
         "LockStmt",
         "VacuumStmt",
         "ReindexStmt",
-        "ClusterStmt",
         "TruncateStmt",
         "DropStmt",
         "GrantStmt",
@@ -51,7 +50,7 @@ HARMLESS = frozenset(
         "RefreshMatViewStmt",
     }
 )
-"""They may name a masked relation: they return nothing of it and write nothing of ours into it."""
+"""They may name a masked relation: they return nothing of it, write nothing of ours into it, and leave its rows where they are."""
 
 CREATES = frozenset(
     {

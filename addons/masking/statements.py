@@ -251,6 +251,11 @@ class Statements:
         if isinstance(unwrap(explain.query), tree.ExecuteStmt) and _runs(explain):
             raise Refused(refusals.opaque_kind("EXPLAIN ANALYZE of EXECUTE"))
 
+    def _cluster(self, cluster: tree.ClusterStmt) -> None:
+        """Rows come in the order in which they lie, so an index would tell its own; which one is not told here where none is named."""
+        if not cluster.HasField("relation"):
+            raise Refused(refusals.opaque_kind("CLUSTER of every table"))
+
     def _create_function(self, create: tree.CreateFunctionStmt) -> None:
         """Only SQL bodies can be read, and are judged as statements. A listed name is the operator's word for its body."""
         options = {unwrap(n).defname: unwrap(n).arg for n in create.options}
@@ -371,9 +376,7 @@ class Statements:
         if type(query).__name__ in WRITES and isinstance(statement, (tree.ExplainStmt, tree.PrepareStmt)):
             return self._write(query, names, hits, alone=False)
         if not isinstance(query, tree.SelectStmt):
-            raise Refused(
-                refusals.cannot_mask(f"{title(type(statement).__name__)} of {title(type(query).__name__)}", label)
-            )
+            raise Refused(refusals.cannot_mask(f"{title(type(statement).__name__)} of {title(type(query).__name__)}", label))
         for message in walk(query):
             kind = type(message).__name__
             if kind in WRITES:
@@ -452,6 +455,7 @@ _KEY = 16  # bytes of what makes a statement's surrogates
 _QUOTING = "standard_conforming_strings"
 _LOOKED_AT = {
     "ExplainStmt": "_explain",
+    "ClusterStmt": "_cluster",
     "CreateFunctionStmt": "_create_function",
     "RenameStmt": "_rename",
     "AlterObjectSchemaStmt": "_rename",

@@ -272,10 +272,15 @@ def _finite_select(select: tree.SelectStmt, scope: Scope) -> bool:
     _fill(scope, select)
     if not _own_columns(select.target_list, scope):
         return False
-    limit = text_of(select.limit_count) if select.limit_count.WhichOneof("node") else None
-    if limit is not None and limit.isdigit() and int(limit) <= _LIMIT and not any(_calls(t) for t in select.target_list):
+    if _limited(select) and not any(_calls(t) for t in select.target_list):
         return _independent(select, scope)  # else it has as many answers as the query around has rows
     return {s.name for s in scope.sources} <= _bounded(scope)
+
+
+def _limited(select: tree.SelectStmt) -> bool:
+    """Whether a LIMIT bounds its rows; with ties, any number may tie."""
+    limit = text_of(select.limit_count) if select.limit_option == tree.LIMIT_OPTION_COUNT else None
+    return limit is not None and limit.isdigit() and int(limit) <= _LIMIT
 
 
 def _fill(scope: Scope, select: tree.SelectStmt) -> None:

@@ -149,6 +149,8 @@ def test_the_rewritten_text_is_clean_of_masked_sources(addon: Masking) -> None:
         ("CREATE TABLE pg_settings (name text); SELECT set_config(name, '1', false) FROM pg_settings WHERE name = 'work_mem'", "OST-517"),
         ("SELECT * FROM nowhere", "OST-506"),
         ("MERGE INTO patients USING departments ON true WHEN MATCHED THEN DELETE", "OST-512"),
+        ("CLUSTER patients USING patients_ssn_key", "OST-512"),
+        ("CLUSTER", "OST-502"),
         ("ALTER TABLE patients RENAME TO p", "OST-512"),
         ("WITH w AS (DELETE FROM departments RETURNING id) SELECT ssn FROM patients, w", "OST-512"),
         ("SELECT ssn INTO x FROM patients", "OST-512"),

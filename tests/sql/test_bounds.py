@@ -50,6 +50,7 @@ REACHES_ANYTHING = [
     "id IN (SELECT events.* FROM departments d WHERE d.id = 1)", "id IN (SELECT id FROM events LIMIT 100000)",
     "id IN (SELECT id FROM events WHERE id > 0)", "id IN (SELECT id FROM events LIMIT ALL)",
     "id IN (SELECT id FROM departments EXCEPT SELECT 0)", "id IN (SELECT 1 UNION SELECT id FROM events)",
+    "id IN (SELECT e.id FROM events e ORDER BY e.active FETCH FIRST 1 ROW WITH TIES)",
     "id IN (WITH x AS (SELECT 1 id) SELECT id FROM x)", "id = random() OR id > 0", "1 = ANY(ARRAY[id, 1])",
     "id = CASE WHEN true THEN id END", "id = coalesce(id, 1)", "id = nullif(id, -1)", "id = (ARRAY[id])[1]", "id = abs(id)", "(id = 1) = (id = 1)",
     "active IN (VALUES (true), (false))", "id = ANY(ARRAY[id])", "(id, 1) = (id, 1)", "id OPERATOR(pg_catalog.=) id",

@@ -8,18 +8,7 @@ WIDTHS = "estimates come from statistics of raw values, as docs/masking.md says"
 
 FILTER = "a filter that holds in every row: "
 
-CLUSTERED = "CLUSTER puts rows in a masked index's order"
-TIES = "a LIMIT with ties bounds nothing"
-
 KNOWN: dict[str, str] = {
-    "rows clustered by a masked key": CLUSTERED,
-    "rows clustered by a masked key, then numbered": CLUSTERED,
-    "rows clustered by a masked key, then limited": CLUSTERED,
-    "rows clustered by a masked key, then gathered": CLUSTERED,
-    "rows clustered by an expression of a masked column": CLUSTERED,
-    "rows of a table clustered before": CLUSTERED,
-    "an upsert proposes all rows with equal ones": TIES,
-    "a batch with ties": TIES,
     "a view tells its order": FILTERED,
     "a view tells its order to row_number": FILTERED,
     "a view tells the first of each": FILTERED,
