@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from protocols.command import Command, FunctionCall, Path, Statement
 from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
 from protocols.session import Session
+from protocols.tally import tallies_of
 from protocols.verdict import Allow, Decision, Deny, Hold, Verdict
 
 from addons.needs import Analyses, Catalogs
@@ -94,6 +95,7 @@ class Policy:
         self._idle: set[tuple[str, str]] = set()
         self._rule_sets: list[tuple[Rule, ...]] = []
         self._fitting: dict[str, int] = {}
+        self.tallies = tallies_of((catalogs,))
 
     def accepts(self, name: str, value: str) -> bool:
         """Whether a connection may bring this setting in its start-up packet or its options."""
@@ -102,6 +104,12 @@ class Policy:
     def standing(self, session: Session) -> Hashable:
         """What its remembered answers rest on; see `protocols.verdict`."""
         return self._catalogs.standing(session) if self._catalogs is not None else None
+
+    def untold(self, session: Session, decision: Decision) -> bool:
+        """Whether it learns nothing from hearing of this again; see `protocols.verdict`."""
+        command = decision.command
+        known = command.path is Path.PARSE or (command.text, self._revision(session)) in self._idle
+        return known and not self._analysis.long(command.text)
 
     def on_judge(self, hook: JudgeHook) -> Verdict | Deferred[Verdict]:
         session, command = hook.session, hook.command

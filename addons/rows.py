@@ -34,6 +34,7 @@ from addons.sql.settings import Gate
 from protocols.command import Path, Statement
 from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, RewriteHook, TextHook
 from protocols.session import Session
+from protocols.tally import tallies_of
 from protocols.verdict import Allow, Deny, Hold, Replace, Verdict
 
 _MOST = 10_000_000
@@ -82,6 +83,7 @@ class Rows:
         self._put: dict[tuple[str, int, str], str] = {}
         self._reached: dict[tuple[_About, str], frozenset[Name] | None] = {}
         self._bodies: dict[tuple[str, str], _About] = {}
+        self.tallies = tallies_of((catalogs,))
         self._before: dict[str, str] = {}  # a guarded text to what it was made of: the planner cannot know what a guard lets through
 
     def standing(self, session: Session) -> Hashable:

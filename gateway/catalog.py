@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from addons.needs import Clock
 from addons.sql.catalog import Row, Snapshot, build
 from protocols.session import Session
+from protocols.tally import Tally
 
 POLL = 15.0  #: seconds between looks at the digest
 READING = 30.0  #: seconds a reading may take; then whoever waits is refused
@@ -194,11 +195,13 @@ class Catalogs:
 
     :param connect: dials the session's target and database with the catalog account; the
         session says where, never who.
+    :param tally: where changes of `standing` are counted; one of its own when not given.
     :ivar on_doubt: called with (target, database) when DDL passed here, for the other workers.
     """
 
-    def __init__(self, connect: Connect, clock: Clock, interval: float = POLL) -> None:
+    def __init__(self, connect: Connect, clock: Clock, interval: float = POLL, tally: Tally | None = None) -> None:
         self._connect, self._clock, self._interval = connect, clock, interval
+        self.tally = Tally() if tally is None else tally
         self._shelves: dict[tuple[str, str], _Shelf] = {}
         self._poll = None
         self.on_doubt: Callable[[str, str], None] = lambda target, database: None
@@ -213,6 +216,7 @@ class Catalogs:
         share the next one: the one under way may have begun before what they saw.
         """
         shelf = self._shelves.setdefault((session.target.name, session.database), _Shelf(session))
+        self.tally.moved()
         answer: Deferred[Snapshot] = Deferred()
         if shelf.reading:
             shelf.next.append(answer)
@@ -268,6 +272,7 @@ class Catalogs:
         shelf = self._shelves.get((target, database))
         if shelf is not None:
             shelf.doubts += 1
+            self.tally.moved()
 
     def start(self) -> None:
         """Begin polling."""
@@ -318,6 +323,7 @@ class Catalogs:
         if not isinstance(result, Failure):
             shelf.snapshot, shelf.digest = result
             shelf.settled = doubts
+            self.tally.moved()
         if shelf.waiting:
             self._read(shelf)
         for answer in waiting:

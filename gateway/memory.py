@@ -8,8 +8,9 @@ that the server reports, the policy. So nothing has to be found out about which 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from protocols.command import Path, Statement, Transaction
 from protocols.result import Columns
@@ -21,43 +22,70 @@ KEPT = 256
 KEPT_LENGTH = 64 << 10
 """Characters of these questions, and of what was sent in their places."""
 
+Called = Sequence[tuple[str, Callable[[Any], Any]]]
+"""Addons' methods, with their names."""
+
 
 @dataclass(slots=True)
 class Remembered:
     """
     One question's answers.
 
-    :ivar clear: the shape of rows of which nothing is masked, when that has been asked.
     :ivar said: of every addon, in the order in which they are asked; None where one must be asked again.
     :ivar whole: what they come to; None while somebody must be asked.
+    :ivar rests_on: what they rest on; the very list is the memory's, for as long as it is remembered.
+    :ivar clear: the shape of rows of which nothing is masked, when that has been asked.
+    :ivar decided: who hears that it was decided again; None until they were asked, when it is decided again.
+    :ivar ended: likewise, that it ended as it always does.
     """
 
     sent: str
     columns: tuple[str, ...]
     said: tuple[Verdict | None, ...]
     whole: Allow | None
+    rests_on: list[Hashable]
     seen: Seen | None = None
     clear: Columns | None = None
+    untold: tuple[bool, ...] = ()
+    decided: Called | None = None
+    ended: Called = ()
+
+    def told_again(self, untold: tuple[bool, ...], called: Mapping[str, Called], whose: Mapping[str, Sequence[int]]) -> None:
+        """
+        :param untold: of each addon, whether it needs not hear of it again; `whose`: the places of the addons that are called.
+        """
+        self.untold = untold
+        self.decided, self.ended = (
+            [method for method, place in zip(called[name], whose[name]) if not untold[place]] for name in ("on_decided", "on_outcome")
+        )
 
 
 class Memory:
-    """One session's, under one policy."""
+    """
+    One session's, under one policy.
 
-    __slots__ = ("_known", "_length", "_rests_on", "_settings")
+    :ivar tallied: how far everything was counted that it rests on when that was asked last; None when it is not counted.
+    """
+
+    __slots__ = ("_known", "_length", "_settings", "rests_on", "tallied")
 
     def __init__(self) -> None:
         self._known: dict[tuple[Hashable, ...], Remembered] = {}
         self._length = 0
         self._settings: Mapping[str, str] | None = None
-        self._rests_on: list[Hashable] = []
+        self.rests_on: list[Hashable] = []
+        self.tallied: int | None = None
 
-    def recall(self, statement: Statement, rests_on: list[Hashable]) -> Remembered | None:
-        """
-        :param rests_on: what the addons' answers rest on now, besides the question.
-        """
-        if rests_on != self._rests_on or (statement.settings is not self._settings and statement.settings != self._settings):
-            self._known, self._length = {}, 0
-            self._rests_on, self._settings = rests_on, statement.settings
+    def rest_on(self, rests_on: list[Hashable], tallied: int | None = None) -> None:
+        """What the addons' answers rest on now, besides the question, and the count of that; another one than before and all is forgotten."""
+        self.tallied = tallied
+        if rests_on != self.rests_on:
+            self._known, self._length, self.rests_on = {}, 0, rests_on
+
+    def recall(self, statement: Statement) -> Remembered | None:
+        """What is remembered of a question, where everything it rests on is as it was."""
+        if statement.settings is not self._settings and statement.settings != self._settings:
+            self._known, self._length, self._settings = {}, 0, statement.settings
             return None
         return self._known.get(_question(statement))
 
@@ -67,7 +95,7 @@ class Memory:
 
         :param said: the answers of so many rewriters, then those of all others.
         """
-        if not all(verdict.remember for verdict in said[:rewrites]) or not _values(self._rests_on):
+        if not all(verdict.remember for verdict in said[:rewrites]) or not _values(self.rests_on):
             return  # whoever is asked behind it would be asked about another text
         kept = tuple([verdict if verdict.remember else None for verdict in said])
         whole = None if None in kept else allowed(said[rewrites:])
@@ -76,7 +104,7 @@ class Memory:
             self._known, self._length = {}, 0
         if length <= KEPT_LENGTH:
             self._length += length
-            self._known[_question(statement)] = Remembered(sent, columns, kept, whole, seen(said[:rewrites]))
+            self._known[_question(statement)] = Remembered(sent, columns, kept, whole, self.rests_on, seen(said[:rewrites]))
 
 
 def allowed(said: list[Verdict]) -> Allow:

@@ -142,7 +142,7 @@ class Opinions:
 
     def ended(self, decision: Decision, outcome: Outcome) -> None:
         """After a command."""
-        self._pipeline.ended(self.session, decision, outcome)
+        self._pipeline.ended(self.session, decision, outcome, self._memory)
 
     def closed(self) -> None:
         """After the session."""

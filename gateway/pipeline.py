@@ -21,7 +21,8 @@ from addons.needs import Clock
 from gateway import revealing
 from gateway.answers import both, broken, sendable, verdict_of, withheld
 from gateway.control.errors import BadCall, NotAllowed
-from gateway.memory import Memory, Remembered, allowed, seen
+from gateway.grounds import Grounds
+from gateway.memory import Called, Memory, Remembered, allowed, seen
 from gateway.request import Approvals, binding, grant_of, made, request_for, together, unaskable, unfavourable
 from gateway.steps import run
 from protocols.command import AgentForward, Command, Forward, FunctionCall, Path, Statement, X11Forward
@@ -30,7 +31,7 @@ from protocols.hooks import (
     OutcomeHook, RewriteHook, RowsHook, SessionHook, TextHook,
 )
 from protocols.postgres import startup
-from protocols.result import NULL, Columns, Inspection, MaskPlan, Outcome, RowBatch, Search
+from protocols.result import NULL, Columns, Ending, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.session import Session
 from protocols.ssh import variables
 from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Reveal, Seen, Verdict
@@ -68,15 +69,17 @@ class Pipeline:
         """
         self._approvals, self._clock, self._addons, self._retired = approvals, clock, tuple(addons), False
         self._called: dict[str, list[tuple[str, Callable[[Any], Any]]]] = {name: [] for name in HOOKS}
-        for addon in addons:
+        self._whose: dict[str, list[int]] = {name: [] for name in HOOKS}  # the addons' places
+        for place, addon in enumerate(addons):
             for name in dir(addon):
                 if not name.startswith("on_"):
                     continue
                 if name not in HOOKS:
                     raise UnknownHook(f"{type(addon).__name__}.{name}")
                 self._called[name].append((type(addon).__name__, getattr(addon, name)))
+                self._whose[name].append(place)
         self._rewriters, self._askers = self._called[RewriteHook.method], self._called[AskHook.method]
-        self._standing = [(type(a).__name__, a.standing) for a in addons if callable(getattr(a, "standing", None))]
+        self._grounds = Grounds(self._addons)
 
     def retire(self) -> None:
         """Another pipeline has taken over: addons that keep timers (those with a `stop`) let go of them."""
@@ -181,7 +184,9 @@ class Pipeline:
         decision = self._at_once(session, command, said, memory) if type(command) is Statement else None
         if decision is None:
             return run(self._decide(session, command, held, deque(said)))
-        self._tell(DecidedHook(session, decision))
+        listeners = self._called["on_decided"] if decision.mark is None else decision.mark.decided
+        if listeners:
+            self._tell(DecidedHook(session, decision), listeners)
         return decision
 
     def _at_once(self, session: Session, command: Statement, said: list[Any], memory: Memory | None) -> Decision | None:
@@ -190,31 +195,21 @@ class Pipeline:
 
         :param said: gets every answer that was given, so that nobody is asked twice.
         """
-        rests_on = None if memory is None else self._rests_on(session)
-        if rests_on is None:
+        if memory is None or not self._grounds.hold(session, memory):
             return self._of_all(session, command, said)
-        known = memory.recall(command, rests_on)
+        known = memory.recall(command)
         if known is not None:
             return self._of_some(session, command, said, known)
         decision = self._of_all(session, command, said)
-        if decision is not None and self._rests_on(session) == rests_on:  # else it rests on something between the two
+        if decision is not None and self._grounds.now(session) == memory.rests_on:  # else it rests on something between the two
             memory.keep(command, decision.sent, decision.columns, len(self._rewriters), said)
         return decision
-
-    def _rests_on(self, session: Session) -> list[Any] | None:
-        """On what answers may be remembered; None when that cannot be told, and everybody is asked."""
-        found, name = [], ""
-        try:
-            for name, standing in self._standing:
-                found.append(standing(session))
-        except Exception as error:
-            self.log.error("addon {addon} failed in standing: {error}", addon=name, error=_safely(error))
-            return None
-        return found
 
     def _of_some(self, session: Session, command: Statement, said: list[Any], known: Remembered) -> Decision | None:
         """As `_of_all`; of what is remembered nobody is asked."""
         allow = known.whole
+        if known.decided is None:
+            known.told_again(self._grounds.untold(session, Decision(command, Allow(), known.sent)), self._called, self._whose)
         if allow is None:
             said.extend(known.said[: len(self._rewriters)])
             for (name, method), hook in self._judges(session, command, known.sent):
@@ -223,7 +218,7 @@ class Pipeline:
                 if type(verdict) is not Allow:
                     return None
             allow = allowed(said[len(self._rewriters) :])
-        return Decision(command, allow, known.sent, "", allow.rule, "", "", b"", known.columns, None, known.seen)
+        return Decision(command, allow, known.sent, "", allow.rule, "", "", b"", known.columns, None, known.seen, known)
 
     def _of_all(self, session: Session, command: Statement, said: list[Any]) -> Decision | None:
         sent, columns, asked = command.text, (), command
@@ -250,7 +245,7 @@ class Pipeline:
 
     def _decide(self, session: Session, command: Command, held: Held, said: deque[Any]) -> Steps:
         decision = yield from self._phases(session, command, held, said)
-        self._tell(DecidedHook(session, decision))
+        self._tell(DecidedHook(session, decision), self._called["on_decided"])
         return decision
 
     def _phases(self, session: Session, command: Command, held: Held, said: deque[Any]) -> Steps:
@@ -391,7 +386,9 @@ class Pipeline:
 
         :param memory: as for `decide`. That a shape is clear is remembered with the question; by the object, as the relay does.
         """
-        known = self._recalled(session, decision, memory) if memory is not None else None
+        known = decision.mark
+        if known is not None and (memory is None or not self._grounds.hold(session, memory) or known.rests_on is not memory.rests_on):
+            known = None
         if known is not None and known.clear is columns:
             return None
         plan = self._plan(session, decision, columns)
@@ -399,20 +396,12 @@ class Pipeline:
             known.clear = columns
         return plan
 
-    def _recalled(self, session: Session, decision: Decision, memory: Memory) -> Remembered | None:
-        """What is remembered of the question that was decided so."""
-        if type(decision.command) is not Statement or decision.reveal is not None:
-            return None
-        rests_on = self._rests_on(session)
-        known = memory.recall(decision.command, rests_on) if rests_on is not None else None
-        return known if known is not None and known.sent == decision.sent else None
-
     def _plan(self, session: Session, decision: Decision, columns: Columns) -> MaskPlan | None:
         """An addon that fails here masks everything."""
         plan: MaskPlan | None = None
-        for name, method in self._called[ColumnsHook.method]:
+        for (name, method), place in zip(self._called[ColumnsHook.method], self._whose[ColumnsHook.method]):
             try:
-                answer = method(ColumnsHook(session, decision, columns))
+                answer = method(ColumnsHook(session, decision, columns, self._grounds.said(place, decision.mark)))
                 if answer is not None and len(answer.cells) != len(columns.fields):
                     raise ValueError("a mask for each column, no more and no fewer")
             except Exception as error:  # what cannot be masked with certainty is masked whole
@@ -470,17 +459,28 @@ class Pipeline:
             fields = fields if answer is None else answer
         return fields
 
-    def ended(self, session: Session, decision: Decision, outcome: Outcome) -> None:
-        """A command ended."""
-        revealing.ended(decision, self._approvals)
-        self._tell(OutcomeHook(session, decision, outcome))
+    def ended(self, session: Session, decision: Decision, outcome: Outcome, memory: Memory | None = None) -> None:
+        """
+        A command ended.
+
+        :param memory: as for `decide`.
+        """
+        known = decision.mark
+        as_ever = known is not None and outcome.ending is Ending.COMPLETE and outcome.transaction == decision.command.transaction
+        if as_ever and memory is not None and self._grounds.unmoved(known, memory):
+            listeners = known.ended  # whoever was not told that it was decided needs no word of such an end
+        else:
+            revealing.ended(decision, self._approvals)
+            listeners = self._called["on_outcome"]
+        if listeners:
+            self._tell(OutcomeHook(session, decision, outcome), listeners)
 
     def closed(self, session: Session) -> None:
         """The session is over."""
-        self._tell(ClosedHook(session))
+        self._tell(ClosedHook(session), self._called["on_closed"])
 
-    def _tell(self, hook: Hook) -> None:
-        for name, method in self._called[hook.method]:
+    def _tell(self, hook: Hook, listeners: Called) -> None:
+        for name, method in listeners:
             try:
                 method(hook)
             except Exception as error:  # told, not asked: it cannot change what was decided

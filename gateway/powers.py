@@ -19,6 +19,7 @@ from gateway.names import Names
 from protocols.errors import Unrecordable
 from protocols.journal import Journal
 from protocols.session import Session, Target
+from protocols.tally import Tally
 from protocols.verdict import Deny, Reveal
 
 
@@ -63,6 +64,11 @@ class Revealing:
 
     def __init__(self, control: ControlClient, clock: Clock) -> None:
         self._control, self._clock = control, clock
+
+    @property
+    def tally(self) -> Tally:
+        """Where it is counted that `open` may answer otherwise."""
+        return self._control.tally
 
     def open(self, session: Session) -> bool:
         return self._control.may_reveal(*_where(session))

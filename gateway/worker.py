@@ -38,6 +38,7 @@ from gateway.query import Querying
 from gateway.spool import Spools
 from gateway.upstream import Upstream
 from protocols.session import Session, Target
+from protocols.tally import Tally
 
 GATES = {"postgres": "gateway.gate.factory_for", "ssh": "gateway.ssh.gate.factory_for"}
 """By protocol; loaded when something listens for it."""
@@ -67,14 +68,15 @@ class Worker:
         self.new_id: Callable[[], str] = Ids()
         self.notary = NotaryClient(reactor, boot.sockets["notary"], boot.token)
         self.journal = Journal(self.notary, reactor, config.audit.timeout)
-        self.control = ControlClient(reactor)
+        tally = Tally()
+        self.control = ControlClient(reactor, tally)
         self.control.on_kill = self._kill
         self.control.on_observed = self._observed
         self.control.on_cancel = self._cancel
-        self.catalogs = Catalogs(self._read_catalog, reactor)
+        self.catalogs = Catalogs(self._read_catalog, reactor, tally=tally)
         self.catalogs.on_doubt = self.control.catalog_changed
         self.control.on_catalog = self.catalogs.heard
-        self.settings = Settings()
+        self.settings = Settings(tally=tally)
         self.spools = Spools(config.spool, config.spool_bytes)
         self._estimates = Estimates(self._as_session, self.settings)
         self.analyses = Lanes(reactor, lambda asking: Hired(reactor, asking))

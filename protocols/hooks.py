@@ -10,7 +10,7 @@ are fixed (session, rewrite, judge, ask); order in the configuration counts insi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from protocols.command import FunctionCall, SshCommand, Statement
 from protocols.result import Columns, Outcome, RowBatch
@@ -93,11 +93,14 @@ class ColumnsHook(Hook):
     nothing is masked. Called once per shape, synchronously; masks only ever add up.
     A plan must be a pure function of (session, decision, columns), and for a decision that may be remembered of what
     that is (`protocols.verdict`): that nothing is masked is remembered with it.
+
+    :ivar standing: what this addon's `standing` said when it was decided from memory and the addon not told; else None.
     """
 
     method: ClassVar[str] = "on_columns"
     decision: Decision
     columns: Columns
+    standing: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,19 @@ same and do nothing else, as long as its `standing(session)`, if it defines one,
 statement's text, its path, the types that Parse declared, the transaction's status, whether it is pipelined, and the
 settings that the server reports. It is not its parameters, nor any name (`name`, `portal`, `prepared`): what looks at
 those, at a clock or a count, or learns something from being asked, is not to be remembered. Refusals and holds never are.
-Hooks that tell something (`on_decided`, `on_outcome`) are called all the same.
+Hooks that tell something (`on_decided`, `on_outcome`) are called all the same, unless the addon promises more:
+
+- An addon with `untold(session, decision)` that answers True learns nothing from `on_decided` of that question again, nor from
+  `on_outcome` of a command that was complete and left the transaction as it was: as long as its `standing` says the same it
+  is not called. It is asked once for each question that is remembered. `ColumnsHook.standing` tells it where it was not told.
+- An addon with `tallies` (`protocols.tally`) has its `standing` counted there by whoever changes it, and is only asked what
+  that is when a count has moved. None there, or no such attribute, has it asked each time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from protocols.command import Command
 
@@ -141,6 +148,7 @@ class Decision:
     :ivar binding: 32 bytes the grant is bound to; empty without a grant.
     :ivar columns: names of the masked columns that it reads, as Replace's.
     :ivar reveal: what it may show for once; it spends that grant.
+    :ivar mark: of whoever decided from memory, to find that again; nobody else looks at it.
     """
 
     command: Command
@@ -154,3 +162,4 @@ class Decision:
     columns: tuple[str, ...] = ()
     reveal: Reveal | None = None
     seen: Seen | None = None
+    mark: Any = field(default=None, repr=False, compare=False)

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RINGS = ("protocols", "addons", "gateway")
-VOCABULARY = {"session", "command", "result", "hooks", "verdict", "effects", "errors", "journal", "encodings", "escapes", "recording"}
+VOCABULARY = {"session", "command", "result", "hooks", "verdict", "effects", "errors", "journal", "encodings", "escapes", "recording", "tally"}
 SANS_IO_BANS = {"time", "random", "secrets", "logging", "socket", "asyncio", "threading", "os", "uuid", "datetime"}
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
@@ -26,6 +27,7 @@ from addons.sql.resolve import Names, references
 from protocols.command import Statement, Transaction
 from protocols.result import Outcome
 from protocols.session import Session
+from protocols.tally import Tally
 from protocols.verdict import Allow, Decision
 
 _KEPT = 4096  # texts
@@ -35,12 +37,23 @@ _TEMPORARY = re.compile(r"\s*create\s+(?:global\s+|local\s+)?temp(?:orary)?\s+ta
 """One statement, without a comment in front, that makes what its own session alone can read."""
 
 
+class Standing(NamedTuple):
+    """Of a session. `count`: of the changes that were heard of, all of which the catalog shows; equal to nothing else while it does not."""
+
+    catalog: Hashable
+    made: frozenset[str] | None
+    open: bool
+    count: Any
+    overtaken: tuple[bool, bool]
+
+
 class Freshness:
     """Wraps the catalogs of all targets."""
 
     def __init__(self, catalogs: Catalogs) -> None:
         self._catalogs = catalogs
-        self.overtaken = Overtaken(catalogs)
+        self._tally: Tally = getattr(catalogs, "tally", None) or Tally()
+        self.overtaken = Overtaken(catalogs, self._tally)
         self._loud: set[str] = set()  #: those of `_open` whose DDL may mean something to others
         self._made: dict[str, frozenset[str]] = {}
         self._open: set[str] = set()  #: sessions whose DDL may not be committed yet
@@ -57,11 +70,15 @@ class Freshness:
         """Whether a newer catalog would not show what this session did."""
         return session.id in self._open
 
-    def standing(self, session: Session) -> Hashable:
+    def standing(self, session: Session) -> Standing:
         """A value that is another one when any of the above may answer otherwise."""
         count = object() if self._catalogs.stale(session) else self._catalogs.changes(session)[0]  # stale: nothing is remembered
         overtaken = self.overtaken.standing(session)
-        return self._catalogs.standing(session), self._made.get(session.id), session.id in self._open, count, overtaken
+        return Standing(self._catalogs.standing(session), self._made.get(session.id), session.id in self._open, count, overtaken)
+
+    def untold(self, session: Session, statement: Statement) -> bool:
+        """Whether `decided` and `ended` would do nothing about it, as long as `standing` says the same."""
+        return not self.changing(session) and _makes((form(statement) or statement).text) is None and "declare" not in statement.text.lower()
 
     def own(self, session: Session, decision: Decision) -> bool:
         """Whether unknown OIDs are explained by what this session made and the statement names."""
@@ -78,13 +95,11 @@ class Freshness:
         if not isinstance(decision.command, Statement) or not isinstance(decision.verdict, Allow):
             return
         text = (form(decision.command) or decision.command).text
-        if told is not None:
-            names = told[0]
-        else:
-            names = _remembered(text) if len(text) <= _KEPT_LENGTH else _made_by(text)
+        names = told[0] if told is not None else _makes(text)
         if names is not None or session.id in self._loud:
             self.overtaken.may_commit(session, decision, text)
         if names is not None:
+            self._tally.moved()
             self._open.add(session.id)
             if not _TEMPORARY.fullmatch(text):
                 self._loud.add(session.id)
@@ -103,6 +118,7 @@ class Freshness:
 
     def _known(self, session: Session) -> None:
         if session.id in self._open:
+            self._tally.moved()
             self._open.discard(session.id)
             self._made.pop(session.id, None)
             self._catalogs.doubt(session)
@@ -141,6 +157,11 @@ class Making:
 
     def answer(self, _snapshot: Snapshot | None) -> frozenset[str] | None:
         return _made_by(self.text)
+
+
+def _makes(text: str) -> frozenset[str] | None:
+    """As `_made_by`, which is remembered of texts of some length."""
+    return _remembered(text) if len(text) <= _KEPT_LENGTH else _made_by(text)
 
 
 _remembered = lru_cache(maxsize=_KEPT)(_made_by)

@@ -43,6 +43,7 @@ from protocols.hooks import (
 )
 from protocols.result import NULL, MaskPlan
 from protocols.session import Session
+from protocols.tally import tallies_of
 from protocols.verdict import Allow, Decision, Deny, Replace, Reveal, Seen
 
 _CLEAR = Allow(remember=True)
@@ -99,6 +100,7 @@ class Masking:
         self._covers: dict[tuple[str, str, tuple[Declaration, ...], bool], tuple[Cover, Calls]] = {}
         self._decided: OrderedDict[tuple, Judgement] = OrderedDict()
         self._told: set[tuple[str, str, str]] = set()  #: what is misdeclared where, said once
+        self.tallies = tallies_of((catalogs, settings, reveals if self._rule is not None else None))
 
     def standing(self, session: Session) -> Hashable:
         """What its remembered answers rest on; see `protocols.verdict`."""
@@ -106,6 +108,13 @@ class Masking:
             return None
         path = self._settings.standing(session) if self._settings is not None else None
         return self._fresh.standing(session), path, self._may_reveal(session)
+
+    def untold(self, session: Session, decision: Decision) -> bool:
+        """Whether it learns nothing from hearing of this again; see `protocols.verdict`."""
+        statement = decision.command
+        if self._analysis.long(statement.text) or (statement.path is Path.PARSE and _wrote(decision)[1]):
+            return False
+        return self._fresh.untold(session, statement) and (self._settings is None or self._settings.idle(statement.text))
 
     # statements
 
@@ -385,7 +394,7 @@ class Masking:
         if not masked:
             return None
         snapshot = self._catalogs.snapshot(hook.session)
-        if snapshot is None or self._fresh.overtaken.overtaken(hook.session, hook.decision):
+        if snapshot is None or self._fresh.overtaken.overtaken(hook.session, hook.decision, _shown(hook)):
             return MaskPlan(tuple(NULL for _ in hook.columns.fields), alarm=ALARM if snapshot is not None else "no catalog")
         try:
             cover = self._cover(snapshot, hook.session, masked)[0]
@@ -498,6 +507,11 @@ class Masking:
         if self._sink is not None and key not in self._told:
             self._told.add(key)
             self._sink.note(session, "masking.misdeclared", {"why": str(error), "database": session.database})
+
+
+def _shown(hook: ColumnsHook) -> int | None:
+    """How many changes the catalog showed when it was decided, where that was not told; what is remembered is never behind."""
+    return None if hook.standing is None else hook.standing[0].count
 
 
 def _wrote(decision: Decision | None) -> tuple[str, bool]:

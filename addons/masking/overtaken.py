@@ -14,6 +14,7 @@ from collections import deque
 from addons.needs import Catalogs
 from protocols.command import Statement
 from protocols.session import Session
+from protocols.tally import Tally
 from protocols.verdict import Allow, Decision
 
 _COMMITS = re.compile(r"\b(?:commit|end|replace|rename|set\s+schema|view|function|procedure|rule)\b", re.IGNORECASE)
@@ -27,8 +28,8 @@ ALARM = "the catalog changed between the decision and the result"
 class Overtaken:
     """Of all sessions that see masked values. Changes have numbers, as `Catalogs.changes` counts them."""
 
-    def __init__(self, catalogs: Catalogs) -> None:
-        self._catalogs = catalogs
+    def __init__(self, catalogs: Catalogs, tally: Tally) -> None:
+        self._catalogs, self._tally = catalogs, tally
         self._running: dict[str, dict[int, tuple[Decision, int]]] = {}  #: with what the catalog showed when they were decided
         self._own: dict[str, deque[int]] = {}
         self._calm: dict[tuple[str, str], deque[int]] = {}
@@ -43,6 +44,7 @@ class Overtaken:
     def may_commit(self, session: Session, decision: Decision, text: str) -> None:
         """A session that changes the catalog sends this. The server lets go of its locks before it says that it is done."""
         if _COMMITS.search(text):
+            self._tally.moved()
             self._committing[session.id, id(decision)] = session.target.name, session.database
 
     def heard(self, session: Session, *, calm: bool = False) -> None:
@@ -53,17 +55,22 @@ class Overtaken:
         if calm:
             self._calm.setdefault((session.target.name, session.database), deque(maxlen=_KEPT)).append(newest)
 
-    def overtaken(self, session: Session, decision: Decision) -> bool:
-        """Whether what it shows may be something else than what was judged."""
+    def overtaken(self, session: Session, decision: Decision, shown: int | None = None) -> bool:
+        """
+        Whether what it shows may be something else than what was judged.
+
+        :param shown: what the catalog showed when it was decided, where `decided` was not told of it.
+        """
         known = self._running.get(session.id, {}).get(id(decision))
-        if known is None:
+        shown = shown if known is None else known[1]
+        if shown is None:
             return False
         fetches = session.id in self._cursors and "fetch" in decision.command.text.lower()
         newest = self._catalogs.changes(session)[0]
         if fetches or self._commits(session):
             return True
         own, calm = self._own.get(session.id, ()), self._calm.get((session.target.name, session.database), ())
-        return any(number not in own and number not in calm for number in range(known[1] + 1, newest + 1))
+        return any(number not in own and number not in calm for number in range(shown + 1, newest + 1))
 
     def standing(self, session: Session) -> tuple[bool, bool]:
         """Another value when `overtaken` may answer otherwise, where as many changes were heard of."""
@@ -77,17 +84,20 @@ class Overtaken:
 
     def ended(self, session: Session, decision: Decision) -> None:
         """What a cursor reads later was looked up when it was declared."""
-        self._committing.pop((session.id, id(decision)), None)
+        if self._committing.pop((session.id, id(decision)), None) is not None:
+            self._tally.moved()
         running = self._running.get(session.id)
         if running is None or id(decision) not in running:
             return
         if "declare" in decision.command.text.lower() and self.overtaken(session, decision):
+            self._tally.moved()
             self._cursors.add(session.id)
         del running[id(decision)]
 
     def closed(self, session: Session) -> None:
         self._running.pop(session.id, None)
         self._own.pop(session.id, None)
+        self._tally.moved()
         for key in [key for key in self._committing if key[0] == session.id]:
             del self._committing[key]
         self._cursors.discard(session.id)

@@ -21,6 +21,9 @@ class Settings(Protocol):
     def standing(self, session: Session) -> Hashable:
         """Another value when `search_path` may answer otherwise, where the server reports the same."""
 
+    def idle(self, text: str) -> bool:
+        """Whether a text changes nothing that is tracked."""
+
     def decided(self, session: Session, decision: Decision, teller: str, *, known: Sequence[Any] | None = None) -> None:
         """
         As the hook; every addon of this class is one teller, also after a reload.

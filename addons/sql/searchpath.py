@@ -163,13 +163,14 @@ class Tracker:
         if todo:
             self._sent.append((key, todo))
 
-    def ended(self, key: object, ending: str, transaction: str) -> None:
+    def ended(self, key: object, ending: str, transaction: str) -> bool:
         """
-        A text is done.
+        A text is done. Whether `path` may answer otherwise now.
 
         :param ending: "complete", "error", or anything else for "did not run".
         :param transaction: the status after it: "I", "T", "E", or "" when no ReadyForQuery came yet.
         """
+        ahead, before = bool(self._sent), self._stack.path
         at = next((i for i, (k, _) in enumerate(self._sent) if k is key), None)
         todo = () if at is None else self._sent.pop(at)[1]
         if ending == "complete":
@@ -178,6 +179,7 @@ class Tracker:
         elif ending == "error":
             self._broke(todo)
         self._settle(transaction)
+        return ahead or self._stack.path != before
 
     def path(self) -> Path:
         """The path now; None while what is on its way may change it, or when it was lost."""

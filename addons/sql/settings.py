@@ -18,6 +18,7 @@ from protocols.command import Path as CommandPath
 from protocols.encodings import safe
 from protocols.result import Outcome
 from protocols.session import Session
+from protocols.tally import Tally
 from protocols.verdict import Allow, Decision
 
 from addons.sql.changes import Change, split_identifiers
@@ -140,9 +141,11 @@ class Settings:
     What sessions have set and prepared. One object for all addons of a process; it outlives a reload of the configuration.
 
     :param default_search_path: what sessions start with where the server does not report it.
+    :param tally: where changes of `standing` are counted; one of its own when not given.
     """
 
-    def __init__(self, default_search_path: str = '"$user", public') -> None:
+    def __init__(self, default_search_path: str = '"$user", public', tally: Tally | None = None) -> None:
+        self.tally = Tally() if tally is None else tally
         self._default = split_identifiers(default_search_path)
         if self._default is None:
             raise ValueError(f"default_search_path: {default_search_path!r} is not a list of schemas")
@@ -155,6 +158,7 @@ class Settings:
     def start(self, session: Session, search_path: str) -> None:
         """The path that a session begins with, when something has read it from the server."""
         self._trackers[session.id] = Tracker(split_identifiers(search_path))
+        self.tally.moved()
 
     def search_path(self, session: Session, reported: Mapping[str, str] | None = None) -> Path:
         """The schemas that names are looked up in; None when it cannot be told just now."""
@@ -172,6 +176,10 @@ class Settings:
         tracker = self._trackers.get(session.id)
         return None if tracker is None else (tracker.path(),)
 
+    def idle(self, text: str) -> bool:
+        """Whether `decided` learns nothing of a text."""
+        return not self._steps_of(text, None)
+
     def decided(
         self, session: Session, decision: Decision, teller: str, findings: Sequence[Finding] | None = None,
         known: Sequence[Step] | None = None,
@@ -187,7 +195,8 @@ class Settings:
         if getattr(decision.command, "path", None) is CommandPath.PARSE:
             return
         todo = known if known is not None else self._steps_of(getattr(decision.command, "text", ""), findings)
-        if todo or session.id in self._trackers:
+        if todo:
+            self.tally.moved()
             tracker = self._trackers.setdefault(session.id, Tracker(self._first(decision.command.settings)))
             tracker.sent(decision, todo)
 
@@ -207,11 +216,12 @@ class Settings:
     def ended(self, session: Session, decision: Decision, outcome: Outcome, teller: str) -> None:
         """A command ended."""
         tracker = self._trackers.get(session.id)
-        if tracker is not None and self._teller == teller:
-            tracker.ended(decision, str(outcome.ending), outcome.transaction)
+        if tracker is not None and self._teller == teller and tracker.ended(decision, outcome.ending.value, outcome.transaction):
+            self.tally.moved()
 
     def closed(self, session: Session) -> None:
-        self._trackers.pop(session.id, None)
+        if self._trackers.pop(session.id, None) is not None:
+            self.tally.moved()
         self.prepared.forget(session.id)
 
     def _first(self, reported: Mapping[str, str]) -> Path:

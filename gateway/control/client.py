@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from gateway.control.errors import ControlUnavailable
 from gateway.control.rpc import Rpc, place
 from gateway.control.store import Value
+from protocols.tally import Tally
 
 PING = 1.0  # seconds between signs of life
 BACKOFF = 0.2  # seconds before joining again; control is back within a second
@@ -41,7 +42,11 @@ class ControlClient:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, tally: Tally | None = None) -> None:
+        """
+        :param tally: where changes of what may be revealed are counted; one of its own when not given.
+        """
+        self.tally = Tally() if tally is None else tally
         self._reactor = reactor
         self._link: Rpc | None = None
         self._joined = self._stopped = False
@@ -213,6 +218,7 @@ class ControlClient:
 
     def _reveals_are(self, live: list[list[str]]) -> None:
         self._reveals = {request: tuple(where) for request, *where in live}
+        self.tally.moved()
 
     # -- sessions ----------------------------------------------------------------------
 

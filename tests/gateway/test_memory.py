@@ -24,11 +24,13 @@ from gateway.pipeline import Pipeline
 from protocols.command import Parameter, Path, Statement, Transaction
 from protocols.result import NULL, Column, Columns, Ending, MaskPlan, Outcome
 from protocols.session import Identity, Session, Target
+from protocols.tally import Tally
 from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Reveal
 from tests.masking.gate import OneWorker
 from tests.sql.little import snapshot
 
 SESSION = Session("0190-s", Identity("ada", groups=frozenset({"staff"})), Target("clinic", "postgres", "db", 5432), "rw", "db", "p")
+OTHER_SESSION = replace(SESSION, id="0190-o")
 SELECT = Statement("SELECT 1")
 YES = Allow("yes", remember=True)
 WHOLE, OTHER = snapshot(), snapshot(without=("public.twin",))
@@ -174,7 +176,8 @@ def test_a_remembered_verdict_does_not_outlive_a_reload() -> None:
 def test_memory_is_bounded() -> None:
     """By questions and by characters, whatever a client sends."""
     memory = Memory()
-    memory.recall(SELECT, [])
+    memory.rest_on([])
+    memory.recall(SELECT)
     for number in range(3 * KEPT):
         memory.keep(Statement(f"SELECT {number}"), "x", (), 0, [YES])
         assert len(memory._known) <= KEPT
@@ -182,19 +185,20 @@ def test_memory_is_bounded() -> None:
         memory.keep(Statement(str(number) * (KEPT_LENGTH // 20)), "", (), 0, [YES])
         assert sum(len(known[0]) for known in memory._known) <= KEPT_LENGTH
     memory.keep(Statement("x" * KEPT_LENGTH), "y", (), 0, [YES])
-    assert memory.recall(Statement("x" * KEPT_LENGTH), []) is None
+    assert memory.recall(Statement("x" * KEPT_LENGTH)) is None
 
 
 SHAPE = Columns((Column("a", 1, 1, 25),))
+SHAPES = tuple(Columns((Column("a", *origin, 25),)) for origin in ((0, 0), (20000, 2), (99999, 1)))
 
 
 def test_that_a_shape_is_clear_is_remembered_with_its_question_and_masks_are_not() -> None:
     """A mask is an alarm each time, and what made it may have to be read again."""
     plans = iter([None, MaskPlan((NULL,)), MaskPlan((NULL,)), None])
-    standing = iter([0, 0, 0, 0, 1, 1])
+    standing = iter([0, 0, 0, 0, 0, 1, 1])
     addon = Said(judge=YES, columns=lambda _: next(plans), standing=lambda _: next(standing))
     opinions = opinions_of(addon)
-    decision = opinions.decide(SELECT, lambda *_: None)
+    decision = [opinions.decide(SELECT, lambda *_: None) for _ in range(2)][1]
     assert opinions.plan(decision, SHAPE) is None and opinions.plan(decision, SHAPE) is None
     assert opinions.plan(decision, SHAPE).cells == (NULL,), "what it rests on has changed"
     assert opinions.plan(decision, Columns(SHAPE.fields)).cells == (NULL,) and addon.asked.count("columns") == 3
@@ -207,15 +211,13 @@ def test_that_a_shape_is_clear_is_remembered_with_its_question_and_masks_are_not
 def test_what_anothers_ddl_overtakes_is_masked_although_its_shape_was_clear(known: bool) -> None:
     """It is on its way, and the server may be done with it: the statement may have waited for it, and read what it made."""
     house, columns = House(), Columns((Column("code", 0, 0, 25),))
-    house.catalogs.known = house.catalogs.now = WHOLE
     read, ddl = Statement("SELECT upper(code) FROM departments"), Statement("CREATE OR REPLACE VIEW v AS SELECT code FROM departments")
     for _ in range(3 if known else 0):
         decision = house.remembering.decide(read, lambda *_: None)
         assert house.remembering.plan(decision, columns) is None
         house.remembering.ended(decision, Outcome(Ending.COMPLETE, transaction="I"))
     decision = house.remembering.decide(read, lambda *_: None)
-    other = replace(SESSION, id="0190-o")
-    answered(house.chains[0].decide(other, ddl, lambda *_: None))
+    answered(house.chains[0].decide(OTHER_SESSION, ddl, lambda *_: None))
     assert house.remembering.plan(decision, columns).cells == (NULL,)
 
 
@@ -225,13 +227,17 @@ class House:
     def __init__(self) -> None:
         self.reported: Mapping[str, str] = {}
         self.hour, self.revealing, self.strict = 12, False, False
-        self.catalogs, self.clock = Shelf(), Clock()
-        self.chains = [self._chain(settings_) for settings_ in (Settings(), Settings())]
+        self.tally, self.clock = Tally(), Clock()
+        self.shelves, self.tracked = [Shelf(self.tally), Shelf(Tally())], [Settings(tally=self.tally), Settings()]
+        for tracked in self.tracked:
+            tracked.start(SESSION, '"$user", public')
+        self.chains = [self._chain(number) for number in range(2)]
         self.remembering = Opinions(lambda: (self.chains[0], int(self.strict)), SESSION)
         self.running: list[tuple[Decision, Decision]] = []
+        self.others: list[list[Decision]] = [[], []]
 
-    def _chain(self, tracked: Settings) -> Pipeline:
-        self.tracked = [*getattr(self, "tracked", []), tracked][-2:]
+    def _chain(self, number: int) -> Pipeline:
+        catalogs, tracked = self.shelves[number], self.tracked[number]
         columns = [
             {"relation": "public.patients", "column": "ssn"}, {"relation": "public.twin", "column": "secret", "clear": ["staff"]},
             {"relation": "other.twin", "column": "secret"},
@@ -241,8 +247,8 @@ class House:
         now = lambda: datetime.datetime(2026, 11, 23, self.hour)  # noqa: E731
         return Pipeline(
             (
-                Masking(columns=columns, catalogs=self.catalogs, settings=tracked, reveal={"approvers": ["privacy"]}, reveals=self, sink=self),
-                Policy(default=default, rules=[night], catalogs=self.catalogs, settings=tracked, now=now),
+                Masking(columns=columns, catalogs=catalogs, settings=tracked, reveal={"approvers": ["privacy"]}, reveals=self, sink=self),
+                Policy(default=default, rules=[night], catalogs=catalogs, settings=tracked, now=now),
                 Approval(rules=[{"name": "late", "groups": ["staff"], "hours": "22:00-24:00", "approvers": ["dba"], "mode": "retry"}], now=now),
                 Limits(rows=1000, per_minute=40, clock=self.clock),
             ),
@@ -271,29 +277,58 @@ class House:
         self.running.append((with_memory, without))
 
     def end(self, ending: Ending, transaction: Transaction) -> None:
-        for pair in self.running:
-            for chain, decision in zip(self.chains, pair):
-                if isinstance(decision.verdict, Allow):
-                    chain.ended(SESSION, decision, Outcome(ending, transaction=transaction.value))
+        for with_memory, without in self.running:
+            if isinstance(with_memory.verdict, Allow):
+                outcome = Outcome(ending, transaction=transaction.value)
+                self.remembering.ended(with_memory, outcome)
+                self.chains[1].ended(SESSION, without, outcome)
         self.running.clear()
+
+    def rows(self) -> None:
+        """Every result's shape comes, of all that runs."""
+        for with_memory, without in self.running:
+            if isinstance(with_memory.verdict, Allow):
+                for shape in SHAPES:
+                    assert self.remembering.plan(with_memory, shape) == self.chains[1].plan(SESSION, without, shape)
+
+    def other(self, text: str) -> None:
+        """Another session's command is on its way."""
+        for number, chain in enumerate(self.chains):
+            self.others[number].append(answered(chain.decide(OTHER_SESSION, Statement(text), lambda *_: None)))
+
+    def other_ends(self) -> None:
+        for chain, decisions in zip(self.chains, self.others):
+            for decision in decisions:
+                if isinstance(decision.verdict, Allow):
+                    chain.ended(OTHER_SESSION, decision, Outcome(Ending.COMPLETE, transaction="I"))
+            decisions.clear()
 
     def reload(self) -> None:
         self.end(Ending.COMPLETE, Transaction.IDLE)
+        self.other_ends()
         self.strict = not self.strict
-        self.chains = [self._chain(tracked) for tracked in self.tracked]
+        self.chains = [self._chain(number) for number in range(2)]
 
 
 class Shelf(OneWorker):
     """A catalog that changes when told, and is read again when it is doubted."""
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally) -> None:
         self.now = self.known = WHOLE
+        self.tally = tally
+
+    def suspect(self, session: Session) -> None:
+        super().suspect(session)
+        self.tally.moved()
+
+    doubt = suspect
 
     def snapshot(self, _session: Session) -> Any:
         return self.known
 
     def refresh(self, _session: Session) -> Deferred[Any]:
         self.known, self.settled = self.now, self.doubts
+        self.tally.moved()
         return succeed(self.known)
 
 
@@ -325,10 +360,12 @@ ASKED = st.builds(
 )  # fmt: skip
 REPORTS = ({}, {"standard_conforming_strings": "off"}, {"search_path": "public"})
 HAPPENS = st.one_of(
-    *[st.tuples(st.just("ask"), st.integers(0, 4), st.sampled_from([(), VALUE, MASK]))] * 4,
+    *[st.tuples(st.just("ask"), st.integers(0, 4), st.sampled_from([(), VALUE, MASK]))] * 6,
+    st.just(("end", Ending.COMPLETE, Transaction.IDLE)), st.just(("rows",)),
+    st.tuples(st.just("other"), st.sampled_from(["CREATE OR REPLACE VIEW v AS SELECT code FROM departments", "CREATE TEMP TABLE t (a int)", "SELECT 1"])),
     st.tuples(st.just("end"), st.sampled_from([Ending.COMPLETE, Ending.ERROR]), st.sampled_from([Transaction.IDLE, Transaction.OPEN])),
     st.tuples(st.just("hour"), st.sampled_from([12, 21, 23])), st.tuples(st.just("time"), st.sampled_from([0.5, 30.0])),
-    st.tuples(st.just("settings"), st.sampled_from(REPORTS)), st.sampled_from([("doubt",), ("catalog",), ("reveal",), ("reload",)]),
+    st.tuples(st.just("settings"), st.sampled_from(REPORTS)), st.sampled_from([("doubt",), ("catalog",), ("reveal",), ("reload",), ("other ends",)]),
 )  # fmt: skip
 
 
@@ -344,13 +381,22 @@ def happen(house: House, each: tuple[Any, ...], pool: list[Statement]) -> None:
             house.clock.advance(seconds)
         case ("settings", reported):
             house.reported = reported
+        case ("rows",):
+            house.rows()
+        case ("other", text):
+            house.other(text)
+        case ("other ends",):
+            house.other_ends()
         case ("doubt",):
-            house.catalogs.doubt(SESSION)
+            for shelf in house.shelves:
+                shelf.doubt(SESSION)
         case ("catalog",):
-            house.catalogs.now = OTHER if house.catalogs.now is WHOLE else WHOLE
-            house.catalogs.doubt(SESSION)
+            for shelf in house.shelves:
+                shelf.now = OTHER if shelf.now is WHOLE else WHOLE
+                shelf.doubt(SESSION)
         case ("reveal",):
             house.revealing = not house.revealing
+            house.tally.moved()
         case ("reload",):
             house.reload()
 

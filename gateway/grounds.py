@@ -1,0 +1,82 @@
+"""
+What remembered answers rest on, and who has to hear of what is decided by them; see `protocols.verdict` for what addons promise.
+
+Whatever an addon does not say, or fails to say, counts as no promise: it is asked, and it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from twisted.logger import Logger
+
+from gateway.memory import Memory, Remembered
+from protocols.session import Session
+from protocols.verdict import Decision
+
+
+class Grounds:
+    """Of one chain of addons."""
+
+    log = Logger()
+
+    def __init__(self, addons: Sequence[object]) -> None:
+        self._addons = addons
+        resting = [place for place, addon in enumerate(addons) if callable(getattr(addon, "standing", None))]
+        self._standing = [(type(addons[place]).__name__, addons[place].standing) for place in resting]
+        self._at = {place: at for at, place in enumerate(resting)}
+        counted = [getattr(addons[place], "tallies", None) for place in resting]
+        self._tallies = None if None in counted else tuple({tally: None for each in counted for tally in each})
+
+    def tallied(self) -> int | None:
+        """How far everything is counted that answers may rest on; None when some of it is not."""
+        tallies = self._tallies
+        if tallies is None or len(tallies) == 1:
+            return None if tallies is None else tallies[0].count
+        return sum([tally.count for tally in tallies])  # none ever counts down
+
+    def now(self, session: Session) -> list[Hashable] | None:
+        """On what answers may be remembered; None when that cannot be told, and everybody is asked."""
+        found, name = [], ""
+        try:
+            for name, standing in self._standing:
+                found.append(standing(session))
+        except Exception as error:
+            self.log.error("addon {addon} failed in standing: {error}", addon=name, error=type(error).__name__)
+            return None
+        return found
+
+    def hold(self, session: Session, memory: Memory) -> bool:
+        """Have the memory forget what does not hold any more; False when that cannot be told."""
+        tallied = self.tallied()
+        if tallied is None or tallied != memory.tallied:
+            now = self.now(session)
+            if now is None:
+                return False
+            memory.rest_on(now, tallied)
+        return True
+
+    def unmoved(self, known: Remembered, memory: Memory) -> bool:
+        """Whether all is as it was that something rests on which was remembered, and nobody has to be asked whether it is."""
+        tallied = self.tallied()
+        return tallied is not None and tallied == memory.tallied and known.rests_on is memory.rests_on
+
+    def untold(self, session: Session, decision: Decision) -> tuple[bool, ...]:
+        """Of each addon, whether it promises that it learns nothing from hearing of this question again."""
+        return tuple([self._promises(addon, session, decision) for addon in self._addons])
+
+    def _promises(self, addon: object, session: Session, decision: Decision) -> bool:
+        untold = getattr(addon, "untold", None)
+        if not callable(untold) or decision.command.pipelined:
+            return False
+        try:
+            return untold(session, decision) is True
+        except Exception as error:  # then it hears of it
+            self.log.error("addon {addon} failed in untold: {error}", addon=type(addon).__name__, error=type(error).__name__)
+            return False
+
+    def said(self, place: int, known: Remembered | None) -> Any:
+        """What the addon at this place said of itself when something was remembered, of which it is not told; else None."""
+        at = self._at.get(place)
+        return None if at is None or known is None or not known.untold[place] else known.rests_on[at]
