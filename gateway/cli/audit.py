@@ -9,7 +9,6 @@ anchored, 1 tampered or something left out (export: nothing matched), 2 incomple
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import sys
 from collections import deque
@@ -24,7 +23,7 @@ from typing import Any
 import click
 
 from gateway.cli.place import CONFIG, PATH, STATE, STORE, UNREADABLE, USAGE, Place, find, leave, located
-from gateway.evidence import bundle, standalone
+from gateway.evidence import bundle, standalone, values
 from gateway.evidence.cast import FORMATS
 from gateway.evidence.order import Chosen, told
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time, search
@@ -263,10 +262,8 @@ def _show(found: Found, as_json: bool, whole: bool) -> None:
     if configured and not whole:
         click.echo(f"{'configuration':>18}  ostiary audit show {shown['segment']}/{shown['index']}")
     for part in (shown, fields, body):
-        for name, value in part.items():
-            if value not in ("", None, [], {}):
-                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-                click.echo(f"{name:>18}  {clean(text)}")
+        for name, text in values.fields(part):
+            click.echo(f"{name:>18}  {clean(text)}")
     click.echo()
     if configured and whole:
         click.echo("\n".join(map(clean, configured.splitlines())) + "\n")

@@ -7,12 +7,13 @@ approver's screen.
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+
+from gateway.control.when import iso
 
 Row = Mapping[str, Any]
 
@@ -35,7 +36,7 @@ def as_text(name: str, value: Any) -> str:
     if value is None or value == "":
         return "-"
     if name in TIMES and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return datetime.datetime.fromtimestamp(value, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # as evidence prints them, and --since takes
+        return iso(value)  # as evidence prints them, and --since takes
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):

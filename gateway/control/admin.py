@@ -31,6 +31,7 @@ from gateway.control.office import Office
 from gateway.control.rpc import Methods
 from gateway.control.store import Transaction, Value
 from gateway.control.vault import PASSWORD_LIMIT
+from gateway.control.when import iso
 from gateway.query import Querying, QueryError
 from gateway.ssh.lines import NoLine, fingerprint, line, read
 from protocols.selection import WrongForm, select
@@ -123,7 +124,7 @@ class Admin:
             raise BadCall("a token lives for at most 366 days, and more than nothing")
         with self._office.store.write() as txn:
             token, shown = self._office.tokens.issue(txn, subject, float(ttl), note[:200])
-            facts = {"token": shown["id"], "subject": subject, "expires": f"{shown['expires']:.0f}"}
+            facts = {"token": shown["id"], "subject": subject, "expires": iso(shown["expires"])}
             self._put(txn, "token.issued", facts)
         self._office.outbox.deliver()
         return shown | {"token": token}

@@ -23,6 +23,7 @@ from gateway.control.caller import ITSELF, Caller
 from gateway.control.errors import BadCall, Conflict, NotAllowed
 from gateway.control.outbox import Outbox
 from gateway.control.store import Store, Transaction, Value
+from gateway.control.when import iso
 from gateway.ssh.lines import HOST_KEY_KINDS, fingerprint, kind_of
 from protocols.ssh.certificate import HOST, USER, Certificate
 from protocols.ssh.messages import string
@@ -78,7 +79,7 @@ class Authorities:
             self._table.put(txn, _FORMER + fingerprint(blob), {"public": blob, "until": until})
             present = _loaded(self._made(txn, PEOPLE))
             told = {"key": fingerprint(_blob(present)), "former": fingerprint(blob), "until": until}
-            self._outbox.put(txn, "authority.rotated", {"authority": PEOPLE, **told, "until": f"{until:.0f}", **via.facts()})
+            self._outbox.put(txn, "authority.rotated", {"authority": PEOPLE, **told, "until": iso(until), **via.facts()})
         self._outbox.deliver()
         return told
 
@@ -136,7 +137,7 @@ class Authorities:
         body = whole.body()
         facts = {
             "authority": name, "key_id": whole.key_id, "principals": " ".join(whole.principals), "serial": str(serial),
-            "key": fingerprint(whole.key), "expires": str(whole.before), **whole.critical, **via.facts(),
+            "key": fingerprint(whole.key), "expires": iso(whole.before), **whole.critical, **via.facts(),
         }
         with self._store.write() as txn:
             self._outbox.put(txn, "certificate.signed", facts)

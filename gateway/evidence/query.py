@@ -134,6 +134,7 @@ class Search:
     _intents: set[tuple[int, int]] = field(default_factory=set)  # under the wanted request
     _revisions: set[str] = field(default_factory=set)  # of the policy, by which the wanted session was judged
     _askers: set[bytes] = field(default_factory=set)  # sessions of these: their opening tells who that was, and under what floor
+    _on_target: set[str] = field(default_factory=set)  # requests about the wanted target
     _shown: Shown | None = None
 
     def __post_init__(self) -> None:
@@ -195,13 +196,13 @@ class Search:
 
     def _matches(self, found: Found) -> bool:
         query, record = self.query, found.record
-        at, on_screen = record.stamp.time_ns, self._is_on_screen(found)
+        at, on_screen, on_target = record.stamp.time_ns, self._is_on_screen(found), self._is_on_target(found)
         return (
             (query.since_ns is None or at >= query.since_ns)
             and (query.until_ns is None or at < query.until_ns)
             and (not query.kind or record.kind == Kind[query.kind.upper()])
             and (not query.verdict or VERDICTS[record.fields[4]] == query.verdict)
-            and (not query.target or record.fields[3] == query.target)
+            and (not query.target or on_target)
             and (not query.session or self._is_of_session(found))
             and (not query.request or self._is_referred_to(found))
             and (not query.alarm or _alarm(found) != "")
@@ -209,6 +210,14 @@ class Search:
             and (not query.identity or self._is_of_identity(found))
             and (not query.text or on_screen or _holds([found.body, record.fields[len(COMMON):]], query.text.casefold()))
         )
+
+    def _is_on_target(self, found: Found) -> bool:
+        """Something done on the wanted target, or a note about it: of its accounts, checks, and requests, which only their asking names it in."""
+        (request, _), told, target = _names(found.record), _facts(found), self.query.target
+        if target and told.get("target") == target:
+            self._on_target |= {told.get("request", "")} - {""}
+            return True
+        return found.record.fields[3] == target or bool({request, told.get("request")} & self._on_target)
 
     def _is_on_screen(self, found: Found) -> bool:
         """Whether a recording's chunk shows the wanted text. Every chunk is looked at: a screen is made of all before it."""

@@ -65,6 +65,20 @@ def what(result: Result) -> list[str]:
     return [line["fields"].get("what") or line["kind"] for line in lines]
 
 
+def test_control_s_notes_about_a_target_are_found_by_its_name(tmp_path: Path) -> None:
+    """Its secrets, its checks, and whole requests, of which only the asking names it; nothing of another's."""
+    store = new_store(tmp_path)
+    told(store, "account.secret", target="archive", account="rw")
+    told(store, "request.submitted", request="r-9", subject="ada", target="archive")
+    told(store, "account.secret", target="other", account="rw")
+    told(store, "request.submitted", request="r-8", subject="ada", target="other")
+    told(store, "request.denied", request="r-8", by=PAT)
+    told(store, "request.denied", request="r-9", by=PAT)
+    store.close()
+    found = ostiary("search", "--store", tmp_path / "audit", "--target", "archive", "--json")
+    assert what(found) == ["account.secret", "request.submitted", "request.denied"] and '"other"' not in found.stdout
+
+
 NOTES = ["request.submitted", "request.approved", "approval", "request.granted"]
 
 
