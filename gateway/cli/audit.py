@@ -71,26 +71,33 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_query
 
 
+@contextmanager
+def failing() -> Iterator[None]:
+    """Turns what can go wrong where evidence is read into the documented exit codes."""
+    try:
+        yield
+    except BadQuery as e:
+        leave(USAGE, str(e))
+    except click.UsageError as e:
+        e.exit_code = USAGE
+        raise
+    except (Unreadable, keys.KeyFileError, bundle.ExportError) as e:
+        leave(UNREADABLE, str(e))
+    except BadRecord as e:
+        leave(1, f"a record cannot be read ({e}): run `ostiary audit verify`")
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(READ_ENOUGH)
+    except OSError as e:
+        leave(UNREADABLE, f"{e.filename or ''}: {e.strerror}")
+
+
 class _Audit(click.Group):
-    """Turns what can go wrong into the documented exit codes."""
+    """All of its commands read evidence."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with failing():
             return super().invoke(ctx)
-        except BadQuery as e:
-            leave(USAGE, str(e))
-        except click.UsageError as e:
-            e.exit_code = USAGE
-            raise
-        except (Unreadable, keys.KeyFileError, bundle.ExportError) as e:
-            leave(UNREADABLE, str(e))
-        except BadRecord as e:
-            leave(1, f"a record cannot be read ({e}): run `ostiary audit verify`")
-        except BrokenPipeError:  # `| head` has read enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(READ_ENOUGH)
-        except OSError as e:
-            leave(UNREADABLE, f"{e.filename or ''}: {e.strerror}")
 
 
 @click.group(cls=_Audit)

@@ -9,6 +9,7 @@ of the database that the policy does not list show as `function-unlisted`.
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -158,36 +159,34 @@ def _shown(answer: dict[str, Any]) -> str:
 def replay(new: Path, since: str, identity: str, target: str, config: Path, as_json: bool) -> None:
     """Which recorded statements the policy of NEW would have decided differently; exits with 1 when there are any."""
     from gateway.cli import audit  # only this command opens evidence
-    from gateway.evidence.query import BadQuery, Query, Search, parse_time
+    from gateway.evidence.query import Query, Search, parse_time
     from gateway.evidence.replay import Clock, Replay
 
     clock = Clock()
     judges = [draft.policy_of(file, draft.read(file), clock) for file in (config, new)]
     replaying = Replay(*judges, clock)
-    try:
-        since_ns = parse_time(since) if since else 0
-    except BadQuery as error:
-        raise click.UsageError(f"--since: {error}") from None
     asked = {"policy": new.name, "since": since, "identity": identity, "target": target}
-    with audit.viewing(audit.find(config, None, None), "policy replay", {name: value for name, value in asked.items() if value}) as looking:
-        if looking.bodies is None:
-            raise click.ClickException("statements stay closed without the body key; run this where the gateway keeps its state")
-        records = _watched(looking.find(Search(Query(), looking.bodies)), as_json)
-        kinds: Counter[str] = Counter()
-        for one in replaying.differences(records, since_ns, identity, target):
-            kinds[f"{one.was} to {one.now}"] += 1
-            click.echo(json.dumps(one.shown()) if as_json else one.told())
-    counts = replaying.counts
-    if as_json:
-        click.echo(json.dumps({"differences": dict(kinds), **counts.shown()}))
-    else:
-        click.echo(counts.told(kinds))
+    place, kinds = audit.find(config, None, None), Counter[str]()
+    with audit.failing():
+        since_ns = parse_time(since) if since else 0
+        with audit.viewing(place, "policy replay", {name: value for name, value in asked.items() if value}) as looking:
+            if looking.bodies is None:
+                raise click.ClickException("statements stay closed without the body key; run this where the gateway keeps its state")
+            records = _watched(looking.find(Search(Query(), looking.bodies)), as_json)
+            for one in replaying.differences(records, since_ns, identity, target):
+                kinds[f"{one.was} to {one.now}"] += 1
+                click.echo(json.dumps(one.shown()) if as_json else one.told())
+        _counted(replaying.counts, kinds, as_json)
     raise SystemExit(1 if kinds else 0)
+
+
+def _counted(counts: Any, kinds: Counter[str], as_json: bool) -> None:
+    click.echo(json.dumps({"differences": dict(kinds), **counts.shown()}) if as_json else counts.told(kinds))
 
 
 def _watched(records: Iterable[Any], quiet: bool) -> Iterator[Any]:
     """How far it is, for a person who waits."""
-    shown = not quiet and click.get_text_stream("stderr").isatty()
+    shown = not quiet and sys.stderr.isatty()
     for number, record in enumerate(records, 1):
         if shown and number % 2000 == 0:
             click.echo(f"\r{number} records", nl=False, err=True)

@@ -1,0 +1,48 @@
+"""What programs are told by exit codes, as docs/operating.md has it for every noun."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ADA = "ada@clinic.example"
+
+CODES: dict[str, tuple[tuple[str, ...], int]] = {
+    "an empty list": (("request", "list"), 0),
+    "a list": (("token", "list"), 0),
+    "refused": (("token", "issue", "nobody"), 1),
+    "nothing runs": (("reload",), 1),
+    "an unknown option": (("account", "list", "--nonsense"), 2),
+    "a missing argument": (("account", "forget"), 2),
+    "a right file": (("check",), 0),
+    "no such file": (("check", "nowhere.toml"), 1),
+    "a search that finds nothing": (("audit", "search", "--text", "never said"), 0),
+    "a search called wrongly": (("audit", "search", "--nonsense"), 3),
+    "no such session": (("audit", "show", "r-0000000000"), 4),
+    "an export of nothing": (("audit", "export", "--text", "never said", "--out", "made"), 1),
+    "no anchor": (("audit", "verify"), 2),
+    "statements that parse": (("policy", "test", "--as", ADA, "--target", "clinic", "good.sql"), 0),
+    "one that does not": (("policy", "test", "--as", ADA, "--target", "clinic", "bad.sql"), 1),
+    "the same policy": (("policy", "replay", "--policy", "ostiary.toml"), 0),
+    "replayed since never": (("policy", "replay", "--policy", "ostiary.toml", "--since", "yesterday"), 3),
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_exit_codes_are_the_documented_ones(tool: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    words, code = CODES[name]
+    monkeypatch.chdir(tool.config.parent)
+    Path("good.sql").write_text("SELECT 1")
+    Path("bad.sql").write_text("SELEC 1")
+    tool(*words, code=code)
+
+
+@pytest.mark.parametrize("words", [("policy", "replay", "--policy", "ostiary.toml"), ("audit", "tail"), ("audit", "verify")], ids=" ".join)
+def test_evidence_that_cannot_be_read_is_said_and_never_a_traceback(tool: Any, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """All who read it exit alike."""
+    monkeypatch.chdir(tool.config.parent)
+    shutil.rmtree(tool.config.parent / "state" / "audit")
+    assert "is not an evidence store" in tool(*words, code=4).stderr
