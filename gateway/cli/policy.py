@@ -159,7 +159,7 @@ def _shown(answer: dict[str, Any]) -> str:
 def replay(new: Path, since: str, identity: str, target: str, config: Path, as_json: bool) -> None:
     """Which recorded statements the policy of NEW would have decided differently; exits with 1 when there are any."""
     from gateway.cli import audit  # only this command opens evidence
-    from gateway.evidence.query import Query, Search, parse_time
+    from gateway.evidence.query import Query, Search
     from gateway.evidence.replay import Clock, Replay
 
     clock = Clock()
@@ -168,7 +168,7 @@ def replay(new: Path, since: str, identity: str, target: str, config: Path, as_j
     asked = {"policy": new.name, "since": since, "identity": identity, "target": target}
     place, kinds = audit.find(config, None, None), Counter[str]()
     with audit.failing():
-        since_ns = parse_time(since) if since else 0
+        since_ns = _since(since)
         with audit.viewing(place, "policy replay", {name: value for name, value in asked.items() if value}) as looking:
             if looking.bodies is None:
                 raise click.ClickException("statements stay closed without the body key; run this where the gateway keeps its state")
@@ -178,6 +178,15 @@ def replay(new: Path, since: str, identity: str, target: str, config: Path, as_j
                 click.echo(json.dumps(one.shown()) if as_json else one.told())
         _counted(replaying.counts, kinds, as_json)
     raise SystemExit(1 if kinds else 0)
+
+
+def _since(text: str) -> int:
+    from gateway.evidence.query import BadQuery, parse_time
+
+    try:
+        return parse_time(text) if text else 0
+    except BadQuery as error:
+        raise click.UsageError(f"--since: {error}") from None
 
 
 def _counted(counts: Any, kinds: Counter[str], as_json: bool) -> None:
