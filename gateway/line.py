@@ -51,17 +51,20 @@ class Side(Shape):
         """The same socket under TLS, the handshake not begun."""
 
 
-def write_eagerly(transport: Any, data: bytes, usually: Callable[[bytes], None]) -> None:
-    """Send what the kernel takes now; the rest, and any error, goes the usual way and is met and told there."""
+def write_eagerly(transport: Any, data: bytes | memoryview, usually: Callable[[bytes], None]) -> None:
+    """
+    Send what the kernel takes now; the rest, and any error, goes the usual way and is met and told there. Of a view,
+    whose bytes may change when this returns, the rest is copied.
+    """
     waits = transport._tempDataBuffer or len(transport.dataBuffer) != transport.offset
     if waits or not data or not transport.connected or transport._writeDisconnected or transport.disconnecting:
-        usually(data)
+        usually(bytes(data))
         return
     sent = transport.writeSomeData(data)
     if not isinstance(sent, int) or sent < 0:
-        usually(data)
+        usually(bytes(data))
     elif sent < len(data):
-        usually(data[sent:])
+        usually(bytes(data[sent:]))
 
 
 class Line(Connection):
@@ -92,9 +95,10 @@ class Line(Connection):
 
     # -- as ITCPTransport ------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
+        """As ITransport; nothing is kept of a view."""
         if self._shaking:
-            super().write(data)
+            super().write(bytes(data))
         else:
             write_eagerly(self, data, super().write)
 

@@ -24,22 +24,22 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.control.rpc import place
+from gateway.ssh.cork import Cork
 from gateway.ssh.exchange import EXCHANGES
 from gateway.tuning import tune
 from protocols.errors import LocalError, PeerError
+from protocols.ssh import version
 from protocols.ssh.ciphers import CIPHERS, MACS, Secrets, lock
 from protocols.ssh.codec import Opener, Sealer
-from protocols.ssh.offer import COMPRESSED, KEXINIT, STRICT_CLIENT, STRICT_SERVER, Agreed, Direction, Offer, agree
+from protocols.ssh.messages import DATA
+from protocols.ssh.offer import COMPRESSED, EXT_INFO, KEXINIT, STRICT_CLIENT, STRICT_SERVER, Agreed, Direction, Offer, agree, extensions
 
 MUCH = 256 << 10
 """Bytes that wait for an exchange of keys until nothing more is read for this peer."""
 
-CORKED = 32 << 10
-"""Bytes of one read from which on what it brings for the other leg leaves in one write, not packet by packet."""
+GATHERED = 256 << 10
+"""Bytes of data that are opened until they are told. One read brings less, except where it was compressed."""
 
-# The comment is for clients (AsyncSSH, libssh) that put a symlink's two paths in the order of OpenSSH's sftp-server only where they read its name.
-VERSION = b"SSH-2.0-Ostiary OpenSSH_9.9"
-VERSION_LIMIT = 8192  # bytes before the peer's version ends; a server may say other lines first
 REKEY_SECONDS = 3600.0
 HELD_LIMIT = 8 << 20
 """Bytes that may wait for an exchange of keys to end. A peer that never ends it does not make us keep more."""
@@ -48,17 +48,11 @@ IDLE_EXCHANGES = 8
 FAREWELL = 2.0  # seconds in which a stranger, or who has said goodbye, may take its last words
 LINGER = 30.0  # seconds in which somebody who was logged in may take what was on its way
 
-DISCONNECT, IGNORE, UNIMPLEMENTED, DEBUG, SERVICE_REQUEST, SERVICE_ACCEPT, EXT_INFO = range(1, 8)
+DISCONNECT, IGNORE, UNIMPLEMENTED, DEBUG, SERVICE_REQUEST, SERVICE_ACCEPT = range(1, 7)
 NEWKEYS, KEX_INIT, KEX_REPLY = 21, 30, 31
 AUTH_FIRST, CONNECTION_FIRST = 50, 80
 
 PROTOCOL_ERROR, KEX_FAILED, HOST_KEY_NOT_VERIFIABLE, BY_APPLICATION = 2, 3, 9, 11
-
-SIGNATURES = (
-    "ssh-ed25519", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
-    "sk-ecdsa-sha2-nistp256@openssh.com", "rsa-sha2-512", "rsa-sha2-256",
-)
-"""What may sign a login (RFC 8308, 3.1)."""
 
 _QUIET = frozenset({DISCONNECT, IGNORE, UNIMPLEMENTED, DEBUG})
 _EXCHANGING = frozenset({KEXINIT, NEWKEYS, *range(30, 50)})
@@ -84,13 +78,14 @@ class _Tap:
 class Leg(SSHTransportBase):
     """
     :ivar on_payload: gets connection-layer messages; None before there is a session.
+    :ivar on_data: gets several at once that are DATA, where one read brought them; None where `on_payload` does.
     :ivar on_broken: told why the peer's bytes ended the connection.
     :ivar on_lost: told when the connection is gone, once.
     """
 
     log = Logger()
     _log = Logger("conch", observer=lambda event: None)  # Conch's words would quote peers
-    ourVersionString = VERSION
+    ourVersionString = version.OURS
     supportedCiphers = [name.encode() for name in CIPHERS]
     supportedMACs = [name.encode() for name in MACS]
     supportedCompressions = [b"none", COMPRESSED.encode()]
@@ -99,12 +94,13 @@ class Leg(SSHTransportBase):
 
     def __init__(self) -> None:
         self.on_payload: Callable[[bytes], None] | None = None
+        self.on_data: Callable[[list[memoryview]], None] | None = None
         self.on_broken: Callable[[str], None] = lambda why: None
         self.on_lost: Callable[[str], None] = lambda why: None
         self._full: Callable[[bool], None] = lambda full: None
         self._filled: set[str] = set()
         self.partner: Leg | None = None  # whom most of what comes is for
-        self._corked: list[bytes] | None = None
+        self._corked: Cork | None = None
         self.supportedKeyExchanges = [name.encode() for name in (*EXCHANGES, self._strict_ours)]
         self._sealer, self._opener = Sealer(os.urandom), Opener()
         self._head: bytearray | None = bytearray()  # until the peer's version is read
@@ -124,7 +120,7 @@ class Leg(SSHTransportBase):
 
     def connectionMade(self) -> None:
         self.tuned()
-        self.transport.write(VERSION + b"\r\n")
+        self.transport.write(version.OURS + b"\r\n")
         self.sendKexInit()
 
     def tuned(self) -> None:
@@ -162,7 +158,7 @@ class Leg(SSHTransportBase):
                 return
             data = rest
         self._opener.feed(data)
-        if self.partner is None or len(data) < CORKED:
+        if self.partner is None:
             self._take_all()
             return
         self.partner.cork()
@@ -172,29 +168,39 @@ class Leg(SSHTransportBase):
             self.partner.uncork()
 
     def _take_all(self) -> None:
-        opener = self._opener
-        while not self._over and (payload := opener.next_payload()) is not None:
-            self._take(payload)
+        """Data that comes behind data is told at once; nothing overtakes it."""
+        data: list[memoryview] = []
+        size = 0
+        try:
+            while not self._over and (payload := self._opener.next_payload()) is not None:
+                if payload[0] == DATA and self.on_data is not None and not self._got_offer and size <= GATHERED:
+                    data.append(payload)
+                    size += len(payload)
+                    continue
+                self._tell(data)
+                size = 0
+                if not self._over:
+                    self._take(bytes(payload))
+        finally:
+            self._tell(data)
+
+    def _tell(self, data: list[memoryview]) -> None:
+        """What was gathered, if somebody hears it still; it is gathered no more."""
+        told = data[:]
+        data.clear()
+        if told and self.on_data is not None and not self._over:
+            self._idle_exchanges = 0
+            self.on_data(told)
 
     def _read_version(self, data: bytes) -> bytes | None:
-        """What follows the peer's version line (RFC 4253, 4.2); None until it is there."""
+        """What follows the peer's version; None until it is there."""
         assert self._head is not None
         self._head += data
-        if not self.isClient and self._head[:4] != b"SSH-"[:len(self._head)]:
-            raise PeerError("no SSH version")
-        for line in bytes(self._head).split(b"\n")[:-1]:
-            if line.startswith(b"SSH-"):
-                break
-        else:
-            if len(self._head) > VERSION_LIMIT:
-                raise PeerError("no SSH version")
+        found = version.read(bytes(self._head), from_server=self.isClient)
+        if found is None:
             return None
-        version = line.rstrip(b"\r")
-        if len(version) > 255 or not version.startswith((b"SSH-2.0-", b"SSH-1.99-")):
-            raise PeerError("another version of SSH")
-        self.otherVersionString, self.gotVersion = version, True
-        rest = bytes(self._head).partition(line + b"\n")[2]
-        self._head = None
+        self.otherVersionString, rest = found
+        self.gotVersion, self._head = True, None
         return rest
 
     def _take(self, payload: bytes) -> None:
@@ -309,7 +315,7 @@ class Leg(SSHTransportBase):
             self._sealer.compress()
         self._sent_offer = False
         if first and not self.isClient and self._peerSupportsExtensions:
-            self._write(_extensions())
+            self._write(extensions())
         self._maybe_done()
         self._flush()
 
@@ -391,25 +397,37 @@ class Leg(SSHTransportBase):
             return
         self._write(payload)
         if kind >= CONNECTION_FIRST:
-            self._idle_exchanges = 0
+            self._sent_some()
+
+    def carry(self, data: list[bytes | memoryview]) -> None:
+        """Several messages of the connection layer, as `send`."""
+        if self._over or self._sent_offer:
+            for payload in data:
+                self.send(bytes(payload))
+            return
+        for payload in data:
+            self._write(payload)
+        self._sent_some()
+
+    def _sent_some(self) -> None:
+        self._idle_exchanges = 0
         if self._sealer.worn or self._opener.worn:
             self.begin_exchange()
 
-    def _write(self, payload: bytes) -> None:
-        sealed = self._sealer.pieces(payload)
+    def _write(self, payload: bytes | memoryview) -> None:
         if self._corked is None:
-            self.transport.write(b"".join(sealed))
+            self.transport.write(self._sealer.seal(payload))
         else:
-            self._corked += sealed
+            self._corked.seal(payload)
 
     def cork(self) -> None:
         """Keep what is sent until `uncork`, in the same turn."""
-        self._corked = []
+        self._corked = Cork(self._sealer, self.transport.write)
 
     def uncork(self) -> None:
         corked, self._corked = self._corked, None
-        if corked:
-            self.transport.write(b"".join(corked))
+        if corked is not None:
+            corked.pull()
 
     def _flush(self) -> None:
         """What waited for the keys."""
@@ -477,7 +495,3 @@ class Leg(SSHTransportBase):
         self.transport.resumeProducing()  # a paused transport would never hear that the peer is gone
         if self.reactor is not None:
             self._farewell = self.reactor.callLater(patience, self.transport.abortConnection)
-
-
-def _extensions() -> bytes:
-    return bytes([EXT_INFO]) + struct.pack(">I", 1) + NS(b"server-sig-algs") + NS(",".join(SIGNATURES).encode())

@@ -74,11 +74,11 @@ class Passage:
 
     # -- as a transport --------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
-        """As ITransport."""
+    def write(self, data: bytes | memoryview) -> None:
+        """As ITransport; nothing is kept of a view."""
         if self._gone or self.disconnecting or not data:
             return
-        self._out.append(memoryview(data))
+        self._out.append(memoryview(bytes(data)))
         self._waits += len(data)
         if len(self._out) == 1:
             self.room()

@@ -73,9 +73,12 @@ class Sitting(Seated):
         adapter.attach(client, self._upstream.leg)
         client.partner, self._upstream.leg.partner = self._upstream.leg, client
         client.on_payload = adapter.client_payload if self._certificate is None else narrowed(self._certificate, adapter.client_payload)
+        client.on_data = partial(adapter.carry, "client")
         client.on_broken = lambda why: adapter.broken("client", why)
         client.on_lost = lambda why: adapter.client_lost()
-        self._upstream.attach(adapter.target_payload, adapter.target_lost, lambda why: adapter.broken("target", why))
+        self._upstream.attach(
+            adapter.target_payload, partial(adapter.carry, "target"), adapter.target_lost, lambda why: adapter.broken("target", why)
+        )
 
     def _recording(self) -> Settings:
         """As the configuration says now; a target that it no longer has is recorded as one that it says nothing of."""

@@ -74,9 +74,12 @@ class Upstream:
         leg.on_payload, leg.on_lost = self._early.append, self._gone
         leg.pause(True)
 
-    def attach(self, payload: Callable[[bytes], None], lost: Callable[[], None], broken: Callable[[str], None]) -> None:
+    def attach(
+        self, payload: Callable[[bytes], None], data: Callable[[list[memoryview]], None], lost: Callable[[], None],
+        broken: Callable[[str], None],
+    ) -> None:
         """From here on what comes goes there, what already came first."""
-        self.leg.on_payload, self.leg.on_broken = payload, broken
+        self.leg.on_payload, self.leg.on_data, self.leg.on_broken = payload, data, broken
         self.leg.on_lost = lambda why: lost()
         while self._early:
             payload(self._early.popleft())

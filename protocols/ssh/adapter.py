@@ -24,7 +24,7 @@ from protocols.relay import Addons
 from protocols.session import Session
 from protocols.session_adapter import SessionAdapter
 from protocols.ssh.effects import (
-    AskCommand, IntendCommand, ProveHostKeys, Remark, SendClient, SendTarget, SshEffect, WithdrawCommand,
+    AskCommand, Carry, IntendCommand, ProveHostKeys, Remark, SendClient, SendTarget, SshEffect, WithdrawCommand,
 )
 from protocols.ssh.pulse import Pulse
 from protocols.verdict import Decision, Hold
@@ -35,6 +35,7 @@ class Relay(Protocol):
 
     def from_client(self, payload: bytes) -> list[SshEffect]: ...
     def from_target(self, payload: bytes) -> list[SshEffect]: ...
+    def carry(self, side: str, data: list[memoryview]) -> list[SshEffect]: ...
     def answer(self, number: int, decision: Decision) -> list[SshEffect]: ...
     def held(self, number: int, request: str, hold: Hold) -> list[SshEffect]: ...
     def recorded(self, number: int) -> list[SshEffect]: ...
@@ -53,6 +54,7 @@ class Leg(Protocol):
     """One SSH connection."""
 
     def send(self, payload: bytes) -> None: ...
+    def carry(self, data: list[bytes | memoryview]) -> None: ...
     def pause(self, on: bool) -> None: ...
     def watch(self, full: Callable[[bool], None]) -> None:
         """Call when too much waits to be taken by the peer, and when not any more."""
@@ -103,6 +105,15 @@ class SshAdapter(SessionAdapter):
     def target_payload(self, payload: bytes) -> None:
         """A message from the target."""
         self._came("target", payload)
+
+    def carry(self, side: str, data: list[memoryview]) -> None:
+        """Messages with data from "client" or "target", which one read brought: no more than may wait here."""
+        if self._closed or self._backlog[side] or self._journal.full:
+            for payload in data:
+                self._came(side, bytes(payload))
+            return
+        self._pulse.heard(side)
+        self._drive(self._relay.carry, side, data)
 
     def client_lost(self) -> None:
         """The client is gone, and what was asked for it is withdrawn."""
@@ -240,6 +251,8 @@ class SshAdapter(SessionAdapter):
             self._client.send(effect.payload)
         elif kind is SendTarget:
             self._target.send(effect.payload)
+        elif kind is Carry:
+            self._legs[effect.side].carry(effect.data)
         else:
             self._perform_rarely(effect)
 

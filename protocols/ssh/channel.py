@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from protocols.command import Pty
 from protocols.result import Ending, Outcome
@@ -29,21 +30,31 @@ PACKET_LIMIT = 64 << 10
 """Longest data of one message that either side is told the other takes; common peers ask for 32 KiB."""
 
 
-class _Guarded:
-    """One direction of what a channel carries; what cannot be read ends that channel and no other."""
+class _Carried:
+    """One direction of a channel that carries files, as a Sink; what cannot be read ends that channel and no other."""
 
-    def __init__(self, channel: Channel, take: Callable[[bytes], list[bytes]], end: Callable[[], list[bytes]]) -> None:
-        self._channel, self._take, self._end = channel, take, end
+    def __init__(self, channel: Channel, files: Files, up: bool) -> None:
+        self._channel, self._files, self._up = channel, files, up
 
     def take(self, data: bytes) -> list[bytes]:
-        try:
-            return self._take(data)
-        except Unreadable as error:
-            self._channel.unreadable(str(error))
-            return []
+        return self._look([data], None)
+
+    @property
+    def carries(self) -> bool:
+        return self._files.begun or not self._up
+
+    def carry(self, messages: list[memoryview], bodies: list[memoryview]) -> list[bytes | memoryview]:
+        return self._look(bodies, messages)
 
     def end(self) -> list[bytes]:
-        return self._end()
+        return [] if self._up else self._files.stops()
+
+    def _look(self, bodies: Sequence[bytes | memoryview], messages: list[memoryview] | None) -> list[Any]:
+        try:
+            return (self._files.up if self._up else self._files.down)(bodies, messages)
+        except Unreadable as error:
+            self._channel.unreadable(str(error))
+            return self._files.rest(self._up)
 
 
 def _nothing() -> None:
@@ -108,8 +119,9 @@ class Channel:
     def carries_files(self, sure: bool, likely: bool = False) -> None:
         """From here on it is SFTP, or is if the client begins like it."""
         files = self._files = Files(self._desk, self, self.to[TARGET].flow, self.to[CLIENT].flow, sure, likely)
-        self.to[TARGET].through(_Guarded(self, files.up, list))
-        self.to[CLIENT].through(_Guarded(self, files.down, files.stops))
+        self._carried = _Carried(self, files, True)
+        self.to[TARGET].through(self._carried)
+        self.to[CLIENT].through(_Carried(self, files, False))
         if sure:
             self.turned_out(True)
 
@@ -152,6 +164,20 @@ class Channel:
         else:
             self.moved(other(side), stream.data(payload))
 
+    def carry(self, side: str, messages: list[memoryview]) -> None:
+        """As `data`, of several, which pass together where nothing has to be done with any of them."""
+        to, free = other(side), not (self._shut or self._closed_by)
+        if free and side == CLIENT:
+            free = not self.asking and not self._nobodys(messages[0])
+        passed = self.to[to].carry(messages) if free else None
+        if passed is not None:
+            if passed:
+                self._desk.carry(to, passed)
+            self.moved(to, Moved())  # it may have to end behind them
+            return
+        for payload in messages:
+            self.data(side, bytes(payload))
+
     def bare(self, side: str, payload: bytes) -> None:
         """A message without data, to pass on in its turn."""
         if not self._shut:
@@ -178,7 +204,7 @@ class Channel:
     def kept(self) -> bytes | None:
         """The next message that no verdict is in the way of any more."""
         if self._files is not None and not self.ending and not self.asking:
-            self.moved(TARGET, Moved(_Guarded(self, lambda _: self._files.more(), list).take(b"")))
+            self.moved(TARGET, Moved(self._carried.take(b"")))
         if self.asking or not self._backlog:
             return None
         payload = self._backlog.popleft()
@@ -199,7 +225,7 @@ class Channel:
         if self._backlog_size > WAITING_LIMIT:
             raise Overrun("too much waits in one channel")
 
-    def _nobodys(self, payload: bytes) -> bool:
+    def _nobodys(self, payload: bytes | memoryview) -> bool:
         """Whether a client's data is for no command: it came before any, or as a stream that only targets have."""
         return self.kind == "session" and (not self.running or payload[0] == EXTENDED_DATA)
 

@@ -16,7 +16,7 @@ from struct import Struct
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES, ChaCha20
 from cryptography.hazmat.primitives.ciphers.modes import CTR
@@ -25,9 +25,6 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 _U32 = Struct(">I")
 _U64 = Struct(">Q")
 HEAD = 4  # bytes of packet_length
-
-Bytes = bytes | bytearray | memoryview
-
 
 class Tampered(Exception):
     """The tag does not fit: somebody changed the packet, or has another key."""
@@ -47,15 +44,15 @@ class Lock(Protocol):
     def length(self, sequence: int, head: bytes) -> int:
         """packet_length, out of the first four bytes; nothing is proven of it yet."""
 
-    def open(self, sequence: int, packet: Bytes) -> bytes:
+    def open(self, sequence: int, packet: memoryview) -> bytes:
         """
         What follows packet_length, out of a whole packet with its tag.
 
         :raises Tampered: none of it is what was sent.
         """
 
-    def seal(self, sequence: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
-        """A whole packet with its tag, in pieces: who sends several joins them once."""
+    def seal(self, sequence: int, head: bytes, body: bytes, out: memoryview) -> None:
+        """Put a whole packet with its tag into `out`, which has just the room for it."""
 
 
 class Open:
@@ -66,11 +63,11 @@ class Open:
     def length(self, sequence: int, head: bytes) -> int:
         return int(_U32.unpack(head)[0])
 
-    def open(self, sequence: int, packet: Bytes) -> bytes:
+    def open(self, sequence: int, packet: memoryview) -> bytes:
         return bytes(packet[HEAD:])
 
-    def seal(self, sequence: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
-        return head, body
+    def seal(self, sequence: int, head: bytes, body: bytes, out: memoryview) -> None:
+        out[:HEAD], out[HEAD:] = head, body
 
 
 class Gcm:
@@ -84,14 +81,15 @@ class Gcm:
     def length(self, sequence: int, head: bytes) -> int:
         return int(_U32.unpack(head)[0])
 
-    def open(self, sequence: int, packet: Bytes) -> bytes:
+    def open(self, sequence: int, packet: memoryview) -> bytes:
         try:
             return self._aead.decrypt(self._nonce(), packet[HEAD:], packet[:HEAD])
         except InvalidTag:
             raise Tampered("the tag is wrong") from None
 
-    def seal(self, sequence: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
-        return head, self._aead.encrypt(self._nonce(), body, head)
+    def seal(self, sequence: int, head: bytes, body: bytes, out: memoryview) -> None:
+        out[:HEAD] = head
+        self._aead.encrypt_into(self._nonce(), body, head, out[HEAD:])
 
     def _nonce(self) -> bytes:
         nonce = self._fixed + _U64.pack(self._count)
@@ -105,24 +103,33 @@ class ChaChaPoly:
     block, counted, tag = 8, 0, 16
 
     def __init__(self, key: bytes) -> None:
-        self._main, self._head = key[:32], key[32:64]
+        self._main, self._head = _chacha(key[:32]), _chacha(key[32:64])
 
     def length(self, sequence: int, head: bytes) -> int:
-        return int(_U32.unpack(_chacha(self._head, sequence).update(head))[0])
+        self._head.reset_nonce(_first_block(sequence))
+        return int(_U32.unpack(self._head.update(head))[0])
 
-    def open(self, sequence: int, packet: Bytes) -> bytes:
-        stream, end = _chacha(self._main, sequence), len(packet) - self.tag
+    def open(self, sequence: int, packet: memoryview) -> bytes:
+        end = len(packet) - self.tag
+        key = self._tag_key(sequence)
         try:
-            Poly1305.verify_tag(stream.update(bytes(64))[:32], bytes(packet[:end]), bytes(packet[end:]))
+            Poly1305.verify_tag(key, packet[:end], bytes(packet[end:]))
         except InvalidSignature:
             raise Tampered("the tag is wrong") from None
-        return stream.update(packet[HEAD:end])
+        return self._main.update(packet[HEAD:end])
 
-    def seal(self, sequence: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
-        stream = _chacha(self._main, sequence)
-        key = stream.update(bytes(64))[:32]
-        locked = _chacha(self._head, sequence).update(head) + stream.update(body)
-        return locked, Poly1305.generate_tag(key, locked)
+    def seal(self, sequence: int, head: bytes, body: bytes, out: memoryview) -> None:
+        end = len(out) - self.tag
+        key = self._tag_key(sequence)
+        self._head.reset_nonce(_first_block(sequence))
+        self._head.update_into(head, out)
+        self._main.update_into(body, out[HEAD:])
+        out[end:] = Poly1305.generate_tag(key, out[:end])
+
+    def _tag_key(self, sequence: int) -> bytes:
+        """Of this packet's tag; the stream goes on with what hides the rest."""
+        self._main.reset_nonce(_first_block(sequence))
+        return self._main.update(bytes(64))[:32]
 
 
 class CtrEtm:
@@ -138,26 +145,33 @@ class CtrEtm:
     def length(self, sequence: int, head: bytes) -> int:
         return int(_U32.unpack(head)[0])
 
-    def open(self, sequence: int, packet: Bytes) -> bytes:
+    def open(self, sequence: int, packet: memoryview) -> bytes:
         end = len(packet) - self.tag
         if not hmac.compare_digest(self._digest(sequence, packet[:end]), bytes(packet[end:])):
             raise Tampered("the MAC is wrong")
         return self._stream.update(packet[HEAD:end])
 
-    def seal(self, sequence: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
-        locked = head + self._stream.update(body)
-        return locked, self._digest(sequence, locked)
+    def seal(self, sequence: int, head: bytes, body: bytes, out: memoryview) -> None:
+        end = len(out) - self.tag
+        out[:HEAD] = head
+        self._stream.update_into(body, out[HEAD:])
+        out[end:] = self._digest(sequence, out[:end])
 
-    def _digest(self, sequence: int, locked: Bytes) -> bytes:
+    def _digest(self, sequence: int, locked: memoryview) -> bytes:
         mac = self._mac.copy()
         mac.update(_U32.pack(sequence))
         mac.update(locked)
         return mac.digest()
 
 
-def _chacha(key: bytes, sequence: int) -> object:
-    """A stream at its first block; the counter is 64 bits little-endian, the nonce 64 bits big-endian."""
-    return Cipher(ChaCha20(key, bytes(8) + _U64.pack(sequence)), None).encryptor()
+def _chacha(key: bytes) -> CipherContext:
+    """A stream that is set to each packet's first block before it is used."""
+    return Cipher(ChaCha20(key, bytes(16)), None).encryptor()
+
+
+def _first_block(sequence: int) -> bytes:
+    """The counter is 64 bits little-endian, the nonce 64 bits big-endian."""
+    return bytes(8) + _U64.pack(sequence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,11 @@ WORN_PACKETS = 1 << 28
 SPENT_PACKETS = 1 << 31
 """After this many a key is not used any more: sequence numbers, which are nonces, must not come again."""
 
+SLACK = 512
+"""Bytes that a packet may be longer than its payload, deflated or not."""
+
 _LEAST_PADDING = 4  # bytes
+_PADDINGS = 256  # random bytes that are asked for at once: each asking is a call of the system's
 _LEAST_PACKET = 16  # bytes, with its length (RFC 4253, 6)
 _HEAD = Struct(">IB")  # packet_length, padding_length
 
@@ -72,37 +76,51 @@ class Sealer(_Direction):
         """
         super().__init__()
         self._randomness = randomness
+        self._random, self._used = b"", 0
         self._deflate: zlib._Compress | None = None
 
     def compress(self) -> None:
         """From the next packet on; what was compressed before is forgotten."""
         self._deflate = zlib.compressobj(6)
 
-    def seal(self, payload: bytes) -> bytes:
-        """One packet; raises as `pieces`."""
-        return b"".join(self.pieces(payload))
+    def seal(self, payload: bytes | memoryview) -> bytes:
+        """One packet; raises as `seal_into`."""
+        room = bytearray(len(payload) + SLACK)
+        with memoryview(room) as whole:
+            end = self.seal_into(payload, whole, 0)
+        del room[end:]
+        return bytes(room)
 
-    def pieces(self, payload: bytes) -> tuple[bytes, ...]:
+    def seal_into(self, payload: bytes | memoryview, room: memoryview, at: int) -> int:
         """
-        One packet, not put together yet.
+        Put one packet there, with SLACK behind what is as long as the payload; where it ends.
 
         :raises LocalError: the payload is too long, or the key is spent.
         """
         if self._deflate is not None:
             payload = self._deflate.compress(payload) + self._deflate.flush(zlib.Z_PARTIAL_FLUSH)
-        if not 1 <= len(payload) <= PAYLOAD_LIMIT:
-            raise LocalError(f"a payload of {len(payload)} bytes")
+        count = len(payload)
+        if not 1 <= count <= PAYLOAD_LIMIT:
+            raise LocalError(f"a payload of {count} bytes")
         if self._packets >= SPENT_PACKETS:
             raise LocalError("the key is spent")
         lock = self._lock
-        padding = -(lock.counted + 1 + len(payload)) % lock.block
+        padding = -(lock.counted + 1 + count) % lock.block
         if padding < _LEAST_PADDING:
             padding += lock.block
-        head = _HEAD.pack(1 + len(payload) + padding, padding)
-        body = b"".join((head[HEAD:], payload, self._randomness(padding)))
-        sealed = lock.seal(self._sequence, head[:HEAD], body)
-        self._count(HEAD + len(body) + lock.tag)
-        return sealed
+        head = _HEAD.pack(1 + count + padding, padding)
+        body = b"".join((head[HEAD:], payload, self._padding(padding)))
+        size = HEAD + len(body) + lock.tag
+        lock.seal(self._sequence, head[:HEAD], body, room[at:at + size])
+        self._count(size)
+        return at + size
+
+    def _padding(self, count: int) -> bytes:
+        at = self._used
+        if at + count > len(self._random):
+            self._random, at = self._randomness(_PADDINGS), 0
+        self._used = at + count
+        return self._random[at:at + count]
 
 
 class Opener(_Direction):
@@ -112,6 +130,7 @@ class Opener(_Direction):
         super().__init__()
         self._buffer: bytes | bytearray = b""
         self._at = self._consumed = 0
+        self._behind, self._behind_at = b"", 0  # what came behind the buffer, which ends with a packet then
         self._length = -1  # of the packet at hand; -1 when not known
         self._inflate: zlib._Decompress | None = None
 
@@ -120,31 +139,44 @@ class Opener(_Direction):
         self._inflate = zlib.decompressobj()
 
     def feed(self, data: bytes) -> None:
+        """Of a long read only what ends the packet at hand is moved."""
+        if self._behind:
+            data, self._behind = self._behind[self._behind_at:] + data, b""
         rest = len(self._buffer) - self._at
-        if rest > len(data):  # a long packet in small pieces: it is not moved for each of them
+        lacks = HEAD + self._length + self._lock.tag - rest if self._length >= 0 else 0
+        if not rest:
+            self._buffer = data
+        elif 0 < lacks < len(data):
+            with memoryview(self._buffer) as first, memoryview(data) as second:
+                self._buffer = b"".join((first[self._at:], second[:lacks]))
+            self._behind, self._behind_at = data, lacks
+        elif rest > len(data):  # a long packet in small pieces: it is not moved for each of them
             if self._at or type(self._buffer) is bytes:
                 self._buffer = bytearray(memoryview(self._buffer)[self._at:])
             self._buffer += data
         else:
-            self._buffer = b"".join((memoryview(self._buffer)[self._at:], data)) if rest else data
+            self._buffer = b"".join((memoryview(self._buffer)[self._at:], data))
         self._at = 0
 
     @property
     def behind(self) -> int:
         """Bytes fed and not yet opened."""
-        return len(self._buffer) - self._at
+        return len(self._buffer) - self._at + (len(self._behind) - self._behind_at if self._behind else 0)
 
-    def next_payload(self) -> bytes | None:
+    def next_payload(self) -> memoryview | None:
         """
-        :returns: None until a whole packet has arrived.
+        :returns: None until a whole packet has arrived. The payload stays as it is, whatever is fed later.
         :raises PeerError: a length, tag, padding or compressed stream that cannot be. The opener is then finished.
         """
+        if self._behind and self._at == len(self._buffer):
+            self._buffer, self._at, self._behind = self._behind, self._behind_at, b""
         if self._length < 0 and not self._measure():
             return None
         size = HEAD + self._length + self._lock.tag
-        if len(self._buffer) - self._at < size:
+        end = self._at + size
+        if len(self._buffer) < end:
             return None
-        with memoryview(self._buffer) as whole, whole[self._at:self._at + size] as packet:
+        with memoryview(self._buffer) as whole, whole[self._at:end] as packet:
             try:
                 body = self._lock.open(self._sequence, packet)
             except Tampered as error:
@@ -152,12 +184,12 @@ class Opener(_Direction):
         padding = body[0]
         if padding < _LEAST_PADDING or padding + 2 > len(body):
             raise self._wrong("the padding does not fit its packet")
-        self._at += size
+        self._at = end
         self._consumed += size
         self._length = -1
         self._count(size)
-        payload = body[1:len(body) - padding]
-        return payload if self._inflate is None else self._inflated(payload)
+        payload = memoryview(body)[1:len(body) - padding]
+        return payload if self._inflate is None else memoryview(self._inflated(payload))
 
     def _measure(self) -> bool:
         """Whether packet_length is there and may be what it says; four bytes are enough to refuse it."""
@@ -173,7 +205,7 @@ class Opener(_Direction):
         self._length = length
         return True
 
-    def _inflated(self, payload: bytes) -> bytes:
+    def _inflated(self, payload: memoryview) -> bytes:
         assert self._inflate is not None
         try:
             inflated = self._inflate.decompress(payload, PAYLOAD_LIMIT + 1)

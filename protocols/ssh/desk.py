@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from protocols.command import SshCommand
 from protocols.effects import Refused, Report
 from protocols.result import Ending, Outcome
-from protocols.ssh.effects import AskCommand, IntendCommand, ProveHostKeys, Remark, SendClient, SendTarget, SshEffect, WithdrawCommand
+from protocols.ssh.effects import AskCommand, Carry, IntendCommand, ProveHostKeys, Remark, SendClient, SendTarget, SshEffect, WithdrawCommand
 from protocols.ssh.filter import Filters
 from protocols.verdict import Decision, Deny, Hold
 
@@ -87,6 +87,10 @@ class Desk:
 
     def send(self, side: str, payload: bytes) -> None:
         self.out.append(SendClient(payload) if side == CLIENT else SendTarget(payload))
+
+    def carry(self, side: str, data: list[bytes | memoryview]) -> None:
+        """As `send`, of several messages with data."""
+        self.out.append(Carry(side, data))
 
     def prove(self, details: bytes) -> None:
         self.out.append(ProveHostKeys(details))

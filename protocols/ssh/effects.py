@@ -32,6 +32,14 @@ class SendTarget:
     payload: bytes
 
 
+@dataclass(slots=True)
+class Carry:
+    """As SendClient or SendTarget, of several messages with data: "client" or "target" gets them."""
+
+    side: str
+    data: list[bytes | memoryview]
+
+
 @dataclass(frozen=True, slots=True)
 class AskCommand:
     """
@@ -82,6 +90,6 @@ class Remark:
 
 
 SshEffect = (
-    SendClient | SendTarget | AskCommand | WithdrawCommand | IntendCommand | ProveHostKeys | Remark | Refused | Report
+    SendClient | SendTarget | Carry | AskCommand | WithdrawCommand | IntendCommand | ProveHostKeys | Remark | Refused | Report
     | Hangup | Malformed
 )

@@ -23,7 +23,7 @@ class Amount:
         if offset != self.bytes:
             self._digest = None
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         self.bytes += len(data)
         if self._digest is not None:
             self._digest.update(data)

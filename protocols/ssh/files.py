@@ -7,6 +7,7 @@ answer is put between two frames of the target's. Requests about handles follow 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +30,11 @@ OWN_LIMIT = 1024
 """Refusals that may wait for the end of an answer of the target's."""
 LINES_LIMIT = 20
 """Refusals that are also shown on standard error: clients show little of a STATUS, but a script may refuse thousands."""
+
+SEVERAL = 64
+"""Messages of one read that are looked at one by one: a read has 256 KiB, OpenSSH's messages 32."""
+
+Bytes = bytes | memoryview
 
 _FIRST = b"\0\0\0\5\1"
 """How every client begins: INIT, five bytes long. Servers take longer ones too."""
@@ -103,11 +109,24 @@ def _begins(data: bytes, likely: bool) -> bool | None:
     return data[4] == sftp.INIT if len(data) == _HEAD else None
 
 
+def _few(bodies: Sequence[Bytes]) -> Sequence[Bytes]:
+    """As they are; put together where they are many, so that not each is looked at by itself."""
+    return bodies if len(bodies) <= SEVERAL else [b"".join(bodies)]
+
+
+def _joined(pieces: list[Bytes]) -> Bytes:
+    """All of them, which are no more in the list."""
+    one = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    pieces.clear()
+    return one
+
+
 class Files:
     """
     :param sure: whether this is SFTP whatever comes; else it is if the client begins like it: as every client does,
         or, where `likely`, with an INIT of any length.
     :ivar spoken: whether it has turned out to be SFTP, None while that is open.
+    :ivar begun: whether the client's INIT has come: what passes from there on passes unchanged.
     """
 
     def __init__(self, desk: Desk, place: Place, up: Flow, down: Flow, sure: bool, likely: bool) -> None:
@@ -120,41 +139,53 @@ class Files:
         self._dropping = False
         self._reading: OpenFile | None = None
         self._own: list[bytes] = []
-        self._passing: list[bytes] = []
-        self._begun = False
+        self._passing: list[Bytes] = []  # to the target
+        self._coming: list[Bytes] = []  # from it
+        self.begun = False
         self._likely, self._first, self._first_left = likely, b"", False
         self._waiting = 0
         self._lines = 0
 
     # -- the client's stream -----------------------------------------------------------
 
-    def up(self, data: bytes) -> list[bytes]:
+    def up(self, bodies: Sequence[Bytes], messages: list[memoryview] | None = None) -> list[Bytes]:
         """
-        What leaves for the target now that this came.
+        What leaves for the target now that this came, and of what came before when no verdict is in the way any more.
 
-        :raises Unreadable: it is no SFTP, or too much is asked at once.
+        :param messages: what it came in, if all of it may leave now: then it leaves in them, where nothing is done with it.
+        :raises Unreadable: it is no SFTP, or too much is asked at once; `rest` has what passed until there.
         """
-        out: list[bytes] = []
+        out: list[Bytes] = []
         if self.spoken is None:
-            out, data = self._recognise(data)
-        self._asked.feed(data)
-        return out + self.more()
+            out, left = self._recognise(bytes(bodies[0]))
+            bodies = [left]
+        came = self._asked.came(bodies)
+        for body in _few(bodies):
+            self._asked.feed(body)
+            self._look()
+        return out + self._leaves(self._up, self._passing, came, messages)
 
-    def more(self) -> list[bytes]:
-        """As `up`, of what came before and no verdict is in the way of any more."""
-        while not self._waiting:
-            piece = self._asked.next()
-            if piece is None:
-                break
-            raw = self._body(piece) if isinstance(piece, bytes) else self._request(piece)
+    def _look(self) -> None:
+        while not self._waiting and (piece := self._asked.next()) is not None:
+            raw = self._request(piece) if isinstance(piece, sftp.Head) else self._body(piece)
             if raw is not None:
                 self._passing.append(raw)
-        return self._passed()
 
-    def _passed(self) -> list[bytes]:
+    def rest(self, up: bool) -> list[Bytes]:
+        """What leaves in this direction of what passed, when what came behind it cannot be read."""
+        return self._passed() if up else self._down.put(_joined(self._coming))
+
+    def _passed(self) -> list[Bytes]:
         """What leaves of what passed until now."""
-        passing, self._passing = b"".join(self._passing), []
-        return self._up.put(passing)
+        return self._up.put(_joined(self._passing))
+
+    def _leaves(self, flow: Flow, passing: list[Bytes], came: sftp.Came, messages: list[memoryview] | None) -> list[Bytes]:
+        """What passed leaves: in the messages that brought it, where it is all that came, or in new ones."""
+        frames = self._asked if flow is self._up else self._answered
+        if messages is None or not came.passed(sum(map(len, passing)), frames.behind) or len(came.before) > flow.packet:
+            return flow.put(_joined(passing))
+        passing.clear()
+        return flow.carry(messages, came.before, frames.behind)
 
     def _recognise(self, data: bytes) -> tuple[list[bytes], bytes]:
         """
@@ -171,7 +202,7 @@ class Files:
         self._first_left = True
         return self._up.put(data[:count]), self._first + data[count:]
 
-    def _body(self, data: bytes) -> bytes | None:
+    def _body(self, data: Bytes) -> Bytes | None:
         """What follows the head of a WRITE."""
         if self._dropping:
             self.place.grant(self._up.ledger.dropped(len(data)))
@@ -185,7 +216,7 @@ class Files:
         self._dropping, self._writing = False, None
         if head.kind == sftp.INIT:
             return self._init(head)
-        if not self._begun:
+        if not self.begun:
             raise Unreadable("a request of SFTP before its INIT")
         number = head.fields().u32()
         if number in self._sent:
@@ -207,9 +238,9 @@ class Files:
     def _init(self, head: sftp.Head) -> bytes:
         """Versions above 3 write their requests otherwise: the client is made to say 3."""
         version = head.fields().u32()
-        if self._begun or version < _VERSION:
+        if self.begun or version < _VERSION:
             raise Unreadable("an INIT that begins nothing")
-        self._begun = True
+        self.begun = True
         rest = _VERSION.to_bytes(4, "big") + head.raw[9:]
         return rest if self._first_left else head.raw[:5] + rest
 
@@ -287,30 +318,29 @@ class Files:
 
     # -- the target's stream -----------------------------------------------------------
 
-    def down(self, data: bytes) -> list[bytes]:
+    def down(self, bodies: Sequence[Bytes], messages: list[memoryview] | None = None) -> list[Bytes]:
         """
-        What leaves for the client now that this came.
+        What leaves for the client now that this came; as `up`.
 
         :raises Unreadable: it is no SFTP, or answers what nobody asked.
         """
-        if not self._begun:
-            return self._down.put(data)
-        self._answered.feed(data)
-        out: list[bytes] = []
-        passing: list[bytes] = []
-        while (piece := self._answered.next()) is not None:
-            if isinstance(piece, bytes):
-                if self._reading is not None:
-                    self._reading.read.add(piece)
-                passing.append(piece)
-            else:
-                self._answer_came(piece)
-                passing.append(piece.raw)
-            if self._own and self._answered.between:
-                out += self._down.put(b"".join(passing))
-                passing = []
-                out += self._owned()
-        return out + self._down.put(b"".join(passing))
+        if not self.begun:
+            return self._down.put(_joined(list(bodies))) if messages is None else self._down.carry(messages)
+        out: list[Bytes] = []
+        came = self._answered.came(bodies)
+        for body in _few(bodies):
+            self._answered.feed(body)
+            while (piece := self._answered.next()) is not None:
+                self._coming.append(self._answer_came(piece) if isinstance(piece, sftp.Head) else self._read(piece))
+                if self._own and self._answered.between:
+                    out += self._down.put(_joined(self._coming)) + self._owned()
+        return out + self._leaves(self._down, self._coming, came, messages)
+
+    def _read(self, data: Bytes) -> Bytes:
+        """What follows the head of a DATA."""
+        if self._reading is not None:
+            self._reading.read.add(data)
+        return data
 
     def _owned(self) -> list[bytes]:
         """Our refusals, between two frames."""
@@ -319,12 +349,15 @@ class Files:
 
     def stops(self) -> list[bytes]:
         """The target's stream is over."""
-        return self._down.put(self._answered.left)
+        return self._down.put(self._answered.left())
 
-    def _answer_came(self, head: sftp.Head) -> None:
+    def _answer_came(self, head: sftp.Head) -> bytes:
         self._reading = None
-        if head.kind == sftp.VERSION:
-            return
+        if head.kind != sftp.VERSION:
+            self._answered_one(head)
+        return head.raw
+
+    def _answered_one(self, head: sftp.Head) -> None:
         fields = head.fields()
         sent = self._sent.pop(fields.u32(), None)
         if sent is None:

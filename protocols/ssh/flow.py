@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from protocols.ssh.ledger import Ledger, Overrun
-from protocols.ssh.messages import CLOSE, DATA, EOF, EXTENDED_DATA, addressed, data_at, write_bare, write_data
+from protocols.ssh.messages import CLOSE, DATA, DATA_AT, EOF, EXTENDED_DATA, addressed, data_at, write_bare, write_data
 
 WAITING_LIMIT = 4 << 20
 """Bytes that may wait in one direction; OpenSSH's window is 2 MiB."""
@@ -25,7 +25,7 @@ class _Data:
     """Bytes of one stream. `own`: the gateway's, so that nobody's credit pays for them."""
 
     stream: int
-    data: bytes
+    data: bytes | memoryview
     own: bool = False
 
 
@@ -43,6 +43,7 @@ class _Gate:
 
 class Flow:
     """
+    :ivar packet: the longest data that the receiver takes in one message.
     :ivar ended: EOF has left; no data leaves behind it.
     :ivar closed: CLOSE has left; nothing leaves behind it.
     """
@@ -50,11 +51,10 @@ class Flow:
     def __init__(self, ledger: Ledger, number: int, packet: int) -> None:
         """
         :param number: the receiver's number of the channel.
-        :param packet: the longest data that the receiver takes in one message.
         """
         if packet < 1:
             raise Overrun("a channel that takes no data")
-        self.ledger, self.number, self._packet = ledger, number, packet
+        self.ledger, self.number, self.packet = ledger, number, packet
         self._waiting: deque[bytes | _Data | _Gate] = deque()
         self._size = 0
         self._held = False
@@ -71,10 +71,31 @@ class Flow:
         """As `take`, of data whose bytes begin there."""
         count = len(payload) - at
         self.came(count)
-        if not self._waiting and not self._held and count <= self._packet and count <= self.ledger.room and not self.ended:
+        if not self._waiting and not self._held and count <= self.packet and count <= self.ledger.room and not self.ended:
             self.ledger.passes(count)
             return [addressed(payload, self.number)]
         return self._queue(_Data(stream, payload[at:]), count)
+
+    def clear(self, counts: list[int]) -> bool:
+        """Whether messages with so much data may all leave now, with all that came before them."""
+        count, ledger = sum(counts), self.ledger
+        if self._waiting or self._held or self.ended or self._eof or max(counts) > self.packet:
+            return False
+        return count <= ledger.allowance and count + ledger.pending <= ledger.room
+
+    def carry(self, messages: list[memoryview], before: bytes = b"", left: int = 0) -> list[bytes | memoryview]:
+        """
+        What leaves of messages that are `clear` and have been counted as they `came`: themselves.
+
+        :param before: what came earlier and leaves in front of them; no more than one message takes.
+        :param left: so many of the last one's bytes, not all, do not leave.
+        """
+        out: list[bytes | memoryview] = [write_data(self.number, before)] if before else []
+        out += [addressed(message, self.number) for message in messages]
+        if left:
+            out[-1] = write_data(self.number, messages[-1][DATA_AT:-left])
+        self.ledger.passes(self.ledger.pending - left)
+        return out
 
     def came(self, count: int) -> None:
         """The sender sent this much data, and what becomes of it is said by `put`, `gate` and `drop`."""
@@ -82,7 +103,7 @@ class Flow:
             raise Overrun("data behind the end of its stream")
         self.ledger.came(count)
 
-    def put(self, data: bytes, stream: int = 0) -> list[bytes]:
+    def put(self, data: bytes | memoryview, stream: int = 0) -> list[bytes]:
         """What may leave now that this much of what came shall."""
         return self._queue(_Data(stream, data), len(data)) if data else []
 
@@ -175,7 +196,7 @@ class Flow:
         """Send as much of the first data as there is room for; whether it has left whole."""
         at = 0
         while at < len(item.data):
-            count = min(len(item.data) - at, self._packet)
+            count = min(len(item.data) - at, self.packet)
             count = self.ledger.injects(count) if item.own else self.ledger.passes(count)
             if not count:
                 break

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
+from typing import TypeVar
 
 GLOBAL_REQUEST, REQUEST_SUCCESS, REQUEST_FAILURE = 80, 81, 82
 OPEN, OPEN_CONFIRMATION, OPEN_FAILURE = 90, 91, 92
@@ -18,8 +19,13 @@ CHANNEL_REQUEST, CHANNEL_SUCCESS, CHANNEL_FAILURE = 98, 99, 100
 STDERR = 1
 ADMINISTRATIVELY_PROHIBITED, CONNECT_FAILED, UNKNOWN_TYPE, RESOURCE_SHORTAGE = 1, 2, 3, 4
 
+DATA_AT = 9
+"""Where the bytes of a DATA begin: behind type, channel and their length."""
+
 NAME_LIMIT = 256
 """Longest request or channel name taken; the longest in use is about 40."""
+
+Bytes = TypeVar("Bytes", bytes, memoryview)
 
 _U32 = Struct(">I")
 _HEAD = Struct(">BI")
@@ -164,7 +170,7 @@ class GlobalRequest:
         return bytes([GLOBAL_REQUEST]) + string(self.kind.encode("ascii")) + bytes([self.reply]) + self.details
 
 
-def recipient(payload: bytes) -> int:
+def recipient(payload: bytes | memoryview) -> int:
     """The channel that any message from 91 to 100 is for."""
     if len(payload) < 5:
         raise Unreadable("a channel number is cut short")
@@ -172,15 +178,15 @@ def recipient(payload: bytes) -> int:
     return number
 
 
-def addressed(payload: bytes, number: int) -> bytes:
+def addressed(payload: Bytes, number: int) -> Bytes:
     """The same message for the channel that the other leg numbers so: itself, where both have the same number."""
     head = _HEAD.pack(payload[0], number)
-    return payload if payload.startswith(head) else b"".join((head, memoryview(payload)[5:]))
+    return payload if payload[:5] == head else b"".join((head, memoryview(payload)[5:]))
 
 
-def data_at(payload: bytes) -> tuple[int, int]:
+def data_at(payload: bytes | memoryview) -> tuple[int, int]:
     """The stream (0, or an extended data type) of DATA or EXTENDED_DATA, and where its bytes begin, which go to the end."""
-    stream, at = 0, 9
+    stream, at = 0, DATA_AT
     if payload[0] == EXTENDED_DATA:
         if len(payload) < 9:
             raise Unreadable("a number is cut short")
@@ -201,10 +207,9 @@ def read_data(payload: bytes) -> tuple[int, bytes]:
     return stream, payload[at:]
 
 
-def write_data(number: int, data: bytes, stream: int = 0) -> bytes:
-    if stream:
-        return _HEAD.pack(EXTENDED_DATA, number) + u32(stream) + string(data)
-    return _HEAD.pack(DATA, number) + string(data)
+def write_data(number: int, data: bytes | memoryview, stream: int = 0) -> bytes:
+    head = _HEAD.pack(EXTENDED_DATA, number) + u32(stream) if stream else _HEAD.pack(DATA, number)
+    return b"".join((head, u32(len(data)), data))
 
 
 def read_adjust(payload: bytes) -> int:

@@ -1,7 +1,7 @@
 """
 What two sides offer each other in KEXINIT, and what comes of it.
 
-Source: RFC 4253, 7.1; RFC 8308, 2.1 (extension names); OpenSSH PROTOCOL 1.9 (strict key exchange).
+Source: RFC 4253, 7.1; RFC 8308, 2 (extensions); OpenSSH PROTOCOL 1.9 (strict key exchange).
 """
 
 from __future__ import annotations
@@ -10,13 +10,20 @@ from dataclasses import dataclass
 
 from protocols.errors import PeerError
 from protocols.ssh.ciphers import AUTHENTICATED
-from protocols.ssh.messages import Reader, Unreadable
+from protocols.ssh.messages import Reader, Unreadable, string, u32
 
 KEXINIT = 20
 STRICT_CLIENT, STRICT_SERVER = "kex-strict-c-v00@openssh.com", "kex-strict-s-v00@openssh.com"
 COMPRESSED = "zlib@openssh.com"
 LIST_LIMIT = 8192
 """Longest name-list taken, in bytes; OpenSSH's longest is about 500."""
+
+EXT_INFO = 7
+SIGNATURES = (
+    "ssh-ed25519", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+    "sk-ecdsa-sha2-nistp256@openssh.com", "rsa-sha2-512", "rsa-sha2-256",
+)
+"""What may sign a login (RFC 8308, 3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +104,8 @@ def _names(raw: bytes) -> tuple[str, ...]:
     if not all(0x21 <= byte <= 0x7E for byte in raw):
         raise Unreadable("a name-list holds other than printable ASCII")
     return tuple(raw.decode("ascii").split(",")) if raw else ()
+
+
+def extensions() -> bytes:
+    """EXT_INFO of a server (RFC 8308, 2.4)."""
+    return bytes([EXT_INFO]) + u32(1) + string(b"server-sig-algs") + string(",".join(SIGNATURES).encode())

@@ -9,6 +9,7 @@ Malformed behind what was decided before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
 
 from protocols.ssh import messages as m
 from protocols.ssh.channel import Channel
@@ -42,6 +43,10 @@ class SshRelay:
 
     def from_target(self, payload: bytes) -> list[SshEffect]:
         return self._turn(TARGET, self._hear, TARGET, payload)
+
+    def carry(self, side: str, data: list[memoryview]) -> list[SshEffect]:
+        """Messages of type DATA from "client" or "target", as if they were told one by one."""
+        return self._turn(side, self._hear_data, side, data)
 
     # -- what the gateway says ---------------------------------------------------------
 
@@ -126,6 +131,13 @@ class SshRelay:
         else:
             self._elsewhere(side, payload)
 
+    def _hear_data(self, side: str, data: list[memoryview]) -> None:
+        for _, one_channels in groupby(data, _number):
+            messages = list(one_channels)
+            channel = self._opened(side, messages[0])
+            if channel is not None:
+                channel.carry(side, messages)
+
     def _elsewhere(self, side: str, payload: bytes) -> None:
         match payload[0]:
             case m.OPEN:
@@ -141,7 +153,7 @@ class SshRelay:
             case _:
                 raise Unreadable("a message that the connection layer does not know")
 
-    def _opened(self, side: str, payload: bytes) -> Channel | None:
+    def _opened(self, side: str, payload: bytes | memoryview) -> Channel | None:
         """The channel a message is for; None where it is late."""
         channel = self._opens.known(m.recipient(payload))
         if channel is not None and not channel.open:
@@ -205,6 +217,11 @@ class SshRelay:
         for channel in list(self._opens.channels.values()):
             self._opens.forget(channel)
         self._desk.close()
+
+
+def _number(payload: memoryview) -> bytes:
+    """What stands where a channel's number does, if anything."""
+    return bytes(payload[1:5])
 
 
 _CHANNEL = (m.WINDOW_ADJUST, m.EOF, m.CLOSE, m.CHANNEL_REQUEST, m.CHANNEL_SUCCESS, m.CHANNEL_FAILURE)

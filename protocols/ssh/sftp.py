@@ -6,6 +6,7 @@ Only what says something is kept whole; file data streams by. A length is checke
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
 
@@ -53,17 +54,40 @@ class Head:
         return Reader(self.raw, 5)
 
 
+@dataclass(slots=True)
+class Came:
+    """
+    What is to be taken of one direction, in two parts.
+
+    :ivar before: what came earlier and was not taken yet.
+    :ivar total: bytes of all of it. :ivar last: of the last message.
+    """
+
+    before: bytes
+    total: int
+    last: int
+
+    def passed(self, count: int, behind: int) -> bool:
+        """Whether all of it passed but `behind` bytes of its last message, when `count` bytes have passed unchanged."""
+        return count == self.total - behind and behind < self.last
+
+
 class Frames:
     """One direction's bytes to heads and what follows them."""
 
     def __init__(self, requests: bool) -> None:
         """:param requests: whether this is the client's direction."""
         self._requests = requests
-        self._data, self._at = b"", 0
-        self._passing = 0
+        self._data: bytes | memoryview = b""
+        self._at = self._passing = 0
 
-    def feed(self, data: bytes) -> None:
-        self._data = self._data[self._at:] + data if self._at < len(self._data) else data
+    def came(self, bodies: Sequence[bytes | memoryview]) -> Came:
+        """With these, which are to be fed."""
+        before = bytes(self._data[self._at:])
+        return Came(before, len(before) + sum(map(len, bodies)), len(bodies[-1]))
+
+    def feed(self, data: bytes | memoryview) -> None:
+        self._data = b"".join((self._data[self._at:], data)) if self._at < len(self._data) else data
         self._at = 0
 
     @property
@@ -72,13 +96,17 @@ class Frames:
         return not self._passing
 
     @property
+    def behind(self) -> int:
+        """Bytes that were fed and not taken."""
+        return len(self._data) - self._at
+
     def left(self) -> bytes:
         """What was fed and not taken; it is taken now."""
-        data, self._data = self._data[self._at:], b""
+        data, self._data = bytes(self._data[self._at:]), b""
         self._at = 0
         return data
 
-    def next(self) -> Head | bytes | None:
+    def next(self) -> Head | bytes | memoryview | None:
         """
         The head of the next frame, bytes behind the last one's, or None until more comes.
 
@@ -89,7 +117,9 @@ class Frames:
             count = min(self._passing, have)
             self._passing -= count
             return self._take(count)
-        if have < 5:
+        if have < _HEAD.size:
+            if not have:
+                self._data, self._at = b"", 0  # a view would keep a whole message
             return None
         length, kind = _HEAD.unpack_from(self._data, self._at)
         if not 1 <= length <= FRAME_LIMIT:
@@ -98,7 +128,7 @@ class Frames:
         if have < wanted:
             return None
         self._passing = 4 + length - wanted
-        return Head(kind, self._take(wanted), 4 + length)
+        return Head(kind, bytes(self._take(wanted)), 4 + length)
 
     def _looked_at(self, kind: int, length: int) -> int:
         if not self._requests:
@@ -109,7 +139,7 @@ class Frames:
             raise Unreadable("a request of SFTP that is too long")
         return length
 
-    def _take(self, count: int) -> bytes:
+    def _take(self, count: int) -> bytes | memoryview:
         at = self._at
         self._at += count
         return self._data[at:self._at]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from protocols.ssh.filter import Chunk, Filter, Filtered
 from protocols.ssh.flow import Flow
 from protocols.ssh.ledger import Overrun
-from protocols.ssh.messages import CHANNEL_REQUEST, CLOSE, EOF, data_at, string
+from protocols.ssh.messages import CHANNEL_REQUEST, CLOSE, EOF, Unreadable, data_at, string
 
 LATER_LIMIT = 64
 """Messages without data that may wait behind held bytes: signals, an exit status."""
@@ -75,6 +75,13 @@ class Sink(Protocol):
     def take(self, data: bytes) -> list[bytes]:
         """Messages that leave now."""
 
+    @property
+    def carries(self) -> bool:
+        """Whether it takes the bytes of several messages at once."""
+
+    def carry(self, messages: list[memoryview], bodies: list[memoryview]) -> list[bytes | memoryview]:
+        """As `take`, of messages of type DATA and their bytes."""
+
     def end(self) -> list[bytes]:
         """As `take`, when no more comes."""
 
@@ -111,6 +118,21 @@ class Stream:
         self.flow.came(len(data))
         self._held += len(data)
         return self._run(0, [(stream, data)])
+
+    def carry(self, messages: list[memoryview]) -> list[bytes | memoryview] | None:
+        """As `data`, of several DATA that may all leave at once; None, and nothing has happened, where some may not."""
+        if self._filters or self._behind or self._sink is not None and not self._sink.carries:
+            return None
+        try:
+            bodies = [message[data_at(message)[1]:] for message in messages]
+        except Unreadable:  # what came before it passes first
+            return None
+        if not self.flow.clear([len(body) for body in bodies]):
+            return None
+        for body in bodies:
+            self.flow.came(len(body))
+            self.totals.count(0, body)
+        return self.flow.carry(messages) if self._sink is None else self._sink.carry(messages, bodies)
 
     def counted(self, stream: int, data: bytes) -> Moved:
         """As `data`, of bytes that the ledger has counted already."""

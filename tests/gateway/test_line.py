@@ -118,6 +118,15 @@ def test_what_an_early_write_leaves_goes_the_usual_way(takes: object, sent: byte
     assert (transport.sent, transport.queued) == (sent, queued)
 
 
+@pytest.mark.parametrize("takes", [0, 2, ConnectionLost()], ids=["nothing", "some", "an error"])
+def test_nothing_is_kept_of_a_view_that_is_written(takes: object) -> None:
+    """Its bytes may be another session's when this returns."""
+    transport, room = Transport(takes), bytearray(b"hello")
+    write_eagerly(transport, memoryview(room), transport.queued.append)
+    room[:] = b"other"
+    assert (transport.sent + b"".join(transport.queued)) == b"hello"
+
+
 @pytest.mark.parametrize("state", [{"connected": False}, {"disconnecting": True}, {"dataBuffer": b"x"}])
 def test_nothing_is_written_early_when_something_waits_or_the_end_has_begun(state: dict[str, object]) -> None:
     transport = Transport(99)

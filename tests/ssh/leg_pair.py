@@ -26,6 +26,9 @@ class Wire(StringTransport):
 
     disconnected = False
 
+    def write(self, data: bytes | memoryview) -> None:
+        super().write(bytes(data))
+
     def setTcpNoDelay(self, on: bool) -> None: ...
     def setTcpKeepAlive(self, on: bool) -> None: ...
 

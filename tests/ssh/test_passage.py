@@ -70,6 +70,16 @@ def test_what_does_not_fit_waits_in_order() -> None:
     assert way.sent == b"abcdefghi"
 
 
+def test_nothing_is_kept_of_a_view_that_is_written() -> None:
+    """Its bytes may be another session's when the client has room for them."""
+    way, room = Way(room=2), bytearray(b"hello")
+    way.passage.write(memoryview(room))
+    room[:] = b"other"
+    way.left = 100
+    way.passage.room()
+    assert way.sent == b"hello"
+
+
 def test_whoever_writes_pauses_while_much_waits() -> None:
     way, producer = Way(room=0), Producer()
     way.passage.registerProducer(producer, True)

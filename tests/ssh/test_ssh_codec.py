@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from protocols.errors import LocalError, PeerError
 from protocols.ssh.ciphers import AUTHENTICATED, CIPHERS, MACS, Secrets, lock
-from protocols.ssh.codec import PACKET_LIMIT, PAYLOAD_LIMIT, SPENT_PACKETS, WORN_BYTES, WORN_PACKETS, Opener, Sealer
+from protocols.ssh.codec import PACKET_LIMIT, PAYLOAD_LIMIT, SLACK, SPENT_PACKETS, WORN_BYTES, WORN_PACKETS, Opener, Sealer
 
 SUITES = [(cipher, mac) for cipher in CIPHERS for mac in (MACS if cipher not in AUTHENTICATED else MACS[:1])]
 
@@ -53,6 +53,35 @@ def test_every_cipher_opens_what_it_sealed(cipher: str, mac: str) -> None:
         assert opener.next_payload() is None
         opener.feed(bytes([byte]))
     assert opener.next_payload() == b"\x02end"
+
+
+@pytest.mark.parametrize(("cipher", "mac"), [("", ""), *SUITES])
+def test_an_opened_payload_stays_what_it_is(cipher: str, mac: str) -> None:
+    """It waits for verdicts and windows while others are opened: no room is used twice."""
+    sealer, opener = pair(cipher, mac)
+    payloads = [bytes([94, turn]) * 20_000 for turn in range(8)]
+    opened = []
+    for payload in payloads:
+        opener.feed(sealer.seal(payload))
+        opened.append(opener.next_payload())
+    assert opened == payloads
+
+
+@pytest.mark.parametrize(("cipher", "mac"), [("", ""), *SUITES])
+def test_packets_are_sealed_one_behind_the_other_in_one_room(cipher: str, mac: str) -> None:
+    """With what compression may add; nothing is written outside of what was said, and none of it is in clear."""
+    sealer, opener = pair(cipher, mac)
+    sealer.compress()
+    opener.decompress()
+    payloads = [b"\x5e" + os.urandom(30_000), b"\x5e", os.urandom(PAYLOAD_LIMIT - 100)]
+    room, at = bytearray(b"." * (PACKET_LIMIT + 40_000)), 0
+    with memoryview(room) as whole:
+        for payload in payloads:
+            begin, at = at, sealer.seal_into(payload, whole, at)
+            assert at - begin <= len(payload) + SLACK
+    assert room[at:] == b"." * (len(room) - at) and (not cipher or payloads[0][1:2000] not in room)
+    opener.feed(bytes(room[:at]))
+    assert [opener.next_payload() for _ in payloads] == payloads
 
 
 @pytest.mark.parametrize("sizes", [(1, 7), (5000,), (40_000, 3), (100_000, 1)])

@@ -159,7 +159,9 @@ def test_what_a_target_says_at_once_is_kept_in_order(server: Server) -> Iterator
     upstream = yield dialled(server)
     heard: list[bytes] = []
     done: Deferred[None] = Deferred()
-    upstream.attach(lambda payload: (heard.append(payload), len(heard) == 2 and done.callback(None)), lambda: None, lambda why: None)
+    upstream.attach(
+        lambda payload: (heard.append(payload), len(heard) == 2 and done.callback(None)), lambda data: None, lambda: None, lambda why: None
+    )
     yield done
     assert heard == said
     upstream.leg.disconnect(11, "")

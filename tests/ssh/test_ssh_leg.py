@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.ssh.exchange import EXCHANGES
-from gateway.ssh.leg import FAREWELL, HELD_LIMIT, IDLE_EXCHANGES, LINGER, REKEY_SECONDS, VERSION, VERSION_LIMIT
+from gateway.ssh.leg import FAREWELL, GATHERED, HELD_LIMIT, IDLE_EXCHANGES, LINGER, REKEY_SECONDS
 from protocols.ssh.ciphers import CIPHERS, MACS
-from protocols.ssh.codec import WORN_BYTES, Sealer
+from protocols.ssh.codec import PAYLOAD_LIMIT, WORN_BYTES, Sealer
 from protocols.ssh.messages import string, u32
+from protocols.ssh.version import LIMIT, OURS
 from tests.ssh.leg_pair import HOST, HOST_ECDSA, Pair, Wire, _Factory, _Server
 
 
@@ -111,7 +112,7 @@ def test_what_one_read_brings_for_the_other_leg_leaves_in_one_write() -> None:
     """In order, and at once when the turn ends."""
     pair, onward = Pair().logged_in(), Pair().logged_in()
     writes: list[bytes] = []
-    onward.client.transport.write = writes.append
+    onward.client.transport.write = lambda data: writes.append(bytes(data))
     pair.server.on_payload, pair.server.partner = onward.client.send, onward.client
     every = [data(b"%d" % n * 20000) for n in range(4)]
     for payload in every:
@@ -123,6 +124,35 @@ def test_what_one_read_brings_for_the_other_leg_leaves_in_one_write() -> None:
     pair.client.send(data(b"little"))
     pair.pump()
     assert len(writes) == 2
+
+
+def test_data_of_one_read_is_told_at_once_and_overtakes_nothing() -> None:
+    """In the order in which it came, with what came between; what came before a changed byte is told too."""
+    pair, told = Pair().logged_in(), []
+    pair.server.on_payload = lambda payload: told.append(("one", payload))
+    pair.server.on_data = lambda several: told.extend(("data", bytes(payload)) for payload in several)
+    every = [data(b"a"), data(b"b"), bytes([96]) + u32(0), data(b"c"), data(b"d"), data(b"e")]
+    for payload in every:
+        pair.client.send(payload)
+    wire = bytearray(pair.client_wire.take())
+    wire[-1] ^= 1
+    pair.server.dataReceived(bytes(wire))
+    assert told == [("one" if payload[0] == 96 else "data", payload) for payload in every[:-1]]
+    assert pair.told == [("server", "the tag is wrong")]
+
+
+def test_data_that_was_compressed_is_told_before_it_is_too_much() -> None:
+    """A small packet may be a large message, and a read holds thousands of them."""
+    pair, told = Pair(supportedCompressions=("zlib@openssh.com",)).logged_in(), []
+    pair.server.on_payload = told.append
+    pair.server.on_data = lambda several: told.append(sum(map(len, several)))
+    for _ in range(40):
+        pair.client.send(data(bytes(100_000)))
+    wire = pair.client_wire.take()
+    assert len(wire) < 40_000
+    pair.server.dataReceived(wire)
+    assert sum(each if isinstance(each, int) else len(each) for each in told) == 40 * len(data(bytes(100_000)))
+    assert all(each <= GATHERED + PAYLOAD_LIMIT for each in told if isinstance(each, int))
 
 
 @pytest.mark.parametrize(("who", "patience"), [("stranger", FAREWELL), ("user", LINGER), ("who left", FAREWELL)])
@@ -217,7 +247,7 @@ def test_without_strict_exchange_only_gcm_is_spoken(cipher: str) -> None:
 
 
 @pytest.mark.parametrize("version", [
-    b"GET / HTTP/1.1\r\n", b"SSH-1.5-old\r\n", b"SSH-3.0-new\r\n", b"x" * (VERSION_LIMIT + 1), b"SSH-2.0-" + b"x" * 300 + b"\r\n",
+    b"GET / HTTP/1.1\r\n", b"SSH-1.5-old\r\n", b"SSH-3.0-new\r\n", b"x" * (LIMIT + 1), b"SSH-2.0-" + b"x" * 300 + b"\r\n",
 ], ids=["HTTP", "SSH 1", "SSH 3", "no end", "a long one"])  # fmt: skip
 def test_other_protocols_are_sent_away(version: bytes) -> None:
     stranger = Stranger()
@@ -299,4 +329,4 @@ def test_any_messages_behind_the_keys_end_a_connection_or_change_nothing(message
 
 
 def test_the_version_is_told_and_nothing_of_the_machine() -> None:
-    assert VERSION == b"SSH-2.0-Ostiary OpenSSH_9.9"
+    assert OURS == b"SSH-2.0-Ostiary OpenSSH_9.9"
