@@ -45,9 +45,9 @@ class Sshd:
     :ivar host_key: its host key's public line.
     """
 
-    def __init__(self, folder: Path, options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, options: Mapping[str, str] | None = None, program: Path = SSHD) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.port, self._options = folder, free_port(), {**DEFAULTS, **(options or {})}
+        self.folder, self.port, self._options, self._program = folder, free_port(), {**DEFAULTS, **(options or {})}, program
         self.key = keygen(folder / "user")
         self.log = folder / "sshd.log"
         self.new_host_key()
@@ -69,7 +69,7 @@ class Sshd:
 
     def start(self) -> Sshd:
         """Run it, until it takes connections."""
-        assert SSHD.exists(), "run deploy/prepare servers"
+        assert self._program.exists(), "run deploy/prepare servers"
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd's own, which its service would make
         told = {"Port": self.port, "ListenAddress": "127.0.0.1", "HostKey": self.folder / "host",
@@ -77,7 +77,7 @@ class Sshd:
         file = self.folder / "sshd_config"
         file.write_text("".join(f"{name} {value}\n" for name, value in told.items()))
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(file)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen([str(self._program), "-D", "-e", "-f", str(file)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         end = time.monotonic() + 60
         while not self._answers():
             assert self._process.poll() is None and time.monotonic() < end, self.log.read_text()
