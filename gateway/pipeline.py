@@ -106,7 +106,8 @@ class Pipeline:
         """As `accepts`, for a variable that an SSH client wants set at its target."""
         asked = [addon.accepts_variable for addon in self._addons if callable(getattr(addon, "accepts_variable", None))]
         try:
-            return all(accepts(name, value) for accepts in asked) if asked else variables.harmless(name)
+            accepted = all(accepts(name, value) for accepts in asked) if asked else variables.harmless(name)
+            return accepted and variables.legible(name, value)
         except Exception as error:
             self.log.error("asked about a variable, an addon failed: {error}", error=_safely(error))
             return False

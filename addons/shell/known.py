@@ -1,16 +1,39 @@
 """
 One simple command to the transfer that it starts: scp, rsync, git, sftp-server, or a script on
 standard input. The forms are those that OpenSSH's scp, rsync and git send to a remote shell.
+
+There are two questions: what it does and nothing besides, for who allows it, and all that it may do, for who refuses it.
 """
 
 from __future__ import annotations
 
 import enum
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from addons.shell.lexer import Simple
 
 INTERPRETERS = frozenset("sh bash dash ash zsh ksh mksh fish csh tcsh busybox python python2 python3 perl ruby node php lua tclsh".split())
+
+_INPUTS = frozenset({"-", "-s", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+"""What an interpreter is told that reads its script from standard input."""
+_RSYNC_LETTERS = re.compile(r"-(?=\w)[^\W_feFMsT]*(?:e\d*\.[A-Za-z]*)?")
+"""A cluster without those that take a file, a program or a rule, and without `s`: with it the arguments come on standard input."""
+_RSYNC_OPTIONS = frozenset(
+    "--server --sender --append --append-verify --copy-unsafe-links --crtimes --delay-updates --delete --delete-after --delete-before"
+    " --delete-delay --delete-during --delete-excluded --delete-missing-args --dirs --existing --force --from0 --fuzzy --ignore-errors"
+    " --ignore-existing --ignore-missing-args --inplace --list-only --mkpath --munge-links --new-compress --no-D --no-W --no-i-r --no-implied-dirs --no-inc-recursive"
+    " --no-r --no-relative --no-whole-file --numeric-ids --old-compress --old-d --old-dirs --one-file-system --open-noatime --partial"
+    " --preallocate --prune-empty-dirs --safe-links --size-only --sparse --specials --stats --super --trust-sender --use-qsort".split()
+)
+"""Those that its client sends (rsync 3.2.7, options.c, server_options) and that name no file."""
+_RSYNC_VALUES = frozenset(
+    "--block-size --bwlimit --checksum-choice --checksum-seed --compress-choice --compress-level --debug --groupmap --iconv --info"
+    " --log-format --max-alloc --max-delete --max-size --min-size --modify-window --skip-compress --stop-at --suffix --timeout --usermap".split()
+)
+"""The same, with a value."""
+_REMOVES = frozenset({"--remove-source-files", "--remove-sent-files"})
 
 
 class Transfer(enum.StrEnum):
@@ -34,10 +57,14 @@ class Known:
 
 
 NOTHING = Known(Transfer.NONE)
+_SERVERS = {
+    "git-upload-pack": Transfer.GIT_OUT, "git-upload-archive": Transfer.GIT_OUT, "git-receive-pack": Transfer.GIT_IN,
+    "sftp-server": Transfer.SFTP, "internal-sftp": Transfer.SFTP,
+}
 
 
 def known(simple: Simple) -> Known:
-    """What this command transfers. An opaque one is nothing known, whatever it looks like."""
+    """What this command transfers, and nothing besides. An opaque one is nothing known, whatever it looks like."""
     if simple.opaque or not simple.words:
         return NOTHING
     words = [word.text for word in simple.words]
@@ -46,15 +73,42 @@ def known(simple: Simple) -> Known:
         return _scp(rest)
     if name == "rsync":
         return _rsync(rest)
-    if name in ("git-upload-pack", "git-upload-archive"):
-        return Known(Transfer.GIT_OUT, _paths(rest))
-    if name == "git-receive-pack":
-        return Known(Transfer.GIT_IN, _paths(rest))
-    if name in ("sftp-server", "internal-sftp"):
-        return Known(Transfer.SFTP)
+    if name in _SERVERS:
+        return Known(_SERVERS[name], () if _SERVERS[name] is Transfer.SFTP else _paths(rest))
     if name in INTERPRETERS and _reads_script(rest):
         return Known(Transfer.SCRIPT)
     return NOTHING
+
+
+def perhaps(words: Sequence[str]) -> frozenset[Transfer]:
+    """All that a command of these words may transfer, whatever its options."""
+    name, rest = (words[0].rpartition("/")[2] if words else ""), words[1:]
+    if name == "scp":
+        letters = "".join(word[1:] for word in rest if word.startswith("-"))
+        return frozenset(way for letter, way in (("t", Transfer.SCP_IN), ("f", Transfer.SCP_OUT)) if letter in letters)
+    if name == "rsync":
+        return _rsync_ways(rest)
+    if name in INTERPRETERS:
+        return frozenset({Transfer.SCRIPT}) if _reads_script(rest) else frozenset()
+    return frozenset({_SERVERS[name]}) if name in _SERVERS else frozenset()
+
+
+def secluded(words: Sequence[str]) -> bool:
+    """Whether what it moves is told on its standard input: rsync's --secluded-args and lists of files."""
+    if not words or words[0].rpartition("/")[2] != "rsync" or "--server" not in words:
+        return False
+    letters = (word.partition("e")[0] for word in words[1:] if word.startswith("-") and not word.startswith("--"))
+    told = ("--protect-args", "--secluded-args", "--files-from")
+    return any("s" in each for each in letters) or any(word.startswith(told) for word in words)
+
+
+def _rsync_ways(rest: Sequence[str]) -> frozenset[Transfer]:
+    if "--daemon" in rest:
+        return frozenset({Transfer.RSYNC_IN, Transfer.RSYNC_OUT})
+    if "--server" not in rest:
+        return frozenset()
+    ways = {Transfer.RSYNC_OUT if "--sender" in rest else Transfer.RSYNC_IN}
+    return frozenset(ways if _REMOVES.isdisjoint(rest) else ways | {Transfer.RSYNC_IN})
 
 
 def _scp(rest: list[str]) -> Known:
@@ -65,8 +119,8 @@ def _scp(rest: list[str]) -> Known:
 
 
 def _rsync(rest: list[str]) -> Known:
-    """`rsync --server [--sender] -flags . path…`: the dot stands for the client's side."""
-    if rest[:1] != ["--server"]:
+    """`rsync --server [--sender] -flags . path…`: the dot stands for the client's side. What may name a file or start a program is not known."""
+    if rest[:1] != ["--server"] or not all(map(_harmless, _options(rest))):
         return NOTHING
     paths = _paths(rest)
     if paths[:1] != (".",):
@@ -74,10 +128,15 @@ def _rsync(rest: list[str]) -> Known:
     return Known(Transfer.RSYNC_OUT if "--sender" in rest else Transfer.RSYNC_IN, paths[1:])
 
 
-def _reads_script(rest: list[str]) -> bool:
-    """No script is named: nothing but options, or `-` or `-s`. `-c` and its like name one in place."""
+def _harmless(option: str) -> bool:
+    name, equals, _ = option.partition("=")
+    return name in _RSYNC_VALUES if equals else option in _RSYNC_OPTIONS or _RSYNC_LETTERS.fullmatch(option) is not None
+
+
+def _reads_script(rest: Sequence[str]) -> bool:
+    """No script is named: nothing but options, or standard input. `-c` and its like name one in place."""
     named = [word for word in rest if not word.startswith("-")]
-    return not named or "-" in rest or "-s" in rest
+    return not named or not _INPUTS.isdisjoint(rest)
 
 
 def _options(rest: list[str]) -> list[str]:

@@ -8,11 +8,11 @@ start others are looked into, and what cannot be looked into is not known.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from addons.shell.known import INTERPRETERS, Known, Transfer, known
+from addons.shell.known import INTERPRETERS, Known, Transfer, known, perhaps, secluded
 from addons.shell.lexer import Opaque, Simple, split
 
 STARTERS = frozenset(
@@ -21,6 +21,8 @@ STARTERS = frozenset(
     " unbuffer fakeroot rlwrap dbus-run-session start-stop-daemon toybox ltrace gosu su-exec setarch linux32 linux64 expect screen tmux".split()
 )
 """Programs that start what their arguments name."""
+STARTED_LIMIT = 64
+"""Words of such a program among which another is looked for."""
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh"})
 _LOADER = re.compile(r"ld(?:-linux.*|-musl.*|)\.so.*|ld-[0-9.]+\.so")
 """The dynamic linker, which starts what it is told to."""
@@ -29,6 +31,11 @@ _WITH_VALUE = frozenset({"-o", "+o", "-O", "+O", "--rcfile", "--init-file"})
 _WORDS = re.compile(r"[^\s;|&()<>{}`$=,:@!]+")
 _QUOTES = str.maketrans("", "", "'\"\\")
 _HARMLESS = frozenset({"/dev/null"})
+_USUAL = frozenset(
+    "/bin /usr/bin /usr/local/bin /opt/homebrew/bin /usr/lib/git-core /usr/libexec/git-core /usr/lib/openssh /usr/libexec/openssh /usr/lib/ssh"
+    " /usr/libexec".split()
+)
+"""Where systems keep the programs that transfer files. One of that name from elsewhere is any program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,32 @@ class Started:
         if any(word in programs or word.rpartition("/")[2] in programs for word in words):
             return True
         return self._starts and any(name in programs for word in words[1:] for name in _told(word))
+
+    @property
+    def usual(self) -> bool:
+        """Whether it is found by PATH, or where systems keep such programs."""
+        return "/" not in self.program or self.program.rpartition("/")[0] in _USUAL
+
+    @property
+    def may_move(self) -> frozenset[Transfer]:
+        """All that it may transfer, also by what it is told to start."""
+        return frozenset().union(*map(perhaps, self._told()))
+
+    @property
+    def secluded(self) -> bool:
+        """Whether what it moves is told on its standard input."""
+        return any(map(secluded, self._told()))
+
+    def _told(self) -> Iterator[Sequence[str]]:
+        """Its words, and what else among them may be a command."""
+        yield self.words
+        if not self._starts:
+            return
+        for at, word in enumerate(self.words[1:STARTED_LIMIT], 1):
+            yield self.words[at:]
+            if len(word.split()) > 1:
+                for each in read(word.encode("utf-8", "backslashreplace"), compound=True).started:
+                    yield from each._told()
 
     @property
     def _starts(self) -> bool:

@@ -16,11 +16,11 @@ def place(path: bytes | str) -> str | None:
     """
     The path without `.`, `..` and doubled slashes; what is relative begins with `~/`, where sessions begin.
 
-    :returns: None for one that leads out of there, to somebody else's home, or through another process's root, directory or
-        open files under /proc: where to, only the target knows.
+    :returns: None for one that leads out of there, to somebody else's home, through another process's root, directory or
+        open files under /proc, or that holds a NUL: where to, only the target knows.
     """
     text = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
-    if _through_a_process(text):
+    if _through_a_process(text) or "\0" in text:
         return None
     if text.startswith("/"):
         return "/" + posixpath.normpath(text).lstrip("/")

@@ -22,7 +22,7 @@ from addons.ssh.destinations import Destination, destination
 KINDS = {Exec: "exec", Shell: "shell", Subsystem: "subsystem", FileOperation: "file", Forward: "forward", AgentForward: "agent", X11Forward: "x11"}
 OPEN_MODES = ("read", "write", "append", "create", "truncate", "exclusive")
 _ABOUT = {
-    "programs": "exec", "lines": "exec", "transfers": "exec", "redirections": "exec", "scripts": "exec", "subsystems": "subsystem",
+    "programs": "exec", "lines": "exec", "transfers": "exec", "redirections": "exec", "scripts": "exec", "terminals": "exec", "subsystems": "subsystem",
     "actions": "file", "modes": "file", "destinations": "forward", "forwards": "forward",
 }
 """Keys that are about one kind of command, and make a rule one about it."""
@@ -42,6 +42,7 @@ class Rule(Answering):
     paths: frozenset[str] = frozenset()
     redirections: bool = False
     scripts: bool = False
+    terminals: bool = False
     subsystems: frozenset[str] = frozenset()
     actions: frozenset[str] = frozenset()
     modes: frozenset[str] = frozenset()
@@ -54,7 +55,7 @@ class Rule(Answering):
             return False
         match command:
             case Exec():
-                return self._line(command.line)
+                return self._line(command.line, terminal=command.pty is not None)
             case Subsystem():
                 return not self.subsystems or command.name in self.subsystems
             case FileOperation():
@@ -67,13 +68,21 @@ class Rule(Answering):
     def _every(self) -> bool:
         return self.verdict == ALLOW
 
-    def _line(self, line: bytes) -> bool:
-        if self.lines and line.decode("utf-8", "backslashreplace") in self.lines:
+    def _line(self, line: bytes, *, terminal: bool) -> bool:
+        asked = any((self.programs, self.transfers, self.paths, self.redirections, self.scripts))
+        if not self._suits(terminal, listed=asked or bool(self.lines)):
+            return False
+        if any(line == each.encode() for each in self.lines):
             return True
-        asked = (self.programs, self.transfers, self.paths, self.redirections, self.scripts)
-        if not any(asked):
-            return not self.lines
-        read = lines.read(line)
+        return self._read(lines.read(line)) if asked else not self.lines
+
+    def _suits(self, terminal: bool, *, listed: bool) -> bool:
+        """On a terminal a program may start a pager or an editor, and that a shell: a list of lines or programs means none there."""
+        if self._every:
+            return not terminal or self.terminals or not listed
+        return terminal or not self.terminals
+
+    def _read(self, read: lines.Line) -> bool:
         if self._every:
             whole = read.known and bool(read.started) and (self.scripts or not lines.scripts(read))
             return whole and all(self._allows(each) for each in read.started)
@@ -85,6 +94,7 @@ class Rule(Answering):
         return (
             (not self.programs or each.is_one_of(self.programs))
             and (not self.transfers or moved.transfer in self.transfers)
+            and (each.usual or bool(self.programs) or not (self.transfers or self.paths))
             and (self.redirections or not each.redirects)
             and (not self.paths or bool(moved.paths) and all(paths.matches(paths.place(path), self.paths) for path in moved.paths))
         )
@@ -93,10 +103,10 @@ class Rule(Answering):
         """Those of its keys that it has; a path is looked for in all words and files, from wherever they may begin."""
         return (
             (not self.programs or each.mentions(self.programs))
-            and (not self.transfers or each.transfer.transfer in self.transfers)
+            and (not self.transfers or not each.may_move.isdisjoint(self.transfers))
             and (not self.redirections or each.redirects)
-            and (not self.scripts or each.transfer.transfer is Transfer.SCRIPT)
-            and (not self.paths or reach.meets(each, begin, self.paths))
+            and (not self.scripts or Transfer.SCRIPT in each.may_move)
+            and (not self.paths or each.secluded or reach.meets(each, begin, self.paths))
         )
 
     def _file(self, command: FileOperation) -> bool:
@@ -149,7 +159,7 @@ def rule(table: Table) -> Rule:
     made = Rule(
         **said, commands=commands,
         programs=table.texts("programs"), lines=table.texts("lines"), transfers=table.texts("transfers", Transfer, "transfer"),
-        paths=_globs(table), redirections=table.flag("redirections"), scripts=table.flag("scripts"),
+        paths=_globs(table), redirections=table.flag("redirections"), scripts=table.flag("scripts"), terminals=table.flag("terminals"),
         subsystems=table.texts("subsystems"), actions=table.texts("actions", FileAction, "action"),
         modes=table.texts("modes", OPEN_MODES, "mode"), forwards=table.texts("forwards", ForwardKind, "kind of forward"),
         destinations=_destinations(table),

@@ -10,10 +10,11 @@ from __future__ import annotations
 import datetime
 import fnmatch
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from twisted.internet.defer import Deferred
 
-from protocols.command import FileOperation, Forward, SshCommand
+from protocols.command import Exec, FileOperation, Forward, SshCommand
 from protocols.hooks import CommandHook
 from protocols.session import Session, Target
 from protocols.verdict import Allow, Deny, Hold, Verdict
@@ -114,7 +115,15 @@ class Ssh:
         verdict = found.verdict if found is not None else self._default.get(KINDS[type(command)], DENY)
         if verdict == ALLOW:
             return Allow(found.name if found is not None else f"default.{KINDS[type(command)]}", remember=False)
-        return self._hold(found, session, command) if verdict == APPROVE else _deny(found, command)
+        return self._hold(found, session, command) if verdict == APPROVE else _deny(found, command, self._hint(session, command))
+
+    def _hint(self, session: Session, command: SshCommand) -> str:
+        """What somebody may do whose command no rule covers."""
+        if isinstance(command, Exec) and command.pty is not None:
+            found = self._rule(session, replace(command, pty=None))
+            if found is not None and found.verdict == ALLOW:
+                return "A rule allows it without a terminal: ssh -T."
+        return "Ask the gateway's operator for a rule."
 
     def _rule(self, session: Session, command: SshCommand) -> Rule | None:
         now: datetime.datetime | None = None
@@ -135,10 +144,10 @@ class Ssh:
         return found.hold(reason, mode) if found is not None else Hold(f"default.{kind}", reason, self._approvers, mode=mode)
 
 
-def _deny(found: Rule | None, command: SshCommand) -> Deny:
+def _deny(found: Rule | None, command: SshCommand, hint: str) -> Deny:
     kind = KINDS[type(command)]
     facts = (("kind", kind),) + ((("action", command.action.value),) if isinstance(command, FileOperation) else ())
     if found is None:
-        return Deny(f"No rule allows this {_NAMES[kind]} here.", "OST-211", hint="Ask the gateway's operator for a rule.", facts=facts)
+        return Deny(f"No rule allows this {_NAMES[kind]} here.", "OST-211", hint=hint, facts=facts)
     reason = found.reason or f"Rule {found.name} refuses this {_NAMES[kind]}."
     return Deny(reason, "OST-203", rule=found.name, hint=found.hint, facts=facts)

@@ -12,7 +12,7 @@ from protocols.command import Forward, ForwardKind
 from protocols.result import Ending, Outcome
 from protocols.ssh.channel import Channel
 from protocols.ssh.desk import CLIENT, TARGET, Desk
-from protocols.ssh.messages import REQUEST_FAILURE, REQUEST_SUCCESS, GlobalRequest, Open, Reader
+from protocols.ssh.messages import PORT_LIMIT, REQUEST_FAILURE, REQUEST_SUCCESS, GlobalRequest, Open, Reader
 from protocols.ssh.replies import Replies, Slot
 from protocols.verdict import Decision, Deny
 
@@ -127,7 +127,7 @@ class Listeners:
 
     def _ask(self, request: GlobalRequest, payload: bytes, slot: Slot) -> None:
         kind, host, port = _place(request)
-        if len(self._standing) + self._asked >= LISTENER_LIMIT:
+        if len(self._standing) + self._asked >= LISTENER_LIMIT or port > PORT_LIMIT:
             self._say(CLIENT, slot, _FAILURE)
             return
         self._asked += 1

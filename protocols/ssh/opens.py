@@ -15,7 +15,7 @@ from protocols.ssh.channel import PACKET_LIMIT, Channel
 from protocols.ssh.desk import CLIENT, TARGET, Desk, other
 from protocols.ssh.listeners import Listeners
 from protocols.ssh.messages import (
-    ADMINISTRATIVELY_PROHIBITED, RESOURCE_SHORTAGE, UNKNOWN_TYPE, Confirmation, Open, Reader, Unreadable,
+    ADMINISTRATIVELY_PROHIBITED, CONNECT_FAILED, PORT_LIMIT, RESOURCE_SHORTAGE, UNKNOWN_TYPE, Confirmation, Open, Reader, Unreadable,
     write_open_failure,
 )
 from protocols.ssh.refusal import words
@@ -113,7 +113,10 @@ class Opens:
         host, port = _text(fields), fields.u32()
         originator = (_text(fields), fields.u32())
         fields.end()
-        self._ask(open, Forward(ForwardKind.DIRECT, host, port, open.sender, originator))
+        if port > PORT_LIMIT:  # some targets would take what is left of it in 16 bits
+            self._refuse(CLIENT, open.sender, CONNECT_FAILED, "there is no such port")
+        else:
+            self._ask(open, Forward(ForwardKind.DIRECT, host, port, open.sender, originator))
 
     def _unix(self, open: Open) -> None:
         fields = Reader(open.details, 0)
