@@ -155,6 +155,14 @@ def test_what_was_allowed_while_somebody_observed_is_not_forwarded_when_nobody_d
     book.recorded(3, reports(3, "refused"), to_client(prohibited(CLIENT, "nobody observes")))
 
 
+def test_a_port_that_there_is_not_is_nowhere() -> None:
+    """Some targets would take it in 16 bits, and reach 22 for 65558, which is not what was judged."""
+    beyond = m.string(b"10.0.0.1") + m.u32(65536 + 22) + m.string(b"localhost") + m.u32(5)
+    refused = m.write_open_failure(8, m.CONNECT_FAILED, "there is no such port")
+    Playbook().client(m.Open("direct-tcpip", 8, 100, 50, beyond).write(), to_client(refused))
+    Playbook().client(global_request("tcpip-forward", m.string(b"") + m.u32(65536 + 80)), to_client(FAILED))
+
+
 def test_a_listener_that_the_target_refuses_has_an_outcome() -> None:
     request = global_request("tcpip-forward", LISTEN)
     (
