@@ -234,3 +234,15 @@ class Playbook:
         got = joined([brief(effect) for effect in effects])
         assert got == joined(list(expected)), f"line {self._line}: {got}"
         return self
+
+
+ONE, DROP, TWO = query("SELECT 1"), query("DROP TABLE t"), query("SELECT 2")
+NO = Deny("ask first")
+
+
+def prepared(opinions: Silent | None = None, text: str = "SELECT $1", name: str = "") -> Playbook:
+    """A session in which a statement was parsed (command 1) and a portal bound (command 2)."""
+    play = Playbook(opinions)
+    play.client(parse(text, name), asks(text, Path.PARSE)).verdict(Allow(), intends(1, parse(text, name)))
+    play.client(bind("", name), asks(text, Path.BIND)).verdict(Allow(), intends(2, bind("", name)))
+    return play

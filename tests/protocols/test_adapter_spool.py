@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 import pytest
-from test_adapter import TERMINATE, Scene, query
+from scene import TERMINATE, Scene, query
 from twisted.internet.defer import Deferred
 
 from protocols.command import Command, Digest, Statement

@@ -15,7 +15,7 @@ from protocols.gathering import ENOUGH, LONGEST, MUCH, PATIENCE, PLENTY, SMALL, 
 from protocols.postgres import replies
 from protocols.postgres.codec import STREAM_OVER, FrameReader, encode, lacks_behind
 from protocols.result import Outcome
-from tests.protocols.test_adapter import READY, Addons, Scene, query
+from tests.protocols.scene import READY, Addons, Scene, query
 
 ROW = encode(b"D", b"\0\1\0\0\0\x60" + bytes(96))
 COPIED = encode(b"d", b"x" * 113)
