@@ -77,6 +77,57 @@ def scan(
     return count, start
 
 
+def bound(data: bytes, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> tuple[tuple[int, ...], tuple[bytes | None, ...]] | None:
+    """
+    What stands in a Bind message behind its names: formats and values. The formats of results are looked at and left.
+
+    :returns: None for anything that is not exactly that, from `start` to `stop`: whoever reads it whole says what is wrong.
+    """
+    if not 0 <= start <= stop <= len(data):
+        raise ValueError("a span outside its buffer")
+    raw: cython.p_const_uchar = data
+    at: cython.Py_ssize_t = start
+    size: cython.longlong
+    index: cython.Py_ssize_t
+    formats: list = []
+    values: list = []
+    count: cython.Py_ssize_t = _short(raw, at, stop)
+    if count < 0 or stop - at - 2 < 2 * count:
+        return None
+    for index in range(count):
+        formats.append(_short(raw, at + 2 + 2 * index, stop))
+    at += 2 + 2 * count
+    count = _short(raw, at, stop)
+    at += 2
+    for index in range(count):
+        if stop - at < 4:
+            return None
+        size = _signed(raw, at) if cython.compiled else _unpack_cell(raw, at)[0]
+        at += 4
+        if size == -1:
+            values.append(None)
+            continue
+        if size < 0 or size > stop - at:
+            return None
+        values.append(data[at : at + size])
+        at += size
+    if count < 0 or not all([code <= 1 for code in formats]) or len(formats) > 1 and len(formats) != len(values):
+        return None
+    count = _short(raw, at, stop)
+    if count < 0 or stop - at - 2 != 2 * count:
+        return None
+    for index in range(count):
+        if _short(raw, at + 2 + 2 * index, stop) > 1:
+            return None
+    return tuple(formats), tuple(values)
+
+
+@cython.cfunc
+def _short(data: cython.p_const_uchar, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """An unsigned int16 in network order; -1 where it is not there."""
+    return -1 if stop - at < 2 else data[at] << 8 | data[at + 1]
+
+
 def payload(frames: bytes | bytearray, begin: cython.Py_ssize_t = 0, end: cython.Py_ssize_t = -1) -> memoryview:
     """
     What a run of whole CopyData messages carries, without their heads; not copied out of where it was put together.
@@ -263,4 +314,5 @@ elif not environ.get("OSTIARY_PURE"):
     except ImportError:
         pass
     else:
-        globals().update({name: getattr(_kernel, name) for name in ("mask_rows", "payload", "scan")})
+        names = ("bound", "mask_rows", "payload", "scan")
+        globals().update({name: getattr(_kernel, name) for name in names if hasattr(_kernel, name)})  # an older build has fewer

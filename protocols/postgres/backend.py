@@ -18,6 +18,7 @@ from protocols.kernel import mask_rows, payload
 from protocols.postgres import replies
 from protocols.postgres.codec import Frame, FrameReader, Opened, lacks_behind
 from protocols.postgres.conversation import DONE_LIMIT, ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
+from protocols.postgres.exchange import answered
 from protocols.postgres.passage import Passage
 from protocols.postgres.phrases import LONGEST, NO_SHAPE, completed, ending, shape
 from protocols.postgres.refusal import Poisoned, denial
@@ -28,8 +29,7 @@ _STREAMED = frozenset(b"DdV")
 _READS = ("SELECT", "FETCH", "SHOW")
 _BETWEEN = (b"Z", b"N", b"S", b"A")
 _UNHALTED = "a COPY that was failed ended without an error"
-_COPY_DATA, _BOUND, _PHRASED = b"d"[0], b"2"[0], frozenset(b"2C")
-_ROWS = {tag[0]: frozenset(tag) for tag in (b"D", b"d")}
+_COPY_DATA, _BOUND, _PHRASED, _ROWS = b"d"[0], b"2"[0], frozenset(b"2C"), {tag[0]: frozenset(tag) for tag in (b"D", b"d")}
 
 
 class Backend:
@@ -58,6 +58,10 @@ class Backend:
         if self._deaf:
             return []
         self._lacks = None
+        wanted = answered(self._talk, self._opinions, self._shape, data) if self._reader.idle else None
+        if wanted is not None:
+            self._reader.passed(len(data))
+            return wanted
         self._reader.feed(data)
         effects: list[Effect] = []
         try:
@@ -283,15 +287,12 @@ class Backend:
             raise Poisoned("a refused command was accepted by the target")
         return head
 
-    def _parse_complete(self, frame: Frame) -> list[Effect] | None:
-        entry = self._expect(Kind.PARSE)
+    def _parse_complete(self, frame: Frame) -> None:
+        self._talk.end(self._expect(Kind.PARSE).running)
         self._talk.awaited.popleft()
-        self._talk.end(entry.running)
-        return None
 
-    def _bind_complete(self, frame: Frame) -> list[Effect] | None:
+    def _bind_complete(self, frame: Frame) -> None:
         self._bound(self._expect(Kind.BIND))
-        return None
 
     def _bound(self, entry: Awaited) -> None:
         self._talk.awaited.popleft()
@@ -339,14 +340,13 @@ class Backend:
         return None
 
     def _complete(self, entry: Awaited, tag: str) -> None:
-        entry.running.tags.append(tag)
+        entry.running.tags += (tag,)
         self._executed(entry)
         if tag == "DECLARE CURSOR":
             self._talk.unsettle()
 
-    def _empty_query(self, frame: Frame) -> list[Effect] | None:
+    def _empty_query(self, frame: Frame) -> None:
         self._executed(self._expect(Kind.QUERY, Kind.EXECUTE))
-        return None
 
     def _executed(self, entry: Awaited) -> None:
         self._talk.copying = None if self._talk.copying is entry.running else self._talk.copying
@@ -369,9 +369,8 @@ class Backend:
 
     def _cut_too_late(self, entry: Awaited, done: str) -> list[Effect]:
         """
-        It ended before the cancel arrived. The client must not take a short result for the whole. A read that
-        nothing follows did nothing that an error would belie; after anything else the session ends, since
-        what was done, or runs next, would be taken for undone.
+        It ended before the cancel arrived. The client must not take a short result for the whole. A read that nothing follows did nothing
+        that an error would belie; after anything else the session ends, since what was done, or runs next, would be taken for undone.
         """
         read, running = done.startswith(_READS), entry.running
         if read and entry.kind is Kind.EXECUTE and [e.kind for e in list(self._talk.awaited)[1:2]] == [Kind.SYNC]:
@@ -447,11 +446,10 @@ class Backend:
         error = replies.ErrorResponse.parse(frame.body)
         head = self._talk.head
         running = self._talk.blamed
-        if running is not None and running.halted and running.refusal is None:
-            running.refusal = denial(running.halting, running.number)
-        if running is not None and running.refusal is not None:
-            shown = running.refusal
-        else:
+        if running is not None and running.halted:
+            running.refusal = running.refusal or denial(running.halting, running.number)
+        shown = running.refusal if running is not None else None
+        if shown is None:
             shown = self._shown("error", dict(error.fields), running)
             self._talk.dying = self._talk.dying or error.fields.get("V", error.fields.get("S")) in ("FATAL", "PANIC")
         if running is not None:

@@ -152,6 +152,15 @@ class FrameReader:
             self._buffer, self._start = bytearray(memoryview(self._buffer)[self._start :]), 0
         self._buffer += data
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing was fed that is not taken, and no body is open."""
+        return self._start == len(self._buffer) and not self._open
+
+    def passed(self, size: int) -> None:
+        """So many bytes went by that nothing had to be read of; whole frames, while nothing was unread."""
+        self._dropped += size
+
     def peek_header(self) -> tuple[bytes, int] | None:
         """
         Tag and body length of the next frame, which stays where it is.
@@ -249,6 +258,10 @@ class FrameReader:
     def take(self, size: int) -> None:
         """Take so many bytes, which are known to be one whole frame, likewise."""
         self._began, self._start = self._start, self._start + size
+
+    def holds(self, data: bytes) -> bool:
+        """Whether what was fed last, that very object, is all that there is, and none of it is taken."""
+        return self._buffer is data and not self._start and not self._open
 
     def rest(self, most: int) -> bytes:
         """All that was fed and not taken, which stays; b"" when it is more than that."""

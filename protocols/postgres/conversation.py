@@ -66,16 +66,16 @@ _QUERY, _BIND, _DESCRIBE, _EXECUTE, _SYNC = Kind.QUERY, Kind.BIND, Kind.DESCRIBE
 ENDS_IN_READY = (Kind.QUERY, Kind.CALL, Kind.SYNC)
 
 
-@dataclass(slots=True, eq=False)
 class Running:
-    """One command on its way, and what came of it so far."""
+    """One command on its way, and what came of it so far. No dataclass: most of this is seldom otherwise than at first."""
 
-    number: int
-    decision: Decision
+    def __init__(self, number: int, decision: Decision) -> None:
+        self.number, self.decision = number, decision
+
     rows: int = 0
     bytes: int = 0
     cells_masked: int = 0
-    tags: list[str] = field(default_factory=list)
+    tags: tuple[str, ...] = ()
     sqlstate: str = ""
     ending: Ending = Ending.COMPLETE
     refusal: dict[str, str] | None = None  #: fields that take the place of the target's error
@@ -89,7 +89,7 @@ class Running:
     clean: bool = True  #: `plan` masks nothing
     searched: bool = False  #: `search` was asked for
     search: Search | None = None  #: what looks through its result
-    masked: dict[str, None] = field(default_factory=dict)  #: names of masked columns, of every result it had
+    masked: Mapping[str, None] = MappingProxyType({})  #: names of masked columns, of every result it had
     ended: bool = False
     inspected: bool = False  #: `inspection` was asked for
     inspection: Inspection | None = None  #: what looks through the COPY data that the client sends for it
@@ -116,14 +116,14 @@ class Running:
         self.clean = plan is None or plan.clean
         if plan is not None:
             self.alarm = self.alarm or plan.alarm
-            self.masked |= {c.name: None for c, mask in zip(columns.fields, plan.cells) if mask is not None}
+            self.masked = {**self.masked, **{c.name: None for c, mask in zip(columns.fields, plan.cells) if mask is not None}}
 
     def outcome(self, transaction: str) -> Outcome:
         alarm = self.alarm
         if self.search is not None:
             alarm = "; ".join(filter(None, (alarm, self.search.alarm)))
         return Outcome(
-            self.ending, tuple(self.tags), self.sqlstate, self.rows, self.bytes, self.cells_masked,
+            self.ending, self.tags, self.sqlstate, self.rows, self.bytes, self.cells_masked,
             self.copied, self.digest.digest() if self.digest else b"", transaction, alarm, tuple(self.masked),
         )
 

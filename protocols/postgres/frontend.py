@@ -10,7 +10,6 @@ Source: PostgreSQL 18 manual, 54.2 "Message Flow".
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from types import MappingProxyType
 
 from protocols.command import Command, FunctionCall, Parameter, Path, Statement
@@ -23,9 +22,10 @@ from protocols.postgres.codec import Frame, Run
 from protocols.postgres.conversation import (
     ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Portal, Prepared, Running,
 )
+from protocols.postgres.exchange import asked
 from protocols.postgres.intake import Intake, Piece, TooLarge
 from protocols.postgres.long import LongMessage
-from protocols.postgres.phrases import DESCRIBE_AND_RUN
+from protocols.postgres.phrases import DESCRIBE_AND_RUN, described, executed
 from protocols.postgres.refusal import denial, poison_parse, poison_query
 from protocols.result import Inspection
 from protocols.spool import Spool, Spools
@@ -92,7 +92,21 @@ class Frontend:
         """Bytes came: take what can be taken."""
         if not self._deaf:
             self._intake.feed(data)
+            if self._release is None and data.endswith(DESCRIBE_AND_RUN) and (wanted := self._bind_at_once(data)):
+                return wanted
         return self.pull()
+
+    def _bind_at_once(self, data: bytes) -> list[Effect] | None:
+        """As `pull` would take the Bind of a read that is `exchange.asked`; None for all else, of which nothing is taken."""
+        talk = self._talk
+        if talk.skipping or len(talk.awaited) >= IN_FLIGHT_LIMIT or len(talk.portals) >= PREPARED_LIMIT or not self._intake.holds(data):
+            return None
+        found = asked(talk, data)
+        if found is None:
+            return None
+        self.full = False
+        self._intake.take(found.size)
+        return self._ask_bound(found.bind, found.prepared, data[: found.size])
 
     def pull(self) -> list[Effect]:
         """Take messages until one needs a verdict or none is whole."""
@@ -130,7 +144,7 @@ class Frontend:
         effects = self._moot(decision) if self._talk.skipping else release(decision)
         if self._long is not None:
             self._hand_over(effects)
-        return effects + self.pull()
+        return effects + self.pull() if len(self._intake) else effects
 
     def _hand_over(self, effects: list[Effect]) -> None:
         """Whoever performs the Intend has the spool now; when there is none, nobody needs it."""
@@ -213,7 +227,10 @@ class Frontend:
     def _ask_bind(self, bind: messages.Bind, source: Frame | LongMessage) -> list[Effect]:
         if len(self._talk.portals) >= PREPARED_LIMIT and bind.portal not in self._talk.portals:
             return self._refuse_unread(source.tag, "too many open portals in one session", "54000", "OST-703")
-        prepared = self._talk.prepared.get(bind.statement)
+        return self._ask_bound(bind, self._talk.prepared.get(bind.statement), source)
+
+    def _ask_bound(self, bind: messages.Bind, prepared: Prepared | None, source: Frame | LongMessage | bytes) -> list[Effect]:
+        """:param source: of `bind`; bytes are the message as it came."""
         text = prepared.text if prepared else f"EXECUTE {_quoted(bind.statement)}"
         types = prepared.types if prepared else ()
         values = tuple([
@@ -224,7 +241,7 @@ class Frontend:
         return self._ask(statement, lambda decision: self._run_bind(bind, prepared, source, decision))
 
     def _describe(self, frame: Frame) -> None:
-        self._describing(_described(frame.body, self._talk.codec), hidden=False)
+        self._describing(described(frame.body, self._talk.codec), hidden=False)
 
     def _describing(self, message: messages.Describe, hidden: bool) -> None:
         prepared = self._talk.prepared.get(message.name) if message.kind == "S" else None
@@ -234,7 +251,7 @@ class Frontend:
         self._await(Awaited(Kind.DESCRIBE, None, portal, prepared, None, hidden))
 
     def _execute(self, frame: Frame) -> list[Effect] | None:
-        execute = _executed(frame.body, self._talk.codec)
+        execute = executed(frame.body, self._talk.codec)
         portal = self._talk.portals.get(execute.portal)
         if portal is not None:
             return self._run_portal(portal, execute, frame)
@@ -383,7 +400,7 @@ class Frontend:
         return [Intend(running.number, decision, data, poison_parse(running.number))]
 
     def _run_bind(
-        self, bind: messages.Bind, prepared: Prepared | None, source: Frame | LongMessage, decision: Decision
+        self, bind: messages.Bind, prepared: Prepared | None, source: Frame | LongMessage | bytes, decision: Decision
     ) -> list[Effect]:
         if isinstance(decision.verdict, Allow) and prepared and decision.sent != prepared.sent:
             decision = Decision(decision.command, _CHANGED, decision.sent, columns=decision.columns)
@@ -393,20 +410,22 @@ class Frontend:
         portal = Portal(running, self._talk.step)
         undo = self._talk.replace(self._talk.portals, bind.portal, portal)
         self._await(Awaited(Kind.BIND, running, portal, undo=undo))
-        if not bind.portal:
-            self._run_at_once(portal)
-        return [Intend(running.number, decision, _content(source), poison_parse(running.number))]
+        data, poison = _content(source), poison_parse(running.number)
+        if not bind.portal and isinstance(data, bytes) and self._run_at_once(portal):
+            return [Intend(running.number, decision, data + DESCRIBE_AND_RUN, poison + DESCRIBE_AND_RUN)]
+        return [Intend(running.number, decision, data, poison)]
 
-    def _run_at_once(self, portal: Portal) -> None:
-        """What nearly always follows a Bind, as Describe, Execute and Sync would be taken one by one; what else follows is."""
+    def _run_at_once(self, portal: Portal) -> bool:
+        """What nearly always follows a Bind, as Describe, Execute and Sync would be taken one by one; False for what else follows."""
         talk = self._talk
-        room = len(talk.awaited) < IN_FLIGHT_LIMIT - 3
-        if talk.copying is None and room and self._intake.take_known(DESCRIBE_AND_RUN):
-            self._intake.keep()
-            portal.described = True
-            self._await(Awaited(Kind.DESCRIBE, None, portal))
-            self._await(Awaited(_EXECUTE, portal.running, portal))
-            self._await(Awaited(_SYNC))
+        awaited, step, running = talk.awaited, talk.step, portal.running
+        if talk.copying is not None or len(awaited) >= IN_FLIGHT_LIMIT - 3 or not self._intake.take_known(DESCRIBE_AND_RUN):
+            return False
+        portal.described = True
+        self._copier = Awaited(_EXECUTE, running, portal, step=step)
+        awaited.extend((Awaited(_DESCRIBE, None, portal, step=step), self._copier, Awaited(_SYNC, step=step)))
+        talk.step = step + 1
+        return True
 
     def _run_cursor(self, execute: messages.Execute, frame: Frame, decision: Decision) -> list[Effect]:
         """Execute of a portal that SQL made (DECLARE): a command of its own."""
@@ -464,7 +483,9 @@ _CHANGED = Deny(
 )
 
 
-def _content(source: Frame | LongMessage) -> bytes | Spool:
+def _content(source: Frame | LongMessage | bytes) -> bytes | Spool:
+    if type(source) is bytes:
+        return source
     return _encoded(source) if isinstance(source, Frame) else source.spool
 
 
@@ -472,18 +493,4 @@ def _encoded(frame: Frame) -> bytes:
     return messages.encode(frame.tag, frame.body)
 
 
-_EXECUTE, _QUERY, _SYNC = Kind.EXECUTE, Kind.QUERY, Kind.SYNC
-
-_SHORT = 64  # bytes of a body that is remembered
-_remembered_describe = lru_cache(maxsize=1024)(messages.Describe.parse)
-_remembered_execute = lru_cache(maxsize=1024)(messages.Execute.parse)
-
-
-def _described(body: bytes, codec: str) -> messages.Describe:
-    """Read once, since a client says the same few again and again; nobody changes one."""
-    return _remembered_describe(body, codec) if len(body) <= _SHORT else messages.Describe.parse(body, codec)
-
-
-def _executed(body: bytes, codec: str) -> messages.Execute:
-    """Likewise."""
-    return _remembered_execute(body, codec) if len(body) <= _SHORT else messages.Execute.parse(body, codec)
+_DESCRIBE, _EXECUTE, _QUERY, _SYNC = Kind.DESCRIBE, Kind.EXECUTE, Kind.QUERY, Kind.SYNC

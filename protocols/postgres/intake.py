@@ -76,6 +76,15 @@ class Intake:
         self._apart = False
         return True
 
+    def holds(self, data: bytes) -> bool:
+        """As FrameReader; where nothing large is on its way."""
+        return self._opened is None and self._reader.holds(data)
+
+    def take(self, size: int) -> None:
+        """As FrameReader."""
+        self._reader.take(size)
+        self._apart = False
+
     def discard(self) -> None:
         """The session is over: forget what is spooled and not whole."""
         if self._long is not None:

@@ -27,14 +27,18 @@ LONGEST = 64
 
 
 class Shape(NamedTuple):
-    """Of the rows that came last: a statement run again has the shape it had. `opening`: what its answer begins with then."""
+    """
+    Of the rows that came last: a statement run again has the shape it had. `described`: the message that said so; `opening`: what
+    the answer to DESCRIBE_AND_RUN begins with then.
+    """
 
     body: bytes
     columns: Columns
+    described: bytes
     opening: bytes
 
 
-NO_SHAPE = Shape(b"", Columns(()), b"")
+NO_SHAPE = Shape(b"", Columns(()), b"none", b"none")
 
 
 def shape(body: bytes) -> Shape:
@@ -43,7 +47,8 @@ def shape(body: bytes) -> Shape:
 
     :raises PeerError: it is none.
     """
-    return Shape(body, replies.RowDescription.parse(body).columns, BOUND + encode(b"T", body))
+    described = encode(b"T", body)
+    return Shape(body, replies.RowDescription.parse(body).columns, described, BOUND + described)
 
 
 class End(NamedTuple):
@@ -74,3 +79,17 @@ _completed = lru_cache(maxsize=1024)(lambda body: replies.CommandComplete.parse(
 def completed(body: bytes) -> str:
     """A command tag; the short ones are read once, likewise."""
     return _completed(body) if len(body) <= LONGEST else replies.CommandComplete.parse(body).done
+
+
+_describe = lru_cache(maxsize=1024)(messages.Describe.parse)
+_execute = lru_cache(maxsize=1024)(messages.Execute.parse)
+
+
+def described(body: bytes, codec: str) -> messages.Describe:
+    """Read once, since a client says the same few again and again; nobody changes one."""
+    return _describe(body, codec) if len(body) <= LONGEST else messages.Describe.parse(body, codec)
+
+
+def executed(body: bytes, codec: str) -> messages.Execute:
+    """Likewise."""
+    return _execute(body, codec) if len(body) <= LONGEST else messages.Execute.parse(body, codec)

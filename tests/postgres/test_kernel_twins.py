@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocols.errors import PeerError
 from protocols.postgres.codec import encode
+from protocols.postgres.messages import Bind
 from protocols.postgres.replies import DataRow
 from protocols.result import NULL
 from tests.kernels import ROOT, Twins, build, many
@@ -93,6 +95,25 @@ def test_payloads_are_the_same(twins: Twins, raw: bytes) -> None:
     twins.agree("payload", raw)
     twins.agree("payload", bytearray(b"front" + raw + b"behind"), 5, 5 + len(raw))
     twins.agree("payload", raw, 3, len(raw) // 2)
+
+
+BINDS = st.builds(
+    lambda codes, values, results: Bind("", "", tuple(codes), tuple(values), tuple(results)).encode()[7:], st.lists(st.integers(0, 2), max_size=3),
+    st.lists(st.none() | st.binary(max_size=20), max_size=4), st.lists(st.integers(0, 2), max_size=3),
+)  # fmt: skip
+
+
+@many
+@given(raw=damaged(BINDS) | BINDS | st.binary(max_size=20), around=st.binary(max_size=4))
+def test_the_values_of_a_bind_are_those_that_its_reader_finds(twins: Twins, raw: bytes, around: bytes) -> None:
+    """Or none at all, of whatever that refuses."""
+    found = twins.agree("bound", around + raw + around, len(around), len(around) + len(raw))
+    try:
+        read = Bind.parse(b"\0\0" + raw)
+    except PeerError:
+        assert found is None
+    else:
+        assert found == (read.formats, read.values)
 
 
 @many

@@ -15,7 +15,7 @@ from test_conversation import Server
 
 from protocols.command import Transaction
 from protocols.effects import Ask, Effect, Intend, Malformed, Report, ToClient, ToTarget
-from protocols.postgres import backend, frontend, phrases
+from protocols.postgres import backend, exchange, frontend, phrases
 from protocols.postgres.codec import encode
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, End, ending
 from protocols.postgres.relay import PostgresRelay
@@ -38,10 +38,12 @@ class Same:
         """Both hear it; what they want is compared, and so is what they know."""
         self.patch.setattr(frontend, "DESCRIBE_AND_RUN", DESCRIBE_AND_RUN)
         self.patch.setattr(backend, "_PHRASED", frozenset(b"2C"))
+        self.patch.setattr(backend, "answered", exchange.answered)
         found = getattr(self.knowing, what)(*said)
-        self.patch.setattr(frontend, "DESCRIBE_AND_RUN", b"\0")
+        self.patch.setattr(frontend, "DESCRIBE_AND_RUN", NEVER_SAID)
         self.patch.setattr(backend, "_PHRASED", frozenset())
-        assert found == getattr(self.plain, what)(*said)
+        self.patch.setattr(backend, "answered", lambda *_: None)
+        assert performed(found) == performed(getattr(self.plain, what)(*said))
         assert known(self.knowing) == known(self.plain)
         return found
 
@@ -73,6 +75,25 @@ class Same:
         """What the server says to all that reached it."""
         sent, self.sent = bytes(self.sent), bytearray()
         return self.server.hear(sent)
+
+
+NEVER_SAID = b"\xff" * 40
+
+
+def performed(effects: list[Effect]) -> list[Effect]:
+    """As the adapter does it: what goes behind an intent goes with it or with its poison, and a report is made before what is told with it."""
+    done: list[Effect] = []
+    for effect in effects:
+        last = done[-1] if done else None
+        if type(effect) is ToTarget and type(last) is Intend:
+            done[-1] = Intend(last.number, last.decision, last.data + effect.data, last.poison + effect.data)
+        elif type(effect) is ToClient and type(last) is ToClient:
+            done[-1] = ToClient(last.data + effect.data)
+        elif type(effect) is Report and type(last) is ToClient:
+            done.insert(-1, effect)
+        else:
+            done.append(effect)
+    return done
 
 
 def known(relay: PostgresRelay) -> Any:
@@ -164,17 +185,20 @@ def test_what_must_not_pass_as_a_phrase_does_not(asked: bytes, said: bytes, verd
 def test_they_are_known_as_clients_and_servers_say_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the test above would compare the general way with itself."""
     taken: list[str] = []
-    for owner, name in ((frontend.Frontend, "_run_at_once"), (backend.Backend, "_begin"), (backend.Backend, "_finish")):
+    for owner, name in ((frontend.Frontend, "_bind_at_once"), (frontend.Frontend, "_run_at_once"), (backend.Backend, "_begin"), (backend.Backend, "_finish")):
         monkeypatch.setattr(owner, name, counting(getattr(owner, name), name, taken))
+    monkeypatch.setattr(exchange, "answered", counting(exchange.answered, "answered", taken))
     same = Same(monkeypatch)
     same.client(parse("rows", "s") + SYNC, [])
     same.target(same.answer())
     del taken[:]
-    for _ in range(2):
+    for whole, wanted in ((True, [ToClient, Report, ToClient]), (True, [Report, ToClient]), (False, [ToClient, Report, ToClient])):
         same.client(bind("", "s") + DESCRIBE_AND_RUN, [])
-        effects = same.target(same.answer())
-        assert [type(e) for e in effects] == [ToClient, Report, ToClient]
-    assert taken == ["_run_at_once", "_run_at_once", "_finish", "_run_at_once", "_run_at_once", "_begin", "_finish"]
+        for piece in pieces(same.answer(), [0 if whole else len(same.knowing._backend._shape.opening)]):
+            effects = same.target(piece)
+        assert [type(e) for e in effects] == wanted
+    asked = ["_bind_at_once", "_run_at_once"]
+    assert taken == [*asked, "_finish", *asked, "answered", *asked, "_begin", "_finish"]
 
 
 def counting(method: Any, name: str, taken: list[str]) -> Any:
@@ -182,7 +206,7 @@ def counting(method: Any, name: str, taken: list[str]) -> Any:
 
     def wrapped(self: Any, *arguments: Any) -> Any:
         answer = method(self, *arguments)
-        if answer is not False:
+        if answer:
             taken.append(name)
         return answer
 
