@@ -1,6 +1,7 @@
 """
 What a decision costs: cold (parse, classify, assess, rules), known (the same text again), and of a query that differs from
-known ones in its literals, in microseconds.
+known ones in its literals, in microseconds; and what policy and masking cost together (parse, classify, rewrite), cold and known, for
+somebody who sees columns masked that most of the statements read.
 
     python benchmarks/classify.py [FILE.jsonl ...]
 
@@ -21,11 +22,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import postgast  # noqa: E402
 
+from addons.masking import Masking  # noqa: E402
 from addons.policy import Policy  # noqa: E402
 from addons.sql import parse as parsing  # noqa: E402
 from protocols.command import Statement  # noqa: E402
-from protocols.hooks import JudgeHook  # noqa: E402
+from protocols.hooks import JudgeHook, RewriteHook  # noqa: E402
 from protocols.session import Identity, Session, Target  # noqa: E402
+from protocols.verdict import Deny, Replace  # noqa: E402
+from tests.masking.gate import OneWorker  # noqa: E402
+from tests.sql.little import snapshot  # noqa: E402
 
 SESSION = Session("s", Identity("ada"), Target("clinic", "postgres", "h", 5432), "rw", "clinic", "p")
 DEFAULT = {"read": "allow", "write": "allow", "transaction": "allow", "session": "allow"}
@@ -41,6 +46,26 @@ TEXTS = [
     "WITH a AS (SELECT id, email FROM patients), b AS (SELECT * FROM a WHERE id IN (1, 2, 3)) SELECT b.*, row_number() OVER (ORDER BY id) FROM b",
     "DELETE FROM app_events e USING departments d WHERE e.id = d.id AND d.code = 'ER'",
 ]
+
+MASKED = [{"relation": "public.patients", "column": column} for column in ("ssn", "mrn", "dob")]
+READING = [
+    "SELECT id, ssn, state FROM patients WHERE id = 7", "SELECT * FROM patients WHERE state = 'VT' ORDER BY id LIMIT 50",
+    "SELECT d.name, count(*) FROM departments d JOIN patients p ON p.id = d.id WHERE p.state IN ('VT', 'CA') GROUP BY d.name ORDER BY 2 DESC",
+    "WITH a AS (SELECT id, ssn, state FROM patients), b AS (SELECT * FROM a WHERE id IN (1, 2, 3)) SELECT b.*, row_number() OVER (ORDER BY id) FROM b",
+    "SELECT p.id, p.mrn, x.n FROM patients p, LATERAL (SELECT count(*) AS n FROM archive a WHERE a.id = p.id) x WHERE p.id < 100",
+    "SELECT chart, place FROM directory WHERE id = 3", "SELECT json_agg(t) FROM (SELECT id, ssn FROM patients WHERE id < 9) t",
+    "UPDATE patients SET state = 'NY' WHERE id = 4 RETURNING id, ssn, state", "SELECT id, code FROM departments WHERE name = 'Cardiology'",
+]
+
+
+class Fixed(OneWorker):
+    """A catalog that was read once and does not change."""
+
+    def __init__(self) -> None:
+        self._known = snapshot()
+
+    def snapshot(self, _session: Session) -> object:
+        return self._known
 
 
 def texts(files: list[str]) -> list[str]:
@@ -79,10 +104,27 @@ def main() -> None:
         policy._analysed.clear()
         policy._ruled.clear()
 
+    masking = Masking(columns=MASKED, catalogs=Fixed())
+
+    def both(text: str) -> object:
+        judge(text)
+        return masking.on_rewrite(RewriteHook(SESSION, Statement(text)))
+
+    def forget_both() -> None:
+        forget()
+        masking._decided.clear()
+
+    for text in READING:
+        answer = both(text)
+        assert isinstance(answer, Replace) or ("departments WHERE" in text and not isinstance(answer, Deny)), (text, answer)
     rounds = max(3, 3000 // len(some))
     parsed, cold, known = each(bare, some, rounds), each(judge, some, rounds, forget), each(judge, some, rounds)
     alike = each(judge, [f"SELECT abalance FROM pgbench_accounts WHERE aid = {n}" for n in range(100_000, 103_000)], 1)
-    for name, spent in (("bare parse", parsed), ("cold decision", cold), ("known decision", known), ("another value", alike)):
+    rewritten, again = each(both, READING, 300, forget_both), each(both, READING, 300)
+    for name, spent in (
+        ("bare parse", parsed), ("cold decision", cold), ("known decision", known), ("another value", alike),
+        ("cold, masked", rewritten), ("known, masked", again),
+    ):  # fmt: skip
         p50, p99 = statistics.median(spent), spent[int(len(spent) * 0.99)]
         print(f"{name:15} n={len(spent):6} p50={p50:7.1f} us  p99={p99:8.1f} us  {p50 / statistics.median(parsed):6.2f} x bare parse")
 
