@@ -17,7 +17,11 @@ from tests.masking.gate import Catalogs, Gate, Result, session
 from tests.servers import PostgresServer
 
 ELSEWHERE = {"replication"}  #: modes the relay refuses before an addon is asked; tested there
-ALLOWED_REFUSALS = frozenset({"OST-503", "OST-510", "OST-511", "OST-512", "OST-513", "OST-514"})
+REFUSED = {
+    "pg-ben-028": "OST-510",  # looks a record up by its number, which `lookup` has to permit; tests/live/test_corpus_live.py does
+    "pg-ben-030": "OST-510",  # likewise, with a parameter
+}
+"""All that is refused of what is benign, as this configuration has it, and why."""
 
 
 def items(corpus: ModuleType, kind: str) -> list[dict[str, Any]]:
@@ -120,22 +124,21 @@ def judged(corpus: ModuleType, item: dict[str, Any], results: list[Result]) -> s
 def test_benign_queries_are_right_or_refused_by_name(
     corpus: ModuleType, server: PostgresServer, addon: Masking, record_property: Callable[[str, object], None]
 ) -> None:
-    """Clear cells are untouched, masked ones masked, and every refusal has a code of its own reason."""
+    """Clear cells are untouched, masked ones masked, and every refusal is known, with its reason."""
     wrong, refused, right = [], [], 0
     for item in items(corpus, "benign"):
         results, _misc = run(addon, server, item)
         why = judged(corpus, item, results)
         if not why:
             right += 1
-        elif why.startswith("refused") and why.split()[1] in ALLOWED_REFUSALS:
+        elif why.startswith("refused") and why.split()[1] == REFUSED.get(item["id"]):
             refused.append((item["id"], item["sql"], why))
         else:
             wrong.append((item["id"], item["sql"], why))
     record_property("benign", f"{right} right, {len(refused)} refused, {len(wrong)} wrong")
     print(f"benign: {right} right, {len(refused)} refused, {len(wrong)} wrong")
-    print("\n".join(map(str, refused)))
     assert not wrong, "\n".join(map(str, wrong))
-    assert right >= 0.9 * (right + len(refused))
+    assert right >= 0.97 * (right + len(refused))
 
 
 def test_lookalikes_are_not_refused(corpus: ModuleType, server: PostgresServer, addon: Masking) -> None:
