@@ -16,7 +16,7 @@ from typing import Protocol
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
-from addons.sql.constants import column, constant, narrow, only_booleans, pinned, strings, text_of
+from addons.sql.constants import column, constant, members, narrow, only_booleans, pinned, strings, text_of
 from addons.sql.parse import unwrap, walk
 from addons.sql.resolve import children
 
@@ -31,7 +31,8 @@ class Ctes(Protocol):
 
 _LISTS = frozenset("""
     unnest json_array_elements jsonb_array_elements json_array_elements_text jsonb_array_elements_text json_to_recordset
-    jsonb_to_recordset json_populate_recordset jsonb_populate_recordset string_to_table regexp_split_to_table
+    jsonb_to_recordset json_populate_recordset jsonb_populate_recordset string_to_table regexp_split_to_table json_each jsonb_each
+    json_each_text jsonb_each_text json_object_keys jsonb_object_keys
 """.split())
 """Set-returning functions whose rows the client itself wrote out."""
 
@@ -144,7 +145,7 @@ def _written_out(node: tree.RangeFunction) -> bool:
 def _names_rows(call: tree.FuncCall) -> bool:
     """Whether a function of constants returns what the client itself wrote, or a few numbers in a row."""
     name = strings(call.funcname)[-1]
-    return name in _LISTS or (name == "generate_series" and len(call.args) == 2 and narrow(*call.args))
+    return (name in _LISTS and not any(only_booleans(members(arg)) for arg in call.args)) or (name == "generate_series" and len(call.args) == 2 and narrow(*call.args))
 
 
 def _add_conjuncts(scope: Scope, node: Message) -> None:
@@ -268,7 +269,7 @@ def _finite_select(select: tree.SelectStmt, scope: Scope) -> bool:
         cells = [text_of(cell) for row in select.values_lists for cell in unwrap(row).items]
         return all(constant(row) for row in select.values_lists) and not only_booleans(cells)
     if not select.from_clause:
-        return all(constant(unwrap(t).val) and not _calls(t) for t in select.target_list)
+        return all(constant(unwrap(t).val) and all(map(_names_rows, _called(t))) for t in select.target_list)
     _fill(scope, select)
     if not _own_columns(select.target_list, scope):
         return False
@@ -333,4 +334,8 @@ def _own(names: tuple[str, ...], scope: Scope) -> bool:
 
 
 def _calls(node: Message) -> bool:
-    return any(isinstance(m, tree.FuncCall) for m in walk(node))
+    return any(_called(node))
+
+
+def _called(node: Message) -> Iterable[tree.FuncCall]:
+    return (m for m in walk(node) if isinstance(m, tree.FuncCall))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
+from addons.sql.moments import cut, from_now
 from addons.sql.parse import unwrap
 from addons.sql.thin import BOOLEANS
 
@@ -23,7 +24,7 @@ NARROW = 100
 NARROW_DAYS = 366
 
 _HARMLESS_CASTS = frozenset("text varchar int2 int4 int8 numeric uuid date citext timestamp timestamptz float8 inet oid".split())
-_FOLDING = frozenset({"lower", "upper"})
+_FOLDING = frozenset({"lower", "upper", "date"})
 _CONSTANT_PER_TABLE = frozenset({"tableoid", "xmin", "xmax", "cmin", "cmax"})
 """System columns that one constant can equal in every row."""
 
@@ -75,7 +76,7 @@ def text_of(node: Message) -> str | None:
 
 
 def column(node: Message) -> tuple[str, ...] | None:
-    """The name of a bare column, also under a cast that keeps values apart or under lower(); else None."""
+    """The name of a bare column, also under a cast that keeps values apart, lower(), or a timestamp's day or month; else None."""
     node = unwrap(node)
     if isinstance(node, tree.ColumnRef):
         names = strings(node.fields)
@@ -85,8 +86,12 @@ def column(node: Message) -> tuple[str, ...] | None:
         if kind.typmods or kind.array_bounds or strings(kind.names)[-1] not in _HARMLESS_CASTS:
             return None
         return column(node.arg)
-    if isinstance(node, tree.FuncCall) and strings(node.funcname)[-1] in _FOLDING and len(node.args) == 1:
-        return column(node.args[0])
+    if isinstance(node, tree.FuncCall) and not node.HasField("over"):
+        name = strings(node.funcname)[-1]
+        if name in _FOLDING and len(node.args) == 1:
+            return column(node.args[0])
+        if name == "date_trunc" and len(node.args) == 2 and cut(node.args[0]):
+            return column(node.args[1])
     return None
 
 
@@ -134,13 +139,17 @@ def _listed(left: Message, items: list[Message]) -> Iterator[tuple[str, ...]]:
 
 
 def _any(left: Message, right: Message) -> Iterator[tuple[str, ...]]:
-    found, text = column(left), text_of(right)
-    right = unwrap(right)
-    while isinstance(right, tree.TypeCast):
-        right = unwrap(right.arg)
-    members = [text_of(e) for e in right.elements] if isinstance(right, tree.A_ArrayExpr) else (text or "").strip("{}").split(",")
-    if found and not only_booleans(members):
+    found = column(left)
+    if found and not only_booleans(members(right)):
         yield found
+
+
+def members(array: Message) -> list[str | None]:
+    """The texts of an array's elements, as far as they are literals."""
+    text, array = text_of(array), unwrap(array)
+    while isinstance(array, tree.TypeCast):
+        array = unwrap(array.arg)
+    return [text_of(e) for e in array.elements] if isinstance(array, tree.A_ArrayExpr) else (text or "").strip("{}").split(",")
 
 
 def only_booleans(texts: object) -> bool:
@@ -150,10 +159,13 @@ def only_booleans(texts: object) -> bool:
 
 
 def narrow(low: Message, high: Message) -> bool:
-    """Whether two literals bound a range that names its rows. Digits in quotes may be text, which sorts otherwise."""
+    """Whether two literals, or moments about now, bound a range that names its rows. Digits in quotes may be text, which sorts otherwise."""
     first, last = unwrap(low), unwrap(high)
     if isinstance(first, tree.A_Const) and isinstance(last, tree.A_Const) and first.HasField("ival") and last.HasField("ival"):
         return last.ival.ival - first.ival.ival <= NARROW
+    start, end = from_now(low), from_now(high)
+    if start is not None and end is not None:
+        return end - start <= NARROW_DAYS
     return _narrow_dates(_DATE.match(text_of(low) or ""), _DATE.match(text_of(high) or ""))
 
 

@@ -29,6 +29,8 @@ NAMES_ITS_ROWS = [
     "id >= 3 AND id < 9", "at BETWEEN '2024-01-01' AND '2024-02-01'", "detail LIKE 'event 1%'", "id::text = '5'",
     "lower(kind) = 'login'", "(id, kind) = (1, 'x')", "(id, kind) IN ((1, 'x'), (2, 'y'))", "id IS NOT DISTINCT FROM 3",
     "CURRENT OF c", "EXISTS (SELECT 1 FROM departments d WHERE d.id = events.id AND d.code = 'ER')", "ctid = '(0,1)'",
+    "date(at) = '2024-01-03'", "date_trunc('day', at) = '2024-01-03'", "date_trunc('month', at) = $1", "at >= current_date - 7 AND at < current_date",
+    "at BETWEEN now() - interval '1 day' AND now()", "at >= date_trunc('day', now()) - interval '2 weeks 1 day' AND at < now() + interval '1 hour'",
     "id = (SELECT max(departments.id) FROM departments)", "id = 1 AND id IN (SELECT id FROM events)",
 ]
 
@@ -50,6 +52,9 @@ REACHES_ANYTHING = [
     "id IN (SELECT events.* FROM departments d WHERE d.id = 1)", "id IN (SELECT id FROM events LIMIT 100000)",
     "id IN (SELECT id FROM events WHERE id > 0)", "id IN (SELECT id FROM events LIMIT ALL)",
     "id IN (SELECT id FROM departments EXCEPT SELECT 0)", "id IN (SELECT 1 UNION SELECT id FROM events)",
+    "date_trunc('century', at) = '2001-01-01'", "date_trunc($1, at) = '2001-01-01'", "at >= current_date - 900 AND at < current_date", "at < now()",
+    "at BETWEEN now() - interval '9 years' AND now()", "at BETWEEN now() - $1::interval AND now()", "at BETWEEN now() - interval 'P9Y' AND now()",
+    "at BETWEEN now() AND '2999-01-01'", "at > now() AND at > now() + interval '1 day'",
     "id IN (SELECT e.id FROM events e ORDER BY e.active FETCH FIRST 1 ROW WITH TIES)",
     "id IN (WITH x AS (SELECT 1 id) SELECT id FROM x)", "id = random() OR id > 0", "1 = ANY(ARRAY[id, 1])",
     "id = CASE WHEN true THEN id END", "id = coalesce(id, 1)", "id = nullif(id, -1)", "id = (ARRAY[id])[1]", "id = abs(id)", "(id = 1) = (id = 1)",
@@ -83,6 +88,9 @@ def test_a_filter_that_is_none(where: str) -> None:
     ("UPDATE events SET kind = 'x' FROM events f, LATERAL (VALUES (f.id)) AS v(id) WHERE events.id = v.id", False),
     ("UPDATE events SET kind = 'x' FROM unnest($1::int[]) AS v(id) WHERE events.id = v.id", True),
     ("UPDATE events SET kind = 'x' FROM generate_series(1, 99999999) AS v(id) WHERE events.id = v.id", False),
+    ("UPDATE events SET kind = 'x' FROM unnest(ARRAY[true, false]) AS v(b) WHERE events.active = v.b", False),
+    ("UPDATE events SET kind = 'x' FROM unnest('{t,f}'::bool[]) AS v(b) WHERE events.active = v.b", False),
+    ("UPDATE events SET kind = v.b FROM jsonb_each_text($1) AS v(a, b) WHERE events.kind = v.a", True),
     ("UPDATE events SET kind = 'x' FROM generate_series(1, 50) AS v(id) WHERE events.id = v.id", True),
     ("UPDATE events SET kind = d.name FROM departments d WHERE d.id = events.id", False),
     ("UPDATE events SET kind = 'x' FROM (SELECT d.id FROM departments d WHERE d.code = 'E') s WHERE s.id = events.id", True),
@@ -146,7 +154,8 @@ def test_a_name_that_two_relations_have_bounds_neither() -> None:
 
 
 @pytest.mark.parametrize(("query", "expected"), [
-    ("VALUES (1), (2)", True), ("SELECT 1", True), ("SELECT unnest(ARRAY[1])", False), ("SELECT e.id FROM events e", False),
+    ("VALUES (1), (2)", True), ("SELECT 1", True), ("SELECT unnest(ARRAY[1])", True), ("SELECT unnest($1::int[]), unnest($2::text[])", True), ("SELECT lower('a')", False),
+    ("SELECT unnest(ARRAY(SELECT e.id FROM events e))", False), ("SELECT generate_series(1, 5000)", False), ("SELECT e.id FROM events e", False),
     ("SELECT e.id FROM events e WHERE e.id = 1", True), ("SELECT 1 INTERSECT SELECT e.id FROM events e", True),
     ("DELETE FROM events WHERE id = 1 RETURNING id", True), ("DELETE FROM events RETURNING id", False),
     ("INSERT INTO events(id) VALUES (1) RETURNING id", True),
