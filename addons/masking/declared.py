@@ -131,10 +131,14 @@ def _strategy(where: str, entry: Mapping[str, Any]) -> Strategy:
 
 
 def listed(names: Iterable[str]) -> frozenset[str]:
-    found = frozenset(names)
-    for name in found:
+    """
+    :raises Wrong: each name that is none.
+    """
+    found, faults = frozenset(names), Gathering()
+    for name in sorted(map(str, found)):
         if name.count(".") != 1 or not all(name.split(".")):
-            raise ValueError(f'functions: write the schema too, as in "public.active_patients", not "{name}"')
+            faults.wrong(f'functions: write the schema too, as in "public.active_patients", not "{name}"')
+    faults.end()
     return found
 
 

@@ -35,6 +35,7 @@ from addons.needs import Analyses, Catalogs, Counts, Reveals, Sink
 from addons.sql.analysis import Analysis, Question, Wanted
 from addons.sql.calls import Calls
 from addons.sql.catalog import Snapshot
+from addons.sql.complaints import Gathering
 from addons.sql.form import filled, form
 from addons.sql.overloads import ANY
 from protocols.command import FunctionCall, Path, Statement
@@ -79,16 +80,18 @@ class Masking:
         refuse_masks: bool = True,
         analyses: Analyses | None = None,
     ) -> None:
+        faults = Gathering()
         if not isinstance(refuse_masks, bool):
-            raise ValueError("refuse_masks: true or false")
-        self._declared = declarations(columns)
-        self._counts, self._lookups = counts, rate(lookups_per_minute)
+            faults.wrong("refuse_masks: true or false")
+        self._declared = faults.of(lambda: declarations(columns), ())
+        self._counts, self._lookups = counts, faults.of(lambda: rate(lookups_per_minute), 0)
+        self._rule, self._reveals, self._sink = faults.of(lambda: rule(reveal), None), reveals, sink
+        self._listed = faults.of(lambda: listed(functions), frozenset())
+        faults.end()
         if counts is None and any(d.lookup for d in self._declared):
             raise ValueError("masking: look-ups are counted, and the power to was not given")
-        self._rule, self._reveals, self._sink = rule(reveal), reveals, sink
         if self._rule is not None and (reveals is None or sink is None):
             raise ValueError("reveal: reveals are asked for and recorded, and the powers to were not given")
-        self._listed = listed(functions)
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
         self._fresh, self._executed, self._analysis = Freshness(catalogs), Executed(), Analysis(analyses)
         self._foreseen = Foreseen(self._analysis)

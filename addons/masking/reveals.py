@@ -19,6 +19,7 @@ from addons.masking.cover import Cover
 from addons.masking.declared import Declaration
 from addons.sql.calls import Calls
 from addons.sql.catalog import Relation
+from addons.sql.complaints import Gathering
 from addons.sql.lineage import Lineage
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import WRITES, Names, references
@@ -51,19 +52,21 @@ class Rule:
 
 def rule(given: Mapping[str, Any] | None) -> Rule | None:
     """
-    :raises ValueError: the table is not understood, with the way to mend it.
+    :raises Wrong: what is not understood of the table, each with the way to mend it.
     """
     if given is None:
         return None
     if not isinstance(given, Mapping):
         raise ValueError('reveal: a table is needed, such as { approvers = ["privacy"] }')
-    unknown = sorted(set(given) - {"approvers", *_LIMITS})
-    if unknown:
-        raise ValueError(f"reveal.{unknown[0]}: no such key; there are approvers, {', '.join(_LIMITS)}")
+    faults = Gathering()
+    for key in sorted(set(given) - {"approvers", *_LIMITS}):
+        faults.wrong(f"reveal.{key}: no such key; there are approvers, {', '.join(_LIMITS)}")
     approvers = given.get("approvers")
     if not isinstance(approvers, (list, tuple)) or not approvers or not all(isinstance(one, str) and one for one in approvers):
-        raise ValueError("reveal.approvers: name the groups whose members may let others see masked columns")
-    return Rule(frozenset(approvers), *(_number(given, key) for key in _LIMITS))
+        faults.wrong("reveal.approvers: name the groups whose members may let others see masked columns")
+    numbers = [faults.of(lambda key=key: _number(given, key), least) for key, (_, least, _) in _LIMITS.items()]
+    faults.end()
+    return Rule(frozenset(approvers), *numbers)
 
 
 def _number(given: Mapping[str, Any], key: str) -> int:

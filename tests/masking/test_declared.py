@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from addons.masking.declared import Strategy, declarations
+from addons.masking.masking import Masking
+from addons.sql.complaints import Wrong
 
 GOOD = {"relation": "public.patients", "column": "ssn"}
 
@@ -48,3 +50,17 @@ def test_mistakes_are_named_with_their_place(entry: dict, why: str) -> None:
 def test_a_column_is_declared_once() -> None:
     with pytest.raises(ValueError, match="twice"):
         declarations([GOOD, {**GOOD, "strategy": "null"}])
+
+
+def test_all_that_is_wrong_with_masking_s_options_is_said_at_once() -> None:
+    """Not one mistake for each attempt."""
+    with pytest.raises(Wrong) as raised:
+        Masking(
+            columns=[{**GOOD, "column": ""}], catalogs=None, refuse_masks="yes", lookups_per_minute=-1, functions=["a", "b.c.d"],
+            reveal={"approvers": [], "quorum": 0, "lifetime": "x", "uze": 1},
+        )  # type: ignore[arg-type]
+    keys = [complaint.partition(":")[0] for complaint in raised.value.complaints]
+    assert keys == [
+        "refuse_masks", "columns[0].column", "lookups_per_minute", "reveal.uze", "reveal.approvers", "reveal.quorum", "reveal.lifetime",
+        "functions", "functions",
+    ]  # fmt: skip
