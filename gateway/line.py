@@ -36,10 +36,12 @@ RECORD = 16 << 10
 PIECE = 64 << 10
 """Bytes that OpenSSL is given at once; it makes records of them."""
 
-ROOM = 256 << 10
+ROOM = 512 << 10
 """Bytes that one read may bring: what a fast target sends while we handle its last ones."""
 
 _ONE_OF_MANY = 4096  # bytes; behind a smaller record there is seldom another
+
+_MUCH = 64 << 10  # bytes of a read; behind it room for the next is taken before one knows how much that is, which saves a copy
 
 _ROOM = memoryview(bytearray(ROOM))  # for the process: what is read is copied out before anybody is told
 
@@ -75,7 +77,7 @@ class Line(Connection):
     """
 
     logstr = "session"
-    _looks = _shaking = _secure = _read_waits = _leaving = _parted = _paused = False
+    _looks = _shaking = _secure = _read_waits = _leaving = _parted = _paused = _much = False
     _ended: Exception | None = None  # it came with bytes that made the protocol pause
 
     @classmethod
@@ -205,14 +207,15 @@ class Line(Connection):
         if self._looks and self._looked():
             return None
         try:
-            count = self.socket.recv_into(_ROOM)
+            data = self.socket.recv(ROOM) if self._much else bytes(_ROOM[: self.socket.recv_into(_ROOM)])
         except BlockingIOError:
             return None
         except OSError:
             return CONNECTION_LOST
-        if not count:
+        if not data:
             return CONNECTION_DONE
-        self.protocol.dataReceived(bytes(_ROOM[:count]))
+        self._much = len(data) >= _MUCH
+        self.protocol.dataReceived(data)
         return None
 
     def _looked(self) -> bool:

@@ -24,7 +24,7 @@ SMALL = 4096
 MUCH = 1 << 20
 """Bytes of one answer behind which the system gathers: it took so long that PATIENCE more is little."""
 
-PLENTY = 128 << 10
+PLENTY = 256 << 10
 """Bytes that the system gathers."""
 
 PATIENCE = 0.004

@@ -38,6 +38,7 @@ class Backend:
     def __init__(self, conversation: Conversation, opinions: Opinions) -> None:
         self._talk, self._opinions = conversation, opinions
         self._reader = FrameReader(limit=16 << 20, streamed=_STREAMED)
+        self.portions = self._reader.portions  #: as FrameReader's
         self._passage: Passage | None = None  # the last message that came in pieces
         self._shape = NO_SHAPE
         self._after: list[Effect] = []  # what waits for the end of a message that is passing in pieces
@@ -53,7 +54,7 @@ class Backend:
             b"V": self._call_result,
         }
 
-    def feed(self, data: bytes) -> list[Effect]:
+    def feed(self, data: bytes | memoryview) -> list[Effect]:
         """Bytes came: the effects of every message that is whole."""
         if self._deaf:
             return []
@@ -61,6 +62,7 @@ class Backend:
         wanted = answered(self._talk, self._opinions, self._shape, data) if self._reader.idle else None
         if wanted is not None:
             self._reader.passed(len(data))
+            self._amid = False
             return wanted
         self._reader.feed(data)
         effects: list[Effect] = []
@@ -142,8 +144,7 @@ class Backend:
 
     def _pass(self, effects: list[Effect]) -> None:
         """What goes to the client as it came, in one piece."""
-        data = self._reader.kept()
-        if data:
+        if data := self._reader.kept():
             effects.append(ToClient(data))
 
     @property
@@ -264,8 +265,7 @@ class Backend:
 
     def _stream(self, effects: list[Effect]) -> bool:
         """Pass what has arrived of a large message; False when more must come first."""
-        chunk = self._reader.body_chunk()
-        if not chunk:
+        if not (chunk := self._reader.body_chunk()):
             return False
         effects += self._passage.piece(chunk)
         if not self._reader.body_left:
@@ -309,8 +309,7 @@ class Backend:
         return None
 
     def _parameter_description(self, frame: Frame) -> list[Effect] | None:
-        entry = self._expect(Kind.DESCRIBE)
-        return [] if entry.hidden else None
+        return [] if self._expect(Kind.DESCRIBE).hidden else None
 
     def _row_description(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.DESCRIBE, Kind.QUERY)
@@ -437,8 +436,7 @@ class Backend:
         return None
 
     def _copy_done(self, frame: Frame) -> list[Effect] | None:
-        entry = self._expect(Kind.QUERY, Kind.EXECUTE)
-        return [] if entry.running.cut else None
+        return [] if self._expect(Kind.QUERY, Kind.EXECUTE).running.cut else None
 
     # -- text --------------------------------------------------------------------------
 

@@ -37,9 +37,14 @@ STREAM_LIMIT = (1 << 30) - 1
 ROWS = frozenset(b"Dd")
 """Tags of DataRow and CopyData: what runs of rows are made of."""
 
+_ALIKE = {tag: frozenset((tag,)) for tag in ROWS}
+
 _TAGS = tuple(bytes((tag,)) for tag in range(256))
 
 _COMPACT_AT = 64 << 10  # bytes read and not yet dropped; below it, moving the rest costs more
+
+LARGE = 32 << 10
+"""Bytes of a read that is worth asking `FrameReader.portions` about."""
 
 _LITTLE = 1024  # bytes of a cut message; these, or fewer than come next, are put before what comes next, which then stays bytes
 
@@ -129,14 +134,34 @@ class FrameReader:
         self._kept, self._kept_to = -1, 0  # where a stretch of frames begins that go on as they came, and its end
         self._dropped = 0  # bytes that left _buffer; for offsets in errors
         self._open = 0  # bytes of an opened body still to come
+        self._looked = 0  # how many rows of one kind, and nothing else, are there when the first portion is fed
+        self._walked = 0  # the same while that was fed last; 0 where nobody has looked
         self._searched = 0  # offset up to which has_waiting has looked
 
     def __len__(self) -> int:
         """Bytes that were fed and not yet taken."""
         return len(self._buffer) - self._start
 
-    def feed(self, data: bytes) -> None:
-        """Bytes arrived."""
+    def portions(self, data: bytes) -> tuple[bytes | memoryview, ...]:
+        """
+        What is to be fed of a read, one after the other, so that no row is copied twice: where one is cut, all that
+        comes up to the next cut goes on with it, and then is all that there is.
+        """
+        start, buffer = self._start, self._buffer
+        if self._open or start == len(buffer) or type(buffer) is not bytes or buffer[start] not in ROWS:
+            return (data,)
+        lacks = _lacks(buffer, start)
+        if not 0 < lacks < len(data) or len(buffer) - start + lacks > STREAM_OVER:
+            return (data,)
+        count, end = scan(data, lacks, len(data), _ALIKE[buffer[start]], STREAM_OVER)
+        if end == len(data):
+            return (data,)
+        self._looked = count + 1
+        return memoryview(data)[:end], data[end:]
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Bytes arrived; a view, as `portions` makes them, only behind something that was not taken yet."""
+        self._walked, self._looked = self._looked, 0
         if self._start == len(self._buffer):
             self._dropped += self._start
             self._buffer, self._start = data, 0
@@ -290,7 +315,10 @@ class FrameReader:
         """Take them likewise, and say only how many they are: `taken` and `keep` are about all of them."""
         if self._open:
             return 0
-        count, end = scan(self._buffer, self._start, len(self._buffer), tags, STREAM_OVER)
+        if self._walked and not self._start and self._buffer[0] in tags:
+            count, end = self._walked, len(self._buffer)
+        else:
+            count, end = scan(self._buffer, self._start, len(self._buffer), tags, STREAM_OVER)
         if count:
             self._began, self._start = self._start, end
         return count

@@ -61,6 +61,7 @@ class Frontend:
         """
         self._talk, self._opinions = conversation, opinions
         self._intake = Intake(spools)
+        self.portions = self._intake.portions  #: as FrameReader's
         self._long: LongMessage | None = None  # what is asked about, if that is spooled
         self._number = 0
         self._release: _Release | None = None
@@ -88,11 +89,11 @@ class Frontend:
         """Whether the client has already said goodbye behind what is held."""
         return self._intake.terminates()
 
-    def feed(self, data: bytes) -> list[Effect]:
+    def feed(self, data: bytes | memoryview) -> list[Effect]:
         """Bytes came: take what can be taken."""
         if not self._deaf:
             self._intake.feed(data)
-            if self._release is None and data.endswith(DESCRIBE_AND_RUN) and (wanted := self._bind_at_once(data)):
+            if self._release is None and type(data) is bytes and data.endswith(DESCRIBE_AND_RUN) and (wanted := self._bind_at_once(data)):
                 return wanted
         return self.pull()
 

@@ -52,14 +52,14 @@ class Intake:
         self._long: LongMessage | None = None
         self._reader = FrameReader(streamed=_STREAMED, limits=dict.fromkeys(_STREAMED, STREAM_LIMIT))
         self._opened: Opened | None = None
-        self.kept = self._reader.kept  #: as FrameReader's
+        self.kept, self.portions = self._reader.kept, self._reader.portions  #: as FrameReader's
         self._collected: list[bytes] | None = None
         self._apart = False  # the frame taken last was collected, and lies nowhere
 
     def __len__(self) -> int:
         return len(self._reader)
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         self._reader.feed(data)
 
     def keep(self) -> bool:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from protocols.effects import Effect, ToClient
 from protocols.postgres.backend import Backend
+from protocols.postgres.codec import LARGE
 from protocols.postgres.conversation import Conversation, Opinions
 from protocols.postgres.frontend import Frontend
 from protocols.postgres.refusal import denial, ungranted, unrecorded, waiting
@@ -35,11 +36,16 @@ class PostgresRelay:
 
     def from_client(self, data: bytes) -> list[Effect]:
         """What the client said; Malformed comes last when it broke the protocol."""
-        return self._frontend.feed(data)
+        if len(data) < LARGE:
+            return self._frontend.feed(data)
+        return [effect for portion in self._frontend.portions(data) for effect in self._frontend.feed(portion)]
 
     def from_target(self, data: bytes) -> list[Effect]:
         """What the target said; Malformed comes last when it broke the protocol or answered out of order."""
-        effects = self._backend.feed(data)
+        if len(data) < LARGE:
+            effects = self._backend.feed(data)
+        else:
+            effects = [effect for portion in self._backend.portions(data) for effect in self._backend.feed(portion)]
         return effects + self._frontend.pull() if self._frontend.full else effects
 
     def cut(self, data: bytes) -> bool:

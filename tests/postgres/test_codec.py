@@ -275,6 +275,61 @@ def test_any_split_gives_the_same_frames(frames: list[tuple[int, bytes]], step: 
     assert got == made
 
 
+def taken_in_runs(reader: FrameReader) -> list[Frame]:
+    """As the relay takes them: rows of one kind by the run, all else one by one."""
+    frames: list[Frame] = []
+    while True:
+        tag = reader.tag
+        if tag in codec.ROWS and (run := reader.next_run(frozenset((tag,)))) is not None:
+            inner = FrameReader()
+            inner.feed(run.data)
+            found = drain(inner)
+            assert len(found) == run.count and {frame.tag[0] for frame in found} == {tag} and not len(inner)
+            frames += found
+        elif (frame := reader.next_frame()) is not None:
+            frames.append(frame)
+        else:
+            return frames
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(b"DDDddQC"), st.binary(max_size=40)), max_size=40), st.lists(st.integers(1, 300), min_size=1, max_size=5),
+    st.lists(st.booleans(), min_size=1, max_size=4),
+)
+def test_portions_of_a_read_are_the_read(frames: list[tuple[int, bytes]], sizes: list[int], takes: list[bool]) -> None:
+    """In their order, whether or not what came before was taken in between: no message is lost, doubled or taken for a row."""
+    made = [Frame(bytes((tag,)), body) for tag, body in frames]
+    stream, reader, got, at, fed = b"".join(encode(*frame) for frame in made), FrameReader(), [], 0, 0
+    while at < len(stream):
+        read = stream[at : at + sizes[fed % len(sizes)]]
+        at += len(read)
+        portions = reader.portions(read)
+        assert b"".join(portions) == read
+        for portion in portions:
+            reader.feed(portion)
+            fed += 1
+            if takes[fed % len(takes)]:
+                got += taken_in_runs(reader)
+    assert got + taken_in_runs(reader) == made
+
+
+def test_a_statement_behind_rows_is_never_taken_for_one_of_them() -> None:
+    """Rows that were counted before anybody took them are not all that there is by then."""
+    reader, statement = FrameReader(), encode(b"Q", b"drop table t\0")
+    reader.feed(ROW[:7])
+    for portion in reader.portions(ROW[7:] + ROW * 2 + statement):
+        reader.feed(portion)
+    assert reader.next_run() == (3, ROW * 3) and reader.next_frame() == Frame(b"Q", statement[5:])
+
+
+def test_a_row_too_large_to_hold_is_in_no_portion() -> None:
+    reader, row = FrameReader(streamed=codec.ROWS), encode(b"D", bytes(STREAM_OVER + 1))
+    reader.feed(row[:7])
+    for portion in reader.portions(row[7:] + ROW + ROW[:3]):
+        reader.feed(portion)
+    assert reader.count_run() == 0 and isinstance(reader.next_frame(), Opened)
+
+
 def test_a_frame_that_cannot_be_sent_is_ours() -> None:
     with pytest.raises(LocalError):
         codec.encode_head(b"d", 1 << 31)

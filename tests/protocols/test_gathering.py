@@ -230,7 +230,7 @@ def test_rows_behind_those_that_wait_for_evidence_stay_behind_them() -> None:
 @settings(deadline=None)
 @given(
     much=st.sampled_from([1, MUCH]),
-    sizes=st.lists(st.integers(1, 20_000) | st.sampled_from([8192, 8192 * 3]), min_size=1, max_size=8),
+    sizes=st.lists(st.integers(1, 20_000) | st.sampled_from([8192, 8192 * 3, 70_000]), min_size=1, max_size=8),
     bodies=st.lists(st.sampled_from([1, 113, 113, 5000]), min_size=1, max_size=6),
     large=st.booleans(),
     waits=st.integers(0, 3),
@@ -256,6 +256,32 @@ def test_any_cut_of_a_copy_gives_the_same_bytes_and_the_same_outcome(
     [outcome] = said.all
     assert outcome.rows == len(content) and outcome.copied_bytes == sum(map(len, content))
     assert outcome.copied_sha256 == hashlib.sha256(b"".join(content)).digest()
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 70_000) | st.sampled_from([8192, 65_536]), min_size=1, max_size=6),
+    bodies=st.lists(st.sampled_from([1, 113, 113, 5000]), min_size=1, max_size=6),
+    large=st.booleans(),
+)
+def test_any_cut_of_a_copy_in_gives_the_target_the_same_bytes_and_the_same_outcome(sizes: list[int], bodies: list[int], large: bool) -> None:
+    """The command behind it is asked about, and leaves, behind the data."""
+    content = [bytes([65 + index]) * size for index, size in enumerate(bodies)] * 15
+    if large:
+        content.insert(len(content) // 2, b"z" * (STREAM_OVER + 9))
+    stream = b"".join(encode(b"d", one) for one in content) + encode(b"c")
+    scene, said = asked("COPY t FROM STDIN"), Remembering()
+    scene.adapter._addons = said
+    scene.adapter.target_data(encode(b"G", b"\0\0\0"))
+    scene.target.clear()
+    for read in in_reads(stream + query("SELECT 2"), [*sizes, 70_000]):
+        scene.adapter.client_data(read)
+    assert scene.target.value() == stream
+    scene.durable()
+    assert scene.target.value() == stream + query("SELECT 2")
+    scene.adapter.target_data(encode(b"C", b"COPY 1\0") + READY)
+    outcome = said.all[0]
+    assert outcome.copied_bytes == sum(map(len, content)) and outcome.copied_sha256 == hashlib.sha256(b"".join(content)).digest()
 
 
 @settings(deadline=None)
