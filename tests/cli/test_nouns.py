@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from gateway.cli.main import NOUNS
+from gateway.cli.main import NOUNS, main
 from gateway.cli.show import clean, clean_lines
 from gateway.control.office import Office
 from gateway.toml import load
@@ -216,3 +219,31 @@ def test_a_key_that_is_missing_or_open_to_others(tool: Any) -> None:
     assert f"chmod 600 {key}" in tool("token", "list", code=1).stderr
     key.unlink()
     assert "restore it from backup" in tool("token", "list", code=1).stderr
+
+
+def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from _commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+WORDED = {
+    "json": r"Print JSON(, one object a line( for each \w+(, then one with the counts)?)?)?\.",
+    "why": r"What (the requester and |approvers and |its client and )?the evidence (is|are) told(: what it is for)?\.",
+    "config": r"The gateway's configuration(, with its evidence and the policy in force)?\.|The same, as the other commands take it\.",
+}
+"""By option: the words that every command has for it."""
+
+
+def test_the_same_option_has_the_same_words_everywhere() -> None:
+    """Whoever has read one command's help knows the others'; each option says what it is."""
+    found = [(path, option) for path, command in _commands(main) for option in command.params if isinstance(option, click.Option)]
+    assert len(found) > 60
+    for path, option in found:
+        name = option.opts[0].lstrip("-")
+        assert option.help or name in ("target", "kind", "subject"), (path, name)
+        assert re.fullmatch(WORDED.get(name, ".*"), option.help or "", re.DOTALL), (path, name, option.help)

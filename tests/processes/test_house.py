@@ -185,13 +185,14 @@ def test_a_second_gateway_on_the_same_state_is_refused(tmp_path: Path) -> None:
 
 
 def test_sigterm_drains(house: Household) -> None:
-    """No new session, the running one ends by itself, then all is over with code 0."""
+    """No new session, the running one ends by itself, then all is over with code 0, and the log says so last."""
     caller, pids = house.connect(), list(house.pids().values())
     house.signal(signal.SIGTERM)
     until(lambda: bindable(house.port), "nobody listens")
     assert caller.ask("draining") == "draining"
     caller.ask("bye")
     assert house.code() == 0 and gone(pids)
+    assert house.rest().rstrip().endswith("everything has ended")
 
 
 def test_drain_ends_what_does_not_end(tmp_path: Path) -> None:

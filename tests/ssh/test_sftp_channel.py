@@ -371,6 +371,27 @@ class Server:
         return contents(number, b"D" * 50) if kind == sftp.READ else status(number)
 
 
+def _request(number: int, what: str, path: bytes) -> bytes:
+    return {
+        "remove": lambda: removes(number, path), "open": lambda: opens(number, path), "read": lambda: reads(number, 0, b"1"),
+        "rename": lambda: frame(sftp.RENAME, u32(number) + string(path) + string(b"/b")),
+        "stat": lambda: frame(sftp.STAT, u32(number) + string(path)), "write": lambda: writes(number, 0, b"w" * 300, b"1"),
+        "unknown": lambda: extended(number, "x@example.com"),
+    }[what]()
+
+
+def _answered(heard: bytes) -> set[int]:
+    """The requests that a stream of whole answers is to, each once."""
+    numbers, position = [], 0
+    while position < len(heard):
+        length, kind = int.from_bytes(heard[position:position + 4], "big"), heard[position + 4]
+        if kind != sftp.VERSION:
+            numbers.append(int.from_bytes(heard[position + 5:position + 9], "big"))
+        position += 4 + length
+    assert position == len(heard) and len(set(numbers)) == len(numbers), "an answer is cut, or came twice"
+    return set(numbers)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["remove", "rename", "open", "stat", "read", "write", "unknown"]), st.booleans()), max_size=25),
@@ -382,19 +403,11 @@ def test_refused_and_allowed_operations_in_any_pieces(
     """The target gets the allowed requests whole and in order; the client one whole answer to each request; no credit is lost."""
     book = Playbook()
     book.opened(window=window)
-    server, to_server, to_us, stream = Server(), bytearray(), bytearray(), INIT
-    numbers, allowed, credit = {}, set(), {"up": window, "down": window}
-    for number, (what, allow) in enumerate(wants, 1):
-        path = b"/yes" if allow else b"/no"
-        stream += {
-            "remove": lambda: removes(number, path), "open": lambda: opens(number, path), "read": lambda: reads(number, 0, b"1"),
-            "rename": lambda: frame(sftp.RENAME, u32(number) + string(path) + string(b"/b")),
-            "stat": lambda: frame(sftp.STAT, u32(number) + string(path)), "write": lambda: writes(number, 0, b"w" * 300, b"1"),
-            "unknown": lambda: extended(number, "x@example.com"),
-        }[what]()
-        numbers[number] = what
-        if what in ("remove", "open", "rename") and allow or what == "stat":
-            allowed.add(number)
+    server, to_server, to_us, credit = Server(), bytearray(), bytearray(), {"up": window, "down": window}
+    stream = INIT + b"".join(_request(number, what, b"/yes" if allow else b"/no") for number, (what, allow) in enumerate(wants, 1))
+    allowed = {
+        number for number, (what, allow) in enumerate(wants, 1) if what in ("remove", "open", "rename") and allow or what == "stat"
+    }
 
     def do(effects: list) -> None:
         for effect in effects:
@@ -443,10 +456,4 @@ def test_refused_and_allowed_operations_in_any_pieces(
     sent = [int.from_bytes(body[:4], "big") for _, body in server.asked]
     assert sent == sorted(sent) and allowed <= set(sent)
     assert not any(body[8:11] == b"/no" for kind, body in server.asked if kind != sftp.STAT)
-    heard, position = {}, 0
-    while position < len(to_server):
-        length = int.from_bytes(to_server[position:position + 4], "big")
-        kind, number = to_server[position + 4], int.from_bytes(to_server[position + 5:position + 9], "big")
-        assert kind == sftp.VERSION or heard.setdefault(number, position) == position, "answered twice"
-        position += 4 + length
-    assert position == len(to_server) and set(heard) == set(numbers)
+    assert _answered(to_server) == set(range(1, len(wants) + 1))
