@@ -39,11 +39,14 @@ PIECE = 64 << 10
 ROOM = 512 << 10
 """Bytes that one read may bring: what a fast target sends while we handle its last ones."""
 
+LENT = 256 << 10
+"""As `ROOM`, of a read that is lent. It is handled where it lies, so it should stay near; and others wait meanwhile."""
+
 _ONE_OF_MANY = 4096  # bytes; behind a smaller record there is seldom another
 
 _MUCH = 64 << 10  # bytes of a read; behind it room for the next is taken before one knows how much that is, which saves a copy
 
-_ROOM = memoryview(bytearray(ROOM))  # for the process: what is read is copied out before anybody is told
+_ROOM = memoryview(bytearray(ROOM))  # for the process: what is read is lent, or copied out before anybody is told
 
 
 class Side(Shape):
@@ -77,20 +80,21 @@ class Line(Connection):
     """
 
     logstr = "session"
-    _looks = _shaking = _secure = _read_waits = _leaving = _parted = _paused = _much = False
+    _looks = _lends = _shaking = _secure = _read_waits = _leaving = _parted = _paused = _much = False
     _ended: Exception | None = None  # it came with bytes that made the protocol pause
 
     @classmethod
-    def over(cls, transport: Any, protocol: IProtocol, *, looks: bool = False) -> Line:
+    def over(cls, transport: Any, protocol: IProtocol, *, looks: bool = False, lends: bool = False) -> Line:
         """
         Take over a Twisted TCP transport in `makeConnection`; it is never heard of again.
 
         :param looks: if the first byte is TLS_HANDSHAKE, tell the protocol of it and leave it in the kernel, so that
             `start_tls` finds the whole handshake.
+        :param lends: what is read in clear is lent to the protocol: a view, whose bytes are others' when `dataReceived` returns.
         """
         transport.stopReading()
         line = cls(transport.getHandle(), protocol, transport.reactor)
-        line._looks = looks
+        line._looks, line._lends = looks, lends
         line.connected = 1
         line.startReading()
         return line
@@ -206,6 +210,8 @@ class Line(Connection):
             return self._shake() if self._shaking else self._read_tls()
         if self._looks and self._looked():
             return None
+        if self._lends:
+            return self._lend()
         try:
             data = self.socket.recv(ROOM) if self._much else bytes(_ROOM[: self.socket.recv_into(_ROOM)])
         except BlockingIOError:
@@ -216,6 +222,18 @@ class Line(Connection):
             return CONNECTION_DONE
         self._much = len(data) >= _MUCH
         self.protocol.dataReceived(data)
+        return None
+
+    def _lend(self) -> Exception | None:
+        try:
+            count = self.socket.recv_into(_ROOM, LENT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not count:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(_ROOM[:count])
         return None
 
     def _looked(self) -> bool:

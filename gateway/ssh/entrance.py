@@ -79,7 +79,7 @@ class Entrance(Stranger, ServerLeg):
     # -- what Twisted and Conch call ----------------------------------------------------
 
     def makeConnection(self, transport: Any) -> None:
-        super().makeConnection(Line.over(transport, self))
+        super().makeConnection(Line.over(transport, self, lends=True))
 
     def connectionMade(self) -> None:
         if not self._gate.entered(self):
@@ -91,7 +91,7 @@ class Entrance(Stranger, ServerLeg):
         )
         super().connectionMade()
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes | memoryview) -> None:
         self._heard = True
         super().dataReceived(data)
 

@@ -127,7 +127,8 @@ class Leg(SSHTransportBase):
         """Its socket's options are set."""
         tune(self.transport)
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes | memoryview) -> None:
+        """As IProtocol; nothing is kept of a view."""
         if self._over:
             return
         try:
@@ -151,7 +152,7 @@ class Leg(SSHTransportBase):
 
     # -- reading ---------------------------------------------------------------------------
 
-    def _received(self, data: bytes) -> None:
+    def _received(self, data: bytes | memoryview) -> None:
         if self._head is not None:
             rest = self._read_version(data)
             if rest is None:
@@ -183,6 +184,7 @@ class Leg(SSHTransportBase):
                     self._take(bytes(payload))
         finally:
             self._tell(data)
+            self._opener.keep()
 
     def _tell(self, data: list[memoryview]) -> None:
         """What was gathered, if somebody hears it still; it is gathered no more."""
@@ -192,7 +194,7 @@ class Leg(SSHTransportBase):
             self._idle_exchanges = 0
             self.on_data(told)
 
-    def _read_version(self, data: bytes) -> bytes | None:
+    def _read_version(self, data: bytes | memoryview) -> bytes | None:
         """What follows the peer's version; None until it is there."""
         assert self._head is not None
         self._head += data

@@ -112,7 +112,7 @@ class _TargetLeg(ClientLeg):
         self._deadline = reactor.callLater(TIMEOUT, self._too_late)
 
     def makeConnection(self, transport: Any) -> None:
-        super().makeConnection(Line.over(transport, self))
+        super().makeConnection(Line.over(transport, self, lends=True))
 
     def believed(self, host_key: bytes) -> bytes | None:
         """Pinned, or certified by an authority of the target's for its name."""

@@ -128,9 +128,10 @@ class Opener(_Direction):
 
     def __init__(self) -> None:
         super().__init__()
-        self._buffer: bytes | bytearray = b""
+        self._buffer: bytes | bytearray | memoryview = b""
         self._at = self._consumed = 0
-        self._behind, self._behind_at = b"", 0  # what came behind the buffer, which ends with a packet then
+        self._behind: bytes | memoryview = b""
+        self._behind_at = 0  # what came behind the buffer, which ends with a packet then
         self._length = -1  # of the packet at hand; -1 when not known
         self._inflate: zlib._Decompress | None = None
 
@@ -138,10 +139,10 @@ class Opener(_Direction):
         """From the next packet on; what was inflated before is forgotten."""
         self._inflate = zlib.decompressobj()
 
-    def feed(self, data: bytes) -> None:
-        """Of a long read only what ends the packet at hand is moved."""
+    def feed(self, data: bytes | memoryview) -> None:
+        """Of a long read only what ends the packet at hand is moved. A view's bytes may change when `keep` has been called."""
         if self._behind:
-            data, self._behind = self._behind[self._behind_at:] + data, b""
+            data, self._behind = b"".join((self._behind[self._behind_at:], data)), b""
         rest = len(self._buffer) - self._at
         lacks = HEAD + self._length + self._lock.tag - rest if self._length >= 0 else 0
         if not rest:
@@ -151,12 +152,19 @@ class Opener(_Direction):
                 self._buffer = b"".join((first[self._at:], second[:lacks]))
             self._behind, self._behind_at = data, lacks
         elif rest > len(data):  # a long packet in small pieces: it is not moved for each of them
-            if self._at or type(self._buffer) is bytes:
+            if self._at or type(self._buffer) is not bytearray:
                 self._buffer = bytearray(memoryview(self._buffer)[self._at:])
             self._buffer += data
         else:
             self._buffer = b"".join((memoryview(self._buffer)[self._at:], data))
         self._at = 0
+
+    def keep(self) -> None:
+        """Of what was fed nothing has to stay as it is any more."""
+        if self._behind:
+            self._behind, self._behind_at = bytes(self._behind[self._behind_at:]), 0
+        if type(self._buffer) is memoryview:
+            self._buffer, self._at = bytes(self._buffer[self._at:]), 0
 
     @property
     def behind(self) -> int:
