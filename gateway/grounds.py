@@ -28,13 +28,11 @@ class Grounds:
         self._at = {place: at for at, place in enumerate(resting)}
         counted = [getattr(addons[place], "tallies", None) for place in resting]
         self._tallies = None if None in counted else tuple({tally: None for each in counted for tally in each})
+        self._one = self._tallies[0] if self._tallies is not None and len(self._tallies) == 1 else None  # as in a worker
 
     def tallied(self) -> int | None:
         """How far everything is counted that answers may rest on; None when some of it is not."""
-        tallies = self._tallies
-        if tallies is None or len(tallies) == 1:
-            return None if tallies is None else tallies[0].count
-        return sum([tally.count for tally in tallies])  # none ever counts down
+        return None if self._tallies is None else sum([tally.count for tally in self._tallies])  # none ever counts down
 
     def now(self, session: Session) -> list[Hashable] | None:
         """On what answers may be remembered; None when that cannot be told, and everybody is asked."""
@@ -49,7 +47,7 @@ class Grounds:
 
     def hold(self, session: Session, memory: Memory) -> bool:
         """Have the memory forget what does not hold any more; False when that cannot be told."""
-        tallied = self.tallied()
+        tallied = self._one.count if self._one is not None else self.tallied()
         if tallied is None or tallied != memory.tallied:
             now = self.now(session)
             if now is None:
@@ -59,7 +57,7 @@ class Grounds:
 
     def unmoved(self, known: Remembered, memory: Memory) -> bool:
         """Whether all is as it was that something rests on which was remembered, and nobody has to be asked whether it is."""
-        tallied = self.tallied()
+        tallied = self._one.count if self._one is not None else self.tallied()
         return tallied is not None and tallied == memory.tallied and known.rests_on is memory.rests_on
 
     def untold(self, session: Session, decision: Decision) -> tuple[bool, ...]:

@@ -112,8 +112,8 @@ class Journal:
         text, name, oid, values = _asked(command)
         sent = None if decision.sent in ("", text) else decision.sent
         fields = [
-            number, command.path.value, _short(decision.rule), _short(decision.grant), _short(decision.request),
-            decision.binding, sent is not None, len(values), len(decision.columns), session.policy_revision,
+            number, command.path, decision.rule and _short(decision.rule), decision.grant and _short(decision.grant),
+            decision.request and _short(decision.request), decision.binding, sent is not None, len(values), len(decision.columns), session.policy_revision,
         ]
         body = [*held.who, text, sent, values, decision.columns, decision.addon, name, oid]
         if decision.seen is not None and decision.seen.clear:
@@ -147,7 +147,7 @@ class Journal:
             return self._sequence
         if decision.columns or outcome.cells_masked:
             outcome = told(decision, outcome)
-        return self._outcome(held, number, outcome.ending.value, outcome, micros)
+        return self._outcome(held, number, outcome.ending, outcome, micros)
 
     def chunk(self, session: Session, chunk: Chunk, waiter: Waiter) -> int:
         """Part of a recording."""
@@ -344,7 +344,7 @@ class Journal:
             body: list[Any] = [(), (), "", {}, b""]
         else:
             fields = [
-                number, ending, _short(outcome.sqlstate), outcome.rows, outcome.bytes, outcome.cells_masked,
+                number, ending, outcome.sqlstate and _short(outcome.sqlstate), outcome.rows, outcome.bytes, outcome.cells_masked,
                 outcome.copied_bytes, micros, outcome.transaction,
             ]
             facts = dict(sorted(outcome.facts.items())) if outcome.facts else {}

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
+from protocols.value import value
+
 
 class Path(enum.StrEnum):
     """By which protocol path a command came; the enforcement matrix has a column for each."""
@@ -48,7 +50,7 @@ class Digest:
     sha256: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Parameter:
     """One bound value as the client sent it."""
 
@@ -57,7 +59,7 @@ class Parameter:
     value: bytes | Digest | None  #: None is SQL NULL
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Statement:
     """SQL that a client sent. No byte of it has reached the target."""
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from protocols.value import value
 from protocols.verdict import Deny
 
 
@@ -112,7 +113,7 @@ class Ending(enum.StrEnum):
     UNKNOWN = "unknown"  #: the session ended before the target answered
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """What came of a command."""
 

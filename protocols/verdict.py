@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocols.command import Command
+from protocols.value import value
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Seen:
     clear: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Allow:
     """
     This addon has nothing against it.
@@ -136,7 +137,7 @@ class Replace:
 Verdict = Allow | Deny | Hold | Replace
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """
     What all addons together said of one command.

@@ -287,7 +287,7 @@ class Conversation:
         done, self.done = self.done, []
         if not done:
             return []
-        status = transaction.value if transaction else ""
+        status = transaction or ""
         return [Report(r.number, r.decision, r.outcome(status)) for r in done]
 
     def overdue(self) -> list[Effect]:
