@@ -8,7 +8,9 @@ what no rule or default mentions is refused. Answers never show a value.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -21,10 +23,11 @@ from protocols.verdict import Allow, Decision, Deny, Hold, Verdict
 from addons.needs import Analyses, Catalogs
 from addons.sql.analysis import Analysis, Wanted
 from addons.sql.answers import ALLOW, DENY, defaults, hold_mode, texts
-from addons.sql.assess import Assessed, Assessor, with_prepared
+from addons.sql.assess import UNSETTLED, Assessed, Assessor, with_prepared
 from addons.sql.catalog import Snapshot
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import Now, all_of
+from addons.sql.flux import Flux, together
 from addons.sql.form import form
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
@@ -46,6 +49,16 @@ _HINTS = {
     "unparsable": "Correct the statement; PostgreSQL's own grammar refuses it.",
     "dynamic": "Prepare the statement in this session with PREPARE, and run it as it is written.",
 }
+_SETTLE = "Commit first, or change it outside of this transaction: what it means now is not in the catalog yet."
+
+_OVERTAKES = Deny(
+    "The statement changes what a portal may call that is still open in this session.", "OST-217",
+    hint="Read the portal to its end or close it, and send it again.",
+)  # fmt: skip
+
+_Under = tuple[str, str, Flux | None]
+"""What an analysis rests on: the text, the catalog's revision, and what the session's transaction changed of it."""
+
 _ASK = "Ask the gateway's operator for a rule about this class, or do without."
 
 
@@ -88,14 +101,15 @@ class Policy:
         faults.end()
         self._rules, self._assessor = Rules(by_default, made, now), Assessor(listed, self.gate, _sought(made))
         self._catalogs, self._analysis = catalogs, Analysis(analyses)
-        self._analysed: OrderedDict[tuple[str, str], tuple[Assessed, ...] | Unparsable] = OrderedDict()
-        self._latest: tuple[tuple[str, str], tuple[Assessed, ...] | Unparsable] = (("", ""), ())
-        self._ruled: OrderedDict[tuple[str, str, int], Ruling] = OrderedDict()
+        self._analysed: OrderedDict[_Under, tuple[Assessed, ...] | Unparsable] = OrderedDict()
+        self._latest: tuple[_Under, tuple[Assessed, ...] | Unparsable] = (("", "", None), ())
+        self._ruled: OrderedDict[tuple[_Under, int], Ruling] = OrderedDict()
         self._formed: OrderedDict[tuple, Ruling | None] = OrderedDict()
-        self._idle: set[tuple[str, str]] = set()
+        self._idle: set[_Under] = set()
         self._rule_sets: list[tuple[Rule, ...]] = []
         self._fitting: dict[str, int] = {}
-        self.tallies = tallies_of((catalogs,))
+        self._given: dict[str, Snapshot | None] = {}
+        self.tallies = tallies_of((catalogs, self._settings))
 
     def accepts(self, name: str, value: str) -> bool:
         """Whether a connection may bring this setting in its start-up packet or its options."""
@@ -103,12 +117,16 @@ class Policy:
 
     def standing(self, session: Session) -> Hashable:
         """What its remembered answers rest on; see `protocols.verdict`."""
-        return self._catalogs.standing(session) if self._catalogs is not None else None
+        if self._catalogs is None:
+            return None
+        if self._catalogs.stale(session):
+            return object()  # nothing is remembered: another change may be on its way
+        return self._catalogs.standing(session), self._settings.underway.of(session)
 
     def untold(self, session: Session, decision: Decision) -> bool:
         """Whether it learns nothing from hearing of this again; see `protocols.verdict`."""
         command = decision.command
-        known = command.path is Path.PARSE or (command.text, self._revision(session)) in self._idle
+        known = command.path is Path.PARSE or self._under(session, command.text) in self._idle
         return known and not self._analysis.long(command.text)
 
     def on_judge(self, hook: JudgeHook) -> Verdict | Deferred[Verdict]:
@@ -120,17 +138,27 @@ class Policy:
             return self._fast_path(session, command)
         if self._known(session):
             return self._tried(hook)
-        return self._read(session).addCallback(lambda _snapshot: self._tried(hook))
+        return self._read(session).addCallback(lambda snapshot: self._going_by(session, snapshot, lambda: self._tried(hook)))
+
+    def _going_by(self, session: Session, snapshot: Snapshot | None, do: Callable[[], Any]) -> Any:
+        """By a catalog that is newer than the question, whatever was heard of since; by none where it could not be read."""
+        self._given[session.id] = snapshot
+        try:
+            return do()
+        finally:
+            del self._given[session.id]
 
     def _tried(self, hook: JudgeHook) -> Verdict | Deferred[Verdict]:
         """At once, or asked again when its long texts are analysed: by then the catalog may have to be read again."""
         try:
+            if self._overtakes(hook.session, hook.command):
+                return _OVERTAKES
             return self._judged(hook.session, hook.command)
         except Wanted as wanted:
             return self._analysis.wait(hook.session, wanted, lambda: self.on_judge(hook))
 
     def _judged(self, session: Session, command: Statement) -> Verdict:
-        key = (command.text, self._revision(session), self._rule_set(session))
+        key = (self._under(session, command.text), self._rule_set(session))
         ruling = self._ruled.get(key)
         if ruling is not None:
             return self._verdict(ruling, session, command, remember=True)
@@ -150,12 +178,18 @@ class Policy:
                 self._ruled.popitem(last=False)
         return self._verdict(ruling, session, command, remember=alike)
 
+    def _overtakes(self, session: Session, command: Statement) -> bool:
+        """Whether it changes what a portal may call that was judged before, and may run after."""
+        if not self._settings.underway.portals(session, command):
+            return False
+        return any(flux is not None and flux.calls for flux in self._changes(session, command, self._parts(session, command.text)))
+
     def _by_form(self, session: Session, command: Statement) -> tuple[Statement, Ruling] | None:
         """A query's form, and the ruling that allows it whatever its literals are; None where its own text is to be judged."""
         formed = form(command)
         if formed is None:
             return None
-        key = (formed.text, formed.types, self._revision(session), self._rule_set(session))
+        key = (self._under(session, formed.text), formed.types, self._rule_set(session))
         if key not in self._formed:
             self._formed[key] = self._ruling_of_form(session, formed)
             if len(self._formed) > _KEPT:
@@ -176,10 +210,14 @@ class Policy:
         if isinstance(analysed, Unparsable):
             return [(None, [self._rules.decide(fitting, "unparsable", "is not what PostgreSQL's grammar accepts", None)])]
         whole = [self._whole(session, command, part, analysed) for part in analysed]
-        return [
-            (part, [self._rules.decide(fitting, kind, why, part.finding) for kind, why in part.classes.items()])
-            for part in whole
-        ]
+        return [(part, [self._decide(fitting, kind, why, part) for kind, why in part.classes.items()]) for part in whole]
+
+    def _decide(self, fitting: tuple[Rule, ...], kind: str, why: str, part: Assessed) -> Ruling:
+        """A rule that is met because nobody can tell says so."""
+        ruling = self._rules.decide(fitting, kind, why, part.finding)
+        if ruling.verdict == ALLOW or ruling.rule is None or part.finding.reached is not None or not part.finding.unsettled:
+            return ruling
+        return replace(ruling, why=next((one for one in part.classes.values() if UNSETTLED in one), why))
 
     def explain(self, session: Session, command: Statement) -> list[Ruling]:
         """What decided each class of each statement, in order; never empty."""
@@ -192,14 +230,13 @@ class Policy:
 
         :raises Wanted: it is long, and an analyst is to be asked first.
         """
-        snapshot = self._snapshot(session)
-        key = (text, snapshot.revision if snapshot is not None else "")
+        snapshot, key = self._snapshot(session), self._under(session, text)
         if self._analysis.long(text):
             return self._analysis.of(session, self._assessing(session, text), snapshot)
         found = self._latest[1] if self._latest[0] == key else self._analysed.get(key)
         if found is None:
             try:
-                found = self._assessor.assess(text, snapshot, unread=self._catalogs is not None and snapshot is None)
+                found = self._assessor.assess(text, snapshot, unread=self._catalogs is not None and snapshot is None, flux=key[2])
                 self._settings.learn(text, [part.finding for part in found])
             except Unparsable as error:
                 found = error.with_traceback(None)
@@ -211,19 +248,22 @@ class Policy:
         return found
 
     def _assessing(self, session: Session, text: str) -> Assessing:
-        revision = self._revision(session)
-        return Assessing(text, revision, self._assessor, self._catalogs is not None and not revision)
+        _text, revision, flux = self._under(session, text)
+        return Assessing(text, revision, self._assessor, self._catalogs is not None and not revision, flux)
 
     def on_decided(self, hook: DecidedHook) -> None:
         """Learn what was prepared and which settings are on their way."""
         decision, session = hook.decision, hook.session
         command = decision.command
         if isinstance(command, Statement) and command.path is not Path.PARSE and isinstance(decision.verdict, Allow):
-            self._learn(session, command, decision)
+            if self._known(session):
+                self._learn(session, command, decision)
+            else:  # what it prepares, sets and changes the old one says as well
+                self._going_by(session, self._catalogs.snapshot(session), lambda: self._learn(session, command, decision))
         self._analysis.settle(session)
 
     def _learn(self, session: Session, command: Statement, decision: Decision) -> None:
-        known = command.text, self._revision(session)
+        known = self._under(session, command.text)
         if known in self._idle and not self._settings.follows(session):
             return
         analysed = self._went_by(session, command)
@@ -233,10 +273,21 @@ class Policy:
         for finding in findings or ():
             if finding.prepares:
                 self._settings.prepared.learn(session.id, finding.prepares, command.text)
-        if findings is not None and idle(findings) and not any(finding.prepares for finding in findings):
+        changed, called = self._changes(session, command, analysed if isinstance(analysed, tuple) else ())
+        self._settings.underway.decided(session, decision, changed, called)
+        runs = any(part.runs for part in analysed) if isinstance(analysed, tuple) else False
+        if runs and command.path is Path.BIND:
+            self._settings.underway.bound(session, decision)
+        quiet = changed is None and called is None and not runs
+        if findings is not None and quiet and idle(findings) and not any(f.prepares or f.executes for f in findings):
             self._idles(known)
 
-    def _idles(self, known: tuple[str, str]) -> None:
+    def _changes(self, session: Session, command: Statement, parts: tuple[Assessed, ...]) -> tuple[Flux | None, Flux | None]:
+        """What a command changes of the catalog, and what the code may change that it calls, also by what it executes by name."""
+        whole = [self._whole(session, command, part, parts) if part.finding.executes else part for part in parts]
+        return together(part.changed for part in whole), together(part.called for part in whole)
+
+    def _idles(self, known: _Under) -> None:
         """Nothing is learnt from a text, whoever sends it, unless settings of its session are followed."""
         if len(self._idle) >= _KEPT:
             self._idle.clear()
@@ -259,9 +310,13 @@ class Policy:
 
     def on_outcome(self, hook: OutcomeHook) -> None:
         self._settings.ended(hook.session, hook.decision, hook.outcome, "Policy")
+        if self._catalogs is not None:
+            self._settings.underway.ended(hook.session, hook.decision, hook.outcome, self._catalogs)
 
     def on_closed(self, hook: ClosedHook) -> None:
         self._settings.closed(hook.session)
+        if self._catalogs is not None:
+            self._settings.underway.closed(hook.session, self._catalogs)
         self._analysis.settle(hook.session)
         self._fitting.pop(hook.session.id, None)
 
@@ -279,11 +334,18 @@ class Policy:
         return self._rule_sets[self._rule_set(session)]
 
     def _snapshot(self, session: Session) -> Snapshot | None:
-        return self._catalogs.snapshot(session) if self._catalogs is not None else None
+        if self._catalogs is None:
+            return None
+        if session.id in self._given:
+            return self._given[session.id]
+        return None if self._catalogs.stale(session) else self._catalogs.snapshot(session)
 
     def _revision(self, session: Session) -> str:
         snapshot = self._snapshot(session)
         return snapshot.revision if snapshot is not None else ""
+
+    def _under(self, session: Session, text: str) -> _Under:
+        return text, self._revision(session), self._settings.underway.of(session) if self._catalogs is not None else None
 
     def _whole(self, session: Session, command: Statement, part: Assessed, whole: tuple[Assessed, ...]) -> Assessed:
         """A statement with what it executes by name."""
@@ -330,7 +392,7 @@ class Policy:
                 "The function of this call is not known to the gateway.", "OST-208",
                 hint="Call it by name with SELECT.", facts=(("oid", str(command.oid)),),
             )
-        called = self._assessor.function((function.schema, function.name), snapshot)
+        called = self._assessor.function((function.schema, function.name), snapshot, self._settings.underway.of(session))
         fitting = self._fitting_rules(session)
         found = strictest(self._rules.decide(fitting, kind, why, called.finding) for kind, why in called.classes.items())
         return self._verdict(found, session, command)
@@ -367,6 +429,8 @@ def _deny(ruling: Ruling, name: str) -> Deny:
     else:
         reason = f"Policy refuses class {ruling.kind}: the statement {ruling.why}."
     hint = (ruling.rule.hint if ruling.rule else "") or _HINTS.get(ruling.kind, _ASK if code == "OST-200" else "")
+    if UNSETTLED in ruling.why:
+        code, hint = code if ruling.rule is not None else "OST-217", _SETTLE
     return Deny(
         reason, code, rule=name, hint=hint, sqlstate="42601" if code == "OST-201" else "42501",
         facts=(("class", ruling.kind),),

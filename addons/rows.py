@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from typing import Any
 
 from google.protobuf.message import Message
@@ -26,21 +26,23 @@ from addons.sql.classify import classify
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import Conditions, Table, all_of, conditions
 from addons.sql.finding import Name
+from addons.sql.flux import Flux, changed_by, together
 from addons.sql.functions import catalog_class
 from addons.sql.guard import SQLSTATE, Uncountable, fresh, guarded, touches
 from addons.sql.parse import Parsed, Unparsable, deparse, parse, unwrap, walk
 from addons.sql.reach import reach
-from addons.sql.settings import Gate
+from addons.sql.settings import Gate, Settings
 from protocols.command import Path, Statement
-from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, RewriteHook, TextHook
+from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, TextHook
 from protocols.session import Session
 from protocols.tally import tallies_of
-from protocols.verdict import Allow, Deny, Hold, Replace, Verdict
+from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Verdict
 
 _MOST = 10_000_000
 _KEPT = 4096  # texts
 _VERDICTS = ("deny", "approve")
 _KINDS = {"select": "SelectStmt", "insert": "InsertStmt", "update": "UpdateStmt", "delete": "DeleteStmt", "merge": "MergeStmt"}
+_SETTLE = "Commit first, or change it outside of this transaction."
 _SAID = "width_bucket"  # what a guard has in its text
 
 
@@ -72,6 +74,7 @@ class Rows:
     def __init__(
         self, *, touched: Iterable[Mapping[str, object]] = (), estimated: Iterable[Mapping[str, object]] = (),
         functions: Iterable[str] = (), catalogs: Catalogs, estimates: Estimates, analyses: Analyses | None = None,
+        settings: Settings | None = None,
     ) -> None:
         faults = Gathering()
         self._assessor = Assessor(faults.of(lambda: texts(functions, "functions"), ()), Gate())
@@ -80,15 +83,23 @@ class Rows:
         faults.end()
         self._sought = Listed(frozenset(name for rule in (*self._touched, *self._estimated) for name in rule.relations))
         self._catalogs, self._estimates, self._analysis = catalogs, estimates, Analysis(analyses)
+        settings = settings or Settings()
+        self._underway, self._prepared = settings.underway, settings.prepared
         self._put: dict[tuple[str, int, str], str] = {}
-        self._reached: dict[tuple[_About, str], frozenset[Name] | None] = {}
-        self._bodies: dict[tuple[str, str], _About] = {}
-        self.tallies = tallies_of((catalogs,))
+        self._reached: dict[tuple[_About, str, Flux | None], frozenset[Name] | None] = {}
+        self._bodies: dict[tuple[str, str, Flux | None], _About] = {}
+        self.tallies = tallies_of((catalogs, settings))
         self._before: dict[str, str] = {}  # a guarded text to what it was made of: the planner cannot know what a guard lets through
 
     def standing(self, session: Session) -> Hashable:
         """What its remembered answers rest on; see `protocols.verdict`."""
-        return self._catalogs.standing(session)
+        return self._catalogs.standing(session), self._underway.of(session)
+
+    def untold(self, session: Session, decision: Decision) -> bool:
+        """Whether it learns nothing from hearing of this again; see `protocols.verdict`."""
+        command = decision.command
+        changes = self._changes(session, command, self._catalogs.snapshot(session))
+        return changes == (None, None) and self._underway.of(session) is None and not self._analysis.long(command.text)
 
     # what is touched
 
@@ -99,15 +110,20 @@ class Rows:
         return self._analysis.when_known(hook.session, lambda: self._knowing(hook.session, ask))
 
     def _limited(self, session: Session, statement: Statement, snapshot: Snapshot | None) -> Verdict:
-        about = self._about(session, statement.text)
+        about, flux = self._about(session, statement.text), self._underway.of(session)
         if snapshot is None and about.foreign:
             return _unknown(next(rule for rule in self._touched if rule.conditions.fits(session)))
-        hidden = self._strictest(session, snapshot, self._inside(session, statement.text, snapshot))
+        inside = self._inside(session, statement, snapshot)
+        hidden = self._strictest(session, snapshot, inside)
+        if hidden is not None and inside.doubtful:
+            return _uncounted(hidden, "it calls what this transaction made or changed", _SETTLE)
         if hidden is not None:
             return _uncounted(hidden, "it calls a function that writes", "List the function in `functions` of the limits, or write what it writes.")
         rule = self._strictest(session, snapshot, about)
         if rule is None:
             return Allow(remember=True)
+        if flux is not None and any(one.behind for name in about.changed for one in flux.moved(name[1])):
+            return _uncounted(rule, "it writes a view or rule that this transaction made or changed", _SETTLE)
         return _unknown(rule) if snapshot is None else self._guarded(session, statement, rule, snapshot)
 
     def _strictest(self, session: Session, snapshot: Snapshot | None, about: _About) -> Rule | None:
@@ -116,17 +132,27 @@ class Rows:
     def _about(self, session: Session, text: str) -> _About:
         return self._analysis.of(session, Asking(text)) if self._analysis.long(text) else _about(text)
 
-    def _inside(self, session: Session, text: str, snapshot: Snapshot | None) -> _About:
-        """What the SQL functions write that a text calls."""
+    def _inside(self, session: Session, statement: Statement, snapshot: Snapshot | None) -> _About:
+        """What the SQL functions write that a text calls, or what it executes by name."""
         if snapshot is None:
             return _About()
-        key = (text, snapshot.revision)
+        found, names = self._calling(session, statement.text, snapshot), set()
+        while more := found.executes - names:
+            names |= more
+            for name in more:
+                texts = [*self._prepared.texts(session.id, name), *filter(None, [statement.prepared.get(name)])]
+                found = reduce(_About.__or__, (self._calling(session, text, snapshot) for text in texts), found)
+        return found
+
+    def _calling(self, session: Session, text: str, snapshot: Snapshot) -> _About:
+        calling = Calling(text, snapshot.revision, self._assessor, self._underway.of(session))
         if self._analysis.long(text):
-            return self._analysis.of(session, Calling(*key, self._assessor), snapshot)
+            return self._analysis.of(session, calling, snapshot)
+        key = (text, snapshot.revision, calling.flux)
         if key not in self._bodies:
             if len(self._bodies) >= _KEPT:
                 self._bodies.clear()
-            self._bodies[key] = Calling(*key, self._assessor).answer(snapshot)
+            self._bodies[key] = calling.answer(snapshot)
         return self._bodies[key]
 
     def _knowing(self, session: Session, ask: Callable[[Snapshot | None], Any]) -> Any:
@@ -166,9 +192,24 @@ class Rows:
         return found
 
     def on_decided(self, hook: DecidedHook) -> None:
-        self._analysis.settle(hook.session)
+        session, command, snapshot = hook.session, hook.decision.command, self._catalogs.snapshot(hook.session)
+        if isinstance(command, Statement) and any(r.conditions.fits(session) for r in (*self._touched, *self._estimated)):
+            self._underway.decided(session, hook.decision, *self._changes(session, command, snapshot))
+        self._analysis.settle(session)
+
+    def _changes(self, session: Session, command: Statement, snapshot: Snapshot | None) -> tuple[Flux | None, Flux | None]:
+        """What a command changes of the catalog itself, and by what it calls."""
+        try:
+            called = self._inside(session, command, snapshot).changes
+            return self._about(session, command.text).changes, called
+        except Wanted:  # nothing can wait here
+            return changed_by(command.text), None
+
+    def on_outcome(self, hook: OutcomeHook) -> None:
+        self._underway.ended(hook.session, hook.decision, hook.outcome, self._catalogs)
 
     def on_closed(self, hook: ClosedHook) -> None:
+        self._underway.closed(hook.session, self._catalogs)
         self._analysis.settle(hook.session)
 
     def on_text(self, hook: TextHook) -> dict[str, str] | None:
@@ -199,11 +240,22 @@ class Rows:
         return self._analysis.when_known(hook.session, lambda: self._knowing(hook.session, ask))
 
     def _expecting(self, hook: JudgeHook, command: Statement, snapshot: Snapshot | None) -> Verdict | Deferred[Verdict]:
-        rules = self._fitting(self._estimated, hook.session, snapshot, self._about(hook.session, command.text))
+        about = self._about(hook.session, command.text)
+        rules = self._fitting(self._estimated, hook.session, snapshot, about)
         if not rules:
             return Allow(remember=True)
+        if self._shifts(hook.session, command, about, snapshot):
+            return _unplanned(rules[0])
         asked: Deferred[Verdict] = self._judged(hook.session, command, self._before.get(hook.sent, hook.sent), rules)
         return asked
+
+    def _shifts(self, session: Session, command: Statement, about: _About, snapshot: Snapshot | None) -> bool:
+        """Whether another connection's planner would take a name for something else."""
+        flux = self._underway.of(session)
+        if flux is None:
+            return False
+        moved = any(name[0] in flux.schemas or any(flux.moved(name[1])) for name in about.named | about.changed)
+        return moved or flux.unseen or self._inside(session, command, snapshot).doubtful
 
     @inlineCallbacks
     def _judged(self, session: Session, command: Statement, sent: str, rules: Sequence[Rule]) -> Iterator[object]:
@@ -238,7 +290,7 @@ class Rows:
         if rules is self._touched and not about.touches:
             return []
         mine = [rule for rule in rules if rule.conditions.fits(session)]
-        met = self._met(about, snapshot) if any(rule.relations for rule in mine) else frozenset()
+        met = self._met(about, snapshot, self._underway.of(session)) if any(rule.relations for rule in mine) else frozenset()
         for rule in mine:
             if not _asks(rule, about.kinds) or not _meets(rule, met):
                 continue
@@ -247,12 +299,13 @@ class Rows:
                 break
         return found
 
-    def _met(self, about: _About, snapshot: Snapshot | None) -> frozenset[Name] | None:
+    def _met(self, about: _About, snapshot: Snapshot | None, flux: Flux | None) -> frozenset[Name] | None:
         """Whose rows are reached; None when that cannot be told, which any rule is about."""
-        key = (about, snapshot.revision if snapshot is not None else "")
+        key = (about, snapshot.revision if snapshot is not None else "", flux)
         if key not in self._reached:
-            found = reach(about.named | about.changed, about.named | about.changed, snapshot)
+            found = reach(about.named | about.changed, about.named | about.changed, snapshot, flux)
             doubtful = bool(found.unknown) if snapshot is None else not found.unknown.isdisjoint(about.changed)
+            doubtful = doubtful or about.doubtful or flux is not None and flux.unseen and bool(about.named)
             if len(self._reached) >= _KEPT:
                 self._reached.clear()
             self._reached[key] = None if doubtful else frozenset(name for name in found.names if name in self._sought)
@@ -267,6 +320,8 @@ class _About:
     :ivar kinds: of statement. :ivar touches: some of them touch rows that are there.
     :ivar named: relations. :ivar changed: those that it writes.
     :ivar foreign: it calls functions that the server itself does not have.
+    :ivar doubtful: what it calls cannot be told. :ivar executes: names of prepared statements.
+    :ivar changes: what it changes of the catalog.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -274,6 +329,16 @@ class _About:
     named: frozenset[Name] = frozenset()
     changed: frozenset[Name] = frozenset()
     foreign: bool = False
+    doubtful: bool = False
+    executes: frozenset[str] = frozenset()
+    changes: Flux | None = None
+
+    def __or__(self, other: _About) -> _About:
+        """Both, of what functions write."""
+        return _About(
+            self.kinds | other.kinds, self.touches or other.touches, self.named | other.named, self.changed | other.changed,
+            self.foreign or other.foreign, self.doubtful or other.doubtful, self.executes | other.executes, together((self.changes, other.changes)),
+        )  # fmt: skip
 
     def subject(self, touching: bool) -> frozenset[Name]:
         """What a limit has to name to be the last that counts."""
@@ -294,7 +359,7 @@ def _about(text: str) -> _About:
     return _About(
         frozenset(kinds | {"SelectStmt"} if reads else kinds), any(touches(m) for m in inside),
         frozenset(name for f in findings for name in f.relations), frozenset(name for f in findings for name in f.written),
-        any(catalog_class(*name) is None for f in findings for name in f.functions),
+        any(catalog_class(*name) is None for f in findings for name in f.functions), changes=changed_by(text),
     )  # fmt: skip
 
 
@@ -315,14 +380,18 @@ class Calling:
     text: str
     revision: str
     assessor: Assessor
+    flux: Flux | None = None
 
     def answer(self, snapshot: Snapshot | None) -> _About:
         try:
-            parts = self.assessor.assess(self.text, snapshot)
+            parts = self.assessor.assess(self.text, snapshot, flux=self.flux)
         except Unparsable:
             return _About()
         inside = frozenset(name for part in parts for name in part.finding.inside)
-        return _About(touches=bool(inside), named=inside, changed=inside)
+        doubtful = any(part.finding.unsettled for part in parts)
+        executes = frozenset(name for part in parts for name in part.finding.executes)
+        called = together(part.called for part in parts)
+        return _About(touches=bool(inside) or doubtful, named=inside, changed=inside, doubtful=doubtful, executes=executes, changes=called)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,12 @@ from addons.masking.freshness import Freshness
 from addons.masking.kinds import CREATES
 from addons.masking.questions import kept_covering
 from addons.masking.seen import WHOLE, read
+from addons.masking.shifting import called, moved
 from addons.needs import Catalogs
 from addons.sql.analysis import Analysis
 from addons.sql.calls import Calls
 from addons.sql.catalog import Snapshot
+from addons.sql.flux import Flux, changed, together
 from addons.sql.form import form
 from addons.sql.overloads import ANY
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
@@ -64,7 +66,7 @@ class Clear:
             return self._analysis.known(session, asked, _any(declared)) if asked is not None else _any(declared)
         snapshot, sure = self._catalogs.snapshot(session), self._sure(session)
         revision = snapshot.revision if snapshot is not None else None
-        key = (statement.text, statement.types, revision, declared, path, self._fresh.made(session), sure)
+        key = (statement.text, statement.types, revision, declared, path, self._fresh.flux(session), sure)
         found = self._known.get(key)
         if found is None:
             found = self._found(session, statement, declared, Names(snapshot, path) if snapshot is not None else None, sure)
@@ -80,7 +82,7 @@ class Clear:
         """What `columns` wants to know of a long text, where there is a catalog."""
         statement, snapshot = form(statement) or statement, self._catalogs.snapshot(session)
         return Clearing(
-            statement.text, snapshot.revision, declared, self._listed, path, statement.types, self._sure(session), bool(session.floor)
+            statement.text, snapshot.revision, declared, self._listed, path, statement.types, self._sure(session), bool(session.floor), self._fresh.flux(session)
         )
 
     def call(self, session: Session, function: int, declared: tuple[Declaration, ...]) -> tuple[str, ...]:
@@ -110,7 +112,8 @@ class Clear:
         try:
             if names is None:
                 return _any(declared) if any(map(_looks, parse(statement.text).statements)) else ()
-            return _reads(statement.text, statement.types, declared, names, *self._cover(names.snapshot, session, declared), sure)
+            covering = self._cover(names.snapshot, session, declared)
+            return _reads(statement.text, statement.types, declared, names, *covering, sure, self._fresh.flux(session))
         except (Unparsable, RecursionError, Misdeclared):
             return _any(declared)
 
@@ -127,17 +130,19 @@ class Clearing:
     types: tuple[int, ...]
     sure: bool
     floor: bool
+    flux: Flux | None = None
 
     def answer(self, snapshot: Snapshot | None) -> tuple[str, ...]:
         try:
             cover, calls = kept_covering(snapshot, self.declared, self.listed, self.floor)
-            return _reads(self.text, self.types, self.declared, Names(snapshot, self.path), cover, calls, self.sure)
+            return _reads(self.text, self.types, self.declared, Names(snapshot, self.path), cover, calls, self.sure, self.flux)
         except (Unparsable, RecursionError, Misdeclared):
             return _any(self.declared)
 
 
 def _reads(
-    text: str, types: Sequence[int], declared: tuple[Declaration, ...], names: Names, cover: Cover, calls: Calls, sure: bool
+    text: str, types: Sequence[int], declared: tuple[Declaration, ...], names: Names, cover: Cover, calls: Calls, sure: bool,
+    flux: Flux | None,
 ) -> tuple[str, ...]:
     """
     Labels of the declared columns that a text may read.
@@ -147,21 +152,22 @@ def _reads(
     parsed = parse(text)
     if all(map(_only_writes, parsed.statements)):
         return ()
-    if _opaque(parsed, names, calls, types if len(parsed.statements) == 1 else (ANY,), sure):
+    flux = together((flux, *map(changed, parsed.statements)))
+    if _opaque(parsed, names, calls, types if len(parsed.statements) == 1 else (ANY,), sure, flux):
         return _any(declared)
     labels = read(parsed, names, cover, calls).columns
     return tuple(sorted({label for one in labels for label in cover.origins(one)}))
 
 
-def _opaque(parsed: Parsed, names: Names, calls: Calls, types: Sequence[int], sure: bool) -> bool:
-    """Whether it may read anything: by code that is not seen, or under a name that the catalog does not know well."""
+def _opaque(parsed: Parsed, names: Names, calls: Calls, types: Sequence[int], sure: bool, flux: Flux | None) -> bool:
+    """Whether it may read anything: by code that is not seen, or under a name that the catalog does not know well, or yet."""
     for statement in parsed.statements:
         messages = list(islice(walk(statement), _MESSAGES_LIMIT + 1))
-        if len(messages) > _MESSAGES_LIMIT or type(statement).__name__ in _RUNS or calls.first_unlisted(messages, types):
+        if len(messages) > _MESSAGES_LIMIT or type(statement).__name__ in _RUNS or calls.first_unlisted(messages, types) or called(messages, flux):
             return True
         for reference in references(statement):
             meant = names.relations(reference.name) if reference.place not in CREATES else ()
-            unknown = reference.place not in CREATES and not meant
+            unknown = reference.place not in CREATES and (not meant or moved(reference.name, flux))
             if unknown or (not sure and any(relation.definition for relation in meant)):
                 return True
     return False

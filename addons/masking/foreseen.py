@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from addons.masking.executed import Naming
-from addons.masking.freshness import Making
+from addons.masking.freshness import Changing, Made, Making
 from addons.sql.analysis import Analysis, Question
 from addons.sql.catalog import Snapshot
 from addons.sql.form import form
@@ -18,9 +18,6 @@ from addons.sql.questions import Stepping
 from protocols.command import Statement
 from protocols.session import Session
 from protocols.verdict import Decision
-
-Made = tuple[frozenset[str] | None]
-"""A tuple of one: the names that a text may make in the catalog; None when it cannot change anything there."""
 
 
 class Foreseen:
@@ -39,7 +36,7 @@ class Foreseen:
         """
         text = formed(statement).text
         stepping = Stepping(text, snapshot.revision if snapshot is not None else "")
-        steps = self._analysis.all(session, (Making(text), stepping, Naming(text), *besides), snapshot)[1]
+        steps = self._analysis.all(session, (Making(text), stepping, Naming(text), Changing(text), *besides), snapshot)[1]
         if steps and text != statement.text:  # what it sets may be among its literals
             self._analysis.of(session, replace(stepping, text=statement.text), snapshot)
 
@@ -56,11 +53,11 @@ class Foreseen:
         if not isinstance(command, Statement) or not self.about(command):
             return None, None
         text = formed(command).text
-        made = self._analysis.known(session, Making(text), ...)
+        made, flux = (self._analysis.known(session, question, ...) for question in (Making(text), Changing(text)))
         steps = self._analysis.known(session, Stepping(text), None)
         if steps and text != command.text:
             steps = self._analysis.known(session, Stepping(command.text), None)
-        return None if made is ... else (made,), steps
+        return None if ... in (made, flux) else (made, flux), steps
 
 
 def formed(statement: Statement) -> Statement:

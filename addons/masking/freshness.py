@@ -8,23 +8,21 @@ made are taken for its own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from google.protobuf.message import Message
-from postgast import pg_query_pb2 as tree
-
-from addons.masking.kinds import QUIET, makes
+from addons.masking.kinds import makes
 from addons.masking.overtaken import Overtaken
 from addons.needs import Catalogs
 from addons.sql.catalog import Snapshot
+from addons.sql.flux import Flux, changed_by
 from addons.sql.form import form
-from addons.sql.parse import Parsed, Unparsable, parse, walk
+from addons.sql.parse import Parsed, Unparsable, parse
 from addons.sql.resolve import Names, references
-from protocols.command import Statement, Transaction
+from addons.sql.underway import Underway
+from protocols.command import Statement
 from protocols.result import Outcome
 from protocols.session import Session
 from protocols.tally import Tally
@@ -33,30 +31,24 @@ from protocols.verdict import Allow, Decision
 _KEPT = 4096  # texts
 _KEPT_LENGTH = 16 << 10  # characters; longer texts are looked at again
 
-_TEMPORARY = re.compile(r"\s*create\s+(?:global\s+|local\s+)?temp(?:orary)?\s+table\b[^;]*;?\s*", re.IGNORECASE)
-"""One statement, without a comment in front, that makes what its own session alone can read."""
-
-
 class Standing(NamedTuple):
     """Of a session. `count`: of the changes that were heard of, all of which the catalog shows; equal to nothing else while it does not."""
 
     catalog: Hashable
     made: frozenset[str] | None
-    open: bool
+    flux: Flux | None
     count: Any
     overtaken: tuple[bool, bool]
 
 
 class Freshness:
-    """Wraps the catalogs of all targets."""
+    """Wraps the catalogs of all targets. :param underway: what other addons hear of too, and what outlives a reload."""
 
-    def __init__(self, catalogs: Catalogs) -> None:
-        self._catalogs = catalogs
+    def __init__(self, catalogs: Catalogs, underway: Underway) -> None:
+        self._catalogs, self.underway = catalogs, underway
         self._tally: Tally = getattr(catalogs, "tally", None) or Tally()
         self.overtaken = Overtaken(catalogs, self._tally)
-        self._loud: set[str] = set()  #: those of `_open` whose DDL may mean something to others
         self._made: dict[str, frozenset[str]] = {}
-        self._open: set[str] = set()  #: sessions whose DDL may not be committed yet
 
     def snapshot(self, session: Session) -> Snapshot | None:
         """The newest one; None when there is none, or DDL passed since."""
@@ -68,17 +60,22 @@ class Freshness:
 
     def changing(self, session: Session) -> bool:
         """Whether a newer catalog would not show what this session did."""
-        return session.id in self._open
+        return self.underway.changing(session)
+
+    def flux(self, session: Session) -> Flux | None:
+        """What this session changed that the catalog does not show."""
+        return self.underway.of(session)
 
     def standing(self, session: Session) -> Standing:
         """A value that is another one when any of the above may answer otherwise."""
         count = object() if self._catalogs.stale(session) else self._catalogs.changes(session)[0]  # stale: nothing is remembered
         overtaken = self.overtaken.standing(session)
-        return Standing(self._catalogs.standing(session), self._made.get(session.id), session.id in self._open, count, overtaken)
+        return Standing(self._catalogs.standing(session), self._made.get(session.id), self.underway.of(session), count, overtaken)
 
     def untold(self, session: Session, statement: Statement) -> bool:
         """Whether `decided` and `ended` would do nothing about it, as long as `standing` says the same."""
-        return not self.changing(session) and _makes((form(statement) or statement).text) is None and "declare" not in statement.text.lower()
+        quiet = self.underway.of(session) is None and _makes((form(statement) or statement).text)[1] is None
+        return quiet and "declare" not in statement.text.lower()
 
     def own(self, session: Session, decision: Decision) -> bool:
         """Whether unknown OIDs are explained by what this session made and the statement names."""
@@ -90,40 +87,40 @@ class Freshness:
         strangers = [r.name.relname for s in parsed.statements for r in references(s) if not names.relations(r.name)]
         return bool(strangers) and made.issuperset(strangers)
 
-    def decided(self, session: Session, decision: Decision, told: tuple[frozenset[str] | None] | None = None) -> None:
-        """Remember what is about to be made. :param told: what `Making` was answered, if it was asked."""
+    def decided(self, session: Session, decision: Decision, told: Made | None = None) -> None:
+        """Remember what is about to be made. :param told: what `Making` and `Changing` were answered, if they were asked."""
         if not isinstance(decision.command, Statement) or not isinstance(decision.verdict, Allow):
             return
         text = (form(decision.command) or decision.command).text
-        names = told[0] if told is not None else _makes(text)
-        if names is not None or session.id in self._loud:
+        names, flux = told if told is not None else _makes(text)
+        self.underway.decided(session, decision, flux)
+        if names is not None or self.underway.loud(session):
             self.overtaken.may_commit(session, decision, text)
-        if names is not None:
-            self._tally.moved()
-            self._open.add(session.id)
-            if not _TEMPORARY.fullmatch(text):
-                self._loud.add(session.id)
         if names:
+            self._tally.moved()
             self._made[session.id] = self.made(session) | names
 
     def ended(self, session: Session, decision: Decision, outcome: Outcome) -> None:
         """Committed or not, the catalog tells the truth again."""
-        if outcome.transaction == Transaction.IDLE and session.id in self._open:
-            self._known(session)
+        self._known(session, self.underway.ended(session, decision, outcome, self._catalogs))
         self.overtaken.ended(session, decision)
 
     def closed(self, session: Session) -> None:
-        self._known(session)
+        self._known(session, self.underway.closed(session, self._catalogs))
         self.overtaken.closed(session)
 
-    def _known(self, session: Session) -> None:
-        if session.id in self._open:
+    def _known(self, session: Session, loud: bool | None) -> None:
+        """
+        What a pipeline has sent behind it is still to end.
+
+        :param loud: None where the catalogs have not been told.
+        """
+        if loud is None:
+            return
+        self.overtaken.heard(session, calm=not loud)
+        if not self.underway.changing(session):
             self._tally.moved()
-            self._open.discard(session.id)
             self._made.pop(session.id, None)
-            self._catalogs.doubt(session)
-            self.overtaken.heard(session, calm=session.id not in self._loud)
-            self._loud.discard(session.id)
 
     def suspect(self, session: Session) -> None:
         """Something came back that the catalog does not know."""
@@ -146,7 +143,7 @@ def _made_by(text: str) -> frozenset[str] | None:
         parsed = parse(text)
     except Unparsable:
         return None
-    return frozenset(n for s in parsed.statements for n in makes(s)) if _changes(parsed) else None
+    return None if changed_by.__wrapped__(text) is None else frozenset(n for s in parsed.statements for n in makes(s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,19 +156,24 @@ class Making:
         return _made_by(self.text)
 
 
-def _makes(text: str) -> frozenset[str] | None:
-    """As `_made_by`, which is remembered of texts of some length."""
-    return _remembered(text) if len(text) <= _KEPT_LENGTH else _made_by(text)
+@dataclass(frozen=True, slots=True)
+class Changing:
+    """What does a long text change of the catalog? For an analyst."""
 
+    text: str
+
+    def answer(self, _snapshot: Snapshot | None) -> Flux | None:
+        return changed_by.__wrapped__(self.text)
+
+
+Made = tuple[frozenset[str] | None, Flux | None]
+"""The names that a text may make in the catalog, None when it cannot change anything there; and what it changes."""
 
 _remembered = lru_cache(maxsize=_KEPT)(_made_by)
 
 
-def _changes(parsed: Parsed) -> bool:
-    """Whether it may change the catalog. SELECT INTO has its keyword in the text, which is looked at faster than a tree."""
-    into = "into" in parsed.text.lower()
-    return any(type(s).__name__ not in QUIET or (into and _into(s)) for s in parsed.statements)
-
-
-def _into(statement: Message) -> bool:
-    return isinstance(statement, tree.SelectStmt) and any(isinstance(m, tree.IntoClause) for m in walk(statement))
+def _makes(text: str) -> Made:
+    """Of a text that was not asked about before: that is remembered, unless it is long."""
+    if len(text) > _KEPT_LENGTH:
+        return _made_by(text), changed_by.__wrapped__(text)
+    return _remembered(text), changed_by(text)

@@ -19,6 +19,7 @@ from postgast import pg_query_pb2 as tree
 
 from addons.masking.marks import Marked, Marks, Written
 from addons.masking.strategies import MASK
+from addons.sql.flux import changed
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import children
 from protocols.command import Statement
@@ -81,6 +82,7 @@ def issued_in(text: str, prepared: Mapping[str, str], bound: Bound, marks: Marks
 
 
 def _issued(parsed: Parsed, prepared: Mapping[str, str], bound: Bound, marks: Marks) -> str:
+    marks = marks.behind(map(changed, parsed.statements))
     for one in parsed.statements:
         if isinstance(one, tree.ExecuteStmt):
             label = _executed(one, prepared, bound, marks)

@@ -63,15 +63,6 @@ CREATES = frozenset(
 )
 """Where a RangeVar names what will be, not what is."""
 
-QUIET = frozenset(
-    """
-    SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CopyStmt ExplainStmt PrepareStmt ExecuteStmt DeallocateStmt
-    DeclareCursorStmt FetchStmt ClosePortalStmt TransactionStmt VariableSetStmt VariableShowStmt DiscardStmt ListenStmt
-    UnlistenStmt NotifyStmt LockStmt ConstraintsSetStmt CheckPointStmt TruncateStmt RefreshMatViewStmt
-""".split()
-)
-"""They leave the catalog as it is (SELECT INTO does not); after any other it is read again."""
-
 
 def makes(statement: Message, named: Sequence[Reference] | None = None) -> frozenset[str]:
     """

@@ -13,8 +13,10 @@ from postgast import pg_query_pb2 as tree
 
 from addons.masking.cover import Cover
 from addons.masking.declared import Declaration, Strategy
+from addons.masking.shifting import moved
 from addons.masking.strategies import MASK
 from addons.sql.catalog import Relation
+from addons.sql.flux import Flux, together
 from addons.sql.parse import Unparsable, parse, walk
 from addons.sql.resolve import Names
 
@@ -65,19 +67,27 @@ class Marks:
     """
     :param declared: what somebody sees as it is.
     :param cover: of these, in the catalog; None when that is not known.
+    :param flux: what the session's transaction changed of it: whichever mask counts there, in whichever column.
     """
 
-    def __init__(self, declared: Iterable[Declaration], cover: Cover | None) -> None:
+    def __init__(self, declared: Iterable[Declaration], cover: Cover | None, flux: Flux | None = None) -> None:
         self.declared = tuple(declared)
         self.every = tuple(Mark(d.label, d.strategy) for d in self.declared)
-        self._cover = cover
+        self._cover, self.flux = cover, flux
 
     @property
     def known(self) -> bool:
         """Whether they go by the catalog."""
         return self._cover is not None
 
+    def behind(self, changes: Iterable[Flux | None]) -> Marks:
+        """Those that a string meets which makes these changes itself."""
+        flux = together((self.flux, *changes))
+        return self if flux is self.flux else Marks(self.declared, self._cover, flux)
+
     def of(self, relation: tree.RangeVar, depth: int = _RULES) -> Written:
+        if moved(relation, self.flux):
+            return Written({}, self.every)
         found = Names(self._cover.snapshot).relations(relation) if self._cover is not None else ()
         if not found:
             return Written(self._named(relation))

@@ -36,8 +36,10 @@ from addons.sql.analysis import Analysis, Question, Wanted
 from addons.sql.calls import Calls
 from addons.sql.catalog import Snapshot
 from addons.sql.complaints import Gathering
+from addons.sql.flux import Flux
 from addons.sql.form import filled, form
 from addons.sql.overloads import ANY
+from addons.sql.underway import Underway
 from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import (
     ClosedHook, ColumnsHook, DataHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook, TextHook,
@@ -93,7 +95,8 @@ class Masking:
         if self._rule is not None and (reveals is None or sink is None):
             raise ValueError("reveal: reveals are asked for and recorded, and the powers to were not given")
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
-        self._fresh, self._executed, self._analysis = Freshness(catalogs), Executed(), Analysis(analyses)
+        underway = settings.underway if settings is not None else Underway(getattr(catalogs, "tally", None))
+        self._fresh, self._executed, self._analysis = Freshness(catalogs, underway), Executed(), Analysis(analyses)
         self._foreseen = Foreseen(self._analysis)
         self._who: dict[tuple[str, str, frozenset[str]], tuple[tuple[Declaration, ...], tuple[Declaration, ...]]] = {}
         self._clear = Clear(catalogs, self._fresh, self._cover, self._analysis, self._listed)
@@ -323,8 +326,8 @@ class Masking:
     def _judged_as_written(
         self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
     ) -> Judgement:
-        path, made, types = self._under(session, statement)
-        key = (statement.text, snapshot.revision, masked, path, made, bool(session.floor), types)
+        path, made, types, flux = self._under(session, statement)
+        key = (statement.text, snapshot.revision, masked, path, made, bool(session.floor), types, flux)
         known = self._decided.get(key)
         if known is not None:
             self._decided.move_to_end(key)
@@ -340,7 +343,7 @@ class Masking:
             if isinstance(found, UnknownNames):
                 raise found
             return found
-        judged = Statements(cover, calls, path, made, types).judgement(statement.text)
+        judged = Statements(cover, calls, path, made, types, flux).judgement(statement.text)
         if len(statement.text) <= _KEPT_LENGTH:
             self._decided[key] = judged
             if len(self._decided) > _KEPT:
@@ -354,10 +357,12 @@ class Masking:
         under = self._under(session, statement)
         return Judging(statement.text, snapshot.revision, masked, bool(session.floor), self._listed, *under)
 
-    def _under(self, session: Session, statement: Statement) -> tuple[tuple[str, ...] | None, frozenset[str], tuple[int, ...]]:
-        """What a text is judged under: the search path, names that the session made, and its parameters' types."""
+    def _under(
+        self, session: Session, statement: Statement
+    ) -> tuple[tuple[str, ...] | None, frozenset[str], tuple[int, ...], Flux | None]:
+        """What a text is judged under: the search path, names that the session made, its parameters' types, what it changed."""
         types = (ANY,) if self._fresh.changing(session) else statement.types
-        return self._path(session, statement), self._fresh.made(session), types
+        return self._path(session, statement), self._fresh.made(session), types, self._fresh.flux(session)
 
     def _path(self, session: Session, statement: Statement) -> tuple[str, ...] | None:
         """

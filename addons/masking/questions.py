@@ -15,6 +15,7 @@ from addons.masking.reveals import reads
 from addons.masking.statements import Judgement, Statements, UnknownNames
 from addons.sql.calls import Calls
 from addons.sql.catalog import Snapshot
+from addons.sql.flux import Flux
 
 _COVERS = 8  #: of groups and floors on databases, in one analyst
 
@@ -31,11 +32,12 @@ class Judging:
     path: tuple[str, ...] | None
     made: frozenset[str]
     types: tuple[int, ...]
+    flux: Flux | None = None
 
     def answer(self, snapshot: Snapshot | None) -> Judgement | UnknownNames:
         cover, calls = kept_covering(snapshot, self.masked, self.listed, self.floor)
         try:
-            return Statements(cover, calls, self.path, self.made, self.types).judgement(self.text)
+            return Statements(cover, calls, self.path, self.made, self.types, self.flux).judgement(self.text)
         except UnknownNames as unknown:
             return unknown.with_traceback(None)
 
@@ -61,7 +63,7 @@ class Issuing:
     """
     Which column would a text write a mask of its own to? As `issued`; without a revision by the declared names alone.
 
-    :ivar clear: what the session sees as it is. :ivar prepared, bound: of the statement: names to texts, numbers to values.
+    :ivar clear: what the session sees as it is. :ivar flux: what its transaction changed. :ivar prepared, bound: of the statement: names to texts, numbers to values.
     """
 
     text: str
@@ -70,10 +72,11 @@ class Issuing:
     listed: frozenset[str]
     prepared: tuple[tuple[str, str], ...]
     bound: tuple[tuple[int, bytes], ...]
+    flux: Flux | None = None
 
     def answer(self, snapshot: Snapshot | None) -> str:
         cover = kept_covering(snapshot, self.clear, self.listed, False)[0] if snapshot is not None else None
-        return issued_in(self.text, dict(self.prepared), dict(self.bound), Marks(self.clear, cover))
+        return issued_in(self.text, dict(self.prepared), dict(self.bound), Marks(self.clear, cover, self.flux))
 
 
 def covering(snapshot: Snapshot, masked: tuple[Declaration, ...], listed: frozenset[str], *, floor: bool) -> tuple[Cover, Calls]:

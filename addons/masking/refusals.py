@@ -52,6 +52,15 @@ def unlisted(call: str, vouchable: bool) -> Deny:
     )
 
 
+def unsettled(call: str) -> Deny:
+    return _deny(
+        "OST-527",
+        f"{call} was made or changed by this transaction, so it is not known yet to be free of masked values",
+        "commit first, or change it outside of this transaction",
+        ("call", call),
+    )
+
+
 def ambiguous(name: str, meanings: Sequence[str]) -> Deny:
     return _deny(
         "OST-504",

@@ -67,15 +67,15 @@ class Saves:
             return issued(statement, marks)
         revision = snapshot.revision if snapshot is not None and marks.known else ""
         prepared, bound = tuple(statement.prepared.items()), tuple(bound_masks(statement).items())
-        question = Issuing(statement.text, revision, marks.declared, self._listed, prepared, bound)
+        question = Issuing(statement.text, revision, marks.declared, self._listed, prepared, bound, marks.flux)
         return self._analysis.of(session, question, snapshot if revision else None)
 
     def _marks(self, session: Session) -> Marks:
-        snapshot, clear = self._fresh.snapshot(session), self._clear(session)
+        snapshot, clear, flux = self._fresh.snapshot(session), self._clear(session), self._fresh.flux(session)
         try:
-            return Marks(clear, None if snapshot is None else self._cover(snapshot, session, clear)[0])
+            return Marks(clear, None if snapshot is None else self._cover(snapshot, session, clear)[0], flux)
         except Misdeclared:
-            return Marks(clear, None)
+            return Marks(clear, None, flux)
 
     def data(self, hook: DataHook) -> Incoming | None:
         """What looks for masks in the data of a COPY."""

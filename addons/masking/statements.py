@@ -22,12 +22,14 @@ from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN, makes, tit
 from addons.masking.lookups import Lookup, lookups
 from addons.masking.returning import Targets
 from addons.masking.seen import read
+from addons.masking.shifting import called
 from addons.masking.tied import judge_ties
 from addons.masking.writes import judge_write
 from addons.sql import system
 from addons.sql.calls import Calls, vouchable
 from addons.sql.catalog import Relation
 from addons.sql.changes import plain_calls, set_config
+from addons.sql.flux import Flux, changed, together
 from addons.sql.lineage import Lineage
 from addons.sql.naming import strings
 from addons.sql.overloads import ANY
@@ -143,6 +145,7 @@ class Statements:
     :ivar path: the schemas of the search path, None when it is not known for certain.
     :ivar made: names this session created, perhaps in a transaction that the catalog cannot see into.
     :ivar types: OIDs that the statement's parameters are declared to have.
+    :ivar flux: what its open transaction changed.
     """
 
     cover: Cover
@@ -150,6 +153,7 @@ class Statements:
     path: tuple[str, ...] | None = None
     made: frozenset[str] = frozenset()
     types: tuple[int, ...] = ()
+    flux: Flux | None = None
 
     def judgement(self, text: str) -> Judgement:
         """
@@ -167,11 +171,14 @@ class Statements:
     def _judgement(self, parsed: Parsed) -> Judgement:
         names = Names(self.cover.snapshot, self.path if len(parsed.statements) == 1 else None)
         parsed = opened(parsed, names, self.cover)
-        found, made = [], self.made
+        found, made, flux = [], self.made, self.flux
         for statement in parsed.statements:
             messages = _messages(statement)
             named = references(statement)
             made |= makes(statement, named)
+            if shifts := called(messages, flux):
+                raise Refused(refusals.unsettled(shifts))
+            flux = together((flux, changed(statement)))
             found.append(self._statement(statement, messages, named, names, made, alone=len(parsed.statements) == 1))
         asked = sum(sources.asked for sources in found)
         keyed = any(sources.compared for sources in found)
@@ -271,7 +278,7 @@ class Statements:
             raise Refused(refusals.opaque_kind(f"a function in {language or 'no language'}"))
         if "as" in options:
             for body in strings(unwrap(options["as"]).items):
-                judged = Statements(self.cover, self.calls, None, self.made).judgement(body)
+                judged = Statements(self.cover, self.calls, None, self.made, flux=self.flux).judgement(body)
                 verdict = judged.verdict
                 if judged.lookups:
                     raise Refused(refusals.cannot_mask("a function's body", "a column that may be looked up"))

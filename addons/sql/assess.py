@@ -21,15 +21,21 @@ from addons.sql.classify import classify, unknown_columns
 from addons.sql.constants import strings
 from addons.sql.extensions import computes
 from addons.sql.finding import Finding, Name
+from addons.sql.flux import Flux, changed, spoken, together, words_of
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.operands import Operands
 from addons.sql.overloads import apart, held, operators, strange
-from addons.sql.parse import Parsed, Unparsable, parse, walk
+from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.reach import reach
 from addons.sql.settings import Gate
 
 _DEPTH = 8  #: SQL functions inside SQL functions that are looked into
 _BODIES = 256  #: SQL functions of one statement
+UNSETTLED = "which this transaction made or changed"
+"""What a reason ends in where the catalog cannot say yet what is meant."""
+
+_LATER = frozenset({"Prepare", "DeclareCursor"})  # what runs, or goes on, behind the statements that follow
+_INERT = frozenset({"View", "Create", "Rule", "CreatePolicy", *_LATER})  # they name functions, and call none
 _FIELDS = frozenset({"n", "x"})
 """Fields of information_schema._pg_expandarray's row, which pgjdbc reads; no catalog is needed to allow them."""
 
@@ -39,10 +45,17 @@ Classes = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Assessed:
-    """One statement: what it touches, and its classes."""
+    """
+    One statement: what it touches, and its classes.
+
+    :ivar runs: it calls users' functions that were looked at. :ivar changed: what it changes of the catalog. :ivar called: what the code may change that it calls, as far as that can be told.
+    """
 
     finding: Finding
     classes: Classes
+    changed: Flux | None = None
+    called: Flux | None = None
+    runs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +82,36 @@ class Assessor:
         self._listed, self._gate = Listed(frozenset(functions)), gate
         self._sought = None if relations is None else Listed(relations)
 
-    def assess(self, text: str, snapshot: Snapshot | None = None, *, unread: bool = False) -> tuple[Assessed, ...]:
+    def assess(
+        self, text: str, snapshot: Snapshot | None = None, *, unread: bool = False, flux: Flux | None = None
+    ) -> tuple[Assessed, ...]:
         """
         Every statement of a string.
 
         :param unread: there is a catalog, and it is not known: a name without a schema may be a user's.
+        :param flux: what the session's open transaction changed; each statement adds its own for those behind it.
         :raises Unparsable: the grammar refuses it.
         """
         parsed = parse(text)
-        found = classified(parsed, snapshot)
+        changes = [changed(statement) for statement in parsed.statements]
+        found = classified(parsed, snapshot, together((flux, *changes)))
         if self._sought is not None:
             for finding, statement in zip(found, parsed.statements, strict=True):
                 finding.relations |= _moved(statement, self._sought)
-        assessed = tuple(self._assessed(f, tree, snapshot) for f, tree in zip(found, parsed.statements, strict=True))
+        assessed, before = [], flux
+        for finding, statement, change in zip(found, parsed.statements, changes, strict=True):
+            part = self._assessed(finding, statement, snapshot, before, change)
+            assessed.append(part)
+            before = together((before, part.changed, part.called))
+        for at, finding in enumerate(found):
+            if finding.kind in _LATER and before is not flux:
+                assessed[at] = self._assessed(finding, parsed.statements[at], snapshot, before, changes[at])
         for part in assessed if unread else ():
             self._shadowed(part)
         if self._sought is not None and (unread or snapshot is not None):
             for part in assessed:
-                _reach(part.finding, snapshot, self._sought)
-        return assessed
+                _reach(part.finding, snapshot, self._sought, before)
+        return tuple(assessed)
 
     def _shadowed(self, part: Assessed) -> None:
         """A call that may be another's than its name says."""
@@ -98,22 +122,27 @@ class Assessor:
             why = f"calls {foreign}, which may be anybody's while the target's catalog cannot be read"
             part.classes.setdefault("function-unlisted", why)
 
-    def function(self, name: Name, snapshot: Snapshot | None) -> Assessed:
+    def function(self, name: Name, snapshot: Snapshot | None, flux: Flux | None = None) -> Assessed:
         """One function called by itself (the fast path)."""
-        weighing = self._weighing(Finding("FunctionCall", functions={name}), snapshot)
+        weighing = self._weighing(Finding("FunctionCall", functions={name}), snapshot, flux)
         weighing.call(name)
-        part = Assessed(weighing.finding, weighing.classes or {"read": f"calls {_label(name)}"})
+        part = Assessed(weighing.finding, weighing.classes or {"read": f"calls {_label(name)}"}, called=weighing.changed)
         if self._sought is not None and snapshot is not None:
-            _reach(part.finding, snapshot, self._sought)
+            _reach(part.finding, snapshot, self._sought, flux)
         return part
 
-    def _assessed(self, found: Finding, tree: Message, snapshot: Snapshot | None) -> Assessed:
-        weighing = self._weighing(found, snapshot)
+    def _assessed(self, found: Finding, tree: Message, snapshot: Snapshot | None, flux: Flux | None, change: Flux | None) -> Assessed:
+        """:param change: what the statement itself changes."""
+        weighing = self._weighing(found, snapshot, flux)
         weighing.statement(found, tree)
-        return Assessed(found, weighing.classes)
+        if found.called and all(name in self._listed for name in found.called):
+            change = Flux()  # the operator's word for what it does
+        if isinstance(tree, pg_query.DoStmt) and snapshot is not None:
+            weighing.changed = _called(" ".join(unwrap(unwrap(one).arg).sval for one in tree.args), snapshot)
+        return Assessed(found, weighing.classes, change, None if found.kind in _INERT else weighing.changed, weighing.runs)
 
-    def _weighing(self, found: Finding, snapshot: Snapshot | None) -> _Weighing:
-        return _Weighing(self._listed, self._gate, snapshot, found)
+    def _weighing(self, found: Finding, snapshot: Snapshot | None, flux: Flux | None = None) -> _Weighing:
+        return _Weighing(self._listed, self._gate, snapshot, found, flux=flux)
 
 
 @dataclass(slots=True)
@@ -125,6 +154,7 @@ class _Weighing:
     :ivar running: OIDs of the functions whose bodies are being looked into.
     :ivar done: those that were.
     :ivar views: OIDs of the views and tables with rules that were looked through.
+    :ivar flux: what the catalog does not show yet. :ivar changed: what the functions that are called may change.
     """
 
     listed: Listed
@@ -135,6 +165,9 @@ class _Weighing:
     running: list[int] = field(default_factory=list)
     done: set[int] = field(default_factory=set)
     views: set[int] = field(default_factory=set)
+    flux: Flux | None = None
+    changed: Flux | None = None
+    runs: bool = False
 
     def statement(self, found: Finding, tree: Message) -> None:
         """A statement of the client's, or of a body: its own classes are added to with those of what it calls."""
@@ -156,26 +189,49 @@ class _Weighing:
         for name in sorted(found.fields):
             self._field(name)
         for name in sorted(found.constructs):
-            self._bodies(_user_functions(self.snapshot, ("", name)))
+            if not self._shifts(("", name)):
+                self._bodies(_user_functions(self.snapshot, ("", name)))
         if found.prepares:
             self._add("session", "prepares a statement")
         if found.kind == "Execute" and not found.executes:
             self._add("dynamic", "executes nothing that is known")
+        if found.kind == "Fetch" and self.flux is not None and self.flux.calls:
+            self._unsettled("reads on with what an older cursor calls")
         self._views(found)
 
     def call(self, name: Name, tree: Message | None = None) -> None:
         """Add what a call is. An unqualified name may mean the server's own function or a user's of that name, where one is not apart."""
-        if name in self.listed:
+        if name in self.listed or self._shifts(name):
             return
         known = catalog_class(*name)
         others = _user_functions(self.snapshot, name)
         if known is not None:
             if known != "read":
                 self._add(known, f"calls {_label(name)}")
+            if known == "dynamic":
+                self._changes(Flux(unseen=True))
             others = self._meant("FuncCall", name, [f for f in others if not f.extension], tree)
         if known is None and not others:
             self._add("function-unlisted", f"calls {_label(name)}, which is not on the list of functions")
         self._bodies(others)
+
+    def _shifts(self, name: Name) -> bool:
+        """Whether a name may call what the catalog does not show yet, which is then said so."""
+        schema, last = name
+        if self.flux is None or schema == "pg_catalog":
+            return False
+        shifts = last in self.flux.routines or self.flux.unseen and bool(_user_functions(self.snapshot, name))
+        if shifts:
+            self._unsettled(f"calls {_label(name)}")
+        return shifts
+
+    def _unsettled(self, does: str) -> None:
+        self._add("function-unlisted", f"{does}, {UNSETTLED}")
+        self.finding.unsettled = True
+        self._changes(Flux(unseen=True))
+
+    def _changes(self, change: Flux | None) -> None:
+        self.changed = together((self.changed, change))
 
     def _add(self, kind: str, why: str) -> None:
         for oid in reversed(self.running):
@@ -187,12 +243,14 @@ class _Weighing:
         for function in functions:
             if (function.schema, function.name) in self.listed or function.oid in self.done or computes(function):
                 continue
+            self.runs = True
             unlisted = f"calls {function.label}, which is not on the list of functions"
+            self._changes(_changing(function, self.snapshot))
             if function.oid in self.running or len(self.running) >= _DEPTH or len(self.done) >= _BODIES:
                 self._add("function-unlisted", unlisted)
                 continue
             try:
-                found = body(function, self.snapshot, columns_of(self.snapshot), self.gate)
+                found = body(function, self.snapshot, columns_of(self.snapshot, self.flux), self.gate)
             except Unparsable:
                 self._add("function-unlisted", unlisted)
                 continue
@@ -213,6 +271,8 @@ class _Weighing:
     def _views(self, found: Finding) -> None:
         """What views and rules call runs along with what reaches them: it counts where it does more than read, which is the view's own affair."""
         for name in sorted(found.relations) if self.snapshot is not None else ():
+            for called in {call for one in (self.flux.moved(name[1]) if self.flux is not None else ()) for call in one.calls}:
+                self._shifts(("", called))
             for relation in self.snapshot.named(*name):
                 texts = (relation.definition,) if relation.kind == "v" or "RefreshMatView" in found.kinds else ()
                 texts += relation.rules if name in found.written else ()
@@ -222,13 +282,19 @@ class _Weighing:
 
     def _behind(self, relation: Relation, parts: Iterable[Finding]) -> None:
         for part in parts:
-            inner = _Weighing(self.listed, self.gate, self.snapshot, Finding(part.kind), done=set(self.done))
+            inner = _Weighing(self.listed, self.gate, self.snapshot, Finding(part.kind), done=set(self.done), flux=self.flux)
+            for name in (*part.functions, *part.operators):
+                if name not in self.listed:
+                    self._shifts(name)
             for name in part.functions:
                 inner._bodies(f for f in _user_functions(self.snapshot, name) if f.language == "sql")
             inner._bodies(f for _schema, symbol in part.operators for f in self._own(self.snapshot.operators.get(symbol, ())) if f.language == "sql")
             more = {kind: why for kind, why in inner.classes.items() if kind not in ("read", "function-unlisted")}
             for kind, why in more.items():
                 self._add(kind, f"reaches {relation.label}, which {why}")
+            self._changes(inner.changed)
+            self.runs = self.runs or inner.runs
+            self.finding.unsettled = self.finding.unsettled or inner.finding.unsettled
             if more:
                 self.finding.take(inner.finding)
             self._views(part)
@@ -244,24 +310,38 @@ class _Weighing:
 
     def _operator(self, name: Name, tree: Message) -> None:
         schema, symbol = name
-        if name in self.listed:
+        if name in self.listed or self._shifts(name):
             return
         if symbol not in OPERATORS or schema not in ("", "pg_catalog"):
             self._add("function-unlisted", f"uses operator {symbol}, which is not on the list of functions")
         if self.snapshot is not None and schema != "pg_catalog":
             self._bodies(self._meant("A_Expr", name, self._own(self.snapshot.operators.get(symbol, ())), tree))
 
-    def _cast(self, name: Name, tree: Message) -> None:
-        """To a type at either end of which a user's cast is; to one of the server's, where a value of the other end's can be."""
+    def _cast(self, name: Name, tree: Message, fresh: str = "") -> None:
+        """
+        To a type at either end of which a user's cast is; to one of the server's, where a value of the other end's can be.
+
+        :param fresh: the new domain over it that is meant.
+        """
+        schema, last = name
+        if self.flux is not None and schema != "pg_catalog" and last in self.flux.types:
+            self._unsettled(f"converts to {_label(name)}")
+        for base in {base for domain, base in (self.flux.domains if self.flux is not None else ()) if domain == last}:
+            self._cast(("", base), tree, last)
         if self.snapshot is None or not self.snapshot.casts:
             return
-        schema, last = name
         for kind in self.snapshot.by_type_name.get(last, ()):
-            found = self._own(self.snapshot.casts.get(kind.oid, ())) if not schema or kind.schema == schema else []
-            if found and kind.oid < FIRST_USER_OID:
-                known = held(walk(tree), (), self.snapshot)
+            found = self._own(self._casts(kind.oid)) if not schema or kind.schema == schema else []
+            if found and self.snapshot.base_type(kind.oid) < FIRST_USER_OID:
+                named = (m for m in walk(tree) if not isinstance(m, pg_query.TypeName) or strings(m.names)[-1:] != (fresh,))
+                known = held(named, (), self.snapshot)
                 found = [f for f in found if not strange(f, known, self.snapshot)]
             self._bodies(found)
+
+    def _casts(self, kind: int) -> set[int]:
+        """A domain's value is converted as its base's is."""
+        ends = {kind, self.snapshot.base_type(kind)}
+        return {function for end in ends for function in self.snapshot.casts.get(end, ())}
 
     def _own(self, oids: Iterable[int]) -> list[Function]:
         """A user's functions among them."""
@@ -271,6 +351,8 @@ class _Weighing:
     def _field(self, name: str) -> None:
         """`(x).name` calls a function when x has no such field; `t.name` (kept as ".name") only a user's function of a row."""
         last = name.removeprefix(".")
+        if self.flux is not None and last in self.flux.routines and self._shifts(("", last)):
+            return
         if self.snapshot is None:
             known = "read" if name != last or last in _FIELDS else catalog_class("", last)
             if known != "read":
@@ -296,11 +378,29 @@ def _moved(statement: Message, sought: Listed) -> set[Name]:
     return {(schema, name) for schema, dot, name in parts if dot and schema == statement.subname}
 
 
-def _reach(finding: Finding, snapshot: Snapshot | None, sought: Listed) -> None:
+def _reach(finding: Finding, snapshot: Snapshot | None, sought: Listed, flux: Flux | None = None) -> None:
     """Views are looked through where they are written: to let one be read is to let that be read."""
-    found = reach(finding.relations, finding.written, snapshot)
-    finding.reached = None if snapshot is None and found.unknown else frozenset(name for name in found.names if name in sought)
+    found = reach(finding.relations, finding.written, snapshot, flux)
+    unknown = snapshot is None and found.unknown or finding.unsettled or flux is not None and flux.unseen and finding.relations
+    finding.reached = None if unknown else frozenset(name for name in found.names if name in sought)
     finding.renamed = found.renamed and bool(finding.written)
+
+
+def _changing(function: Function, snapshot: Snapshot, seen: frozenset[int] = frozenset()) -> Flux | None:
+    """What calling it may change. Extensions' compiled code changes nothing that is judged."""
+    if function.language in ("c", "internal"):
+        return None if function.extension else Flux(unseen=True)
+    if function.language not in ("sql", "plpgsql") or not function.body or len(seen) > _BODIES:
+        return Flux(unseen=True)
+    said = None if function.atomic else spoken(function.body)
+    return together((said, _called(function.body, snapshot, seen | {function.oid})))
+
+
+def _called(code: str, snapshot: Snapshot, seen: frozenset[int] = frozenset()) -> Flux | None:
+    """What the functions may change whose names stand in code."""
+    found = [f for word in words_of(code) for f in _user_functions(snapshot, ("", word)) if f.oid not in seen]
+    seen = seen.union(f.oid for f in found)
+    return together(_changing(f, snapshot, seen) for f in found)
 
 
 def _parts(text: str) -> tuple[Finding, ...]:
@@ -327,19 +427,21 @@ def _label(name: Name) -> str:
     return ".".join(filter(None, name))
 
 
-def columns_of(snapshot: Snapshot | None) -> Columns:
-    """The catalog's columns for `bounds`: known only when one relation, or several alike, can be meant."""
+def columns_of(snapshot: Snapshot | None, flux: Flux | None = None) -> Columns:
+    """The catalog's columns for `bounds`: known only when one relation, or several alike, can be meant, and none is changed."""
     if snapshot is None:
         return unknown_columns
 
     def columns(schema: str, name: str) -> frozenset[str] | None:
+        if flux is not None and (flux.unseen or schema in flux.schemas or any(flux.moved(name))):
+            return None
         found = {frozenset(c.name for c in r.columns) for r in snapshot.named(schema, name)}
         return found.pop() if len(found) == 1 else None
 
     return columns
 
 
-def classified(parsed: Parsed, snapshot: Snapshot | None) -> tuple[Finding, ...]:
+def classified(parsed: Parsed, snapshot: Snapshot | None, flux: Flux | None = None) -> tuple[Finding, ...]:
     """
     What `classify` finds, remembered of the last long text: policy asks for it, and who follows the session's settings.
 
@@ -347,14 +449,14 @@ def classified(parsed: Parsed, snapshot: Snapshot | None) -> tuple[Finding, ...]
     """
     global _last
     if len(parsed.text) <= LONG:
-        return classify(parsed, columns_of(snapshot))
+        return classify(parsed, columns_of(snapshot, flux))
     revision = snapshot.revision if snapshot is not None else ""
-    if _last is None or _last[0] is not parsed or _last[1] != revision:
-        _last = parsed, revision, classify(parsed, columns_of(snapshot))
+    if _last is None or _last[0] is not parsed or _last[1] != (revision, flux):
+        _last = parsed, (revision, flux), classify(parsed, columns_of(snapshot, flux))
     return _last[2]
 
 
-_last: tuple[Parsed, str, tuple[Finding, ...]] | None = None
+_last: tuple[Parsed, tuple[str, Flux | None], tuple[Finding, ...]] | None = None
 
 
 Lookup = Callable[[str], Iterable[Assessed]]
@@ -365,13 +467,14 @@ def with_prepared(assessed: Assessed, lookup: Lookup) -> Assessed:
     """A statement with what it executes by name; an unknown name is `dynamic`."""
     if not assessed.finding.executes:
         return assessed
-    classes, finding = dict(assessed.classes), assessed.finding.copy()
+    classes, finding, called = dict(assessed.classes), assessed.finding.copy(), assessed.called
     for name in sorted(finding.executes):
         known = list(lookup(name))
         if not known:
             classes.setdefault("dynamic", "executes a prepared statement that this session did not prepare in the open")
         for other in known:
             finding.take(other.finding)
+            called = together((called, other.changed, other.called))
             for kind, why in other.classes.items():
                 classes.setdefault(kind, f"executes a prepared statement that {why}")
-    return Assessed(finding, classes)
+    return Assessed(finding, classes, assessed.changed, called, runs=True)

@@ -404,6 +404,7 @@ def _lock(visit: _Visit, node: tree.LockStmt, scope: Ctes) -> Skip:
 
 def _alter_table(visit: _Visit, node: tree.AlterTableStmt, scope: Ctes) -> Skip:
     names = {tree.AlterTableType.Name(unwrap(cmd).subtype) for cmd in node.cmds}
+    visit.found.columns.update(name for cmd in node.cmds if "Column" in tree.AlterTableType.Name(unwrap(cmd).subtype) and (name := unwrap(cmd).name))
     visit.found.add("ddl", "is ALTER TABLE")
     if names & ALTER_DESTRUCTIVE:
         visit.found.add("ddl-destructive", "drops or rewrites part of a relation")
@@ -433,6 +434,8 @@ _RELATION_KINDS = frozenset({
 def _rename(visit: _Visit, node: tree.RenameStmt, scope: Ctes) -> Skip:
     role = node.rename_type == tree.OBJECT_ROLE
     visit.found.add("privilege" if role else "ddl", "renames")
+    if node.rename_type in (tree.OBJECT_COLUMN, tree.OBJECT_ATTRIBUTE):
+        visit.found.columns.update((node.subname, node.newname))
     return ()
 
 

@@ -23,6 +23,7 @@ class Finding:
     :ivar inside: relations whose rows are changed by functions that it calls.
     :ivar reached: relations whose rows it reaches under another name, as the catalog has it; None when that is not known.
     :ivar renamed: it writes a view that may call columns otherwise.
+    :ivar unsettled: what it calls is not what the catalog shows.
     :ivar columns: last parts of column names, "*" for stars.
     :ivar types: what it casts to.
     :ivar fields: names after a parenthesis, `(x).name`: a composite's field, or a function's call.
@@ -38,6 +39,7 @@ class Finding:
     inside: set[Name] = field(default_factory=set)
     reached: frozenset[Name] | None = frozenset()
     renamed: bool = False
+    unsettled: bool = False
     columns: set[str] = field(default_factory=set)
     functions: set[Name] = field(default_factory=set)
     called: set[Name] = field(default_factory=set)
@@ -65,3 +67,4 @@ class Finding:
         self.inside |= other.inside | other.touched
         self.reached = None if self.reached is None or other.reached is None else self.reached | other.reached
         self.renamed = self.renamed or other.renamed
+        self.unsettled = self.unsettled or other.unsettled

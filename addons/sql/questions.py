@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from addons.sql.assess import Assessed, Assessor, classified
 from addons.sql.catalog import Snapshot
+from addons.sql.flux import Flux
 from addons.sql.parse import Unparsable, parse
 from addons.sql.searchpath import Step, steps
 
@@ -18,17 +19,18 @@ class Assessing:
     What are a string's statements, and their classes?
 
     :ivar assessor: an object of its own: two policies that differ ask two questions.
-    :ivar unread: there is a catalog, and it is not known.
+    :ivar unread: there is a catalog, and it is not known. :ivar flux: what the session's transaction changed of it.
     """
 
     text: str
     revision: str
     assessor: Assessor
     unread: bool
+    flux: Flux | None = None
 
     def answer(self, snapshot: Snapshot | None) -> tuple[Assessed, ...] | Unparsable:
         try:
-            return self.assessor.assess(self.text, snapshot, unread=self.unread)
+            return self.assessor.assess(self.text, snapshot, unread=self.unread, flux=self.flux)
         except Unparsable as error:
             return error.with_traceback(None)
 

@@ -10,13 +10,14 @@ Source: PostgreSQL 18 manual, CREATE VIEW ("Updatable Views"), 5.11 "Inheritance
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
 from addons.sql.catalog import Relation, Snapshot
 from addons.sql.finding import Name
+from addons.sql.flux import Flux
 from addons.sql.naming import strings
 from addons.sql.parse import Unparsable, parse, unwrap
 from addons.sql.resolve import Names, references
@@ -37,11 +38,23 @@ class Reach:
     unknown: frozenset[Name] = frozenset()
 
 
-def reach(named: Iterable[Name], through: Collection[Name], snapshot: Snapshot | None) -> Reach:
+def reach(named: Iterable[Name], through: Collection[Name], snapshot: Snapshot | None, flux: Flux | None = None) -> Reach:
     """
     :param through: the names among them whose views and rules are looked through.
     :param snapshot: None when the catalog is not known; then all but the server's own are unknown.
+    :param flux: what it does not show yet.
     """
+    names, looked = set(named), set(through)
+    while True:
+        found = _shown(names, looked, snapshot)
+        led, more = flux.leads(found.names, looked) if flux is not None else (set(), set())
+        if names >= led and looked >= more:
+            return replace(found, renamed=found.renamed or len(looked) > len(through))
+        names, looked = names | led, looked | more
+
+
+def _shown(named: Iterable[Name], through: Collection[Name], snapshot: Snapshot | None) -> Reach:
+    """What a snapshot says of it."""
     named = frozenset(named)
     if snapshot is None:
         return Reach(named, True, frozenset(name for name in named if name[0] not in _SYSTEM))

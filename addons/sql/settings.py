@@ -26,6 +26,7 @@ from addons.sql.finding import Finding
 from addons.sql.parse import Unparsable, parse
 from addons.sql.prepared import Prepared
 from addons.sql.searchpath import DEFAULT, Path, Step, Tracker, idle, path_of, steps
+from addons.sql.underway import Underway
 
 HARMLESS = frozenset("""
     application_name bytea_output check_function_bodies client_connection_check_interval client_min_messages
@@ -138,7 +139,7 @@ def _ambiguous(conforming: str, encoding: str) -> str:
 
 class Settings:
     """
-    What sessions have set and prepared. One object for all addons of a process; it outlives a reload of the configuration.
+    What sessions have set, prepared and changed. One object for all addons of a process; it outlives a reload of the configuration.
 
     :param default_search_path: what sessions start with where the server does not report it.
     :param tally: where changes of `standing` are counted; one of its own when not given.
@@ -149,7 +150,7 @@ class Settings:
         self._default = split_identifiers(default_search_path)
         if self._default is None:
             raise ValueError(f"default_search_path: {default_search_path!r} is not a list of schemas")
-        self.prepared = Prepared()
+        self.prepared, self.underway = Prepared(), Underway(self.tally)
         self._trackers: dict[str, Tracker] = {}
         self._teller = ""
         self._steps: dict[str, tuple[Step, ...]] = {}

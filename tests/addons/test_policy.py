@@ -326,7 +326,7 @@ def test_memory_is_bounded() -> None:
         ask(policy, f"SELECT a{n} FROM t WHERE b = 5")
     assert len(policy._analysed) == len(policy._ruled) == len(policy._formed) == module._KEPT
     ask(policy, "SELECT '" + "x" * (module._KEPT_LENGTH + 1) + "'")
-    assert all(len(text) <= module._KEPT_LENGTH for text, _ in policy._analysed)
+    assert all(len(text) <= module._KEPT_LENGTH for text, *_ in policy._analysed)
 
 
 @pytest.mark.parametrize(

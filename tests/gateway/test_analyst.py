@@ -18,7 +18,7 @@ from addons.approval import Plumbing
 from addons.masking.clear import Clearing
 from addons.masking.declared import declarations
 from addons.masking.executed import Naming
-from addons.masking.freshness import Making
+from addons.masking.freshness import Changing, Making
 from addons.masking.questions import Issuing, Judging, Reading
 from addons.masking.statements import UnknownNames
 from addons.sql.assess import Assessor
@@ -89,7 +89,7 @@ QUESTIONS = [
     Clearing("SELECT ssn FROM patients", SNAPSHOT.revision, MASKED, frozenset(), ("public",), (), True, False),
     Clearing("DO 'x'", SNAPSHOT.revision, MASKED, frozenset(), ("public",), (), True, False),
     Naming("PREPARE p AS SELECT 1; DECLARE c CURSOR FOR SELECT 1"),
-    Making("CREATE TABLE fresh (id int)"), Making("SELECT 1"),
+    Making("CREATE TABLE fresh (id int)"), Making("SELECT 1"), Changing("ALTER TABLE a RENAME TO b; CREATE VIEW v AS SELECT f() FROM a"),
     Stepping("SET search_path = other; BEGIN", SNAPSHOT.revision), Stepping("SELEC", SNAPSHOT.revision),
     Assessing(f"DELETE FROM patients WHERE id IN ({LONG}); DROP TABLE twin", SNAPSHOT.revision, ASSESSOR, False),
     Assessing("SELEC", SNAPSHOT.revision, ASSESSOR, False),

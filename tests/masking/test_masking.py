@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from addons.masking import Masking
 from addons.sql.catalog import Snapshot
 from addons.sql.settings import Settings
+from addons.sql.underway import Underway
 from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, TextHook
 from protocols.result import NULL, Column, Columns, Ending, Outcome
@@ -334,6 +335,8 @@ def test_what_its_answers_rest_on_shows_in_its_standing(shelf: Shelf, what: str)
 
 def test_two_schemas_with_the_name_need_a_path(shelf: Shelf) -> None:
     class Paths:
+        underway = Underway()
+
         def search_path(self, _session: Session, _reported: object = None) -> tuple[str, ...]:
             return ("other",)
 
