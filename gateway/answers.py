@@ -59,4 +59,4 @@ def both(one: MaskPlan | None, other: MaskPlan | None) -> MaskPlan | None:
     if one is None or other is None:
         return one or other
     cells = tuple(b if a is None else a for a, b in zip(one.cells, other.cells, strict=True))
-    return MaskPlan(cells, "; ".join(filter(None, (one.alarm, other.alarm))))
+    return MaskPlan(cells, "; ".join(filter(None, (one.alarm, other.alarm))), one.withheld or other.withheld)

@@ -49,10 +49,12 @@ class MaskPlan:
     One entry per column. Computed once per `Columns`, applied to bytes by the kernel.
 
     :ivar alarm: why the wire disagreed with the text's analysis; recorded when not empty.
+    :ivar withheld: why no row is shown at all: the command ends in this error before its first.
     """
 
     cells: tuple[CellMask, ...]
     alarm: str = ""
+    withheld: Deny | None = None
 
     @property
     def clean(self) -> bool:

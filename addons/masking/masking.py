@@ -23,7 +23,7 @@ from addons.masking.floor import Floor, floor
 from addons.masking.foreseen import Foreseen, formed
 from addons.masking.freshness import Freshness
 from addons.masking.incoming import Incoming
-from addons.masking.overtaken import ALARM
+from addons.masking.overtaken import ALARM, unknown
 from addons.masking.provenance import Provenance
 from addons.masking.questions import Judging, Reading, covering
 from addons.masking.reveals import hinted, nameless, reads, rule, without
@@ -44,7 +44,7 @@ from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import (
     ClosedHook, ColumnsHook, DataHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook, TextHook,
 )
-from protocols.result import NULL, MaskPlan
+from protocols.result import MaskPlan
 from protocols.session import Session
 from protocols.tally import tallies_of
 from protocols.verdict import Allow, Decision, Deny, Replace, Reveal, Seen
@@ -403,11 +403,11 @@ class Masking:
             return None
         snapshot = self._catalogs.snapshot(hook.session)
         if snapshot is None or self._fresh.overtaken.overtaken(hook.session, hook.decision, _shown(hook)):
-            return MaskPlan(tuple(NULL for _ in hook.columns.fields), alarm=ALARM if snapshot is not None else "no catalog")
+            return unknown(hook, ALARM if snapshot is not None else "no catalog")
         try:
             cover = self._cover(snapshot, hook.session, masked)[0]
         except Misdeclared:
-            return MaskPlan(tuple(NULL for _ in hook.columns.fields), alarm="masking is misdeclared")
+            return unknown(hook, "masking is misdeclared")
         session, decision = hook.session, hook.decision
         return Provenance(
             cover, brought=lambda: self._rewrites(hook), own=lambda: self._fresh.own(session, decision),

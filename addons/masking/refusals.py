@@ -61,6 +61,10 @@ def unsettled(call: str) -> Deny:
     )
 
 
+def overtaken(why: str) -> Deny:
+    return _deny("OST-528", f"what the statement would show is not known any more: {why}", "run it again")
+
+
 def ambiguous(name: str, meanings: Sequence[str]) -> Deny:
     return _deny(
         "OST-504",

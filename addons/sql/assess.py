@@ -14,20 +14,22 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg_query
 
 from addons.sql.analysis import LONG
-from addons.sql.bodies import Body, body
+from addons.sql.bodies import Body, body, text_of_body
 from addons.sql.bounds import Columns
+from addons.sql.cascades import cascaded
 from addons.sql.catalog import FIRST_USER_OID, Function, Relation, Snapshot
 from addons.sql.classify import classify, unknown_columns
 from addons.sql.constants import strings
 from addons.sql.extensions import computes
 from addons.sql.finding import Finding, Name
-from addons.sql.flux import Flux, changed, spoken, together, words_of
+from addons.sql.flux import Flux, changed, together
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.operands import Operands
 from addons.sql.overloads import apart, held, operators, strange
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.reach import reach
 from addons.sql.settings import Gate
+from addons.sql.stirred import SERVERS, called, changing, user_functions
 
 _DEPTH = 8  #: SQL functions inside SQL functions that are looked into
 _BODIES = 256  #: SQL functions of one statement
@@ -95,9 +97,9 @@ class Assessor:
         parsed = parse(text)
         changes = [changed(statement) for statement in parsed.statements]
         found = classified(parsed, snapshot, together((flux, *changes)))
-        if self._sought is not None:
-            for finding, statement in zip(found, parsed.statements, strict=True):
-                finding.relations |= _moved(statement, self._sought)
+        along = [cascaded(statement, snapshot) for statement in parsed.statements] if self._sought is not None else ()
+        for finding, statement, names in zip(found, parsed.statements, along):
+            finding.relations |= _moved(statement, self._sought) | (names or frozenset())
         assessed, before = [], flux
         for finding, statement, change in zip(found, parsed.statements, changes, strict=True):
             part = self._assessed(finding, statement, snapshot, before, change)
@@ -111,6 +113,9 @@ class Assessor:
         if self._sought is not None and (unread or snapshot is not None):
             for part in assessed:
                 _reach(part.finding, snapshot, self._sought, before)
+        for part, names in zip(assessed, along):
+            if names is None:
+                part.finding.reached = None
         return tuple(assessed)
 
     def _shadowed(self, part: Assessed) -> None:
@@ -135,11 +140,29 @@ class Assessor:
         """:param change: what the statement itself changes."""
         weighing = self._weighing(found, snapshot, flux)
         weighing.statement(found, tree)
+        if isinstance(tree, pg_query.CreateFunctionStmt):
+            self._made(weighing, tree)
         if found.called and all(name in self._listed for name in found.called):
             change = Flux()  # the operator's word for what it does
         if isinstance(tree, pg_query.DoStmt) and snapshot is not None:
-            weighing.changed = _called(" ".join(unwrap(unwrap(one).arg).sval for one in tree.args), snapshot)
+            weighing.changed = called(" ".join(unwrap(unwrap(one).arg).sval for one in tree.args), snapshot)
         return Assessed(found, weighing.classes, change, None if found.kind in _INERT else weighing.changed, weighing.runs)
+
+    def _made(self, weighing: _Weighing, create: pg_query.CreateFunctionStmt) -> None:
+        """A body in SQL counts for who writes it as a view's does, but for what it calls: that is looked at when it is called."""
+        found, inner = weighing.finding, self._weighing(Finding(""), weighing.snapshot, weighing.flux)
+        try:
+            parsed = parse(text_of_body(create))
+            for part, tree in zip(classify(parsed, columns_of(weighing.snapshot, weighing.flux)), parsed.statements, strict=True):
+                inner.statement(part, tree)
+                inner.finding.take(part)
+        except Unparsable:
+            return  # the target says so itself, or will when it is called
+        for name in ("kinds", "relations", "written", "columns", "functions"):
+            getattr(found, name).update(getattr(inner.finding, name))
+        for kind, why in inner.classes.items():
+            if kind != "function-unlisted":
+                weighing.classes.setdefault(kind, f"makes a function that {why}")
 
     def _weighing(self, found: Finding, snapshot: Snapshot | None, flux: Flux | None = None) -> _Weighing:
         return _Weighing(self._listed, self._gate, snapshot, found, flux=flux)
@@ -190,7 +213,7 @@ class _Weighing:
             self._field(name)
         for name in sorted(found.constructs):
             if not self._shifts(("", name)):
-                self._bodies(_user_functions(self.snapshot, ("", name)))
+                self._bodies(user_functions(self.snapshot, ("", name)))
         if found.prepares:
             self._add("session", "prepares a statement")
         if found.kind == "Execute" and not found.executes:
@@ -204,7 +227,7 @@ class _Weighing:
         if name in self.listed or self._shifts(name):
             return
         known = catalog_class(*name)
-        others = _user_functions(self.snapshot, name)
+        others = user_functions(self.snapshot, name)
         if known is not None:
             if known != "read":
                 self._add(known, f"calls {_label(name)}")
@@ -220,7 +243,7 @@ class _Weighing:
         schema, last = name
         if self.flux is None or schema == "pg_catalog":
             return False
-        shifts = last in self.flux.routines or self.flux.unseen and bool(_user_functions(self.snapshot, name))
+        shifts = last in self.flux.routines or self.flux.unseen and bool(user_functions(self.snapshot, name))
         if shifts:
             self._unsettled(f"calls {_label(name)}")
         return shifts
@@ -245,7 +268,7 @@ class _Weighing:
                 continue
             self.runs = True
             unlisted = f"calls {function.label}, which is not on the list of functions"
-            self._changes(_changing(function, self.snapshot))
+            self._changes(changing(function, self.snapshot))
             if function.oid in self.running or len(self.running) >= _DEPTH or len(self.done) >= _BODIES:
                 self._add("function-unlisted", unlisted)
                 continue
@@ -271,8 +294,8 @@ class _Weighing:
     def _views(self, found: Finding) -> None:
         """What views and rules call runs along with what reaches them: it counts where it does more than read, which is the view's own affair."""
         for name in sorted(found.relations) if self.snapshot is not None else ():
-            for called in {call for one in (self.flux.moved(name[1]) if self.flux is not None else ()) for call in one.calls}:
-                self._shifts(("", called))
+            for call in {call for one in (self.flux.moved(name[1]) if self.flux is not None else ()) for call in one.calls}:
+                self._shifts(("", call))
             for relation in self.snapshot.named(*name):
                 texts = (relation.definition,) if relation.kind == "v" or "RefreshMatView" in found.kinds else ()
                 texts += relation.rules if name in found.written else ()
@@ -287,7 +310,7 @@ class _Weighing:
                 if name not in self.listed:
                     self._shifts(name)
             for name in part.functions:
-                inner._bodies(f for f in _user_functions(self.snapshot, name) if f.language == "sql")
+                inner._bodies(f for f in user_functions(self.snapshot, name) if f.language == "sql")
             inner._bodies(f for _schema, symbol in part.operators for f in self._own(self.snapshot.operators.get(symbol, ())) if f.language == "sql")
             more = {kind: why for kind, why in inner.classes.items() if kind not in ("read", "function-unlisted")}
             for kind, why in more.items():
@@ -346,7 +369,7 @@ class _Weighing:
     def _own(self, oids: Iterable[int]) -> list[Function]:
         """A user's functions among them."""
         found = (self.snapshot.functions.get(oid) for oid in oids)
-        return [f for f in found if f is not None and not f.extension and f.schema not in _SERVERS]
+        return [f for f in found if f is not None and not f.extension and f.schema not in SERVERS]
 
     def _field(self, name: str) -> None:
         """`(x).name` calls a function when x has no such field; `t.name` (kept as ".name") only a user's function of a row."""
@@ -360,7 +383,7 @@ class _Weighing:
             return
         if name == last and (known := catalog_class("", last)) not in (None, "read"):
             self._add(known, f"calls {last}")
-        self._bodies(f for f in _user_functions(self.snapshot, ("", last)) if f.required <= 1 <= len(f.arguments))
+        self._bodies(f for f in user_functions(self.snapshot, ("", last)) if f.required <= 1 <= len(f.arguments))
 
 
 def _used(message: Message, kind: str) -> Iterable[tuple[str, ...]]:
@@ -386,41 +409,12 @@ def _reach(finding: Finding, snapshot: Snapshot | None, sought: Listed, flux: Fl
     finding.renamed = found.renamed and bool(finding.written)
 
 
-def _changing(function: Function, snapshot: Snapshot, seen: frozenset[int] = frozenset()) -> Flux | None:
-    """What calling it may change. Extensions' compiled code changes nothing that is judged."""
-    if function.language in ("c", "internal"):
-        return None if function.extension else Flux(unseen=True)
-    if function.language not in ("sql", "plpgsql") or not function.body or len(seen) > _BODIES:
-        return Flux(unseen=True)
-    said = None if function.atomic else spoken(function.body)
-    return together((said, _called(function.body, snapshot, seen | {function.oid})))
-
-
-def _called(code: str, snapshot: Snapshot, seen: frozenset[int] = frozenset()) -> Flux | None:
-    """What the functions may change whose names stand in code."""
-    found = [f for word in words_of(code) for f in _user_functions(snapshot, ("", word)) if f.oid not in seen]
-    seen = seen.union(f.oid for f in found)
-    return together(_changing(f, snapshot, seen) for f in found)
-
-
 def _parts(text: str) -> tuple[Finding, ...]:
     """What the catalog's own text is; nothing for what this grammar does not read."""
     try:
         return classify(parse(text))
     except Unparsable:
         return ()
-
-
-_SERVERS = ("pg_catalog", "information_schema")
-
-
-def _user_functions(snapshot: Snapshot | None, name: Name) -> list[Function]:
-    """The functions outside the server's own schemas that a name may call."""
-    if snapshot is None:
-        return []
-    schema, last = name
-    found = snapshot.by_function_name.get(last, ())
-    return [f for f in found if f.schema not in _SERVERS and (not schema or f.schema == schema)]
 
 
 def _label(name: Name) -> str:

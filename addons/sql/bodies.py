@@ -65,6 +65,18 @@ def body(function: Function, snapshot: Snapshot, columns: Columns, gate: Gate) -
     return Body(findings, parsed.statements, classes)
 
 
+def text_of_body(create: tree.CreateFunctionStmt) -> str:
+    """
+    The text of a function in SQL that is being made; "" where its body is a part of the statement.
+
+    :raises Unparsable: it is in another language.
+    """
+    options = {unwrap(node).defname: unwrap(unwrap(node).arg) for node in create.options}
+    if "language" in options and options["language"].sval.lower() != "sql":
+        raise Unparsable("no SQL")
+    return "".join(n.sval for node in options["as"].items if isinstance(n := unwrap(node), tree.String)) if "as" in options else ""
+
+
 def _inside(created: Parsed) -> Parsed:
     """The statements of a CREATE FUNCTION's own body."""
     [create] = created.statements

@@ -259,6 +259,7 @@ _HIDING = re.compile(r"""\b(?:execute|import|call|do(?!\s+(?:nothing|update|inst
 """Static text does what it says; these do what a string says, or what stands elsewhere."""
 
 
+@lru_cache(maxsize=_KEPT)
 def words_of(body: str) -> frozenset[str]:
     """All that may be a name in code."""
     return frozenset(word for found in _WORD.findall(body) for word in (found, found.lower()))

@@ -27,6 +27,7 @@ from protocols.result import Columns, Ending, RowBatch, Search
 
 _STREAMED = frozenset(b"DdV")
 _READS = ("SELECT", "FETCH", "SHOW")
+_NO_COLUMNS = Columns(())
 _BETWEEN = (b"Z", b"N", b"S", b"A")
 _UNHALTED = "a COPY that was failed ended without an error"
 _COPY_DATA, _BOUND, _PHRASED, _ROWS = b"d"[0], b"2"[0], frozenset(b"2C"), {tag[0]: frozenset(tag) for tag in (b"D", b"d")}
@@ -240,9 +241,10 @@ class Backend:
     def _count(self, running: Running, rows: int, size: int) -> list[Effect]:
         running.rows += rows
         running.bytes += size
-        if not self._opinions.hears_rows and running.decision.reveal is None:
+        deny = running.plan.withheld if running.plan is not None else None
+        if deny is None and not self._opinions.hears_rows and running.decision.reveal is None:
             return []
-        deny = self._opinions.rows(running.decision, RowBatch(rows, size, running.rows, running.bytes))
+        deny = deny or self._opinions.rows(running.decision, RowBatch(rows, size, running.rows, running.bytes))
         if deny is None:
             return []
         running.cut, running.ending = True, Ending.LIMIT
@@ -322,7 +324,7 @@ class Backend:
         return self._described(entry, columns)
 
     def _no_data(self, frame: Frame) -> list[Effect] | None:
-        return self._described(self._expect(Kind.DESCRIBE), Columns(()))
+        return self._described(self._expect(Kind.DESCRIBE), _NO_COLUMNS)
 
     def _described(self, entry: Awaited, columns: Columns) -> list[Effect] | None:
         self._talk.awaited.popleft()
@@ -432,7 +434,8 @@ class Backend:
         return None
 
     def _copy_out(self, frame: Frame) -> list[Effect] | None:
-        self._expect(Kind.QUERY, Kind.EXECUTE)
+        """Its rows have no description; whether they may come is asked all the same."""
+        self._plan(self._expect(Kind.QUERY, Kind.EXECUTE).running, _NO_COLUMNS)
         return None
 
     def _copy_done(self, frame: Frame) -> list[Effect] | None:

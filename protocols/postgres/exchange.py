@@ -65,6 +65,8 @@ def answered(talk: Conversation, opinions: Opinions, shape: Shape, data: bytes) 
         return None
     if opinions.hears_columns if bound and count else not bound:
         running.shaped(shape.columns, opinions.plan(running.decision, shape.columns) if opinions.hears_columns else None)
+    if count and running.plan is not None and running.plan.withheld is not None:
+        return None  # and whoever counts the rows ends the command
     if count and not running.clean:
         try:
             rows, masked = mask_rows(data[len(opening) : stop], running.plan.cells)

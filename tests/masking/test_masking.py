@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 
 from addons.masking import Masking
+from addons.masking.overtaken import only_reads
 from addons.sql.catalog import Snapshot
 from addons.sql.settings import Settings
 from addons.sql.underway import Underway
@@ -483,4 +484,21 @@ def test_a_cursor_that_ddl_overtook_shows_nothing(shelf: Shelf, addon: Masking) 
     shelf.doubt(session(name="another"))
     addon.on_outcome(OutcomeHook(session(), declared, Outcome(Ending.COMPLETE, transaction="T")))
     ask(addon, "SELECT 1")
-    assert overtaken(addon, lambda: None, "FETCH ALL FROM c").cells == (NULL,)
+    fetched = overtaken(addon, lambda: None, "FETCH ALL FROM c")
+    assert fetched.cells == (NULL,) and fetched.withheld is None
+
+
+@pytest.mark.parametrize(("text", "reads"), [
+    ("SELECT 1", True), ("COPY (SELECT 1) TO STDOUT", True), ("COPY t TO STDOUT", True), ("SELECT 1; SELECT 2", False), ("UPDATE t SET a = 1", False),
+    ("WITH w AS (DELETE FROM t RETURNING 1) SELECT 1", False), ("COPY (INSERT INTO t VALUES (1) RETURNING a) TO STDOUT", False), ("EXECUTE p", False),
+    ("SELECT 1 INTO t", False), ("SELEC", False),
+])  # fmt: skip
+def test_only_what_certainly_wrote_nothing_ends_in_an_error(text: str, reads: bool) -> None:
+    """Of anything else its client would believe that it was undone."""
+    assert only_reads(text) is reads
+
+
+def test_a_copy_that_was_overtaken_is_withheld_whole(addon: Masking, shelf: Shelf) -> None:
+    """It has no columns to mask."""
+    found = overtaken(addon, lambda: shelf.doubt(session(name="other")), "COPY (SELECT code FROM departments) TO STDOUT")
+    assert found.withheld.code == "OST-528"
