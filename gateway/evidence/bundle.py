@@ -3,6 +3,9 @@ Records to a directory that proves them: ledger, heads, leaves, proofs, opened b
 
 The same store and the same query give the same bytes. Nothing in a bundle needs
 this product to be checked: `verify.py` is what `standalone` joins.
+
+Segments are read again here, after the search: what the log records of an export counts what matched, and no byte of a bundle
+is written before that record. Reading is the least of it: a sixth of the time where little matches, less where all does.
 """
 
 from __future__ import annotations
