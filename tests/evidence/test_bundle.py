@@ -291,6 +291,17 @@ def test_another_log_s_key_in_the_manifest_is_found(folder: Path, bobs: Path, tm
     assert code == 1 and "names another key" in text
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["words", "json"])
+def test_a_reader_that_stops_early_is_no_verdict(folder: Path, whole: Path, options: tuple[str, ...]) -> None:
+    """`verify.py … | head`: neither sound, nor unreadable, nor a traceback."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-I", str(whole / "verify.py"), "--key", key(folder), *options]
+    ran = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert (ran.returncode, ran.stderr) == (141, "")
+
+
 def test_json_says_what_the_words_say(folder: Path, whole: Path, bobs: Path, tmp_path: Path) -> None:
     """Facts for programs: docs/evidence.md names each field."""
     code, text = run(bobs, "--key", key(folder), "--anchor", str(folder / "anchor"), "--json")

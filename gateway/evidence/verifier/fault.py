@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 TAMPERED, INCOMPLETE, USAGE, UNREADABLE = 1, 2, 3, 4
+READ_ENOUGH = 141  # as shells show SIGPIPE; not 0, which would say sound
 
 
 class Tampered(Exception):

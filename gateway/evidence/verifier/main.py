@@ -28,7 +28,7 @@ import sys
 from typing import Any, Dict, Optional, Sequence
 
 from gateway.evidence.verifier.checkpoint import kept_notes, parse_key
-from gateway.evidence.verifier.fault import INCOMPLETE, UNREADABLE, USAGE, Tampered
+from gateway.evidence.verifier.fault import INCOMPLETE, READ_ENOUGH, UNREADABLE, USAGE, Tampered
 from gateway.evidence.verifier.report import as_json, examined, tampered, words
 
 
@@ -119,4 +119,10 @@ def digest_of(path: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        told = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads it has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        told = READ_ENOUGH
+    sys.exit(told)
