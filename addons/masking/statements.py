@@ -8,7 +8,7 @@ rewritten at its sources; anything else that does is refused.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -398,23 +398,27 @@ class Statements:
         asked = lookups(query, names, self.cover) if alone and type(statement).__name__ in _ASKS_ONCE else ()
         settled = {one.comparison for one in asked}
         shows_text = isinstance(statement, tree.ExplainStmt)  # and with it the key
-        compared = self._compared(query, names, settled) if alone and not shows_text else frozenset()
-        if not compared:
-            lineage = Lineage(names, self.cover.outputs, nulls=self.cover.nulls, settled=settled)
-            lineage.query(query)
-            if lineage.uses:
-                raise Refused(refusals.decided_by_mask(lineage.uses[0]))
+        compared = self._compared(query, names, settled, self.cover.comparable if alone and not shows_text else {})
         return Sources(tuple(hits), compared, asked, len(asked))
 
-    def _compared(self, query: tree.SelectStmt, names: Names, settled: Collection[int]) -> frozenset[str]:
-        """The columns that surrogates may stand for: each is only compared with its like, and none is shown."""
-        lineage = Lineage(
-            names, self.cover.outputs, nulls=self.cover.nulls, comparable=self.cover.comparable, settled=settled
-        )
+    def _compared(
+        self, query: tree.SelectStmt, names: Names, settled: Collection[int], comparable: Mapping[str, int]
+    ) -> frozenset[str]:
+        """
+        The columns that surrogates may stand for: each is only compared with its like, and none is shown.
+
+        Refuses where masks would decide without them.
+        """
+        lineage = Lineage(names, self.cover.outputs, nulls=self.cover.nulls, comparable=comparable, settled=settled)
         outputs = lineage.query(query)
-        if lineage.uses or outputs is None or lineage.compared & union(o.taint for o in outputs):
-            return frozenset()
-        return frozenset(lineage.compared)
+        if lineage.compared:
+            if not lineage.uses and outputs is not None and not lineage.compared & union(o.taint for o in outputs):
+                return frozenset(lineage.compared)
+            lineage = Lineage(names, self.cover.outputs, nulls=self.cover.nulls, settled=settled)
+            lineage.query(query)
+        if lineage.uses:
+            raise Refused(refusals.decided_by_mask(lineage.uses[0]))
+        return frozenset()
 
     def _rewritten(self, parsed: Parsed, names: Names, found: Sequence[Sources]) -> Replace:
         def change(index: int, statement: Message) -> None:
@@ -439,12 +443,7 @@ class Statements:
 
         def replacement(reference: Reference) -> str | None:
             meant = names.relations(reference.name)
-            if (
-                reference.place in CREATES
-                or not meant
-                or not self.cover.masks(meant[0])
-                or reference.node is None
-            ):
+            if reference.place in CREATES or not meant or not self.cover.masks(meant[0]) or reference.node is None:
                 return None
             conditions = [one.condition for one in sources.lookups if one.source == reference.name.location]
             only = not reference.name.inh
