@@ -7,7 +7,7 @@ session ends, and every text that a name stood for counts. What it executes in t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from postgast import pg_query_pb2 as tree
@@ -77,8 +77,10 @@ class Executed:
         """How many values executing these, one after the other, looks up."""
         return sum(named.lookups for name in names for named in self._run(session, name))
 
-    def hidden(self, session: str, executed: Iterable[str], explained: Iterable[str]) -> bool:
+    def hidden(self, session: str, executed: Collection[str], explained: Collection[str]) -> bool:
         """Whether a plan would show what must not be seen."""
+        if not executed and not explained:
+            return False
         run = [named for name in executed for named in self._run(session, name)]
         shown = {*explained, *(name for named in run for name in named.explains)}
         return any(named.hidden for name in shown for named in self._run(session, name))

@@ -237,7 +237,7 @@ class Masking:
             return verdict
         if isinstance(verdict, Replace) and (verdict.reveal is not None or self._may_reveal(hook.session)):
             return verdict
-        return replace(verdict, remember=True)
+        return Allow(verdict.rule, True, verdict.seen) if type(verdict) is Allow else replace(verdict, remember=True)
 
     def _judged_or_revealed(
         self, hook: RewriteHook, snapshot: Snapshot, masked: tuple[Declaration, ...]

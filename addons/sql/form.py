@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -62,8 +61,16 @@ def form(statement: Statement) -> Statement | None:
 
     Only of one SELECT that writes nothing, in the simple protocol.
     """
-    found = _form_of(statement)
-    return replace(statement, text=found.text, types=found.types) if found is not None else None
+    if statement is not _last[0]:  # several addons ask for it, one after the other
+        found, s = _form_of(statement), statement
+        formed = None if found is None else Statement(
+            found.text, s.path, s.parameters, s.name, s.portal, s.transaction, s.pipelined, s.settings, s.prepared, found.types
+        )  # fmt: skip
+        _last[:] = statement, formed
+    return _last[1]
+
+
+_last: list[Statement | None] = [None, None]  # what was asked last, and its form
 
 
 def filled(text: str, statement: Statement) -> str | None:
