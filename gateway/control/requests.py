@@ -210,17 +210,14 @@ class Requests:
     def _missed(self, asked: Value) -> str:
         """That the last yes to the same command of the same identity was never used, for who asks again."""
         for record in self.expired():
-            if record["reason"] == UNUSED and record["binding"] == asked["binding"] and record["subject"] == asked["subject"]:
+            if record["reason"] == UNUSED and record["subject"] == asked["subject"] and (record["binding"] == asked["binding"] or _follows(record, asked)):
                 return f"{record['id']} was {UNUSED}"
         return ""
 
     def _is_next(self, record: Value, asked: Value) -> bool:
-        if record["state"] != "granted" or record["id"] in self._releasing or asked["parameters"]:
+        if record["state"] != "granted" or record["id"] in self._releasing:
             return False
-        same = all(record[name] == asked[name] for name in ("subject", "target", "account", "database"))
-        if not same or not satisfies(record, asked, self._identities.live):
-            return False
-        return shape.same_text(record["statements"][record["next"]], asked["text"])
+        return _follows(record, asked) and satisfies(record, asked, self._identities.live)
 
     # -- granting ----------------------------------------------------------------------
 
@@ -330,3 +327,11 @@ class Requests:
 
     def _said(self, who: str, yes: bool, why: str) -> Value:
         return {"who": who, "yes": yes, "why": why, "at": self._clock.seconds()}
+
+
+def _follows(record: Value, asked: Value) -> bool:
+    """Whether a command is the next statement of a list, sent by who asked for it and where."""
+    if record["next"] >= len(record["statements"]) or asked["parameters"]:
+        return False
+    same = all(record[name] == asked[name] for name in ("subject", "target", "account", "database"))
+    return same and shape.same_text(record["statements"][record["next"]], asked["text"])

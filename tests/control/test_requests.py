@@ -257,6 +257,16 @@ def test_what_counts_as_the_same_statement(one: str, other: str, same: bool) -> 
     assert same_text(one, other) is same
 
 
+def test_whoever_ran_a_list_too_late_is_told(office: Office, asked: Asked, clock: Clock) -> None:
+    """Its next statement is asked about anew, with why; the one after it was not waited for."""
+    request = office.requests.submit_list(ADA, AHEAD, MIGRATION)["id"]
+    now(office.requests.approve(request, GRACE))
+    clock.advance(AHEAD["lifetime"] + 1)
+    first, second = (now(office.requests.submit(asked(text=text, parameters=[], mode="retry"))) for text in MIGRATION)
+    assert first["state"] == "pending" and first["reason"] == f"{request} was approved, but not used in time"
+    assert not second["reason"]
+
+
 def test_a_lists_yes_must_come_from_whom_the_rule_wants(office: Office, asked: Asked, notary: Any) -> None:
     """Who asks ahead chose whom to ask; the rule is not bound by that."""
     request = office.requests.submit_list(ADA, AHEAD | {"approvers": ["engineers"]}, MIGRATION)["id"]
