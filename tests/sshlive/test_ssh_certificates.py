@@ -154,6 +154,21 @@ def test_a_certificate_that_is_not_good_is_refused_and_the_record_says_why(
     assert any(why in note["why"] for note in certified.notes("login.failed")[-4:])
 
 
+def test_a_session_outlives_its_certificate_and_nobody_comes_in_with_it_any_more(certified: Certified, tmp_path: Path) -> None:
+    """Also while its keys change."""
+    key = certified.signed(tmp_path, "-V", "-5m:+6s")
+    line = [word.replace(str(certified.house.key), str(key)) for word in certified.house.line("-o", "RekeyLimit=64K", "127.0.0.1", "cat")]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        assert client.stdin is not None and client.stdout is not None
+        client.stdin.write(b"before\n")
+        client.stdin.flush()
+        assert client.stdout.readline() == b"before\n"
+        until(lambda: certified.ssh(key, "true").returncode == 255, "the certificate's end")
+        assert "expired" in certified.notes("login.failed")[-1]["why"]
+        out, err = client.communicate(b"x" * 300_000, timeout=60)
+        assert (out, client.returncode) == (b"x" * 300_000, 0), err
+
+
 def test_a_certificate_of_a_stranger_is_refused(certified: Certified, tmp_path: Path) -> None:
     key = certified.signed(tmp_path, authority=keygen(tmp_path / "stranger"))
     assert certified.ssh(key, "echo in").returncode == 255

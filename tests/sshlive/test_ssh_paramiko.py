@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 from collections.abc import Iterator
 
 import paramiko
@@ -52,6 +53,19 @@ def test_files(client: paramiko.SSHClient, tmp_path: object) -> None:
         sftp.remove(f"{at}2")
         with pytest.raises(FileNotFoundError):
             sftp.stat(at)
+
+
+def test_reads_from_everywhere_at_once(client: paramiko.SSHClient, tmp_path: object) -> None:
+    """As sshfs reads: many ranges of several handles asked for before any has come, none of them in order."""
+    data, at, chance = os.urandom(1 << 20), f"{tmp_path}/file", random.Random(7)
+    with open(at, "wb") as file:
+        file.write(data)
+    with client.open_sftp() as sftp:
+        asked = [[(chance.randrange(len(data) - 32768), chance.randrange(1, 32768)) for _ in range(60)] for _ in range(4)]
+        handles = [sftp.open(at) for _ in asked]
+        coming = [handle.readv(ranges) for handle, ranges in zip(handles, asked, strict=True)]
+        for ranges, pieces in zip(asked, coming, strict=True):
+            assert list(pieces) == [data[start:start + size] for start, size in ranges]
 
 
 def test_a_shell_on_a_terminal(client: paramiko.SSHClient) -> None:
