@@ -35,12 +35,12 @@ class HostFacts:
 def text(ports: Ports, workers: int | str, host: HostFacts | None = None) -> str:
     """The file; with a listener for SSH where there is a host."""
     count = workers if isinstance(workers, int) else f'"{workers}"'
-    ssh = rule = ""
+    ssh = rule = policy = ""
     if host is not None:
         ssh = _SSH.substitute(ssh=ports.ssh, host=ports.host, user=host.user, key=host.host_key, name=HOST_TARGET)
-        rule = _RULE.substitute(name=HOST_TARGET)
+        rule, policy = _RULE.substitute(name=HOST_TARGET), _POLICY
     return _FILE.substitute(
-        ssh=ssh, rule=rule,
+        ssh=ssh, rule=rule, policy=policy,
         gateway=ports.gateway, control=ports.control, database=ports.database, workers=count, name=NAME,
         application=APPLICATION, catalog=CATALOG, ada=ADA, grace=GRACE, report=REPORT, claude=CLAUDE, target=TARGET,
     )  # fmt: skip
@@ -52,7 +52,8 @@ _SSH = Template('''\
 protocol = "ssh"
 endpoint = "tcp:$ssh:interface=127.0.0.1"
 
-# OpenSSH's server, for this demo alone. Its account's key is in control's store.
+# OpenSSH's server, for this demo alone. Its account's key is in control's store. The account logs in as whoever runs the demo; that sshd
+# starts everything as `visitor`, without rights and with no way to more, and as nobody where root runs it.
 [[target]]
 name = "$name"
 protocol = "ssh"
@@ -67,6 +68,23 @@ host_keys = ["$key"]
 
 _RULE = Template('''  { groups = ["engineers", "agents"], targets = ["$name"] },
 ''')
+
+_POLICY = '''\
+
+# What may be asked of the host. The first rule that fits a command decides, else the default of its kind; forwards have none, and are refused.
+[[addon]]
+use = "addons.ssh.Ssh"
+default = { exec = "allow", shell = "allow", subsystem = "allow", file = "allow" }
+rules = [
+  { name = "no-deleting", programs = ["rm", "shred", "dd"], verdict = "deny", reason = "Nothing is deleted here by hand, nor by what only the shell can know.", hint = "Write names out, without $, * and loops." },
+  { name = "no-secrets", commands = ["exec", "file"], paths = ["/etc/shadow", "~/.ssh/**"], verdict = "deny", reason = "Keys and passwords are not read here." },
+  { name = "services-ask", programs = ["systemctl", "service", "reboot"], verdict = "approve", approvers = ["approvers"], reason = "It stops what others use." },
+  { name = "agents-one-by-one", kinds = ["agent"], commands = ["shell"], verdict = "deny", reason = "An agent runs commands one by one, so that each is decided." },
+]
+typed = [
+  { name = "no-deleting-typed", programs = ["rm", "shred", "dd"], reason = "Nothing is deleted here by hand." },
+]
+'''
 
 _FILE = Template('''\
 # The demo's ostiary.toml. Change it and send the gateway SIGHUP: sessions take it at their next command.
@@ -160,4 +178,4 @@ rules = [
 [[addon]]
 use = "addons.limits.Limits"
 rows = 1000000
-''')
+$policy''')

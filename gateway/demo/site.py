@@ -20,12 +20,14 @@ from types import TracebackType
 
 from gateway.cli.door import Door
 from gateway.cli.init import HOSTS, make
+from gateway.control.authorities import HOSTS as HOSTS_CA
 from gateway.demo.configuration import ADA, HOST_TARGET, TARGET, HostFacts, Ports, text
 from gateway.demo.database import APPLICATION, CATALOG, NAME, Database, environment
 from gateway.demo.host import Host, available
 from gateway.demo.patients import PATIENTS
 from gateway.demo.place import CannotServe
 from gateway.notary.keys import FOLDER, PUBLIC
+from gateway.ssh.lines import line
 
 HOST = "localhost"
 PREFERRED = Ports(gateway=6432, control=8443, database=5433, ssh=2222, host=2223)
@@ -60,6 +62,7 @@ class Site:
             self._make(workers)
         elif self.host is not None:
             self._know_host_key()
+            self._know_jump()
 
     def __enter__(self) -> Site:
         return self
@@ -98,6 +101,14 @@ class Site:
         known = self.directory / "state" / "ssh" / "known_hosts"
         return f"ssh -o UserKnownHostsFile={shown(known)} -p {self.ports.ssh} {subject}@{HOST_TARGET}@{HOST}"
 
+    def ssh_jump(self) -> str:
+        """The same with the gateway as the jump host, by a file for ssh that has its port and people's name there."""
+        return f"ssh -F {shown(self._jump_file)} {HOST_TARGET}"
+
+    @property
+    def _jump_file(self) -> Path:
+        return self.directory / "state" / "ssh" / "jump.conf"
+
     @property
     def public_key(self) -> Path:
         """What an auditor holds: the evidence is verified with it."""
@@ -118,6 +129,13 @@ class Site:
         folder = self.directory / "state" / "ssh"
         (folder / "known_hosts").write_text(f"[{HOST}]:{self.ports.ssh} {(folder / 'host_ed25519.pub').read_text()}")
 
+    def _know_jump(self) -> None:
+        """For `ssh -J`: whose certificates stand for the host, and a file that knows the way."""
+        known = self._jump_file.with_name("known_hosts")
+        authority = line(Door(self.file).call("ssh_ca", name=HOSTS_CA), "ostiary-hosts")
+        known.write_text(f"{known.read_text()}@cert-authority {HOST_TARGET} {authority}\n")
+        self._jump_file.write_text(_JUMP.format(gateway=HOST, port=self.ports.ssh, who=ADA, host=HOST_TARGET, known=known))
+
     def _make(self, workers: int | str) -> None:
         try:
             make(self.directory, "clinic-gw", HOSTS, ADA, ttl=60.0)
@@ -126,6 +144,7 @@ class Site:
             if self.host is not None:
                 Door(self.file).call("account_secret", target=HOST_TARGET, account="visitor", password=self.host.secret)
                 self._know_host_key()
+                self._know_jump()
             for account, role in _ACCOUNTS.items():
                 password = self.database.place.password(role)
                 Door(self.file).call("account_secret", target=TARGET, account=account, password=password)
@@ -133,6 +152,19 @@ class Site:
             self.file.unlink(missing_ok=True)
             self.stop()
             raise
+
+
+_JUMP = """\
+Host gateway
+    HostName {gateway}
+    Port {port}
+    User {who}
+Host {host}
+    ProxyJump gateway
+    User visitor
+Host gateway {host}
+    UserKnownHostsFile "{known}"
+"""
 
 
 def shown(path: Path) -> str:

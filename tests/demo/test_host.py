@@ -60,4 +60,5 @@ def test_the_file_has_a_listener_only_where_there_is_a_host() -> None:
     having = tomllib.loads(text(ports, 2, HostFacts("me", "ssh-ed25519 AAAA")))
     assert [one["protocol"] for one in without["listen"]] == ["postgres"] and len(without["target"]) == 1
     assert [one["protocol"] for one in having["listen"]] == ["postgres", "ssh"]
+    assert [a["use"] for a in having["addon"]][-1] == "addons.ssh.Ssh" and len(having["addon"]) == len(without["addon"]) + 1
     assert having["target"][1]["name"] == HOST_TARGET and having["target"][1]["address"] == "127.0.0.1:5"

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.database import environment
+from gateway.demo.host import available
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(shutil.which("psql") is None, reason="the lines are psql's")]
 PATIENCE = 60  # seconds until what does not come fails a test
@@ -82,6 +83,24 @@ def test_its_lines_can_be_pasted(running: Running) -> None:
     tail, bundle, verify = (running.lines(word)[0] for word in ("audit tail", "audit export", "verify.py"))
     audited = running.paste(tail, bundle, verify)
     assert audited.returncode == 0 and "SOUND" in audited.stdout, audited.stderr
+
+
+@pytest.mark.skipif(not available(), reason="no sshd here")
+def test_its_lines_for_ssh_can_be_pasted_and_its_rules_do_what_is_said(running: Running) -> None:
+    """Straight and through a jump; what is refused, is so before the host hears of it."""
+    token = re.findall(r"Her token: (\S+)", running.said)[0]
+    (running.directory / "askpass").write_text(f"#!/bin/sh\necho {token}\n")
+    (running.directory / "askpass").chmod(0o700)
+    ask = "export SSH_ASKPASS_REQUIRE=force SSH_ASKPASS=$PWD/askpass"
+    straight, jump = running.lines("uname -a")
+    assert [running.paste(ask, line).stdout.split()[0] for line in (straight, jump)] == ["Linux", "Linux"]
+    tries = re.findall(r"^  … (.*?) +# (refused|waits)", running.said, re.M)
+    assert [promise for _, promise in tries] == ["refused", "refused", "waits"]
+    for line in (straight, jump):
+        for command, _ in tries[:2]:
+            done = running.paste(ask, line.replace("uname -a", shlex.quote(command)))
+            assert (done.returncode, done.stdout) == (126, "") and "OST-203" in done.stderr
+        assert running.paste(ask, line.replace("uname -a", "id -un")).returncode == 0
 
 
 def test_statements_to_try_do_what_is_said_of_them(running: Running) -> None:

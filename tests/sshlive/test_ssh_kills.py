@@ -20,7 +20,7 @@ import paramiko
 import psutil
 import pytest
 
-from tests.house import PATIENCE, until
+from tests.house import PATIENCE
 from tests.ssh_house import ADA, SshHouse
 from tests.sshd import Sshd
 from tests.sshlive.test_ssh_paramiko import connected
