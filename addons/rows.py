@@ -10,26 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial, reduce
+from functools import partial, reduce
 from typing import Any
 
-from google.protobuf.message import Message
-from postgast import pg_query_pb2 as tree
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 
 from addons.needs import Analyses, Catalogs, Estimates
+from addons.sql.about import KINDS, About, Asking, Calling, Guarding, Planning, about_of
 from addons.sql.analysis import Analysis, Wanted
 from addons.sql.answers import hold_mode, texts
 from addons.sql.assess import Assessor, Listed
 from addons.sql.catalog import Snapshot
-from addons.sql.classify import classify
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import Conditions, Table, all_of, conditions
 from addons.sql.finding import Name
 from addons.sql.flux import Flux, changed_by, together
-from addons.sql.functions import catalog_class
-from addons.sql.guard import SQLSTATE, Uncountable, fresh, guarded, touches
-from addons.sql.parse import Parsed, Unparsable, deparse, parse, unwrap, walk
+from addons.sql.guard import SQLSTATE, Uncountable
 from addons.sql.reach import reach
 from addons.sql.settings import Gate, Settings
 from protocols.command import Path, Statement
@@ -41,7 +37,6 @@ from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Verdict
 _MOST = 10_000_000
 _KEPT = 4096  # texts
 _VERDICTS = ("deny", "approve")
-_KINDS = {"select": "SelectStmt", "insert": "InsertStmt", "update": "UpdateStmt", "delete": "DeleteStmt", "merge": "MergeStmt"}
 _SETTLE = "Commit first, or change it outside of this transaction."
 _SAID = "width_bucket"  # what a guard has in its text
 
@@ -85,11 +80,12 @@ class Rows:
         self._catalogs, self._estimates, self._analysis = catalogs, estimates, Analysis(analyses)
         settings = settings or Settings()
         self._underway, self._prepared = settings.underway, settings.prepared
+        self._prepared_for: dict[str, dict[str, int]] = {}  #: by session: texts of PREPARE to the rows of the guard that they got
         self._put: dict[tuple[str, int, str], str] = {}
-        self._reached: dict[tuple[_About, str, Flux | None], frozenset[Name] | None] = {}
-        self._bodies: dict[tuple[str, str, Flux | None], _About] = {}
+        self._reached: dict[tuple[About, str, Flux | None], frozenset[Name] | None] = {}
+        self._bodies: dict[tuple[str, str, Flux | None], About] = {}
         self.tallies = tallies_of((catalogs, settings))
-        self._before: dict[str, str] = {}  # a guarded text to what it was made of: the planner cannot know what a guard lets through
+        self._before: dict[str, tuple[str, int]] = {}  # a guarded text to what it was made of, which the planner is asked about, and its rows
 
     def standing(self, session: Session) -> Hashable:
         """What its remembered answers rest on; see `protocols.verdict`."""
@@ -110,7 +106,8 @@ class Rows:
         return self._analysis.when_known(hook.session, lambda: self._knowing(hook.session, ask))
 
     def _limited(self, session: Session, statement: Statement, snapshot: Snapshot | None) -> Verdict:
-        about, flux = self._about(session, statement.text), self._underway.of(session)
+        about = self._about(session, statement.text)
+        flux = together((self._underway.of(session), None if about.alone else about.changes))
         if snapshot is None and about.foreign:
             return _unknown(next(rule for rule in self._touched if rule.conditions.fits(session)))
         inside = self._inside(session, statement, snapshot)
@@ -119,32 +116,42 @@ class Rows:
             return _uncounted(hidden, "it calls what this transaction made or changed", _SETTLE)
         if hidden is not None:
             return _uncounted(hidden, "it calls a function that writes", "List the function in `functions` of the limits, or write what it writes.")
+        if (bound := self._executed(session, statement, snapshot, inside)) is not None:
+            return _uncounted(bound, "what it executes was prepared when its names meant something else", "Prepare it again.")
         rule = self._strictest(session, snapshot, about)
         if rule is None:
-            return Allow(remember=True)
+            return Allow(remember=not inside.executes)
         if flux is not None and any(one.behind for name in about.changed for one in flux.moved(name[1])):
             return _uncounted(rule, "it writes a view or rule that this transaction made or changed", _SETTLE)
         return _unknown(rule) if snapshot is None else self._guarded(session, statement, rule, snapshot)
 
-    def _strictest(self, session: Session, snapshot: Snapshot | None, about: _About) -> Rule | None:
+    def _strictest(self, session: Session, snapshot: Snapshot | None, about: About) -> Rule | None:
         return min(self._fitting(self._touched, session, snapshot, about), key=lambda rule: rule.rows, default=None)
 
-    def _about(self, session: Session, text: str) -> _About:
-        return self._analysis.of(session, Asking(text)) if self._analysis.long(text) else _about(text)
+    def _about(self, session: Session, text: str) -> About:
+        return self._analysis.of(session, Asking(text)) if self._analysis.long(text) else about_of(text)
 
-    def _inside(self, session: Session, statement: Statement, snapshot: Snapshot | None) -> _About:
+    def _inside(self, session: Session, statement: Statement, snapshot: Snapshot | None) -> About:
         """What the SQL functions write that a text calls, or what it executes by name."""
         if snapshot is None:
-            return _About()
+            return About()
         found, names = self._calling(session, statement.text, snapshot), set()
         while more := found.executes - names:
             names |= more
             for name in more:
                 texts = [*self._prepared.texts(session.id, name), *filter(None, [statement.prepared.get(name)])]
-                found = reduce(_About.__or__, (self._calling(session, text, snapshot) for text in texts), found)
+                found = reduce(About.__or__, (self._calling(session, text, snapshot) for text in texts), found)
         return found
 
-    def _calling(self, session: Session, text: str, snapshot: Snapshot) -> _About:
+    def _executed(self, session: Session, statement: Statement, snapshot: Snapshot | None, inside: About) -> Rule | None:
+        """A rule that what is executed by name meets now, and had no guard for when it was prepared: the server looks its names up again."""
+        for text in (text for name in inside.executes for text in self._prepared.texts(session.id, name)):
+            rule = self._strictest(session, snapshot, self._about(session, text))
+            if rule is not None and self._prepared_for.get(session.id, {}).get(text, _MOST + 1) > rule.rows:
+                return rule
+        return None
+
+    def _calling(self, session: Session, text: str, snapshot: Snapshot) -> About:
         calling = Calling(text, snapshot.revision, self._assessor, self._underway.of(session))
         if self._analysis.long(text):
             return self._analysis.of(session, calling, snapshot)
@@ -179,7 +186,7 @@ class Rows:
         if len(self._put) >= _KEPT:
             self._put.clear()
             self._before.clear()
-        self._put[key], self._before[text] = text, statement.text
+        self._put[key], self._before[text] = text, (statement.text, rule.rows)
         return Replace(text, rule.name)
 
     def _guard(self, session: Session, question: Guarding, snapshot: Snapshot) -> str:
@@ -195,6 +202,11 @@ class Rows:
         session, command, snapshot = hook.session, hook.decision.command, self._catalogs.snapshot(hook.session)
         if isinstance(command, Statement) and any(r.conditions.fits(session) for r in (*self._touched, *self._estimated)):
             self._underway.decided(session, hook.decision, *self._changes(session, command, snapshot))
+            if "prepare" in command.text.lower() and hook.decision.sent in self._before:
+                kept = self._prepared_for.setdefault(session.id, {})
+                if len(kept) >= _KEPT:
+                    kept.clear()
+                kept[command.text] = self._before[hook.decision.sent][1]
         self._analysis.settle(session)
 
     def _changes(self, session: Session, command: Statement, snapshot: Snapshot | None) -> tuple[Flux | None, Flux | None]:
@@ -210,6 +222,7 @@ class Rows:
 
     def on_closed(self, hook: ClosedHook) -> None:
         self._underway.closed(hook.session, self._catalogs)
+        self._prepared_for.pop(hook.session.id, None)
         self._analysis.settle(hook.session)
 
     def on_text(self, hook: TextHook) -> dict[str, str] | None:
@@ -222,8 +235,8 @@ class Rows:
         fits = (rule for rule in self._touched if rule.conditions.fits(hook.session))
         snapshot = self._catalogs.snapshot(hook.session)
         text = decision.command.text
-        about = self._analysis.known(hook.session, Asking(text), None) if self._analysis.long(text) else _about(text)
-        rule = self._strictest(hook.session, snapshot, about or _About()) or next(fits, None)  # EXECUTE names no table
+        about = self._analysis.known(hook.session, Asking(text), None) if self._analysis.long(text) else about_of(text)
+        rule = self._strictest(hook.session, snapshot, about or About()) or next(fits, None)  # EXECUTE names no table
         many = f"{rule.rows} rows, which rule {rule.name} allows" if rule else "the rows that a rule allows"
         kept = {key: value for key, value in hook.fields.items() if key in "SV"}
         return {**kept, "C": "54000", "M": f"The statement would touch more than {many}; nothing was changed. [OST-406]", "H": "Touch fewer rows at once."}
@@ -246,12 +259,12 @@ class Rows:
             return Allow(remember=True)
         if self._shifts(hook.session, command, about, snapshot):
             return _unplanned(rules[0])
-        asked: Deferred[Verdict] = self._judged(hook.session, command, self._before.get(hook.sent, hook.sent), rules)
+        asked: Deferred[Verdict] = self._judged(hook.session, command, self._before.get(hook.sent, (hook.sent,))[0], rules)
         return asked
 
-    def _shifts(self, session: Session, command: Statement, about: _About, snapshot: Snapshot | None) -> bool:
+    def _shifts(self, session: Session, command: Statement, about: About, snapshot: Snapshot | None) -> bool:
         """Whether another connection's planner would take a name for something else."""
-        flux = self._underway.of(session)
+        flux = together((self._underway.of(session), about.changes))
         if flux is None:
             return False
         moved = any(name[0] in flux.schemas or any(flux.moved(name[1])) for name in about.named | about.changed)
@@ -280,7 +293,7 @@ class Rows:
 
     # which rules
 
-    def _fitting(self, rules: Sequence[Rule], session: Session, snapshot: Snapshot | None, about: _About) -> list[Rule]:
+    def _fitting(self, rules: Sequence[Rule], session: Session, snapshot: Snapshot | None, about: About) -> list[Rule]:
         """
         Those that fit, up to the first that names all that the statement is about: none before it lifts what comes after.
 
@@ -290,7 +303,7 @@ class Rows:
         if rules is self._touched and not about.touches:
             return []
         mine = [rule for rule in rules if rule.conditions.fits(session)]
-        met = self._met(about, snapshot, self._underway.of(session)) if any(rule.relations for rule in mine) else frozenset()
+        met = self._met(about, snapshot, together((self._underway.of(session), about.changes))) if any(rule.relations for rule in mine) else frozenset()
         for rule in mine:
             if not _asks(rule, about.kinds) or not _meets(rule, met):
                 continue
@@ -299,7 +312,7 @@ class Rows:
                 break
         return found
 
-    def _met(self, about: _About, snapshot: Snapshot | None, flux: Flux | None) -> frozenset[Name] | None:
+    def _met(self, about: About, snapshot: Snapshot | None, flux: Flux | None) -> frozenset[Name] | None:
         """Whose rows are reached; None when that cannot be told, which any rule is about."""
         key = (about, snapshot.revision if snapshot is not None else "", flux)
         if key not in self._reached:
@@ -312,146 +325,12 @@ class Rows:
         return self._reached[key]
 
 
-@dataclass(frozen=True, slots=True)
-class _About:
-    """
-    What a text holds, at any depth.
-
-    :ivar kinds: of statement. :ivar touches: some of them touch rows that are there.
-    :ivar named: relations. :ivar changed: those that it writes.
-    :ivar foreign: it calls functions that the server itself does not have.
-    :ivar doubtful: what it calls cannot be told. :ivar executes: names of prepared statements.
-    :ivar changes: what it changes of the catalog.
-    """
-
-    kinds: frozenset[str] = frozenset()
-    touches: bool = False
-    named: frozenset[Name] = frozenset()
-    changed: frozenset[Name] = frozenset()
-    foreign: bool = False
-    doubtful: bool = False
-    executes: frozenset[str] = frozenset()
-    changes: Flux | None = None
-
-    def __or__(self, other: _About) -> _About:
-        """Both, of what functions write."""
-        return _About(
-            self.kinds | other.kinds, self.touches or other.touches, self.named | other.named, self.changed | other.changed,
-            self.foreign or other.foreign, self.doubtful or other.doubtful, self.executes | other.executes, together((self.changes, other.changes)),
-        )  # fmt: skip
-
-    def subject(self, touching: bool) -> frozenset[Name]:
-        """What a limit has to name to be the last that counts."""
-        return self.changed if touching and self.changed else self.named
-
-
-@lru_cache(maxsize=_KEPT)
-def _about(text: str) -> _About:
-    """Nothing for what policy or the server refuses."""
-    try:
-        parsed = parse(text)
-        inside = [m for s in parsed.statements for m in walk(s)]
-        kinds = {type(m).__name__ for m in inside} & {*_KINDS.values()}
-        reads = any(isinstance(s, tree.CopyStmt) and not s.is_from for s in parsed.statements)  # COPY of a table is a SELECT of it
-        findings = classify(parsed)
-    except Unparsable:
-        return _About()
-    return _About(
-        frozenset(kinds | {"SelectStmt"} if reads else kinds), any(touches(m) for m in inside),
-        frozenset(name for f in findings for name in f.relations), frozenset(name for f in findings for name in f.written),
-        any(catalog_class(*name) is None for f in findings for name in f.functions), changes=changed_by(text),
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """What is a text about?"""
-
-    text: str
-
-    def answer(self, _snapshot: Snapshot | None) -> _About:
-        return _about(self.text)
-
-
-@dataclass(frozen=True, slots=True)
-class Calling:
-    """What do the SQL functions write that a text calls?"""
-
-    text: str
-    revision: str
-    assessor: Assessor
-    flux: Flux | None = None
-
-    def answer(self, snapshot: Snapshot | None) -> _About:
-        try:
-            parts = self.assessor.assess(self.text, snapshot, flux=self.flux)
-        except Unparsable:
-            return _About()
-        inside = frozenset(name for part in parts for name in part.finding.inside)
-        doubtful = any(part.finding.unsettled for part in parts)
-        executes = frozenset(name for part in parts for name in part.finding.executes)
-        called = together(part.called for part in parts)
-        return _About(touches=bool(inside) or doubtful, named=inside, changed=inside, doubtful=doubtful, executes=executes, changes=called)
-
-
-@dataclass(frozen=True, slots=True)
-class Guarding:
-    """What is a text with a guard for so many rows?"""
-
-    text: str
-    rows: int
-    revision: str
-
-    def answer(self, snapshot: Snapshot | None) -> str | Uncountable:
-        try:
-            return guarded(self.text, self.rows, snapshot)
-        except Uncountable as error:
-            return error.with_traceback(None)
-
-
-@dataclass(frozen=True, slots=True)
-class Planning:
-    """Which parts of a text have a plan?"""
-
-    text: str
-
-    def answer(self, _snapshot: Snapshot | None) -> Sequence[str]:
-        return _planned(parse(self.text))
-
-
 def _asks(rule: Rule, kinds: frozenset[str]) -> bool:
-    return not rule.statements or any(_KINDS[one] in kinds for one in rule.statements)
+    return not rule.statements or any(KINDS[one] in kinds for one in rule.statements)
 
 
 def _meets(rule: Rule, met: frozenset[Name] | None) -> bool:
     return not rule.relations or met is None or any(name in Listed(rule.relations) for name in met)
-
-
-def _planned(parsed: Parsed) -> list[str]:
-    """The text of what has a plan: queries and writes, those that other statements hold too."""
-    found = []
-    for statement in parsed.statements:
-        inside: Message = statement
-        if isinstance(statement, (tree.PrepareStmt, tree.ExplainStmt, tree.DeclareCursorStmt, tree.CreateTableAsStmt)):
-            inside = unwrap(statement.query)
-        elif isinstance(statement, tree.CopyStmt) and not statement.is_from:
-            inside = unwrap(statement.query) if statement.HasField("query") else _whole(statement.relation)
-        if type(inside).__name__ in _KINDS.values():
-            found.append(_text(inside))
-    return found
-
-
-def _whole(relation: tree.RangeVar) -> tree.SelectStmt:
-    select = fresh("SELECT * FROM x")
-    select.from_clause[0].range_var.CopyFrom(relation)
-    return select
-
-
-def _text(statement: Message) -> str:
-    result = tree.ParseResult()
-    field_name = next(f.name for f in tree.Node.DESCRIPTOR.fields if f.message_type is statement.DESCRIPTOR)
-    getattr(result.stmts.add().stmt, field_name).CopyFrom(statement)
-    return deparse(result)
 
 
 def _expected(rule: Rule, rows: float, command: Statement, session: Session) -> Verdict:
@@ -484,7 +363,7 @@ def _rule(table: Table, *, planned: bool) -> Rule:
     name, rows = table.text("name"), table.number("rows")
     made = Rule(
         name, int(rows or 0), conditions(table), table.texts("relations"),
-        table.texts("statements", _KINDS, "statement") if planned else frozenset(),
+        table.texts("statements", KINDS, "statement") if planned else frozenset(),
         table.text("verdict", "deny", _VERDICTS) if planned else "deny",
         table.texts("approvers") if planned else frozenset(), int(table.number("quorum", 1) or 1) if planned else 1,
     )  # fmt: skip

@@ -30,12 +30,13 @@ class Reach:
     """
     :ivar names: what was named and all that it reaches, with schemas.
     :ivar renamed: a view that is looked through may call a column otherwise.
-    :ivar unknown: of these the catalog says nothing.
+    :ivar unknown: of these the catalog says nothing. :ivar through: what was looked through, with schemas.
     """
 
     names: frozenset[Name]
     renamed: bool = False
     unknown: frozenset[Name] = frozenset()
+    through: frozenset[Name] = frozenset()
 
 
 def reach(named: Iterable[Name], through: Collection[Name], snapshot: Snapshot | None, flux: Flux | None = None) -> Reach:
@@ -47,7 +48,7 @@ def reach(named: Iterable[Name], through: Collection[Name], snapshot: Snapshot |
     names, looked = set(named), set(through)
     while True:
         found = _shown(names, looked, snapshot)
-        led, more = flux.leads(found.names, looked) if flux is not None else (set(), set())
+        led, more = flux.leads(found.names, looked | found.through) if flux is not None else (set(), set())
         if names >= led and looked >= more:
             return replace(found, renamed=found.renamed or len(looked) > len(through))
         names, looked = names | led, looked | more
@@ -77,7 +78,8 @@ def _shown(named: Iterable[Name], through: Collection[Name], snapshot: Snapshot 
     oids |= looked
     kin = {near for oid in oids for near in (oid, *snapshot.ancestors(oid), *snapshot.descendants(oid))}
     known = (snapshot.relations[oid] for oid in kin if oid in snapshot.relations)
-    return Reach(named | {(r.schema, r.name) for r in known}, renamed, frozenset(unknown))
+    seen = frozenset((r.schema, r.name) for oid in looked if (r := snapshot.relations.get(oid)) is not None)
+    return Reach(named | {(r.schema, r.name) for r in known}, renamed, frozenset(unknown), seen)
 
 
 def _called(name: Name, snapshot: Snapshot) -> tuple[Relation, ...]:

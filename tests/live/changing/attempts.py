@@ -28,7 +28,9 @@ CREATE FUNCTION around() RETURNS text LANGUAGE sql AS 'SELECT harmless()';
 CREATE FUNCTION evil() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT v FROM secrets); END';
 CREATE FUNCTION swap() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
  EXECUTE 'CREATE OR REPLACE FUNCTION harmless() RETURNS text LANGUAGE plpgsql AS ''BEGIN RETURN (SELECT v FROM secrets); END'''; END $$;
-CREATE VIEW calling AS SELECT harmless() AS h; CREATE VIEW shown AS SELECT id, a FROM free;
+CREATE VIEW calling AS SELECT harmless() AS h; CREATE VIEW shown AS SELECT id, a FROM free; CREATE VIEW shown_twice AS SELECT * FROM shown;
+CREATE TABLE door (a int); INSERT INTO door VALUES (0); CREATE RULE r AS ON UPDATE TO door DO ALSO DELETE FROM shown WHERE id = 1;
+CREATE TABLE grand (id int, a int) PARTITION BY RANGE (id); ALTER TABLE grand ATTACH PARTITION parted FOR VALUES FROM (0) TO (100);
 CREATE FUNCTION plus(int, int) RETURNS text LANGUAGE sql AS $$SELECT 'x'::text$$;
 CREATE OPERATOR <+> (FUNCTION = plus, LEFTARG = int, RIGHTARG = int);
 CREATE TYPE home AS (a int); CREATE FUNCTION as_text(home) RETURNS text LANGUAGE sql AS $$SELECT 'x'::text$$;
@@ -131,7 +133,21 @@ ATTEMPTS = (
     _writes("a filter whose column is gone", "ALTER TABLE picks RENAME COLUMN id TO pick", "DELETE FROM free WHERE id IN (SELECT id FROM picks LIMIT 5)"),
     _writes("a filter whose column is gone in one string", "ALTER TABLE picks DROP COLUMN id; DELETE FROM free WHERE id IN (SELECT id FROM picks LIMIT 5)"),
     _reads("a column that gets another name", "ALTER TABLE cards RENAME COLUMN pin TO p", "SELECT p FROM cards"),
+    _writes("a replaced view under another view", "CREATE OR REPLACE VIEW shown AS SELECT id, a FROM locked", "DELETE FROM shown_twice WHERE id = 1"),
+    _writes("a replaced view behind a rule", "CREATE OR REPLACE VIEW shown AS SELECT id, a FROM locked", "UPDATE door SET a = 1 WHERE a = 0"),
+    _writes("a name that is another table's when it is executed", "PREPARE p AS DELETE FROM free WHERE id = 1", "ALTER TABLE free RENAME TO was", "ALTER TABLE locked RENAME TO free", "EXECUTE p"),
+    _writes("a name that is another table's when it is bound", "=DELETE FROM free WHERE id = 1", "ALTER TABLE free RENAME TO was; ALTER TABLE locked RENAME TO free", "@DELETE FROM free WHERE id = 1"),
+    _writes("a partition of what gets another parent", "ALTER TABLE parted ATTACH PARTITION locked FOR VALUES FROM (0) TO (100)", "UPDATE grand SET a = 1 WHERE id = 1"),
+    _writes("a table that DO renames", "DO $d$ BEGIN ALTER TABLE locked RENAME TO unlocked; END $d$", "DELETE FROM unlocked WHERE id = 1"),
+    _writes("a table that DO renames, said in pieces", "DO $d$ BEGIN EXECUTE 'ALTER TABLE lo' || 'cked RENAME TO unlocked'; END $d$", "DELETE FROM unlocked WHERE id = 1"),
+    _reads("a function that DO renames", "DO $d$ BEGIN ALTER FUNCTION harmless() RENAME TO was; ALTER FUNCTION evil() RENAME TO harmless; END $d$", "SELECT harmless()"),
+    _reads("a replaced function in a prepared statement of the string", f"PREPARE p AS SELECT around(); {REPLACED}; EXECUTE p"),
+    _reads("an ALTER that lets a function run otherwise", "ALTER FUNCTION harmless() SET search_path = vault", f"{REPLACED}", "TABLE calling"),
     # how many rows
+    _writes("a replaced view under a limit in one string", "CREATE OR REPLACE VIEW shown AS SELECT id, a FROM emp; UPDATE shown SET a = 1 WHERE id BETWEEN 1 AND 40", who="hope"),
+    _writes("two tables that swap names under a limit in one string", "ALTER TABLE free RENAME TO was; ALTER TABLE emp RENAME TO free; UPDATE free SET a = 1 WHERE id BETWEEN 1 AND 40", who="hope"),
+    _writes("a limit on what is executed under another name", "PREPARE p AS UPDATE free SET a = 1 WHERE id BETWEEN 1 AND 40", "ALTER TABLE free RENAME TO was", "ALTER TABLE emp RENAME TO free", "EXECUTE p", who="hope"),
+    _writes("a limit on a function that is executed by name", "PREPARE p AS SELECT number()", "CREATE OR REPLACE FUNCTION number() RETURNS int LANGUAGE sql AS 'UPDATE emp SET a = 1 WHERE id BETWEEN 1 AND 40 RETURNING 1'", "EXECUTE p", who="hope"),
     _writes("a replaced view under a limit", "CREATE OR REPLACE VIEW shown AS SELECT id, a FROM emp", "UPDATE shown SET a = 1 WHERE id BETWEEN 1 AND 40", who="hope"),
     _writes("a table under a limit that gets another name", "ALTER TABLE emp RENAME TO staff", "UPDATE staff SET a = 1 WHERE id BETWEEN 1 AND 40", who="hope"),
     _writes("a view in the place of a table under a limit", "DROP TABLE spare", "CREATE VIEW spare AS SELECT id, a FROM emp", "UPDATE spare SET a = 1 WHERE id BETWEEN 1 AND 40", who="hope"),
