@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from postgast import pg_query_pb2 as tree
 
 from addons.sql.catalog import Snapshot
-from addons.sql.parse import Unparsable, parse
+from addons.sql.parse import Parsed, Unparsable, parse, unwrap
 from protocols.command import Path, Statement
 
 _NAMES = 4096  # kept for one session; beyond them every name is taken for one that looks a value up
@@ -114,3 +114,15 @@ def _named(text: str) -> set[str]:
         return set()
     prepared = {one.name for one in statements if isinstance(one, (tree.PrepareStmt, tree.ExecuteStmt))}
     return prepared | {one.portalname for one in statements if isinstance(one, (tree.DeclareCursorStmt, tree.FetchStmt))}
+
+
+def by_name(parsed: Parsed) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """The names of prepared statements that a text gives, runs and shows the plans of."""
+    prepares = tuple(s.name for s in parsed.statements if isinstance(s, tree.PrepareStmt))
+    explains = tuple(
+        inside.name
+        for s in parsed.statements
+        if isinstance(s, tree.ExplainStmt) and isinstance(inside := unwrap(s.query), tree.ExecuteStmt)
+    )
+    runs = tuple(s.name for s in parsed.statements if isinstance(s, tree.ExecuteStmt))
+    return prepares, runs, explains

@@ -18,6 +18,7 @@ from postgast import pg_query_pb2 as tree
 from addons.masking import refusals
 from addons.masking.copies import judge_in, judge_out, opened
 from addons.masking.cover import Cover
+from addons.masking.executed import by_name
 from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN, makes, title
 from addons.masking.lookups import Lookup, lookups
 from addons.masking.returning import Targets
@@ -184,7 +185,7 @@ class Statements:
         keyed = any(sources.compared for sources in found)
         hit = any(sources.hits for sources in found)
         verdict = self._rewritten(parsed, names, found) if hit else Allow(remember=False)
-        return Judgement(verdict, asked, keyed, *_by_name(parsed), self.calls.crowded)
+        return Judgement(verdict, asked, keyed, *by_name(parsed), self.calls.crowded)
 
     def _statement(
         self, statement: Message, messages: Sequence[Message], named: Sequence[Reference], names: Names,
@@ -236,8 +237,9 @@ class Statements:
         judged = judge_write(write, names, self.cover, hits, {one.comparison for one in asked})
         if isinstance(judged, Deny):
             raise Refused(judged)
-        if self.cover.floor and judged.read:
-            raise Refused(refusals.below_floor("RETURNING", judged.read))
+        locks = any(isinstance(message, tree.LockingClause) for message in walk(write))
+        if self.cover.floor and (judged.read or locks):
+            raise Refused(refusals.below_floor("RETURNING" if judged.read else _LOCKS, judged.read or {hits[0][1].label}))
         changes = judged.targets is not None or any(reference.node is not None for reference, _relation in hits)
         return Sources(hits if changes else (), asked=len(asked), returning=judged.targets)
 
@@ -391,7 +393,7 @@ class Statements:
             if kind == "IntoClause":
                 raise Refused(refusals.cannot_mask("SELECT INTO", label))
             if kind == "LockingClause" and self.cover.floor:
-                raise Refused(refusals.below_floor("FOR UPDATE or FOR SHARE", {label}))
+                raise Refused(refusals.below_floor(_LOCKS, {label}))
         for reference, relation in hits:
             if reference.node is None:
                 raise Refused(refusals.cannot_mask(_PLACES.get(reference.place[0], reference.place[0]), relation.label))
@@ -458,6 +460,7 @@ _ASKS_ONCE = frozenset({"SelectStmt", "DeclareCursorStmt", "CopyStmt"})
 """Running one of them looks a value up once; a plan may be asked for, and a prepared one run, without being counted."""
 
 _KEY = 16  # bytes of what makes a statement's surrogates
+_LOCKS = "FOR UPDATE or FOR SHARE"
 _QUOTING = "standard_conforming_strings"
 _LOOKED_AT = {
     "ExplainStmt": "_explain",
@@ -473,18 +476,6 @@ _ROUTINES = frozenset(
     {tree.OBJECT_FUNCTION, tree.OBJECT_PROCEDURE, tree.OBJECT_ROUTINE, tree.OBJECT_AGGREGATE, tree.OBJECT_OPERATOR}
 )
 _PLACES = {"RangeTableSample": "TABLESAMPLE", "IntoClause": "SELECT INTO", "CopyStmt": "COPY"}
-
-
-def _by_name(parsed: Parsed) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """The names of prepared statements that a text gives, runs and shows the plans of."""
-    prepares = tuple(s.name for s in parsed.statements if isinstance(s, tree.PrepareStmt))
-    explains = tuple(
-        inside.name
-        for s in parsed.statements
-        if isinstance(s, tree.ExplainStmt) and isinstance(inside := unwrap(s.query), tree.ExecuteStmt)
-    )
-    runs = tuple(s.name for s in parsed.statements if isinstance(s, tree.ExecuteStmt))
-    return prepares, runs, explains
 
 
 def _is_on(arguments: Sequence[tree.Node]) -> bool:

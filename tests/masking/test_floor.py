@@ -167,6 +167,9 @@ SAME = [
     "BEGIN; UPDATE patients SET state = 'ZZ' WHERE id = 1 RETURNING id, state; ROLLBACK",
     "BEGIN; INSERT INTO twins (id, code) VALUES (500, 'x'); ROLLBACK",
     "BEGIN; DELETE FROM departments WHERE id = 99; ROLLBACK",
+    "BEGIN; INSERT INTO scratch SELECT p.id::text, p.state FROM patients p WHERE p.active RETURNING *; ROLLBACK",
+    "BEGIN; UPDATE departments d SET note = p.state FROM patients p WHERE p.dept_id = d.id AND p.id = 2 RETURNING d.*; ROLLBACK",
+    "BEGIN; INSERT INTO scratch SELECT p.ssn, p.state FROM patients p; ROLLBACK",
     "SELECT datname FROM pg_stat_activity WHERE pid = pg_backend_pid()",
     "SELECT ssn FROM patients WHERE ssn = '1'",
 ]
@@ -186,6 +189,7 @@ REFUSED = {
     "SELECT id FROM patients FOR UPDATE": "OST-519",
     "UPDATE patients SET state = 'ZZ' WHERE id = 1 RETURNING *": "OST-519",
     "UPDATE patients SET ssn = 'x' WHERE id = 1": "OST-513",
+    "WITH due AS (SELECT id FROM patients LIMIT 1 FOR UPDATE) UPDATE departments SET note = 'x' FROM due WHERE due.id = departments.id": "OST-519",
 }
 
 
