@@ -31,7 +31,7 @@ from protocols.errors import LocalError, PeerError
 from protocols.ssh import version
 from protocols.ssh.ciphers import CIPHERS, MACS, Secrets, lock
 from protocols.ssh.codec import Opener, Sealer
-from protocols.ssh.messages import DATA
+from protocols.ssh.messages import DATA, WINDOW_ADJUST
 from protocols.ssh.offer import COMPRESSED, EXT_INFO, KEXINIT, STRICT_CLIENT, STRICT_SERVER, Agreed, Direction, Offer, agree, extensions
 
 MUCH = 256 << 10
@@ -55,6 +55,7 @@ AUTH_FIRST, CONNECTION_FIRST = 50, 80
 PROTOCOL_ERROR, KEX_FAILED, HOST_KEY_NOT_VERIFIABLE, BY_APPLICATION = 2, 3, 9, 11
 
 _QUIET = frozenset({DISCONNECT, IGNORE, UNIMPLEMENTED, DEBUG})
+_FLOWING = frozenset({DATA, WINDOW_ADJUST})
 _EXCHANGING = frozenset({KEXINIT, NEWKEYS, *range(30, 50)})
 
 
@@ -78,7 +79,7 @@ class _Tap:
 class Leg(SSHTransportBase):
     """
     :ivar on_payload: gets connection-layer messages; None before there is a session.
-    :ivar on_data: gets several at once that are DATA, where one read brought them; None where `on_payload` does.
+    :ivar on_several: gets those of them that are DATA or WINDOW_ADJUST, all at once that one read brought; None where `on_payload` does.
     :ivar on_broken: told why the peer's bytes ended the connection.
     :ivar on_lost: told when the connection is gone, once.
     """
@@ -94,7 +95,7 @@ class Leg(SSHTransportBase):
 
     def __init__(self) -> None:
         self.on_payload: Callable[[bytes], None] | None = None
-        self.on_data: Callable[[list[memoryview]], None] | None = None
+        self.on_several: Callable[[list[memoryview]], None] | None = None
         self.on_broken: Callable[[str], None] = lambda why: None
         self.on_lost: Callable[[str], None] = lambda why: None
         self._full: Callable[[bool], None] = lambda full: None
@@ -169,12 +170,12 @@ class Leg(SSHTransportBase):
             self.partner.uncork()
 
     def _take_all(self) -> None:
-        """Data that comes behind data is told at once; nothing overtakes it."""
+        """Data and credit that come behind one another are told at once; nothing overtakes them."""
         data: list[memoryview] = []
         size = 0
         try:
             while not self._over and (payload := self._opener.next_payload()) is not None:
-                if payload[0] == DATA and self.on_data is not None and not self._got_offer and size <= GATHERED:
+                if payload[0] in _FLOWING and self.on_several is not None and not self._got_offer and size <= GATHERED:
                     data.append(payload)
                     size += len(payload)
                     continue
@@ -190,9 +191,9 @@ class Leg(SSHTransportBase):
         """What was gathered, if somebody hears it still; it is gathered no more."""
         told = data[:]
         data.clear()
-        if told and self.on_data is not None and not self._over:
+        if told and self.on_several is not None and not self._over:
             self._idle_exchanges = 0
-            self.on_data(told)
+            self.on_several(told)
 
     def _read_version(self, data: bytes | memoryview) -> bytes | None:
         """What follows the peer's version; None until it is there."""

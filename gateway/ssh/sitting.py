@@ -73,7 +73,7 @@ class Sitting(Seated):
         adapter.attach(client, self._upstream.leg)
         client.partner, self._upstream.leg.partner = self._upstream.leg, client
         client.on_payload = adapter.client_payload if self._certificate is None else narrowed(self._certificate, adapter.client_payload)
-        client.on_data = partial(adapter.carry, "client")
+        client.on_several = partial(adapter.carry, "client")
         client.on_broken = lambda why: adapter.broken("client", why)
         client.on_lost = lambda why: adapter.client_lost()
         self._upstream.attach(

@@ -79,7 +79,7 @@ class Upstream:
         broken: Callable[[str], None],
     ) -> None:
         """From here on what comes goes there, what already came first."""
-        self.leg.on_payload, self.leg.on_data, self.leg.on_broken = payload, data, broken
+        self.leg.on_payload, self.leg.on_several, self.leg.on_broken = payload, data, broken
         self.leg.on_lost = lambda why: lost()
         while self._early:
             payload(self._early.popleft())

@@ -107,7 +107,7 @@ class SshAdapter(SessionAdapter):
         self._came("target", payload)
 
     def carry(self, side: str, data: list[memoryview]) -> None:
-        """Messages with data from "client" or "target", which one read brought: no more than may wait here."""
+        """Messages of type DATA or WINDOW_ADJUST from "client" or "target", which one read brought: no more than may wait here."""
         if self._closed or self._backlog[side] or self._journal.full:
             for payload in data:
                 self._came(side, bytes(payload))

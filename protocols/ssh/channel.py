@@ -183,11 +183,16 @@ class Channel:
         if not self._shut:
             self.moved(other(side), self.to[other(side)].bare(payload))
 
-    def adjust(self, side: str, payload: bytes) -> None:
-        """A side opened its window."""
-        stream = self.to[side]
-        out, grant = stream.flow.adjusted(read_adjust(payload))
-        self.moved(side, Moved(out, 0 if self._shut else grant))
+    def adjust(self, side: str, messages: Sequence[bytes | memoryview]) -> None:
+        """A side opened its window, in one step or several; the other hears of one."""
+        flow, count = self.to[side].flow, 0
+        try:
+            for message in messages:
+                count = flow.ledger.widened(count, read_adjust(message))
+        finally:  # what came before a broken one counts
+            if count:
+                out, grant = flow.adjusted(count)
+                self.moved(side, Moved(out, 0 if self._shut else grant))
 
     def judged(self) -> None:
         """The verdict has come that the client's messages wait behind."""

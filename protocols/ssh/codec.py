@@ -111,9 +111,10 @@ class Sealer(_Direction):
         head = _HEAD.pack(1 + count + padding, padding)
         body = b"".join((head[HEAD:], payload, self._padding(padding)))
         size = HEAD + len(body) + lock.tag
-        lock.seal(self._sequence, head[:HEAD], body, room[at:at + size])
+        end = at + size
+        lock.seal(self._sequence, head[:HEAD], body, room[at:end])
         self._count(size)
-        return at + size
+        return end
 
     def _padding(self, count: int) -> bytes:
         at = self._used

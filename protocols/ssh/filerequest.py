@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from struct import Struct
 
 from protocols.command import FileAction, FileOperation
 from protocols.ssh import sftp
@@ -13,6 +14,9 @@ from protocols.ssh.messages import Reader, Unreadable
 
 PATH_LIMIT = 4096
 """Bytes of a path; Linux takes no longer one."""
+
+
+_PLACE = Struct(">QI")  # offset, bytes
 
 
 class Refused(Exception):
@@ -75,7 +79,7 @@ def _fill(request: Request, head: sftp.Head, channel: int, named: Named) -> None
     kind, fields = request.kind, head.fields()
     fields.u32()
     if kind in (sftp.READ, sftp.WRITE):
-        _transfer(request, fields, named, head.length)
+        _transfer(request, head, fields, named)
         return
     if kind in (sftp.CLOSE, sftp.FSTAT, sftp.READDIR, sftp.FSETSTAT):
         _on_handle(request, fields, channel, named)
@@ -92,16 +96,19 @@ def _fill(request: Request, head: sftp.Head, channel: int, named: Named) -> None
     fields.end()
 
 
-def _transfer(request: Request, fields: Reader, named: Named, length: int) -> None:
-    request.handle = fields.string(sftp.HANDLE_LIMIT)
-    request.offset = fields.u32() << 32 | fields.u32()
-    count = fields.u32()
+def _transfer(request: Request, head: sftp.Head, fields: Reader, named: Named) -> None:
+    handle = request.handle = fields.string(sftp.HANDLE_LIMIT)
+    rest = fields.rest()
+    if len(rest) < _PLACE.size:
+        raise Unreadable("a number is cut short")
+    request.offset, count = _PLACE.unpack_from(rest)
     if request.kind == sftp.WRITE:
-        request.data = fields.rest()
-        if length != sftp.WRITE_OVERHEAD + len(request.handle) + count:
+        request.data = rest[_PLACE.size:]
+        if head.length != sftp.WRITE_OVERHEAD + len(handle) + count:
             raise Unreadable("a WRITE whose data has another length than it says")
-    fields.end()
-    named(request.handle)
+    elif len(rest) > _PLACE.size:
+        raise Unreadable("bytes are left over behind the last field")
+    named(handle)
 
 
 def _on_handle(request: Request, fields: Reader, channel: int, named: Named) -> None:

@@ -16,6 +16,9 @@ from protocols.ssh.messages import CLOSE, DATA, DATA_AT, EOF, EXTENDED_DATA, add
 WAITING_LIMIT = 4 << 20
 """Bytes that may wait in one direction; OpenSSH's window is 2 MiB."""
 
+LITTLE = 4096
+"""Bytes of messages that came together and leave as one: each packet costs as much as this many bytes."""
+
 OVERHEAD = 64
 """Counted for each waiting message besides its bytes, so that many small ones are bounded too."""
 
@@ -91,11 +94,17 @@ class Flow:
         :param left: so many of the last one's bytes, not all, do not leave.
         """
         out: list[bytes | memoryview] = [write_data(self.number, before)] if before else []
-        out += [addressed(message, self.number) for message in messages]
+        out += self._whole(messages)
         if left:
-            out[-1] = write_data(self.number, messages[-1][DATA_AT:-left])
+            out[-1] = write_data(self.number, out[-1][DATA_AT:-left])
         self.ledger.passes(self.ledger.pending - left)
         return out
+
+    def _whole(self, messages: list[memoryview]) -> list[bytes | memoryview]:
+        """Themselves under the receiver's number, or one in place of many little ones: acknowledgements of a file's pieces."""
+        if len(messages) > 1 and sum(map(len, messages)) <= min(LITTLE, self.packet):
+            return [write_data(self.number, b"".join([message[DATA_AT:] for message in messages]))]
+        return [addressed(message, self.number) for message in messages]
 
     def came(self, count: int) -> None:
         """The sender sent this much data, and what becomes of it is said by `put`, `gate` and `drop`."""

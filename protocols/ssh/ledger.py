@@ -70,10 +70,15 @@ class Ledger:
         self.debt += count
         return count
 
+    def widened(self, before: int, count: int) -> int:
+        """By how much the receiver opens its window, behind another time that is not `adjusted` yet."""
+        if self.room + before + count > WINDOW_LIMIT:
+            raise Overrun("window adjusted beyond its limit")
+        return before + count
+
     def adjusted(self, count: int) -> int:
         """The receiver opened its window: the ADJUST to pass to the sender, 0 for none."""
-        if self.room + count > WINDOW_LIMIT:
-            raise Overrun("window adjusted beyond its limit")
+        self.widened(0, count)
         self.room += count
         swallowed = min(count, self.debt)
         self.debt -= swallowed

@@ -213,7 +213,7 @@ def write_data(number: int, data: bytes | memoryview, stream: int = 0) -> bytes:
     return b"".join((head, u32(len(data)), data))
 
 
-def read_adjust(payload: bytes) -> int:
+def read_adjust(payload: bytes | memoryview) -> int:
     fields = Reader(payload, 5)
     count = fields.u32()
     fields.end()

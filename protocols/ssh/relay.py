@@ -45,8 +45,8 @@ class SshRelay:
         return self._turn(TARGET, self._hear, TARGET, payload)
 
     def carry(self, side: str, data: list[memoryview]) -> list[SshEffect]:
-        """Messages of type DATA from "client" or "target", as if they were told one by one."""
-        return self._turn(side, self._hear_data, side, data)
+        """Messages of type DATA or WINDOW_ADJUST from "client" or "target", as if they were told one by one."""
+        return self._turn(side, self._hear_several, side, data)
 
     # -- what the gateway says ---------------------------------------------------------
 
@@ -131,12 +131,18 @@ class SshRelay:
         else:
             self._elsewhere(side, payload)
 
-    def _hear_data(self, side: str, data: list[memoryview]) -> None:
-        for _, one_channels in groupby(data, _number):
-            messages = list(one_channels)
+    def _hear_several(self, side: str, data: list[memoryview]) -> None:
+        for head, alike in groupby(data, _head):
+            messages = list(alike)
             channel = self._opened(side, messages[0])
-            if channel is not None:
+            if channel is None:
+                continue
+            if head[0] == m.DATA:
                 channel.carry(side, messages)
+            else:
+                channel.adjust(side, messages)
+            if channel.over:
+                self._opens.forget(channel)
 
     def _elsewhere(self, side: str, payload: bytes) -> None:
         match payload[0]:
@@ -163,7 +169,7 @@ class SshRelay:
     def _on_channel(self, side: str, channel: Channel, payload: bytes) -> None:
         kind = payload[0]
         if kind == m.WINDOW_ADJUST:
-            channel.adjust(side, payload)
+            channel.adjust(side, [payload])
         elif kind in (m.CHANNEL_SUCCESS, m.CHANNEL_FAILURE):
             channel.replied(side, payload)
         elif kind == m.CLOSE:
@@ -219,9 +225,9 @@ class SshRelay:
         self._desk.close()
 
 
-def _number(payload: memoryview) -> bytes:
-    """What stands where a channel's number does, if anything."""
-    return bytes(payload[1:5])
+def _head(payload: memoryview) -> bytes:
+    """Type, and what stands where a channel's number does, if anything."""
+    return bytes(payload[:5])
 
 
 _CHANNEL = (m.WINDOW_ADJUST, m.EOF, m.CLOSE, m.CHANNEL_REQUEST, m.CHANNEL_SUCCESS, m.CHANNEL_FAILURE)

@@ -59,6 +59,15 @@ class Totals:
         if self._digest is not None:
             self._digest.update(data)
 
+    def counted(self, bodies: list[memoryview]) -> int:
+        """Several of stream 0, and how many bytes that is."""
+        count = sum(map(len, bodies))
+        self.bytes += count
+        if self._digest is not None:
+            for body in bodies:
+                self._digest.update(body)
+        return count
+
     def undigested(self) -> None:
         """Keep none: it would say nothing."""
         self._digest = None
@@ -129,9 +138,7 @@ class Stream:
             return None
         if not self.flow.clear([len(body) for body in bodies]):
             return None
-        for body in bodies:
-            self.flow.came(len(body))
-            self.totals.count(0, body)
+        self.flow.came(self.totals.counted(bodies))
         return self.flow.carry(messages) if self._sink is None else self._sink.carry(messages, bodies)
 
     def counted(self, stream: int, data: bytes) -> Moved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,16 +33,18 @@ class Table:
 
     window: int
     filters: Filters = none
+    packet: int = PACKET
     up: list[tuple[Any, ...]] = field(default_factory=list)
     down: list[tuple[Any, ...]] = field(default_factory=list)
     rest: list[tuple[Any, ...]] = field(default_factory=list)
+    credit: Counter[tuple[bool, bytes]] = field(default_factory=Counter)
     later: list[Callable[[], list[SshEffect]]] = field(default_factory=list)
 
     def begins(self, command: bytes) -> Table:
         self.relay = SshRelay(Opinions(self.filters))
         for channel in (0, 1):
-            self.does(self.relay.from_client(m.Open("session", channel + 7, self.window, PACKET).write()))
-            self.does(self.relay.from_target(m.Confirmation(channel, channel + 40, self.window, PACKET).write()))
+            self.does(self.relay.from_client(m.Open("session", channel + 7, self.window, self.packet).write()))
+            self.does(self.relay.from_target(m.Confirmation(channel, channel + 40, self.window, self.packet).write()))
             self.does(self.relay.from_client(command[:1] + u32(channel) + command[5:]))
         self.settles()
         return self
@@ -75,10 +78,13 @@ class Table:
     def sent(self, down: bool, payload: bytes) -> None:
         """Data is compared as a stream: messages may be cut elsewhere. The two directions do not wait for each other."""
         out = self.down if down else self.up
+        if payload[0] == m.WINDOW_ADJUST:
+            self.credit[down, payload[1:5]] += m.read_adjust(payload)
+            return
         if payload[0] != m.DATA:
             out.append((payload,))
             return
-        assert len(payload) <= m.DATA_AT + PACKET
+        assert len(payload) <= m.DATA_AT + self.packet
         channel, data = payload[1:5], m.read_data(payload)[1]
         if out and out[-1][:2] == (m.DATA, channel):
             out[-1] = (m.DATA, channel, out[-1][2] + data)
@@ -104,10 +110,10 @@ def told(table: Table, side: str, messages: list[bytes], at_once: bool) -> None:
     table.settles()
 
 
-def ended(table: Table) -> tuple[list[tuple[Any, ...]], ...]:
+def ended(table: Table) -> tuple[Any, ...]:
     """Everything that came of it, with what is reported at the end."""
     table.does(table.relay.close("over"))
-    return table.up, table.down, table.rest
+    return table.up, table.down, table.rest, table.credit
 
 
 def same(command: bytes, reads: list[tuple[str, list[bytes]]], window: int = 1 << 20, filters: Filters = none) -> None:
@@ -120,6 +126,8 @@ def same(command: bytes, reads: list[tuple[str, list[bytes]]], window: int = 1 <
 
 ANY = st.one_of(
     st.builds(m.write_data, st.sampled_from([0, 0, 0, 0, 1, 9]), st.binary(max_size=40)),
+    st.builds(m.write_adjust, st.sampled_from([0, 0, 0, 1, 9]), st.sampled_from([0, 1, 7, 100, 1 << 31])),
+    st.sampled_from([m.write_adjust(0, 5)[:-1], m.write_adjust(0, 5) + b"over", b"\x5d\0"]),
     st.sampled_from([m.write_data(0, b"abc") + b"over", m.write_data(0, b"abc")[:-1], b"\x5e\0\0", b"\x5e", m.write_data(0, b"")]),
 )
 READS = st.lists(st.tuples(st.sampled_from(["client", "target"]), st.lists(ANY, min_size=1, max_size=8)), max_size=6)
@@ -163,6 +171,22 @@ def test_files_that_one_read_brings_are_asked_recorded_and_digested_as_ever(
     rest = [("client", up[at:at + at_once]) for at in range(0, len(up), at_once)]
     rest += [("target", down[at:at + at_once]) for at in range(0, len(down), at_once)]
     same(SFTP, begin + rest, window)
+
+
+def test_acknowledgements_that_one_read_brings_leave_as_one() -> None:
+    """Of a file's pieces and of a window: one packet each, with all that they say."""
+    table = Table(1 << 20, packet=1000).begins(SFTP)
+    for side, data in (("client", INIT), ("target", VERSION), ("client", opens(1)), ("target", handle(1))):
+        for piece in cut(data, [PACKET]):
+            told(table, side, [m.write_data(0, piece)], False)
+    for number in (2, 3):
+        for piece in cut(writes(number, 0, b"w"), [PACKET]):
+            told(table, "client", [m.write_data(0, piece)], False)
+    brought = [m.write_data(0, status(2)[:9]), m.write_data(0, status(2)[9:] + status(3)[:1]), m.write_data(0, status(3)[1:])]
+    brought += [m.write_adjust(0, 5), m.write_adjust(0, 6)]
+    carried, credit = table.relay.carry("target", [memoryview(message) for message in brought])
+    assert isinstance(carried, Carry) and carried.data == [m.write_data(7, status(2) + status(3))]
+    assert credit == SendClient(m.write_adjust(7, 11))
 
 
 @pytest.mark.parametrize("size", [7, PACKET], ids=["little", "whole"])

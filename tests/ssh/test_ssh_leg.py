@@ -130,7 +130,7 @@ def test_data_of_one_read_is_told_at_once_and_overtakes_nothing() -> None:
     """In the order in which it came, with what came between; what came before a changed byte is told too."""
     pair, told = Pair().logged_in(), []
     pair.server.on_payload = lambda payload: told.append(("one", payload))
-    pair.server.on_data = lambda several: told.extend(("data", bytes(payload)) for payload in several)
+    pair.server.on_several = lambda several: told.extend(("data", bytes(payload)) for payload in several)
     every = [data(b"a"), data(b"b"), bytes([96]) + u32(0), data(b"c"), data(b"d"), data(b"e")]
     for payload in every:
         pair.client.send(payload)
@@ -145,7 +145,7 @@ def test_data_that_was_compressed_is_told_before_it_is_too_much() -> None:
     """A small packet may be a large message, and a read holds thousands of them."""
     pair, told = Pair(supportedCompressions=("zlib@openssh.com",)).logged_in(), []
     pair.server.on_payload = told.append
-    pair.server.on_data = lambda several: told.append(sum(map(len, several)))
+    pair.server.on_several = lambda several: told.append(sum(map(len, several)))
     for _ in range(40):
         pair.client.send(data(bytes(100_000)))
     wire = pair.client_wire.take()
