@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
+from typing import NamedTuple
 
 import msgpack
 
@@ -38,8 +39,7 @@ Row = tuple[bytes, bytes | None]
 """A leaf and its stored body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Records that became durable together, and the head that covers them and all before them."""
 
     first: int

@@ -8,7 +8,7 @@ this is cut off, and its open intents get unknown outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -32,6 +32,7 @@ _PAGE = 1 << 20  # bytes per answer to a reader
 _ENTRIES = 4096  # ledger entries per answer
 _NAME = 64  # characters of a grant's or request's name
 _BINDING = 32  # bytes
+_KINDS, _CLOSED = frozenset(map(int, WORKER_KINDS)), int(Kind.CLOSED)
 _MALFORMED = (ValueError, TypeError, IndexError, KeyError, BadRecord, msgpack.exceptions.UnpackException)
 
 
@@ -43,9 +44,9 @@ class Desk(Link):
         self._notary = notary
         self._log = Logger()
         self.role: str | None = None
+        self._allowed: dict[str, Callable[..., None]] = {}
         self.number: int | None = None
         self._expected = 1
-        self._following = False
         self.pid = self.uid = -1
 
     def connectionMade(self) -> None:
@@ -71,11 +72,10 @@ class Desk(Link):
             self.transport.abortConnection()
 
     def frame_received(self, frame: list[Any]) -> None:
-        op, *rest = frame
         if self.role is None:
-            self._hello(op, *rest)
-            return
-        getattr(self, _ALLOWED[self.role if self.role in _ALLOWED else "worker"][op])(*rest)
+            self._hello(*frame)
+        else:
+            self._allowed[frame[0]](self, *frame[1:])
 
     # Coming and going
 
@@ -85,6 +85,7 @@ class Desk(Link):
             self.send("denied", "this token is not known here")
             self.transport.loseConnection()
             return
+        self._allowed = _ALLOWED.get(self.role, _WORKER)
         self._notary.seated(self)
         if self._notary.why_down is None:
             self.up()
@@ -126,11 +127,12 @@ class Desk(Link):
 
     def _entry(self, number: int, sequence: int, packed: bytes, body: bytes | None, terms: list[str] | None) -> Entry:
         fields = parse_event(packed)
-        if fields[0] not in WORKER_KINDS or len(packed) > LEAF_LIMIT - _STAMP_ROOM:
+        kind, session = fields[0], fields[1]
+        if kind not in _KINDS or len(packed) > LEAF_LIMIT - _STAMP_ROOM:
             raise BadRecord("not a worker's record, or too long")
         if (body is not None and type(body) is not bytes) or (terms and len(terms) > _TERMS):
             raise BadRecord("body or terms")
-        if fields[1] and not self._notary.claim(fields[1], self, ending=fields[0] == Kind.CLOSED):
+        if session and not self._notary.claim(session, self, ending=kind == _CLOSED):
             raise BadRecord("another worker's session")
         return Entry(number, sequence, packed, fields, body, [str(term) for term in terms] if terms else ())
 
@@ -164,13 +166,13 @@ class Desk(Link):
         self._read_later(ask, lambda store: _page(store, number, start))
 
     def _follow(self, ask: int) -> None:
-        self._following = True
+        self._notary.follow(self)
         self.send("done", ask)
 
     def news(self) -> None:
-        """Something was recorded; a follower reads on."""
+        """Something was recorded, and this follows."""
         store = self._notary.writer.store
-        if self._following and store is not None:
+        if store is not None:
             self.send("news", store.segment.number, store.segment.size)
 
     def _read_later(self, ask: int, read: Any) -> None:
@@ -188,12 +190,13 @@ class Desk(Link):
         self.send("failed", ask, failure.getErrorMessage())
 
 
-_READER = {"admin": "_admin", "status": "_status", "ledger": "_ledger", "read": "_read", "follow": "_follow"}
-_ALLOWED: dict[str, dict[str, str]] = {
-    "worker": {"append": "_append"},
-    "control": {"append": "_append", "grant": "_grant", "admin": "_admin"},
-    "reader": _READER,
-}
+_WORKER: dict[str, Callable[..., None]] = {"append": Desk._append}
+_ALLOWED: dict[str, dict[str, Callable[..., None]]] = {
+    "control": {"append": Desk._append, "grant": Desk._grant, "admin": Desk._admin},
+    "reader": {
+        "admin": Desk._admin, "status": Desk._status, "ledger": Desk._ledger, "read": Desk._read, "follow": Desk._follow,
+    },
+}  # fmt: skip
 
 
 def _entries(store: Store, start: int) -> tuple[list[bytes], str]:

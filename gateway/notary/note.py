@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from binascii import b2a_base64
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -35,6 +36,7 @@ class Signer:
         self.name, self._private = name, private
         self.public = private.public_key().public_bytes_raw()
         self._id = key_id(name, self.public)
+        self._line = f"\n{DASH}{name} "
 
     @classmethod
     def generate(cls, name: str) -> Signer:
@@ -42,8 +44,7 @@ class Signer:
 
     def sign(self, text: str) -> str:
         """The note: the text, an empty line, and one signature line."""
-        signature = self._private.sign(text.encode())
-        return f"{text}\n{DASH}{self.name} {base64.b64encode(self._id + signature).decode()}\n"
+        return text + self._line + b2a_base64(self._id + self._private.sign(text.encode())).decode()  # which ends in a newline
 
     @property
     def verifier(self) -> Verifier:
@@ -122,6 +123,11 @@ def _check_name(name: str) -> None:
         raise NoteError(f"a key's name is not empty and has no space and no plus: {name!r}")
 
 
+def checkpoint_text(origin: str, size: int, root: bytes) -> str:
+    """What is signed: three lines."""
+    return f"{origin}\n{size}\n{b2a_base64(root).decode()}"
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A log's size and root at one moment."""
@@ -132,7 +138,7 @@ class Checkpoint:
 
     @property
     def text(self) -> str:
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+        return checkpoint_text(self.origin, self.size, self.root)
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:

@@ -62,6 +62,7 @@ class Notary(Service):
         self.tokens = tokens
         self._log = Logger()
         self._desks: set[Desk] = set()
+        self._followers: set[Desk] = set()
         self._owners: dict[bytes, Desk] = {}
         self._ports: list[Any] = []
         self._where = ""  # the path it listens on; a port that is closed no longer knows it
@@ -129,8 +130,13 @@ class Notary(Service):
 
     def left(self, desk: Desk) -> None:
         self._desks.discard(desk)
+        self._followers.discard(desk)
         for session in [session for session, owner in self._owners.items() if owner is desk]:
             del self._owners[session]
+
+    def follow(self, desk: Desk) -> None:
+        """It hears of what is recorded from now on."""
+        self._followers.add(desk)
 
     def claim(self, session: bytes, desk: Desk, *, ending: bool) -> bool:
         """Whether this desk may speak of a session; the first to do so owns it until it ends."""
@@ -166,7 +172,7 @@ class Notary(Service):
             desk.down(why)
 
     def _news(self) -> None:
-        for desk in self._desks:
+        for desk in self._followers:
             desk.news()
 
     def _anchor_failed(self, error: OSError) -> None:

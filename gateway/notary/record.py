@@ -119,6 +119,7 @@ class BadRecord(Exception):
     """Bytes that are not a record, or not one that this sender may write."""
 
 
+_NOT_MSGPACK = (ValueError, msgpack.exceptions.UnpackException)  # FormatError and ExtraData are ValueErrors
 _pack = msgpack.Packer(use_bin_type=True, unicode_errors="backslashreplace").pack  # making one takes longer than using it
 
 
@@ -135,7 +136,7 @@ def unpack(data: bytes) -> Any:
     """
     try:
         return msgpack.unpackb(data, raw=False, strict_map_key=True)
-    except (ValueError, msgpack.exceptions.UnpackException) as e:  # FormatError and ExtraData are ValueErrors
+    except _NOT_MSGPACK as e:
         raise BadRecord(f"not msgpack: {type(e).__name__}") from e
 
 
@@ -152,7 +153,11 @@ def parse_event(data: bytes) -> list[Any]:
 
     :raises BadRecord: a position has the wrong type, or a field is missing.
     """
-    return _checked(unpack(data))
+    try:
+        fields = msgpack.unpackb(data, raw=False, strict_map_key=True)
+    except _NOT_MSGPACK as e:
+        raise BadRecord(f"not msgpack: {type(e).__name__}") from e
+    return _checked(fields)
 
 
 def _checked(fields: Any) -> list[Any]:

@@ -11,7 +11,7 @@ index 1 the stored body. One ascending run, so that appends fill pages.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
@@ -22,7 +22,7 @@ from gateway.notary import ahead, environment
 from gateway.notary.ahead import AheadFile, Batch, Remains, Row, TooLarge
 from gateway.notary.environment import Place, Unfit, open_read_only, open_writable
 from gateway.notary.merkle import CompactRange
-from gateway.notary.note import Checkpoint, Signer
+from gateway.notary.note import Signer, checkpoint_text
 from gateway.notary.settling import Settling
 
 HEAD = b"h"
@@ -48,6 +48,10 @@ class Page:
 
     rows: list[tuple[int, bytes, bytes | None]]
     head: str
+
+
+def _nobody_waits() -> None:
+    """For word that a batch is durable."""
 
 
 class Segment:
@@ -77,10 +81,12 @@ class Segment:
     def root(self) -> bytes:
         return self._tree.root()
 
-    def commit(self, rows: Sequence[Row]) -> None:
+    def commit(self, rows: Sequence[Row], durable: Callable[[], None] = _nobody_waits) -> None:
         """
         Put records and the head over them on stable storage, or nothing.
 
+        :param durable: called once they are there, before anything that nobody has to wait for. What comes out of here later is of LMDB,
+            and concerns what is recorded next: these are in the write-ahead file, where recovery finds them.
         :raises lmdb.Error: the store refused. The segment must be abandoned.
         :raises OSError: a file is not where it was, or not writable.
         """
@@ -89,14 +95,17 @@ class Segment:
             size += _footprint(leaf) if body is None else _footprint(leaf) + _footprint(body)
         if self.used + size > self._map_size:  # LMDB would find out when it is too late to refuse
             raise lmdb.MapFullError("the segment is full")
-        head = self.signer.sign(Checkpoint(self.signer.name, tree.size, tree.root()).text)
+        head = self.signer.sign(checkpoint_text(self.signer.name, tree.size, tree.root()))
         batch = Batch(self._tree.size, rows, head)
         try:
             self._ahead.append(batch, self._settling.wait)
-            self._settling.add(batch, size)
         except TooLarge:
             self._settling.add(batch, size)
             self._settling.wait(tree.size)
+            durable()
+        else:
+            durable()
+            self._settling.add(batch, size)
         self._tree, self.used = tree, self.used + size
 
     def _take_over(self, env: lmdb.Environment, batches: Sequence[Batch]) -> None:

@@ -28,7 +28,9 @@ class Settling:
     def __init__(self, env: lmdb.Environment, put: Callable[[lmdb.Environment, Sequence[Batch]], None]) -> None:
         self._env, self._put = env, put
         self._batches: deque[tuple[Batch, int]] = deque()  # and its bytes
-        self._bytes = self._size = self._wanted = 0
+        self._added = self._taken = 0  # bytes until now; one is the adder's, the other the thread's, so that adding needs no lock
+        self._size = self._wanted = 0
+        self._idle = False  # the thread waits for a first batch, or is about to
         self._turn = threading.Condition()
         self._ending = False
         self._failure: BaseException | None = None
@@ -37,11 +39,11 @@ class Settling:
 
     def add(self, batch: Batch, size: int) -> None:
         """A durable batch of `size` bytes. Raises what LMDB said of an earlier one."""
-        with self._turn:
-            self._check()
-            self._batches.append((batch, size))
-            self._bytes += size
-            if len(self._batches) == 1 or self._bytes >= _ENOUGH:
+        self._check()
+        self._batches.append((batch, size))
+        self._added += size
+        if self._idle or self._added - self._taken >= _ENOUGH:
+            with self._turn:
                 self._turn.notify_all()
 
     def wait(self, size: int) -> None:
@@ -83,14 +85,19 @@ class Settling:
 
     def _take(self) -> list[Batch] | None:
         with self._turn:
+            self._idle = True  # before it looks: who adds after the look sees this, and gives word
             self._turn.wait_for(lambda: self._ending or bool(self._batches))
-            self._turn.wait_for(lambda: self._ending or self._bytes >= _ENOUGH or self._wanted > self._size, PATIENCE)
+            self._idle = False
+            self._turn.wait_for(self._has_enough, PATIENCE)
             return None if self._ending else [batch for batch, _ in self._batches]
+
+    def _has_enough(self) -> bool:
+        return self._ending or self._added - self._taken >= _ENOUGH or self._wanted > self._size
 
     def _took(self, batches: list[Batch]) -> None:
         with self._turn:
             for _ in batches:
-                self._bytes -= self._batches.popleft()[1]
+                self._taken += self._batches.popleft()[1]
             self._size = batches[-1].end
             self._turn.notify_all()
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Clock:
     """Wall and monotonic nanoseconds; the second one goes on through suspend."""
 
     wall_ns: Callable[[], int] = time.time_ns
-    boot_ns: Callable[[], int] = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    boot_ns: Callable[[], int] = partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
 
 
 class Lock:
@@ -94,6 +95,10 @@ def create(audit: Audit, keys: Keys, clock: Clock = Clock()) -> None:
         (layout.root / folder).mkdir(mode=0o700, exist_ok=True)
     Ledger.create(layout.ledger, keys.identity, clock.wall_ns()).close()
     sync_directory(layout.root)
+
+
+def _nobody_waits(refusals: list[str]) -> None:
+    """For word that records are durable."""
 
 
 class Store:
@@ -193,18 +198,22 @@ class Store:
 
     # The one transaction
 
-    def commit(self, entries: Sequence[Entry]) -> list[str]:
+    def commit(self, entries: Sequence[Entry], durable: Callable[[list[str]], None] = _nobody_waits) -> list[str]:
         """
         Put all of it on stable storage together.
 
+        :param durable: told the same as is returned, as soon as that is so; see `Segment.commit`.
         :returns: for each entry why it was refused; "" for recorded as it came. A refused
             intent is recorded too, as UNGRANTED, in its own place of the worker's sequence.
         """
-        if self._must_rotate(self._clock.boot_ns()):
+        boot = self._clock.boot_ns()
+        if self._must_rotate(boot):
             self.rotate("rotated")
-        wall, boot = self._clock.wall_ns(), self._clock.boot_ns()
+            boot = self._clock.boot_ns()
+        wall = self._clock.wall_ns()
         refusals = self._refusals(entries, wall)
-        self._write([*self._clock_step(wall - boot), *entries], wall, boot)
+        stepped = self._clock_step(wall - boot)
+        self._write([*stepped, *entries] if stepped else entries, wall, boot, partial(durable, refusals))
         return refusals
 
     def _refusals(self, entries: Sequence[Entry], now_ns: int) -> list[str]:
@@ -223,16 +232,17 @@ class Store:
             answers[place] = why
         return answers
 
-    def _write(self, entries: Sequence[Entry], wall: int, boot: int) -> None:
-        self.segment.commit(self._rows(entries, self.segment.size, wall, boot))
+    def _write(self, entries: Sequence[Entry], wall: int, boot: int, durable: Callable[[], object]) -> None:
+        segment = self.segment
+        segment.commit(self._rows(segment, entries, wall, boot), durable)
         add = self.state.add
         for entry in entries:
             add(entry.worker, entry.sequence, wall, entry.fields)
 
-    def _rows(self, entries: Sequence[Entry], first: int, wall: int, boot: int) -> list[Row]:
+    def _rows(self, segment: Segment, entries: Sequence[Entry], wall: int, boot: int) -> list[Row]:
         """What is stored of each: its leaf, from a stamp in the order of `Stamp`, and its body."""
-        number, seal, rows = self.segment.number, self._bodies.seal, []
-        for index, entry in enumerate(entries, first):
+        number, seal, rows = segment.number, self._bodies.seal, []
+        for index, entry in enumerate(entries, segment.size):
             terms = tuple(sorted(map(self._bodies.term, entry.terms))) if entry.terms else ()
             if entry.body is None:
                 stored = hashed = commitment = None
@@ -284,7 +294,7 @@ class Store:
         self.state.forget_grants(wall)
         carried = [event(Kind.CARRY, what, rows) for what, rows in self.state.carry(wall)]
         first = [Entry(_SEGMENT_MAKER, i, packed, parse_event(packed)) for i, packed in enumerate([header, *carried])]
-        segment.commit(self._rows(first, 0, wall, self._clock.boot_ns()))
+        segment.commit(self._rows(segment, first, wall, self._clock.boot_ns()))
         segment.settle()
         self._log([*ending, ["seg.open", wall, STREAM, number, segment.signer.public, previous_root, boot_id]])
 
@@ -376,7 +386,7 @@ class Store:
     def close(self) -> None:
         """Stop in good order: the ledger and the anchors cover everything."""
         segment = self.segment
-        self._write([self.own(event(Kind.NOTARY, "stopped", ""))], self._clock.wall_ns(), self._clock.boot_ns())
+        self._write([self.own(event(Kind.NOTARY, "stopped", ""))], self._clock.wall_ns(), self._clock.boot_ns(), lambda: None)
         segment.settle()
         self._log([self._close_entry(segment.number, segment.size, segment.root, "stopped")])
         self.abandon()

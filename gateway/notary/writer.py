@@ -169,20 +169,16 @@ class Writer:
         if self._working and self._jobs and self._soon is None:
             self._soon = self._clock.callLater(0, self._turn)
 
-    def _record(self, store: Store, jobs: Sequence[Job]) -> None:
+    def _record(self, store: Store, jobs: list[Job]) -> None:
         entries: list[Entry] = []
         ends = []
         for job in jobs:
             entries.extend(job.entries(store))
             ends.append(len(entries))
         unsealed = len(store.unsealed)
-        refusals = store.commit(entries)
+        store.commit(entries, lambda refusals: _tell(jobs, ends, refusals))
         if len(store.unsealed) != unsealed:
             self._chores_wanted.set()
-        start = 0
-        for job, end in zip(jobs, ends, strict=True):
-            job.done(refusals[start:end])
-            start = end
         self._news()
 
     def _look(self) -> None:
@@ -262,6 +258,15 @@ class Writer:
                 self._sealing.clear()
                 self._log.error("evidence: a chore failed and will be tried again: {why}", why=describe(e))
                 self._ended.wait(_CHORE_RETRY)
+
+
+def _tell(jobs: list[Job], ends: Sequence[int], refusals: Sequence[str]) -> None:
+    """Each job, whose entries ended there, that it is durable. None of them is left to hear of what fails afterwards."""
+    start = 0
+    for job, end in zip(jobs, ends, strict=True):
+        job.done(refusals[start:end])
+        start = end
+    jobs.clear()
 
 
 def describe(error: BaseException) -> str:

@@ -111,9 +111,9 @@ def counted(store: Store) -> list[int]:
     sizes: list[int] = []
     real = store.commit
 
-    def commit(entries: Sequence[Entry]) -> list[str]:
+    def commit(entries: Sequence[Entry], *durable: Any) -> list[str]:
         sizes.append(len(entries))
-        return real(entries)
+        return real(entries, *durable)
 
     store.commit = commit  # type: ignore[method-assign]
     return sizes
@@ -169,7 +169,7 @@ def test_a_failed_commit_refuses_all_and_is_never_tried_twice(
         store = new_store(tmp_path)
         opened.append(store)
         if len(opened) == 1:
-            def fail(entries: Sequence[Entry]) -> list[str]:
+            def fail(entries: Sequence[Entry], *durable: Any) -> list[str]:
                 raise error
 
             store.commit = fail  # type: ignore[method-assign]
@@ -183,6 +183,33 @@ def test_a_failed_commit_refuses_all_and_is_never_tried_twice(
     assert len(opened) == 2
     bench.writer.submit(Job(bench.log))
     assert bench.next("done") == [""]
+    bench.stop()
+    benches.clear()
+    assert checked(tmp_path).problems == []
+
+
+def test_what_fails_behind_a_durable_batch_does_not_take_it_back(tmp_path: Path, benches: list[Bench]) -> None:
+    """It was told before LMDB was, and it is there when the store is opened again."""
+    opened: list[Store] = []
+
+    def open_store() -> Store:
+        opened.append(new_store(tmp_path))
+        return opened[-1]
+
+    bench = started(benches, open_store)
+    bench.next("up")
+    before = opened[0].segment.size
+
+    def refuses(batch: Any, size: int) -> None:
+        raise lmdb.DiskError("no more")
+
+    opened[0].segment._settling.add = refuses  # type: ignore[method-assign]
+    bench.writer.submit(Job(bench.log))
+    assert bench.next("done") == [""] and "no more" in bench.next("down")
+    bench.next("up")
+    assert len(opened[1].page(1, before, 1 << 20).rows) == 1
+    said = [bench.log.get_nowait()[0] for _ in range(bench.log.qsize())]
+    assert "failed" not in said
     bench.stop()
     benches.clear()
     assert checked(tmp_path).problems == []
@@ -223,7 +250,7 @@ def test_a_bug_of_ours_ends_in_refusal_not_in_silence(tmp_path: Path) -> None:
     """Workers must hear of it: their commands would wait for ever otherwise."""
     store = new_store(tmp_path)
 
-    def broken(entries: Sequence[Entry]) -> list[str]:
+    def broken(entries: Sequence[Entry], *durable: Any) -> list[str]:
         raise ZeroDivisionError
 
     store.commit = broken  # type: ignore[method-assign]
