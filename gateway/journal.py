@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from gateway.masked import told
 from gateway.notary.client import NotaryClient
 from gateway.notary.record import NAME_LIMIT, Kind, identity_terms
+from gateway.reactor import end_of_turn
 from protocols.command import Command, Digest, FunctionCall, Parameter
 from protocols.errors import Unrecordable
 from protocols.journal import Waiter
@@ -81,7 +82,8 @@ class Journal:
         self._bases: list[tuple[int, int]] = []  # (first sequence - 1, worker) of every incarnation
         self._worker: int | None = None
         self._why = client.why_down
-        self._turn: Any = None  # the flush at this turn's end
+        self._at_end_of_turn = end_of_turn(clock)
+        self._turn = False  # whether `_end_of_turn` is due
         self._later: Any = None  # when outcomes have waited long enough
         self._held_back = False  # a turn has ended since the last append, which was not acknowledged then
         self._watch: Any = None
@@ -214,11 +216,7 @@ class Journal:
 
     def flush(self) -> None:
         """Send what was called until now, instead of at the end of the reactor's turn."""
-        if self._turn is not None:
-            if self._turn.active():
-                self._turn.cancel()
-            self._turn = None
-        self._held_back = False
+        self._turn = self._held_back = False
         if not self._outgoing or self._worker is None:
             return
         items, size = self._outgoing, self._outgoing_bytes
@@ -313,10 +311,11 @@ class Journal:
         Send at the end of this turn; what nobody waits for travels with the next that somebody does. The timer for that is
         left running when it did: one that is cancelled for each command costs more than one that finds nothing to do.
         """
-        if self._turn is not None:
+        if self._turn:
             return
         if not lazy:
-            self._turn = self._clock.callLater(0, self._end_of_turn)
+            self._turn = True
+            self._at_end_of_turn(self._end_of_turn)
         elif self._later is None:
             self._later = self._clock.callLater(LAZY, self._end_of_patience)
 
@@ -325,7 +324,9 @@ class Journal:
         While an append is not acknowledged the notary is at work on it, and what comes meanwhile is one batch when its word
         is here: each has a signature, a write and two wakes, whatever is in it.
         """
-        self._turn = None
+        if not self._turn:
+            return  # it was sent before
+        self._turn = False
         if self._unacked:
             self._held_back = True
         else:
@@ -333,7 +334,8 @@ class Journal:
 
     def _end_of_patience(self) -> None:
         self._later = None
-        if self._turn is None:
+        if not self._turn:
+            self._turn = True
             self._end_of_turn()
 
     def _outcome(self, held: _Open, number: int, ending: str, outcome: Outcome | None, micros: int) -> int:

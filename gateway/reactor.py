@@ -1,11 +1,13 @@
 """
-Twisted's epoll reactor with three detours taken out; everything else is Twisted's own.
+Twisted's epoll reactor with four detours taken out; everything else is Twisted's own.
 
 *Lean*: a ready descriptor is read or written directly, without a logging context around each
 event. *Eager*: a write to an idle UNIX socket, by which our processes speak, is tried at once, instead of two epoll_ctl
 and another turn later; what the kernel does not take goes the usual way. *Plain*: such a socket carries bytes alone, so it is
 read and written without looking for descriptors that travel along (the kernel closes any that a peer sends). Sessions' TCP connections do the same on any
 reactor (`gateway.line`). Measured together they halve what a small message costs. On any other reactor all works as well.
+
+*Prompt*: what is to be done when all that came at once is read (`end_of_turn`) is done then, without a timer of no time.
 
 What it knows of Twisted's inside: EPollReactor.doPoll (internet/epollreactor.py), where UNIX ports and connectors
 make their transports (internet/unix.py), and what reading and writing answer (internet/tcp.py, Connection).
@@ -14,16 +16,20 @@ make their transports (internet/unix.py), and what reading and writing answer (i
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet import unix
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.main import CONNECTION_LOST, installReactor
 from twisted.internet.tcp import Connection
+from twisted.logger import Logger
 
 from gateway.line import write_eagerly
 
-
+_told = Logger().failureHandler("while ending a turn of the reactor")  # as Twisted does around a timed call
 _FULL = (errno.EWOULDBLOCK, errno.ENOBUFS)
 
 
@@ -64,6 +70,18 @@ class _UnixConnector(unix.Connector):
 class LeanReactor(EPollReactor):
     """The reactor of our processes."""
 
+    def __init__(self) -> None:
+        self._reading = False
+        self._ends: list[Callable[[], object]] = []
+        super().__init__()
+
+    def at_end_of_turn(self, call: Callable[[], object]) -> None:
+        """See `end_of_turn`. Where nothing is being read, a timer does it."""
+        if self._reading:
+            self._ends.append(call)
+        else:
+            self.callLater(0, call)
+
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events and act on them; as EPollReactor, which see."""
         wait = -1.0 if timeout is None else timeout
@@ -73,10 +91,22 @@ class LeanReactor(EPollReactor):
             if error.errno == errno.EINTR:
                 return
             raise
-        for descriptor, event in ready:
-            selectable = self._selectables.get(descriptor)
-            if selectable is not None:  # another event of this turn may have closed it
-                self._doReadOrWrite(selectable, descriptor, event)
+        self._reading = True
+        try:
+            for descriptor, event in ready:
+                selectable = self._selectables.get(descriptor)
+                if selectable is not None:  # another event of this turn may have closed it
+                    self._doReadOrWrite(selectable, descriptor, event)
+        finally:
+            self._reading = False
+            self._end()
+
+    def _end(self) -> None:
+        """What was asked for, once each; what they ask for in turn gets a timer."""
+        ends, self._ends = self._ends, []
+        for call in ends:
+            with _told:
+                call()
 
     doIteration = doPoll
 
@@ -89,6 +119,11 @@ class LeanReactor(EPollReactor):
         connector = _UnixConnector(address, factory, timeout, self, checkPID)
         connector.connect()
         return connector
+
+
+def end_of_turn(clock: IReactorTime) -> Callable[[Callable[[], object]], object]:
+    """How to have something called once all is read that came at once, on any reactor."""
+    return getattr(clock, "at_end_of_turn", None) or partial(clock.callLater, 0)
 
 
 def install() -> None:

@@ -26,6 +26,7 @@ from gateway.notary.ledger import LedgerError
 from gateway.notary.recovery import Unsound
 from gateway.notary.seal import SealError, seal
 from gateway.notary.store import Entry, Store, StoreError
+from gateway.reactor import end_of_turn
 
 FAILURES = (lmdb.Error, OSError, StoreError, Unsound, Unfit, LedgerError, KeyFileError, SealError)
 """What a store may say instead of recording. Anything else is a bug of ours, and ends the thread."""
@@ -71,7 +72,8 @@ class Writer:
         self._open, self._clock, self._deliver, self._up, self._down, self._news = open_store, clock, deliver, up, down, news
         self._log = Logger()
         self._jobs: deque[Job] = deque()
-        self._soon: IDelayedCall | None = None  # the turn that is due
+        self._end_of_turn = end_of_turn(clock)
+        self._soon = False  # `_turn` is due
         self._tick: IDelayedCall | None = None
         self._why = "the notary is starting"
         self._working = False
@@ -109,8 +111,9 @@ class Writer:
             job.failed(self._why)
             return
         self._jobs.append(job)
-        if self._soon is None:
-            self._soon = self._clock.callLater(0, self._turn)
+        if not self._soon:
+            self._soon = True
+            self._end_of_turn(self._turn)
 
     # Opening
 
@@ -158,16 +161,15 @@ class Writer:
 
     def _turn(self) -> None:
         """One batch for all jobs, then word to each of them."""
-        if self._soon is not None and self._soon.active():
-            self._soon.cancel()
-        self._soon = None
+        self._soon = False
         store = self.store
         if not self._working or store is None or not self._jobs:
             return
         jobs = self._take()
         self._guarded(jobs, lambda: self._record(store, jobs))
-        if self._working and self._jobs and self._soon is None:
-            self._soon = self._clock.callLater(0, self._turn)
+        if self._working and self._jobs and not self._soon:
+            self._soon = True
+            self._end_of_turn(self._turn)
 
     def _record(self, store: Store, jobs: list[Job]) -> None:
         entries: list[Entry] = []
@@ -229,10 +231,9 @@ class Writer:
 
     def _refuse(self, why: str) -> None:
         self._working, self._why = False, why
-        for call in (self._soon, self._tick):
-            if call is not None and call.active():
-                call.cancel()
-        self._soon = self._tick = None
+        if self._tick is not None and self._tick.active():
+            self._tick.cancel()
+        self._tick = None
         jobs = list(self._jobs)
         self._jobs.clear()
         for job in jobs:
