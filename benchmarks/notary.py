@@ -1,13 +1,14 @@
 """
 What durability costs: appends of so many records, one after another, to a notary in a process of its own.
 
-    python -m benchmarks.notary [--against CHECKOUT] [--records 1,2,8,32] [--batches 400] [--rounds 7] [--json FILE]
+    python -m benchmarks.notary [--against CHECKOUT] [--floor] [--records 1,2,8,32] [--batches 400] [--rounds 7] [--json FILE]
 
 The records are those that a worker's journal makes of prepared point queries: an intent and its outcome. Processor time is
 what the scheduler counted. Others on the machine only add to it, so of the reactor's thread the tenth part of all stretches of
 20 appends that took least speaks; of the other threads (one fills LMDB), their mean. From the sizes comes what a batch and
 what a record takes.
-With another checkout its notary is measured in the same rounds, the two in turns.
+With another checkout its notary is measured in the same rounds, the two in turns. `--floor` adds what no notary in Python goes
+below on this machine: a loop that receives an append, signs, writes one block and answers, and records nothing.
 """
 
 from __future__ import annotations
@@ -65,6 +66,31 @@ notary.listen(folder / "socket")
 notary.startService()
 reactor.callWhenRunning(gc.freeze)
 reactor.run()
+"""
+
+BARE = """
+import mmap, os, socket, sys
+from pathlib import Path
+import msgpack
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from gateway import link
+from gateway.notary.ahead import HALF, opened
+folder, key, at = Path(sys.argv[1]), Ed25519PrivateKey.generate(), 0
+(folder / "file").write_bytes(bytes(HALF))
+file, block = opened(folder / "file"), memoryview(mmap.mmap(-1, 4096))
+os.fsync(file)
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(str(folder / "socket"))
+listening.listen()
+peer, _ = listening.accept()
+peer.recv(1 << 20)
+peer.sendall(link.pack(["up", 1]))
+while data := peer.recv(1 << 20):
+    _, _, first, items = msgpack.unpackb(data[4:])
+    key.sign(data[:80])
+    os.pwrite(file, block, at)
+    at = (at + 4096) % HALF
+    peer.sendall(link.pack(["ack", first + len(items) - 1, ()]))
 """
 
 DONE = Outcome(Ending.COMPLETE, ("SELECT 1",), rows=1, bytes=13, columns=("abalance",))
@@ -155,12 +181,12 @@ class Worker:
 class Notary:
     """One in a process, with the code of some checkout and its kernels compiled, on a store of its own."""
 
-    def __init__(self, stack: ExitStack, checkout: Path) -> None:
+    def __init__(self, stack: ExitStack, checkout: Path, program: str = SERVE) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostiary-notary-")))
         init_store(Audit(folder / "audit"), "bench", folder)
         code = site(folder / "site", checkout)
         environment = {**os.environ, "PYTHONPATH": os.fspath(code)}
-        self._process = subprocess.Popen([sys.executable, "-c", SERVE, os.fspath(folder)], cwd=code, env=environment)
+        self._process = subprocess.Popen([sys.executable, "-c", program, os.fspath(folder)], cwd=code, env=environment)
         stack.callback(self._end)
         self._worker = Worker(self._connected(os.fspath(folder / "socket")))
 
@@ -235,6 +261,7 @@ def shown(name: str, sizes: Sequence[int], samples: dict[str, list[Sample]]) -> 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.notary", description=__doc__.splitlines()[1])
     parser.add_argument("--against", type=Path, help="another checkout, measured in the same rounds")
+    parser.add_argument("--floor", action="store_true", help="also what only signs, writes and answers")
     parser.add_argument("--records", type=lambda text: [int(one) for one in text.split(",")], default=[1, 2, 8, 32], help="in a batch")
     parser.add_argument("--batches", type=int, default=400, help="of one measurement")
     parser.add_argument("--rounds", type=int, default=7)
@@ -249,6 +276,8 @@ def main() -> int:
         notaries = {"notary": Notary(stack, ROOT)}
         if chosen.against:
             notaries["other"] = Notary(stack, chosen.against.resolve())
+        if chosen.floor:
+            notaries["floor"] = Notary(stack, ROOT, BARE)
         samples: dict[str, list[Sample]] = {f"{name} {size}": [] for name in notaries for size in chosen.records}
 
         def take(case: str) -> None:

@@ -60,7 +60,7 @@ class AheadFile:
 
     def __init__(self, path: Path) -> None:
         self._place = Place(path)
-        self._fd = _opened(path)
+        self._fd = opened(path)
         self._room = memoryview(mmap.mmap(-1, HALF))  # at a page's beginning, and shared: a child that is forked meanwhile moves none
         self._half, self._at = 0, 0
         self._ends = [0, 0]  # of each half: the number of records up to the end of its last batch
@@ -92,7 +92,7 @@ class AheadFile:
         self._room.release()  # and with it the memory, whoever still holds this
 
 
-def _opened(path: Path) -> int:
+def opened(path: Path) -> int:
     """For synchronous writes from the caller's memory; through the page cache where the file system wants that (open(2), O_DIRECT)."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_DSYNC | os.O_DIRECT)

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from gateway.link import Link, peer_credentials
 from gateway.notary.environment import Unfit
-from gateway.notary.record import LEAF_LIMIT, WORKER_KINDS, BadRecord, Kind, event, identity_terms, pack, parse_event
+from gateway.notary.record import LEAF_LIMIT, WORKER_KINDS, BadRecord, Kind, checked, event, identity_terms, pack
 from gateway.notary.store import Entry, Store
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Desk(Link):
         self._notary.writer.submit(_Append(self, entries, size))
 
     def _entry(self, number: int, sequence: int, packed: bytes, body: bytes | None, terms: list[str] | None) -> Entry:
-        fields = parse_event(packed)
+        fields = checked(msgpack.unpackb(packed, raw=False, strict_map_key=True))  # what it raises is among the _MALFORMED
         kind, session = fields[0], fields[1]
         if kind not in _KINDS or len(packed) > LEAF_LIMIT - _STAMP_ROOM:
             raise BadRecord("not a worker's record, or too long")

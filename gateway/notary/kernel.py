@@ -31,7 +31,8 @@ except ImportError:
     class cython:  # type: ignore[no-redef]  # noqa: N801
         """What this text needs of Cython where it is not installed."""
 
-        compiled, int = False, None
+        compiled, int, longlong = False, None, None
+        cfunc = staticmethod(lambda function: function)
         declare = staticmethod(lambda kind, value: value)
 
 
@@ -48,6 +49,7 @@ _BLOCK = cython.declare(cython.int, 64)  # bytes of SHA-256's input block
 _SIZE = cython.declare(cython.int, 32)  # of its output
 _SALT = cython.declare(cython.int, 16)  # before what is encrypted
 _TAG = cython.declare(cython.int, 16)  # and behind it
+_PAGE = cython.declare(cython.longlong, 4096)
 _NONCE = bytes(12)  # zero: each key is used once
 _LEAF, _NODE = b"\x00", b"\x01"
 _BODY, _COMMITMENT = b"\x02", b"ostiary-body\x00"
@@ -126,6 +128,22 @@ def crown(edge: Sequence[bytes]) -> bytes:
     for peak in edge[-2::-1]:
         root = _sha256(_NODE + peak, root)
     return root
+
+
+def room(rows: Iterable[tuple[bytes, bytes | None]]) -> int:
+    """Bytes that leaves and their stored bodies take in LMDB, or a few more: big values live in whole pages of their own."""
+    total: cython.longlong = 0
+    for leaf, body in rows:
+        total += _footprint(leaf)
+        if body is not None:
+            total += _footprint(body)
+    return total
+
+
+@cython.cfunc
+def _footprint(value: bytes) -> cython.longlong:
+    size: cython.longlong = len(value) + 32
+    return size if size < _PAGE // 2 else (size + _PAGE - 1) // _PAGE * _PAGE
 
 
 def named(file: bytes) -> tuple[int, int, int]:
@@ -260,5 +278,5 @@ else:
         except ImportError:
             pass
         else:
-            names = ("climb", "crown", "digest", "grown", "mac", "named", "opening", "padded", "record_key", "sealed")
+            names = ("climb", "crown", "digest", "grown", "mac", "named", "opening", "padded", "record_key", "room", "sealed")
             globals().update({name: getattr(_kernel, name) for name in names})

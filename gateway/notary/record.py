@@ -119,7 +119,6 @@ class BadRecord(Exception):
     """Bytes that are not a record, or not one that this sender may write."""
 
 
-_NOT_MSGPACK = (ValueError, msgpack.exceptions.UnpackException)  # FormatError and ExtraData are ValueErrors
 _pack = msgpack.Packer(use_bin_type=True, unicode_errors="backslashreplace").pack  # making one takes longer than using it
 
 
@@ -136,7 +135,7 @@ def unpack(data: bytes) -> Any:
     """
     try:
         return msgpack.unpackb(data, raw=False, strict_map_key=True)
-    except _NOT_MSGPACK as e:
+    except (ValueError, msgpack.exceptions.UnpackException) as e:  # FormatError and ExtraData are ValueErrors
         raise BadRecord(f"not msgpack: {type(e).__name__}") from e
 
 
@@ -153,15 +152,15 @@ def parse_event(data: bytes) -> list[Any]:
 
     :raises BadRecord: a position has the wrong type, or a field is missing.
     """
-    try:
-        fields = msgpack.unpackb(data, raw=False, strict_map_key=True)
-    except _NOT_MSGPACK as e:
-        raise BadRecord(f"not msgpack: {type(e).__name__}") from e
-    return _checked(fields)
+    return checked(unpack(data))
 
 
-def _checked(fields: Any) -> list[Any]:
-    """The same list, once every position that readers rely on has its type."""
+def checked(fields: Any) -> list[Any]:
+    """
+    The same list, once every position that readers rely on has its type.
+
+    :raises BadRecord: one has not, or is missing.
+    """
     if type(fields) is not list or len(fields) < len(COMMON):
         raise BadRecord("an event is an array of at least six")
     kind, session, number, target, verdict, _ref = fields[:6]
@@ -247,7 +246,7 @@ def parse_leaf(leaf: bytes) -> Record:
         raise BadRecord("not a stamp of version 1")
     if type(stamp[9]) is not list:
         raise BadRecord("terms are not an array")
-    return Record(Stamp(*stamp[1:9], tuple(stamp[9])), _checked(value[1]))
+    return Record(Stamp(*stamp[1:9], tuple(stamp[9])), checked(value[1]))
 
 
 def is_canonical(leaf: bytes) -> bool:

@@ -21,6 +21,7 @@ import lmdb
 from gateway.notary import ahead, environment
 from gateway.notary.ahead import AheadFile, Batch, Remains, Row, TooLarge
 from gateway.notary.environment import Place, Unfit, open_read_only, open_writable
+from gateway.notary.kernel import room
 from gateway.notary.merkle import CompactRange
 from gateway.notary.note import Signer, checkpoint_text
 from gateway.notary.settling import Settling
@@ -28,7 +29,6 @@ from gateway.notary.settling import Settling
 HEAD = b"h"
 _ROW = Struct("!cQB")  # b"r", index, 0 leaf or 1 body
 _key = _ROW.pack
-_PAGE = 4096
 
 STREAM = 0
 """The number of the one physical stream; the format allows more."""
@@ -90,9 +90,7 @@ class Segment:
         :raises lmdb.Error: the store refused. The segment must be abandoned.
         :raises OSError: a file is not where it was, or not writable.
         """
-        tree, size = self._tree.with_leaves([leaf for leaf, _ in rows]), 0
-        for leaf, body in rows:
-            size += _footprint(leaf) if body is None else _footprint(leaf) + _footprint(body)
+        tree, size = self._tree.with_leaves([leaf for leaf, _ in rows]), room(rows)
         if self.used + size > self._map_size:  # LMDB would find out when it is too late to refuse
             raise lmdb.MapFullError("the segment is full")
         head = self.signer.sign(checkpoint_text(self.signer.name, tree.size, tree.root()))
@@ -298,9 +296,3 @@ class SealedSegment:
         self._leaves.close()
         if self._bodies is not None:
             self._bodies.close()
-
-
-def _footprint(value: bytes) -> int:
-    """Bytes a value takes: big ones live in whole pages of their own."""
-    size = len(value) + 32
-    return size if size < _PAGE // 2 else -(-size // _PAGE) * _PAGE

@@ -104,6 +104,16 @@ def test_trees_grow_alike(twins: Twins, sizes: list[list[bytes]]) -> None:
             twins.agree("crown", edge)
 
 
+@many
+@given(sizes=st.lists(st.tuples(st.integers(0, 9000), st.none() | st.integers(0, 9000)), max_size=9))
+def test_what_records_take_in_lmdb_is_counted_alike(twins: Twins, sizes: list[tuple[int, int | None]]) -> None:
+    """A value of half a page or more lives in whole pages; a smaller one has a head of its own."""
+    rows = [(bytes(leaf), None if body is None else bytes(body)) for leaf, body in sizes]
+    values = [len(value) for row in rows for value in row if value is not None]
+    least = sum(size + 32 if size + 32 < 2048 else -(-(size + 32) // 4096) * 4096 for size in values)
+    assert twins.agree("room", rows) == least
+
+
 @pytest.mark.parametrize("length", [0, 31, 33, 64])
 def test_an_opening_is_made_of_a_record_s_key_alone(kernel: ModuleType, length: int) -> None:
     with pytest.raises(ValueError):
@@ -122,6 +132,8 @@ def test_only_bytes_are_sealed(twins: Twins, wrong: object) -> None:
     for call in (twins.compiled.opening, twins.compiled.named):
         with pytest.raises((TypeError, AttributeError)):
             call(wrong)
+    with pytest.raises(TypeError):
+        twins.compiled.room([(wrong, None)])
     with pytest.raises(TypeError):
         twins.compiled.digest(b"", wrong)
     with pytest.raises(TypeError):
