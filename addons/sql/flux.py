@@ -29,9 +29,10 @@ QUIET = frozenset(
     SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CopyStmt ExplainStmt PrepareStmt ExecuteStmt DeallocateStmt
     DeclareCursorStmt FetchStmt ClosePortalStmt TransactionStmt VariableSetStmt VariableShowStmt DiscardStmt ListenStmt
     UnlistenStmt NotifyStmt LockStmt ConstraintsSetStmt CheckPointStmt TruncateStmt RefreshMatViewStmt
+    VacuumStmt ReindexStmt ClusterStmt CommentStmt SecLabelStmt GrantStmt GrantRoleStmt AlterDefaultPrivilegesStmt CreateRoleStmt AlterRoleStmt
 """.split()
 )
-"""They leave the catalog as it is (SELECT INTO and COMMIT PREPARED do not); after any other it is read again."""
+"""They leave what is judged by of the catalog as it is (SELECT INTO and COMMIT PREPARED do not); after any other it is read again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.house import BENCH, CLEAR, PATIENCE, House, environment, psql
+from tests.live.changing.attempts import SETUP
 from tests.servers import POSTGRES_15, postgres_18
 
 pytestmark = pytest.mark.live
@@ -55,6 +56,19 @@ def test_a_restore_makes_the_same_database(request: pytest.FixtureRequest, tmp_p
     tool(bin_, house.facts(CLEAR, dbname="clinicdb"), "pg_restore", "-j2", "--exit-on-error", "-d", "clinicdb", str(archive))
     original, copy = (tool(bin_, house.direct_facts(dbname=name), "pg_dump").stdout for name in ("clinic", "clinicdb"))
     assert plain(copy) == plain(original)
+
+
+def test_a_restore_in_one_transaction_makes_the_same_database(house15: House) -> None:
+    """Views, rules, operators, casts and aggregates over functions and types that the same transaction made a moment before."""
+    server = house15.server
+    for name in ("makings", "clinicdb"):
+        server.sql(f"DROP DATABASE IF EXISTS {name}")
+        server.sql(f"CREATE DATABASE {name}")
+    server.sql(SETUP, "makings")
+    dumped = tool(POSTGRES_15, house15.direct_facts(dbname="makings"), "pg_dump").stdout
+    done = house15.psql(CLEAR, dumped.decode(), "-q", "-1", "-v", "ON_ERROR_STOP=1", dbname="clinicdb")
+    assert done.returncode == 0, done.stderr
+    assert plain(tool(POSTGRES_15, house15.direct_facts(dbname="clinicdb"), "pg_dump").stdout) == plain(dumped)
 
 
 def test_a_dump_of_masked_columns_is_refused_and_not_cut_short(house15: House) -> None:
