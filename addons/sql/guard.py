@@ -129,11 +129,17 @@ def _put(statement: Message, most: int) -> None:
     if write.HasField("where_clause"):
         both = tree.Node()
         both.bool_expr.boolop = tree.AND_EXPR
-        both.bool_expr.args.add().CopyFrom(write.where_clause)
+        both.bool_expr.args.extend(_conjuncts(write.where_clause))
         both.bool_expr.args.add().CopyFrom(guard)
         write.where_clause.CopyFrom(both)
     else:
         write.where_clause.CopyFrom(guard)
+
+
+def _conjuncts(where: tree.Node) -> list[tree.Node]:
+    """The parts of an AND, since the grammar reads AND of AND as one; else the condition itself."""
+    whole = unwrap(where)
+    return list(whole.args) if isinstance(whole, tree.BoolExpr) and whole.boolop == tree.AND_EXPR else [where]
 
 
 def _one_row(write: Message) -> bool:

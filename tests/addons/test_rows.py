@@ -84,6 +84,9 @@ FEW = {"name": "few", "rows": 3}
     UPDATE, "DELETE FROM patients", "PREPARE p AS DELETE FROM patients WHERE id = $1", "EXPLAIN ANALYZE UPDATE patients SET ssn = NULL",
     "DELETE FROM patients USING seen WHERE seen.id = patients.id", "SELECT 1; DELETE FROM patients",
     "WITH w AS (SELECT id FROM seen) UPDATE ONLY patients p SET ssn = NULL FROM w WHERE w.id = p.id RETURNING p.id",
+    "UPDATE patients SET ssn = 'x' WHERE id < 5 AND ssn IS NULL", "DELETE FROM patients USING seen WHERE seen.id = patients.id AND seen.id > 2",
+    "DELETE FROM patients WHERE (id = 1 AND ssn = 'a') OR id = 2", "DELETE FROM patients WHERE id = 1 AND (ssn = 'a' AND ssn <> 'b') AND NOT (id = 2 AND ssn = 'c')",
+    "UPDATE patients p SET ssn = 'x' FROM (SELECT id, CAST('***' AS text) AS ssn FROM patients) AS q WHERE q.id = p.id AND q.id = 3",
 ])  # fmt: skip
 def test_an_update_or_delete_gets_a_guard(text: str) -> None:
     verdict = rows(touched=[FEW]).on_rewrite(RewriteHook(session(), Statement(text)))
