@@ -269,6 +269,8 @@ class Statements:
         """Only SQL bodies can be read, and are judged as statements. A listed name is the operator's word for its body."""
         options = {unwrap(n).defname: unwrap(n).arg for n in create.options}
         names = strings(create.funcname)
+        if names[0] in ("pg_catalog", "information_schema") and len(names) > 1:
+            raise Refused(refusals.undermines("making a function in the server's own schema"))
         if self.calls.vouches(names[-1]):
             raise Refused(refusals.undermines(f"replacing the listed function {names[-1]}"))
         language = (
@@ -296,7 +298,7 @@ class Statements:
     def _rename(self, rename: Message) -> None:
         """Functions by name are listed by name; a schema's new name would hide what is declared in it."""
         kind = rename.rename_type if isinstance(rename, tree.RenameStmt) else rename.object_type
-        if kind in _ROUTINES:
+        if kind in _ROUTINES or getattr(rename, "newschema", "") in ("pg_catalog", "information_schema"):
             raise Refused(refusals.undermines("renaming or moving a function"))
         if kind == tree.OBJECT_SCHEMA and any(
             self.cover.snapshot.relations[oid].schema == rename.subname for oid in self.cover.relations

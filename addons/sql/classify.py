@@ -443,7 +443,24 @@ def _function(visit: _Visit, node: tree.CreateFunctionStmt, scope: Ctes) -> Skip
     visit.found.add("procedural", "makes a function")
     visit.found.add("ddl", "is CREATE FUNCTION")
     _language(visit, node.options)
+    _among_the_servers(visit, strings(node.funcname)[:-1])
     return ()
+
+
+def _define(visit: _Visit, node: tree.DefineStmt, scope: Ctes) -> Skip:
+    _among_the_servers(visit, strings(node.defnames)[:-1])
+    return ()
+
+
+def _move(visit: _Visit, node: tree.AlterObjectSchemaStmt, scope: Ctes) -> Skip:
+    _among_the_servers(visit, (node.newschema,))
+    return ()
+
+
+def _among_the_servers(visit: _Visit, schema: tuple[str, ...]) -> None:
+    """What stands there is taken for the server's own, whoever made it."""
+    if schema and schema[-1] in ("pg_catalog", "information_schema"):
+        visit.found.add("server-config", f"makes something in the server's own schema {schema[-1]}")
 
 
 def _do(visit: _Visit, node: tree.DoStmt, scope: Ctes) -> Skip:
@@ -474,5 +491,5 @@ _LOOKS: dict[str, Callable[[_Visit, Message, Ctes], Skip]] = {
     "CallStmt": _procedure, "A_Indirection": _field, "A_Expr": _expression, "TypeCast": _cast, "CaseExpr": _case, "SubLink": _sublink, "SortBy": _sort,
     "RangeTableSample": _sample, "LockStmt": _lock, "AlterTableStmt": _alter_table, "DropStmt": _drop, "RenameStmt": _rename,
     "RangeSubselect": _subselect, "JoinExpr": _join, "IndexElem": _index_column, **dict.fromkeys(CONSTRUCTS, _construct),
-    "CreateFunctionStmt": _function, "DoStmt": _do, "ExecuteStmt": _execute, "VariableSetStmt": _opaque,
+    "CreateFunctionStmt": _function, "DefineStmt": _define, "AlterObjectSchemaStmt": _move, "DoStmt": _do, "ExecuteStmt": _execute, "VariableSetStmt": _opaque,
 }

@@ -24,7 +24,7 @@ CLASSES = {
     "network": "connections made by the server: dblink, foreign servers, subscriptions",
     "procedural": "code whose inside cannot be seen: DO, CALL, CREATE FUNCTION, TRIGGER, RULE, OPERATOR",
     "dynamic": "SQL in a string: query_to_xml, ts_stat, crosstab, EXECUTE of an unknown name",
-    "server-config": "ALTER SYSTEM, settings outside the list, writing catalogs, signalling backends",
+    "server-config": "ALTER SYSTEM, settings outside the list, writing catalogs, making anything in pg_catalog, signalling backends",
     "maintenance": "VACUUM, ANALYZE, CLUSTER, REINDEX, CHECKPOINT, REFRESH",
     "replication": "slots, origins, publications, subscriptions",
     "transaction": "BEGIN, COMMIT, savepoints, SET TRANSACTION, SET CONSTRAINTS",

@@ -64,6 +64,16 @@ def test_a_body_counts_by_its_classes_too() -> None:
     assert not refused(reads, "public.free", default=making) and refused(wipes, "public.free", default=making)
 
 
+@pytest.mark.parametrize("text", [
+    "CREATE FUNCTION pg_catalog.lower(free) RETURNS text LANGUAGE sql AS 'SELECT 1'", "CREATE OPERATOR pg_catalog.= (FUNCTION = f, LEFTARG = int)",
+    "CREATE AGGREGATE pg_catalog.max(free) (SFUNC = f, STYPE = text)", "ALTER FUNCTION f() SET SCHEMA pg_catalog", "ALTER OPERATOR + (int, int) SET SCHEMA pg_catalog",
+    "ALTER TYPE mood SET SCHEMA pg_catalog", "ALTER EXTENSION hstore SET SCHEMA pg_catalog",
+])  # fmt: skip
+def test_nothing_is_put_among_what_is_taken_for_the_servers_own(text: str) -> None:
+    making = tuple(set(CLASSES) - {"server-config"})
+    assert refused(text, "public.bill", default=making) and not refused(text.replace("pg_catalog", "public"), "public.bill", default=making)
+
+
 @pytest.mark.parametrize("body", ["SELECT unheard_of()", "SELECT 1 FROM nowhere", "no SQL at all"])
 def test_a_body_that_is_made_for_later_needs_nothing_that_is_there_now(body: str) -> None:
     """What it calls is looked at when it is called; a migration makes functions in any order."""

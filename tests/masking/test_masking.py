@@ -349,6 +349,27 @@ def test_two_schemas_with_the_name_need_a_path(shelf: Shelf) -> None:
     assert ask(addon, "SET search_path = public; SELECT secret FROM twin").code == "OST-504"
 
 
+@pytest.mark.parametrize("text", [
+    "CREATE FUNCTION pg_catalog.lower(patients) RETURNS text LANGUAGE sql AS 'SELECT $1.ssn'", "ALTER TYPE mood SET SCHEMA pg_catalog",
+], ids=["made", "moved"])  # fmt: skip
+def test_nothing_is_put_among_what_is_taken_for_the_servers_own(addon: Masking, text: str) -> None:
+    """A name there is trusted by itself."""
+    assert isinstance(ask(addon, text), Deny) and not isinstance(ask(addon, text.replace("pg_catalog", "other")), Deny)
+
+
+@pytest.mark.parametrize(("text", "call"), [
+    ("SELECT lower(code) FROM departments", "function lower"), ("SELECT d.lower FROM departments d", "function lower"), ("SELECT 'x' = code FROM departments", ""),
+    ("SELECT pg_catalog.lower(code) FROM departments", ""), ("SELECT code::mood FROM departments", "a conversion to mood"),
+], ids=["call", "field", "operator", "server", "conversion"])  # fmt: skip
+def test_what_the_transaction_made_is_not_taken_for_the_servers_own(addon: Masking, text: str, call: str) -> None:
+    """In one string and in the next statement."""
+    made = "CREATE FUNCTION lower(departments) RETURNS text LANGUAGE sql AS 'SELECT 1'; ALTER TYPE temper RENAME TO mood"
+    who = session(name="maker")
+    done(addon, f"BEGIN; {made}", who=who, transaction="T")
+    for verdict in (ask(addon, text, who=who), ask(addon, f"{made}; {text}")):
+        assert (verdict.code, call in verdict.reason) == ("OST-527", True) if call else isinstance(verdict, Allow)
+
+
 def test_unsafe_quoting_refuses_everything(addon: Masking) -> None:
     assert ask(addon, "SELECT 1", settings={"standard_conforming_strings": "off"}).code == "OST-517"
 
