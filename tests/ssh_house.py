@@ -27,7 +27,8 @@ class SshHouse(House):
     """
     :param addons: tables of addons, besides one that lets everybody reach the target.
     :param account: over the target's account. :param host_keys: registered for the target, instead of its own.
-    :param host_ca: authorities of the target's host key, instead of it. :param recording: the target's settings. :param user_ca: lines of authorities whose certificates let people in.
+    :param host_ca: authorities of the target's host key, instead of it. :param recording: the target's settings.
+    :ivar admitted: who may reach the target. :ivar groups: of people, besides those that they have. :param user_ca: lines of authorities whose certificates let people in.
     """
 
     def __init__(
@@ -43,7 +44,8 @@ class SshHouse(House):
         self._account = {"name": "app", "user": USER, "auth": "key", **(account or {})}
         self.pins, self._own = list(host_keys), len(more.get("addons", ()))
         self.recording, self.user_ca = dict(recording or {}), list(user_ca)
-        self.host_ca = list(host_ca)
+        self.host_ca, self.groups = list(host_ca), dict.fromkeys(PEOPLE, ())
+        self.admitted = {"kinds": ["human", "workload", "agent"]}
         super().__init__(directory, SimpleNamespace(port=1), **more)
         if self._account["auth"] == "key":
             self.ostiary_ok("account", "secret", WEB, "app", stdin=sshd.key.read_text())
@@ -52,8 +54,9 @@ class SshHouse(House):
 
     def write(self) -> None:
         pub = self.key.with_suffix(".pub").read_text().strip()
-        addons = [{"use": "addons.access.Access", "rules": [{"kinds": ["human", "workload", "agent"], "targets": [WEB]}]}]
-        people = {**PEOPLE, ADA: {**PEOPLE[ADA], "ssh_keys": [pub]}}
+        addons = [{"use": "addons.access.Access", "rules": [{**self.admitted, "targets": [WEB]}]}]
+        people = {name: {**facts, "groups": [*facts["groups"], *self.groups[name]]} for name, facts in PEOPLE.items()}
+        people[ADA]["ssh_keys"] = [pub]
         tables = [
             table("[gateway]", {"name": "house", "state": "state", "workers": self._workers, "drain": 5, **self._gateway}),
             table("[tls]", {"certificate": "state/tls/server.pem", "key": "state/tls/server.key"}),

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
+from twisted.internet.defer import maybeDeferred
+
 from gateway.house import Worker
 from gateway.opinions import Opinions
 from gateway.powers import Sink
@@ -23,6 +25,7 @@ from protocols.session import Session
 from protocols.ssh.adapter import SshAdapter
 from protocols.ssh.certificate import Certificate
 from protocols.ssh.relay import SshRelay
+from protocols.verdict import Deny, Verdict
 
 
 class Sitting(Seated):
@@ -92,9 +95,19 @@ class Sitting(Seated):
         self._moderation.observed(by, groups)
 
     def reconsider(self) -> None:
-        """The configuration has changed: what is held is judged again, and whether somebody must observe."""
+        """The configuration has changed: what could not begin by it ends, what is held is judged again, and whether somebody must observe."""
+        who = self.session.identity
+        entry = self._worker.config.identities.get(who.subject)
+        if entry is not None and (entry.kind, entry.groups, entry.on_behalf_of) != (who.kind, who.groups, who.on_behalf_of):
+            self.kill("a reload changed who you are here; log in again")
+            return
         super().reconsider()
         self._moderation.reconsider()
+        maybeDeferred(self._worker.pipeline.admit, self.session).addCallback(self._readmitted)
+
+    def _readmitted(self, verdict: Verdict) -> None:
+        if isinstance(verdict, Deny):
+            self.kill("a reload took your access away")
 
     def cancel(self) -> None:
         """SSH has no cancel of its own; whoever asked for one is recorded."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -170,25 +169,6 @@ def test_when_the_store_does_not_answer_the_terminal_stops_and_goes_on_by_itself
 def sshd_file(sshd: Sshd, name: str) -> Path:
     """In the home of who logs in there."""
     return Path(os.path.expanduser("~")) / name
-
-
-@pytest.mark.parametrize("part", ["notary", "worker-1"])
-def test_what_was_shown_before_a_kill_is_in_the_evidence(sshd: Sshd, tmp_path: Path, part: str) -> None:
-    """kill -9 in the middle of output: every line that the person has read is in a chunk, and the store verifies."""
-    with SshHouse(tmp_path / "h", sshd) as house:
-        with Terminal(house, "for i in $(seq 4000); do echo line-$i-; done") as terminal:
-            terminal.until(b"line-300-")
-            house.kill(part)
-            terminal.exit()
-            lines = set(re.findall(rb"line-\d+-", b"".join(terminal.reads)))
-        session = newest(house)
-        assert len(lines) > 200
-        until(lambda: house.verify().returncode in (0, 2), "the store is whole")
-        recorded = "".join(
-            decoded(event) for record in house.records("--session", session, "--kind", "chunk")
-            for event in record["body"]["events"] if event[1] == "o"
-        )
-        assert lines <= {line.encode() for line in re.findall(r"line-\d+-", recorded)}
 
 
 def test_a_live_session_can_be_watched(house: SshHouse) -> None:

@@ -164,6 +164,24 @@ def test_a_session_ends_when_its_key_is_taken_out(own_house: SshHouse, tmp_path:
             own_house.reload()
 
 
+@pytest.mark.parametrize("what", ["access", "groups"])
+def test_a_session_ends_when_a_reload_takes_away_what_let_it_in(own_house: SshHouse, what: str) -> None:
+    """A rule of access, or a group that rules may ask for; nobody keeps by staying what others cannot get any more."""
+    own_house.groups[ADA] = ("night",)
+    own_house.reload()
+    try:
+        with sitting(own_house) as client:
+            if what == "access":
+                own_house.admitted = {"groups": ["approvers"]}
+            else:
+                own_house.groups[ADA] = ()
+            own_house.reload()
+            assert client.wait(30) == 255 and client.stderr is not None and b"a reload" in client.stderr.read()
+    finally:
+        own_house.groups[ADA], own_house.admitted = (), {"kinds": ["human", "workload", "agent"]}
+        own_house.reload()
+
+
 def test_a_session_ends_when_its_token_is_revoked(own_house: SshHouse) -> None:
     token = own_house.call("token_issue", subject=GRACE, ttl=600.0, note="")
     ask = {"SSH_ASKPASS": str(own_house.client / "askpass"), "SSH_ASKPASS_REQUIRE": "force", "OSTIARY_TEST_TOKEN": token["token"]}
