@@ -55,9 +55,19 @@ def proposed(insert: tree.InsertStmt, snapshot: Snapshot) -> int | None:
         return None
     if rows.limit_count.WhichOneof("node"):
         return _limit(rows)
-    if len(rows.values_lists) == 1 and any(_may_be_set(m, snapshot) for m in walk(rows)):
+    if rows.op != tree.SETOP_NONE or (len(rows.values_lists) < 2 and any(_may_be_set(m, snapshot) for m in walk(rows))):
         return None  # PostgreSQL takes one row of VALUES for a SELECT without FROM, where a function may return many
-    return len(rows.values_lists) or None
+    return len(rows.values_lists) or _selected(rows)
+
+
+def _selected(rows: tree.SelectStmt) -> int | None:
+    """Of a SELECT that calls nothing which returns rows: from nowhere one, from VALUES alone no more than those."""
+    inside = [unwrap(node) for node in rows.from_clause]
+    if not inside:
+        return 1
+    source = unwrap(inside[0].subquery) if len(inside) == 1 and isinstance(inside[0], tree.RangeSubselect) else None
+    values = isinstance(source, tree.SelectStmt) and source.op == tree.SETOP_NONE
+    return (len(source.values_lists) or None) if values else None
 
 
 def _limit(rows: tree.SelectStmt) -> int | None:

@@ -98,6 +98,22 @@ def test_what_touches_no_rows_that_are_there_is_left_alone(text: str) -> None:
     assert isinstance(rows(touched=[FEW]).on_rewrite(RewriteHook(session(), Statement(text))), Allow)
 
 
+@pytest.mark.parametrize(("proposing", "passes"), [
+    ("VALUES (1, 'a'), (2, 'b')", True), ("SELECT 1, 'a'", True), ("SELECT $1::int, upper($2)", True), ("SELECT v.* FROM (VALUES (1, 'a'), (2, 'b')) v", True),
+    ("SELECT v.* FROM (VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')) v", False), ("SELECT * FROM seen LIMIT 3", True), ("SELECT * FROM seen LIMIT 4", False),
+    ("SELECT * FROM seen", False), ("SELECT * FROM seen ORDER BY id FETCH FIRST 1 ROW WITH TIES", False), ("SELECT 1, 'a' UNION SELECT 2, 'b'", False),
+    ("SELECT many(), 'a'", False), ("SELECT v.* FROM (VALUES (many(), 'a')) v", False), ("SELECT v.* FROM (VALUES (1, 'a')) v, seen", False),
+    ("SELECT v.* FROM (SELECT * FROM seen) v", False), ("SELECT nobody_knows(), 'a'", False),
+], ids=str)  # fmt: skip
+def test_an_upsert_passes_where_its_text_says_how_few_rows_it_proposes(proposing: str, passes: bool) -> None:
+    many = replace(SNAPSHOT.by_function_name["random"][0], oid=20101, schema="public", name="many", returns_set=True)
+    upper = replace(many, oid=871, schema="pg_catalog", name="upper", returns_set=False)
+    known = Known(replace(SNAPSHOT, by_function_name=SNAPSHOT.by_function_name | {"many": (many,), "upper": (upper,)}))
+    text = f"INSERT INTO patients (id, ssn) {proposing} ON CONFLICT (id) DO UPDATE SET ssn = EXCLUDED.ssn"
+    verdict = said(rows(touched=[FEW], catalogs=known).on_rewrite(RewriteHook(session(), Statement(text))))
+    assert not isinstance(verdict, Deny) if passes else verdict.code == "OST-407", verdict
+
+
 def test_the_row_of_a_cursor_is_one() -> None:
     assert "width_bucket" not in guarded("DELETE FROM patients WHERE CURRENT OF c", 1, SNAPSHOT)
 
