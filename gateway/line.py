@@ -44,7 +44,7 @@ LENT = 128 << 10
 
 _ONE_OF_MANY = 4096  # bytes; behind a smaller record there is seldom another
 
-_MUCH = 64 << 10  # bytes of a read; behind it room for the next is taken before one knows how much that is, which saves a copy
+_MUCH = 64 << 10  # bytes that are not copied if it can be helped; behind a read of so many, room for the next is taken before its size is known
 
 _ROOM = memoryview(bytearray(ROOM))  # for the process: what is read is lent, or copied out before anybody is told
 
@@ -68,6 +68,10 @@ def write_eagerly(transport: Any, data: bytes | memoryview, usually: Callable[[b
     sent = transport.writeSomeData(data)
     if not isinstance(sent, int) or sent < 0:
         usually(bytes(data))
+    elif type(data) is bytes and len(data) - sent > _MUCH:  # as `usually` does with a copy of the rest
+        transport.dataBuffer, transport.offset = data, sent
+        transport._maybePauseProducer()
+        transport.startWriting()
     elif sent < len(data):
         usually(bytes(data[sent:]))
 

@@ -118,13 +118,24 @@ def test_what_an_early_write_leaves_goes_the_usual_way(takes: object, sent: byte
     assert (transport.sent, transport.queued) == (sent, queued)
 
 
+@pytest.mark.parametrize("times", [1, 40_000], ids=["little", "much"])
 @pytest.mark.parametrize("takes", [0, 2, ConnectionLost()], ids=["nothing", "some", "an error"])
-def test_nothing_is_kept_of_a_view_that_is_written(takes: object) -> None:
+def test_nothing_is_kept_of_a_view_that_is_written(takes: object, times: int) -> None:
     """Its bytes may be another session's when this returns."""
-    transport, room = Transport(takes), bytearray(b"hello")
+    transport, room = Transport(takes), bytearray(b"hello" * times)
     write_eagerly(transport, memoryview(room), transport.queued.append)
-    room[:] = b"other"
-    assert (transport.sent + b"".join(transport.queued)) == b"hello"
+    room[:] = b"other" * times
+    assert (transport.sent + b"".join(transport.queued)) == b"hello" * times
+
+
+def test_much_that_an_early_write_leaves_is_queued_where_it_lies_and_pauses_who_sends() -> None:
+    """Twisted's own buffer, with what has left marked as such: no copy."""
+    done: list[str] = []
+    transport, data = Transport(70_000), bytes(300_000)
+    transport._maybePauseProducer, transport.startWriting = lambda: done.append("full?"), lambda: done.append("writes")
+    write_eagerly(transport, data, transport.queued.append)
+    assert transport.dataBuffer is data and transport.offset == len(transport.sent) == 70_000
+    assert done == ["full?", "writes"] and not transport.queued
 
 
 @pytest.mark.parametrize("state", [{"connected": False}, {"disconnecting": True}, {"dataBuffer": b"x"}])
