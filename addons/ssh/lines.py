@@ -18,7 +18,9 @@ from addons.shell.lexer import Opaque, Simple, split
 STARTERS = frozenset(
     "sudo doas env nohup nice ionice time timeout xargs exec command builtin setsid stdbuf chroot unshare nsenter su runuser watch"
     " parallel busybox find ssh strace script flock systemd-run at batch taskset ssh-agent eval trap pkexec setpriv chrt numactl prlimit"
-    " unbuffer fakeroot rlwrap dbus-run-session start-stop-daemon toybox ltrace gosu su-exec setarch linux32 linux64 expect screen tmux".split()
+    " unbuffer fakeroot rlwrap dbus-run-session start-stop-daemon toybox ltrace gosu su-exec setarch linux32 linux64 expect screen tmux"
+    " sg runcon cpulimit valgrind gdb perf firejail bwrap proxychains proxychains4 torsocks systemd-inhibit systemd-nspawn machinectl lxc-attach"
+    " chpst setuidgid envdir envuidgid softlimit s6-setuidgid faketime eatmydata authbind entr".split()
 )
 """Programs that start what their arguments name."""
 STARTED_LIMIT = 64

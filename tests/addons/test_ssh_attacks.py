@@ -106,7 +106,7 @@ def test_a_listed_command_has_no_terminal_on_which_a_pager_starts_a_shell(line: 
     "rsync --server --sender --log-file=/tmp/x -re.i . /srv", "rsync --server --sender --temp-dir /tmp . /srv", "rsync --server --sender -s", "rsync --sender --server . /srv", "su -c 'scp -f /srv/x'",
     "nice -n 5 rsync --sender --server -s", "rsync --server --daemon .", "/opt/x/scp -f /srv/x", "rsync --server -se.iLsfxC", "sudo rsync --server -re.i --files-from=- . /srv", "cat /etc/secret/a", "cat /etc/../etc/secret/a",
     "scp -f /etc/secret", "scp -rf /etc", "bash", "bash -", "bash /dev/stdin", "sh /proc/self/fd/0", "sudo bash", "env bash -s", "python3 /dev/fd/0", "su -c bash", "nohup sh", "cat x | sh", "echo $(bash)",
-    "timeout 9 python3", "sudo -u app bash -s x",
+    "timeout 9 python3", "sudo -u app bash -s x", "sg app 'scp -f /srv/x'", "chpst -u app scp -f /srv/x", "firejail scp -f /srv/x", "gdb --args sh",
 ])  # fmt: skip
 def test_a_rule_that_refuses_is_met_however_the_line_is_written(line: str) -> None:
     assert not passes(LAX, Exec(line.encode(), 0))
