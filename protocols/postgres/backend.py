@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 from protocols.command import FunctionCall, Transaction
 from protocols.effects import CancelTarget, Effect, Hangup, Malformed, ToClient
@@ -46,14 +47,6 @@ class Backend:
         self._deaf = False  # it said nonsense: nothing more is taken
         self._amid = False  # what was taken last is a row: its answer goes on
         self._lacks: int | None = None  # of the message in which the read ends that was asked about last
-        self._takers: dict[bytes, Callable[[Frame], list[Effect] | None]] = {
-            b"1": self._parse_complete, b"2": self._bind_complete, b"3": self._close_complete,
-            b"T": self._row_description, b"n": self._no_data, b"t": self._parameter_description,
-            b"C": self._command_complete, b"I": self._empty_query, b"s": self._portal_suspended,
-            b"E": self._error, b"N": self._notice, b"A": self._notification, b"S": self._parameter,
-            b"Z": self._ready, b"G": self._copy_in, b"H": self._copy_out, b"c": self._copy_done,
-            b"V": self._call_result,
-        }
 
     def feed(self, data: bytes | memoryview) -> list[Effect]:
         """Bytes came: the effects of every message that is whole."""
@@ -169,7 +162,7 @@ class Backend:
         running = awaited[0].running if awaited else None
         if running is not None and running.late and frame.tag not in _BETWEEN:
             return self._end_too_late(running)  # the string goes on, and its client was to believe it did not
-        return taker(frame)
+        return taker(self, frame)
 
     # -- rows --------------------------------------------------------------------------
 
@@ -499,3 +492,9 @@ class Backend:
         if shown is None:
             return None
         return [ToClient(replies.ParameterStatus(message.name, shown["value"]).encode())]
+
+    _takers: ClassVar[dict[bytes, Callable[[Backend, Frame], list[Effect] | None]]] = {  # of the class: bound methods take memory
+        b"1": _parse_complete, b"2": _bind_complete, b"3": _close_complete, b"T": _row_description, b"n": _no_data,
+        b"t": _parameter_description, b"C": _command_complete, b"I": _empty_query, b"s": _portal_suspended, b"E": _error, b"N": _notice,
+        b"A": _notification, b"S": _parameter, b"Z": _ready, b"G": _copy_in, b"H": _copy_out, b"c": _copy_done, b"V": _call_result,
+    }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
+from typing import ClassVar
 
 from protocols.command import Command, FunctionCall, Parameter, Path, Statement
 from protocols.effects import Ask, Effect, Hangup, Intend, Malformed, Refused, ToTarget
@@ -69,11 +70,6 @@ class Frontend:
         self.full = False  # it stopped taking messages until the target has answered some
         self._copier: Awaited | None = None  # the last command, which may want COPY data
         self._texts = MappingProxyType(conversation.texts)
-        self._takers: dict[bytes, Callable[[Frame], list[Effect] | None]] = {
-            b"Q": self._query, b"P": self._parse, b"B": self._bind, b"D": self._describe, b"E": self._execute,
-            b"C": self._close, b"S": self._sync, b"H": self._flush, b"F": self._call, b"X": self._terminate,
-            b"c": self._copy_end, b"f": self._copy_end,
-        }
 
     @property
     def asking(self) -> bool:
@@ -184,7 +180,7 @@ class Frontend:
         if taker is None:
             raise PeerError(f"no client sends a message {message.tag!r} here")
         try:
-            return taker(message)
+            return taker(self, message)
         except NotText:
             return self._not_text(message.tag)
 
@@ -464,6 +460,12 @@ class Frontend:
             talk.step += 1
         if kind is not _SYNC:  # a target that copies in ignores Sync
             self._copier = entry if kind is _EXECUTE or kind is _QUERY else None
+
+    _takers: ClassVar[dict[bytes, Callable[[Frontend, Frame], list[Effect] | None]]] = {  # of the class: bound methods take memory
+        b"Q": _query, b"P": _parse, b"B": _bind, b"D": _describe, b"E": _execute,
+        b"C": _close, b"S": _sync, b"H": _flush, b"F": _call, b"X": _terminate,
+        b"c": _copy_end, b"f": _copy_end,
+    }
 
 
 class _Uninspected:
