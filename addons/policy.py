@@ -255,6 +255,8 @@ class Policy:
         """Learn what was prepared and which settings are on their way."""
         decision, session = hook.decision, hook.session
         command = decision.command
+        if isinstance(command, FunctionCall) and self._catalogs is not None:
+            self._settings.underway.decided(session, decision, None, self._assessor.changes(command.oid, self._catalogs.snapshot(session)))
         if isinstance(command, Statement) and command.path is not Path.PARSE and isinstance(decision.verdict, Allow):
             if self._known(session):
                 self._learn(session, command, decision)

@@ -73,7 +73,7 @@ def about_of(text: str) -> About:
     return About(
         frozenset(kinds | {"SelectStmt"} if reads else kinds), any(touches(m) for m in inside),
         frozenset(name for f in findings for name in f.relations), frozenset(name for f in findings for name in f.written),
-        any(catalog_class(*name) is None for f in findings for name in f.functions), alone=len(parsed.statements) < 2, changes=changed_by(text),
+        any(catalog_class(*name) is None for f in findings for name in f.functions), alone=len(parsed.statements) < 2, changes=changed_by.__wrapped__(text),
     )  # fmt: skip
 
 

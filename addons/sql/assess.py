@@ -136,6 +136,13 @@ class Assessor:
             _reach(part.finding, snapshot, self._sought, flux)
         return part
 
+    def changes(self, oid: int, snapshot: Snapshot | None) -> Flux | None:
+        """What such a call may change of the catalog."""
+        function = snapshot.functions.get(oid) if snapshot is not None else None
+        if function is None or function.schema in SERVERS or (function.schema, function.name) in self._listed:
+            return None
+        return changing(function, snapshot)
+
     def _assessed(self, found: Finding, tree: Message, snapshot: Snapshot | None, flux: Flux | None, change: Flux | None) -> Assessed:
         """:param change: what the statement itself changes."""
         weighing = self._weighing(found, snapshot, flux)

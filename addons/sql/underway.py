@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from addons.sql.flux import Flux
-from protocols.command import Path, Statement, Transaction
+from protocols.command import FunctionCall, Path, Statement, Transaction
 from protocols.result import Outcome
 from protocols.session import Session
 from protocols.tally import Tally
@@ -63,7 +63,7 @@ class Underway:
         :param changed: what it changes, if anything. :param called: what the code may change that it calls.
         """
         command = decision.command
-        if not isinstance(command, Statement) or not isinstance(decision.verdict, Allow) or command.path is Path.PARSE:
+        if not isinstance(command, (Statement, FunctionCall)) or not isinstance(decision.verdict, Allow) or command.path is Path.PARSE:
             return
         self._known.pop(session.id, None)
         if changed is None and called is None:

@@ -163,6 +163,14 @@ def test_a_fast_path_call_of_a_replaced_function_is_not_judged_by_the_old_one(ta
     assert code(talk.policy.on_judge(JudgeHook(SESSION, call, ""))) == "OST-217"
 
 
+def test_a_fast_path_call_that_may_run_ddl_makes_others_unknown() -> None:
+    talk = Talk(rules=[{"name": "may", "classes": ["function-unlisted"], "functions": ["swap"], "verdict": "allow"}])
+    call = FunctionCall(20102, ())
+    verdict = talk.policy.on_judge(JudgeHook(SESSION, call, ""))
+    talk.policy.on_decided(DecidedHook(SESSION, Decision(call, verdict, "")))
+    assert isinstance(verdict, Allow) and code(talk.ask("SELECT calm()")) == "OST-217"
+
+
 def test_a_portal_that_was_judged_before_is_not_run_after(talk: Talk) -> None:
     """Whatever order the portals run in: what was bound and not read to its end may run next."""
     bound = talk.send("SELECT calm()", Path.BIND, portal="p")
