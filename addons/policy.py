@@ -164,14 +164,14 @@ class Policy:
             return self._verdict(ruling, session, command, remember=True)
         if (by_form := self._by_form(session, command)) is not None:
             self._settings.learn(command.text, ())
-            return self._verdict(by_form[1], session, command, remember=True)
+            return Allow(by_form[1].rule.name if by_form[1].rule else "", remember=True, formed=True)
         if self._analysis.long(command.text):  # what it sets has to be known at once when it is decided
             stepping = Stepping(command.text, self._revision(session))
             self._analysis.all(session, (stepping, self._assessing(session, command.text)), self._snapshot(session))
         rulings = self.explain(session, command)
         ruling = strictest(rulings)
         by_name = any(p.finding.executes or p.finding.prepares for p in self._parts(session, command.text))
-        alike = not by_name and not any(r.timed for r in rulings)
+        alike = not by_name and not any(r.timed for r in rulings) and not self._alters(session, command)
         if alike and len(command.text) <= _KEPT_LENGTH:
             self._ruled[key] = ruling
             if len(self._ruled) > _KEPT:
@@ -180,8 +180,10 @@ class Policy:
 
     def _overtakes(self, session: Session, command: Statement) -> bool:
         """Whether it changes what a portal may call that was judged before, and may run after."""
-        if not self._settings.underway.portals(session, command):
-            return False
+        return self._settings.underway.portals(session, command) and self._alters(session, command)
+
+    def _alters(self, session: Session, command: Statement) -> bool:
+        """Whether it changes what may be called; which portals are open is asked about each time then."""
         return any(flux is not None and flux.calls for flux in self._changes(session, command, self._parts(session, command.text)))
 
     def _by_form(self, session: Session, command: Statement) -> tuple[Statement, Ruling] | None:
@@ -283,6 +285,8 @@ class Policy:
         quiet = changed is None and called is None and not runs
         if findings is not None and quiet and idle(findings) and not any(f.prepares or f.executes for f in findings):
             self._idles(known)
+            if (by_form := self._by_form(session, command)) is not None:
+                self._idles(self._under(session, by_form[0].text))
 
     def _changes(self, session: Session, command: Statement, parts: tuple[Assessed, ...]) -> tuple[Flux | None, Flux | None]:
         """What a command changes of the catalog, and what the code may change that it calls, also by what it executes by name."""

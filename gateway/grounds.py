@@ -12,8 +12,9 @@ from typing import Any
 from twisted.logger import Logger
 
 from gateway.memory import Memory, Remembered
+from protocols.command import Statement
 from protocols.session import Session
-from protocols.verdict import Decision
+from protocols.verdict import Allow, Decision
 
 
 class Grounds:
@@ -60,8 +61,9 @@ class Grounds:
         tallied = self._one.count if self._one is not None else self.tallied()
         return tallied is not None and tallied == memory.tallied and known.rests_on is memory.rests_on
 
-    def untold(self, session: Session, decision: Decision) -> tuple[bool, ...]:
+    def untold(self, session: Session, statement: Statement, sent: str) -> tuple[bool, ...]:
         """Of each addon, whether it promises that it learns nothing from hearing of this question again."""
+        decision = Decision(statement, Allow(), sent)
         return tuple([self._promises(addon, session, decision) for addon in self._addons])
 
     def _promises(self, addon: object, session: Session, decision: Decision) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from addons.sql.form import form
 from protocols.command import Path, Statement, Transaction
 from protocols.result import Columns
 from protocols.verdict import Allow, Seen, Verdict
@@ -34,6 +35,7 @@ class Remembered:
     :ivar said: of every addon, in the order in which they are asked; None where one must be asked again.
     :ivar whole: what they come to; None while somebody must be asked.
     :ivar rests_on: what they rest on; the very list is the memory's, for as long as it is remembered.
+    :ivar formed: of a form: what is sent is each text itself.
     :ivar clear: the shape of rows of which nothing is masked, when that has been asked.
     :ivar decided: who hears that it was decided again; None until they were asked, when it is decided again.
     :ivar ended: likewise, that it ended as it always does.
@@ -44,6 +46,7 @@ class Remembered:
     said: tuple[Verdict | None, ...]
     whole: Allow | None
     rests_on: list[Hashable]
+    formed: bool = False
     seen: Seen | None = None
     clear: Columns | None = None
     untold: tuple[bool, ...] = ()
@@ -67,27 +70,36 @@ class Memory:
     :ivar tallied: how far everything was counted that it rests on when that was asked last; None when it is not counted.
     """
 
-    __slots__ = ("_known", "_length", "_settings", "rests_on", "tallied")
+    __slots__ = ("_forms", "_known", "_length", "_settings", "rests_on", "tallied")
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Hashable, ...], Remembered] = {}
-        self._length = 0
+        self._forget()
         self._settings: Mapping[str, str] | None = None
         self.rests_on: list[Hashable] = []
         self.tallied: int | None = None
+
+    def _forget(self) -> None:
+        self._known: dict[tuple[Hashable, ...], Remembered] = {}
+        self._forms: dict[tuple[Hashable, ...], Remembered] = {}  # by their forms, those of which that may be
+        self._length = 0
 
     def rest_on(self, rests_on: list[Hashable], tallied: int | None = None) -> None:
         """What the addons' answers rest on now, besides the question, and the count of that; another one than before and all is forgotten."""
         self.tallied = tallied
         if rests_on != self.rests_on:
-            self._known, self._length, self.rests_on = {}, 0, rests_on
+            self._forget()
+            self.rests_on = rests_on
 
     def recall(self, statement: Statement) -> Remembered | None:
         """What is remembered of a question, where everything it rests on is as it was."""
         if statement.settings is not self._settings and statement.settings != self._settings:
-            self._known, self._length, self._settings = {}, 0, statement.settings
+            self._forget()
+            self._settings = statement.settings
             return None
-        return self._known.get(_question(statement))
+        known = self._known.get(_question(statement))
+        if known is None and statement.path is Path.SIMPLE and self._forms and (formed := form(statement)) is not None:
+            known = self._forms.get(_question(formed))
+        return known
 
     def keep(self, statement: Statement, sent: str, columns: tuple[str, ...], rewrites: int, said: list[Verdict]) -> None:
         """
@@ -100,11 +112,14 @@ class Memory:
         kept = tuple([verdict if verdict.remember else None for verdict in said])
         whole = None if None in kept else allowed(said[rewrites:])
         length = len(statement.text) + len(sent)
-        if len(self._known) >= KEPT or self._length + length > KEPT_LENGTH:
-            self._known, self._length = {}, 0
-        if length <= KEPT_LENGTH:
-            self._length += length
-            self._known[_question(statement)] = Remembered(sent, columns, kept, whole, self.rests_on, seen(said[:rewrites]))
+        if len(self._known) + len(self._forms) >= KEPT or self._length + length > KEPT_LENGTH:
+            self._forget()
+        if length > KEPT_LENGTH:
+            return
+        self._length += length
+        formed = form(statement) if whole is not None and all(type(verdict) is Allow and verdict.formed for verdict in said) else None
+        known = Remembered(sent, columns, kept, whole, self.rests_on, formed is not None, seen(said[:rewrites]))
+        (self._known if formed is None else self._forms)[_question(formed or statement)] = known
 
 
 def allowed(said: list[Verdict]) -> Allow:

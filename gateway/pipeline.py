@@ -18,6 +18,7 @@ from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.logger import Logger
 
 from addons.needs import Clock
+from addons.sql.form import form
 from gateway import revealing
 from gateway.answers import both, broken, sendable, verdict_of, withheld
 from gateway.control.errors import BadCall, NotAllowed
@@ -210,7 +211,7 @@ class Pipeline:
         """As `_of_all`; of what is remembered nobody is asked."""
         allow = known.whole
         if known.decided is None:
-            known.told_again(self._grounds.untold(session, Decision(command, Allow(), known.sent)), self._called, self._whose)
+            known.told_again(self._grounds.untold(session, form(command) if known.formed else command, known.sent), self._called, self._whose)
         if allow is None:
             said.extend(known.said[: len(self._rewriters)])
             for (name, method), hook in self._judges(session, command, known.sent):
@@ -219,7 +220,7 @@ class Pipeline:
                 if type(verdict) is not Allow:
                     return None
             allow = allowed(said[len(self._rewriters) :])
-        return Decision(command, allow, known.sent, "", allow.rule, "", "", b"", known.columns, None, known.seen, known)
+        return Decision(command, allow, command.text if known.formed else known.sent, "", allow.rule, "", "", b"", known.columns, None, known.seen, known)
 
     def _of_all(self, session: Session, command: Statement, said: list[Any]) -> Decision | None:
         sent, columns, asked = command.text, (), command

@@ -48,11 +48,13 @@ class Allow:
 
     :ivar rule: the rule that allowed it, for the evidence; "" for no opinion.
     :ivar remember: the same question may be answered so from memory, and this addon not be asked; see the module.
+    :ivar formed: so may the question about any other text of the same form (`addons.sql.form`): its literals do not matter.
     """
 
     rule: str = ""
     remember: bool = False
     seen: Seen | None = None  #: masking's, of a statement
+    formed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ from protocols.session import Session
 from protocols.tally import tallies_of
 from protocols.verdict import Allow, Decision, Deny, Replace, Reveal, Seen
 
-_CLEAR = Allow(remember=True)
+_CLEAR = Allow(remember=True, formed=True)
 _KEPT = 4096  #: decisions remembered
 _KEPT_LENGTH = 64 << 10  #: characters; longer texts are decided again rather than kept
 _COVERS = 256  #: of groups and reveals on databases
@@ -237,7 +237,9 @@ class Masking:
             return verdict
         if isinstance(verdict, Replace) and (verdict.reveal is not None or self._may_reveal(hook.session)):
             return verdict
-        return Allow(verdict.rule, True, verdict.seen) if type(verdict) is Allow else replace(verdict, remember=True)
+        if isinstance(verdict, Allow):
+            return Allow(verdict.rule, True, verdict.seen, verdict.formed and not clear)  # what is seen clear is told of each text
+        return replace(verdict, remember=True)
 
     def _judged_or_revealed(
         self, hook: RewriteHook, snapshot: Snapshot, masked: tuple[Declaration, ...]
@@ -317,7 +319,7 @@ class Masking:
         if formed is not None:
             judged = self._judged_as_written(session, formed, snapshot, masked)
             if judged.clean:
-                return judged
+                return replace(judged, verdict=replace(judged.verdict, formed=True))
             text = filled(judged.verdict.text, statement) if judged.rewritten else None
             if text is not None:
                 return replace(judged, verdict=replace(judged.verdict, text=text))

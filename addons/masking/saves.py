@@ -26,7 +26,7 @@ from protocols.hooks import DataHook
 from protocols.session import Session
 from protocols.verdict import Allow, Deny
 
-_CLEAR = Allow(remember=True)
+_CLEAR = Allow(remember=True, formed=True)
 
 
 class Saves:
@@ -45,8 +45,10 @@ class Saves:
 
     def judge(self, session: Session, statement: Statement) -> Allow | Deny | Deferred:
         """Whether masks would be written to columns that the session sees as they are; others it may not write at all."""
-        if not may_save(statement.text) or not self._clear(session):
+        if not self._clear(session):
             return _CLEAR
+        if not may_save(statement.text):
+            return Allow(remember=True)
         if not suspected(statement) and not copies_in(statement.text):
             return Allow()
         if self._fresh.snapshot(session) is None:

@@ -224,7 +224,11 @@ def test_what_anothers_ddl_overtakes_is_masked_although_its_shape_was_clear(know
 class House:
     """All of them, twice: one session with a memory and one without, to which the same happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clear: str = "staff", bare: bool = False) -> None:
+        """
+        :param clear: the group that sees a column as it is; `bare`: only with addons that let all of their answers be remembered.
+        """
+        self._clear_to, self._bare = clear, bare
         self.reported: Mapping[str, str] = {}
         self.hour, self.revealing, self.strict = 12, False, False
         self.tally, self.clock = Tally(), Clock()
@@ -239,7 +243,7 @@ class House:
     def _chain(self, number: int) -> Pipeline:
         catalogs, tracked = self.shelves[number], self.tracked[number]
         columns = [
-            {"relation": "public.patients", "column": "ssn"}, {"relation": "public.twin", "column": "secret", "clear": ["staff"]},
+            {"relation": "public.patients", "column": "ssn"}, {"relation": "public.twin", "column": "secret", "clear": [self._clear_to]},
             {"relation": "other.twin", "column": "secret"},
         ]  # fmt: skip
         default = {"read": "allow", "write": "deny" if self.strict else "allow", "transaction": "allow", "session": "allow", "ddl": "allow"}
@@ -249,8 +253,8 @@ class House:
             (
                 Masking(columns=columns, catalogs=catalogs, settings=tracked, reveal={"approvers": ["privacy"]}, reveals=self, sink=self),
                 Policy(default=default, rules=[night], catalogs=catalogs, settings=tracked, now=now),
-                Approval(rules=[{"name": "late", "groups": ["staff"], "hours": "22:00-24:00", "approvers": ["dba"], "mode": "retry"}], now=now),
-                Limits(rows=1000, per_minute=40, clock=self.clock),
+                *(() if self._bare else (Approval(rules=[{"name": "late", "groups": ["staff"], "hours": "22:00-24:00", "approvers": ["dba"], "mode": "retry"}], now=now),
+                Limits(rows=1000, per_minute=40, clock=self.clock))),
             ),
             self, self.clock,
         )  # fmt: skip
@@ -348,11 +352,17 @@ def said(decision: Decision) -> tuple[Any, ...]:
 
 MASKED, CLEAR, WRITE = "SELECT ssn FROM patients", "SELECT secret FROM public.twin", "UPDATE public.twin SET secret = $1 WHERE id = 1"
 MASK, VALUE = (Parameter(25, 0, b"***"),), (Parameter(25, 0, b"x"),)
+LITERALS = (
+    "SELECT code FROM departments WHERE id = 1", "SELECT code FROM departments WHERE id = 2", "SELECT code FROM departments WHERE code = 'declare'",
+    "SELECT code FROM departments WHERE code = 'insert ***'", "SELECT ssn FROM patients WHERE id = 1", "SELECT ssn FROM patients WHERE id = 2",
+    "SELECT set_config('search_path', 'pg_catalog', false)", "SELECT set_config('application_name', 'public', false)",
+    "SELECT secret FROM public.twin WHERE id = 1", "SELECT secret FROM public.twin WHERE id = 2",
+)  # fmt: skip
 TEXTS = (
     "SELECT 1", MASKED, CLEAR, "SELECT secret FROM twin", "SELECT * FROM same", "SELECT code FROM departments WHERE id = $1", WRITE,
     "UPDATE departments SET name = 'x' WHERE id = 1", "INSERT INTO patients (ssn) VALUES ($1)", "SET search_path = pg_catalog",
     "SET search_path = public", "RESET ALL", "BEGIN", "ROLLBACK", "CREATE TABLE made (a int)", "SELECT * FROM made",
-    "PREPARE q AS SELECT ssn FROM patients", "PREPARE q AS UPDATE departments SET name = ''", "EXECUTE q", "DEALLOCATE q", "not SQL", "",
+    *LITERALS, "PREPARE q AS SELECT ssn FROM patients", "PREPARE q AS UPDATE departments SET name = ''", "EXECUTE q", "DEALLOCATE q", "not SQL", "",
 )  # fmt: skip
 ASKED = st.builds(
     Statement, st.sampled_from(TEXTS), st.sampled_from([Path.SIMPLE, Path.BIND, Path.BIND, Path.PARSE]), st.just(()),
@@ -402,15 +412,26 @@ def happen(house: House, each: tuple[Any, ...], pool: list[Statement]) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(ASKED, min_size=1, max_size=4), st.lists(HAPPENS, min_size=5, max_size=40))
-def test_with_a_memory_and_without_one_the_same_is_decided(pool: list[Statement], happened: list[tuple[Any, ...]]) -> None:
+@given(st.lists(ASKED, min_size=1, max_size=4), st.lists(HAPPENS, min_size=5, max_size=40), st.sampled_from(["staff", "nobody"]), st.booleans())
+def test_with_a_memory_and_without_one_the_same_is_decided(
+    pool: list[Statement], happened: list[tuple[Any, ...]], clear: str, bare: bool
+) -> None:
     """
     Whatever statements, values, settings, transactions, DDL, prepared names, hours, counts, catalogs, reveals and reloads
     come in whatever order.
     """
-    house = House()
+    house = House(clear=clear, bare=bare)
     for each in happened:
         happen(house, each, pool)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(LITERALS), min_size=2, max_size=4), st.lists(HAPPENS, min_size=5, max_size=30))
+def test_what_is_remembered_of_a_form_is_what_is_decided_of_each_text(texts: list[str], happened: list[tuple[Any, ...]]) -> None:
+    """Likewise, of texts that differ in their literals only; some of which are refused, rewritten, or set something."""
+    house = House(clear="nobody", bare=True)
+    for each in happened:
+        happen(house, each, [Statement(text) for text in texts])
 
 
 ASK, ENDED = ("ask", 0, ()), ("end", Ending.COMPLETE, Transaction.IDLE)

@@ -17,12 +17,12 @@ from addons.masking import Masking
 from addons.policy import Policy
 from addons.sql.settings import Settings
 from gateway.catalog import Catalogs
-from protocols.command import Path, Statement
+from protocols.command import Path, Statement, Transaction
 from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
 from protocols.result import Ending, Outcome
 from protocols.session import Session
 from protocols.tally import Tally
-from protocols.verdict import Allow, Decision
+from protocols.verdict import Allow, Decision, Replace
 
 
 class Counted:
@@ -144,6 +144,31 @@ def test_who_was_not_told_hears_what_it_stood_on_when_rows_come() -> None:
     assert addon.calls[-3:] == [("columns", None), "standing", ("columns", 7)]
 
 
+ONE, TWO = Statement("SELECT a FROM t WHERE b = 1"), Statement("SELECT a FROM t WHERE b = 2")
+FORMED = Allow("yes", remember=True, formed=True)
+
+
+@pytest.mark.parametrize(
+    ("answers", "statements", "asked"),
+    [
+        ({"judge": FORMED}, (ONE, TWO), 1), ({"judge": YES}, (ONE, TWO), 2), ({"judge": FORMED, "ask": YES}, (ONE, TWO), 2),
+        ({"judge": replace(FORMED, remember=False)}, (ONE, TWO), 2), ({"judge": FORMED, "rewrite": Replace("SELECT 1", remember=True)}, (ONE, TWO), 2),
+        ({"judge": FORMED}, (ONE, replace(TWO, text="SELECT a FROM t WHERE c = 2")), 2), ({"judge": FORMED}, (ONE, replace(TWO, transaction=Transaction.OPEN)), 2),
+        ({"judge": FORMED}, (replace(ONE, path=Path.BIND), replace(TWO, path=Path.BIND)), 2), ({"judge": FORMED}, (ONE, replace(TWO, settings={"a": "b"})), 2),
+        ({"judge": FORMED}, (replace(ONE, text="SELECT 'a'"), replace(TWO, text="SELECT E'a'")), 2),
+    ],
+    ids=["formed", "not", "one not", "not remembered", "rewritten", "another form", "transaction", "prepared", "settings", "no form"],
+)  # fmt: skip
+def test_texts_of_one_form_are_one_question_only_where_everybody_says_so(
+    answers: dict[str, Any], statements: tuple[Statement, ...], asked: int
+) -> None:
+    """And each goes to the target as it is."""
+    addon = Said(**answers)
+    decisions = ask(addon, statements=statements)
+    assert addon.asked.count("judge") == asked
+    assert [d.sent for d in decisions] == [answers["rewrite"].text if "rewrite" in answers else s.text for s in statements]
+
+
 @pytest.mark.parametrize("text", ["SELECT 1", MASKED, CLEAR, "SELECT code FROM departments WHERE id = $1", "UPDATE departments SET name = 'x' WHERE id = 1"])
 def test_the_addons_of_the_gateway_are_left_alone_with_what_comes_again(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Likewise; in the worker, as in these tests, one tally counts for all of them."""
@@ -165,6 +190,27 @@ def heard(method: Any, name: str, told: list[str]) -> Any:
 
 def decided(text: str, path: Path = Path.BIND, sent: str = "") -> Decision:
     return Decision(Statement(text, path), Allow(), sent or text)
+
+
+@pytest.mark.parametrize(("text", "once"), [("SELECT code FROM departments WHERE id = {}", True), ("SELECT ssn FROM patients WHERE id = {}", False)])
+def test_the_addons_of_the_gateway_are_asked_once_about_a_form_that_passes_as_it_is(text: str, once: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is rewritten each text has another one."""
+    asked: list[str] = []
+    for addon, name in ((Masking, "on_rewrite"), (Policy, "on_judge"), (Masking, "on_decided"), (Policy, "on_decided")):
+        monkeypatch.setattr(addon, name, heard(getattr(addon, name), name, asked))
+    opinions = opinions_of(*House(clear="nobody", bare=True).chains[0]._addons)
+    for number in range(5):
+        assert isinstance(opinions.decide(Statement(text.format(number)), lambda *_: None).verdict, Allow)
+    assert len(asked) == (4 if once else 20)
+
+
+@pytest.mark.parametrize(("text", "remembered"), [("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", False), ("CREATE TABLE made (a int)", True)])
+def test_what_may_overtake_a_portal_is_asked_about_each_time(text: str, remembered: bool) -> None:
+    """Whether one is open that calls what this changes is not in the question."""
+    policy = Policy(default=dict.fromkeys(("read", "ddl", "procedural"), "allow"), catalogs=Shelf(Tally()))
+    for _ in range(2):
+        verdict = policy.on_judge(JudgeHook(SESSION, Statement(text, Path.BIND), text))
+        assert isinstance(verdict, Allow) and verdict.remember is remembered
 
 
 LEARNT = [
