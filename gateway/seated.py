@@ -42,8 +42,13 @@ class Seated:
         self.adapter.close(why, why)
 
     def reconsider(self) -> None:
-        """The policy has changed: what is held is judged again."""
-        self._opinions.reconsider()
+        """The configuration has changed: what is held is judged again. Whom it makes somebody else, in groups say, has to log in again."""
+        who = self.session.identity
+        entry = self._worker.config.identities.get(who.subject)
+        if entry is not None and (entry.kind, entry.groups, entry.on_behalf_of) != (who.kind, who.groups, who.on_behalf_of):
+            self.kill("a reload changed who you are here; log in again")
+        else:
+            self._opinions.reconsider()
 
     def _ended(self, why: str) -> None:
         self._worker.sessions.pop(self.session.id, None)

@@ -96,11 +96,6 @@ class Sitting(Seated):
 
     def reconsider(self) -> None:
         """The configuration has changed: what could not begin by it ends, what is held is judged again, and whether somebody must observe."""
-        who = self.session.identity
-        entry = self._worker.config.identities.get(who.subject)
-        if entry is not None and (entry.kind, entry.groups, entry.on_behalf_of) != (who.kind, who.groups, who.on_behalf_of):
-            self.kill("a reload changed who you are here; log in again")
-            return
         super().reconsider()
         self._moderation.reconsider()
         maybeDeferred(self._worker.pipeline.admit, self.session).addCallback(self._readmitted)

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.house import ADA, EVERYTHING, House, until
+from tests.house import ADA, BENCH, EVERYTHING, House, until
 from tests.servers import PostgresServer
 
 pytestmark = pytest.mark.live
@@ -117,3 +117,18 @@ def test_every_question_and_its_end_are_in_the_evidence(house: House, tmp_path: 
     told = [one["body"]["facts"] for one in house.records() if one["fields"].get("what", "").startswith("request.")]
     assert any("the policy has changed" in str(facts) for facts in told)
     assert house.verify().returncode in (0, 2)
+
+
+def test_a_session_ends_when_a_reload_changes_whose_it_is(house: House) -> None:
+    """Nobody keeps groups by staying that others cannot get any more. Whom it leaves as they were stay."""
+    before = house._people
+    with house.connect(ADA) as changed, house.connect(BENCH) as same:
+        try:
+            house._people = {**before, ADA: {**before[ADA], "groups": ["elsewhere"]}}
+            house.reload()
+            with pytest.raises(psycopg.OperationalError, match="a reload changed who you are here|closed"):
+                changed.execute("SELECT 1")
+            assert same.execute("SELECT 1").fetchone() == (1,)
+        finally:
+            house._people = before
+            house.reload()
