@@ -22,6 +22,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from addons.access import Access
@@ -68,7 +69,7 @@ class Failures:
 
 def catalogs(session: Session) -> Catalogs:
     """The worker's own, which has read its target's and asks no more."""
-    made = Catalogs(lambda _session: Deferred(), reactor)
+    made = Catalogs(lambda _session: Deferred(), Clock())  # whose time stands still: the reading that never comes is not given up
     made.refresh(session)
     made._shelves[session.target.name, session.database].snapshot = snapshot()
     return made
