@@ -18,14 +18,15 @@ from typing import Any
 
 from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.transport import SSHTransportBase
-from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from gateway.control.rpc import place
+from gateway.line import Line
 from gateway.ssh.cork import Cork
 from gateway.ssh.exchange import EXCHANGES
+from gateway.ssh.tap import Tap
+from gateway.ssh.tide import Tide
 from gateway.tuning import tune
 from protocols.errors import LocalError, PeerError
 from protocols.ssh import version
@@ -59,23 +60,6 @@ _FLOWING = frozenset({DATA, WINDOW_ADJUST})
 _EXCHANGING = frozenset({KEXINIT, NEWKEYS, *range(30, 50)})
 
 
-@implementer(IPushProducer)
-class _Tap:
-    """Hears from a transport that its buffer is full."""
-
-    def __init__(self, full: Callable[[bool], None]) -> None:
-        self._full = full
-
-    def pauseProducing(self) -> None:
-        self._full(True)
-
-    def resumeProducing(self) -> None:
-        self._full(False)
-
-    def stopProducing(self) -> None:
-        """The transport is closing; its connectionLost tells the rest."""
-
-
 class Leg(SSHTransportBase):
     """
     :ivar on_payload: gets connection-layer messages; None before there is a session.
@@ -102,6 +86,7 @@ class Leg(SSHTransportBase):
         self._filled: set[str] = set()
         self.partner: Leg | None = None  # whom most of what comes is for
         self._corked: Cork | None = None
+        self._tide: Tide | None = None
         self.supportedKeyExchanges = [name.encode() for name in (*EXCHANGES, self._strict_ours)]
         self._sealer, self._opener = Sealer(os.urandom), Opener()
         self._head: bytearray | None = bytearray()  # until the peer's version is read
@@ -144,6 +129,8 @@ class Leg(SSHTransportBase):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._over = True
+        if self._tide is not None:
+            self._tide.stop()
         for timer in (self._farewell, self._rekey):
             if timer is not None and timer.active():
                 timer.cancel()
@@ -160,6 +147,8 @@ class Leg(SSHTransportBase):
                 return
             data = rest
         self._opener.feed(data)
+        if self._tide is not None:
+            self._tide.came(len(data))
         if self.partner is None:
             self._take_all()
             return
@@ -450,7 +439,9 @@ class Leg(SSHTransportBase):
     def watch(self, full: Callable[[bool], None]) -> None:
         """Call with True when too much waits for the peer, with False when not any more."""
         self._full = full
-        self.transport.registerProducer(_Tap(lambda on: self._fill("socket", on)), True)
+        if isinstance(self.transport, Line):
+            self._tide = Tide(self.reactor.callLater, self.transport.wait_for)
+        self.transport.registerProducer(Tap(lambda on: self._fill("socket", on)), True)
 
     def pause(self, on: bool) -> None:
         """Read no more, or again."""
