@@ -27,6 +27,8 @@ class Grounds:
         resting = [place for place, addon in enumerate(addons) if callable(getattr(addon, "standing", None))]
         self._standing = [(type(addons[place]).__name__, addons[place].standing) for place in resting]
         self._at = {place: at for at, place in enumerate(resting)}
+        names = [type(addon).__name__ for addon in addons]
+        self._keys = [(name, names[:place].count(name)) for place, name in enumerate(names)]  # the same in another chain
         counted = [getattr(addons[place], "tallies", None) for place in resting]
         self._tallies = None if None in counted else tuple({tally: None for each in counted for tally in each})
         self._one = self._tallies[0] if self._tallies is not None and len(self._tallies) == 1 else None  # as in a worker
@@ -77,6 +79,13 @@ class Grounds:
             return False
 
     def said(self, place: int, known: Remembered | None) -> Any:
-        """What the addon at this place said of itself when something was remembered, of which it is not told; else None."""
-        at = self._at.get(place)
-        return None if at is None or known is None or not known.untold[place] else known.rests_on[at]
+        """
+        What the addon at this place said of itself when something was remembered, of which it is not told; else None. Where that was in
+        another chain, before a reload, what the addon of that name said there.
+        """
+        if known is None or known.grounds is None:
+            return None
+        there, key = known.grounds, self._keys[place]
+        place = place if there is self else there._keys.index(key) if key in there._keys else -1
+        at = there._at.get(place)
+        return None if at is None or not known.untold[place] else known.rests_on[at]

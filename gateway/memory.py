@@ -39,6 +39,7 @@ class Remembered:
     :ivar clear: the shape of rows of which nothing is masked, when that has been asked.
     :ivar decided: who hears that it was decided again; None until they were asked, when it is decided again.
     :ivar ended: likewise, that it ended as it always does.
+    :ivar grounds: the `Grounds` of which `untold` and `rests_on` tell.
     """
 
     sent: str
@@ -50,14 +51,15 @@ class Remembered:
     seen: Seen | None = None
     clear: Columns | None = None
     untold: tuple[bool, ...] = ()
+    grounds: Any = None
     decided: Called | None = None
     ended: Called = ()
 
-    def told_again(self, untold: tuple[bool, ...], called: Mapping[str, Called], whose: Mapping[str, Sequence[int]]) -> None:
+    def told_again(self, grounds: Any, untold: tuple[bool, ...], called: Mapping[str, Called], whose: Mapping[str, Sequence[int]]) -> None:
         """
         :param untold: of each addon, whether it needs not hear of it again; `whose`: the places of the addons that are called.
         """
-        self.untold = untold
+        self.grounds, self.untold = grounds, untold
         self.decided, self.ended = (
             [method for method, place in zip(called[name], whose[name]) if not untold[place]] for name in ("on_decided", "on_outcome")
         )

@@ -211,7 +211,8 @@ class Pipeline:
         """As `_of_all`; of what is remembered nobody is asked."""
         allow = known.whole
         if known.decided is None:
-            known.told_again(self._grounds.untold(session, form(command) if known.formed else command, known.sent), self._called, self._whose)
+            untold = self._grounds.untold(session, form(command) if known.formed else command, known.sent)
+            known.told_again(self._grounds, untold, self._called, self._whose)
         if allow is None:
             said.extend(known.said[: len(self._rewriters)])
             for (name, method), hook in self._judges(session, command, known.sent):
@@ -462,11 +463,7 @@ class Pipeline:
         return fields
 
     def ended(self, session: Session, decision: Decision, outcome: Outcome, memory: Memory | None = None) -> None:
-        """
-        A command ended.
-
-        :param memory: as for `decide`.
-        """
+        """A command ended. :param memory: as for `decide`."""
         known = decision.mark
         as_ever = known is not None and outcome.ending is Ending.COMPLETE and outcome.transaction == decision.command.transaction
         if as_ever and memory is not None and self._grounds.unmoved(known, memory):

@@ -17,6 +17,8 @@ from addons.masking import Masking
 from addons.policy import Policy
 from addons.sql.settings import Settings
 from gateway.catalog import Catalogs
+from gateway.opinions import Opinions
+from gateway.pipeline import Pipeline
 from protocols.command import Path, Statement, Transaction
 from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
 from protocols.result import Ending, Outcome
@@ -129,6 +131,21 @@ def test_a_count_that_moved_forgets_only_what_changed() -> None:
         addon.stands += changes
         opinions.decide(SELECT, lambda *_: None)
     assert addon.calls == ["standing", "judge", "standing", "decided"]
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_who_was_not_told_before_a_reload_hears_what_it_stood_on_there(before: int) -> None:
+    """The chain may have become another one; the result that is on its way is not shown by another addon's word."""
+    tally = Tally()
+    addons = [Counted(tally=tally) for _ in range(2)]
+    addons[0].stands = 7
+    current = [Pipeline((addons[0],), None, Clock()), 0]
+    opinions = Opinions(lambda: (current[0], current[1]), SESSION)
+    decision = [opinions.decide(SELECT, lambda *_: None) for _ in range(2)][1]
+    current[:] = Pipeline((*(Said(judge=YES) for _ in range(before)), addons[1], Counted(tally=tally)), None, Clock()), 1
+    opinions.decide(Statement("SELECT 2"), lambda *_: None)
+    assert opinions.plan(decision, SHAPE) is None
+    assert addons[1].calls[-1] == ("columns", 7)
 
 
 def test_who_was_not_told_hears_what_it_stood_on_when_rows_come() -> None:
