@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from addons.masking import refusals
 from addons.masking.clear import Clear
-from addons.masking.cover import Cover, Misdeclared
+from addons.masking.cover import Misdeclared
 from addons.masking.declared import Declaration, declarations, listed, rate
 from addons.masking.executed import Executed, Named
 from addons.masking.floor import Floor, floor
@@ -25,15 +25,15 @@ from addons.masking.freshness import Freshness
 from addons.masking.incoming import Incoming
 from addons.masking.overtaken import ALARM, unknown
 from addons.masking.provenance import Provenance
-from addons.masking.questions import Judging, Reading, covering
+from addons.masking.questions import Judging, Reading
 from addons.masking.reveals import hinted, nameless, reads, rule, without
 from addons.masking.saves import Saves
+from addons.masking.scope import Scope
 from addons.masking.settings import Settings
 from addons.masking.statements import Judgement, Statements, UnknownNames
 from addons.masking.text import notified, rebuilt, reported
 from addons.needs import Analyses, Catalogs, Counts, Reveals, Sink
 from addons.sql.analysis import Analysis, Question, Wanted
-from addons.sql.calls import Calls
 from addons.sql.catalog import Snapshot
 from addons.sql.complaints import Gathering
 from addons.sql.flux import Flux
@@ -52,7 +52,6 @@ from protocols.verdict import Allow, Decision, Deny, Replace, Reveal, Seen
 _CLEAR = Allow(remember=True, formed=True)
 _KEPT = 4096  #: decisions remembered
 _KEPT_LENGTH = 64 << 10  #: characters; longer texts are decided again rather than kept
-_COVERS = 256  #: of groups and reveals on databases
 
 
 class Masking:
@@ -85,32 +84,29 @@ class Masking:
         faults = Gathering()
         if not isinstance(refuse_masks, bool):
             faults.wrong("refuse_masks: true or false")
-        self._declared = faults.of(lambda: declarations(columns), ())
+        declared = faults.of(lambda: declarations(columns), ())
         self._counts, self._lookups = counts, faults.of(lambda: rate(lookups_per_minute), 0)
         self._rule, self._reveals, self._sink = faults.of(lambda: rule(reveal), None), reveals, sink
         self._listed = faults.of(lambda: listed(functions), frozenset())
         faults.end()
-        if counts is None and any(d.lookup for d in self._declared):
+        if counts is None and any(d.lookup for d in declared):
             raise ValueError("masking: look-ups are counted, and the power to was not given")
         if self._rule is not None and (reveals is None or sink is None):
             raise ValueError("reveal: reveals are asked for and recorded, and the powers to were not given")
         self._catalogs, self._settings, self._notifications = catalogs, settings, notifications
         underway = settings.underway if settings is not None else Underway(getattr(catalogs, "tally", None))
         self._fresh, self._executed, self._analysis = Freshness(catalogs, underway), Executed(), Analysis(analyses)
-        self._foreseen = Foreseen(self._analysis)
-        self._who: dict[tuple[str, str, frozenset[str]], tuple[tuple[Declaration, ...], tuple[Declaration, ...]]] = {}
-        self._clear = Clear(catalogs, self._fresh, self._cover, self._analysis, self._listed)
+        self._foreseen, self._scope = Foreseen(self._analysis), Scope(declared, self._listed, sink)
+        self._clear = Clear(catalogs, self._fresh, self._scope.cover, self._analysis, self._listed)
         self._saves: Saves | None = None
         if refuse_masks:
-            self._saves = Saves(catalogs, self._fresh, self._analysis, self._listed, lambda s: self._declared_for(s)[1], self._cover)
-        self._covers: dict[tuple[str, str, tuple[Declaration, ...], bool], tuple[Cover, Calls]] = {}
+            self._saves = Saves(catalogs, self._fresh, self._analysis, self._listed, lambda s: self._scope.split(s)[1], self._scope.cover)
         self._decided: OrderedDict[tuple, Judgement] = OrderedDict()
-        self._told: set[tuple[str, str, str]] = set()  #: what is misdeclared where, said once
         self.tallies = tallies_of((catalogs, settings, reveals if self._rule is not None else None))
 
     def standing(self, session: Session) -> Hashable:
         """What its remembered answers rest on; see `protocols.verdict`."""
-        if not any(self._declared_for(session)):
+        if not any(self._scope.split(session)):
             return None
         path = self._settings.standing(session) if self._settings is not None else None
         return self._fresh.standing(session), path, self._may_reveal(session)
@@ -126,7 +122,7 @@ class Masking:
 
     def on_session(self, hook: SessionHook) -> Deferred[None] | None:
         """What another client changed since the last reading is known before the first statement."""
-        return self._catalogs.check(hook.session) if any(self._declared_for(hook.session)) else None
+        return self._catalogs.check(hook.session) if any(self._scope.split(hook.session)) else None
 
     def floor(self, session: Session) -> Deferred[Floor | Deny | None] | None:
         """
@@ -135,8 +131,8 @@ class Masking:
 
         Fails when the catalog cannot be read.
         """
-        masked = self._masked(session)
-        if not masked or len(masked) < len(self._here(session)):
+        masked = self._scope.masked(session)
+        if not masked or len(masked) < len(self._scope.here(session)):
             return None
         if not self._may_reveal(session):
             return self._floored(session, masked)
@@ -153,7 +149,7 @@ class Masking:
 
         def needed(read: Snapshot) -> Floor | Deny:
             try:
-                return floor(self._cover(read, replace(session, floor="?"), masked)[0], self._listed)
+                return floor(self._scope.cover(read, replace(session, floor="?"), masked)[0], self._listed)
             except Misdeclared as error:
                 return refusals.misdeclared(str(error))
 
@@ -167,7 +163,7 @@ class Masking:
             return self._analysis.wait(hook.session, wanted, lambda: self.on_rewrite(hook))
 
     def _rewrite(self, hook: RewriteHook) -> Allow | Replace | Deny | Deferred:
-        masked, clear = self._declared_for(hook.session)
+        masked, clear = self._scope.split(hook.session)
         if self._foreseen.about(hook.statement):
             self._look_ahead(hook, masked, clear)
         if not masked:
@@ -187,7 +183,7 @@ class Masking:
     def _look_ahead(self, hook: RewriteHook, masked: tuple[Declaration, ...], clear: tuple[Declaration, ...]) -> None:
         """What has to be known when a long text is decided, and with it what will be asked about it before."""
         session, snapshot = hook.session, self._catalogs.snapshot(hook.session)
-        sure = masked and self._fresh.snapshot(session) is not None and self._declared_well(snapshot, session, masked)
+        sure = masked and self._fresh.snapshot(session) is not None and self._scope.sound(snapshot, session, masked)
         besides: list[Question] = [self._judging(session, formed(hook.statement), snapshot, masked)] if sure else []
         if clear and snapshot is not None:
             besides.append(self._clear.question(session, hook.statement, clear, self._path(session, hook.statement)))
@@ -229,7 +225,7 @@ class Masking:
     def _kept(self, hook: RewriteHook, judged: Judgement) -> Allow | Replace | Deny:
         """What names stand for, counts and reveals are asked about each time; all else says the same again."""
         verdict = judged.verdict
-        clear = self._declared_for(hook.session)[1]
+        clear = self._scope.split(hook.session)[1]
         if clear and not isinstance(verdict, Deny):
             verdict = replace(verdict, seen=self._seen(hook, clear, verdict.seen))
         named = judged.executes or judged.explains or judged.lookups or judged.keyed
@@ -264,7 +260,7 @@ class Masking:
     def _as_ever(self, hook: RewriteHook, judged: Judgement) -> Allow | Replace | Deny | Deferred:
         """Without a reveal; a refusal says how to ask for one, where anybody may."""
         if isinstance(judged.verdict, Deny) and self._rule is not None:
-            return hinted(judged.verdict, hook.session, self._masked(hook.session))
+            return hinted(judged.verdict, hook.session, self._scope.masked(hook.session))
         return self._counted(hook, judged)
 
     def _may_reveal(self, session: Session) -> bool:
@@ -276,7 +272,7 @@ class Masking:
         """The statement with a reveal's columns as they are; None where it reads none of them, or is refused all the same."""
         session, statement, rest = hook.session, hook.statement, without(masked, reveal)
         try:
-            full, calls = self._cover(snapshot, session, masked)
+            full, calls = self._scope.cover(snapshot, session, masked)
         except Misdeclared:
             return None
         path = self._path(session, statement)
@@ -284,7 +280,7 @@ class Masking:
             reading = Reading(statement.text, snapshot.revision, masked, rest, self._listed, path)
             columns = self._analysis.of(session, reading, snapshot)
         else:
-            columns = reads(statement.text, path, calls, full, self._cover(snapshot, session, rest)[0])
+            columns = reads(statement.text, path, calls, full, self._scope.cover(snapshot, session, rest)[0])
         judged = self._judged(session, statement, snapshot, rest) if columns else None
         if judged is None or isinstance(judged.verdict, Deny):
             return None
@@ -335,7 +331,7 @@ class Masking:
             self._decided.move_to_end(key)
             return known
         try:
-            cover, calls = self._cover(snapshot, session, masked)
+            cover, calls = self._scope.cover(snapshot, session, masked)
         except Misdeclared as error:
             return Judgement(refusals.misdeclared(str(error)))
         if not calls.asking.isdisjoint(statement.types):
@@ -380,13 +376,13 @@ class Masking:
         command = hook.command
         if not isinstance(command, FunctionCall):
             return self._saves.judge(hook.session, command) if self._saves is not None else _CLEAR
-        masked, clear = self._declared_for(hook.session)
+        masked, clear = self._scope.split(hook.session)
         if not masked:
             read = self._clear.call(hook.session, hook.command.oid, clear) if clear else ()
             return Allow(seen=Seen(clear=read)) if read else None
         snapshot = self._fresh.snapshot(hook.session)
         try:
-            listed = snapshot is not None and self._cover(snapshot, hook.session, masked)[1].by_oid(hook.command.oid)
+            listed = snapshot is not None and self._scope.cover(snapshot, hook.session, masked)[1].by_oid(hook.command.oid)
         except Misdeclared as error:
             return refusals.misdeclared(str(error))
         function = snapshot.functions.get(hook.command.oid) if snapshot is not None else None
@@ -400,14 +396,14 @@ class Masking:
 
     def on_columns(self, hook: ColumnsHook) -> MaskPlan | None:
         """Layer 3: what the wire says of each column's origin."""
-        masked = without(self._masked(hook.session), hook.decision.reveal)
+        masked = without(self._scope.masked(hook.session), hook.decision.reveal)
         if not masked:
             return None
         snapshot = self._catalogs.snapshot(hook.session)
         if snapshot is None or self._fresh.overtaken.overtaken(hook.session, hook.decision, _shown(hook)):
             return unknown(hook, ALARM if snapshot is not None else "no catalog")
         try:
-            cover = self._cover(snapshot, hook.session, masked)[0]
+            cover = self._scope.cover(snapshot, hook.session, masked)[0]
         except Misdeclared:
             return unknown(hook, "masking is misdeclared")
         session, decision = hook.session, hook.decision
@@ -424,7 +420,7 @@ class Masking:
 
     def on_text(self, hook: TextHook) -> dict[str, str] | None:
         """Layer 7: errors, notices, notifications and parameters."""
-        if not self._masked(hook.session):
+        if not self._scope.masked(hook.session):
             return None
         wrote, rewritten = _wrote(hook.decision)
         snapshot = self._catalogs.snapshot(hook.session)
@@ -447,7 +443,7 @@ class Masking:
         (made, steps), names = self._foreseen.told(hook.session, hook.decision), self._foreseen.names(hook.session, hook.decision)
         self._analysis.settle(hook.session)
         self._fresh.decided(hook.session, hook.decision, made)
-        if self._masked(hook.session):
+        if self._scope.masked(hook.session):
             self._fresh.overtaken.decided(hook.session, hook.decision)
         if _wrote(hook.decision)[1] and isinstance(hook.decision.verdict, Allow):
             self._executed.rewritten(hook.session.id, hook.decision.command, names)
@@ -465,58 +461,6 @@ class Masking:
         self._executed.forget(hook.session.id)
         if self._settings is not None:
             self._settings.closed(hook.session)
-
-    # who
-
-    def _masked(self, session: Session) -> tuple[Declaration, ...]:
-        """The declarations in force for a session; none for somebody who sees everything clear."""
-        return self._declared_for(session)[0]
-
-    def _declared_for(self, session: Session) -> tuple[tuple[Declaration, ...], tuple[Declaration, ...]]:
-        """Of what is declared where a session is, what it sees masked, and what it sees as it is."""
-        key = (session.target.name, session.database, session.identity.groups)
-        found = self._who.get(key)
-        if found is None:
-            if len(self._who) >= _KEPT:
-                self._who.clear()
-            here, groups = self._here(session), session.identity.groups
-            found = self._who[key] = tuple(d for d in here if not d.clear & groups), tuple(d for d in here if d.clear & groups)
-        return found
-
-    def _here(self, session: Session) -> list[Declaration]:
-        return [d for d in self._declared if d.holds(session.target.name, session.database)]
-
-    def _declared_well(self, snapshot: Snapshot, session: Session, masked: tuple[Declaration, ...]) -> bool:
-        try:
-            return bool(self._cover(snapshot, session, masked))
-        except Misdeclared:
-            return False
-
-    def _cover(self, snapshot: Snapshot, session: Session, masked: tuple[Declaration, ...]) -> tuple[Cover, Calls]:
-        """
-        :raises Misdeclared: also for a declaration that this session sees clear: it is wrong for somebody.
-        """
-        key = (session.target.name, session.database, masked, bool(session.floor))
-        found = self._covers.get(key)
-        if found is None or found[0].snapshot.revision != snapshot.revision:
-            try:
-                found = covering(snapshot, masked, self._listed, floor=bool(session.floor))
-                if len(masked) < len(self._here(session)):
-                    Cover(snapshot, self._here(session), found[1].opaque)
-            except Misdeclared as error:
-                self._tell(session, error)
-                raise
-            if len(self._covers) >= _COVERS:
-                self._covers.clear()
-            self._covers[key] = found  # in the old one's place: each holds a whole snapshot
-        return found
-
-    def _tell(self, session: Session, error: Misdeclared) -> None:
-        """The evidence says what is misdeclared too, once where it is."""
-        key = (session.target.name, session.database, str(error))
-        if self._sink is not None and key not in self._told:
-            self._told.add(key)
-            self._sink.note(session, "masking.misdeclared", {"why": str(error), "database": session.database})
 
 
 def _shown(hook: ColumnsHook) -> int | None:

@@ -57,7 +57,7 @@ def judging(wide: PostgresServer, columns: list[dict[str, Any]]) -> Callable[[St
 
     def judge(statement: Statement) -> Judgement | None:
         try:
-            return addon._judged_as_written(who, statement, catalogs.snapshot(who), addon._masked(who))
+            return addon._judged_as_written(who, statement, catalogs.snapshot(who), addon._scope.masked(who))
         except UnknownNames:
             return None
 
