@@ -11,7 +11,7 @@ from collections.abc import Callable
 from protocols.ssh.codec import PACKET_LIMIT, SLACK, Sealer
 
 ROOM = PACKET_LIMIT + (128 << 10)
-"""Bytes: the longest packet, and what a read brings (`gateway.line.LENT`)."""
+"""Bytes: the longest packet, and half of what a read brings (`gateway.line.LENT`); more leaves in two writes."""
 
 _free: list[memoryview] = []
 
