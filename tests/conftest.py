@@ -10,12 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 # A shell that runs us in the background has SIGINT ignored, and what we start would inherit that: Ctrl-C is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test asserts a time: an example may take as long as a busy machine needs. All else is as Hypothesis has it here, or on CI.
+settings.register_profile("timeless", settings(), deadline=None)
+settings.load_profile("timeless")
 
 LONG = os.environ.get("OSTIARY_PROFILE") == "soak"
 
