@@ -33,6 +33,7 @@ from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
 from addons.sql.questions import Assessing, Stepping
 from addons.sql.rules import Rule, Rules, Ruling, rule, strictest
+from addons.sql.samples import WHY
 from addons.sql.searchpath import idle
 from addons.sql.settings import Gate, Settings
 
@@ -217,6 +218,8 @@ class Policy:
     def _decide(self, fitting: tuple[Rule, ...], kind: str, why: str, part: Assessed) -> Ruling:
         """A rule that is met because nobody can tell says so."""
         ruling = self._rules.decide(fitting, kind, why, part.finding)
+        if ruling.verdict != ALLOW and ruling.rule is not None and part.finding.samples and (ruling.rule.relations or ruling.rule.columns):
+            return replace(ruling, why=f"reads {'.'.join(filter(None, min(part.finding.samples)))}, {WHY}")
         if ruling.verdict == ALLOW or ruling.rule is None or part.finding.reached is not None or not part.finding.unsettled:
             return ruling
         return replace(ruling, why=next((one for one in part.classes.values() if UNSETTLED in one), why))
@@ -431,7 +434,8 @@ def _deny(ruling: Ruling, name: str) -> Deny:
     code = _CODES.get(ruling.kind, "OST-200")
     if ruling.rule is not None:
         code = "OST-203"
-        reason = ruling.rule.reason or f"Rule {name} refuses it: the statement {ruling.why}."
+        own = ruling.rule.reason and WHY in ruling.why and f"{ruling.rule.reason} (the statement {ruling.why})"
+        reason = own or ruling.rule.reason or f"Rule {name} refuses it: the statement {ruling.why}."
     else:
         reason = f"Policy refuses class {ruling.kind}: the statement {ruling.why}."
     hint = (ruling.rule.hint if ruling.rule else "") or _HINTS.get(ruling.kind, _ASK if code == "OST-200" else "")

@@ -7,6 +7,7 @@ is what its body is, and `(x).name` or `t.name` is a call only when a function o
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -28,10 +29,12 @@ from addons.sql.operands import Operands
 from addons.sql.overloads import apart, held, operators, strange
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.reach import reach
+from addons.sql.samples import sampled, showing
 from addons.sql.settings import Gate
 from addons.sql.stirred import SERVERS, called, changing, user_functions
 
 _DEPTH = 8  #: SQL functions inside SQL functions that are looked into
+_SNAPSHOTS = 64  #: databases of which is kept what leads to samples of values
 _BODIES = 256  #: SQL functions of one statement
 UNSETTLED = "which this transaction made or changed"
 """What a reason ends in where the catalog cannot say yet what is meant."""
@@ -83,6 +86,7 @@ class Assessor:
     def __init__(self, functions: Iterable[str], gate: Gate, relations: frozenset[str] | None = None) -> None:
         self._listed, self._gate = Listed(frozenset(functions)), gate
         self._sought = None if relations is None else Listed(relations)
+        self._showing: OrderedDict[str, tuple[frozenset[str], frozenset[str]]] = OrderedDict()
 
     def assess(
         self, text: str, snapshot: Snapshot | None = None, *, unread: bool = False, flux: Flux | None = None
@@ -116,7 +120,20 @@ class Assessor:
         for part, names in zip(assessed, along):
             if names is None:
                 part.finding.reached = None
+        for part in assessed if self._sought is not None else ():
+            self._samples(part.finding, snapshot, before)
         return tuple(assessed)
+
+    def _samples(self, finding: Finding, snapshot: Snapshot | None, flux: Flux | None) -> None:
+        """Without a catalog by the text alone."""
+        leading: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
+        if snapshot is not None:
+            kept = self._showing.get(snapshot.revision)
+            leading = self._showing[snapshot.revision] = showing(snapshot, self._listed) if kept is None else kept
+            if len(self._showing) > _SNAPSHOTS:
+                self._showing.popitem(last=False)
+        called = {name for name in (*finding.functions, *finding.called, *(("", f.removeprefix(".")) for f in finding.fields)) if name not in self._listed}
+        finding.samples |= sampled(finding.relations, called, flux, leading)
 
     def _shadowed(self, part: Assessed) -> None:
         """A call that may be another's than its name says."""
@@ -134,6 +151,7 @@ class Assessor:
         part = Assessed(weighing.finding, weighing.classes or {"read": f"calls {_label(name)}"}, called=weighing.changed)
         if self._sought is not None and snapshot is not None:
             _reach(part.finding, snapshot, self._sought, flux)
+            self._samples(part.finding, snapshot, flux)
         return part
 
     def changes(self, oid: int, snapshot: Snapshot | None) -> Flux | None:

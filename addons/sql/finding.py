@@ -22,6 +22,7 @@ class Finding:
     :ivar relations: every relation named, CTE names left out; `written` is the part that it writes, `touched` that whose rows it changes.
     :ivar inside: relations whose rows are changed by functions that it calls.
     :ivar reached: relations whose rows it reaches under another name, as the catalog has it; None when that is not known.
+    :ivar samples: what it reads or calls that may show values of any relation (`addons.sql.samples`).
     :ivar renamed: it writes a view that may call columns otherwise.
     :ivar unsettled: what it calls is not what the catalog shows.
     :ivar columns: last parts of column names, "*" for stars.
@@ -38,6 +39,7 @@ class Finding:
     touched: set[Name] = field(default_factory=set)
     inside: set[Name] = field(default_factory=set)
     reached: frozenset[Name] | None = frozenset()
+    samples: set[Name] = field(default_factory=set)
     renamed: bool = False
     unsettled: bool = False
     columns: set[str] = field(default_factory=set)
@@ -62,7 +64,7 @@ class Finding:
     def take(self, other: Finding) -> None:
         """What another statement touches, which this one runs, for the rules; not its classes."""
         self.kinds |= other.kinds | ({other.kind} - {"Select", "Return"})
-        for name in ("relations", "written", "touched", "columns", "functions"):
+        for name in ("relations", "written", "touched", "columns", "functions", "samples"):
             getattr(self, name).update(getattr(other, name))
         self.inside |= other.inside | other.touched
         self.reached = None if self.reached is None or other.reached is None else self.reached | other.reached

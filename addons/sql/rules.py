@@ -58,7 +58,7 @@ def _relations(names: frozenset[str], finding: Finding, every: bool) -> bool:
     """What holds the rows under another name is touched too; to be allowed it has to be named itself."""
     if every:
         return _covers(names, finding.relations, every)
-    return finding.reached is None or _covers(names, finding.relations | finding.reached, every)
+    return finding.reached is None or bool(finding.samples) or _covers(names, finding.relations | finding.reached, every)
 
 
 def _columns(names: frozenset[str], finding: Finding, every: bool) -> bool:
@@ -66,7 +66,7 @@ def _columns(names: frozenset[str], finding: Finding, every: bool) -> bool:
     touched = finding.columns
     if every:
         return bool(touched) and touched <= names
-    return "*" in touched or finding.renamed or not names.isdisjoint(touched)
+    return "*" in touched or finding.renamed or bool(finding.samples) or not names.isdisjoint(touched)
 
 
 def rule(table: Table) -> Rule:
