@@ -17,6 +17,8 @@ from protocols.verdict import Allow, Decision, Deny, Verdict
 
 from addons.needs import Clock, Sessions
 from addons.sql.conditions import Conditions, Table, all_of, conditions
+from addons.sql.parse import count
+from addons.sql.settings import Gate
 
 _MINUTE = 60.0
 _CANCELLED = "57014"  #: query_canceled: what the target answers to the cancel that we sent
@@ -31,10 +33,14 @@ class Amounts:
     idle: float | None = None
     duration: float | None = None
     per_minute: float | None = None
+    name: str = ""  #: of the rule that says so; "" when none does
 
     def over(self, other: Amounts) -> Amounts:
-        """These where they say something, else the other's."""
-        return Amounts(*(getattr(self, n) if getattr(self, n) is not None else getattr(other, n) for n in self.__slots__))
+        """These where they say something, else the other's. Whose number it is does not show: the rule that fits is named."""
+        return Amounts(*(getattr(self, n) if getattr(self, n) is not None else getattr(other, n) for n in _NUMBERS), self.name)
+
+
+_NUMBERS = tuple(name for name in Amounts.__slots__ if name != "name")
 
 
 @dataclass(slots=True)
@@ -55,8 +61,8 @@ class Limits:
     :param rows: of one result. :param bytes: of one result.
     :param idle: seconds without a command outside a transaction; then the session is closed.
     :param duration: seconds one statement may take; then it is cancelled at the target. Shells and forwards may live on.
-    :param per_minute: statements of one session.
-    :param rules: tables of conditions and amounts; the first that fits a session goes over the ones above.
+    :param per_minute: statements of one session, each of a string's.
+    :param rules: tables of conditions, amounts and a `name` that refusals and evidence show; the first that fits a session goes over the ones above.
     """
 
     def __init__(
@@ -90,19 +96,21 @@ class Limits:
         return made, _amounts(table)
 
     def on_judge(self, hook: JudgeHook) -> Verdict:
-        return Allow(remember=True) if hook.command.path is Path.PARSE else self._count(hook.session)
+        if hook.command.path is Path.PARSE or self._watch(hook.session).amounts.per_minute is None:
+            return Allow(remember=True)
+        return self._count(hook.session, _statements(hook.command))
 
     def on_command(self, hook: CommandHook) -> Verdict:
         """What runs and what connects counts as a statement does; of the files of one transfer there may be thousands."""
         return Allow() if hook.command.path is Path.FILE else self._count(hook.session)
 
-    def _count(self, session: Session) -> Verdict:
+    def _count(self, session: Session, many: int = 1) -> Verdict:
         watch = self._watch(session)
         if watch.amounts.per_minute is None:
             return Allow(remember=True)
-        if not self._take(watch):
+        if not self._take(watch, many):
             return Deny(
-                f"More than {_plain(watch.amounts.per_minute)} statements in a minute.", "OST-404",
+                f"More than {_plain(watch.amounts.per_minute)} statements in a minute.", "OST-404", watch.amounts.name,
                 hint="Wait a few seconds, or send fewer and larger statements.", sqlstate="53400",
             )
         return Allow(remember=False)
@@ -122,12 +130,12 @@ class Limits:
         amounts, batch = self._watch(hook.session).amounts, hook.batch
         if amounts.rows is not None and batch.total_rows > amounts.rows:
             return Deny(
-                f"The result has more than {_plain(amounts.rows)} rows.", "OST-401",
+                f"The result has more than {_plain(amounts.rows)} rows.", "OST-401", amounts.name,
                 hint="Add a WHERE or a LIMIT, or fetch it in parts.", sqlstate="54000",
             )
         if amounts.bytes is not None and batch.total_bytes > amounts.bytes:
             return Deny(
-                f"The result is larger than {_plain(amounts.bytes)} bytes.", "OST-402",
+                f"The result is larger than {_plain(amounts.bytes)} bytes.", "OST-402", amounts.name,
                 hint="Select fewer columns, or add a WHERE or a LIMIT.", sqlstate="54000",
             )
         return None
@@ -173,13 +181,13 @@ class Limits:
                 found.tokens, found.filled = found.amounts.per_minute, self._clock.seconds()
         return found
 
-    def _take(self, watch: _Watch) -> bool:
+    def _take(self, watch: _Watch, many: int) -> bool:
         now, most = self._clock.seconds(), watch.amounts.per_minute
         watch.tokens = min(most, watch.tokens + (now - watch.filled) * most / _MINUTE)
         watch.filled = now
-        if watch.tokens < 1:
+        if watch.tokens < many:
             return False
-        watch.tokens -= 1
+        watch.tokens -= many
         return True
 
     def _begin(self, session: Session, watch: _Watch) -> None:
@@ -190,7 +198,7 @@ class Limits:
         """Nothing runs: outside a transaction the idle time begins."""
         _stop(watch.idle)
         if watch.amounts.idle is not None and transaction == "I":
-            why = Deny(f"Nothing was asked for {_plain(watch.amounts.idle)} seconds.", "OST-405", hint="Connect again.", sqlstate="57P05")
+            why = Deny(f"Nothing was asked for {_plain(watch.amounts.idle)} seconds.", "OST-405", watch.amounts.name, "Connect again.", "57P05")
             watch.idle = self._clock.callLater(watch.amounts.idle, self._sessions.end, session, why)
 
     def _cut(self, session: Session, watch: _Watch) -> None:
@@ -198,8 +206,15 @@ class Limits:
         self._sessions.cancel(session, _too_long(watch.amounts))
 
 
+def _statements(command: Statement | FunctionCall) -> int:
+    """Those of a string; where its quotes may not end where they seem to, as many as there may be."""
+    if isinstance(command, FunctionCall) or command.path is not Path.SIMPLE:
+        return 1
+    return command.text.count(";") + 1 if Gate().ambiguous(command.settings) else count(command.text)
+
+
 def _too_long(amounts: Amounts) -> Deny:
-    return Deny(f"The command took longer than {_plain(amounts.duration)} seconds.", "OST-403", sqlstate=_CANCELLED)
+    return Deny(f"The command took longer than {_plain(amounts.duration)} seconds.", "OST-403", amounts.name, sqlstate=_CANCELLED)
 
 
 def _plain(number: float) -> str:
@@ -213,6 +228,6 @@ def _stop(timer: Any) -> None:
 
 
 def _amounts(table: Table) -> Amounts:
-    made = Amounts(*(table.number(name) for name in Amounts.__slots__))
+    made = Amounts(*(table.number(name) for name in _NUMBERS), table.text("name"))
     table.end()
     return made

@@ -109,7 +109,8 @@ def _complain(section: Section, entry: AddonEntry, complaint: str) -> None:
     said = _AT_OPTION.fullmatch(complaint)
     named = said is not None and re.split(r"[.\[]", said[1])[0] in entry.options
     key, why = (said[1], said[2]) if said is not None and named else ("", complaint)
-    section.wrong(key, f"{entry.use} does not take it: {why}" if not named else why, "correct that option")
+    what, _, mend = why.rpartition("; ") if "; " in why else (why, "", "correct that option")
+    section.wrong(key, f"{entry.use} does not take it: {what}" if not named else what, mend)
 
 
 def _options(why: str) -> list[str]:

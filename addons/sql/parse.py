@@ -117,6 +117,21 @@ _long: deque[Parsed] = deque(maxlen=2)
 """Of the long ones the last, and what it was rewritten to: several addons ask for the first in turn."""
 
 
+def count(text: str) -> int:
+    """
+    How many statements a string holds, at least one. Of what this grammar does not read every semicolon may end one: a newer
+    server may take it.
+    """
+    if ";" not in text.rstrip("; \t\r\n"):
+        return 1
+    try:
+        if len(text) <= STATEMENT_LIMIT and not too_deep(text):
+            return max(1, len(postgast.split(text, method="parser")))
+    except (postgast.PgQueryError, UnicodeError):
+        pass
+    return text.count(";") + 1
+
+
 def deparse(result: tree.ParseResult) -> str:
     """
     The text of a tree.

@@ -68,6 +68,41 @@ def test_statements_per_minute() -> None:
     assert sum(isinstance(judge(limits), Allow) for _ in range(100)) == 60
 
 
+@pytest.mark.parametrize(("text", "many"), [
+    ("SELECT 1;" * 8, 8), ("SELECT 1; SELECT 2", 2), ("SELECT ';;;'; SELECT $$;;$$ -- ;;", 2), ("SELECT 1;", 1), ("", 1), (";;", 1), ("SELECT 1; ;", 1),
+    ("SELEC 1; SELEC 2; SELECT 3", 3), ("SELECT ';;a", 3), ("CREATE RULE r AS ON INSERT TO t DO ALSO (DELETE FROM a; DELETE FROM b); SELECT 1", 2),
+    ("SELECT '\udc80'; SELECT 1; SELECT 2", 3), ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 3", 2),
+    ("SELECT 1;" + "(" * 9000 + ";;a", 4), ("INSERT INTO t VALUES " + ", ".join(["('a;b')"] * 9000) + "; SELECT 1", 2),
+], ids=lambda value: str(value)[:20].encode("ascii", "replace").decode())  # fmt: skip
+def test_each_statement_of_a_string_counts_against_the_minute(text: str, many: int) -> None:
+    """As it would in a pipeline; one by Bind is one, and who is refused has spent nothing."""
+
+    def ask(path: Path = Path.SIMPLE, **settings: str) -> Allow | Deny:
+        return limits.on_judge(JudgeHook(SESSION, Statement(text, path, settings=settings), text))
+
+    for left in (many - 1, many):
+        limits = Limits(per_minute=left + 10, clock=Clock())
+        assert all(isinstance(judge(limits), Allow) for _ in range(10))
+        assert isinstance(ask(), Deny if left < many else Allow)
+        assert sum(isinstance(judge(limits), Allow) for _ in range(20)) == (left if left < many else 0)
+    limits = Limits(per_minute=1, clock=Clock())
+    assert isinstance(ask(Path.BIND), Allow)
+
+
+def test_statements_count_by_semicolons_where_quotes_may_end_elsewhere() -> None:
+    text = "SELECT '\\', '; SELECT 1; SELECT 2; --'"
+    limits = Limits(per_minute=4, clock=Clock())
+    assert isinstance(limits.on_judge(JudgeHook(SESSION, Statement(text, settings={"standard_conforming_strings": "off"}), text)), Allow)
+    assert isinstance(judge(limits), Deny)
+
+
+def test_a_limits_rule_is_named_in_what_it_refuses() -> None:
+    limits = Limits(rows=10, bytes=9, per_minute=5, clock=Clock(), rules=[{"name": "few", "rows": 1, "per_minute": 1}])
+    assert rows(limits, 2).rule == rows(limits, 1, 10).rule == "few"
+    assert isinstance(judge(limits), Allow) and judge(limits).rule == "few"
+    assert rows(Limits(rows=1), 2).rule == ""
+
+
 def test_a_long_command_is_cancelled_and_its_error_says_why() -> None:
     clock, ended = Clock(), Ended()
     limits = Limits(duration=5, clock=clock, sessions=ended)

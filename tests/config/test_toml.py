@@ -147,6 +147,11 @@ def test_wrong(write: Write, kind: str) -> None:
     assert len(found) <= 2, found
 
 
+def test_a_complaint_says_once_how_to_mend_it(write: Write) -> None:
+    found = problems(write(changed('groups = ["engineers"], targets', 'grups = ["engineers"], targets')))
+    assert found["addon[0].rules[0].grups"] == ("unknown key (did you mean 'groups'?)", "take it out or correct its name")
+
+
 def test_all_problems_are_found_at_once(write: Write) -> None:
     """Somebody who mends them in one go should be done."""
     text = changed("drain = 30", "drian = 30").replace("tcp:6432", "tcp:x").replace('kind = "agent"', 'kind = "bot"')
