@@ -45,7 +45,7 @@ class Destination:
         if self.network is None:
             return fnmatch.fnmatchcase(forward.host.lower().rstrip("."), self.name)
         address = _address(forward.host)
-        return address is not None and address in self.network
+        return address is not None and str(address) == forward.host.lower() and address in self.network
 
     def is_just(self, forward: Forward) -> bool:
         """Whether it is this host's name and no other's."""
@@ -70,10 +70,19 @@ class Destination:
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        found = ipaddress.ip_address(host.strip("[]"))
+        found = ipaddress.ip_address(host)
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found
+
+
+def _network(text: str) -> Network:
+    """
+    :raises ValueError: for what is none.
+    """
+    found = ipaddress.ip_network(text, strict=False)
+    mapped = getattr(found.network_address, "ipv4_mapped", None)
+    return ipaddress.IPv4Network((int(mapped), found.prefixlen - 96)) if mapped is not None and found.prefixlen >= 96 else found
 
 
 def destination(text: str) -> Destination:
@@ -89,7 +98,7 @@ def destination(text: str) -> Destination:
     span = (0, 65535) if ports == "*" else (int(first), int(last or first))
     bare = host.strip("[]")
     try:
-        return Destination(network=ipaddress.ip_network(bare, strict=False), ports=span)
+        return Destination(network=_network(bare), ports=span)
     except ValueError:
         if "/" in bare:
             raise ValueError(f"{text!r}: {bare!r} is no network") from None

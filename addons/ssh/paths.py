@@ -14,13 +14,13 @@ _ALIASES = frozenset({"root", "cwd", "fd", "map_files"})
 
 def place(path: bytes | str) -> str | None:
     """
-    The path without `.`, `..` and doubled slashes; what is relative begins with `~/`, where sessions begin.
+    The path without `.` and doubled slashes; what is relative begins with `~/`, where sessions begin.
 
-    :returns: None for one that leads out of there, to somebody else's home, through another process's root, directory or
-        open files under /proc, or that holds a NUL: where to, only the target knows.
+    :returns: None for one that leads out of there, to somebody else's home, up again from a name, through another process's
+        root, directory or open files under /proc, or that holds a NUL: where to, only the target knows.
     """
     text = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
-    if _through_a_process(text) or "\0" in text:
+    if _through_a_process(text) or _climbs(text) or "\0" in text:
         return None
     if text.startswith("/"):
         return "/" + posixpath.normpath(text).lstrip("/")
@@ -30,6 +30,12 @@ def place(path: bytes | str) -> str | None:
     if rest == ".." or rest.startswith("../"):
         return None
     return "~" if rest == "." else f"~/{rest}"
+
+
+def _climbs(text: str) -> bool:
+    """Whether a `..` stands behind a name: that may be a link, as /var/run is, and its parent is not what is written before it."""
+    names = [name for name in text.split("/") if name not in ("", ".")]
+    return any(name != ".." and after == ".." for name, after in zip(names, names[1:]))
 
 
 def _through_a_process(text: str) -> bool:

@@ -24,8 +24,12 @@ _UNKNOWN = "~?"  # somebody else's home
 _PIECES = re.compile(r"[^\s'\"()<>;|&,=:@{}`]+")
 _DIRECTORY = frozenset({"-C", "-D", "--directory", "--chdir", "--work-tree", "--git-dir", "--cd"})
 _CHANGES = frozenset({"cd", "pushd", "chdir"})
-_RECURSIVE = frozenset("rsync tar bsdtar find git mv cpio pax zip 7z du tree rg fd ag ack rclone sftp sshfs restic borg unison star".split())
-_RECURSIVE_IF_TOLD = frozenset("cp scp grep egrep fgrep ls rm chmod chown chgrp chcon setfacl diff zgrep install pscp".split())
+_WHOLE = frozenset(
+    "rsync tar bsdtar find git mv cpio pax zip 7z du tree rg fd ag ack rclone sftp sshfs restic borg unison star ln link rename mount rmdir"
+    " git-shell git-upload-pack git-upload-archive git-receive-pack bfs fdfind rgrep 7za 7zr ncdu mksquashfs bindfs".split()
+)
+"""Those that go through a tree, move it, or give it another name."""
+_WHOLE_IF_TOLD = frozenset("cp scp grep egrep fgrep ls rm chmod chown chgrp chcon setfacl getfacl diff zgrep install pscp gzip".split())
 _HERE = frozenset("find git du tree rg fd ag ack ls grep egrep fgrep".split())
 """Those that begin in the present directory when they are told no other."""
 _HOMES = re.compile(r"/|/root|/home(?:/[^/]*)?|/Users(?:/[^/]*)?")
@@ -51,7 +55,7 @@ def meets(each: Started, begin: tuple[str, ...] | None, globs: frozenset[str]) -
         return True
     if any(where is None or paths.matches(where, globs) for where in _places(_named(each), begin)):
         return True
-    return _goes_through(each) and any(where is None or _above(where, globs) for where in _roots(each, begin))
+    return _goes_through(each) and any(where is None or above(where, globs) for where in _roots(each, begin))
 
 
 def _named(each: Started) -> Iterator[str]:
@@ -100,12 +104,12 @@ def _places(pieces: Iterable[str], begin: tuple[str, ...]) -> Iterator[str | Non
 
 
 def _goes_through(each: Started) -> bool:
-    """Whether it takes whole trees."""
-    if each.transfer.transfer in (Transfer.RSYNC_IN, Transfer.RSYNC_OUT, Transfer.GIT_IN, Transfer.GIT_OUT) or each.name in _RECURSIVE:
+    """Whether it takes whole trees, or starts what does."""
+    if each.transfer.transfer in (Transfer.RSYNC_IN, Transfer.RSYNC_OUT, Transfer.GIT_IN, Transfer.GIT_OUT) or each.mentions(_WHOLE):
         return True
-    options = [word for word in each.words[1:] if word.startswith("-")]
+    options = [piece for word in each.words[1:] for piece in (word, *_PIECES.findall(word)) if piece.startswith("-")]
     told = any(word.startswith(("--rec", "--arch", "--deref")) or not word.startswith("--") and set(word) & set("rRad") for word in options)
-    return told and each.name in _RECURSIVE_IF_TOLD
+    return told and each.mentions(_WHOLE_IF_TOLD)
 
 
 def _roots(each: Started, begin: tuple[str, ...]) -> Iterator[str | None]:
@@ -114,9 +118,10 @@ def _roots(each: Started, begin: tuple[str, ...]) -> Iterator[str | None]:
         return
     named = [piece for word in each.words[1:] for piece in _pieces(word)]
     yield from _places(named, begin)
-    if each.name in _HERE and not any(piece.startswith(("/", "~")) for piece in named):
+    if each.mentions(_HERE) and not any(piece.startswith(("/", "~")) for piece in named):
         yield from (paths.place(base) for base in begin)
 
 
-def _above(where: str, globs: frozenset[str]) -> bool:
+def above(where: str, globs: frozenset[str]) -> bool:
+    """Whether one of these paths may lie under a place, or be it."""
     return any(paths.holds(where, glob) or glob.startswith("~") and _HOMES.fullmatch(where) is not None for glob in globs)

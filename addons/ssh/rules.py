@@ -30,6 +30,9 @@ _ABOUT = {
 _ASKED = frozenset(ForwardKind) - {ForwardKind.INCOMING, ForwardKind.INCOMING_UNIX}
 """What a rule that names no kinds of forwards is about: what comes to a listener stands on the listener's own verdict."""
 
+_MOVES = frozenset({FileAction.RENAME, FileAction.HARDLINK, FileAction.SYMLINK, FileAction.RMDIR})
+"""What takes a folder with all that is under it, or gives it another name, by which it could then be read and written."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule(Answering):
@@ -113,6 +116,9 @@ class Rule(Answering):
         if self.actions and command.action.value not in self.actions:
             return False
         modes, places = frozenset(touched(command)), files(command)
+        if command.action in _MOVES and self.paths and not self._every:
+            return _floats(command) or any(
+                where is None or reach.above(where, self.paths) or paths.matches(where, self.paths) for where in places)
         if self._every:
             return (not self.modes or modes <= self.modes) and (
                 not self.paths or all(paths.matches(where, self.paths) for where in places))
@@ -135,10 +141,17 @@ def touched(command: FileOperation) -> tuple[str, ...]:
     return ("read",) if command.action is FileAction.LIST else ("write",)
 
 
+def _floats(command: FileOperation) -> bool:
+    """Whether it makes a link that leads elsewhere once it is moved."""
+    return command.action is FileAction.SYMLINK and not command.file.startswith(b"/")
+
+
 def files(command: FileOperation) -> list[str | None]:
-    """Where an operation reaches. A relative link leads on from where it stands."""
+    """Where an operation reaches. A relative link leads on from where it stands, and with `..` to nobody knows where when it is moved."""
     first, second = command.file, command.second
-    if command.action is FileAction.SYMLINK and not first.startswith((b"/", b"~")):
+    if _floats(command) and not first.startswith(b"~"):
+        if b".." in first.split(b"/"):
+            return [None]
         first = second.rpartition(b"/")[0] + b"/" + first if b"/" in second else first
     return [paths.place(path) for path in (first, second) if path or path is first]
 

@@ -139,12 +139,26 @@ def test_no_link_is_made_that_leads_out(link: bytes) -> None:
     assert not passes(STRICT, FileOperation(FileAction.SYMLINK, link, 0, b"/srv/app/x"))
 
 
+def test_no_link_is_made_that_leads_out_once_it_is_moved() -> None:
+    """`../..` in /srv/app/a/b is /srv/app, and in /srv/app it is /."""
+    assert not passes(STRICT, FileOperation(FileAction.SYMLINK, b"../..", 0, b"/srv/app/a/b/l"))
+    assert passes(STRICT, FileOperation(FileAction.SYMLINK, b"b", 0, b"/srv/app/a/l"))
+    assert not passes(LAX, FileOperation(FileAction.SYMLINK, b"b", 0, b"/srv/app/a/l"))
+
+
+@pytest.mark.parametrize("path", [b"/srv/app/run/../shadow", b"/srv/app/./run/./../shadow", b"/srv/app/run/x/../../../app/y"], ids=repr)
+def test_a_path_that_goes_up_from_a_name_is_allowed_nowhere_and_meets_what_is_denied(path: bytes) -> None:
+    """The name may be a link: /var/run/.. is / and not /var."""
+    assert not passes(STRICT, FileOperation(FileAction.OPEN, path, 0, flags=1)) and not passes(STRICT, Exec(b"scp -f " + path, 0))
+    assert not passes(LAX, FileOperation(FileAction.OPEN, path, 0, flags=1)) and not passes(LAX, Exec(b"cat " + path, 0))
+
+
 HOSTS = [
     "metrics.internal.", "METRICS.internal", "metrics.internal.evil.example", "xmetrics.internal", "metrics.internal\0.evil", " metrics.internal", "10.0.0.1.evil.example", "0xa000001", "167772161", "012.0.0.1", "::ffff:10.0.0.1",
     "10.0.0.1 ", "[10.0.0.1]", "127.0.0.1", "localhost", "169.254.169.254", "0xa9fea9fe", "[fd00:ec2::254]", "0", "::", "metadata.google.internal", "64:ff9b::a9fe:a9fe", "10.1", "*", "10.0.0.0/8", "user@metrics.internal",
 ]  # fmt: skip
-SAME = {"metrics.internal.", "METRICS.internal", "[10.0.0.1]", "::ffff:10.0.0.1"}
-"""Other spellings of what is allowed, which lead there."""
+SAME = {"metrics.internal.", "METRICS.internal"}
+"""Other spellings of a name that is allowed. Of an address there are none."""
 
 
 @pytest.mark.parametrize("host", HOSTS)

@@ -111,6 +111,7 @@ def test_a_denied_path_is_looked_for_among_all_words() -> None:
     assert fits(addon, FileOperation(FileAction.HARDLINK, b"/etc/shadow", 0, b"/tmp/x"))
     assert fits(addon, FileOperation(FileAction.SYMLINK, b"../etc/shadow", 0, b"/tmp/x"))
     assert fits(addon, FileOperation(FileAction.OPEN, b"../../etc/shadow", 0, flags=1))
+    assert fits(addon, FileOperation(FileAction.OPEN, b"/var/run/../etc/shadow", 0, flags=1)) and fits(addon, ex("cat /var/run/../etc/shadow"))
     assert not fits(addon, FileOperation(FileAction.OPEN, b"/srv/etc", 0, flags=1))
 
 
@@ -154,6 +155,49 @@ def test_what_goes_through_a_parent_meets_a_rule_about_what_is_under_it(glob: st
     assert fits(ruled(verdict="deny", paths=[glob], commands=["exec"]), ex(line)) is fitting
 
 
+@pytest.mark.parametrize("line", [
+    "mv /srv /srv.x", "mv x /srv", "mv -T /srv/home x", "ln -s /srv x", "ln -s /srv/home x", "link /srv/home x", "cd /; mv srv x", "sudo mv /srv x", "sudo -n tar cf - /srv", "env cp -r /srv x", "su -c 'cp -r /srv x'",
+    "xargs mv -t /srv", "find . -exec cp -a /srv x ';'", "busybox mv /srv x", "sudo rsync --server --sender -re.i . /srv", "sudo git-upload-pack /srv", "sudo scp -rf /srv", "rmdir /srv/home", "mount --bind /srv x", "cd /srv; sudo find",
+    "tar cf - -C / srv", "scp -r -t /srv", "rsync -a x/ /srv/", "cat /srv/x/../home/secret/a", "cp -R /srv/. x", "sh -c 'mv /srv x'", "nohup sh -c 'cp -r /srv x'",
+])  # fmt: skip
+def test_a_line_that_moves_copies_or_links_a_parent_meets_a_rule_about_what_is_under_it(line: str) -> None:
+    for verdict in ("deny", "approve"):
+        assert fits(ruled(verdict=verdict, paths=["/srv/home/secret/**"], commands=["exec"]), ex(line))
+
+
+@pytest.mark.parametrize("line", ["mv /srv/a /srv/b", "sudo mv /srv/home/x y", "sudo ls /srv", "su -c 'ls /srv'", "ln -s /srv/app x", "sudo cp /srv/x y", "sudo tar cf - /srv/app"])
+def test_a_line_that_moves_what_is_beside_it_does_not(line: str) -> None:
+    assert not fits(ruled(verdict="deny", paths=["/srv/home/secret/**"], commands=["exec"]), ex(line))
+
+
+MOVES = [FileAction.RENAME, FileAction.HARDLINK, FileAction.SYMLINK]
+
+
+@pytest.mark.parametrize("action", MOVES, ids=str)
+@pytest.mark.parametrize(("glob", "parent"), [
+    ("/srv/home/secret/**", b"/srv/home"), ("/srv/home/secret", b"/srv/home/"), ("/srv/home/secret/a", b"/srv"), ("/srv/home/secret/**", b"//srv/./home"), ("/srv/*/secret/**", b"/srv/bob"), ("/srv/**/secret", b"/srv/x/y"),
+    ("/**/.git/**", b"/srv/x"), ("/srv/home/secret/**", b"/"), ("~/.ssh/**", b"."), ("~/a/b/**", b"a"), ("~/.ssh/**", b"/home/ada"), ("/srv/home/secret/**", b"/srv/x/../home"), ("/srv/home/secret/**", b"/srv/home/secret"),
+])  # fmt: skip
+def test_a_folder_is_not_moved_or_linked_with_what_a_rule_is_about_under_it(action: FileAction, glob: str, parent: bytes) -> None:
+    """Else it is read by its new name. Both ends count, and it is a read of what is under it too."""
+    for options in ({"verdict": "deny"}, {"verdict": "approve"}, {"verdict": "deny", "modes": ["read"]}):
+        addon = ruled(**{"commands": ["file"], "paths": [glob], **options})
+        assert fits(addon, FileOperation(action, parent, 0, b"/tmp/x"))
+        assert fits(addon, FileOperation(action, b"/tmp/x", 0, parent))
+
+
+@pytest.mark.parametrize("action", MOVES, ids=str)
+def test_a_folder_beside_what_a_rule_is_about_is_moved_and_linked(action: FileAction) -> None:
+    addon = ruled(verdict="deny", commands=["file"], paths=["/srv/home/secret/**"])
+    assert not fits(addon, FileOperation(action, b"/srv/home/x", 0, b"/srv/y")) and not fits(addon, FileOperation(action, b"/srv/homes", 0, b"/tmp/x"))
+
+
+def test_a_folder_is_not_removed_where_what_a_rule_is_about_may_be_under_it() -> None:
+    addon = ruled(verdict="deny", commands=["file"], paths=["/srv/home/secret/**"])
+    assert fits(addon, FileOperation(FileAction.RMDIR, b"/srv/home", 0)) and not fits(addon, FileOperation(FileAction.RMDIR, b"/srv/x", 0))
+    assert not fits(addon, FileOperation(LIST, b"/srv/home", 0)) and not fits(addon, FileOperation(FileAction.MKDIR, b"/srv/home", 0))
+
+
 def test_a_path_through_a_process_is_allowed_by_no_rule() -> None:
     allowed = ruled(verdict="allow", modes=["read"], paths=["/**"])
     assert not fits(allowed, FileOperation(FileAction.OPEN, b"/proc/self/root/etc/shadow", 0, flags=1))
@@ -186,7 +230,7 @@ def test_operations_by_name() -> None:
 
 
 @pytest.mark.parametrize(("host", "port", "allowed", "denied"), [
-    ("10.1.2.3", 443, True, True), ("10.1.2.3", 444, False, False), ("11.1.2.3", 443, False, False), ("::ffff:10.1.2.3", 443, True, True),
+    ("10.1.2.3", 443, True, True), ("10.1.2.3", 444, False, False), ("11.1.2.3", 443, False, False), ("::ffff:10.1.2.3", 443, False, True),
     ("db.internal", 5432, True, True), ("DB.Internal.", 5432, True, True), ("db.internal", 443, False, True), ("10.1", 443, False, True),
     ("web.internal", 8080, True, True), ("web.internal", 9000, False, False),
 ])
@@ -196,6 +240,18 @@ def test_destinations(host: str, port: int, allowed: bool, denied: bool) -> None
     forward = Forward(ForwardKind.DIRECT, host, port, 0)
     assert fits(ruled(verdict="allow", destinations=where), forward) is allowed
     assert fits(ruled(verdict="deny", destinations=where), forward) is denied
+
+
+@pytest.mark.parametrize("host", ["::ffff:127.0.0.1", "[::ffff:127.0.0.1]", "::ffff:7f00:1", "[127.0.0.1]", "127.1", "0:0:0:0:0:0:0:1", "[::1]"])
+def test_a_rule_that_allows_takes_an_address_only_as_it_is_normally_written(host: str) -> None:
+    addon = ruled(verdict="allow", destinations=["127.0.0.1:443", "[::1]:443", "::/0:443"])
+    assert not fits(addon, Forward(ForwardKind.DIRECT, host, 443, 0))
+    assert all(fits(addon, Forward(ForwardKind.DIRECT, each, 443, 0)) for each in ("127.0.0.1", "::1", "2001:DB8::1"))
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "::ffff:10.0.0.1"])
+def test_a_denied_destination_that_is_written_as_a_mapped_address_is_denied(host: str) -> None:
+    assert fits(ruled(verdict="deny", destinations=["[::ffff:10.0.0.0/120]:443"]), Forward(ForwardKind.DIRECT, host, 443, 0))
 
 
 def test_kinds_of_forwards() -> None:

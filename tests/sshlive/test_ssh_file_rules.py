@@ -26,6 +26,7 @@ def area(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def filed(sshd: Sshd, area: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHouse]:
     rules = [
+        {"name": "secret", "commands": ["exec", "file"], "paths": [f"{area}/home/secret/**"], "verdict": "deny"},
         {"name": "keep", "actions": ["remove", "rename"], "paths": [f"{area}/kept*"], "verdict": "deny"},
         {"name": "asked", "modes": ["write"], "paths": [f"{area}/asked*"], "verdict": "approve", "approvers": ["approvers"]},
         {"name": "area", "paths": [f"{area}/**"], "commands": ["file"], "verdict": "allow"},
@@ -79,6 +80,18 @@ def test_a_refused_operation_changes_nothing_and_the_session_goes_on(filed: SshH
     assert "ermission denied" in done.stderr and "[OST-203]" in done.stderr and "[OST-211]" in done.stderr
     refused = [r["body"]["text"] for r in operations(filed, "refusal", kept)]
     assert refused == [f"remove {kept}", f"rename {kept} to {area}/gone"]
+
+
+def test_what_is_denied_is_not_read_by_a_new_name_of_its_parent(filed: SshHouse, area: Path, tmp_path: Path) -> None:
+    secret = area / "home/secret"
+    secret.mkdir(parents=True)
+    (secret / "a").write_text("precious")
+    (area / "box").mkdir()
+    moves = [f"rename {area}/home {area}/home.x", f"rename -l {area}/home {area}/home.x", f"ln -s {area}/home {area}/home.x", f"rename {area}/box {area}/home"]
+    links = [f"ln -s home {area}/home.x", f"ln -s ../home {area}/box/l"]
+    done = sftp(filed, *moves, *links, *(f"get {area}/{each}/secret/a {tmp_path}/got" for each in ("home", "home.x", "box/l", "box/../home")), f"rename {area}/box {area}/box2")
+    assert (secret / "a").exists() and (area / "box2").is_dir() and not (area / "home.x").exists() and not (tmp_path / "got").exists(), done.stderr
+    assert "[OST-203]" in done.stderr and len(operations(filed, "refusal", area / "home")) >= len(moves)
 
 
 def test_scp_in_its_sftp_mode_keeps_to_the_paths(filed: SshHouse, area: Path, tmp_path: Path) -> None:
