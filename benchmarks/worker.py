@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
@@ -171,7 +171,7 @@ class House:
         self.tracked.start(session, '"$user", public')  # as a worker does, which asks the target
         opinions = Opinions(lambda: (pipeline, 0), session)
         relay = PostgresRelay(opinions, SETTINGS)
-        made = Adapter(relay, session, opinions, self.journal, reactor, cancel_target=lambda: None, ended=lambda why: None)
+        made = Adapter(relay, session, opinions, self.journal, reactor, cancel_target=lambda: succeed(None), ended=lambda why: None)
         self.journal.opened(session, {}, made)
         made.attach(Wire(), Wire())
         return made

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
+
 from addons.sql.settings import Settings
 from gateway.config import Config
 from gateway.control.client import ControlClient
@@ -26,6 +28,7 @@ class Worker(Protocol):
     spools: Spools
     settings: Settings  #: what sessions have set, shared by all addons
     sessions: dict[str, Any]  #: by id; each has session, busy, kill(why), cancel()
+    cancels: set[Deferred[None]]  #: on their way to targets; the last ones are waited for
     jumps: dict[str, Any]  #: by id: who named no target, and reaches sessions through its connection; each has kill(why)
 
     def new_id(self) -> str:

@@ -157,6 +157,8 @@ class Opening:
     def _connected(self, upstream: Upstream) -> Sitting:
         self._worker.settings.start(self._session, self._search_path)
         try:
+            if self._session.policy_revision != self._worker.revision:  # a reload asks who has a session, and this was none yet
+                raise Refused("OST-632", "57P03", RELOADED, "log in again")
             for name, value in upstream.parameters.items():
                 changed = meaning_changed(name, value)
                 if changed:
@@ -170,6 +172,8 @@ class Opening:
             upstream.transport.abortConnection()
             raise
 
+
+RELOADED = "the configuration was changed while you logged in"
 
 _PROVISION = "the gateway's operator runs `ostiary target provision`; the evidence says what is wrong"
 

@@ -155,12 +155,12 @@ class Pipeline:
 
     # -- questions ---------------------------------------------------------------------
 
-    def admit(self, session: Session) -> Verdict | Deferred[Verdict]:
-        """Whether a session may begin: Allow or Deny."""
-        return run(self._admit(session))
+    def admit(self, session: Session, again: bool = False) -> Verdict | Deferred[Verdict]:
+        """Whether a session may begin, or could begin again: Allow or Deny."""
+        return run(self._admit(SessionHook(session, again)))
 
-    def _admit(self, session: Session) -> Generator[Deferred[Any], Any, Verdict]:
-        hook, allowed = SessionHook(session), False
+    def _admit(self, hook: SessionHook) -> Generator[Deferred[Any], Any, Verdict]:
+        allowed = False
         for name, method in self._called[SessionHook.method]:
             verdict = self._asked(name, method, hook)
             if isinstance(verdict, Deferred):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
 from gateway.house import Worker
@@ -11,6 +12,9 @@ from gateway.opinions import Opinions
 from protocols.errors import Unrecordable
 from protocols.session import Session
 from protocols.session_adapter import SessionAdapter
+from protocols.verdict import Deny, Verdict
+
+NOT_ANY_MORE = "a reload took your access away"
 
 
 class Seated:
@@ -42,13 +46,27 @@ class Seated:
         self.adapter.close(why, why)
 
     def reconsider(self) -> None:
-        """The configuration has changed: what is held is judged again. Whom it makes somebody else, in groups say, has to log in again."""
+        """
+        The configuration has changed. Whom it makes somebody else, in groups say, has to log in again; who could not begin
+        by it ends, before anything that is held is judged again.
+        """
         who = self.session.identity
         entry = self._worker.config.identities.get(who.subject)
         if entry is not None and (entry.kind, entry.groups, entry.on_behalf_of) != (who.kind, who.groups, who.on_behalf_of):
             self.kill("a reload changed who you are here; log in again")
-        else:
-            self._opinions.reconsider()
+            return
+        asked = maybeDeferred(self._worker.pipeline.admit, self.session, True)
+        asked.addCallbacks(self._readmitted, lambda _failure: self.kill(NOT_ANY_MORE))
+        if self.session.id in self._worker.sessions:
+            self._judge_again()
+
+    def _readmitted(self, verdict: Verdict) -> None:
+        if isinstance(verdict, Deny):
+            self.kill(NOT_ANY_MORE)
+
+    def _judge_again(self) -> None:
+        """What is held meets the configuration in force."""
+        self._opinions.reconsider()
 
     def _ended(self, why: str) -> None:
         self._worker.sessions.pop(self.session.id, None)

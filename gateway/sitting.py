@@ -10,6 +10,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from gateway import upstream as targets
 from gateway.config import Account, TargetEntry
 from gateway.house import Worker
@@ -74,11 +76,14 @@ class Sitting(Seated):
         """As a Receiver of the Upstream."""
         self.adapter.target_lost()
 
-    def _cancel_target(self) -> None:
+    def _cancel_target(self) -> Deferred[None]:
         asked = targets.cancel(
             self._worker.reactor, self._entry, self._upstream.pid, self._upstream.secret, self._account
         )
+        cancels = self._worker.cancels
+        cancels.add(asked)
         asked.addErrback(lambda failure: self.log.warn("session {id}: the target took no cancel", id=self.session.id))
+        return asked.addCallback(lambda _: cancels.discard(asked))
 
     # -- what the worker does --------------------------------------------------------------
 

@@ -65,6 +65,7 @@ class Worker:
         self.name, self.config, self.revision, self.reactor = boot.name, config, boot.revision, reactor
         self.sessions: dict[str, Any] = {}
         self.jumps: dict[str, Any] = {}
+        self.cancels: set[Deferred[None]] = set()
         self.new_id: Callable[[], str] = Ids()
         self.notary = NotaryClient(reactor, boot.sockets["notary"], boot.token)
         self.journal = Journal(self.notary, reactor, config.audit.timeout)
@@ -230,7 +231,7 @@ class Worker:
     def _wait_for_records(self, until: float) -> None:
         """Until the last end is durable; when the notary is gone there is nothing to wait for."""
         self.journal.flush()
-        waits = self.sessions or (self.notary.worker is not None and not self.journal.settled)
+        waits = self.sessions or self.cancels or (self.notary.worker is not None and not self.journal.settled)
         if waits and self.reactor.seconds() < until:
             self.reactor.callLater(LOOK, self._wait_for_records, until)
             return

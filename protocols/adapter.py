@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import classImplements
@@ -52,10 +52,10 @@ class Adapter(SessionAdapter):
 
     def __init__(
         self, relay: Relay, session: Session, addons: Addons, journal: Journal, clock: IReactorTime,
-        *, cancel_target: Callable[[], None], ended: Callable[[str], None],
+        *, cancel_target: Callable[[], Deferred[None]], ended: Callable[[str], None],
     ) -> None:
         """
-        :param cancel_target: sends the protocol's cancel on a connection of its own.
+        :param cancel_target: sends the protocol's cancel on a connection of its own; fires when it was taken, or cannot be.
         """
         super().__init__(session, addons, journal, clock, ended)
         self._relay, self._cancel_target = relay, cancel_target
@@ -104,6 +104,8 @@ class Adapter(SessionAdapter):
 
     def target_data(self, data: bytes) -> None:
         """Bytes from the target."""
+        if self._closed:
+            return
         if self._backlog["target"]:
             self._target_said(data)
         else:
@@ -149,6 +151,7 @@ class Adapter(SessionAdapter):
         if self._closed:
             return
         self._closed = True
+        stops = bool(farewell and self._began) and "target" in self._transports
         if self._asked is not None:
             self._asked.cancel()
         self._forget()
@@ -157,7 +160,8 @@ class Adapter(SessionAdapter):
         except Exception as error:  # the adapter's edge: never half open, whatever fails here
             self._record_bug(error)
         finally:
-            self._disconnect()
+            stopped = maybeDeferred(self._cancel_target) if stops else None  # what runs would else run to its end, and be committed
+            self._disconnect(stopped)
             self._ended(why)
 
     def _forget(self) -> None:
@@ -183,13 +187,20 @@ class Adapter(SessionAdapter):
         if words and "client" in self._transports:
             self._client.write(words)
 
-    def _disconnect(self) -> None:
-        """Both sides are told; one that does not take its last bytes in time is cut off."""
+    def _disconnect(self, stopped: Deferred[None] | None) -> None:
+        """
+        Both sides are told; one that does not take its last bytes in time is cut off.
+
+        :param stopped: what the target waits for: a pooler forgets whom to cancel with the connection.
+        """
         for side, transport in list(self._transports.items()):
             transport.unregisterProducer()
             if side in self._paused:  # TLS ends with the peer's answer, which a paused transport never reads
                 transport.resumeProducing()
-            transport.loseConnection()
+            if side == "client" or stopped is None:
+                transport.loseConnection()
+            else:
+                stopped.addBoth(lambda _, target=transport: target.loseConnection())
         if self._transports:
             self._linger = self._clock.callLater(LINGER, self._abort)
 

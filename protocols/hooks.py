@@ -28,9 +28,14 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class SessionHook(Hook):
-    """An identity has proved itself and names a target. Nothing was dialled. Answer Allow or Deny."""
+    """
+    An identity has proved itself and names a target. Nothing was dialled. Answer Allow or Deny.
+
+    :ivar again: it has its session already, and a reload asks whether it could begin now. A Deny ends it.
+    """
 
     method: ClassVar[str] = "on_session"
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class Masking:
 
     def on_session(self, hook: SessionHook) -> Deferred[None] | None:
         """What another client changed since the last reading is known before the first statement."""
-        return self._catalogs.check(hook.session) if any(self._scope.split(hook.session)) else None
+        return self._catalogs.check(hook.session) if not hook.again and any(self._scope.split(hook.session)) else None
 
     def floor(self, session: Session) -> Deferred[Floor | Deny | None] | None:
         """

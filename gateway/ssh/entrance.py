@@ -18,6 +18,7 @@ from gateway.control.identity.throttle import address
 from gateway.control.rpc import place
 from gateway.house import Worker
 from gateway.line import Line
+from gateway.opening import RELOADED, Refused
 from gateway.ssh.bounds import told
 from gateway.ssh.doors import Door
 from gateway.ssh.jump import Jump
@@ -161,6 +162,9 @@ class Entrance(Stranger, ServerLeg):
         if self._done:
             upstream.leg.disconnect(BY_APPLICATION, "the client is gone")
             return
+        if opening.session.policy_revision != self._worker.revision:  # a reload asks who has a session, and this was none yet
+            upstream.leg.disconnect(BY_APPLICATION, "no session")
+            raise Refused("OST-632", "57P03", RELOADED, "log in again")
         try:
             sitting = Sitting(
                 self._worker, self, opening.session, upstream, proof["token"], proof.get("certificate"), more=self.more

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
-from twisted.internet.defer import maybeDeferred
-
 from gateway.house import Worker
 from gateway.opinions import Opinions
 from gateway.powers import Sink
@@ -25,7 +23,6 @@ from protocols.session import Session
 from protocols.ssh.adapter import SshAdapter
 from protocols.ssh.certificate import Certificate
 from protocols.ssh.relay import SshRelay
-from protocols.verdict import Deny, Verdict
 
 
 class Sitting(Seated):
@@ -94,15 +91,10 @@ class Sitting(Seated):
         """Somebody watches it now."""
         self._moderation.observed(by, groups)
 
-    def reconsider(self) -> None:
-        """The configuration has changed: what could not begin by it ends, what is held is judged again, and whether somebody must observe."""
-        super().reconsider()
+    def _judge_again(self) -> None:
+        """And whether somebody must observe."""
+        super()._judge_again()
         self._moderation.reconsider()
-        maybeDeferred(self._worker.pipeline.admit, self.session).addCallback(self._readmitted)
-
-    def _readmitted(self, verdict: Verdict) -> None:
-        if isinstance(verdict, Deny):
-            self.kill("a reload took your access away")
 
     def cancel(self) -> None:
         """SSH has no cancel of its own; whoever asked for one is recorded."""

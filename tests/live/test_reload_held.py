@@ -132,3 +132,60 @@ def test_a_session_ends_when_a_reload_changes_whose_it_is(house: House) -> None:
         finally:
             house._people = before
             house.reload()
+
+
+def admitting(house: House, *names: str) -> None:
+    """Another list of who is let in, in force."""
+    house.addons[0]["rules"] = [{"identities": list(names), "targets": ["db"]}] if names else [{"kinds": ["human", "workload", "agent"], "targets": ["db"]}]
+    house.reload()
+
+
+def test_a_session_ends_when_a_reload_takes_its_access_away(house: House) -> None:
+    """Also one in a transaction with a cursor. Whom the file still lets in stays."""
+    try:
+        with house.connect(ADA, autocommit=False) as out, house.connect(BENCH) as stays:
+            out.execute("UPDATE reloaded SET v = 5 WHERE v = 0")
+            out.execute("DECLARE few CURSOR FOR SELECT generate_series(1, 9)")
+            admitting(house, BENCH)
+            with pytest.raises(psycopg.OperationalError, match="a reload took your access away|closed"):
+                out.execute("FETCH few")
+            assert stays.execute("SELECT 1").fetchone() == (1,)
+        until(lambda: [one for one in house.records() if "a reload took your access away" in str(one)], "its end in the evidence")
+        assert now(house) == "0"
+    finally:
+        admitting(house)
+
+
+def test_what_is_held_never_runs_when_the_reload_that_would_allow_it_takes_access_away(house: House) -> None:
+    answer, _, request, _ = held(house, 6)
+    try:
+        house.addons[0]["rules"] = [{"identities": [BENCH], "targets": ["db"]}]
+        ruled(house)
+        assert isinstance(answer.exception(30), psycopg.Error)
+        until(lambda: house.call("request_show", request=request)["state"] == "withdrawn", "the request is withdrawn")
+        assert now(house) == "0"
+    finally:
+        admitting(house)
+
+
+def test_a_killed_session_has_its_statement_stopped(house: House) -> None:
+    """Nothing is committed behind a kill."""
+    connection = house.connect(ADA)
+    marked = "UPDATE reloaded SET v = 7 FROM pg_sleep(30) WHERE v >= 0"
+    running = f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{marked[:40]}%'"
+    ended: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            ended.set_result(connection.execute(marked))
+        except BaseException as error:
+            ended.set_exception(error)
+
+    ruled(house)
+    threading.Thread(target=run, daemon=True).start()
+    until(lambda: house.server.sql(running) == "1", "the statement runs")
+    (session,) = [one["id"] for one in house.call("session_list") if one["subject"] == ADA]
+    house.ostiary("session", "kill", session)
+    assert isinstance(ended.exception(30), psycopg.Error)
+    until(lambda: house.server.sql(running) == "0", "the statement is stopped", 20)
+    assert now(house) == "0"

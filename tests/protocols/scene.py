@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -154,14 +154,16 @@ class Scene:
     def __init__(self, relay: Any = None) -> None:
         self.client, self.target, self.ledger, self.addons, self.clock = Wire(), Wire(), Ledger(), Addons(), Clock()
         self.cancels, self.endings = 0, []
+        self.taking: Deferred[None] = succeed(None)  # until the target has taken a cancel
         self.adapter = Adapter(
             relay or PostgresRelay(self.addons, {}), SESSION, self.addons, self.ledger, self.clock,
             cancel_target=self._cancel, ended=self.endings.append,
         )
         self.adapter.attach(self.client, self.target)
 
-    def _cancel(self) -> None:
+    def _cancel(self) -> Deferred[None]:
         self.cancels += 1
+        return self.taking
 
     def durable(self) -> None:
         """Everything recorded so far is on stable storage."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scene import READY, TERMINATE, Scene, Scripted, allowed, query
+from scene import READY, REFUSED, TERMINATE, Scene, Scripted, allowed, query
+from twisted.internet.defer import Deferred
 
 from protocols.adapter import HELD_LIMIT, LINGER
 from protocols.command import Statement
@@ -230,3 +231,30 @@ def test_a_report_without_an_intent_of_ours_is_told_and_not_recorded() -> None:
     scene = Scene(Scripted(Report(9, allowed(COMMAND), Outcome(Ending.REFUSED))))
     scene.adapter.target_data(b"x")
     assert scene.addons.outcomes == ["refused"] and not scene.ledger.of("report")
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["taken", "not-taken"])
+def test_who_is_ended_by_us_has_what_runs_stopped_before_the_target_is_left(taken: bool) -> None:
+    """The client is told at once. A target that takes no cancel is left too."""
+    scene = Scene()
+    scene.adapter.client_data(query("SELECT 1"))
+    scene.durable()
+    scene.taking = Deferred()
+    scene.adapter.close("killed", "killed")
+    assert scene.cancels == 1 and (scene.client.closed, scene.target.closed) == (1, 0) and len(scene.endings) == 1
+    scene.adapter.target_data(REFUSED)
+    if taken:
+        scene.taking.callback(None)
+    else:
+        scene.taking.errback(ConnectionError())
+    assert scene.target.closed == 1 and scene.cancels == 1
+
+
+@pytest.mark.parametrize("ended", ["idle", "client", "target"])
+def test_nothing_is_cancelled_where_nothing_runs_or_somebody_else_left(ended: str) -> None:
+    scene = Scene()
+    if ended != "idle":
+        scene.adapter.client_data(query("SELECT 1"))
+        scene.durable()
+    {"idle": lambda: scene.adapter.close("killed", "killed"), "client": scene.adapter.client_lost, "target": scene.adapter.target_lost}[ended]()
+    assert scene.cancels == 0 and len(scene.endings) == 1
