@@ -14,7 +14,7 @@ from addons.sql.catalog import Snapshot
 from addons.sql.settings import Settings
 from addons.sql.underway import Underway
 from protocols.command import FunctionCall, Path, Statement
-from protocols.hooks import ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, TextHook
+from protocols.hooks import ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook, TextHook
 from protocols.result import NULL, Column, Columns, Ending, Outcome
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Allow, Decision, Deny, Replace
@@ -523,3 +523,12 @@ def test_a_copy_that_was_overtaken_is_withheld_whole(addon: Masking, shelf: Shel
     """It has no columns to mask."""
     found = overtaken(addon, lambda: shelf.doubt(session(name="other")), "COPY (SELECT code FROM departments) TO STDOUT")
     assert found.withheld.code == "OST-528"
+
+
+def test_a_reload_that_asks_who_may_stay_reads_no_catalog(addon: Masking, shelf: Shelf) -> None:
+    """A thousand sessions are asked at once; each meets the catalog at its next statement."""
+    checked: list[Session] = []
+    shelf.check = checked.append
+    assert addon.on_session(SessionHook(session(), again=True)) is None and checked == []
+    addon.on_session(SessionHook(session()))
+    assert checked == [session()]

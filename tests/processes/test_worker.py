@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from household import Household
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from gateway import worker as module
@@ -104,6 +105,18 @@ def test_drain_ends_those_that_stay(worker: Worker) -> None:
     worker.reactor.pump([0.5] * 61)
     assert polite.killed and deaf.killed and over == []
     worker.reactor.pump([0.1] * int(LAST_WORD * 10 + 2))
+    assert over == [None]
+
+
+def test_drain_waits_for_the_cancels_of_those_it_ended(worker: Worker) -> None:
+    """What ran for them would run on; a target that takes none is not waited for long."""
+    taken: Deferred[None] = Deferred()
+    worker.cancels.add(taken)
+    over = drained(worker, 0)
+    worker.reactor.pump([0.1] * 3)
+    assert over == []
+    worker.cancels.discard(taken)
+    worker.reactor.pump([0.1] * 2)
     assert over == [None]
 
 
