@@ -30,7 +30,23 @@ _WHOLE = frozenset(
 )
 """Those that go through a tree, move it, or give it another name."""
 _WHOLE_IF_TOLD = frozenset("cp scp grep egrep fgrep ls rm chmod chown chgrp chcon setfacl getfacl diff zgrep install pscp gzip".split())
-_HERE = frozenset("find git du tree rg fd ag ack ls grep egrep fgrep".split())
+_PLAIN = {
+    re.compile("-[HLP]"): "find bfs",
+    re.compile("-[AFGRSabcdghklmnprstx1]+"): "du ncdu tree ls",
+    re.compile("-[EFHLPRabchilnoqrsvwx]+|--recursive"): "grep egrep fgrep rgrep",
+    re.compile("-[Hilnsvw]+"): "rg ag ack fd fdfind",
+    re.compile("-y"): "7z 7za 7zr",
+    re.compile("-[0-9jqrvy]+"): "zip",
+}
+_PLAIN_OF = {name: options for options, names in _PLAIN.items() for name in names.split()}
+"""Options that take no value, so that what comes behind them is none."""
+_BEFORE = {"grep": 1, "egrep": 1, "fgrep": 1, "rgrep": 1, "rg": 1, "ag": 1, "ack": 1, "fd": 1, "fdfind": 1, "zip": 1, "7z": 2, "7za": 2, "7zr": 2}
+"""Operands before the first that says where: a pattern, or an archive and what to do with it."""
+_ARCHIVERS = frozenset({"zip", "7z", "7za", "7zr"})
+"""Those that look for names by wildcards of their own, and options behind them count."""
+_NO_PLACE = ("-", "(", ")", "!", ",")
+"""How an option begins, or an expression of find."""
+_HERE = frozenset(_PLAIN_OF) | {"git"}
 """Those that begin in the present directory when they are told no other."""
 _HOMES = re.compile(r"/|/root|/home(?:/[^/]*)?|/Users(?:/[^/]*)?")
 
@@ -118,8 +134,23 @@ def _roots(each: Started, begin: tuple[str, ...]) -> Iterator[str | None]:
         return
     named = [piece for word in each.words[1:] for piece in _pieces(word)]
     yield from _places(named, begin)
-    if each.mentions(_HERE) and not any(piece.startswith(("/", "~")) for piece in named):
+    if each.mentions(_HERE) and not _told_where(each, named):
         yield from (paths.place(base) for base in begin)
+
+
+def _told_where(each: Started, named: list[str]) -> bool:
+    """Whether it is certain that it does not go through the present directory: what looks like another may be a pattern, or an option's value."""
+    at = next((at for at, word in enumerate(each.words) if word.rpartition("/")[2] in _HERE), -1)
+    if at < 0:
+        return False
+    name, words = each.words[at].rpartition("/")[2], each.words[at + 1:]
+    if name == "git":
+        return "--no-index" not in words and any(piece.startswith(("/", "~")) for piece in named)
+    operands = [word for word in words if not _PLAIN_OF[name].fullmatch(word)]
+    if name in _ARCHIVERS and any(word.startswith("-") or set(word) & set("*?[") for word in operands):
+        return False
+    where = _BEFORE.get(name, 0)
+    return len(operands) > where and not any(word.startswith(_NO_PLACE) for word in operands[:where + 1])
 
 
 def above(where: str, globs: frozenset[str]) -> bool:

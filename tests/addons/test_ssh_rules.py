@@ -198,6 +198,24 @@ def test_a_folder_is_not_removed_where_what_a_rule_is_about_may_be_under_it() ->
     assert not fits(addon, FileOperation(LIST, b"/srv/home", 0)) and not fits(addon, FileOperation(FileAction.MKDIR, b"/srv/home", 0))
 
 
+@pytest.mark.parametrize("line", [
+    "grep -r /x", "grep -rn -e /x", "grep -r -A 3 /x", "grep -r --include=/x y", "find -newer /x", "find -path /x", "rg /x", "rg -r y /x", "fd -t f /x", "ls -R --ignore=/x", "tree -o /x", "git grep --no-index /x",
+    "7z a /x.7z", "sudo grep -r /x", "su -c 'grep -r /x'", "find -H -name /x", "rgrep /x", "grep /x -r",
+    "find '(' -name x ')'", "find '!' -newer /x", "zip -r /x '*'", "zip /x '.[s]*' -r", "7z a /x.7z '*'", "7z a /x.7z y -r", "zip -r /x", "find", "du", "grep -r x .",
+])  # fmt: skip
+def test_what_goes_through_the_present_directory_meets_a_rule_about_what_is_under_it(line: str) -> None:
+    """Though another path is among its words, as a pattern or as the value of an option."""
+    assert fits(ruled(verdict="deny", paths=["~/.ssh/**"], commands=["exec"]), ex(line))
+    assert fits(ruled(verdict="deny", paths=["/srv/home/secret/**"], commands=["exec"]), ex(f"cd /srv/home; {line}"))
+
+
+@pytest.mark.parametrize("line", [
+    "find /srv -name x", "find -L /srv", "grep -rn x /srv", "sudo grep -r x /srv", "sudo find /srv", "sudo du -sh /srv", "rg x /srv", "ls -lR /srv", "tree /srv", "git -C /srv pull", "7z a /x.7z /srv", "zip -qr /x.zip /srv", "du -sh src", "fd x /srv",
+])  # fmt: skip
+def test_what_is_told_another_directory_does_not(line: str) -> None:
+    assert not fits(ruled(verdict="deny", paths=["~/.ssh/**"], commands=["exec"]), ex(line))
+
+
 def test_a_path_through_a_process_is_allowed_by_no_rule() -> None:
     allowed = ruled(verdict="allow", modes=["read"], paths=["/**"])
     assert not fits(allowed, FileOperation(FileAction.OPEN, b"/proc/self/root/etc/shadow", 0, flags=1))
