@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from addons.needs import Clock
 from addons.sql.catalog import Row, Snapshot, build
+from gateway.locked import VIEWS, Reading, Views
 from protocols.session import Session
 from protocols.tally import Tally
 
@@ -25,7 +26,7 @@ POLL = 15.0  #: seconds between looks at the digest
 READING = 30.0  #: seconds a reading may take; then whoever waits is refused
 
 #: One consistent view; names come out qualified because nothing is on the path. Writing out a view takes
-#: locks on its tables, which a session's open ALTER TABLE would hold against us.
+#: locks on its tables, which a session's open ALTER TABLE would hold against us (`gateway.locked`).
 OPENING = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     "SELECT pg_catalog.set_config('search_path', '', true), pg_catalog.set_config('lock_timeout', '2s', true)",
@@ -65,11 +66,7 @@ QUERIES: dict[str, str] = {
         " WHERE a.attnum > 0 AND NOT a.attisdropped"
     ),
     "inherits": "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits",
-    "views": (
-        "SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid) FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relkind IN ('v','m') AND n.nspname NOT IN ('pg_catalog','information_schema')"
-    ),
+    "views": VIEWS,
     "rules": (
         "SELECT ev_class, pg_catalog.pg_get_ruledef(oid) FROM pg_catalog.pg_rewrite"
         " WHERE oid >= 16384 AND ev_type <> '1'"
@@ -164,14 +161,24 @@ Connect = Callable[[Session], Deferred]
 @inlineCallbacks
 def read(connection: Querying) -> Any:
     """Every query in one transaction, to a (Snapshot, digest)."""
+    found = yield reading(connection)
+    return found.snapshot, found.digest
+
+
+@inlineCallbacks
+def reading(connection: Querying, before: Reading | None = None) -> Any:
+    """Every query in one transaction, to a Reading; `before` is the last one, which helps where a view is locked."""
     for statement in OPENING:
         yield connection.query(statement)
     digest = yield connection.query(DIGEST)
     rows: dict[str, Sequence[Row]] = {}
+    views = Views(before)
     for name, sql in QUERIES.items():
-        rows[name] = yield connection.query(sql)
+        rows[name] = yield (views.read(connection) if name == "views" else connection.query(sql))
     yield connection.query(CLOSING)
-    return build(rows), digest[0][0]
+    snapshot = build(rows)
+    views.check(snapshot)
+    return Reading(snapshot, digest[0][0], views.written)
 
 
 class _Shelf:
@@ -179,14 +186,17 @@ class _Shelf:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.snapshot: Snapshot | None = None
-        self.digest: str | None = None
+        self.last: Reading | None = None
         self.waiting: list[Deferred] = []  #: for the reading under way
         self.next: list[Deferred] = []  #: came while one was under way: its answer may be older than their question
         self.reading = False
         self.looks: list[Deferred] = []  #: for the look under way
         self.next_looks: list[Deferred] = []
         self.doubts = self.settled = 0  #: changes heard of, and those that the snapshot shows
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        return self.last.snapshot if self.last is not None else None
 
 
 class Catalogs:
@@ -297,7 +307,7 @@ class Catalogs:
     @inlineCallbacks
     def _changed(self, connection: Querying, shelf: _Shelf) -> Any:
         rows = yield connection.query(DIGEST)
-        return rows[0][0] != shelf.digest
+        return shelf.last is None or rows[0][0] != shelf.last.digest
 
     def _looked(self, shelf: _Shelf) -> None:
         waiting, shelf.looks, shelf.next_looks = shelf.looks, shelf.next_looks, []
@@ -308,8 +318,8 @@ class Catalogs:
 
     def _read(self, shelf: _Shelf) -> None:
         shelf.reading = True
-        reading = self._connected(shelf, lambda connection, _shelf: read(connection))
-        reading.addBoth(self._done, shelf, shelf.doubts)
+        done = self._connected(shelf, lambda connection, shelf: reading(connection, shelf.last))
+        done.addBoth(self._done, shelf, shelf.doubts)
 
     def _connected(self, shelf: _Shelf, work: Callable[[Querying, _Shelf], Deferred]) -> Deferred:
         """Dial, work, hang up, all within READING."""
@@ -317,17 +327,17 @@ class Catalogs:
         done.addCallback(lambda connection: work(connection, shelf).addBoth(_closed, connection))
         return done.addTimeout(READING, self._clock)
 
-    def _done(self, result: tuple[Snapshot, str] | Failure, shelf: _Shelf, doubts: int) -> None:
+    def _done(self, result: Reading | Failure, shelf: _Shelf, doubts: int) -> None:
         shelf.reading = False
         waiting, shelf.waiting, shelf.next = shelf.waiting, shelf.next, []
         if not isinstance(result, Failure):
-            shelf.snapshot, shelf.digest = result
+            shelf.last = result
             shelf.settled = doubts
             self.tally.moved()
         if shelf.waiting:
             self._read(shelf)
         for answer in waiting:
-            answer.errback(result) if isinstance(result, Failure) else answer.callback(result[0])
+            answer.errback(result) if isinstance(result, Failure) else answer.callback(result.snapshot)
 
 
 def _closed(result: Any, connection: Querying) -> Any:

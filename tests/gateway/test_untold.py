@@ -17,6 +17,7 @@ from addons.masking import Masking
 from addons.policy import Policy
 from addons.sql.settings import Settings
 from gateway.catalog import Catalogs
+from gateway.locked import Reading
 from gateway.opinions import Opinions
 from gateway.pipeline import Pipeline
 from protocols.command import Path, Statement, Transaction
@@ -297,7 +298,7 @@ def test_the_catalogs_count_what_they_stand_on() -> None:
     read: Deferred[Any] = Deferred()
     catalogs = Catalogs(lambda _session: read, Clock())
     counts, stood = [catalogs.tally.count], [catalogs.standing(SESSION)]
-    for happens in (lambda: catalogs.refresh(SESSION), lambda: catalogs.doubt(SESSION), lambda: catalogs._done((WHOLE, "x"), catalogs._shelves["clinic", "db"], 1)):
+    for happens in (lambda: catalogs.refresh(SESSION), lambda: catalogs.doubt(SESSION), lambda: catalogs._done(Reading(WHOLE, "x", {}), catalogs._shelves["clinic", "db"], 1)):
         happens()
         counts.append(catalogs.tally.count)
         stood.append(catalogs.standing(SESSION))
