@@ -31,6 +31,7 @@ from addons.sql.flux import Flux, together
 from addons.sql.form import form
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
+from addons.sql.prepared import STRANGER
 from addons.sql.questions import Assessing, Stepping
 from addons.sql.rules import Rule, Rules, Ruling, rule, strictest
 from addons.sql.samples import WHY
@@ -441,7 +442,8 @@ def _deny(ruling: Ruling, name: str) -> Deny:
     hint = (ruling.rule.hint if ruling.rule else "") or _HINTS.get(ruling.kind, _ASK if code == "OST-200" else "")
     if UNSETTLED in ruling.why:
         code, hint = code if ruling.rule is not None else "OST-217", _SETTLE
+    unknown = code == "OST-209" and ruling.why == STRANGER
     return Deny(
-        reason, code, rule=name, hint=hint, sqlstate="42601" if code == "OST-201" else "42501",
+        reason, code, rule=name, hint=hint, sqlstate="42601" if code == "OST-201" else "26000" if unknown else "42501",
         facts=(("class", ruling.kind),),
     )

@@ -28,6 +28,7 @@ from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.operands import Operands
 from addons.sql.overloads import apart, held, operators, strange
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
+from addons.sql.prepared import STRANGER
 from addons.sql.reach import reach
 from addons.sql.samples import sampled, showing
 from addons.sql.settings import Gate
@@ -128,12 +129,11 @@ class Assessor:
         """Without a catalog by the text alone."""
         leading: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
         if snapshot is not None:
-            kept = self._showing.get(snapshot.revision)
-            leading = self._showing[snapshot.revision] = showing(snapshot, self._listed) if kept is None else kept
+            leading = self._showing[snapshot.revision] = self._showing.get(snapshot.revision) or showing(snapshot, self._listed)
             if len(self._showing) > _SNAPSHOTS:
                 self._showing.popitem(last=False)
-        called = {name for name in (*finding.functions, *finding.called, *(("", f.removeprefix(".")) for f in finding.fields)) if name not in self._listed}
-        finding.samples |= sampled(finding.relations, called, flux, leading)
+        called = (*finding.functions, *finding.called, *(("", f.removeprefix(".")) for f in finding.fields))
+        finding.samples |= sampled(finding.relations, (name for name in called if name not in self._listed), flux, leading)
 
     def _shadowed(self, part: Assessed) -> None:
         """A call that may be another's than its name says."""
@@ -490,7 +490,7 @@ def with_prepared(assessed: Assessed, lookup: Lookup) -> Assessed:
     for name in sorted(finding.executes):
         known = list(lookup(name))
         if not known:
-            classes.setdefault("dynamic", "executes a prepared statement that this session did not prepare in the open")
+            classes.setdefault("dynamic", STRANGER)
         for other in known:
             finding.take(other.finding)
             called = together((called, other.changed, other.called))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+STRANGER = "executes a prepared statement that this session did not prepare in the open"
 _NAMES = 4096  #: names kept for one session; what is beyond is unknown, and so refused when executed
 
 

@@ -224,16 +224,15 @@ class Frontend:
     def _ask_bind(self, bind: messages.Bind, source: Frame | LongMessage) -> list[Effect]:
         if len(self._talk.portals) >= PREPARED_LIMIT and bind.portal not in self._talk.portals:
             return self._refuse_unread(source.tag, "too many open portals in one session", "54000", "OST-703")
+        if not bind.statement and "" not in self._talk.prepared:  # SQL prepares none without a name
+            return self._refuse_unread(source.tag, "unnamed prepared statement does not exist", "26000", "OST-708")
         return self._ask_bound(bind, self._talk.prepared.get(bind.statement), source)
 
     def _ask_bound(self, bind: messages.Bind, prepared: Prepared | None, source: Frame | LongMessage | bytes) -> list[Effect]:
         """:param source: of `bind`; bytes are the message as it came."""
         text = prepared.text if prepared else f"EXECUTE {_quoted(bind.statement)}"
         types = prepared.types if prepared else ()
-        values = tuple([
-            Parameter(types[i] if i < len(types) else 0, bind.format_of(i), value)
-            for i, value in enumerate(bind.values)
-        ])
+        values = tuple([Parameter(types[i] if i < len(types) else 0, bind.format_of(i), value) for i, value in enumerate(bind.values)])
         statement = self._statement(text, Path.BIND, values, bind.statement, bind.portal, types)
         return self._ask(statement, lambda decision: self._run_bind(bind, prepared, source, decision))
 
@@ -252,8 +251,9 @@ class Frontend:
         portal = self._talk.portals.get(execute.portal)
         if portal is not None:
             return self._run_portal(portal, execute, frame)
-        many = execute.limit or "ALL"
-        statement = self._statement(f"FETCH FORWARD {many} FROM {_quoted(execute.portal)}", Path.BIND)
+        if not execute.portal:  # SQL declares none without a name
+            return self._refuse_unread(frame.tag, 'portal "" does not exist', "34000", "OST-708")
+        statement = self._statement(f"FETCH FORWARD {execute.limit or 'ALL'} FROM {_quoted(execute.portal)}", Path.BIND)
         return self._ask(statement, lambda decision: self._run_cursor(execute, frame, decision))
 
     def _run_portal(self, portal: Portal, execute: messages.Execute, frame: Frame) -> list[Effect] | None:

@@ -207,6 +207,14 @@ def test_execute_of_a_cursor_is_asked_as_fetch() -> None:
     )
 
 
+def test_what_has_no_name_and_is_not_there_is_refused_in_the_servers_own_terms() -> None:
+    """SQL cannot make it, so nothing can be reached: nobody is asked, and it is recorded."""
+    for message, state, words in ((execute(""), "34000", 'portal "" does not exist'), (bind("", ""), "26000", "unnamed prepared statement does not exist")):
+        why = Deny(words, "OST-708", sqlstate=state)
+        play = Playbook().client(message + SYNC, refuses(1), to_target(poison_parse(1) + SYNC))
+        play.target(error() + READY_IDLE, to_client(denied(why, 1) + READY_IDLE))
+
+
 def test_bind_of_what_sql_prepared_is_asked_as_execute() -> None:
     """PREPARE's statements share the namespace, and their text is not ours to know."""
     Playbook().client(bind("", "s"), asks('EXECUTE "s"', Path.BIND)).verdict(Allow(), intends(1, bind("", "s")))
