@@ -28,6 +28,7 @@ from addons.sql.catalog import Snapshot
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import Now, all_of
 from addons.sql.flux import Flux, together
+from addons.sql.given import uses
 from addons.sql.form import form
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
@@ -56,6 +57,10 @@ _SETTLE = "Commit first, or change it outside of this transaction: what it means
 _OVERTAKES = Deny(
     "The statement changes what a portal may call that is still open in this session.", "OST-217",
     hint="Read the portal to its end or close it, and send it again.",
+)  # fmt: skip
+
+_CLOSED = Deny(
+    "What the cursor was opened for is not simply allowed any more.", "OST-218", hint="Open it again.", sqlstate="0A000",
 )  # fmt: skip
 
 _Under = tuple[str, str, Flux | None]
@@ -155,9 +160,19 @@ class Policy:
         try:
             if self._overtakes(hook.session, hook.command):
                 return _OVERTAKES
-            return self._judged(hook.session, hook.command)
+            return self._stale(hook.session, hook.command) or self._judged(hook.session, hook.command)
         except Wanted as wanted:
             return self._analysis.wait(hook.session, wanted, lambda: self.on_judge(hook))
+
+    def _stale(self, session: Session, command: Statement) -> Deny | None:
+        """A cursor that was opened by another revision is read on where its text is still allowed. What EXECUTE runs is judged anyhow."""
+        for name in uses(command):
+            for each in self._settings.given.of(session.id, name):
+                if each.revision != session.policy_revision and (
+                    each.statement is None or type(self._judged(session, each.statement)) is not Allow
+                ):
+                    return _CLOSED
+        return None
 
     def _judged(self, session: Session, command: Statement) -> Verdict:
         key = (self._under(session, command.text), self._rule_set(session))

@@ -92,6 +92,11 @@ class Sitting(Seated):
         Sink(self._worker.journal).note(self.session, "cancel", {})
         self.adapter.cancel()
 
+    def reconsider(self) -> None:
+        """As every session; and what open portals go on with is decided again when it is asked for."""
+        self.relay.reconsider()
+        super().reconsider()
+
     @property
     def busy(self) -> bool:
         """Whether a command waits, runs or is held, or a transaction is open."""

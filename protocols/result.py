@@ -93,6 +93,16 @@ class Inspection(Protocol):
         """There is no more of this COPY."""
 
 
+class Uninspected:
+    """An Inspection that looks for nothing."""
+
+    def take(self, data: bytes | memoryview) -> None:
+        """Nothing is wrong with it."""
+
+    def end(self) -> None:
+        """Nor with all of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RowBatch:
     """The rows of one read, counted. Their bytes have not left yet."""

@@ -38,6 +38,7 @@ from addons.sql.catalog import Snapshot
 from addons.sql.complaints import Gathering
 from addons.sql.flux import Flux
 from addons.sql.form import filled, form
+from addons.sql.given import gives, uses
 from addons.sql.overloads import ANY
 from addons.sql.underway import Underway
 from protocols.command import FunctionCall, Path, Statement
@@ -116,12 +117,16 @@ class Masking:
         statement = decision.command
         if self._analysis.long(statement.text) or (statement.path is Path.PARSE and _wrote(decision)[1]):
             return False
-        return self._fresh.untold(session, statement) and (self._settings is None or self._settings.idle(statement.text))
+        if self._settings is not None and (gives(statement) or not self._settings.idle(statement.text)):
+            return False
+        return self._fresh.untold(session, statement)
 
     # statements
 
     def on_session(self, hook: SessionHook) -> Deferred[None] | None:
         """What another client changed since the last reading is known before the first statement."""
+        if self._settings is not None and not hook.again:
+            self._settings.given.begin(hook.session.id)
         return self._catalogs.check(hook.session) if not hook.again and any(self._scope.split(hook.session)) else None
 
     def floor(self, session: Session) -> Deferred[Floor | Deny | None] | None:
@@ -228,7 +233,7 @@ class Masking:
         clear = self._scope.split(hook.session)[1]
         if clear and not isinstance(verdict, Deny):
             verdict = replace(verdict, seen=self._seen(hook, clear, verdict.seen))
-        named = judged.executes or judged.explains or judged.lookups or judged.keyed
+        named = judged.executes or judged.explains or judged.lookups or judged.keyed or uses(hook.statement)
         if named or isinstance(verdict, Deny):
             return verdict
         if isinstance(verdict, Replace) and (verdict.reveal is not None or self._may_reveal(hook.session)):
@@ -241,6 +246,9 @@ class Masking:
         self, hook: RewriteHook, snapshot: Snapshot, masked: tuple[Declaration, ...]
     ) -> Allow | Replace | Deny | Deferred:
         """What is not simply clean is asked about, where the session may have reveals. Control's failure reveals nothing."""
+        for name in uses(hook.statement):
+            if not self._stands(hook, name, snapshot, masked):
+                return refusals.changed(name)
         judged = self._judged(hook.session, hook.statement, snapshot, masked)
         if isinstance(judged.verdict, Allow):
             return self._counted(hook, judged)
@@ -256,6 +264,23 @@ class Masking:
 
         asked = self._reveals.ask(hook.session, self._rule.written())
         return asked.addCallbacks(told, lambda _failure: self._as_ever(hook, judged))
+
+    def _stands(self, hook: RewriteHook, name: str, snapshot: Snapshot, masked: tuple[Declaration, ...]) -> bool:
+        """Whether all that a name may stand for would be sent as it was: the server runs, or reads on, what it was given then."""
+        if self._settings is None:
+            return True
+        session, given = hook.session, self._settings.given
+        known = given.of(session.id, name)
+        for each in known:
+            if each.statement is None:
+                if each.revision != session.policy_revision:
+                    return False
+                continue
+            now = replace(each.statement, settings=hook.statement.settings)
+            verdict = self._judged(session, now, snapshot, masked).verdict
+            if isinstance(verdict, Deny) or (verdict.text if isinstance(verdict, Replace) else now.text) != each.sent:
+                return False
+        return bool(known) or given.whole(session.id)
 
     def _as_ever(self, hook: RewriteHook, judged: Judgement) -> Allow | Replace | Deny | Deferred:
         """Without a reveal; a refusal says how to ask for one, where anybody may."""

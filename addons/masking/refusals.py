@@ -83,6 +83,15 @@ def holds_values(relation: str) -> Deny:
     )
 
 
+def changed(name: str) -> Deny:
+    return _deny(
+        "OST-529",
+        f'what "{name}" stands for would be masked in another way now than when it was given that name',
+        "prepare or declare it again, under another name",
+        sqlstate="0A000",
+    )
+
+
 def unknown(names: Iterable[str]) -> Deny:
     named = _listed(names)
     return _deny("OST-506", f'relation "{named}" does not exist', "", ("relation", named), sqlstate="42P01")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
+from addons.sql.given import Given
 from addons.sql.underway import Underway
 from protocols.result import Outcome
 from protocols.session import Session
@@ -17,6 +18,7 @@ class Settings(Protocol):
     """What is tracked of a session's settings; `addons.sql.settings.Settings`."""
 
     underway: Underway
+    given: Given
 
     def search_path(self, session: Session, reported: Mapping[str, str] | None = None) -> tuple[str, ...] | None:
         """Schemas in order; None when not known for certain."""

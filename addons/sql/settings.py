@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from protocols.command import Path as CommandPath
+from protocols.command import Path as CommandPath, Statement
 from protocols.encodings import safe
 from protocols.result import Outcome
 from protocols.session import Session
@@ -23,6 +23,7 @@ from protocols.verdict import Allow, Decision
 
 from addons.sql.changes import Change, split_identifiers
 from addons.sql.finding import Finding
+from addons.sql.given import Given
 from addons.sql.parse import Unparsable, parse
 from addons.sql.prepared import Prepared
 from addons.sql.searchpath import DEFAULT, Path, Step, Tracker, idle, path_of, steps
@@ -150,7 +151,7 @@ class Settings:
         self._default = split_identifiers(default_search_path)
         if self._default is None:
             raise ValueError(f"default_search_path: {default_search_path!r} is not a list of schemas")
-        self.prepared, self.underway = Prepared(), Underway(self.tally)
+        self.prepared, self.given, self.underway = Prepared(), Given(), Underway(self.tally)
         self._trackers: dict[str, Tracker] = {}
         self._teller = ""
         self._steps: dict[str, tuple[Step, ...]] = {}
@@ -190,6 +191,8 @@ class Settings:
 
         :param findings: of the command's own text, when the teller has them. :param known: its steps, likewise.
         """
+        if isinstance(decision.command, Statement) and isinstance(decision.verdict, Allow):
+            self.given.learn(session.id, decision.command, decision.sent or decision.command.text, session.policy_revision)
         self._teller = self._teller or teller
         if self._teller != teller or not isinstance(decision.verdict, Allow):
             return
@@ -224,6 +227,7 @@ class Settings:
         if self._trackers.pop(session.id, None) is not None:
             self.tally.moved()
         self.prepared.forget(session.id)
+        self.given.forget(session.id)
 
     def _first(self, reported: Mapping[str, str]) -> Path:
         return split_identifiers(reported["search_path"]) if "search_path" in reported else self._default or DEFAULT

@@ -147,6 +147,18 @@ class Portal:
     columns: Columns | None = None  #: from that Describe; one of its statement proves nothing, views change
     bound: bool = False  #: the target has made it
     gone: bool = False  #: closed, replaced or past its transaction; SQL may have given its name to a cursor
+    stale: bool = False  #: the configuration has changed since its command was decided
+
+    def renew(self, decision: Decision) -> bool:
+        """
+        Go on under another decision that allows its command, by which its rows are described and masked again; False where that
+        would have sent another text, or spends a grant: what the target has is the old one's.
+        """
+        before = self.running.decision
+        if decision.sent != before.sent or decision.grant or decision.reveal or before.reveal:
+            return False
+        self.stale, self.described, self.running.decision, self.running.columns = False, False, decision, None
+        return True
 
 
 @dataclass(slots=True, eq=False)

@@ -28,7 +28,7 @@ from protocols.postgres.intake import Intake, Piece, TooLarge
 from protocols.postgres.long import LongMessage
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, described, executed
 from protocols.postgres.refusal import denial, poison_parse, poison_query
-from protocols.result import Inspection
+from protocols.result import Inspection, Uninspected
 from protocols.spool import Spool, Spools
 from protocols.verdict import Allow, Decision, Deny
 
@@ -249,6 +249,8 @@ class Frontend:
     def _execute(self, frame: Frame) -> list[Effect] | None:
         execute = executed(frame.body, self._talk.codec)
         portal = self._talk.portals.get(execute.portal)
+        if portal is not None and portal.stale:
+            return self._ask(portal.running.decision.command, lambda decision: self._run_stale(portal, execute, frame, decision))
         if portal is not None:
             return self._run_portal(portal, execute, frame)
         if not execute.portal:  # SQL declares none without a name
@@ -263,6 +265,13 @@ class Frontend:
             self._describing(message, hidden=True)
         self._await(Awaited(Kind.EXECUTE, portal.running, portal))
         return [ToTarget(message.encode(self._talk.codec) + _encoded(frame))] if hidden else None
+
+    def _run_stale(self, portal: Portal, execute: messages.Execute, frame: Frame, decision: Decision) -> list[Effect]:
+        if isinstance(decision.verdict, Allow) and not portal.renew(decision):
+            decision = Decision(decision.command, _CHANGED, decision.sent, columns=decision.columns)
+        if isinstance(decision.verdict, Deny):
+            return self._refused(decision, simple=False)
+        return self._run_portal(portal, execute, frame) or [ToTarget(_encoded(frame))]
 
     def _close(self, frame: Frame) -> None:
         close = messages.Close.parse(frame.body, self._talk.codec)
@@ -468,18 +477,7 @@ class Frontend:
     }
 
 
-class _Uninspected:
-    """Looks for nothing."""
-
-    def take(self, data: bytes | memoryview) -> None:
-        """Nothing is wrong with it."""
-
-    def end(self) -> None:
-        """Nor with all of it."""
-
-
-_NOTHING = _Uninspected()
-
+_NOTHING = Uninspected()
 _CHANGED = Deny(
     "what this prepared statement means has changed since it was prepared", code="OST-704", sqlstate="0A000",
     hint="prepare it again (DEALLOCATE ALL, or reconnect)",

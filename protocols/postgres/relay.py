@@ -56,6 +56,11 @@ class PostgresRelay:
         """The verdict on the last Ask."""
         return self._frontend.answer(decision)
 
+    def reconsider(self) -> None:
+        """The configuration has changed: what portals go on with is decided again."""
+        for portal in self._talk.portals.values():
+            portal.stale = True
+
     def held(self, request: str, hold: Hold) -> list[Effect]:
         """People are asked: tell the client whom and how."""
         return self._backend.aside(ToClient(NoticeResponse(waiting(request, hold)).encode()))

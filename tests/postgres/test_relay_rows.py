@@ -6,16 +6,16 @@ import hashlib
 
 import pytest
 from playbook import (
-    BOUND, CANCELS, COPY_DONE, COPY_OUT, HANGS_UP, ONE, PARSED, READY_FAILED, READY_IDLE, READY_OPEN, SUSPENDED,
+    BOUND, CANCELS, COPY_DONE, COPY_OUT, HANGS_UP, NO, ONE, PARSED, READY_FAILED, READY_IDLE, READY_OPEN, SUSPENDED,
     SYNC, TWO, Playbook, Silent, asks, bind, columns, complete, copy_data, denied, describe, error, execute,
-    intends, malformed, parse, prepared, reports, row, to_client, to_target,
+    intends, malformed, parse, prepared, refuses, reports, row, to_client, to_target,
 )
 
 from protocols.command import Path
 from protocols.effects import ToClient
 from protocols.postgres import messages, replies
 from protocols.postgres.codec import encode_head
-from protocols.postgres.refusal import waiting
+from protocols.postgres.refusal import poison_parse, waiting
 from protocols.result import NULL, MaskPlan
 from protocols.verdict import Allow, Deny, Hold
 
@@ -89,6 +89,36 @@ def test_a_portal_that_the_client_described_is_not_described_again() -> None:
         PARSED + BOUND + shape + row(b"1", b"a", b"b") + SUSPENDED + row(b"2", b"a", b"b") + complete("SELECT 2"),
         to_client(PARSED + BOUND + shape + row(b"1", b"***", None) + SUSPENDED + row(b"2", b"***", None) + complete("SELECT 2")),
     )
+
+
+def suspended(opinions: Silent) -> Playbook:
+    """Behind one row of a portal that has more, when the configuration has changed."""
+    sent = describe("P") + execute("", 1) + SYNC
+    play = prepared(opinions, "SELECT v").client(sent, to_target(sent))
+    shape = columns("id", "ssn", "mrn")
+    plain = row(b"1", b"a", b"b") + SUSPENDED
+    play.target(PARSED + BOUND + shape + plain + READY_OPEN, to_client(PARSED + BOUND + shape + plain), reports(1), to_client(READY_OPEN))
+    play.relay.reconsider()
+    return play
+
+
+def test_a_portal_that_goes_on_after_a_reload_is_masked_as_it_is_from_then_on() -> None:
+    """It is asked about again, and described for us again."""
+    opinions = Silent(hears_columns=True)
+    play = suspended(opinions)
+    opinions.masks = HIDE
+    play.client(execute("", 1) + SYNC, asks("SELECT v", Path.BIND))
+    play.verdict(Allow(), to_target(describe("P") + execute("", 1) + SYNC))
+    play.target(
+        columns("id", "ssn", "mrn") + row(b"2", b"a", b"b") + SUSPENDED + READY_OPEN,
+        to_client(row(b"2", b"***", None) + SUSPENDED + READY_OPEN),
+    )
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["refused", "sent otherwise"])
+def test_a_portal_does_not_go_on_that_would_not_be_opened_after_a_reload(changed: bool) -> None:
+    play = suspended(Silent(hears_columns=True)).client(execute("", 1) + SYNC, asks("SELECT v", Path.BIND))
+    play.verdict(Allow() if changed else NO, refuses(3), to_target(poison_parse(3) + SYNC), sent="SELECT w" if changed else None)
 
 
 def test_a_description_of_the_statement_does_not_stand_for_the_portal() -> None:

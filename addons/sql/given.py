@@ -1,0 +1,125 @@
+"""
+What sessions gave names to that later commands run or read on: prepared statements, cursors, portals.
+
+A name stands for the text that the client sent and for what was sent in its place, as both were decided. Whoever decides what uses the
+name asks whether they would be decided so still: the server goes on with what it was given, whatever has changed since.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from postgast import pg_query_pb2 as tree
+
+from addons.sql.parse import Unparsable, parse, unwrap
+from protocols.command import Path, Statement
+
+_NAMES = 4096  #: of one session; beyond them the oldest is not known any more
+_SIZE = 16 << 20  #: characters of their texts
+_TEXTS = 8  #: that one name stood for
+_MAY = re.compile(r"\b(?:prepare|execute|declare|fetch|move)\b", re.IGNORECASE)
+
+
+class As(NamedTuple):
+    """`sent`: the text that the server got. `revision`: of the policy by which it was decided; see `Given.of` where there is no statement."""
+
+    statement: Statement | None
+    sent: str
+    revision: int
+
+    @property
+    def size(self) -> int:
+        return len(self.sent) + (len(self.statement.text) if self.statement is not None else 0)
+
+
+class Given:
+    """Sessions to names to all that each may stand for. Names are not forgotten when they are closed: a close may have failed."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, dict[str, tuple[As, ...]]] = {}
+        self._sizes: dict[str, int] = {}
+        self._partial: set[str] = set()
+
+    def begin(self, session: str) -> None:
+        """From the session's first command on all names are told."""
+        self._sessions.setdefault(session, {})
+
+    def whole(self, session: str) -> bool:
+        """Whether a name that is not known was never given here."""
+        return session in self._sessions and session not in self._partial
+
+    def learn(self, session: str, statement: Statement, sent: str, revision: int) -> None:
+        """It was allowed, and so `sent` is on its way."""
+        names = gives(statement)
+        if names and session not in self._sessions:
+            self._partial.add(session)
+        for name in names:
+            self._put(session, name, As(statement, sent, revision))
+
+    def _put(self, session: str, name: str, given: As) -> None:
+        known = self._sessions.setdefault(session, {})
+        before = known.pop(name, ())
+        now = [each for each in before if each.statement is None or (each.statement.text, each.sent) != (given.statement.text, given.sent)]
+        if len(now) > _TEXTS:
+            lost = [each.revision for each in now[:2]]  # a cursor's rows are those of its text; what is prepared is read again
+            now[:2] = [As(None, "", lost[0] if lost[0] == lost[1] and not any(_prepares(each) for each in now[:2]) else -1)]
+        known[name] = (*now, given)
+        self._sizes[session] = self._sizes.get(session, 0) + sum(e.size for e in known[name]) - sum(e.size for e in before)
+        while len(known) > _NAMES or self._sizes[session] > _SIZE and len(known) > 1:
+            self._sizes[session] -= sum(each.size for each in known.pop(next(iter(known))))
+            self._partial.add(session)
+
+    def of(self, session: str, name: str) -> tuple[As, ...]:
+        """
+        All that a name may stand for; nothing where it was not told. One without a statement is for texts that are not known any
+        more: cursors' by that revision of the policy, or, where it is -1, whatever they were.
+        """
+        return self._sessions.get(session, {}).get(name, ())
+
+    def forget(self, session: str) -> None:
+        self._sessions.pop(session, None)
+        self._sizes.pop(session, None)
+        self._partial.discard(session)
+
+
+def gives(statement: Statement) -> list[str]:
+    """Names that a command gives."""
+    if statement.path is Path.PARSE:
+        return [statement.name] if statement.name else []
+    names = [statement.portal] if statement.path is Path.BIND and statement.portal else []
+    for one in _statements(statement.text):
+        if isinstance(one, tree.PrepareStmt):
+            names.append(one.name)
+        elif isinstance(one, tree.DeclareCursorStmt):
+            names.append(one.portalname)
+    return names
+
+
+def _prepares(given: As) -> bool:
+    """Whether it may be another's text than a cursor's."""
+    if given.statement is None:
+        return given.revision < 0
+    return given.statement.path is Path.PARSE or any(isinstance(one, tree.PrepareStmt) for one in _statements(given.statement.text))
+
+
+def uses(statement: Statement) -> set[str]:
+    """Names that a command runs or reads on and does not give itself."""
+    used = {one.name if isinstance(one, tree.ExecuteStmt) else one.portalname for one in map(_inside, _statements(statement.text)) if isinstance(one, _USES)}
+    return used - set(gives(statement)) if used else used
+
+
+_USES = (tree.ExecuteStmt, tree.FetchStmt)
+
+
+def _inside(statement: Any) -> Any:
+    return unwrap(statement.query) if isinstance(statement, (tree.ExplainStmt, tree.CreateTableAsStmt)) else statement
+
+
+def _statements(text: str) -> tuple[Any, ...]:
+    if _MAY.search(text) is None:
+        return ()
+    try:
+        return tuple(parse(text).statements)
+    except Unparsable:
+        return ()
