@@ -65,7 +65,8 @@ def _context(purpose: int) -> ssl.SSLContext:
     """OpenSSL gives back an idle connection's buffers, 34 KiB: Python sets SSL_MODE_RELEASE_BUFFERS on every context."""
     context = ssl.SSLContext(purpose)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= _OPTIONS
+    # Some Pythons (3.11.2, Debian 12's) set the latter: a connection that somebody cut would look as if its end had been said.
+    context.options = (context.options | _OPTIONS) & ~ssl.OP_IGNORE_UNEXPECTED_EOF
     context.set_alpn_protocols([POSTGRES_ALPN])  # without a common one a handshake goes on; who needs it looks at what was chosen
     return context
 
