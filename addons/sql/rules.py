@@ -128,6 +128,10 @@ class Rules:
         """The rules that can ever be about a session."""
         return tuple(r for r in self._rules if r.conditions.fits(session))
 
+    def bars(self, rules: tuple[Rule, ...]) -> bool:
+        """Whether there is a statement that is not simply allowed, `rules` being `fitting`'s."""
+        return any(each.verdict != ALLOW for each in rules) or any(self._default.get(kind) != ALLOW for kind in CLASSES)
+
     def decide(self, rules: tuple[Rule, ...], kind: str, why: str, finding: Finding | None) -> Ruling:
         """What holds for one class of one statement, `rules` being `fitting`'s."""
         timed, now = False, None

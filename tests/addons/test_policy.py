@@ -9,6 +9,7 @@ import pytest
 
 from addons.policy import Policy, hold_mode
 from addons.sql.catalog import Function
+from addons.sql.kinds import CLASSES
 from addons.sql.settings import Settings
 from twisted.internet.defer import Deferred
 
@@ -238,6 +239,15 @@ class Unread(Catalogs):
 
 def call(policy: Policy, oid: int) -> object:
     return policy.on_judge(JudgeHook(session(), FunctionCall(oid), ""))
+
+
+def test_who_is_allowed_everything_waits_for_no_reading_of_the_catalog() -> None:
+    """A thousand CREATE TABLE would wait for a thousand readings. One rule that refuses something, and all do."""
+    everything = {name: "allow" for name in CLASSES}
+    asking = JudgeHook(session(), Statement("CREATE TABLE t (a int)"), "CREATE TABLE t (a int)")
+    assert isinstance(Policy(default=everything, catalogs=Unread()).on_judge(asking), Allow)
+    for more in ({"default": {**everything, "file": "deny"}}, {"default": everything, "rules": [{"relations": ["secrets"], "verdict": "deny"}]}):
+        assert isinstance(Policy(**more, catalogs=Unread()).on_judge(asking), Deferred)
 
 
 def test_the_first_call_of_the_fast_path_has_the_catalog_read() -> None:
