@@ -246,7 +246,7 @@ def test_who_is_allowed_everything_waits_for_no_reading_of_the_catalog() -> None
     everything = {name: "allow" for name in CLASSES}
     asking = JudgeHook(session(), Statement("CREATE TABLE t (a int)"), "CREATE TABLE t (a int)")
     assert isinstance(Policy(default=everything, catalogs=Unread()).on_judge(asking), Allow)
-    for more in ({"default": {**everything, "file": "deny"}}, {"default": everything, "rules": [{"relations": ["secrets"], "verdict": "deny"}]}):
+    for more in ({"default": {**everything, "file": "deny"}}, {"default": everything, "rules": [{"name": "no", "relations": ["secrets"], "verdict": "deny"}]}):
         assert isinstance(Policy(**more, catalogs=Unread()).on_judge(asking), Deferred)
 
 
