@@ -353,6 +353,8 @@ def _plain(frame: Frame, hide: tuple[str, ...]) -> Frame:
     error = replies.ErrorResponse.parse(frame.body)
     if error.sqlstate in hide:
         return Frame(b"E", b"refused")
+    if error.fields["M"].endswith(" [OST-708]"):  # in the server's words, to which we add where ours are explained
+        error = replies.ErrorResponse({k: v.removesuffix(" [OST-708]") for k, v in error.fields.items() if k != "D"})
     # Its source line differs where a hidden Describe meets what Execute would have met.
     return Frame(b"E", repr({k: v for k, v in error.fields.items() if k not in "FLR"}).encode())
 
