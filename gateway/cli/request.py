@@ -45,9 +45,9 @@ def show(door: Door, as_json: bool, identifier: str) -> None:
         one(found, True)
         return
     one(found, False, WHO)
-    click.echo(f"\nstatement, as the client sent it:\n\n{_indented(found['text'])}\n")
+    click.echo(f"\n{'what is asked for' if found['columns'] else 'as the client sent it'}:\n\n{_indented(found['text'])}\n")
     if found["sent"] and found["sent"] != found["text"]:
-        click.echo(f"statement, as the target would get it:\n\n{_indented(found['sent'])}\n")
+        click.echo(f"as the target would get it:\n\n{_indented(found['sent'])}\n")
     for number, parameter in enumerate(found["parameters"], 1):
         click.echo(f"parameter ${number} (type {parameter['type']}): {_value(parameter)}")
     for answer in found["answers"]:

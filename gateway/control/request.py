@@ -91,7 +91,7 @@ def shown(record: Value) -> Value:
     """Who, where, what and why, for JSON and for people. Parameters as text or as hex."""
     keys = (
         "id", "state", "mode", "subject", "kind", "on_behalf_of", "target", "account", "database", "session", "peer",
-        "rule", "why", "sent", "approvers", "quorum", "created", "expires", "answers", "reason",
+        "rule", "why", "sent", "approvers", "quorum", "created", "expires", "lifetime", "answers", "reason",
     )
     return {key: record[key] for key in keys} | {
         "state": _state(record), "text": record["text"], "statements": record["statements"], "next": record["next"],

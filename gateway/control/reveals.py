@@ -63,7 +63,8 @@ class Reveals:
         if isinstance(uses, bool) or not isinstance(uses, int) or not 0 <= uses <= USES_LIMIT:
             raise BadCall(f"uses: 1 to {USES_LIMIT} statements, or {ANY} for any number of them")
         entry = self._identities.need(subject)
-        text = f"reveal {', '.join(named)} in {f'{uses} statements' if uses else 'any number of statements'}"
+        often = "any number of statements" if not uses else f"{uses} statement{'s' if uses > 1 else ''}"
+        text = f"reveal {', '.join(named)} in {often}, for {asked['lifetime']:g} s from the yes on"
         whole = {
             "session": "", "peer": "", "rule": MODE, "mode": "hold", "sent": "", "parameters": [], "binding": bytes(shape.BINDING),
             "subject": subject, "text": text, **asked,
