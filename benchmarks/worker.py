@@ -33,6 +33,7 @@ from benchmarks.peers import RULES
 from gateway.catalog import Catalogs
 from gateway.journal import Journal
 from gateway.link import pack
+from gateway.locked import Reading
 from gateway.opinions import Opinions
 from gateway.pipeline import Pipeline
 from protocols.adapter import Adapter
@@ -71,7 +72,7 @@ def catalogs(session: Session) -> Catalogs:
     """The worker's own, which has read its target's and asks no more."""
     made = Catalogs(lambda _session: Deferred(), Clock())  # whose time stands still: the reading that never comes is not given up
     made.refresh(session)
-    made._shelves[session.target.name, session.database].snapshot = snapshot()
+    made._shelves[session.target.name, session.database].last = Reading(snapshot(), None, {})
     return made
 
 
