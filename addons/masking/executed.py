@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from postgast import pg_query_pb2 as tree
 
 from addons.sql.catalog import Snapshot
-from addons.sql.parse import Parsed, Unparsable, parse, unwrap
+from addons.sql.given import names_in
+from addons.sql.parse import Parsed, unwrap
 from protocols.command import Path, Statement
 
 _NAMES = 4096  # kept for one session; beyond them every name is taken for one that looks a value up
@@ -67,11 +68,11 @@ class Executed:
         """What was sent was not the client's text: what its names bring is masked at its source. :param found: as `Naming`, if it was asked."""
         names = self._rewritten.setdefault(session, set())
         if len(names) < _NAMES:
-            names |= {statement.name} if statement.path is Path.PARSE else _named(statement.text) if found is None else found
+            names |= {statement.name} if statement.path is Path.PARSE else names_in(statement.text) if found is None else found
 
     def brings(self, session: str, statement: Statement) -> bool:
         """Whether rows may come of a text that was rewritten when it was given a name, such as a cursor's."""
-        return not self._rewritten.get(session, frozenset()).isdisjoint(_named(statement.text))
+        return not self._rewritten.get(session, frozenset()).isdisjoint(names_in(statement.text))
 
     def lookups(self, session: str, names: Iterable[str]) -> int:
         """How many values executing these, one after the other, looks up."""
@@ -103,17 +104,7 @@ class Naming:
     text: str
 
     def answer(self, _snapshot: Snapshot | None) -> frozenset[str]:
-        return frozenset(_named(self.text))
-
-
-def _named(text: str) -> set[str]:
-    """Names of prepared statements and cursors that a text gives or uses."""
-    try:
-        statements = parse(text).statements
-    except Unparsable:
-        return set()
-    prepared = {one.name for one in statements if isinstance(one, (tree.PrepareStmt, tree.ExecuteStmt))}
-    return prepared | {one.portalname for one in statements if isinstance(one, (tree.DeclareCursorStmt, tree.FetchStmt))}
+        return frozenset(names_in(self.text))
 
 
 def by_name(parsed: Parsed) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:

@@ -88,12 +88,7 @@ def gives(statement: Statement) -> list[str]:
     if statement.path is Path.PARSE:
         return [statement.name] if statement.name else []
     names = [statement.portal] if statement.path is Path.BIND and statement.portal else []
-    for one in _statements(statement.text):
-        if isinstance(one, tree.PrepareStmt):
-            names.append(one.name)
-        elif isinstance(one, tree.DeclareCursorStmt):
-            names.append(one.portalname)
-    return names
+    return names + [_name(one) for one in _statements(statement.text) if isinstance(one, _GIVES)]
 
 
 def _prepares(given: As) -> bool:
@@ -105,11 +100,20 @@ def _prepares(given: As) -> bool:
 
 def uses(statement: Statement) -> set[str]:
     """Names that a command runs or reads on and does not give itself."""
-    used = {one.name if isinstance(one, tree.ExecuteStmt) else one.portalname for one in map(_inside, _statements(statement.text)) if isinstance(one, _USES)}
+    used = {_name(one) for one in map(_inside, _statements(statement.text)) if isinstance(one, _USES)}
     return used - set(gives(statement)) if used else used
 
 
-_USES = (tree.ExecuteStmt, tree.FetchStmt)
+def names_in(text: str) -> set[str]:
+    """Names that a text's own statements give or use; what they show the plan of, or make a table of, is not among them."""
+    return {_name(one) for one in _statements(text) if isinstance(one, _GIVES + _USES)}
+
+
+_GIVES, _USES = (tree.PrepareStmt, tree.DeclareCursorStmt), (tree.ExecuteStmt, tree.FetchStmt)
+
+
+def _name(statement: Any) -> str:
+    return statement.name if isinstance(statement, (tree.PrepareStmt, tree.ExecuteStmt)) else statement.portalname
 
 
 def _inside(statement: Any) -> Any:

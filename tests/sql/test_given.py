@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from addons.sql.given import Given, gives, uses
+from addons.sql.given import Given, gives, names_in, uses
 from protocols.command import Path, Statement
 
 A = "a session"
@@ -84,3 +84,11 @@ def test_a_session_that_was_not_there_from_its_beginning_is_not_whole() -> None:
     assert not given.whole(A)
     given.forget(A)
     assert not given.of(A, "c")
+
+
+@pytest.mark.parametrize(("text", "names"), [
+    ("PREPARE p AS SELECT 1; EXECUTE q; DECLARE c CURSOR FOR SELECT 1; FETCH d", {"p", "q", "c", "d"}), ("EXPLAIN EXECUTE p", set()),
+    ("SELECT 'fetch c'", set()), ("FETCH FROM FROM", set()),
+], ids=["all four", "a plan", "a literal", "no SQL"])  # fmt: skip
+def test_names_in_a_text_are_its_own_statements(text: str, names: set[str]) -> None:
+    assert names_in(text) == names
