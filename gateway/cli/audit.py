@@ -294,7 +294,7 @@ def verifier(digest: bool) -> None:
 
     An auditor takes it from an installation of his own, never from the bundle that he checks.
     """
-    click.echo(standalone.DIGEST if digest else standalone.SOURCE, nl=digest)
+    click.echo(standalone.digest() if digest else standalone.joined(), nl=digest)
 
 
 @audit.command("verify")

@@ -93,8 +93,8 @@ def export(
     for recording in recordings.all.values():
         if recording.chunks:
             writer.write(f"readable/sessions/{recording.name}", cast(recording, FORMATS[form]).encode())
-    writer.write("README.txt", _README.format(origin=verifier.name, verifier=standalone.DIGEST).encode())
-    writer.write("verify.py", standalone.SOURCE)
+    writer.write("README.txt", _README.format(origin=verifier.name, verifier=standalone.digest()).encode())
+    writer.write("verify.py", standalone.joined())
     manifest = {
         "format": FORMAT, "readable": form, "key": str(verifier), "query": dict(query), "records": chosen.records,
         "segments": sorted(chosen.places), "files": dict(sorted(writer.digests.items())),

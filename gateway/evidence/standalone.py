@@ -8,6 +8,7 @@ the standard library come first, sorted.
 from __future__ import annotations
 
 import ast
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,8 +23,9 @@ FOLDER = Path(program.__file__).parent
 _PACKAGE = "gateway.evidence.verifier."
 
 
+@cache
 def joined() -> bytes:
-    """The whole program."""
+    """The whole program. Joined when it is first asked for: most of `ostiary audit` never does."""
     modules: set[str] = set()
     typing: set[str] = set()
     sections = []
@@ -55,8 +57,9 @@ def _taken_apart(text: str, modules: set[str], typing: set[str]) -> tuple[str, s
     return (ast.get_docstring(tree) or "").strip(), "\n".join(text.split("\n")[last:]).strip("\n") + "\n"
 
 
-SOURCE = joined()
-DIGEST = sha256(SOURCE).hexdigest()
+def digest() -> str:
+    """SHA-256 of the whole program, in hex."""
+    return sha256(joined()).hexdigest()
 
 
 def main(arguments: list[str], wants_anchor: bool = False) -> int:
@@ -65,4 +68,4 @@ def main(arguments: list[str], wants_anchor: bool = False) -> int:
 
     :param wants_anchor: without an anchor it is incomplete, as a store is.
     """
-    return program.main(arguments, DIGEST, wants_anchor)
+    return program.main(arguments, digest(), wants_anchor)

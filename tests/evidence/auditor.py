@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gateway.evidence.standalone import SOURCE
+from gateway.evidence.standalone import joined
 
 verifier = ModuleType("verify")
-exec(compile(SOURCE, "verify.py", "exec"), verifier.__dict__)
+exec(compile(joined(), "verify.py", "exec"), verifier.__dict__)

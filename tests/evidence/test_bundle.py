@@ -262,13 +262,13 @@ def test_a_bundles_own_checkpoint_is_no_independent_anchor(folder: Path, bobs: P
 
 
 def test_a_missing_bundle_is_unreadable(tmp_path: Path) -> None:
-    (tmp_path / "verify.py").write_bytes(standalone.SOURCE)
+    (tmp_path / "verify.py").write_bytes(standalone.joined())
     assert run(tmp_path)[0] == 4
 
 
 def test_the_verifier_imports_nothing_but_the_standard_library() -> None:
     """It must run where nothing is installed, and share no code with what it checks."""
-    tree = ast.parse(standalone.SOURCE, feature_version=(3, 8))
+    tree = ast.parse(standalone.joined(), feature_version=(3, 8))
     names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert names <= set(sys.stdlib_module_names) | {"__future__"}
@@ -276,9 +276,9 @@ def test_the_verifier_imports_nothing_but_the_standard_library() -> None:
 
 def test_the_parts_of_the_verifier_are_one_program_that_is_always_the_same() -> None:
     """Joined in another process, the same bytes; no name of one part hides another's, and each finds what it uses above it."""
-    again = subprocess.run([sys.executable, "-c", "from gateway.evidence import standalone; print(standalone.DIGEST)"], capture_output=True, text=True, check=True)
-    assert again.stdout.strip() == standalone.DIGEST == sha256(standalone.joined()).hexdigest()
-    top = [node for node in ast.parse(standalone.SOURCE).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    again = subprocess.run([sys.executable, "-c", "from gateway.evidence import standalone; print(standalone.digest())"], capture_output=True, text=True, check=True)
+    assert again.stdout.strip() == standalone.digest() == sha256(standalone.joined.__wrapped__()).hexdigest()
+    top = [node for node in ast.parse(standalone.joined()).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     assert len({node.name for node in top}) == len(top) > 50
     assert set(standalone.PARTS) == {part.stem for part in standalone.FOLDER.glob("*.py")} - {"__init__"}
 

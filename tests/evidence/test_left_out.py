@@ -60,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export(made, stopped, made / "stopped-one", Query(session=HIDDEN.id))
     export(made, stopped, made / "closed", closed=True)
     stopped.close()
-    (made / "auditor.py").write_bytes(standalone.SOURCE)
+    (made / "auditor.py").write_bytes(standalone.joined())
     anchor.append(made / "later", store.ledger.checkpoint)
     anchor.append(made / "both", (made / "kept").read_text() + store.ledger.checkpoint)
     return made
@@ -313,7 +313,7 @@ def test_the_docs_name_the_verifier_that_is_shipped() -> None:
     """Whoever got a bundle compares its verify.py with this; `ostiary audit verifier` prints it and its digest."""
     from test_audit_cli import ostiary
 
-    digest = sha256(standalone.SOURCE).hexdigest()
+    digest = sha256(standalone.joined()).hexdigest()
     assert digest in (Path(__file__).parents[2] / "docs" / "evidence.md").read_text(), f"the verifier's SHA-256 is now {digest}"
     assert ostiary("verifier", "--sha256").stdout == f"{digest}\n"
     assert sha256(ostiary("verifier").stdout_bytes).hexdigest() == digest
