@@ -121,5 +121,5 @@ def request_for(session: Session, command: Command, sent: str, hold: Hold, bound
         "text": text if not isinstance(command, FunctionCall) else f"function {command.oid}", "sent": sent,
         "parameters": [[p.type_oid, p.format, *_told(p.value)] for p in parameters],
         "approvers": sorted(hold.approvers), "quorum": hold.quorum, "timeout": hold.timeout,
-        "lifetime": hold.lifetime, "binding": bound,
+        "lifetime": hold.lifetime, "binding": bound, "floor": session.floor,
     }

@@ -455,7 +455,7 @@ class Masking:
             return None  # reported at the start or after a reload, so no statement has put anything in it
         if hook.kind == "parameter":
             return reported(hook.fields, hook.session.application, wrote, snapshot)
-        return rebuilt(hook.fields, wrote, rewritten, snapshot, notice=hook.kind == "notice")
+        return rebuilt(hook.fields, wrote, rewritten, snapshot, notice=hook.kind == "notice", floor=hook.session.floor)
 
     # keeping up
 

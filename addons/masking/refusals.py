@@ -7,6 +7,7 @@ Codes are stable; `docs/errors.md` explains each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from addons.sql.lineage import Use
 from protocols.verdict import Deny
@@ -122,6 +123,18 @@ def too_many_lookups(limit: int) -> Deny:
         "wait a minute, or ask for clear access",
         sqlstate="53400",
     )
+
+
+_COMPARES = ("OST-510", "OST-514")
+"""Refusals of comparisons, some of which would be answered without a floor."""
+
+
+def on_floor(deny: Deny) -> Deny:
+    """A refusal, said to who is on an account's floor: that may be why nothing is compared, not even what may be looked up."""
+    if deny.code not in _COMPARES:
+        return deny
+    said = "this session is on the target's floor, whose role reads no masked column: there nothing is compared with one, nor looked up by one"
+    return replace(deny, hint=f"{said}; {deny.hint}, or choose an account without a floor")
 
 
 def below_floor(what: str, columns: Iterable[str]) -> Deny:

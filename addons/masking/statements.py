@@ -165,7 +165,7 @@ class Statements:
         except Unparsable as error:
             return Judgement(refusals.unparsable(error.why))
         except Refused as refused:
-            return Judgement(refused.deny)
+            return Judgement(refusals.on_floor(refused.deny) if self.cover.floor else refused.deny)
         except RecursionError:
             return Judgement(refusals.unproven("it is nested too deeply"))
 

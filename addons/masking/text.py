@@ -62,15 +62,22 @@ GROUPING = (
     " so name each column"
 )
 
+ON_FLOOR = (
+    "this session is on the target's floor: it runs as the role {role}, which owns nothing, creates nothing outside of pg_temp and reads no"
+    " masked column. Approval does not change that. Somebody who sees a masked column clear runs it, or choose an account"
+    " without a floor (IDENTITY@TARGET+ACCOUNT)"
+)
+
 
 def rebuilt(
-    fields: dict[str, str], wrote: str, rewritten: bool, snapshot: Snapshot | None, *, notice: bool
+    fields: dict[str, str], wrote: str, rewritten: bool, snapshot: Snapshot | None, *, notice: bool, floor: str = ""
 ) -> dict[str, str]:
     """
     An error or a notice without anything that could be a value.
 
     :param wrote: the client's own text; "" between commands.
     :param rewritten: another text was sent, so positions in it mean nothing to the client.
+    :param floor: the role that the session has at the target, where that is a floor's; whose rights are missing is said then.
     """
     code = fields.get("C", "XX000")
     known = _known(wrote, snapshot)
@@ -81,6 +88,8 @@ def rebuilt(
         kept["M"] = GROUPING
     if not rewritten and fields.get("P", "").isdecimal():
         kept["P"] = fields["P"]
+    if floor and code == "42501":
+        kept["H"] = ON_FLOOR.format(role=floor)
     kept.update({key: fields[key] for key in _NAMES & fields.keys() if known(fields[key])})
     return kept
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gateway.config import Config
-from gateway.toml import WrongConfig, load
+from gateway.toml import MASKING, WrongConfig, load
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -34,7 +34,7 @@ def check(config: Path | None, named: Path, as_json: bool) -> None:
         else:
             click.echo(str(error), err=True)
         raise SystemExit(1) from None
-    warnings = list(lonely(read))
+    warnings = [*lonely(read), *unanswered(read)]
     if as_json:
         click.echo(json.dumps({"file": str(config), "problems": [], "warnings": warnings}, ensure_ascii=False, indent=2))
         return
@@ -56,6 +56,23 @@ def lonely(config: Config) -> Iterator[str]:
             yield f"nobody in this file is in {group}, which approves; {mend}"
         elif len(able) == 1:
             yield f"only {able[0]} is in {group}, which approves, and nobody approves their own; {mend}"
+
+
+def unanswered(config: Config) -> Iterator[str]:
+    """Look-ups that masking permits where a floor refuses them."""
+    columns = [one for addon in config.addons if addon.use == MASKING for one in addon.options.get("columns", ())]
+    for entry in config.targets.values():
+        floored = [account.name for account in entry.accounts if account.floor]
+        sought = [
+            f"{one['relation']}.{one['column']}" for one in columns
+            if one.get("lookup") and entry.name in (one.get("targets") or [entry.name])
+            and (not one.get("databases") or set(one["databases"]) & set(entry.databases))
+        ]
+        if floored and sought:
+            yield (
+                f"target {entry.name} has a floor for {', '.join(floored)}, where nothing is looked up by a masked column: `lookup` of "
+                f"{', '.join(sought)} serves only sessions without a floor; whoever looks up needs an account without one"
+            )
 
 
 def _asked(options: Any) -> Iterator[str]:

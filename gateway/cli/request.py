@@ -45,6 +45,8 @@ def show(door: Door, as_json: bool, identifier: str) -> None:
         one(found, True)
         return
     one(found, False, WHO)
+    if found["floor"]:
+        click.echo(f"\non the target's floor: it would run as the role {clean(found['floor'])}, whose rights no approval widens (docs/masking.md)")
     click.echo(f"\n{'what is asked for' if found['columns'] else 'as the client sent it'}:\n\n{_indented(found['text'])}\n")
     if found["sent"] and found["sent"] != found["text"]:
         click.echo(f"as the target would get it:\n\n{_indented(found['sent'])}\n")

@@ -59,6 +59,7 @@ def read(submitted: Mapping[str, Any]) -> Value:
         if not isinstance(given, kinds) or isinstance(given, bool):
             raise BadCall(f"request.{name} is missing or of the wrong type")
         value[name] = list(given) if isinstance(given, tuple) else given
+    value["floor"] = str(submitted.get("floor", ""))  # the role that the session has at the target, where it is on a floor
     if value["mode"] not in ("hold", "retry") or len(value["binding"]) != BINDING:
         raise BadCall("request.mode must be hold or retry, request.binding 32 bytes")
     if len(value["text"]) > TEXT_LIMIT or len(value["sent"]) > 2 * TEXT_LIMIT:
@@ -95,7 +96,7 @@ def shown(record: Value) -> Value:
     )
     return {key: record[key] for key in keys} | {
         "state": _state(record), "text": record["text"], "statements": record["statements"], "next": record["next"],
-        "columns": record.get("columns", []), "uses": record.get("uses", 1), "used": record.get("used", 0),
+        "floor": record.get("floor", ""), "columns": record.get("columns", []), "uses": record.get("uses", 1), "used": record.get("used", 0),
         "parameters": [_parameter(*one) for one in record["parameters"]], "binding": record["binding"].hex(),
     }
 

@@ -128,6 +128,41 @@ def test_a_misspelt_column_is_named_to_who_would_be_on_the_floor(house: House) -
     assert checked.returncode == 0 and json.loads(checked.stdout)["masked_columns"] == len(kept), checked
 
 
+def test_approved_ddl_on_a_floor_says_that_the_floor_is_why_it_fails(house: House) -> None:
+    """To its client, and before that to who is asked."""
+    policy = next(one for one in house.addons if one["use"].endswith("Policy"))
+    policy["rules"] = [{"name": "ddl", "classes": ["ddl"], "verdict": "approve", "approvers": ["approvers"], "mode": "retry"}]
+    house.reload()
+    try:
+        with house.connect(ADA) as connection:
+            with pytest.raises(psycopg.Error, match="OST-301"):
+                connection.execute("CREATE TABLE public.more (id int)")
+            [asked] = [one for one in house.asked() if one["rule"] == "ddl"]
+            shown = house.ostiary("request", "show", asked["id"]).stdout
+            assert f"on the target's floor: it would run as the role {ROLE}" in shown, shown
+            house.approve(asked["id"])
+            with pytest.raises(psycopg.errors.InsufficientPrivilege) as denied:
+                connection.execute("CREATE TABLE public.more (id int)")
+        assert f"runs as the role {ROLE}" in (denied.value.diag.message_hint or ""), denied.value
+    finally:
+        policy["rules"] = []
+        house.reload()
+
+
+def test_look_ups_where_a_floor_refuses_them_are_warned_of(house: House) -> None:
+    masking = next(one for one in house.addons if one["use"].endswith("Masking"))
+    kept = masking["columns"]
+    assert "lookup" not in house.ostiary("check").stderr
+    masking["columns"] = [{**kept[0], "lookup": True}]
+    house.write()
+    try:
+        checked = house.ostiary("check")
+        assert checked.returncode == 0 and "has a floor for app, where nothing is looked up" in checked.stderr, checked
+    finally:
+        masking["columns"] = kept
+        house.write()
+
+
 def test_nobody_chooses_a_floor_by_name(house: House) -> None:
     for subject in (ADA, CLEAR):
         with pytest.raises(psycopg.OperationalError, match="OST-101"):

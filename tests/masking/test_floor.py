@@ -200,6 +200,14 @@ def test_what_the_floor_cannot_answer_is_refused_by_name(floored: Floored) -> No
         assert results[-1].refused is not None and results[-1].refused.code == code, sql
 
 
+def test_who_compares_on_the_floor_is_told_that_the_floor_is_why(floored: Floored) -> None:
+    for sql in ("SELECT id FROM patients WHERE mrn = 'MRN-1'", "UPDATE patients SET state = 'ZZ' WHERE mrn = 'MRN-1'"):
+        for on in (True, False):
+            results, _misc = attempted(floored.gate(floored.masking(), floored=on), [sql])
+            deny = results[-1].refused
+            assert deny is not None and ("on the target's floor" in deny.hint) is on, (sql, on, deny)
+
+
 def test_a_view_of_the_floor_asked_for_by_name_shows_masks(corpus: ModuleType, floored: Floored) -> None:
     made = floored.planned().script()
     name = made.split('CREATE OR REPLACE VIEW "ostiary"."public.patients ')[1].split('"')[0]

@@ -139,3 +139,12 @@ def test_words_of_a_text_that_is_too_long_to_look_through_are_not_repeated() -> 
     for wrote, kept in (("SELECT nope FROM patients", True), ("SELECT nope FROM patients" + padding, False)):
         assert (error("42703", 'column "nope" does not exist', wrote)["M"] == 'column "nope" does not exist') is kept
         assert error("42P01", 'relation "patients" does not exist', wrote)["M"] == 'relation "patients" does not exist'
+
+
+def test_a_right_that_the_floor_lacks_is_said_to_be_the_floors() -> None:
+    """Only that: other errors and sessions without a floor have no word of it, and never the server's own hint."""
+    denied = {"S": "ERROR", "C": "42501", "M": "permission denied for schema public", "H": SECRET}
+    told = rebuilt(denied, "CREATE TABLE public.x ()", False, SNAPSHOT, notice=False, floor="app_floor")
+    assert told["M"] == "permission denied for schema public" and "runs as the role app_floor" in told["H"] and SECRET not in told["H"]
+    assert "H" not in rebuilt(denied, "CREATE TABLE public.x ()", False, SNAPSHOT, notice=False)
+    assert "H" not in rebuilt(denied | {"C": "42P01"}, "", False, SNAPSHOT, notice=False, floor="app_floor")
