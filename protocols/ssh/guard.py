@@ -18,15 +18,19 @@ from typing import Any
 from protocols.command import Pty
 from protocols.screen import Screen
 from protocols.ssh import refusal
-from protocols.ssh.filter import Chunk, Filtered
+from protocols.ssh.filter import Filtered
 from protocols.verdict import Deny
 
 QUIET = 0.02
 """Seconds without output after which the screen shows what was typed."""
 PATIENCE = 0.5
 """Seconds after which it is read although output goes on, or although what was typed last does not show."""
-KILLED = b"\x05\x15\x03"
-"""What is sent in Enter's place: to the line's end, delete to its beginning, interrupt."""
+CLEARED = b"\x05\x15"
+"""What is sent in Enter's place: to the line's end, delete to its beginning."""
+CLEARING = 2.0
+"""Seconds to wait until that shows: an interrupt overtakes what the shell has not read, and leaves a part of the line behind."""
+KILLED = b"\x03"
+"""What follows once the line is gone: out of a loop, a quotation, a search, to a fresh prompt."""
 LINE_LIMIT = 16384
 """Characters of a line; a longer one is refused."""
 _PASTE, _PASTED = b"\x1b[200~", b"\x1b[201~"
@@ -58,16 +62,18 @@ class Guard:
         self._anchor: tuple[int, int] | None = None  # line since the beginning, column: where the typed line begins
         self._prompt = ""
         self._timer: Any = None
-        self._waits = self._over = False
-        self._tail = b""
-        self._waited = 0.0
+        self._patience: Any = None
+        self._ready: Callable[[], bool] | None = None  # what a wait is for
+        self._tail, self._refused = b"", ""
+        self._heard = False
 
     # protocols.ssh.filter.Filter, of the target's bytes
 
     def feed(self, stream: int, data: bytes) -> Filtered:
         """The person's screen changes."""
         self._screen.feed(data)
-        if self._waits and self._waited < PATIENCE:
+        self._heard = True
+        if self._patience is not None:
             self._start()
         return Filtered([(stream, data)])
 
@@ -89,7 +95,6 @@ class Guard:
 
     def closed(self) -> None:
         """Let go of the timer."""
-        self._over = True
         self._stop()
 
     # What keys need
@@ -112,46 +117,68 @@ class Guard:
         self._tail = found.group() if found else b""
 
     def wait(self) -> None:
-        """Call `resume` once the screen is quiet."""
-        self._waits, self._waited = True, 0.0
-        self._start()
+        """Call `resume` once the screen is quiet and shows what was typed. Where nothing is echoed it never will."""
+        self._await(lambda: self._tail.decode().strip() in self._line(), PATIENCE)
+
+    def wait_cleared(self) -> None:
+        """Call `resume` once the screen shows that nothing is left of the line."""
+        self._await(lambda: not self._line().strip(), CLEARING)
+
+    def wait_prompted(self) -> None:
+        """Call `resume` once the shell has interrupted itself and prompts again: keys that come earlier may get lost there."""
+        self._heard = False
+        self._await(lambda: self._heard and self._screen.sheet.row(self._screen.cursor[0]).startswith(self._prompt), PATIENCE)
 
     def verdict(self) -> Deny | None:
-        """On what would be sent now."""
+        """On what would be sent now. A line that is refused stays where it began until it is `cleared`."""
         line = self._line()
-        self._anchor, self._tail = None, b""
         if len(line) > LINE_LIMIT:
             deny: Deny | None = TOO_LONG
         else:
             deny = self._judge(line) if line.strip() else None
         if deny is not None:
-            self._denied(line[:LINE_LIMIT], deny)
+            self._refused = line[:LINE_LIMIT]
+            self._denied(self._refused, deny)
+        else:
+            self._ended()
         return deny
 
-    def _start(self) -> None:
+    def cleared(self) -> bytes:
+        """The refused line, for the person to see once more where the shell has deleted it."""
+        shown = self._refused if not self._line().strip() else ""
+        self._ended()
+        return shown.replace("\n", "\r\n").encode()
+
+    def _ended(self) -> None:
+        self._anchor, self._tail, self._refused = None, b"", ""
+
+    def _await(self, ready: Callable[[], bool], patience: float) -> None:
         self._stop()
-        self._waited += QUIET
+        self._ready, self._patience = ready, self._later(patience, self._impatient)
+        self._start()
+
+    def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = self._later(QUIET, self._due)
 
     def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._patience):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._patience = self._ready = None
 
-    @property
-    def _behind(self) -> bool:
-        """Whether what was typed last does not show yet. Where nothing is echoed it never will."""
-        return self._tail.decode().strip() not in self._line()
+    def _impatient(self) -> None:
+        self._patience = None
 
     def _due(self) -> None:
         self._timer = None
-        if self._behind and self._waited < PATIENCE:
+        if self._patience is not None and self._ready is not None and not self._ready():
             self._start()
             return
-        self._waits = False
-        if not self._over:
-            self.keys.quiet = True
-            self._resume()
+        self._stop()
+        self.keys.quiet = True
+        self._resume()
 
     # Reading the line
 
@@ -196,34 +223,53 @@ class Keys:
         self._held = bytearray()
         self._judging = False  # the first of what is held is an Enter; else it waits for the next prompt
         self._pasting = False
+        self._deny: Deny | None = None  # told once the shell has deleted the line
+        self._refused = 0  # bytes of what is held that go with it
+        self._settling = False  # a refused line was interrupted
         self.quiet = False
 
     def feed(self, stream: int, data: bytes) -> Filtered:
         """Keys are pressed, or text is pasted."""
-        if self._held:
+        if self._held or self._settling:
             self._held += data
             return Filtered()
         return self._take(data)
 
     def resume(self) -> Filtered:
-        """The screen is quiet: judge what waits, or go on behind a line that was sent."""
-        if not (self.quiet and self._held):
+        """The screen is quiet: tell of what was refused, judge what waits, or go on behind a line that was sent."""
+        if not self.quiet:
             return Filtered()
         self.quiet = False
-        held = bytes(self._held)
-        self._held.clear()
+        if self._deny is not None:
+            return self._interrupted(self._deny)
+        self._settling = False
+        if not self._held:
+            return Filtered()
         if not self._judging:
+            held = bytes(self._held)
+            self._held.clear()
             return self._take(held)
-        deny = self._guard.verdict()
-        if deny is not None:
-            said = refusal.line(refusal.words(deny))
-            return Filtered(dropped=len(held), ahead=KILLED, back=b"\r\n" + said)
-        passed: list[Chunk] = [(0, held[:1])]
-        if held[1:]:
-            self._held += held[1:]
+        self._deny = self._guard.verdict()
+        if self._deny is None:
+            return self._passed()
+        self._refused = len(self._held)
+        self._guard.wait_cleared()
+        return Filtered(ahead=CLEARED)
+
+    def _interrupted(self, deny: Deny) -> Filtered:
+        self._deny, self._judging, self._settling = None, False, True
+        shown = self._guard.cleared()
+        self._guard.wait_prompted()
+        del self._held[:self._refused]
+        return Filtered(dropped=self._refused, ahead=KILLED, back=shown + b"\r\n" + refusal.line(refusal.words(deny)))
+
+    def _passed(self) -> Filtered:
+        enter = bytes(self._held[:1])
+        del self._held[:1]
+        if self._held:
             self._judging = False
             self._guard.wait()
-        return Filtered(passed)
+        return Filtered([(0, enter)])
 
     def end(self) -> Filtered:
         """What is held waits for its screen."""

@@ -19,7 +19,7 @@ from twisted.internet.task import Clock  # noqa: E402
 from addons.ssh.typed import Typed  # noqa: E402
 from protocols.command import Pty  # noqa: E402
 from protocols.ssh.filter import Filtered  # noqa: E402
-from protocols.ssh.guard import PATIENCE, QUIET, Guard  # noqa: E402
+from protocols.ssh.guard import CLEARED, CLEARING, KILLED, PATIENCE, QUIET, Guard  # noqa: E402
 from protocols.verdict import Deny  # noqa: E402
 
 NO_RM = Typed("no-rm", programs=frozenset({"rm", "shred"}))
@@ -68,9 +68,9 @@ class Shell:
             came = self.program.quiet(0.12)
             shown += came
             self.guard.feed(0, came)
-            waits = bool(self.guard.keys._held)
+            waits = bool(self.clock.getDelayedCalls())
             self.clock.advance(QUIET)
-            if not came and not waits and not self.guard.keys._held:
+            if not came and not waits and not self.clock.getDelayedCalls():
                 return shown
 
 
@@ -206,7 +206,7 @@ def slow(*shown: bytes) -> list[str]:
         clock.advance(QUIET * 3)
         assert not lines, "judged before it was shown"
         guard.feed(0, piece)
-    for _ in range(int(PATIENCE / QUIET) + 1):
+    for _ in range(int((PATIENCE + CLEARING) / QUIET) + 1):
         clock.advance(QUIET)
     assert not guard.keys._held
     return lines
@@ -216,3 +216,44 @@ def test_enter_waits_for_a_slow_host_to_show_what_was_typed() -> None:
     """A pause in the echo is no end of it; what is never shown, such as a password, is not waited for in vain."""
     assert slow(b"rm victim") == slow(b"r", b"m vic", b"tim") == ["rm victim"]
     assert slow() == []
+
+
+def test_an_echo_in_many_pieces_uses_up_no_patience() -> None:
+    """A shell that shows each key by itself is as patiently waited for as one that shows a line at once."""
+    clock, lines = Clock(), []
+    line = "rm " + "-".join(map(str, range(60)))
+    guard = Guard(Pty("xterm", 80, 24), lambda line: lines.append(line), lambda line, deny: None, clock.callLater, lambda: guard.keys.resume() and None)
+    guard.feed(0, b"demo$ ")
+    guard.keys.feed(0, line.encode() + b"\r")
+    for key in line[:-1]:
+        guard.feed(0, key.encode())
+    clock.advance(QUIET * 3)
+    assert not lines
+    guard.feed(0, line[-1:].encode())
+    clock.advance(QUIET)
+    assert lines == [line]
+
+
+def test_no_part_of_a_refused_line_outlives_it() -> None:
+    """An interrupt waits until the shell has deleted the line, and the next keys until it prompts again: what it has not read would be run, or lost."""
+    clock, sent = Clock(), []
+
+    def resume() -> None:
+        did = guard.keys.resume()
+        sent.extend(filter(None, [*(data for _, data in did.passed), did.ahead, did.back and b"told"]))
+
+    guard = Guard(Pty("xterm", 80, 24), judge, lambda line, deny: None, clock.callLater, resume)
+    guard.feed(0, b"demo$ ")
+    guard.keys.feed(0, b"rm victim\r")
+    guard.feed(0, b"rm victim")
+    clock.advance(QUIET)
+    assert sent == [CLEARED]
+    clock.advance(CLEARING / 2)
+    assert sent == [CLEARED]
+    guard.feed(0, b"\rdemo$ \x1b[K")
+    clock.advance(QUIET)
+    assert sent == [CLEARED, KILLED, b"told"]
+    assert not guard.keys.feed(0, b"ls").passed
+    guard.feed(0, b"^C\r\ndemo$ ")
+    clock.advance(QUIET)
+    assert sent == [CLEARED, KILLED, b"told", b"ls"]
