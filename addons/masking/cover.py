@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
+from addons.masking import meant
 from addons.masking.declared import Declaration, Strategy
 from addons.masking.floor import named, stands, views
 from addons.masking.placed import Placed
@@ -230,10 +231,10 @@ class Cover:
         """What is wrong with it here; "" when it holds."""
         found = [r for r in self.snapshot.named(declaration.schema, declaration.relation) if r.kind in READABLE]
         if not found:
-            return f"masking is declared for {declaration.schema}.{declaration.relation}, which is no relation there"
+            return f"masking is declared for {declaration.schema}.{declaration.relation}, which is no relation there{meant.relation(declaration, self.snapshot)}"
         column = found[0].column(declaration.column)
         if column is None:
-            return f"masking is declared for {declaration.label}, which is no column there"
+            return f"masking is declared for {declaration.label}, which is no column there{meant.column(declaration, found[0])}"
         why = problem(column, declaration.strategy, self.snapshot)
         if why:
             return f"masking of {declaration.label}: {why}"

@@ -242,7 +242,7 @@ def computed_setting() -> Deny:
 
 def misdeclared(why: str) -> Deny:
     return _deny(
-        "OST-520", f"everything on this target is refused: {why}", "the gateway's operator must mend `columns`"
+        "OST-520", f"everything on this target is refused: {why}", "the gateway's operator must mend `columns`; `ostiary target check NAME` says the same without a session"
     )
 
 

@@ -15,10 +15,13 @@ from typing import Any
 import click
 
 from gateway.cli.door import Door, Said, configured, leave
+from gateway.cli.show import clean as printable
 from gateway.cli.show import rows as table
 
 _MASKING = "addons.masking.Masking"
 _COLUMNS = ("relation", "column", "type", "holds", "by", "sampled", "matches", "strategy", "declared")
+
+_KEEPS = {"partial": 4, "date": "year"}
 
 
 @click.command()
@@ -38,6 +41,7 @@ def discover(door: Door, as_json: bool, name: str, database: str, account: str, 
     declared = _declared(door.config().addons, name, database or (entry.database if entry else ""))
     proposals: list[dict[str, Any]] = []
     failed: list[str] = []
+    clean: list[str] = []
     for schema, relation in _watched(found):
         label = f"{schema}.{relation}"
         try:
@@ -45,13 +49,16 @@ def discover(door: Door, as_json: bool, name: str, database: str, account: str, 
         except Said as refusal:
             failed.append(f"{label}: {refusal}")
             continue
-        proposals += [{"relation": label, **one, "declared": (label, one["column"]) in declared} for one in answer]
+        proposals += [{"relation": label, **one, **_kept(one), "declared": (label, one["column"]) in declared} for one in answer]
+        clean += [] if answer else [label]
     for complaint in failed:
         click.echo(f"not sampled: {complaint}", err=True)
     if as_json:
-        click.echo(json.dumps({"relations": len(found), "proposals": proposals, "not_sampled": failed}, indent=2))
+        click.echo(json.dumps({"relations": len(found), "proposals": proposals, "nothing_found_in": clean, "not_sampled": failed}, indent=2))
         return
     table(proposals, _COLUMNS, False, f"Nothing in {len(found)} tables looks like what must be masked. That proves nothing.")
+    if proposals and clean:
+        click.echo(f"\nNothing was found in {', '.join(map(printable, clean))}. That proves nothing.")
     fragment = written([one for one in proposals if not one["declared"]], name)
     if fragment and out is not None:
         out.write_text(fragment)
@@ -80,13 +87,18 @@ def _declared(addons: Any, target: str, database: str) -> set[tuple[str, str]]:
     }
 
 
+def _kept(one: Mapping[str, Any]) -> dict[str, Any]:
+    """The strategy's `keep`, where it has one."""
+    return {"keep": _KEEPS[one["strategy"]]} if one["strategy"] in _KEEPS else {}
+
+
 def written(proposals: list[Mapping[str, Any]], target: str) -> str:
     """The proposals as TOML; each line says why it is there."""
     if not proposals:
         return ""
     lines = [f"# Proposed for target {target}: review each line, then put them under `columns` of {_MASKING}.", "columns = ["]
     for one in proposals:
-        keep = {"partial": ", keep = 4", "date": ', keep = "year"'}.get(one["strategy"], "")
+        keep = f", keep = {json.dumps(one['keep'])}" if "keep" in one else ""
         counted = f" ({one['matches']} of {one['sampled']})" if one["matches"] else ""
         names = f"relation = {json.dumps(one['relation'])}, column = {json.dumps(one['column'])}"
         lines.append(

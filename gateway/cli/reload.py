@@ -1,4 +1,8 @@
-"""`ostiary reload`: the running gateway reads its configuration again, and says whether it took it. Exit 1 if not."""
+"""
+`ostiary reload`: the running gateway reads its configuration again, and says whether it took it.
+
+Exit 1 if it did not; 2 if it did, and a target refuses everybody under it, since masking names what is not there.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,24 @@ import json
 import click
 
 from gateway.cli.door import Door, configured
+from gateway.cli.show import clean
+
+REFUSING = 2
 
 
 @click.command()
 @configured
 def reload(door: Door, as_json: bool) -> None:
     """Have the running gateway read its configuration again."""
-    revision = door.call("config_reload")["revision"]
-    click.echo(json.dumps({"revision": revision}) if as_json else f"revision {revision} is in force")
+    told = door.call("config_reload")
+    if as_json:
+        click.echo(json.dumps(told, ensure_ascii=False))
+    else:
+        click.echo(f"revision {told['revision']} is in force")
+        for name in told["not_looked_at"]:
+            click.echo(f"{name}: whether it has the columns that masking names was not seen; ostiary target check {name} says why", err=True)
+        for name, wrong in told["refusing"].items():
+            for why in wrong:
+                click.echo(f"{name} NOW REFUSES EVERYBODY who sees a column masked (OST-520): {clean(why)}", err=True)
+    if told["refusing"]:
+        raise SystemExit(REFUSING)

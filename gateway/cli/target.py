@@ -54,6 +54,8 @@ def check(door: Door, as_json: bool, name: str, account: str) -> None:
         click.echo(f"checked against revision {behind}; {door.file} differs: run ostiary reload first", err=True)
     found = door.call("target_check", target=name, account=account)
     one({"target": found["target"], "account": found["account"], "login": "works", **found["facts"]}, as_json)
+    if found["facts"].get("masked_columns") == 0:
+        click.echo(f"nothing is masked on {name}: no column is declared for it. `ostiary target discover {name}` proposes some", err=True)
 
 
 @target.command()

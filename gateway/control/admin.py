@@ -17,7 +17,6 @@ from uuid import uuid4
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
-from twisted.python.failure import Failure
 
 from gateway import upstream
 from gateway.config import Account, IdentityEntry, TargetEntry
@@ -25,18 +24,20 @@ from gateway.control import request as shape
 from gateway.control.authorities import NAMES
 from gateway.control.badges import IDENTITY, KEY_ID, SERIAL, SERIAL_LIMIT
 from gateway.control.caller import Caller, os_user
-from gateway.control.discovery import SAMPLE_LIMIT, Discovery, Unsampled
+from gateway.control.discovery import SAMPLE_LIMIT, Discovery
 from gateway.control.errors import BadCall, Conflict, NotAllowed, NotFound
 from gateway.control.office import Office
 from gateway.control.rpc import Methods
 from gateway.control.store import Transaction, Value
+from gateway.control.unusable import unusable
 from gateway.control.vault import PASSWORD_LIMIT
 from gateway.control.when import iso
-from gateway.query import Querying, QueryError
+from gateway.query import Querying
 from gateway.ssh.lines import NoLine, fingerprint, line, read
 from protocols.selection import WrongForm, select
 
 if TYPE_CHECKING:
+    from gateway.control.fitting import Fit
     from gateway.control.provision import Plan
     from gateway.control.standing import Standing
 
@@ -70,8 +71,14 @@ class Admin:
         return {name: getattr(self, name) for name in METHODS}
 
     def config_reload(self) -> Deferred[Value]:
-        """The revision in force once the file has been read again."""
-        return self._office.reload_file(os_user(self._uid()))
+        """The revision in force once the file has been read again, and {target: why} of those that refuse everybody under it."""
+        return self._office.reload_file(os_user(self._uid())).addCallback(self._refusing)
+
+    def _refusing(self, said: Value) -> Deferred[Value]:
+        from gateway.control.fitting import misfits, names
+
+        masked = [entry for entry in self._office.targets.values() if entry.protocol != "ssh" and names(self._office.addons, entry)]
+        return misfits(masked, self._fit, self._reactor).addCallback(lambda found: said | found)
 
     # -- identities --------------------------------------------------------------------
 
@@ -228,7 +235,7 @@ class Admin:
         facts = self._probe(entry, chosen, password).addCallback(dict)
         if entry.protocol != "ssh":
             facts.addCallback(self._fitted, entry)
-        facts.addErrback(_unreachable)
+        facts.addErrback(unusable(entry, chosen.name))
         return facts.addCallback(lambda said: {"target": target, "account": chosen.name, "facts": said})
 
     def _probe(self, entry: TargetEntry, account: Account, secret: str | None) -> Deferred[Any]:
@@ -239,6 +246,15 @@ class Admin:
         return probe(self._reactor, entry, account, self._certified(entry, account) if account.auth == "certificate" else secret or "")
 
     def _fitted(self, facts: Value, entry: TargetEntry) -> Deferred[Value]:
+        def said(fit: Fit) -> Value:
+            if fit.wrong:
+                why = "; ".join(fit.wrong)
+                raise Conflict(f"the login works, but everybody who sees a column masked is refused there (OST-520): {why}; mend masking's `columns`")
+            return facts | {"masked_columns": fit.columns}
+
+        return self._fit(entry).addCallback(said)
+
+    def _fit(self, entry: TargetEntry) -> Deferred[Fit]:
         from gateway.control.fitting import fitted
 
         _entry, reader, password = self._login(entry.name, self._reader(entry.name))
@@ -246,7 +262,8 @@ class Admin:
         def dial(database: str) -> Deferred[Any]:
             return upstream.dial(self._reactor, entry, reader, password, database, _READER)
 
-        return fitted(self._office.addons, entry, dial).addCallback(lambda looked: facts | {"masked_columns": looked})
+        found: Deferred[Fit] = fitted(self._office.addons, entry, dial)
+        return found
 
     def _certified(self, entry: TargetEntry, account: Account) -> Any:
         """As a session has it; whose it is in the target's log is the operator."""
@@ -271,12 +288,13 @@ class Admin:
             self._tell("target.host_key", shown)
             return shown | {"line": line(blob)}
 
-        return look(self._reactor, entry).addCallbacks(seen, _unreachable)
+        return look(self._reactor, entry).addCallbacks(seen, unusable(entry, ""))
 
     def target_relations(self, target: str, account: str = "", database: str = "") -> Deferred[list[Value]]:
         """The tables of a database that can be sampled."""
-        asked: Deferred[list[Value]] = self._discovery(target, account, database).relations()
-        return asked.addErrback(_unreachable)
+        discovery = self._discovery(target, account, database)
+        asked: Deferred[list[Value]] = discovery.relations()
+        return asked.addErrback(unusable(discovery.target, discovery.account.name))
 
     def target_sample(
         self, target: str, schema: str, relation: str, rows: int, account: str = "", database: str = ""
@@ -288,7 +306,7 @@ class Admin:
         facts = {"target": target, "account": discovery.account.name, "database": discovery.database}
         self._tell("target.sampled", {**facts, "relation": f"{schema}.{relation}", "rows": rows})
         sampled: Deferred[Value] = discovery.sample(schema, relation, rows)
-        return sampled.addErrback(_unreachable)
+        return sampled.addErrback(unusable(discovery.target, discovery.account.name))
 
     def target_floor(
         self, target: str, database: str, account: str, floor: str, others: Sequence[str], columns: Sequence[Value],
@@ -311,7 +329,7 @@ class Admin:
         dialled = upstream.dial(self._reactor, entry, reader, password, database, _READER)
         dialled.addCallback(Querying)
         dialled.addCallback(lambda asks: standing(asks, account, floor, others, functions).addBoth(_hung_up, asks))
-        return dialled.addCallback(planned).addCallback(written).addErrback(_unreachable)
+        return dialled.addCallback(planned).addCallback(written).addErrback(unusable(entry, reader.name))
 
     def _discovery(self, target: str, account: str, database: str) -> Discovery:
         entry, chosen, password = self._login(target, account or self._reader(target))
@@ -411,19 +429,6 @@ def _hung_up(result: Any, connection: Querying) -> Any:
 
 
 _READER = {"application_name": "ostiary provision"}
-_MISDECLARED = "addons.masking.cover.Misdeclared"  # by its name: whoever raises it has loaded it
-
-
-def _unreachable(failure: Failure) -> None:
-    failure.trap(upstream.DialError, Unsampled, _MISDECLARED, QueryError, ValueError)
-    if failure.check(Unsampled):
-        raise Conflict(failure.value.why) from None
-    if failure.check(QueryError):
-        raise Conflict(f"the target refused with SQLSTATE {failure.value.sqlstate}: its catalog account must read all of the catalog, "
-                       "and the accounts' roles must be there") from None  # fmt: skip
-    if failure.check(_MISDECLARED, ValueError):
-        raise Conflict(f"masking's columns do not fit the target: {failure.value}") from None
-    raise Conflict(f"the target cannot be used: {failure.value.why}") from None
 
 
 def check_addresses(addresses: str) -> None:

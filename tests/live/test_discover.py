@@ -56,13 +56,41 @@ def test_columns_are_proposed_by_name_and_by_value(house: House) -> None:
         "billing.claims.notes": ("free text", "name", "redact", False),
     }
     assert told["relations"] == 4 and [one.split(":")[0] for one in told["not_sampled"]] == ["billing.never"]
+    assert told["nothing_found_in"] == ["billing.nothing"]
+    assert {one["strategy"]: one.get("keep") for one in told["proposals"]} == {"redact": None, "date": "year", "partial": 4}
     ssn = next(one for one in told["proposals"] if one["column"] == "u")
     assert 0 < ssn["matches"] == ssn["sampled"] < 200, "NULLs are no samples"
+
+
+def test_a_target_that_masks_nothing_and_one_that_refuses_are_said_so_by_check(house: House) -> None:
+    """The mends are the operator's: it is the operator who asks."""
+    masking = next(one for one in house.addons if one["use"].endswith("Masking"))
+    kept = masking["columns"]
+    try:
+        masking["columns"] = [{**kept[0], "databases": ["postgres"], "relation": "pubic.people"}]
+        house.target["databases"] = [DATABASE, "postgres"]
+        house.reload()
+        checked = house.ostiary("target", "check", TARGET)
+        assert checked.returncode == 1 and "database postgres: masking is declared for pubic.people" in checked.stderr, checked
+        assert "(did you mean public?)" in checked.stderr, checked
+        masking["columns"] = []
+        house.reload()
+        checked = house.ostiary("target", "check", TARGET)
+        assert checked.returncode == 0 and f"nothing is masked on {TARGET}" in checked.stderr, checked
+        house.target["account"] = [{"name": "app", "user": "nobody_of_that_name", "auth": "trust"}]
+        house.reload()
+        checked = house.ostiary("target", "check", TARGET)
+        assert checked.returncode == 1 and "nobody_of_that_name" in checked.stderr and "see `user` and `auth` of the account" in checked.stderr, checked
+    finally:
+        masking["columns"] = kept
+        house.target.clear()
+        house.reload()
 
 
 def test_no_value_leaves_and_looking_is_recorded(house: House) -> None:
     done = house.ostiary("target", "discover", TARGET)
     said = done.stdout + done.stderr + house.text() + json.dumps(house.records())
+    assert "Nothing was found in billing.nothing." in done.stdout
     assert done.returncode == 0 and not [value for value in CANARIES if value in said]
     noted = [one["body"]["facts"] for one in house.records() if one["fields"].get("what") == "target.sampled"]
     assert {"public.people", "billing.claims", "billing.nothing"} <= {one["relation"] for one in noted}

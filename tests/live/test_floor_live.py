@@ -119,6 +119,9 @@ def test_a_misspelt_column_is_named_to_who_would_be_on_the_floor(house: House) -
     try:
         with pytest.raises(psycopg.OperationalError, match="public.people.crad, which is no column there.*OST-520"):
             house.connect(ADA)
+        reloaded = house.ostiary("reload")
+        assert reloaded.returncode == 2 and f"{TARGET} NOW REFUSES EVERYBODY" in reloaded.stderr and "public.people.crad" in reloaded.stderr, reloaded
+        assert json.loads(house.ostiary("reload", "--json").stdout)["refusing"][TARGET], "and again, though the file is the same"
         checked = house.ostiary("target", "check", TARGET)
         assert checked.returncode == 1 and "public.people.crad, which is no column there" in checked.stderr, checked
     finally:
@@ -126,6 +129,7 @@ def test_a_misspelt_column_is_named_to_who_would_be_on_the_floor(house: House) -
         house.reload()
     checked = house.ostiary("target", "check", TARGET, "--json")
     assert checked.returncode == 0 and json.loads(checked.stdout)["masked_columns"] == len(kept), checked
+    assert house.ostiary("reload").returncode == 0
 
 
 def test_approved_ddl_on_a_floor_says_that_the_floor_is_why_it_fails(house: House) -> None:

@@ -104,3 +104,17 @@ def test_the_wire_names_masked_columns_by_number() -> None:
         found.column(patients.oid, 2) == "public.patients.ssn" and found.column(patients.oid, 0) == "public.patients.*"
     )
     assert found.column(patients.oid, 1) == "" and found.column(1, 2) == ""
+
+
+@pytest.mark.parametrize(("declared", "meant"), [
+    ("public.patients.snn", "public.patients.ssn"), ("public.patients.SSN", "public.patients.ssn"), ("public.patient.ssn", "public.patients"),
+    ("clinic.patients.ssn", "public.patients"),
+], ids=["column", "case", "relation", "schema"])
+def test_a_misspelt_declaration_is_told_what_it_probably_meant(declared: str, meant: str) -> None:
+    with pytest.raises(Misdeclared, match=rf"\(did you mean {meant}\?\)"):
+        cover(declared)
+
+
+def test_a_declaration_that_is_like_nothing_is_told_nothing() -> None:
+    with pytest.raises(Misdeclared, match="no column there$"):
+        cover("public.patients.qqqqqq")
