@@ -23,7 +23,10 @@ from protocols.ssh.auth import METHODS
 PROTOCOLS = ("postgres", "ssh")
 AUTHS = {"postgres": ("password", "certificate", "trust"), "ssh": ("password", "key", "certificate")}
 TLS_RULES = ("verify", "encrypt", "off")
+SSH_PORT = 22
 SUBJECT_LIMIT = 255  # bytes of UTF-8
+UNPINNED = "is missing, so any host could say that it is this one"
+"""What is wrong with a target of SSH until somebody has looked at it; who looks reads the file all the same."""
 LOGINS = {"postgres": ("password", "scram"), "ssh": METHODS}
 
 
@@ -131,8 +134,9 @@ def _ssh_target(section: Section, name: str, host: str, port: int) -> TargetEntr
             section.wrong(f"host_keys[{index}]", str(error), "write a line of `ssh-keyscan`, without the host's name")
     authorities = _host_ca(section)
     if not keys and not section.has("host_ca") and not section.troubled("host_keys"):
-        mend = f"look at the host, then write its keys: ssh-keyscan -t ed25519 {host or 'HOST'}"
-        section.wrong("host_keys", "is missing, so any host could say that it is this one", mend)
+        scan = f"ssh-keyscan {f'-p {port} ' if port not in (0, SSH_PORT) else ''}-t ed25519 {host or 'HOST'}"
+        mend = f"look at its key with `ostiary target trust {name or 'NAME'}` (or `{scan}`), compare it at the host, and write the line here"
+        section.wrong("host_keys", UNPINNED, mend)
     return TargetEntry(
         name, "ssh", host, port, "", (), _accounts(section, "ssh", "off"), section.labels("labels"), "off", _host_name(section, host), None,
         section.text("revocation", "lease", known=("lease", "strict")), tuple(keys), recording=_recording(section.section("recording")),

@@ -77,12 +77,12 @@ class Door:
         with connection:
             return _asked(connection, method, arguments)
 
-    def config(self) -> Any:
-        """The whole configuration; leaves with its problems."""
+    def config(self, *, unpinned: bool = False) -> Any:
+        """The whole configuration; leaves with its problems. `unpinned`: as `gateway.toml.parse`."""
         from gateway.toml import WrongConfig, load
 
         try:
-            return load(self._config)
+            return load(self._config, unpinned=unpinned)
         except WrongConfig as error:
             leave(str(error))
 
@@ -141,14 +141,14 @@ class Door:
             leave(f"{self._config}: not a configuration: {error}")
 
     def _here(self, method: str, arguments: dict[str, Any]) -> Any:
-        """Without control: its store, opened by this process alone."""
+        """Without control: its store, opened by this process alone. Nobody is let in meanwhile, so hosts need not be known yet."""
         from twisted.internet.defer import maybeDeferred
 
         from gateway.control.admin import Admin
         from gateway.control.errors import ControlError
         from gateway.control.office import Office
 
-        config, reactor = self.config(), _LateReactor()
+        config, reactor = self.config(unpinned=True), _LateReactor()
         try:
             office = Office.of(config, reactor)
         except ControlError as error:

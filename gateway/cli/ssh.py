@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from socket import gethostname
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ import click
 from gateway.cli.door import Door, configured, leave
 from gateway.cli.show import as_text, rows
 from gateway.cli.span import SPAN
-from gateway.config import TargetEntry
+from gateway.config import Listen, TargetEntry
 from gateway.control.authorities import HOSTS, PEOPLE, TARGETS
 from gateway.control.badges import IDENTITY, KEY_ID, SERIAL
 from gateway.ssh.doors import PORT, PROTOCOL, names
@@ -85,15 +86,58 @@ def rotate(door: Door, as_json: bool, keep: float, at_once: bool) -> None:
 
 
 @ssh.command("known-hosts")
+@click.option("--host", "hosts", multiple=True, metavar="NAME[:PORT]", help="How people reach the gateway; by this machine's name if not given.")
 @configured
-def known_hosts(door: Door, as_json: bool) -> None:
-    """The line for known_hosts of people who reach targets by `ssh -J GATEWAY ACCOUNT@TARGET`."""
-    blob = door.call("ssh_ca", name=HOSTS)
-    patterns = sorted({each for entry in door.config().targets.values() if entry.protocol == PROTOCOL for each in _patterns(entry)})
-    if not patterns:
-        leave("there is no [[target]] with protocol = \"ssh\"")
-    said = f"@cert-authority {','.join(patterns)} {line(blob, f'ostiary-{HOSTS}')}"
-    _shown({"authority": HOSTS, "line": said, "key": fingerprint(blob)}, "line", as_json)
+def known_hosts(door: Door, as_json: bool, hosts: tuple[str, ...]) -> None:
+    """
+    Lines for people's known_hosts: the gateway's own host keys, and who vouches for the targets behind it.
+
+    The second kind, @cert-authority, is for `ssh -J GATEWAY ACCOUNT@TARGET`.
+    """
+    config = door.config(unpinned=True)
+    found = [each for listen in config.listens if listen.protocol == PROTOCOL for each in _own(listen, hosts or (gethostname(),))]
+    if not found:
+        leave('there is no [[listen]] with protocol = "ssh"')
+    patterns = sorted({each for entry in config.targets.values() if entry.protocol == PROTOCOL for each in _patterns(entry)})
+    if patterns:
+        blob = door.call("ssh_ca", name=HOSTS)
+        said = f"@cert-authority {','.join(patterns)} {line(blob, f'ostiary-{HOSTS}')}"
+        found.append({"what": "authority", "hosts": patterns, "key": fingerprint(blob), "line": said})
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not hosts:
+        click.echo(f"# the gateway as {gethostname()}: give --host if people reach it by another name or port", err=True)
+    click.echo("\n".join(each["line"] for each in found))
+
+
+def _own(listen: Listen, hosts: tuple[str, ...]) -> list[dict[str, Any]]:
+    """A line for each key that a listener shows; of the private keys, since a .pub file beside one may be of another."""
+    from gateway.ssh.keys import NoKey, private  # Conch takes long to load
+
+    found = []
+    for file in listen.host_keys:
+        try:
+            blob = private(file.read_bytes()).public().blob()
+        except (OSError, NoKey) as error:
+            leave(f"{file}: {getattr(error, 'strerror', None) or error}; run this as the user that the gateway runs as")
+        names = [_known_as(host, _port(listen.endpoint)) for host in hosts]
+        found.append({"what": "gateway", "hosts": names, "key": fingerprint(blob), "line": f"{','.join(names)} {line(blob)}"})
+    return found
+
+
+def _known_as(host: str, port: int) -> str:
+    """As ssh looks for it: with its port where that is not SSH's own."""
+    name, _, given = host.rpartition(":")
+    if given.isdigit() and (name.endswith("]") or name and ":" not in name):
+        host, port = name.strip("[]"), int(given)
+    return f"[{host}]:{port}" if port != PORT else host
+
+
+def _port(endpoint: str) -> int:
+    """Of an endpoint string; SSH's own where systemd has it."""
+    port = endpoint.split(":")[1].removeprefix("port=")
+    return int(port) if port.isdigit() else PORT
 
 
 def _patterns(entry: TargetEntry) -> set[str]:

@@ -11,6 +11,7 @@ from gateway.cli.door import Door, configured, leave
 from gateway.cli.provision import provision
 from gateway.cli.show import one, rows
 from gateway.config import TargetEntry
+from gateway.ssh.lines import read
 
 COLUMNS = ("name", "protocol", "address", "database", "tls", "accounts", "labels")
 
@@ -66,13 +67,21 @@ def trust(door: Door, as_json: bool, name: str) -> None:
     Look at a host's key, and print the line with which the file trusts it.
 
     Nothing is trusted by looking: compare the fingerprint with what the host itself says (ssh-keygen -lf
-    /etc/ssh/ssh_host_ed25519_key.pub), write the line, and reload.
+    /etc/ssh/ssh_host_ed25519_key.pub), write the line, and reload. The target must be in the file, without `host_keys`
+    if need be; it need not be in force.
     """
-    seen = door.call("target_host_key", target=name)
+    entry = door.config(unpinned=True).targets.get(name)
+    if entry is None or entry.protocol != "ssh":
+        leave(f"the file has no SSH target {name}. `ostiary target list` shows its targets.")
+    seen = door.call("target_host_key", target=name, host=entry.host, port=entry.port)
     if as_json:
         one(seen, as_json)
         return
-    state = "registered already" if seen["registered"] else "NOT registered: compare it at the host before you write it"
+    state = "NOT registered: compare it at the host before you write it"
+    if seen["registered"]:
+        state = "registered already"
+    elif read(seen["line"]) in entry.host_keys:
+        state = "in the file already: `ostiary reload` puts it in force"
     click.echo(f"{name} shows {seen['key']}, {state}. Below [[target]]:", err=True)
     click.echo(f'host_keys = ["{seen["line"]}"]')
 

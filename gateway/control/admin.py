@@ -276,15 +276,19 @@ class Admin:
         made = self._office.authorities.session(entry, account.name, "ostiary-target-check", str(uuid4()), key.public().blob())
         return Certified(key, made["certificate"], made["serial"])
 
-    def target_host_key(self, target: str) -> Deferred[Value]:
-        """What an SSH target shows now, for a person to compare. It is trusted only once the file has it."""
-        entry = self._office.targets.get(target)
-        if entry is None or entry.protocol != "ssh":
-            raise NotFound(f"there is no SSH target {target}. `ostiary target list` shows them.")
+    def target_host_key(self, target: str, host: str, port: int) -> Deferred[Value]:
+        """
+        What a host shows now, for a person to compare. It is trusted only once the file has it.
+
+        :param target: the file's name for it, which may not be in force yet: that takes a key.
+        """
+        entry = TargetEntry(target, "ssh", host, port, "", (), (Account("", ""),))
+        known = self._office.targets.get(target)
+        registered = known.host_keys if known is not None and (known.host, known.port) == (host, port) else ()
         from gateway.ssh.upstream import look  # Conch is loaded where SSH is used
 
         def seen(blob: bytes) -> Value:
-            shown = {"target": target, "key": fingerprint(blob), "registered": blob in entry.host_keys}
+            shown = {"target": target, "address": f"{host}:{port}", "key": fingerprint(blob), "registered": blob in registered}
             self._tell("target.host_key", shown)
             return shown | {"line": line(blob)}
 

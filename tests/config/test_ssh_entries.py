@@ -99,6 +99,17 @@ def test_what_is_wrong_is_named(write: Write, keyed: Path, old: str, new: str, k
     assert key in found and says in found[key], found
 
 
+def test_who_looks_at_a_host_reads_a_file_that_does_not_know_it_yet(write: Write, keyed: Path) -> None:
+    """What is missing names what fetches it, with the host's own port; nothing else is overlooked."""
+    text = RIGHT.replace(f'host_keys = ["{KEY}"]', "").replace("[::1]:22", "[::1]:2022")
+    said = problems(write(text))["target[0].host_keys"]
+    assert "ostiary target trust web1" in said and "ssh-keyscan -p 2022 -t ed25519 ::1" in said
+    assert load(write(text), unpinned=True).targets["web1"].host_keys == ()
+    with pytest.raises(WrongConfig) as caught:
+        load(write(text.replace('auth = "key"', 'auth = "kye"')), unpinned=True)
+    assert [problem.key for problem in caught.value.problems] == ["target[0].account[0].auth"]
+
+
 def test_host_keys_that_others_can_read_are_refused(write: Write, keyed: Path) -> None:
     (keyed / "mine").write_text("x")
     (keyed / "mine").chmod(0o644)

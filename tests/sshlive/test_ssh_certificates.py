@@ -246,3 +246,35 @@ def test_a_host_is_known_by_its_authority_until_another_certifies_it(tmp_path: P
         assert done.returncode == 255 and b"OST-646" in done.stderr and sshd.log.read_text().count("Accepted") == before
         why = [r["body"]["facts"]["why"] for r in house.records("--kind", "note") if r["fields"]["what"] == "session.refused"][-1]
         assert "authority" in why
+
+
+def test_a_host_is_looked_at_before_the_file_knows_its_key(tmp_path: Path) -> None:
+    """While the gateway runs, of which the file has gone on, and when it does not; it is trusted by neither."""
+    with Sshd(tmp_path / "sshd") as sshd:
+        with SshHouse(tmp_path / "h", sshd, workers=1) as house:
+            known = house.file.read_text()
+            house.file.write_text(known.replace("127.0.0.1:" + str(sshd.port), "localhost:" + str(sshd.port)).replace("host_keys", "# host_keys"))
+            looked, reload = house.ostiary("target", "trust", WEB), house.ostiary("reload")
+            assert (looked.stdout, looked.returncode) == (f'host_keys = ["{sshd.host_key}"]\n', 0) and "NOT registered" in looked.stderr
+            assert reload.returncode != 0 and f"ostiary target trust {WEB}" in reload.stderr
+            house.file.write_text(known)
+            assert "registered already" in house.ostiary("target", "trust", WEB).stderr
+        house.file.write_text(known.replace("host_keys", "# host_keys"))
+        looked = house.ostiary("target", "trust", WEB)
+        assert looked.stdout == f'host_keys = ["{sshd.host_key}"]\n' and "NOT registered" in looked.stderr, looked.stderr
+        assert house.ostiary_ok("ssh", "ca").startswith("ssh-ed25519 ")
+        refused = house.ostiary("target", "check", WEB)
+        assert refused.returncode != 0 and "is not the one that is registered" in refused.stderr
+
+
+def test_the_lines_for_known_hosts_are_all_that_a_stock_client_needs(tmp_path: Path) -> None:
+    """The gateway's own keys under the name and port that people use, and who vouches for targets behind it."""
+    with Sshd(tmp_path / "sshd") as sshd, SshHouse(tmp_path / "h", sshd, workers=1) as house:
+        lines = house.ostiary_ok("ssh", "known-hosts", "--host", "127.0.0.1").splitlines()
+        assert [line.split()[0] for line in lines[:2]] == [f"[127.0.0.1]:{house.ssh_port}"] * 2
+        assert lines[2].startswith("@cert-authority ")
+        (house.client / "known_hosts").write_text(lines[1] + "\n")
+        done = house.ssh("echo in", client=("-o", "HostKeyAlgorithms=ecdsa-sha2-nistp256"))
+        assert done.stdout == b"in\n", done.stderr
+        told = json.loads(house.ostiary_ok("ssh", "known-hosts", "--host", "gw.example:22", "--host", "[::1]:2222", "--json"))
+        assert [each["what"] for each in told] == ["gateway", "gateway", "authority"] and told[0]["hosts"] == ["gw.example", "[::1]:2222"]
