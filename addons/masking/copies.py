@@ -16,7 +16,7 @@ from addons.masking.writes import judge_assigned
 from addons.sql.catalog import Relation
 from addons.sql.lineage import Lineage
 from addons.sql.naming import strings
-from addons.sql.parse import Parsed, parse, unwrap
+from addons.sql.parse import Parsed, of_tree, parse, unwrap
 from addons.sql.resolve import Names
 from addons.sql.scope import Scope
 from protocols.verdict import Deny
@@ -33,7 +33,7 @@ def opened(parsed: Parsed, names: Names, cover: Cover) -> Parsed:
     result = parsed.copy()
     for index, relation in found.items():
         _open(unwrap(result.stmts[index].stmt), relation)
-    return Parsed(parsed.text, tuple(unwrap(raw.stmt) for raw in result.stmts), result)
+    return of_tree(parsed.text, result)
 
 
 def _by_name(copy: object, names: Names, cover: Cover) -> Relation | None:

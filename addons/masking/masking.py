@@ -23,6 +23,7 @@ from addons.masking.floor import Floor, floor
 from addons.masking.foreseen import Foreseen, formed
 from addons.masking.freshness import Freshness
 from addons.masking.incoming import Incoming
+from addons.masking.judgement import Judgement, UnknownNames
 from addons.masking.overtaken import ALARM, unknown
 from addons.masking.provenance import Provenance
 from addons.masking.questions import Judging, Reading
@@ -30,7 +31,7 @@ from addons.masking.reveals import hinted, nameless, reads, rule, without
 from addons.masking.saves import Saves
 from addons.masking.scope import Scope
 from addons.masking.settings import Settings
-from addons.masking.statements import Judgement, Statements, UnknownNames
+from addons.masking.statements import Statements
 from addons.masking.text import notified, rebuilt, reported
 from addons.needs import Analyses, Catalogs, Counts, Reveals, Sink
 from addons.sql.analysis import Analysis, Question, Wanted
@@ -233,8 +234,7 @@ class Masking:
         clear = self._scope.split(hook.session)[1]
         if clear and not isinstance(verdict, Deny):
             verdict = replace(verdict, seen=self._seen(hook, clear, verdict.seen))
-        named = judged.executes or judged.explains or judged.lookups or judged.keyed or uses(hook.statement)
-        if named or isinstance(verdict, Deny):
+        if isinstance(verdict, Deny) or judged.executes or judged.explains or judged.lookups or judged.keyed or uses(hook.statement):
             return verdict
         if isinstance(verdict, Replace) and (verdict.reveal is not None or self._may_reveal(hook.session)):
             return verdict

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from addons.masking.cover import Cover
 from addons.masking.declared import Declaration
 from addons.masking.issued import issued_in
+from addons.masking.judgement import Judgement, UnknownNames
 from addons.masking.marks import Marks
 from addons.masking.reveals import reads
-from addons.masking.statements import Judgement, Statements, UnknownNames
+from addons.masking.statements import Statements
 from addons.sql.calls import Calls
 from addons.sql.catalog import Snapshot
 from addons.sql.flux import Flux

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from google.protobuf.message import Message
@@ -19,6 +19,7 @@ from addons.masking import refusals
 from addons.masking.copies import judge_in, judge_out, opened
 from addons.masking.cover import Cover
 from addons.masking.executed import by_name
+from addons.masking.judgement import Judgement, UnknownNames
 from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN, makes, title
 from addons.masking.lookups import Lookup, lookups
 from addons.masking.returning import Targets
@@ -54,17 +55,6 @@ class Refused(Exception):
         self.deny = deny
 
 
-class UnknownNames(Exception):
-    """The catalog does not have these relations; it may be old."""
-
-    def __init__(self, names: frozenset[str]) -> None:
-        super().__init__(", ".join(sorted(names)))
-        self.names = names
-
-    def __reduce__(self) -> tuple[type[UnknownNames], tuple[frozenset[str]]]:
-        return UnknownNames, (self.names,)
-
-
 @dataclass
 class Reach:
     """What one statement reaches that is masked."""
@@ -83,6 +73,7 @@ class Sources:
     :ivar lookups: comparisons of masked columns with values that move into the sources, likewise.
     :ivar asked: how many such comparisons running it makes; a write makes its own.
     :ivar returning: the list that takes the place of a write's.
+    :ivar named: the statement's references, masked or not.
     """
 
     hits: Sequence[tuple[Reference, Relation]] = ()
@@ -90,40 +81,7 @@ class Sources:
     lookups: tuple[Lookup, ...] = ()
     asked: int = 0
     returning: Targets | None = None
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """
-    :ivar lookups: how many masked values running it once looks up, besides what it executes by name.
-    :ivar keyed: whether the text that is sent holds a key.
-    :ivar prepares: the names that it gives to statements, in SQL.
-    :ivar executes: names of prepared statements that it runs, each as often as it does.
-    :ivar explains: those whose plans it shows.
-    :ivar crowded: whether names of the server's are an owner's too (`Calls.crowded`).
-    """
-
-    verdict: Allow | Replace | Deny
-    lookups: int = 0
-    keyed: bool = False
-    prepares: tuple[str, ...] = ()
-    executes: tuple[str, ...] = ()
-    explains: tuple[str, ...] = ()
-    crowded: bool = False
-
-    @property
-    def clean(self) -> bool:
-        """Whether it passes as it came, and nothing of it is to be counted or remembered."""
-        return isinstance(self.verdict, Allow) and self._plain
-
-    @property
-    def rewritten(self) -> bool:
-        """Whether another text is sent, which holds no key, and nothing else is to be counted or remembered."""
-        return isinstance(self.verdict, Replace) and self._plain
-
-    @property
-    def _plain(self) -> bool:
-        return not (self.lookups or self.keyed or self.prepares or self.executes or self.explains)
+    named: Sequence[Reference] = ()
 
 
 def _messages(statement: Message) -> list[Message]:
@@ -171,7 +129,7 @@ class Statements:
 
     def _judgement(self, parsed: Parsed) -> Judgement:
         names = Names(self.cover.snapshot, self.path if len(parsed.statements) == 1 else None)
-        parsed = opened(parsed, names, self.cover)
+        parsed = opened(parsed.own(), names, self.cover)
         found, made, flux = [], self.made, self.flux
         for statement in parsed.statements:
             messages = _messages(statement)
@@ -180,7 +138,8 @@ class Statements:
             if shifts := called(messages, flux):
                 raise Refused(refusals.unsettled(shifts))
             flux = together((flux, changed(statement)))
-            found.append(self._statement(statement, messages, named, names, made, alone=len(parsed.statements) == 1))
+            sources = self._statement(statement, messages, named, names, made, alone=len(parsed.statements) == 1)
+            found.append(replace(sources, named=named) if sources.hits else sources)
         asked = sum(sources.asked for sources in found)
         keyed = any(sources.compared for sources in found)
         hit = any(sources.hits for sources in found)
@@ -430,16 +389,19 @@ class Statements:
             if sources.returning is not None:
                 holder = REWRITTEN.get(type(statement).__name__)
                 listed = (unwrap(getattr(statement, holder)) if holder else statement).returning_clause.exprs
+                entries = [entry.SerializeToString() for entry in sources.returning]
                 del listed[:]
-                listed.extend(sources.returning)
+                for entry in entries:
+                    listed.add().MergeFromString(entry)
             replacement = self._replacement(sources, names)
-            put_sources(statement, replacement, {lookup.comparison for lookup in sources.lookups})
+            named = None if parsed.sampled or sources.returning is not None else sources.named
+            put_sources(statement, replacement, {lookup.comparison for lookup in sources.lookups}, named)
 
+        reads = read(parsed, names, self.cover, self.calls)  # before the tree is another
         try:
-            text = rewritten(parsed, change)
+            text = rewritten(parsed.copy() if parsed.sampled else parsed.result, change)
         except Unparsable as error:
             raise Refused(refusals.unproven(error.why)) from None
-        reads = read(parsed, names, self.cover, self.calls)
         return Replace(text, refusals.RULE, tuple(sorted(reads.columns)), seen=Seen(reads.outputs) if reads.outputs is not None else None)
 
     def _replacement(self, sources: Sources, names: Names) -> Callable[[Reference], str | None]:

@@ -14,6 +14,7 @@ import postgast
 from google.protobuf.message import DecodeError, Message
 from postgast import pg_query_pb2 as tree
 
+from addons.sql import native
 from addons.sql.depth import too_deep
 from addons.sql.thin import LONG, thin
 
@@ -23,6 +24,7 @@ STATEMENT_LIMIT = 1 << 20
 _KEPT = 4096  # texts
 _SAID_LENGTH = 200  # characters of the parser's own message
 _KEPT_LENGTH = 64 << 10  # characters; of longer texts only the last two are kept
+_SHORT = 4 << 10  # characters of a text whose tree is kept as bytes too: parsing those is ten times as fast as copying the tree
 
 
 class Unparsable(Exception):
@@ -45,24 +47,31 @@ class Parsed:
         only a sample (`thin`).
     :ivar result: what holds them.
     :ivar sampled: whether data was taken out of it.
+    :ivar kept: the whole tree's bytes, of a short text.
     """
 
     text: str
     statements: tuple[Message, ...]
     result: tree.ParseResult
     sampled: bool = False
+    kept: bytes = b""
 
-    def whole(self) -> tree.ParseResult:
-        """With all of the data."""
-        return postgast.parse(self.text) if self.sampled else self.result
+    def data(self) -> bytes:
+        """The whole tree, serialised."""
+        return self.kept or (native.parse(self.text) if self.sampled else self.result.SerializeToString())
 
     def copy(self) -> tree.ParseResult:
         """The whole tree, to change and `deparse`."""
-        if self.sampled:
-            return self.whole()
-        copy = tree.ParseResult()
-        copy.CopyFrom(self.result)
-        return copy
+        return tree.ParseResult.FromString(self.data())
+
+    def own(self) -> Parsed:
+        """The same in a tree that nobody shares: to look through, and then to change. A sampled one is still only for looking."""
+        return self if self.sampled else of_tree(self.text, self.copy())
+
+
+def of_tree(text: str, result: tree.ParseResult) -> Parsed:
+    """A text with its tree."""
+    return Parsed(text, tuple(unwrap(raw.stmt) for raw in result.stmts), result)
 
 
 def unwrap(node: Message) -> Message:
@@ -94,7 +103,8 @@ def parse(text: str) -> Parsed:
     if deep:
         raise Unparsable(deep)
     try:
-        result = postgast.parse(text)
+        data = native.parse(text)
+        result = tree.ParseResult.FromString(data)
     except (postgast.PgQueryError, UnicodeEncodeError) as error:
         said = str(getattr(error, "message", "not UTF-8"))[:_SAID_LENGTH]  # it may quote all of the text
         raise Unparsable(said, getattr(error, "cursorpos", 0)) from None
@@ -102,7 +112,7 @@ def parse(text: str) -> Parsed:
         # Over 100 messages deep. Lifting protobuf's limit lets 50 000 nested operators overflow the C stack.
         raise Unparsable("statement is nested too deeply") from None
     sampled = len(text) >= LONG and thin(result)
-    parsed = Parsed(text, tuple(unwrap(raw.stmt) for raw in result.stmts), result, sampled)
+    parsed = Parsed(text, tuple(unwrap(raw.stmt) for raw in result.stmts), result, sampled, data if len(text) <= _SHORT else b"")
     if len(text) > _KEPT_LENGTH:
         _long.append(parsed)
         return parsed
@@ -138,8 +148,13 @@ def deparse(result: tree.ParseResult) -> str:
 
     :raises Unparsable: libpg_query cannot write it.
     """
+    return written(result.SerializeToString())
+
+
+def written(data: bytes) -> str:
+    """As `deparse`, of the tree's bytes."""
     try:
-        return postgast.deparse(result)
+        return native.deparse(data)
     except postgast.PgQueryError as error:
         raise Unparsable(str(error.message)) from None
 

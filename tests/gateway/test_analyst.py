@@ -20,7 +20,7 @@ from addons.masking.declared import declarations
 from addons.masking.executed import Naming
 from addons.masking.freshness import Changing, Making
 from addons.masking.questions import Issuing, Judging, Reading
-from addons.masking.statements import UnknownNames
+from addons.masking.judgement import UnknownNames
 from addons.sql.assess import Assessor
 from addons.sql.guard import Uncountable
 from addons.sql.parcels import parcels

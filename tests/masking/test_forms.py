@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from addons.masking import Masking
-from addons.masking.statements import Judgement, UnknownNames
+from addons.masking.judgement import Judgement, UnknownNames
 from addons.policy import Policy
 from addons.sql.form import filled, form
 from addons.sql.parse import parse
-from addons.sql.rewrite import shape
+from addons.sql.shape import shape
 from protocols.command import Statement
 from protocols.verdict import Allow
 from tests.masking.attempts.launderings import LAUNDERINGS
@@ -95,7 +95,7 @@ def test_what_is_made_of_a_form_is_what_is_made_of_its_texts(
 
 
 def _shape(text: str) -> bytes:
-    return shape(parse(text).whole())
+    return shape(parse(text).data())
 
 
 def test_a_form_that_policy_allows_stands_for_allowed_texts(

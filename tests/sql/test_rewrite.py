@@ -7,7 +7,8 @@ import pytest
 from addons.sql.parse import Unparsable, parse
 from addons.sql.resolve import Reference
 from addons.sql import rewrite
-from addons.sql.rewrite import put_sources, shape
+from addons.sql.rewrite import put_sources
+from addons.sql.shape import shape
 
 INSIDE = "SELECT id, '***'::text AS ssn FROM public.patients"
 
@@ -16,11 +17,11 @@ def rewritten(sql: str) -> str:
     def replace(reference: Reference) -> str | None:
         return INSIDE if reference.name.relname == "patients" else None
 
-    return rewrite.rewritten(parse(sql), lambda _index, statement: put_sources(statement, replace))
+    return rewrite.rewritten(parse(sql).copy(), lambda _index, statement: put_sources(statement, replace))
 
 
 def same(left: str, right: str) -> bool:
-    return shape(parse(left).result) == shape(parse(right).result)
+    return shape(parse(left).data()) == shape(parse(right).data())
 
 
 @pytest.mark.parametrize(
@@ -69,9 +70,9 @@ def test_where_no_sub_select_may_stand_it_is_refused() -> None:
 
 def test_the_original_tree_is_left_alone() -> None:
     """Trees are shared by all who parsed the same text."""
-    before = shape(parse("SELECT ssn FROM patients").result)
+    before = shape(parse("SELECT ssn FROM patients").data())
     rewritten("SELECT ssn FROM patients")
-    assert shape(parse("SELECT ssn FROM patients").result) == before
+    assert shape(parse("SELECT ssn FROM patients").data()) == before
 
 
 def test_shape_sees_literals() -> None:
