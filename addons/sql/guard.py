@@ -62,7 +62,7 @@ def guarded(text: str, most: int, snapshot: Snapshot) -> str:
         parsed = parse(text)
         for statement in writes(parsed):
             _check(statement, most, snapshot)
-        return rewritten(parsed, lambda _index, statement: _put(statement, most))
+        return rewritten(parsed.copy(), lambda _index, statement: _put(statement, most))
     except Unparsable as error:
         raise Uncountable(error.why) from None
 
