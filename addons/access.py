@@ -43,7 +43,7 @@ def _rule(table: Table, now: Now | None) -> tuple[str, Conditions]:
     table.only(Conditions, "name")
     name, fits = table.text("name", f"access{table.where.removeprefix('rules')}"), conditions(table)
     if not (fits.groups or fits.identities or fits.kinds):
-        table.faults.wrong(f"{table.where}: name who it is for: groups, identities or kinds")
+        table.missing("say who the rule is for: groups, identities or kinds", "groups", "identities", "kinds")
     if fits.timed and now is None:
         table.wrong("hours", "no clock was given")
     table.end()

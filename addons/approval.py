@@ -108,9 +108,9 @@ class Approval:
             float(table.number("timeout", self._timeout)), float(table.number("lifetime", self._lifetime)),
         )
         if not made.name:
-            table.wrong("name", "every rule has a name, which requests and evidence show")
+            table.missing("every rule has a name, which requests and evidence show", "name")
         if not made.approvers:
-            table.wrong("approvers", "name the groups whose members may approve")
+            table.missing("name the groups whose members may approve", "approvers")
         if made.conditions.timed and now is None:
             table.wrong("hours", "no clock was given")
         table.end()

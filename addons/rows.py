@@ -368,11 +368,11 @@ def _rule(table: Table, *, planned: bool) -> Rule:
         table.texts("approvers") if planned else frozenset(), int(table.number("quorum", 1) or 1) if planned else 1,
     )  # fmt: skip
     if not name:
-        table.wrong("name", "every rule has a name, which refusals and evidence show")
+        table.missing("every rule has a name, which refusals and evidence show", "name")
     if rows is None or rows != int(rows) or not 0 < rows <= _MOST:
-        table.wrong("rows", f"a whole number from 1 to {_MOST}")
+        table.missing(f"a whole number from 1 to {_MOST}", "rows")
     if made.verdict == "approve" and not made.approvers:
-        table.wrong("approvers", "name the groups whose members may approve")
+        table.missing("name the groups whose members may approve", "approvers")
     if made.conditions.timed:
         table.wrong("hours", "these limits hold at all hours; take hours and days out")
     table.end()

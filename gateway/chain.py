@@ -7,6 +7,7 @@ constructor tells its powers.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
@@ -55,11 +56,12 @@ def _one(index: int, entry: AddonEntry, needs: Mapping[str, Any]) -> object:
     unknown = [key for key in entry.options if key not in taken or key in needs]
     known = ", ".join(sorted(name for name in taken if name not in needs)) or "none"
     faults = [(key, f"{entry.use} has no such option; it has: {known}") for key in unknown]
-    faults += [(key, MISSING) for key in _missing(taken, entry.options, needs)]
+    meant = {near: entry.options[key] for key in unknown for near in difflib.get_close_matches(key, taken, 1) if near not in needs}
+    options = meant | {key: value for key, value in entry.options.items() if key not in unknown}
+    faults += [(key, MISSING) for key in _missing(taken, options, needs)]
     if any(why == MISSING for _, why in faults):
         raise WrongAddon(index, *faults)
     given = {name: needs[name] for name in taken if name in needs}
-    options = {key: value for key, value in entry.options.items() if key not in unknown}
     try:
         made = addon(**given, **options)
     except (ValueError, TypeError, KeyError) as error:

@@ -17,6 +17,8 @@ from typing import Any
 
 Problems = list["Problem"]
 
+MISSING, UNKNOWN = "is missing", "unknown key"
+
 SHOWN = 400  # characters of what is wrong, and of a mend
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -29,14 +31,19 @@ class Problem:
     :ivar key: where in the file, e.g. "target[0].account[1].auth"; "" for the file itself.
     :ivar wrong: what is wrong with it. Never quotes a secret: there is none in the file.
     :ivar mend: what to do.
+    :ivar line: of the file, the first being 1; None where that is not known.
+    :ivar names: what it is in, as the file calls that: an addon's class, a rule's or target's name. Outermost first.
     """
 
     key: str
     wrong: str
     mend: str
+    line: int | None = None
+    names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.key + ': ' if self.key else ''}{_bounded(self.wrong)}; {_bounded(self.mend)}"
+        around = _bounded(", ".join(self.names)) + ": " if self.names else ""
+        return f"{around}{self.key + ': ' if self.key else ''}{_bounded(self.wrong)}; {_bounded(self.mend)}"
 
 
 class Section:
@@ -56,6 +63,10 @@ class Section:
     def troubled(self, key: str) -> bool:
         """Whether a problem was noted at a key of this table, or below it."""
         return any(problem.key.startswith(self._at(key)) for problem in self._problems)
+
+    def misnamed(self, keys: re.Pattern[str]) -> bool:
+        """Whether a problem was noted at such a key path, or below the tables that these are in at a key that means nothing."""
+        return any(keys.fullmatch(one.key) or one.wrong == UNKNOWN and keys.match(one.key) for one in self._problems)
 
     def has(self, key: str) -> bool:
         """Whether it is there; asking makes it known."""
@@ -173,14 +184,16 @@ class Section:
         for key in self.rest():
             near = difflib.get_close_matches(key, self._asked, 1)
             known = ", ".join(sorted(self._asked))
-            self.wrong(key, "unknown key", f"did you mean {near[0]!r}?" if near else f"take it out; known here: {known}")
+            for meant in near:  # that it is missing only follows
+                self._problems[:] = [one for one in self._problems if (one.key, one.wrong) != (self._at(meant), MISSING)]
+            self.wrong(key, UNKNOWN, f"did you mean {near[0]!r}?" if near else f"take it out; known here: {known}")
 
     def _take(self, key: str, kinds: type | tuple[type, ...], what: str, default: Any) -> Any:
         """The value, the default, or None after a complaint."""
         self._asked.add(key)
         if key not in self._values:
             if default is None:
-                self.wrong(key, "is missing", f"write {what}")
+                self.wrong(key, MISSING, f"write {what}")
             return default
         value = self._values[key]
         if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):

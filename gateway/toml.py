@@ -8,12 +8,16 @@ to others, names used twice, addons that do not build, settings that contradict 
 from __future__ import annotations
 
 import hashlib
+import re
 import stat
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os.path import isdir, isfile  # false where a path cannot even be one
 from pathlib import Path
+from typing import Any
 
+from gateway import whereabouts
 from gateway.config import Audit, Config, TargetEntry
 from gateway.entries import UNPINNED, addons, identities, listens, spot, targets, user_ca
 from gateway.notary import keys
@@ -71,7 +75,7 @@ def parse(text: bytes, file: Path, *, vetted: bool = False, unpinned: bool = Fal
     if unpinned:
         problems = [problem for problem in problems if problem.wrong != UNPINNED]
     if problems:
-        raise _wrong(file, problems)
+        raise _wrong(file, _placed(problems, values, text))
     return config
 
 
@@ -118,9 +122,13 @@ def _check_floors(whole: Section, config: Config) -> None:
 MASKING = "addons.masking.Masking"
 
 
+_NAMING = re.compile(r"target(\[\d+\])?|target\[\d+\](\.account(\[\d+\])?)?\.(name|account|database|databases(\[\d+\])?)")
+"""Keys that say what a target, its databases or its accounts are called."""
+
+
 def _named(places: Mapping[str, TargetEntry], whole: Section) -> dict[str, set[str]]:
-    """What addons' rules may be about; anything, while there is no target that a rule could miss, or a wrong one."""
-    if not places or whole.troubled("target"):
+    """What addons' rules may be about; anything, while there is no target that a rule could miss, or one whose names are wrong."""
+    if not places or whole.misnamed(_NAMING):
         return {}
     return {
         "targets": set(places),
@@ -198,5 +206,15 @@ def _file_mode(file: Path, problems: Problems) -> None:
         problems.append(Problem("", "others can write this file, and it decides who may do what", f"run: chmod go-w {file}"))
 
 
+def _placed(problems: Problems, values: Mapping[str, Any], text: bytes) -> list[Problem]:
+    """With lines and names, in the order of the file; what is about all of it comes first."""
+    known = whereabouts.lines(text.decode())
+    found = [
+        replace(one, line=whereabouts.line(known, one.key), names=whereabouts.names(values, one.key)) if one.key else one for one in problems
+    ]
+    return sorted(found, key=lambda one: one.line or 0)
+
+
 def _wrong(file: Path, problems: Sequence[Problem]) -> WrongConfig:
-    return WrongConfig("\n".join(f"{file}: {problem}" for problem in problems), problems)
+    text = "\n".join(f"{file}{f':{problem.line}' if problem.line else ''}: {problem}" for problem in problems)
+    return WrongConfig(text, problems)

@@ -107,8 +107,10 @@ def _explain(section: Section, entry: AddonEntry, error: chain.WrongAddon) -> No
 
 def _complain(section: Section, entry: AddonEntry, complaint: str) -> None:
     said = _AT_OPTION.fullmatch(complaint)
-    named = said is not None and re.split(r"[.\[]", said[1])[0] in entry.options
-    key, why = (said[1], said[2]) if said is not None and named else ("", complaint)
+    option = re.split(r"[.\[]", said[1])[0] if said is not None else ""
+    written = option if option in entry.options else "".join(difflib.get_close_matches(option, entry.options, 1))
+    named = said is not None and bool(written)
+    key, why = (written + said[1].removeprefix(option), said[2]) if said is not None and named else ("", complaint)
     what, _, mend = why.rpartition("; ") if "; " in why else (why, "", "correct that option")
     section.wrong(key, f"{entry.use} does not take it: {what}" if not named else what, mend)
 

@@ -4,6 +4,7 @@ The `columns` table of the masking addon's configuration, to checked declaration
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,7 @@ def _one(index: int, entry: Mapping[str, Any]) -> Declaration:
         raise ValueError(f"{where}: a table is needed, with relation, column and strategy")
     for key in sorted(set(entry) - _KEYS):
         faults.wrong(f"{where}.{key}: no such key{near(key, _KEYS)}; there are {', '.join(sorted(_KEYS))}")
+        entry = {**{meant: entry[key] for meant in difflib.get_close_matches(key, _KEYS, 1)}, **entry}  # and that is looked at too
     schema, dot, relation = faults.of(lambda: _text(where, entry, "relation"), "?.?").partition(".")
     if not (schema and dot and relation):
         faults.wrong(f'{where}.relation: write the schema too, as in "public.patients"')

@@ -20,6 +20,7 @@ from addons.masking.declared import Declaration
 from addons.sql.calls import Calls
 from addons.sql.catalog import Relation
 from addons.sql.complaints import Gathering
+from addons.sql.conditions import near
 from addons.sql.lineage import Lineage
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import WRITES, Names, references
@@ -59,10 +60,13 @@ def rule(given: Mapping[str, Any] | None) -> Rule | None:
     if not isinstance(given, Mapping):
         raise ValueError('reveal: a table is needed, such as { approvers = ["privacy"] }')
     faults = Gathering()
-    for key in sorted(set(given) - {"approvers", *_LIMITS}):
-        faults.wrong(f"reveal.{key}: no such key; there are approvers, {', '.join(_LIMITS)}")
+    unknown = sorted(set(given) - {"approvers", *_LIMITS})
+    for key in unknown:
+        faults.wrong(f"reveal.{key}: no such key{near(key, ('approvers', *_LIMITS))}; there are approvers, {', '.join(_LIMITS)}")
     approvers = given.get("approvers")
-    if not isinstance(approvers, (list, tuple)) or not approvers or not all(isinstance(one, str) and one for one in approvers):
+    if approvers is None and any(near(key, ["approvers"]) for key in unknown):
+        pass  # that it is missing only follows
+    elif not isinstance(approvers, (list, tuple)) or not approvers or not all(isinstance(one, str) and one for one in approvers):
         faults.wrong("reveal.approvers: name the groups whose members may let others see masked columns")
     numbers = [faults.of(lambda key=key: _number(given, key), least) for key, (_, least, _) in _LIMITS.items()]
     faults.end()

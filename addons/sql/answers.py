@@ -50,7 +50,7 @@ def answer(table: Table) -> dict[str, Any]:
     """
     name, verdict = table.text("name"), table.text("verdict", known=VERDICTS)
     if not name:
-        table.wrong("name", "every rule has a name, which refusals and evidence show")
+        table.missing("every rule has a name, which refusals and evidence show", "name")
     return {
         "name": name, "verdict": verdict, "conditions": conditions(table), "reason": table.text("reason"), "hint": table.text("hint"),
         "approvers": table.texts("approvers"), "quorum": int(table.number("quorum", 1) or 1), "mode": table.text("mode", known=MODES),
@@ -65,7 +65,7 @@ def whole(table: Table, made: Answering) -> None:
     :raises ValueError: with the key path and what to write instead.
     """
     if made.verdict == APPROVE and not made.approvers:
-        table.wrong("approvers", "name the groups whose members may approve")
+        table.missing("name the groups whose members may approve", "approvers")
     table.end()
 
 

@@ -39,11 +39,18 @@ class Table:
         if not isinstance(table, Mapping):
             raise ValueError(f"{where}: must be a table, such as {{ groups = [\"dba\"] }}")
         self._rest, self.where, self.faults = dict(table), where, Gathering()
+        self._meant: set[str] = set()
         self._at = f"{where}." if where else ""
 
     def wrong(self, key: str, what: str) -> None:
         """Note what is wrong with a key, and how to mend it."""
+        self._meant.add(key)
         self.faults.wrong(f"{self._at}{key}: {what}")
+
+    def missing(self, what: str, *keys: str) -> None:
+        """Note that one of these keys is needed; only a consequence, and left out, where one is wrong or probably misspelt."""
+        if self._meant.isdisjoint(keys):
+            self.wrong(keys[0], what)
 
     def texts(self, key: str, known: Iterable[str] | None = None, what: str = "value") -> frozenset[str]:
         """A list of strings, all of them in `known` when it is given."""
@@ -89,6 +96,7 @@ class Table:
         known = {field.name for each in (kind, Conditions) for field in fields(each)} - {"conditions"} | set(more)
         for key in [key for key in self._rest if key not in known]:
             del self._rest[key]
+            self._meant.update(difflib.get_close_matches(key, list(known), 1))
             self.wrong(key, f"unknown key{near(key, known)}; take it out or correct its name")
 
     def end(self) -> None:

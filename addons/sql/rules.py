@@ -76,7 +76,7 @@ def rule(table: Table) -> Rule:
     table.only(Rule)
     said = answer(table)
     if said["verdict"] == ALLOW and not table.has("classes"):
-        table.wrong("classes", "a rule that allows names the classes it allows")
+        table.missing("a rule that allows names the classes it allows", "classes")
     made = Rule(
         **said,
         classes=table.texts("classes", CLASSES, "class"),

@@ -164,8 +164,10 @@ def rule(table: Table) -> Rule:
     said = answer(table)
     about = frozenset(kind for key, kind in _ABOUT.items() if table.has(key))
     commands = table.texts("commands", KINDS.values(), "command") or about
-    if not commands:
-        table.wrong("commands", f"say which commands it is about: {', '.join(KINDS.values())}")
+    if not commands and table.has("paths"):
+        table.missing('`paths` alone does not say of which: ["file"] for SFTP, ["exec"] for command lines and scp, or both', "commands", *_ABOUT)
+    elif not commands:
+        table.missing(f"say which commands it is about: {', '.join(KINDS.values())}", "commands", *_ABOUT)
     for key, kind in _ABOUT.items():
         if table.has(key) and kind not in commands:
             table.wrong(key, f"says nothing about {', '.join(sorted(commands))}; add {kind!r} to `commands`, or take it out")

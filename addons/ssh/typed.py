@@ -49,8 +49,8 @@ def typed(table: Table) -> Typed:
         table.text("name"), table.texts("programs"), table.texts("lines"), conditions(table), table.text("reason"), table.text("hint"),
     )
     if not made.name:
-        table.wrong("name", "every rule has a name, which refusals and evidence show")
+        table.missing("every rule has a name, which refusals and evidence show", "name")
     if not made.programs and not made.lines:
-        table.wrong("programs", "say which programs or lines it refuses")
+        table.missing("say which programs or lines it refuses", "programs", "lines")
     table.end()
     return made

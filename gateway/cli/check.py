@@ -29,7 +29,7 @@ def check(config: Path | None, named: Path, as_json: bool) -> None:
         read = load(config)
     except WrongConfig as error:
         if as_json:
-            said = [{"key": p.key, "wrong": p.wrong, "mend": p.mend} for p in error.problems]
+            said = [{"line": p.line, "in": list(p.names), "key": p.key, "wrong": p.wrong, "mend": p.mend} for p in error.problems]
             click.echo(json.dumps({"file": str(config), "problems": said}, ensure_ascii=False, indent=2))
         else:
             click.echo(str(error), err=True)

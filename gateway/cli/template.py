@@ -80,7 +80,7 @@ groups = ["admins", "approvers"]
 [[addon]]
 use = "addons.access.Access"     # who may use which target; nothing is allowed that no rule allows
 rules = [
-  { groups = ["admins"], targets = ["clinic"] },
+  { name = "admins", groups = ["admins"] },  # every target; narrow it: targets = ["clinic"]
 ]
 
 [[addon]]

@@ -102,9 +102,10 @@ def test_check_prints_file_key_path_and_mend(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("drain = 30", "drian = 30").replace("tcp:6432", "tcp:x"))
     result = CliRunner().invoke(main, ["check", str(file)])
     assert result.exit_code == 1
-    first, second = sorted(result.stderr.splitlines())
-    assert first == f"{file}: gateway.drian: unknown key; did you mean 'drain'?"
-    assert second.startswith(f"{file}: listen[0].endpoint: 'tcp:x")
+    first, second = result.stderr.splitlines()
+    drian, endpoint = (1 + file.read_text()[: file.read_text().index(word)].count("\n") for word in ("drian", "tcp:x"))
+    assert first == f"{file}:{drian}: gateway.drian: unknown key; did you mean 'drain'?"
+    assert second.startswith(f"{file}:{endpoint}: listen[0].endpoint: 'tcp:x")
     told = CliRunner().invoke(main, ["check", str(file), "--json"])
     assert told.exit_code == 1
     assert {p["key"] for p in json.loads(told.stdout)["problems"]} == {"gateway.drian", "listen[0].endpoint"}

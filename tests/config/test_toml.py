@@ -261,8 +261,8 @@ rules = [{ nam = "x", approvers = ["a"] }, { name = "y", aprovers = ["b"], quoru
         load(write(text))
     said = {problem.key.partition(".")[2]: problem.wrong + problem.mend for problem in caught.value.problems}
     assert set(said) == {
-        "tuched", "touched[0].row", "touched[0].rows", "touched[1].kinds", "touched[1].relation", "touched[1].name", "estimated[0].verdict", "estimated[0].statements",
-        "rules[0].row", "rules[1].per_minut", "rules[1].idle", "bytes", "rules[0].nam", "rules[0].name", "rules[1].aprovers", "rules[1].approvers", "rules[1].quorum",
+        "tuched", "touched[0].row", "touched[1].kinds", "touched[1].relation", "touched[1].name", "estimated[0].verdict", "estimated[0].statements",
+        "rules[0].row", "rules[1].per_minut", "rules[1].idle", "bytes", "rules[0].nam", "rules[1].aprovers", "rules[1].quorum",
     }
     for key, meant in (("tuched", "touched"), ("touched[0].row", "rows"), ("estimated[0].verdict", "approve"), ("rules[1].per_minut", "per_minute"), ("rules[1].aprovers", "approvers")):
         assert repr(meant) in said[key], said[key]
