@@ -112,9 +112,7 @@ class Entrance(Stranger, Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._heard = True
-        if self._adapter is not None:
-            self._adapter.client_data(data)
-        elif self._login is not None:
+        if self._login is not None:
             self._perform(self._login.from_client(data))
         else:
             self._early += data
@@ -251,6 +249,7 @@ class Entrance(Stranger, Protocol):
         early, self._early = bytes(self._early), bytearray()
         if len(early) > EARLY_LIMIT:
             self.transport.resumeProducing()
+        self.dataReceived = self._adapter.client_data  # type: ignore[method-assign]  # without a detour from here on
         if early:
             self._adapter.client_data(early)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from functools import partial
+from select import EPOLLIN
 from typing import Any
 
 from twisted.internet import unix
@@ -26,6 +27,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.main import CONNECTION_LOST, installReactor
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
+from twisted.python import log
 
 from gateway.line import write_eagerly
 
@@ -95,11 +97,25 @@ class LeanReactor(EPollReactor):
         try:
             for descriptor, event in ready:
                 selectable = self._selectables.get(descriptor)
-                if selectable is not None:  # another event of this turn may have closed it
+                if selectable is None:  # another event of this turn has closed it
+                    continue
+                if event == EPOLLIN:
+                    self._read(selectable)
+                else:
                     self._doReadOrWrite(selectable, descriptor, event)
         finally:
             self._reading = False
             self._end()
+
+    def _read(self, selectable: Any) -> None:
+        """As `_doReadOrWrite` where there is something to read, and nothing else to be said, which is nearly always."""
+        try:
+            why = selectable.doRead()
+        except BaseException as error:  # as there: it is logged, and ends this connection alone
+            why = error
+            log.err()
+        if why:
+            self._disconnectSelectable(selectable, why, True)
 
     def _end(self) -> None:
         """What was asked for, once each; what they ask for in turn gets a timer."""

@@ -48,6 +48,7 @@ class Sitting(Seated):
             self.relay, session, self._opinions, self._worker.journal, self._worker.reactor,
             cancel_target=self._cancel_target, ended=self._ended,
         )
+        self.data_received = self.adapter.target_data  # as a Receiver of the Upstream, without a detour
         facts = {**upstream.facts, "floor": floor, "client_proof": done.proof, "client_tls": client.tls_version or "off"}
         if token:
             facts["client_token"] = token
@@ -67,10 +68,6 @@ class Sitting(Seated):
         return b"".join(told)
 
     # -- the target's side ---------------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        """As a Receiver of the Upstream."""
-        self.adapter.target_data(data)
 
     def connection_lost(self, why: str) -> None:
         """As a Receiver of the Upstream."""

@@ -99,6 +99,7 @@ class Adapter(SessionAdapter):
             self._wait_for_room("client", data)
             return
         self._drive(self._relay.from_client, data)
+        self._crowd()
         if self._asked is not None and not self._closed:
             self._listen_while_held()
 
@@ -304,6 +305,11 @@ class Adapter(SessionAdapter):
                 self._work()
         except Exception as error:  # the adapter's edge: a bug of ours ends one session, not the worker
             self._crashed(error)
+        if self._crowded:
+            self._crowd()
+
+    def _crowd(self) -> None:
+        """Much that the client said is not looked at yet, or it is again; more of it comes from the client only."""
         behind = self._relay.behind > HELD_LIMIT
         if behind != self._crowded:
             self._crowded = behind

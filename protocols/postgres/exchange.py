@@ -22,7 +22,7 @@ from protocols.result import Ending
 
 _LENGTH = Struct("!xI").unpack_from  # of the message that begins there, behind its tag
 _ROWS = frozenset(b"D")
-_BIND, _DESCRIBE, _EXECUTE, _QUERY, _SYNC = Kind.BIND, Kind.DESCRIBE, Kind.EXECUTE, Kind.QUERY, Kind.SYNC
+_BIND, _DESCRIBE, _EXECUTE, _PARSE, _QUERY, _SYNC = Kind.BIND, Kind.DESCRIBE, Kind.EXECUTE, Kind.PARSE, Kind.QUERY, Kind.SYNC
 
 
 class Asked(NamedTuple):
@@ -34,10 +34,12 @@ class Asked(NamedTuple):
 
 
 def asked(talk: Conversation, data: bytes) -> Asked | None:
-    """The execution, by the unnamed portal, of what this session has prepared, if a read is that, all of it."""
+    """The execution, by the unnamed portal, of what this session has prepared, if that is all that is there."""
+    if not data.startswith(b"B"):
+        return None
     size = len(data) - len(DESCRIBE_AND_RUN)
     name_end = data.find(b"\0", 6, size)
-    if name_end < 0 or not data.startswith(b"B") or data[5] or size > STREAM_OVER or _LENGTH(data)[0] != size - 1:
+    if name_end < 0 or data[5] or size > STREAM_OVER or _LENGTH(data)[0] != size - 1:
         return None
     name, found = data[6:name_end], bound(data, name_end + 1, size)
     if found is None or not name.isascii():
@@ -56,7 +58,7 @@ def answered(talk: Conversation, opinions: Opinions, shape: Shape, data: bytes) 
     if running is None or opinions.hears_content or opinions.hears_rows or running.decision.reveal is not None:
         return None
     bound = len(talk.awaited) > 1
-    opening = shape.opening if bound else shape.described
+    opening = shape.openings[len(talk.awaited)]
     if not data.startswith(opening):
         return None
     count, stop = scan(data, len(opening), len(data), _ROWS, STREAM_OVER)
@@ -84,25 +86,34 @@ def answered(talk: Conversation, opinions: Opinions, shape: Shape, data: bytes) 
 def _alone(talk: Conversation) -> Running | None:
     """The command that is awaited, if nothing else is, and if nothing has happened to it yet."""
     awaited = talk.awaited
-    if len(awaited) == 4:
-        bind, described, execute, sync = awaited
+    count = len(awaited)
+    if count == 4 or count == 5:
+        bind, described, execute, sync = awaited if count == 4 else list(awaited)[1:]
+        if count == 5 and (awaited[0].kind is not _PARSE or _touched(awaited[0].running)):
+            return None
         if bind.kind is not _BIND or described.kind is not _DESCRIBE or described.hidden or execute.kind is not _EXECUTE or sync.kind is not _SYNC:
             return None
         if described.portal is not bind.portal or execute.portal is not bind.portal:
             return None
-    elif len(awaited) != 1 or awaited[0].kind is not _QUERY:
+    elif count != 1 or awaited[0].kind is not _QUERY:
         return None
-    running = awaited[0].running
-    if running.refusal is not None or running.cut or running.halted or running.ended or talk.copying is not None:
-        return None
-    return running
+    running = awaited[count > 4].running
+    return None if _touched(running) or talk.copying is not None else running
+
+
+def _touched(running: Running) -> bool:
+    return running.refusal is not None or running.cut or running.halted or running.ended
 
 
 def _settled(talk: Conversation, running: Running, shape: Shape, end: End) -> list[Effect]:
     """The bookkeeping of all its messages; the reports."""
-    first: Awaited = talk.awaited[0]
-    step = talk.awaited[-1].step
-    talk.awaited.clear()
+    awaited = talk.awaited
+    first: Awaited = awaited[0]
+    step = awaited[-1].step
+    if first.kind is _PARSE:
+        talk.end(first.running)
+        first = awaited[1]
+    awaited.clear()
     running.tags += (end.tag,)
     if first.portal is not None:
         before = first.undo[2] if first.undo else None

@@ -27,7 +27,7 @@ from protocols.postgres.exchange import asked
 from protocols.postgres.intake import Intake, Piece, TooLarge
 from protocols.postgres.long import LongMessage
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, described, executed
-from protocols.postgres.refusal import denial, poison_parse, poison_query
+from protocols.postgres.refusal import CHANGED, denial, poison_parse, poison_query
 from protocols.result import Inspection, Uninspected
 from protocols.spool import Spool, Spools
 from protocols.verdict import Allow, Decision, Deny
@@ -89,14 +89,15 @@ class Frontend:
         """Bytes came: take what can be taken."""
         if not self._deaf:
             self._intake.feed(data)
-            if self._release is None and type(data) is bytes and data.endswith(DESCRIBE_AND_RUN) and (wanted := self._bind_at_once(data)):
+            whole = self._release is None and type(data) is bytes and data.endswith(DESCRIBE_AND_RUN) and self._intake.holds(data)
+            if whole and (wanted := self._bind_at_once(data)):
                 return wanted
         return self.pull()
 
     def _bind_at_once(self, data: bytes) -> list[Effect] | None:
-        """As `pull` would take the Bind of a read that is `exchange.asked`; None for all else, of which nothing is taken."""
+        """As `pull` would take the Bind of all that is there, if that is `exchange.asked`; None for all else, of which nothing is taken."""
         talk = self._talk
-        if talk.skipping or len(talk.awaited) >= IN_FLIGHT_LIMIT or len(talk.portals) >= PREPARED_LIMIT or not self._intake.holds(data):
+        if talk.skipping or len(talk.awaited) >= IN_FLIGHT_LIMIT or len(talk.portals) >= PREPARED_LIMIT:
             return None
         found = asked(talk, data)
         if found is None:
@@ -141,7 +142,11 @@ class Frontend:
         effects = self._moot(decision) if self._talk.skipping else release(decision)
         if self._long is not None:
             self._hand_over(effects)
-        return effects + self.pull() if len(self._intake) else effects
+        if not len(self._intake):
+            return effects
+        rest = self._intake.rest()
+        wanted = self._bind_at_once(rest) if rest.endswith(DESCRIBE_AND_RUN) else None
+        return effects + (self.pull() if wanted is None else wanted)
 
     def _hand_over(self, effects: list[Effect]) -> None:
         """Whoever performs the Intend has the spool now; when there is none, nobody needs it."""
@@ -268,7 +273,7 @@ class Frontend:
 
     def _run_stale(self, portal: Portal, execute: messages.Execute, frame: Frame, decision: Decision) -> list[Effect]:
         if isinstance(decision.verdict, Allow) and not portal.renew(decision):
-            decision = Decision(decision.command, _CHANGED, decision.sent, columns=decision.columns)
+            decision = Decision(decision.command, CHANGED, decision.sent, columns=decision.columns)
         if isinstance(decision.verdict, Deny):
             return self._refused(decision, simple=False)
         return self._run_portal(portal, execute, frame) or [ToTarget(_encoded(frame))]
@@ -409,7 +414,7 @@ class Frontend:
         self, bind: messages.Bind, prepared: Prepared | None, source: Frame | LongMessage | bytes, decision: Decision
     ) -> list[Effect]:
         if isinstance(decision.verdict, Allow) and prepared and decision.sent != prepared.sent:
-            decision = Decision(decision.command, _CHANGED, decision.sent, columns=decision.columns)
+            decision = Decision(decision.command, CHANGED, decision.sent, columns=decision.columns)
         if isinstance(decision.verdict, Deny):
             return self._refused(decision, simple=False)
         running = self._running(decision)
@@ -478,10 +483,6 @@ class Frontend:
 
 
 _NOTHING = Uninspected()
-_CHANGED = Deny(
-    "what this prepared statement means has changed since it was prepared", code="OST-704", sqlstate="0A000",
-    hint="prepare it again (DEALLOCATE ALL, or reconnect)",
-)
 
 
 def _content(source: Frame | LongMessage | bytes) -> bytes | Spool:

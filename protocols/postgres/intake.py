@@ -19,6 +19,9 @@ TEXT_LIMIT = 1 << 20
 VALUES_LIMIT = 1 << 20
 """Bytes of Bind or FunctionCall that are held in memory; larger ones go to a spool, where there is one."""
 
+LITTLE = 4096
+"""Bytes behind a verdict that are looked at as a whole; more is a pipeline, and would be looked at again for each of its commands."""
+
 _CEILINGS = {b"Q": TEXT_LIMIT, b"P": TEXT_LIMIT, b"B": VALUES_LIMIT, b"F": VALUES_LIMIT}
 _SPOOLED = (b"B", b"F")
 _STREAMED = frozenset(b"QPBFd")
@@ -79,6 +82,10 @@ class Intake:
     def holds(self, data: bytes) -> bool:
         """As FrameReader; where nothing large is on its way."""
         return self._opened is None and self._reader.holds(data)
+
+    def rest(self) -> bytes:
+        """As FrameReader, where it is LITTLE; b"" while something large is on its way."""
+        return b"" if self._opened is not None else self._reader.rest(LITTLE)
 
     def take(self, size: int) -> None:
         """As FrameReader."""

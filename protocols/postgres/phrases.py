@@ -7,6 +7,7 @@ Only what is exactly one of these phrases is one; all else goes the general way,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,8 +20,8 @@ from protocols.result import Columns
 DESCRIBE_AND_RUN = messages.Describe("P", "").encode() + messages.Execute("").encode() + messages.Sync().encode()
 """Behind the Bind of the unnamed portal; libpq, and nearly every driver's statement that it has prepared."""
 
-BOUND = encode(b"2")
-"""BindComplete."""
+PARSED, BOUND = encode(b"1"), encode(b"2")
+"""ParseComplete, BindComplete."""
 
 LONGEST = 64
 """Bytes of an ending that is remembered."""
@@ -28,17 +29,17 @@ LONGEST = 64
 
 class Shape(NamedTuple):
     """
-    Of the rows that came last: a statement run again has the shape it had. `described`: the message that said so; `opening`: what
-    the answer to DESCRIBE_AND_RUN begins with then.
+    Of the rows that came last: a statement run again has the shape it had. `opening`: what the answer to DESCRIBE_AND_RUN begins
+    with then; `openings`: and any command's, by how many messages it answers: a Query, those behind a Bind, and behind a Parse.
     """
 
     body: bytes
     columns: Columns
-    described: bytes
     opening: bytes
+    openings: Mapping[int, bytes]
 
 
-NO_SHAPE = Shape(b"", Columns(()), b"none", b"none")
+NO_SHAPE = Shape(b"", Columns(()), b"none", dict.fromkeys((1, 4, 5), b"none"))
 
 
 def shape(body: bytes) -> Shape:
@@ -48,7 +49,8 @@ def shape(body: bytes) -> Shape:
     :raises PeerError: it is none.
     """
     described = encode(b"T", body)
-    return Shape(body, replies.RowDescription.parse(body).columns, described, BOUND + described)
+    opening = BOUND + described
+    return Shape(body, replies.RowDescription.parse(body).columns, opening, {1: described, 4: opening, 5: PARSED + opening})
 
 
 class End(NamedTuple):

@@ -25,6 +25,12 @@ class Poisoned(PeerError):
     """The target accepted what every PostgreSQL must reject. Nothing it says can be believed."""
 
 
+CHANGED = Deny(
+    "what this prepared statement means has changed since it was prepared", code="OST-704", sqlstate="0A000",
+    hint="prepare it again (DEALLOCATE ALL, or reconnect)",
+)
+
+
 def poison_query(number: int) -> bytes:
     """In a Query's or FunctionCall's place: answered by an error and ReadyForQuery."""
     return encode(b"Q", _POISON % number)

@@ -161,6 +161,7 @@ def test_a_phrase_does_what_its_messages_do(
 
 ROWS = columns("a") + row(b"1") * 3 + complete("SELECT 3") + READY
 CUT = {"hears_rows": True, "cut": Deny("too many")}
+AGAIN, PARSED = parse("rows", "") + bind("", "") + DESCRIBE_AND_RUN, encode(b"1")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,8 @@ CUT = {"hears_rows": True, "cut": Deny("too many")}
         (bind("", "s") + execute() + SYNC, BOUND + ROWS, [], {"hears_columns": True}), (bind("", "s") + execute() + SYNC, BOUND + ROWS, [], {}),
         (bind("", "s") + DESCRIBE_AND_RUN * 2, BOUND + ROWS + ROWS, [], {}), (bind("", "s") + DESCRIBE_AND_RUN, ROWS, [], {}),
         (bind("", "s") + DESCRIBE_AND_RUN, BOUND + BOUND + ROWS, [], {}), (query("rows") + SYNC, ROWS + ROWS, [], {}),
+        (AGAIN, PARSED + BOUND + ROWS, ["unrecorded"], {}), (AGAIN, PARSED + BOUND + ROWS, ["allow", "unrecorded"], {}), (AGAIN, PARSED + BOUND + ROWS, [], CUT),
+        (AGAIN, BOUND + ROWS, [], {}), (AGAIN, PARSED + PARSED + BOUND + ROWS, [], {}), (SYNC + AGAIN, PARSED + BOUND + ROWS, [], {}),
     ],
 )  # fmt: skip
 def test_what_must_not_pass_as_a_phrase_does_not(asked: bytes, said: bytes, verdicts: list[str], hears: dict[str, Any]) -> None:
@@ -199,6 +202,10 @@ def test_they_are_known_as_clients_and_servers_say_them(monkeypatch: pytest.Monk
         assert [type(e) for e in effects] == wanted
     asked = ["_bind_at_once", "_run_at_once"]
     assert taken == [*asked, "_finish", *asked, "answered", *asked, "_begin", "_finish"]
+    del taken[:]
+    same.client(AGAIN, [])
+    assert [type(e) for e in same.target(same.answer())] == [Report, Report, ToClient]
+    assert taken == [*asked, "answered"]
 
 
 def counting(method: Any, name: str, taken: list[str]) -> Any:
