@@ -37,7 +37,7 @@ class Seated:
         self._worker.sessions[session.id] = self
         self._worker.control.session_opened({
             "id": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
-            "target": session.target.name, "account": session.account, "database": session.database,
+            "target": session.target.name, "protocol": session.target.protocol, "account": session.account, "database": session.database,
             "peer": session.peer, "application": session.application, "token": self._token, "opened": time.time(),
         })
 

@@ -23,7 +23,7 @@ from typing import Any
 import click
 
 from gateway.cli.place import CONFIG, PATH, STATE, STORE, UNREADABLE, USAGE, Place, find, leave, located
-from gateway.evidence import bundle, standalone, values
+from gateway.evidence import bundle, hosts, standalone, values
 from gateway.evidence.cast import FORMATS
 from gateway.evidence.order import Chosen, told
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time, search
@@ -150,7 +150,7 @@ def _who() -> str:
 
 def _print(found: Found, as_json: bool) -> None:
     shown = found.shown()
-    click.echo(canonical(shown) if as_json else table_row(shown, found.identity))
+    click.echo(canonical(shown) if as_json else table_row(shown, found.identity, found.protocol))
 
 
 @audit.command()
@@ -268,8 +268,11 @@ def _show(found: Found, as_json: bool, whole: bool) -> None:
     configured = _configuration(fields, body)
     if configured and not whole:
         click.echo(f"{'configuration':>18}  ostiary audit show {shown['segment']}/{shown['index']}")
+    path = fields.get("path", "") if found.protocol == hosts.PROTOCOL else ""
+    if found.protocol == hosts.PROTOCOL:
+        fields, body = hosts.parts(fields, body)
     for part in (shown, fields, body):
-        for name, text in values.fields(part):
+        for name, text in values.fields(part, path):
             click.echo(f"{name:>18}  {clean(text)}")
     click.echo()
     if configured and whole:

@@ -8,7 +8,7 @@ from gateway.cli.door import Door, configured, leave
 from gateway.cli.show import as_text, one, rows
 from gateway.cli.watch import watch
 
-COLUMNS = ("id", "subject", "on_behalf_of", "target", "account", "database", "peer", "opened")
+COLUMNS = ("id", "subject", "on_behalf_of", "target", "protocol", "account", "database", "peer", "opened")
 
 
 @click.group()

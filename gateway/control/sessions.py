@@ -15,7 +15,7 @@ from gateway.control.errors import BadCall, NotFound
 
 Value = dict[str, Any]
 
-FIELDS = ("id", "subject", "on_behalf_of", "token", "target", "account", "database", "peer", "application", "opened")
+FIELDS = ("id", "subject", "on_behalf_of", "token", "target", "protocol", "account", "database", "peer", "application", "opened")
 
 
 class Worker(Protocol):

@@ -28,6 +28,11 @@ _MENDS = {
     "host_key": "look at the host; then ostiary target trust {target}",
 }
 
+_CERTIFIED = (
+    "the host must take certificates of the gateway: put the line that `ostiary ssh ca` prints into a file that TrustedUserCAKeys in its "
+    "sshd_config names, and reload its sshd; {user} must be a login there, `source_address` the gateway's, and both clocks right"
+)
+
 
 def unusable(target: TargetEntry, account: str) -> Callable[[Failure], NoReturn]:
     """
@@ -40,7 +45,7 @@ def unusable(target: TargetEntry, account: str) -> Callable[[Failure], NoReturn]
         failure.trap(DialError, Unsampled, QueryError, ValueError, TookTooLong)
         error = failure.value
         if isinstance(error, DialError):
-            mend = _MENDS[error.kind].format(target=target.name, account=account)
+            mend = _mend(error.kind, target, account)
             raise Conflict(f"the target cannot be used: {error.why}{_said(error)}; {mend}") from None
         if isinstance(error, Unsampled):
             raise Conflict(error.why) from None
@@ -52,6 +57,14 @@ def unusable(target: TargetEntry, account: str) -> Callable[[Failure], NoReturn]
         raise Conflict(f"masking's columns do not fit the target: {error}") from None
 
     return told
+
+
+def _mend(kind: str, target: TargetEntry, account: str) -> str:
+    """An account without a secret has none that could be wrong."""
+    entry = target.account(account)
+    if kind == "login" and target.protocol == "ssh" and entry is not None and entry.auth == "certificate":
+        return _CERTIFIED.format(user=entry.user)
+    return _MENDS[kind].format(target=target.name, account=account)
 
 
 def _said(error: DialError) -> str:

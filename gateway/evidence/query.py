@@ -105,6 +105,7 @@ class Found:
     identity: str
     plain: bytes | None = None
     opening: bytes | None = None
+    protocol: str = ""  #: of its session
 
     @property
     def body(self) -> list[Any] | None:
@@ -127,6 +128,7 @@ class Search:
     bodies: Bodies | None
     unopened: int = 0  #: bodies that this key does not open
     _identities: dict[bytes, str] = field(default_factory=dict)
+    _protocols: dict[bytes, str] = field(default_factory=dict)
     _sessions: set[bytes] = field(default_factory=set)
     _requests: set[str] = field(default_factory=set)  # that the wanted records name
     _grants: set[str] = field(default_factory=set)
@@ -172,12 +174,13 @@ class Search:
         found = self._open(row, record)
         if record.kind == Kind.OPENED:
             self._identities[record.session] = found.identity
+            self._protocols[record.session] = found.protocol = record.get("protocol")
             if self._is_of_identity(found):
                 self._sessions.add(record.session)
         return found if self._matches(found) else None
 
     def _open(self, row: Row, record: Record) -> Found:
-        found = Found(row, record, self._identities.get(record.session, ""))
+        found = Found(row, record, self._identities.get(record.session, ""), protocol=self._protocols.get(record.session, ""))
         if self.bodies is None or row[2] is None:
             return found
         try:

@@ -13,6 +13,7 @@ import time
 import uuid
 from typing import Any
 
+from gateway.evidence import hosts
 from gateway.notary.record import BODY_FIELDS, FIELDS, VERDICTS, Kind, Record
 
 
@@ -75,9 +76,13 @@ def counted(count: int, one: str, several: str = "") -> str:
     return f"{count} {one if count == 1 else several or one + 's'}"
 
 
-def summary(shown: dict[str, Any]) -> str:
-    """What happened, in a few words; not cleaned."""
+def summary(shown: dict[str, Any], protocol: str = "") -> str:
+    """What happened, in a few words; not cleaned. `protocol`: of its session, as far as it is known."""
     fields, body = shown["fields"], shown.get("body", {})
+    if protocol == hosts.PROTOCOL and shown["kind"] == "outcome":
+        return hosts.ended(fields, body.get("facts") or {})
+    if protocol == hosts.PROTOCOL and shown["kind"] == "closed":
+        return hosts.left(body.get("why") or "")
     match shown["kind"]:
         case "intent" | "refusal" | "ungranted":
             called = f"function {body['function_oid']}" if body.get("function_oid") else "(body not opened)"
@@ -126,10 +131,10 @@ def _masked(cells: int, facts: dict[str, Any]) -> str:
     return f", {counted(cells, 'cell')} masked" if cells else ""
 
 
-def table_row(shown: dict[str, Any], identity: str) -> str:
+def table_row(shown: dict[str, Any], identity: str, protocol: str = "") -> str:
     """One line of a listing."""
     where = f"{shown['segment']}/{shown['index']}"
-    verdict, text = shown.get("verdict", ""), clean(summary(shown))
+    verdict, text = shown.get("verdict", ""), clean(summary(shown, protocol))
     return (
         f"{shown['time'][:23]}Z  {where:>10}  {shown['kind']:<9}  {clean(identity)[:28]:<28}  "
         f"{clean(shown.get('target', ''))[:16]:<16}  {verdict:<5}  {text[:160]}"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from struct import Struct, error
 from typing import Any
 
+from gateway.evidence import hosts
 from gateway.evidence.readable import moment
 
 _EPOCH = datetime.datetime(2000, 1, 1)
@@ -85,11 +86,17 @@ def _read(raw: bytes, decode: Callable[[bytes], str]) -> str:
         return _bytes(raw)
 
 
-def fields(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names and what they hold, a line each, of what is not empty: parameters one by one, and times as times."""
+def fields(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """
+    Names and what they hold, a line each, of what is not empty: parameters one by one, and times as times.
+
+    :param path: of a command at a host, whose parameters have names of their own.
+    """
     for name, value in part.items():
         if name == "parameters":
-            yield from ((f"${number}", parameter(one)) for number, one in enumerate(value, 1))
+            for number, one in enumerate(value, 1):
+                said = parameter(one)
+                yield hosts.given(path, one, said) if path else f"${number}", said
         elif name == "expires_ns":
             yield "expires", moment(value)
         elif value not in ("", None, [], {}):

@@ -103,8 +103,8 @@ class Jump:
         """Control knows of it from here on, and ends it with what proved the identity, as it does with sessions."""
         self._worker.jumps[self._id] = self
         self._worker.control.session_opened({
-            "id": self._id, "subject": self._identity.subject, "on_behalf_of": self._identity.on_behalf_of, "target": "", "account": "",
-            "database": "", "peer": self._peer, "application": "jump", "token": self._token, "opened": time.time(),
+            "id": self._id, "subject": self._identity.subject, "on_behalf_of": self._identity.on_behalf_of, "target": "", "protocol": "ssh",
+            "account": "", "database": "", "peer": self._peer, "application": "jump", "token": self._token, "opened": time.time(),
         })
 
     # -- what the client says ------------------------------------------------------------

@@ -29,6 +29,12 @@ from protocols.ssh.stream import Moved, Stream
 PACKET_LIMIT = 64 << 10
 """Longest data of one message that either side is told the other takes; common peers ask for 32 KiB."""
 
+INTERRUPT = b"\x03"
+"""Ctrl-C: on a terminal the client passes it on, where else it ends."""
+
+KEYS = 256
+"""Bytes that may be typed on a terminal while its shell is held."""
+
 
 class _Carried:
     """One direction of a channel that carries files, as a Sink; what cannot be read ends that channel and no other."""
@@ -69,6 +75,7 @@ class Channel:
     :ivar offered: channel types that the target may open because of this one, by the command that allowed it.
     :ivar doomed: why it is to end as soon as it is open, "" if it is not.
     :ivar asking: number of the question that the client's messages wait behind, 0 for none.
+    :ivar held: whether the person was told that what the channel is for waits for people.
     """
 
     def __init__(self, desk: Desk, number: int, kind: str, opener: str, theirs: int) -> None:
@@ -81,6 +88,7 @@ class Channel:
         self.environment: list[tuple[bytes, bytes]] = []
         self.running = self.asking = 0
         self.offered: dict[str, int] = {}
+        self.held = False
         self.facts: dict[str, str] = {}
         self._backlog: deque[bytes] = deque()
         self._backlog_size = 0
@@ -142,6 +150,12 @@ class Channel:
         """As `unreadable`, at once."""
         self.cut(f"this channel's SFTP cannot be read, so it ends: {why} [OST-706]")
 
+    def hold(self) -> None:
+        """What it is for waits for people. Servers open no window before that runs, but whoever gives up has to say so."""
+        if self.pty is not None and not self.held:
+            self.grant(self.to[TARGET].flow.ledger.lends(KEYS))
+        self.held = True
+
     def without_pty(self) -> None:
         """The target gave no terminal."""
         self.pty = None
@@ -157,8 +171,11 @@ class Channel:
             return
         stream = self.to[other(side)]
         if side == CLIENT and self.asking:
-            stream.flow.came(len(read_data(payload)[1]))
+            typed = read_data(payload)[1]
+            stream.flow.came(len(typed))
             self._keep(payload)
+            if self.held and self.pty is not None and INTERRUPT in typed:
+                self._desk.give_up(self.asking)
         elif side == CLIENT and self._nobodys(payload):
             self._ignored(payload)
         else:

@@ -13,6 +13,7 @@ from protocols.effects import Refused, Report
 from protocols.result import Ending, Outcome
 from protocols.ssh.effects import AskCommand, Carry, IntendCommand, ProveHostKeys, Remark, SendClient, SendTarget, SshEffect, WithdrawCommand
 from protocols.ssh.filter import Filters
+from protocols.ssh.refusal import waiting
 from protocols.verdict import Decision, Deny, Hold
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 CLIENT, TARGET = "client", "target"
 
-UNRECORDED, UNGRANTED = "OST-801", "OST-308"
+UNRECORDED, UNGRANTED, WITHDRAWN = "OST-801", "OST-308", "OST-304"
 
 
 def other(side: str) -> str:
@@ -112,6 +113,13 @@ class Desk:
             self._withdrawn.add(number)
             self.out.append(WithdrawCommand(number))
 
+    def give_up(self, number: int) -> None:
+        """As `withdraw`, by a person who is still there and is told so."""
+        question = self._asked.get(number)
+        self.withdraw(number)
+        if question is not None:
+            question.denied(Deny("given up while it waited for approval", WITHDRAWN), number)
+
     def answer(self, number: int, decision: Decision) -> None:
         """The addons answered. What was withdrawn does not run."""
         question = self._asked.pop(number, None)
@@ -151,8 +159,8 @@ class Desk:
     def held(self, number: int, request: str, hold: Hold) -> None:
         question = self._asked.get(number)
         if question is not None:
-            who = " or ".join(sorted(hold.approvers)) or "somebody"
-            question.told(f"request {request} waits for approval by {who} [OST-300]")
+            for words in waiting(request, hold):
+                question.told(words)
 
     def runs(self, number: int, outcome: Callable[[], Outcome]) -> None:
         """Where to read what came of a command, if its session ends before it does."""

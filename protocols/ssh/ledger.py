@@ -24,7 +24,7 @@ class Ledger:
     :ivar allowance: bytes that the sender may still send.
     :ivar room: bytes that the receiver will still take.
     :ivar pending: bytes that came and neither left nor were dropped.
-    :ivar debt: bytes the gateway added, whose ADJUST the sender must never see.
+    :ivar debt: bytes the gateway added or lent, whose ADJUST the sender must never see.
     :ivar kept: ADJUST withheld from the sender.
     """
 
@@ -69,6 +69,11 @@ class Ledger:
         self.room -= count
         self.debt += count
         return count
+
+    def lends(self, count: int) -> int:
+        """Let the sender send this much before the receiver has room, whose next ADJUST pays for it: the ADJUST to send now."""
+        self.debt += count
+        return self._grant(count)
 
     def widened(self, before: int, count: int) -> int:
         """By how much the receiver opens its window, behind another time that is not `adjusted` yet."""

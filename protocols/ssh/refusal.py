@@ -5,7 +5,7 @@ What a person is told on a channel: refusals and notices, as text that no termin
 from __future__ import annotations
 
 from protocols.ssh.messages import ChannelRequest, u32
-from protocols.verdict import Deny
+from protocols.verdict import Deny, Hold
 
 EXIT_REFUSED = 126
 """What a shell answers for a command that it may not run (POSIX.1-2017, XCU 2.8.2); 255 would say that the connection failed."""
@@ -24,6 +24,24 @@ def words(deny: Deny) -> str:
     """A refusal in one sentence, its code included."""
     hint = f" {deny.hint}" if deny.hint else ""
     return _plain(f"{deny.reason.rstrip('.')} [{deny.code}]{'.' if hint else ''}{hint}")
+
+
+def waiting(request: str, hold: Hold) -> tuple[str, ...]:
+    """What the person reads whose command is held: who must say yes, to what end, by typing what, and how to leave."""
+    who = " or ".join(sorted(hold.approvers)) or "somebody"
+    return (
+        f"request {request} waits for approval by {f'{hold.quorum} of ' if hold.quorum > 1 else ''}{who} [OST-300]",
+        f"why: {hold.reason}",
+        f"they type: ostiary request approve {request} --as NAME",
+        f"it waits for {span(hold.timeout)} at most; leave with Ctrl-C, and it never runs",
+    )
+
+
+def span(seconds: float) -> str:
+    """As a person says it, in the largest unit that is exact."""
+    whole = max(1, round(seconds))
+    count, unit = next((whole // each, name) for each, name in ((3600, "hour"), (60, "minute"), (1, "second")) if whole % each == 0)
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def exit_status(recipient: int, status: int) -> bytes:

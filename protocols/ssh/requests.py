@@ -66,6 +66,7 @@ class Start:
         channel.refuse(words(deny))
 
     def told(self, text: str) -> None:
+        self._channel.hold()
         self._channel.tell(text)
 
     def _answered(self, number: int, answer: bytes) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from protocols.ssh.ledger import WINDOW_LIMIT, Ledger, Overrun
 
-STEPS = st.lists(st.tuples(st.sampled_from(["send", "pass", "drop", "inject", "adjust", "hold", "free"]), st.integers(0, 5000)))
+STEPS = st.lists(st.tuples(st.sampled_from(["send", "pass", "drop", "inject", "lend", "adjust", "hold", "free"]), st.integers(0, 5000)))
 
 
 @given(st.integers(0, 10_000), STEPS)
@@ -26,6 +26,8 @@ def test_both_peers_count_what_the_ledger_counts(window: int, steps: list[tuple[
         elif step == "inject":
             sent = ledger.injects(count)
             receiver, consumed = receiver - sent, consumed + sent
+        elif step == "lend":
+            sender += ledger.lends(count)
         elif step == "adjust":
             count = min(count, consumed)
             receiver, consumed = receiver + count, consumed - count
@@ -55,6 +57,16 @@ def test_the_adjust_for_injected_bytes_never_reaches_the_sender() -> None:
     assert ledger.injects(30) == 30
     assert ledger.adjusted(20) == 0
     assert ledger.adjusted(20) == 10
+
+
+def test_what_was_lent_is_paid_back_by_the_receivers_next_adjust() -> None:
+    """A server that opens no window before its shell runs: what was typed meanwhile arrives, and credit is neither lost nor doubled."""
+    ledger = Ledger.opened(0)
+    assert ledger.lends(30) == 30
+    ledger.came(20)
+    assert ledger.passes(20) == 0
+    assert ledger.adjusted(100) == 70 and ledger.passes(20) == 20
+    assert ledger.allowance == ledger.room == 80
 
 
 def test_more_cannot_be_dropped_than_came() -> None:

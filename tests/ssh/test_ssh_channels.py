@@ -12,7 +12,12 @@ from tests.ssh.channels import (
 
 NO = Deny("not here", "OST-203", hint="Ask.")
 WORDS = b"ostiary: not here [OST-203]. Ask.\r\n"
-HELD = b"ostiary: request r1 waits for approval by leads [OST-300]\r\n"
+NOTICE = (
+    b"ostiary: request r1 waits for approval by leads [OST-300]\r\n", b"ostiary: why: why\r\n",
+    b"ostiary: they type: ostiary request approve r1 --as NAME\r\n",
+    b"ostiary: it waits for 5 minutes at most; leave with Ctrl-C, and it never runs\r\n",
+)
+HELD = tuple(to_client(data(line, CLIENT, m.STDERR)) for line in NOTICE)
 
 
 def refusal(words: bytes, stream: int = m.STDERR) -> list[tuple]:
@@ -92,11 +97,25 @@ def test_a_held_command_tells_its_person_and_is_withdrawn_when_the_client_closes
     """A dead client's command must not run when it is approved."""
     (
         Playbook().opened().client(runs(b"id"), asks(1, "exec id"))
-        .held(1, to_client(data(HELD, CLIENT, m.STDERR)))
+        .held(1, *HELD)
         .client(close(), withdraws(1), to_target(close(TARGET)))
         .verdict(1, Allow())
         .target(close(), to_client(close(CLIENT)))
     )
+
+
+def test_ctrl_c_on_a_terminal_gives_up_what_waits_for_people() -> None:
+    """A client in raw mode passes it on instead of leaving. Before there was a notice it is typed ahead, as anything else."""
+    words = b"ostiary: given up while it waited for approval [OST-304]\r\n"
+    (
+        Playbook().opened().client(pty(), to_target(m.addressed(pty(), TARGET))).target(yes(), to_client(yes(CLIENT)))
+        .client(shell(), asks(1, "shell")).client(data(b"\x03"))
+        .held(1, to_client(adjust(256, CLIENT)), *(to_client(data(line, CLIENT)) for line in NOTICE))
+        .client(data(b"ls\r"))
+        .client(data(b"x\x03"), withdraws(1), to_client(yes(CLIENT)), to_client(data(words, CLIENT)), to_client(exit_status(126, CLIENT)),
+                to_client(eof(CLIENT)), to_client(close(CLIENT)), to_target(close(TARGET)))
+        .verdict(1, Allow()).client(data(b"more"))
+    )  # fmt: skip
 
 
 def test_a_withdrawn_command_is_recorded_as_refused() -> None:
@@ -110,8 +129,8 @@ def test_a_withdrawn_command_is_recorded_as_refused() -> None:
 def test_the_adjust_for_a_notice_never_reaches_the_target() -> None:
     """The client pays for the gateway's own words; its target must not be given that credit."""
     (
-        Playbook().opened().client(runs(b"id"), asks(1, "exec id")).held(1, to_client(data(HELD, CLIENT, m.STDERR)))
-        .client(adjust(len(HELD) - 1)).client(adjust(3), to_target(adjust(2, TARGET)))
+        Playbook().opened().client(runs(b"id"), asks(1, "exec id")).held(1, *HELD)
+        .client(adjust(sum(map(len, NOTICE)) - 1)).client(adjust(3), to_target(adjust(2, TARGET)))
     )
 
 

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "terminal"))
 
 from programs import Program  # noqa: E402
 
+from tests.house import until  # noqa: E402
 from tests.servers import free_port  # noqa: E402
 from tests.ssh_house import SshHouse  # noqa: E402
 from tests.sshd import Sshd  # noqa: E402
@@ -68,6 +69,16 @@ def test_a_shell_that_is_refused_says_so_and_ends(house: SshHouse, tmp_path: Pat
         answered(house, "deny", "shell")
         terminal.until(b"OST-30")
         assert terminal.exit() == 126 and not (tmp_path / "mark").exists()
+
+
+def test_a_held_shell_is_given_up_with_ctrl_c(house: SshHouse) -> None:
+    """The notice says so; nobody is asked any more."""
+    with Program(house.line("-tt", "127.0.0.1"), house.client) as terminal:
+        terminal.until(b"leave with Ctrl-C")
+        terminal.send(b"\x03")
+        terminal.until(b"OST-304")
+        assert terminal.exit() == 126
+    until(lambda: not house.requests(), "the question withdrawn")
 
 
 @pytest.mark.parametrize("word", ["approve", "deny"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -272,3 +273,18 @@ def test_guesses_are_braked_over_all_connections(own_house: SshHouse) -> None:
         own_house.with_token(HOPE, "true", token="wrong")
     done = own_house.with_token(HOPE, "true")
     assert done.returncode == 255 and b"OST-602" in done.stderr
+
+
+def test_what_was_done_at_a_host_is_told_in_the_words_of_ssh(own_house: SshHouse) -> None:
+    """In lists and whole, and which protocol a live session speaks."""
+    own_house.ssh("printf abc; exit 3", client=("-o", "SetEnv=LANG=C"))
+    session = own_house.records("--kind", "intent", "--text", "printf abc; exit 3")[-1]["session"]
+    until(lambda: own_house.records("--kind", "closed", "--session", session), "the end of the session")
+    listed = own_house.ostiary_ok("audit", "search", "--session", session)
+    assert "exit 3, 3 bytes out" in listed and "the client left" in listed and " rows" not in listed
+    whole = own_house.ostiary_ok("audit", "show", session)
+    assert "          variable  LANG=C\n" in whole and "              exit  3\n" in whole and "transaction" not in whole
+    with subprocess.Popen(own_house.line("127.0.0.1", "echo on; cat"), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        assert client.stdin is not None and client.stdout is not None and client.stdout.readline() == b"on\n"
+        assert {each["protocol"] for each in json.loads(own_house.ostiary_ok("session", "list", "--json"))} == {"ssh"}
+        client.stdin.close()
