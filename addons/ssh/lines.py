@@ -20,7 +20,7 @@ STARTERS = frozenset(
     " parallel busybox find ssh strace script flock systemd-run at batch taskset ssh-agent eval trap pkexec setpriv chrt numactl prlimit"
     " unbuffer fakeroot rlwrap dbus-run-session start-stop-daemon toybox ltrace gosu su-exec setarch linux32 linux64 expect screen tmux"
     " sg runcon cpulimit valgrind gdb perf firejail bwrap proxychains proxychains4 torsocks systemd-inhibit systemd-nspawn machinectl lxc-attach"
-    " chpst setuidgid envdir envuidgid softlimit s6-setuidgid faketime eatmydata authbind entr".split()
+    " choom chpst setuidgid envdir envuidgid softlimit s6-setuidgid faketime eatmydata authbind entr".split()
 )
 """Programs that start what their arguments name."""
 STARTED_LIMIT = 64
@@ -28,7 +28,14 @@ STARTED_LIMIT = 64
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh"})
 _LOADER = re.compile(r"ld(?:-linux.*|-musl.*|)\.so.*|ld-[0-9.]+\.so")
 """The dynamic linker, which starts what it is told to."""
-_EVALUATES = frozenset({"eval", "source", ".", "trap", "alias"})
+_EVALUATES = frozenset("eval source . trap alias let enable bind compgen complete hash".split())
+"""Builtins whose words are commands, expressions that may hold some, or other meanings of names."""
+_CALLS_BACK = frozenset({"mapfile", "readarray"})
+_SUBSCRIPTS = frozenset(
+    "test [ printf print read unset declare typeset local export readonly integer float mapfile readarray wait getopts exit return shift break continue"
+    " kill umask ulimit set compopt zparseopts sched jobs fg bg disown logout vared setvar".split()
+)
+"""Builtins that may take a word for a variable or a number. Shells expand what is in brackets behind it, whatever quotes are around."""
 _WITH_VALUE = frozenset({"-o", "+o", "-O", "+O", "--rcfile", "--init-file"})
 _WORDS = re.compile(r"[^\s;|&()<>{}`$=,:@!]+")
 _QUOTES = str.maketrans("", "", "'\"\\")
@@ -167,10 +174,17 @@ def _started(command: Simple) -> Started:
     return Started(program, words, files, command.opaque or not words, known(command))
 
 
+def _expands(started: Started) -> bool:
+    """Whether a shell's builtin reads a word of it once more: a[$(x)] starts x, and a[b] whatever is in b."""
+    if started.name in _CALLS_BACK and any(word.startswith("-") for word in started.words[1:]):
+        return True
+    return started.name in _SUBSCRIPTS and any("[" in word for word in started.words[1:])
+
+
 def _inside(started: Started, compound: bool) -> Line:
     """What `sh -c '…'` starts in its turn; nothing for other programs, and for shells that are told no line."""
-    if started.name in _EVALUATES:
-        return Line((), False)
+    if started.name in _EVALUATES or _expands(started):
+        return Line((), False, frozenset(_named(" ".join(started.words))))
     if started.name not in _SHELLS or started.opaque:
         return Line((), True)
     told, words = False, iter(started.words[1:])

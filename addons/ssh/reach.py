@@ -48,6 +48,10 @@ _NO_PLACE = ("-", "(", ")", "!", ",")
 """How an option begins, or an expression of find."""
 _HERE = frozenset(_PLAIN_OF) | {"git"}
 """Those that begin in the present directory when they are told no other."""
+_PROCESSES = re.compile(r"/proc(?:/.*)?|/dev(?:/fd(?:/.*)?)?", re.DOTALL)
+"""What holds links to roots, directories and open files of processes, or to what holds them."""
+_SCRIPTED = frozenset("sed gsed ssed ed red ex psql sqlite3 mysql mariadb".split())
+"""Those whose commands are letters, with a path right behind them."""
 _HOMES = re.compile(r"/|/root|/home(?:/[^/]*)?|/Users(?:/[^/]*)?")
 
 
@@ -75,7 +79,20 @@ def meets(each: Started, begin: tuple[str, ...] | None, globs: frozenset[str]) -
 
 
 def _named(each: Started) -> Iterator[str]:
-    return (piece for word in (*each.words, *each.files) for piece in _pieces(word))
+    scripted = each.mentions(_SCRIPTED)
+    for word in (*each.words, *each.files):
+        for piece in _pieces(word):
+            yield piece
+            yield from _behind_letters(piece, relative=scripted)
+
+
+def _behind_letters(piece: str, *, relative: bool) -> Iterator[str]:
+    """
+    What a program may read as a path where a word goes on behind its command: sed's `1r/etc/shadow`.
+
+    :param relative: it may be one that begins anywhere.
+    """
+    yield from (piece[at:] for at in range(1, len(piece)) if relative or piece[at] == "/" or piece.startswith("~/", at))
 
 
 def _pieces(word: str) -> Iterator[str]:
@@ -154,5 +171,5 @@ def _told_where(each: Started, named: list[str]) -> bool:
 
 
 def above(where: str, globs: frozenset[str]) -> bool:
-    """Whether one of these paths may lie under a place, or be it."""
-    return any(paths.holds(where, glob) or glob.startswith("~") and _HOMES.fullmatch(where) is not None for glob in globs)
+    """Whether one of these paths may lie under a place, or be it. Under what stands for processes is every path."""
+    return _PROCESSES.fullmatch(where) is not None or any(paths.holds(where, glob) or glob.startswith("~") and _HOMES.fullmatch(where) is not None for glob in globs)

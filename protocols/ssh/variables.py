@@ -17,11 +17,14 @@ Locales whose letters keep ASCII's bytes to ASCII. In others (Shift-JIS, Big5, G
 shell then sees quotes end where nobody else does.
 """
 
+_EXPANDED = frozenset("$`")
+"""Behind a bracket, a shell runs what these begin when it takes the variable for a number, as `let` does, or zsh's `test`."""
+
 
 def legible(name: str, value: str) -> bool:
     """Whether it is a variable at all, and leaves command lines to mean what they were judged as."""
     plain = name not in _CHARSETS or _PLAIN.fullmatch(value) is not None
-    return plain and _NAME.fullmatch(name) is not None and "\0" not in value
+    return plain and _NAME.fullmatch(name) is not None and "\0" not in value and not ("[" in value and _EXPANDED.intersection(value))
 
 
 def harmless(name: str) -> bool:

@@ -58,6 +58,30 @@ def test_no_spelling_of_a_line_starts_what_no_rule_allows(line: bytes) -> None:
     assert not passes(STRICT, Exec(line, 0))
 
 
+BUILTINS = Ssh(default={"exec": "allow"}, rules=[
+    {"name": "no-rm", "programs": ["rm"], "verdict": "deny"},
+    {"name": "harmless", "programs": ["printf", "test", "[", "echo", "read", "true", "hash", "mapfile", "kill", "exit"], "verdict": "allow"},
+    {"name": "nothing-else", "commands": ["exec"], "verdict": "deny"},
+])  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [
+    "printf -v 'a[$(rm x)]' x", "test -v 'a[$(rm x)]'", "[ -v 'a[$(rm x)]' ]", "read 'a[$(rm x)]' < /dev/null", "declare 'a[$(rm x)]=1'", "unset 'a[$(rm x)]'", "mapfile -C 'rm x' -c1 < /dev/null",
+    "readarray -C rm -c 1 x < /dev/null", "compgen -C 'rm x'", "hash -p /bin/rm foo; foo x", "let 'a[$(rm x)]'", "test -v \"a[\\`rm x\\`]\"", "exit 'a[$(rm x)]'", "kill -0 'a[$(rm x)]'", "export 'a[$(rm x)]=1'",
+    "choom -n 0 -- rm x", "printf %d 'a[b]'", "test 1 -eq 'a[b]'",
+])  # fmt: skip
+@pytest.mark.parametrize("at", [0, 1], ids=["allowed by its name", "not denied"])
+def test_what_a_builtin_reads_once_more_is_known_to_the_shell_alone(line: str, at: int) -> None:
+    """Quotes do not keep a shell from what stands in brackets behind a variable's name."""
+    addon = Ssh(default={"exec": "allow"}, rules=[{"name": "no-rm", "programs": ["rm"], "verdict": "deny"}]) if at else BUILTINS
+    assert not passes(addon, Exec(line.encode(), 0))
+
+
+@pytest.mark.parametrize("line", ["printf '%s\n' a", "test -f /etc/hostname", "echo 'a[1]'", "test 1 -eq 2", "read x < /dev/null"])
+def test_builtins_that_read_nothing_twice_are_themselves(line: str) -> None:
+    assert passes(Ssh(default={}, rules=[{"name": "a", "programs": ["printf", "test", "[", "echo", "read"], "redirections": True, "verdict": "allow"}]), Exec(line.encode(), 0))
+
+
 COPIES = [
     "/srv/app/scp -f /srv/app/x", "/srv/app/rsync --server -e.iLsfxC . /srv/app/", "/srv/app/git-upload-pack /srv/app/r", "./scp -t /srv/app/x", "../srv/app/scp -t /srv/app/x",
     "rsync --server --daemon --config=/srv/app/evil.conf . /srv/app", "rsync --server --log-file=/home/deploy/.ssh/authorized_keys -e.iLsfxC . /srv/app/",
@@ -106,13 +130,15 @@ def test_a_listed_command_has_no_terminal_on_which_a_pager_starts_a_shell(line: 
     "rsync --server --sender --log-file=/tmp/x -re.i . /srv", "rsync --server --sender --temp-dir /tmp . /srv", "rsync --server --sender -s", "rsync --sender --server . /srv", "su -c 'scp -f /srv/x'",
     "nice -n 5 rsync --sender --server -s", "rsync --server --daemon .", "/opt/x/scp -f /srv/x", "rsync --server -se.iLsfxC", "sudo rsync --server -re.i --files-from=- . /srv", "cat /etc/secret/a", "cat /etc/../etc/secret/a",
     "scp -f /etc/secret", "scp -rf /etc", "bash", "bash -", "bash /dev/stdin", "sh /proc/self/fd/0", "sudo bash", "env bash -s", "python3 /dev/fd/0", "su -c bash", "nohup sh", "cat x | sh", "echo $(bash)",
+    "sed 1r/etc/secret/a x", "sed '$r/etc/secret/a' x", "sed -e '1w/etc/secret/a' x", "sed -n '/x/r/etc/secret/a' y", "cd /etc; sed 1rsecret/a x", "psql -c '\\i/etc/secret/a'", "cd /etc/secret; sed '1ra' x",
+    "ln -s /proc x", "ln -sf /dev x", "ln -s /dev/fd x", "ln -s /proc/self/ x", "ln -s /dev/./fd x", "sudo ln -s //proc/thread-self x", "mount --bind /proc /srv/x",
     "timeout 9 python3", "sudo -u app bash -s x", "sg app 'scp -f /srv/x'", "chpst -u app scp -f /srv/x", "firejail scp -f /srv/x", "gdb --args sh",
 ])  # fmt: skip
 def test_a_rule_that_refuses_is_met_however_the_line_is_written(line: str) -> None:
     assert not passes(LAX, Exec(line.encode(), 0))
 
 
-@pytest.mark.parametrize("line", ["scp -t /srv/x", "rsync --server -re.i . /srv", "bash x.sh", "sudo id", "python3 x.py", "scp a b:", "rsync -a x h:", "env bash x.sh", "sudo rsync --server -re.i . /srv"])
+@pytest.mark.parametrize("line", ["scp -t /srv/x", "rsync --server -re.i . /srv", "bash x.sh", "sudo id", "python3 x.py", "scp a b:", "rsync -a x h:", "env bash x.sh", "sudo rsync --server -re.i . /srv", "sed 1r/etc/hostname x", "cat backup/secret/a", "ln -s /srv/a /srv/b", "ls /dev/shm", "cat /proc/cpuinfo"])
 def test_a_rule_that_refuses_leaves_the_rest_alone(line: str) -> None:
     assert passes(LAX, Exec(line.encode(), 0))
 
@@ -144,6 +170,14 @@ def test_no_link_is_made_that_leads_out_once_it_is_moved() -> None:
     assert not passes(STRICT, FileOperation(FileAction.SYMLINK, b"../..", 0, b"/srv/app/a/b/l"))
     assert passes(STRICT, FileOperation(FileAction.SYMLINK, b"b", 0, b"/srv/app/a/l"))
     assert not passes(LAX, FileOperation(FileAction.SYMLINK, b"b", 0, b"/srv/app/a/l"))
+
+
+@pytest.mark.parametrize("link", [b"/proc", b"/proc/self", b"/proc/thread-self/", b"/dev", b"/dev/fd", b"/dev//fd", b"/dev/./fd/", b"//proc", b"/proc/1/task", b"/dev/fd/3", b"/./dev"], ids=repr)
+def test_no_link_is_made_to_where_links_lead_everywhere(link: bytes) -> None:
+    """/proc/self/root is a link to everything, and /dev/fd/3 to what an SFTP server has opened."""
+    assert not passes(LAX, FileOperation(FileAction.SYMLINK, link, 0, b"/srv/x"))
+    assert not passes(STRICT, FileOperation(FileAction.SYMLINK, link, 0, b"/srv/app/x"))
+    assert passes(LAX, FileOperation(FileAction.SYMLINK, b"/dev/shm/x", 0, b"/srv/x")) and passes(LAX, FileOperation(FileAction.OPEN, b"/proc/cpuinfo", 0, flags=1))
 
 
 @pytest.mark.parametrize("path", [b"/srv/app/run/../shadow", b"/srv/app/./run/./../shadow", b"/srv/app/run/x/../../../app/y"], ids=repr)
@@ -180,7 +214,7 @@ def test_nothing_else_passes(command: SshCommand) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [
     ("LC_ALL", "ja_JP.SJIS"), ("LC_CTYPE", "zh_CN.GBK"), ("LANG", "zh_TW"), ("LANG", "zh_TW.Big5"), ("LANG", "japanese.sjis"), ("LANG", "../../srv/app/l"), ("LC_ALL", "/srv/app/l"), ("LANG", "zh_HK.BIG5-HKSCS"),
-    ("LC_X=1\nLD_PRELOAD", "/srv/app/x"), ("LC_X\0", "a"), ("LC_X", "a\0LD_PRELOAD=/srv/app/x"), ("LC_A=B", "x"), ("", "x"), ("BASH_FUNC_echo%%", "() { touch M; }"), ("LC_ALL", "C\n"),
+    ("LC_X=1\nLD_PRELOAD", "/srv/app/x"), ("LC_X\0", "a"), ("LC_X", "a\0LD_PRELOAD=/srv/app/x"), ("LC_A=B", "x"), ("", "x"), ("BASH_FUNC_echo%%", "() { touch M; }"), ("LC_ALL", "C\n"), ("LC_X", "a[$(touch M)]"), ("LC_X", "a[`touch M`]"),
 ])  # fmt: skip
 def test_no_variable_changes_how_a_line_is_read(name: str, value: str) -> None:
     assert not legible(name, value)
