@@ -1,7 +1,7 @@
 """
 Output: identifiers in what a terminal shows, found by their form and starred out, letter for letter.
 
-It helps against what is shown by accident. Values are found in runs of text, whatever colours are in them and however the
+It helps against what is shown by accident. Values are found in runs of text, whatever colours and controls that show nothing are in them and however the
 run is cut into reads; one that a program breaks by moving the cursor, or writes slower than the hold-back, is not.
 What must not be seen must not be there: mask it at its source.
 """
@@ -23,10 +23,17 @@ _SEQUENCE_LIMIT = 128  # bytes of an escape sequence that is waited for
 
 _PIECES = re.compile(
     rb"(?P<text>[\x20-\x7e\x80-\xff]+)"
-    rb"|(?P<colour>\x1b\[[0-9;:]{0,64}[mK])"
-    rb"|(?P<cut>\x1b(?:\[[0-?]{0,126}[ -/]{0,8})?\Z)"
-    rb"|(?P<other>\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x1f\x7f])"
+    rb"|(?P<unseen>\x1b(?:\[[0-9;:]{0,64}[mK]|(?!#8)[ -/]{1,8}[0-~]|[679=>FHNOZaf-z{|}~]))"
+    rb"|(?P<string>\x1b[]PX^_][\x20-\x7e\x80-\xff]{0,120}(?:\x07|\x1b\\))"
+    rb"|(?P<cut>\x1b(?:\[[0-?]{0,126}[ -/]{0,8}|[ -/]{1,8}|[]PX^_][\x20-\x7e\x80-\xff]{0,120}\x1b?)?\Z)"
+    rb"|(?P<mute>[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f])"
+    rb"|(?P<other>\x1b\[[0-?]*[ -/]*[@-~]|\x1b(?:#8|[0-Z\\`-~])|[\x08-\x0d\x1b])",
+    re.DOTALL,
 )
+"""
+What a terminal shows; what changes nothing of where the next letter stands (ECMA-48, 5.3 and 8.3; xterm's ctlseqs): colours and character sets, titles and links,
+controls that it ignores; and what does.
+"""
 _MAY_GO_ON = re.compile(r"(?:[\w.+@-]{1,128}|[\d(+][\d ().-]{0,32}|\bMRN[-:# ]{0,2}\d{0,12})\Z", re.ASCII | re.IGNORECASE)
 """What at a run's end may be the beginning of a value."""
 
@@ -37,8 +44,9 @@ class Stars:
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = [each for each in detectors if each.value is not None]
         self._cut = b""  # of an escape sequence
-        self._run: list[bytes] = []  # text and colours that have not left
+        self._run: list[tuple[bool, bytes]] = []  # what has not left, and whether it is text
         self._text = ""  # the run's text, behind the last of what has left of it
+        self._mutes: list[int] = []  # places in it where a control stands, which parts values for whoever is no terminal
         self._left = 0  # how many characters of it have left
 
     def feed(self, data: bytes) -> bytes:
@@ -47,15 +55,17 @@ class Stars:
         for found in _PIECES.finditer(data):
             kind, piece = found.lastgroup, found.group()
             if kind == "text":
-                self._run.append(piece)
+                self._run.append((True, piece))
                 self._text += piece.decode("latin-1")
-            elif kind == "colour":
-                self._run.append(piece)
             elif kind == "cut" and len(piece) < _SEQUENCE_LIMIT:
                 self._cut = piece
+            elif kind in ("unseen", "string", "mute"):
+                self._run.append((False, self._starred(piece) if kind == "string" else piece))
+                if kind == "mute":
+                    self._mutes.append(len(self._text))
             else:
                 out += [self._leave(len(self._text)), piece]
-                self._text, self._left = "", 0
+                self._text, self._left, self._mutes = "", 0, []
         held = _MAY_GO_ON.search(self._text, max(self._left, len(self._text) - REACH))
         out.append(self._leave(held.start() if held else len(self._text)))
         return b"".join(out)
@@ -76,28 +86,46 @@ class Stars:
             return b""
         stars = self._found()
         out, kept, at = [], [], self._left
-        for piece in self._run:
-            if piece[:1] == b"\x1b":
-                (out if at < end or end == len(self._text) else kept).append(piece)
+        for text, piece in self._run:
+            if not text:
+                if at < end or end == len(self._text):
+                    out.append(piece)
+                else:
+                    kept.append((False, piece))
                 continue
             now = piece[:max(0, end - at)]
             out.append(bytes(0x2A if at + place in stars else byte for place, byte in enumerate(now)) if stars else now)
             if len(now) < len(piece):
-                kept.append(piece[len(now):])
+                kept.append((True, piece[len(now):]))
             at += len(piece)
         forgotten = max(0, end - REACH)
         self._run, self._text, self._left = kept, self._text[forgotten:], end - forgotten
+        self._mutes = [place - forgotten for place in self._mutes if place > forgotten]
         return b"".join(out)
 
     def _found(self) -> set[int]:
-        """Places in the text that are part of a value."""
-        places: set[int] = set()
-        for detector in self._detectors:
-            assert detector.value is not None
-            for found in detector.value.finditer(self._text):
-                if detector.right(found.group()):
-                    places.update(range(found.start(), found.end()))
+        """Places in the text that are part of a value: of all of it, and of what stands between two controls."""
+        places = _values(self._text, self._detectors)
+        ends = [0, *self._mutes, len(self._text)] if self._mutes else []
+        for begin, end in zip(ends, ends[1:]):
+            places.update(begin + place for place in _values(self._text[begin:end], self._detectors))
         return places
+
+    def _starred(self, piece: bytes) -> bytes:
+        """A title or a link, with no value in it."""
+        stars = _values(piece.decode("latin-1"), self._detectors)
+        return bytes(0x2A if place in stars else byte for place, byte in enumerate(piece))
+
+
+def _values(text: str, detectors: Iterable[Detector]) -> set[int]:
+    """Places in a text that are part of a value."""
+    places: set[int] = set()
+    for detector in detectors:
+        assert detector.value is not None
+        for found in detector.value.finditer(text):
+            if detector.right(found.group()):
+                places.update(range(found.start(), found.end()))
+    return places
 
 
 class Output:

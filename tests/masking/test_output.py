@@ -14,7 +14,7 @@ from protocols.session import Identity, Session, Target
 
 VALUES = ["123-45-6789", "4111 1111 1111 1111", "4111111111111111", "ann.smith@example.org", "(617) 555-0134", "MRN: 00471223", "1245319599"]
 PLAIN = ["hello world", "2026-11-25 19:01:43", "error 404 at line 12", "v1.2.3", "grün 漢字", "192.168.0.1", "a@b", "000-00-0000", "x" * 300]
-BETWEEN = ["\r\n", " ", "\x1b[1;31m", "\x1b[K", "\t", "\x1b[2J\x1b[H", ": ", "\x1b]0;title\x07", ",\n"]
+BETWEEN = ["\r\n", " ", "\x1b[1;31m", "\x1b[K", "\t", "\x1b[2J\x1b[H", ": ", "\x1b]0;title\x07", ",\n", "\x1b(B\x1b[m", "\x1b]8;;http://x\x1b\\", "\0", "\x7f", "\x1b7", "\x1bM", "\x1b#8"]
 
 
 def starred(data: bytes, cuts: list[int] | None = None, flushes: bool = False) -> bytes:
@@ -22,7 +22,7 @@ def starred(data: bytes, cuts: list[int] | None = None, flushes: bool = False) -
     for cut in [*sorted(cuts or []), len(data)]:
         out += stars.feed(data[at:cut])
         out += stars.flush() if flushes else b""
-        assert len(out) + len(b"".join(stars._run)) + len(stars._cut) == cut
+        assert len(out) + sum(len(piece) for _, piece in stars._run) + len(stars._cut) == cut
         at = cut
     return out + stars.flush()
 
@@ -36,6 +36,37 @@ def test_a_value_is_starred_letter_for_letter(value: str) -> None:
     half = len(value) // 2
     coloured = f"{value[:half]}\x1b[01;31m\x1b[K{value[half:]}\x1b[m\r\n"  # as `grep --color` does
     assert starred(coloured.encode()).decode() == re.sub(r"[^\x1b]+?(?=\x1b|$)", lambda m: m[0], "*" * half + "\x1b[01;31m\x1b[K" + "*" * (len(value) - half) + "\x1b[m\r\n")
+
+
+UNSEEN = ["\x1b(B\x1b[m", "\x1b(0", "\x1b)0", "\x1b7", "\x1b%G", "\x1b F", "\x1b=", "\x1bH", "\x1b#5", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x1b_a\x1b\\", "\0", "\x7f", "\x0f", "\x07"]
+
+
+@pytest.mark.parametrize("unseen", UNSEEN, ids=repr)
+@pytest.mark.parametrize("value", VALUES)
+def test_what_a_terminal_does_not_show_hides_no_value(value: str, unseen: str) -> None:
+    """Before it, behind it and in it, wherever the reads are cut; terminfo's end of bold is `ESC ( B ESC [ m`."""
+    half = len(value) // 2
+    data = f"{unseen}{value}{unseen}\r\n{value[:half]}{unseen}{value[half:]}\r\n".encode()
+    shown = f"{unseen}{'*' * len(value)}{unseen}\r\n{'*' * half}{unseen}{'*' * (len(value) - half)}\r\n".encode()
+    assert starred(data) == shown
+    for cut in range(len(data)):
+        assert starred(data, [cut]) == shown
+
+
+@pytest.mark.parametrize("moves", ["\x1bM", "\x1b8", "\x1bD", "\x1bE", "\x1bc", "\x1b#8", "\x1b[2J", "\x1b\\"], ids=repr)
+@pytest.mark.parametrize("value", VALUES)
+def test_a_value_behind_a_movement_of_the_cursor_is_a_value(value: str, moves: str) -> None:
+    """The last letter of the sequence is none of the text's."""
+    assert starred(f"{moves}{value}{moves}x".encode()) == f"{moves}{'*' * len(value)}{moves}x".encode()
+
+
+def test_a_control_parts_values_for_whoever_is_no_terminal() -> None:
+    """`find -print0` writes one behind each name; a terminal shows none of them."""
+    assert starred(b"123-45-6789\x00123-45-6788\x00") == b"***********\x00***********\x00"
+
+
+def test_a_title_and_a_link_show_no_value() -> None:
+    assert starred(b"\x1b]0;of 123-45-6789\x07\x1b]8;;mailto:ann.smith@example.org\x1b\\x") == b"\x1b]0;of ***********\x07\x1b]8;;mailto:" + b"*" * 21 + b"\x1b\\x"
 
 
 @pytest.mark.parametrize("value", VALUES)
