@@ -39,7 +39,8 @@ from gateway.pipeline import Pipeline
 from protocols.adapter import Adapter
 from protocols.command import Transaction
 from protocols.postgres import replies
-from protocols.postgres.messages import Bind, Describe, Execute, Parse, Query, Sync
+from protocols.postgres.messages import Bind, Parse, Query, Sync
+from protocols.postgres.phrases import DESCRIBE_AND_RUN, RUN
 from protocols.postgres.relay import PostgresRelay
 from protocols.result import Column, Columns
 from protocols.session import Identity, Session, Target
@@ -116,8 +117,8 @@ Talk = Callable[[int], tuple[bytes, bytes]]
 """The n-th read of a client, and the target's answer to it."""
 
 
-def _bind(number: int, name: str = "P0") -> bytes:
-    return Bind("", name, (), (str(number).encode(),)).encode() + Describe("P", "").encode() + Execute("").encode() + Sync().encode()
+def _bind(number: int, name: str = "P0", behind: bytes = DESCRIBE_AND_RUN) -> bytes:
+    return Bind("", name, (), (str(number).encode(),)).encode() + behind
 
 
 def _result(number: int) -> bytes:
@@ -133,6 +134,10 @@ def prepared(text: str) -> Talk:
     return lambda number: (_bind(number), _BOUND + _result(number))
 
 
+def described(text: str) -> Talk:
+    return lambda number: (_bind(number, behind=RUN), _BOUND + _result(number))
+
+
 def extended(text: str) -> Talk:
     return lambda number: (Parse("", text).encode() + _bind(number, ""), _PARSED + _BOUND + _result(number))
 
@@ -144,6 +149,7 @@ def simple(text: str, new: bool) -> Talk:
 MODES: dict[str, tuple[str, Callable[[str], Talk]]] = {
     "prepared": (CLEAN, prepared),
     "prepared, masked table": (MASKED, prepared),
+    "prepared, described before": (CLEAN, described),
     "extended": (CLEAN, extended),
     "simple, same text": (CLEAN, lambda text: simple(text, new=False)),
     "simple, new text": (CLEAN, lambda text: simple(text, new=True)),
@@ -229,10 +235,10 @@ def main() -> None:
     if chosen.profile:
         profiled(chosen.profile, chosen.sessions, chosen.rounds)
         return
-    print(f"{'µs per query':24}" + "".join(f"{name:>10}" for name in (*STAGES, "all")))
+    print(f"{'µs per query':27}" + "".join(f"{name:>10}" for name in (*STAGES, "all")))
     for mode in MODES:
         found = measured(mode, chosen.sessions, chosen.rounds)
-        print(f"{mode:24}" + "".join(f"{each:10.1f}" for each in (*found, sum(found))))
+        print(f"{mode:27}" + "".join(f"{each:10.1f}" for each in (*found, sum(found))))
 
 
 if __name__ == "__main__":

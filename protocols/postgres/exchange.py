@@ -17,16 +17,18 @@ from protocols.kernel import bound, mask_rows, scan
 from protocols.postgres.codec import STREAM_OVER
 from protocols.postgres.conversation import Awaited, Conversation, Kind, Opinions, Prepared, Running
 from protocols.postgres.messages import Bind
-from protocols.postgres.phrases import DESCRIBE_AND_RUN, LONGEST, End, Shape, ending
+from protocols.postgres.phrases import DESCRIBE_AND_RUN, LONGEST, RUN, End, Shape, ending
 from protocols.result import Ending
 
 _LENGTH = Struct("!xI").unpack_from  # of the message that begins there, behind its tag
+_BEHIND = {len(phrase): phrase for phrase in (DESCRIBE_AND_RUN, RUN)}
+_SHORTEST = 6 + len(RUN)
 _ROWS = frozenset(b"D")
 _BIND, _DESCRIBE, _EXECUTE, _PARSE, _QUERY, _SYNC = Kind.BIND, Kind.DESCRIBE, Kind.EXECUTE, Kind.PARSE, Kind.QUERY, Kind.SYNC
 
 
 class Asked(NamedTuple):
-    """`size`: bytes of the Bind, behind which nothing stands but DESCRIBE_AND_RUN."""
+    """`size`: bytes of the Bind, behind which nothing stands but DESCRIBE_AND_RUN or RUN."""
 
     bind: Bind
     prepared: Prepared
@@ -35,11 +37,12 @@ class Asked(NamedTuple):
 
 def asked(talk: Conversation, data: bytes) -> Asked | None:
     """The execution, by the unnamed portal, of what this session has prepared, if that is all that is there."""
-    if not data.startswith(b"B"):
+    if len(data) < _SHORTEST or not data.startswith(b"B") or data[5]:
         return None
-    size = len(data) - len(DESCRIBE_AND_RUN)
+    size = _LENGTH(data)[0] + 1
+    behind = _BEHIND.get(len(data) - size)
     name_end = data.find(b"\0", 6, size)
-    if name_end < 0 or data[5] or size > STREAM_OVER or _LENGTH(data)[0] != size - 1:
+    if behind is None or name_end < 0 or size > STREAM_OVER or not data.endswith(behind):
         return None
     name, found = data[6:name_end], bound(data, name_end + 1, size)
     if found is None or not name.isascii():
@@ -54,73 +57,82 @@ def answered(talk: Conversation, opinions: Opinions, shape: Shape, data: bytes) 
 
     :param shape: of the rows that came last.
     """
-    running = _alone(talk)
+    running, told, hidden = _alone(talk) or _NOBODY
     if running is None or opinions.hears_content or opinions.hears_rows or running.decision.reveal is not None:
         return None
-    bound = len(talk.awaited) > 1
-    opening = shape.openings[len(talk.awaited)]
-    if not data.startswith(opening):
+    opening = shape.openings[told]
+    if not data.startswith(opening) or (told in _UNDESCRIBED and opinions.hears_columns):
         return None
     count, stop = scan(data, len(opening), len(data), _ROWS, STREAM_OVER)
     end = ending(data[stop:]) if len(data) - stop <= LONGEST else None
     if end is None or end.tag == "DECLARE CURSOR":
         return None
-    if opinions.hears_columns if bound and count else not bound:
+    if opinions.hears_columns if told != "Q" and count else told == "Q":
         running.shaped(shape.columns, opinions.plan(running.decision, shape.columns) if opinions.hears_columns else None)
     if count and running.plan is not None and running.plan.withheld is not None:
         return None  # and whoever counts the rows ends the command
+    shown = data if not hidden else shape.openings[_WITHOUT[told]] + data[len(opening) :]
     if count and not running.clean:
         try:
             rows, masked = mask_rows(data[len(opening) : stop], running.plan.cells)
         except WireError:
             return None  # and whoever takes the rows by themselves meets it again
         running.cells_masked += masked
-        shown = b"".join((opening, rows, data[stop:]))
-    else:
-        shown = data
+        shown = b"".join((shown[: len(shown) - (len(data) - len(opening))], rows, data[stop:]))
     running.rows += count
     running.bytes += stop - len(opening)
-    return [*_settled(talk, running, shape, end), ToClient(shown)]
+    return [*_settled(talk, running, told, shape, end), ToClient(shown)]
 
 
-def _alone(talk: Conversation) -> Running | None:
-    """The command that is awaited, if nothing else is, and if nothing has happened to it yet."""
+def _alone(talk: Conversation) -> tuple[Running, str, bool] | None:
+    """
+    The command that is awaited, if nothing else is, and if nothing has happened to it yet; with it what is told of it as in
+    `Shape.openings`, and whether its description is ours.
+    """
     awaited = talk.awaited
-    count = len(awaited)
-    if count == 4 or count == 5:
-        bind, described, execute, sync = awaited if count == 4 else list(awaited)[1:]
-        if count == 5 and (awaited[0].kind is not _PARSE or _touched(awaited[0].running)):
-            return None
-        if bind.kind is not _BIND or described.kind is not _DESCRIBE or described.hidden or execute.kind is not _EXECUTE or sync.kind is not _SYNC:
-            return None
-        if described.portal is not bind.portal or execute.portal is not bind.portal:
-            return None
-    elif count != 1 or awaited[0].kind is not _QUERY:
+    if not 0 < len(awaited) < 6 or talk.copying is not None:
         return None
-    running = awaited[count > 4].running
-    return None if _touched(running) or talk.copying is not None else running
+    if len(awaited) == 1:
+        first = awaited[0]
+        return (first.running, "Q", False) if first.kind is _QUERY and not _touched(first.running) else None
+    parsed = awaited[0].kind is _PARSE
+    described, bind = len(awaited) - parsed == 4, awaited[parsed]
+    if (not described and len(awaited) - parsed != 3) or bind.kind is not _BIND or _touched(bind.running) or (parsed and _touched(awaited[0].running)):
+        return None
+    execute, description = awaited[-2], awaited[-3]
+    if awaited[-1].kind is not _SYNC or execute.kind is not _EXECUTE or execute.portal is not bind.portal:
+        return None
+    if described and (description.kind is not _DESCRIBE or description.portal is not bind.portal):
+        return None
+    return bind.running, ("PBDES" if parsed else "BDES") if described else ("PBES" if parsed else "BES"), described and description.hidden
 
 
 def _touched(running: Running) -> bool:
     return running.refusal is not None or running.cut or running.halted or running.ended
 
 
-def _settled(talk: Conversation, running: Running, shape: Shape, end: End) -> list[Effect]:
+def _settled(talk: Conversation, running: Running, told: str, shape: Shape, end: End) -> list[Effect]:
     """The bookkeeping of all its messages; the reports."""
-    awaited = talk.awaited
-    first: Awaited = awaited[0]
-    step = awaited[-1].step
+    first: Awaited = talk.awaited[0]
     if first.kind is _PARSE:
         talk.end(first.running)
-        first = awaited[1]
-    awaited.clear()
+        first = talk.awaited[1]
+    step = talk.awaited[-1].step
+    talk.awaited.clear()
     running.tags += (end.tag,)
-    if first.portal is not None:
-        before = first.undo[2] if first.undo else None
-        if before is not None:
-            talk.drop(before)
-        first.portal.bound, first.portal.columns = True, shape.columns
-        talk.end(running, Ending.COMPLETE)
-    else:
+    if first.portal is None:
         talk.end(running)
+        return talk.ready(end.transaction, step)
+    before = first.undo[2] if first.undo else None
+    if before is not None:
+        talk.drop(before)
+    first.portal.bound = True
+    if told not in _UNDESCRIBED:
+        first.portal.columns = shape.columns
+    talk.end(running, Ending.COMPLETE)
     return talk.ready(end.transaction, step)
+
+
+_NOBODY = None, "", False
+_WITHOUT = {"BDES": "BES", "PBDES": "PBES"}
+_UNDESCRIBED = frozenset(_WITHOUT.values())

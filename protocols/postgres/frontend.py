@@ -26,7 +26,7 @@ from protocols.postgres.conversation import (
 from protocols.postgres.exchange import asked
 from protocols.postgres.intake import Intake, Piece, TooLarge
 from protocols.postgres.long import LongMessage
-from protocols.postgres.phrases import DESCRIBE_AND_RUN, described, executed
+from protocols.postgres.phrases import DESCRIBE_AND_RUN, RUN, described, executed
 from protocols.postgres.refusal import CHANGED, denial, poison_parse, poison_query
 from protocols.result import Inspection, Uninspected
 from protocols.spool import Spool, Spools
@@ -89,7 +89,7 @@ class Frontend:
         """Bytes came: take what can be taken."""
         if not self._deaf:
             self._intake.feed(data)
-            whole = self._release is None and type(data) is bytes and data.endswith(DESCRIBE_AND_RUN) and self._intake.holds(data)
+            whole = self._release is None and type(data) is bytes and data.endswith(RUN) and self._intake.holds(data)
             if whole and (wanted := self._bind_at_once(data)):
                 return wanted
         return self.pull()
@@ -145,7 +145,7 @@ class Frontend:
         if not len(self._intake):
             return effects
         rest = self._intake.rest()
-        wanted = self._bind_at_once(rest) if rest.endswith(DESCRIBE_AND_RUN) else None
+        wanted = self._bind_at_once(rest) if rest.endswith(RUN) else None
         return effects + (self.pull() if wanted is None else wanted)
 
     def _hand_over(self, effects: list[Effect]) -> None:
@@ -422,21 +422,23 @@ class Frontend:
         undo = self._talk.replace(self._talk.portals, bind.portal, portal)
         self._await(Awaited(Kind.BIND, running, portal, undo=undo))
         data, poison = _content(source), poison_parse(running.number)
-        if not bind.portal and isinstance(data, bytes) and self._run_at_once(portal):
-            return [Intend(running.number, decision, data + DESCRIBE_AND_RUN, poison + DESCRIBE_AND_RUN)]
-        return [Intend(running.number, decision, data, poison)]
+        behind = self._run_at_once(portal) if not bind.portal and isinstance(data, bytes) else b""
+        return [Intend(running.number, decision, data + behind, poison + behind) if behind else Intend(running.number, decision, data, poison)]
 
-    def _run_at_once(self, portal: Portal) -> bool:
-        """What nearly always follows a Bind, as Describe, Execute and Sync would be taken one by one; False for what else follows."""
+    def _run_at_once(self, portal: Portal) -> bytes:
+        """What nearly always follows a Bind, as its messages would be taken one by one: what is sent then. b"" for what else follows."""
         talk = self._talk
-        awaited, step, running = talk.awaited, talk.step, portal.running
-        if talk.copying is not None or len(awaited) >= IN_FLIGHT_LIMIT - 3 or not self._intake.take_known(DESCRIBE_AND_RUN):
-            return False
-        portal.described = True
-        self._copier = Awaited(_EXECUTE, running, portal, step=step)
-        awaited.extend((Awaited(_DESCRIBE, None, portal, step=step), self._copier, Awaited(_SYNC, step=step)))
+        awaited, step = talk.awaited, talk.step
+        known = talk.copying is None and len(awaited) < IN_FLIGHT_LIMIT - 3
+        if not (own := known and self._intake.take_known(DESCRIBE_AND_RUN)) and not (known and self._intake.take_known(RUN)):
+            return b""
+        portal.described = own or self._opinions.hears_columns
+        if portal.described:
+            awaited.append(Awaited(_DESCRIBE, None, portal, hidden=not own, step=step))
+        self._copier = Awaited(_EXECUTE, portal.running, portal, step=step)
+        awaited.extend((self._copier, Awaited(_SYNC, step=step)))
         talk.step = step + 1
-        return True
+        return DESCRIBE_AND_RUN if portal.described else RUN
 
     def _run_cursor(self, execute: messages.Execute, frame: Frame, decision: Decision) -> list[Effect]:
         """Execute of a portal that SQL made (DECLARE): a command of its own."""

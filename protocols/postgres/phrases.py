@@ -17,8 +17,11 @@ from protocols.postgres import messages, replies
 from protocols.postgres.codec import Frame, FrameReader, encode
 from protocols.result import Columns
 
-DESCRIBE_AND_RUN = messages.Describe("P", "").encode() + messages.Execute("").encode() + messages.Sync().encode()
-"""Behind the Bind of the unnamed portal; libpq, and nearly every driver's statement that it has prepared."""
+RUN = messages.Execute("").encode() + messages.Sync().encode()
+"""Behind the Bind of the unnamed portal; a driver's that had the statement described when it prepared it."""
+
+DESCRIBE_AND_RUN = messages.Describe("P", "").encode() + RUN
+"""Likewise; libpq's, and nearly every other driver's."""
 
 PARSED, BOUND = encode(b"1"), encode(b"2")
 """ParseComplete, BindComplete."""
@@ -30,16 +33,17 @@ LONGEST = 64
 class Shape(NamedTuple):
     """
     Of the rows that came last: a statement run again has the shape it had. `opening`: what the answer to DESCRIBE_AND_RUN begins
-    with then; `openings`: and any command's, by how many messages it answers: a Query, those behind a Bind, and behind a Parse.
+    with then; `openings`: what any answer does, by the first letters of what it answers: a Query, or Bind to Sync, or Parse to Sync.
     """
 
     body: bytes
     columns: Columns
     opening: bytes
-    openings: Mapping[int, bytes]
+    openings: Mapping[str, bytes]
 
 
-NO_SHAPE = Shape(b"", Columns(()), b"none", dict.fromkeys((1, 4, 5), b"none"))
+_SHAPELESS = {"BES": BOUND, "PBES": PARSED + BOUND}
+NO_SHAPE = Shape(b"", Columns(()), b"none", {"Q": b"none", "BDES": b"none", "PBDES": b"none", **_SHAPELESS})
 
 
 def shape(body: bytes) -> Shape:
@@ -50,7 +54,7 @@ def shape(body: bytes) -> Shape:
     """
     described = encode(b"T", body)
     opening = BOUND + described
-    return Shape(body, replies.RowDescription.parse(body).columns, opening, {1: described, 4: opening, 5: PARSED + opening})
+    return Shape(body, replies.RowDescription.parse(body).columns, opening, {"Q": described, "BDES": opening, "PBDES": PARSED + opening, **_SHAPELESS})
 
 
 class End(NamedTuple):

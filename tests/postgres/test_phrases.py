@@ -17,7 +17,7 @@ from protocols.command import Transaction
 from protocols.effects import Ask, Effect, Intend, Malformed, Report, ToClient, ToTarget
 from protocols.postgres import backend, exchange, frontend, phrases
 from protocols.postgres.codec import encode
-from protocols.postgres.phrases import DESCRIBE_AND_RUN, End, ending
+from protocols.postgres.phrases import DESCRIBE_AND_RUN, RUN, End, ending
 from protocols.postgres.relay import PostgresRelay
 from protocols.result import MaskPlan
 from protocols.verdict import Allow, Decision, Deny
@@ -37,10 +37,12 @@ class Same:
     def tell(self, what: str, *said: Any) -> list[Effect]:
         """Both hear it; what they want is compared, and so is what they know."""
         self.patch.setattr(frontend, "DESCRIBE_AND_RUN", DESCRIBE_AND_RUN)
+        self.patch.setattr(frontend, "RUN", RUN)
         self.patch.setattr(backend, "_PHRASED", frozenset(b"2C"))
         self.patch.setattr(backend, "answered", exchange.answered)
         found = getattr(self.knowing, what)(*said)
         self.patch.setattr(frontend, "DESCRIBE_AND_RUN", NEVER_SAID)
+        self.patch.setattr(frontend, "RUN", NEVER_SAID)
         self.patch.setattr(backend, "_PHRASED", frozenset())
         self.patch.setattr(backend, "answered", lambda *_: None)
         assert performed(found) == performed(getattr(self.plain, what)(*said))
@@ -120,11 +122,12 @@ def portal(one: Any) -> tuple[Any, ...]:
 
 TEXTS = st.sampled_from(["rows 1", "rows 2", "none", "bad", "boom", "toggle", "boom rows"])
 NAMES, PORTALS = st.sampled_from(["", "s"]), st.sampled_from(["", "", "", "p"])
+BEHIND = st.sampled_from([DESCRIBE_AND_RUN, RUN])
 MESSAGES = st.one_of(
     st.builds(query, TEXTS), st.builds(parse, TEXTS, NAMES), st.builds(describe, st.sampled_from("SP"), NAMES),
     st.builds(bind, PORTALS, NAMES), st.builds(execute, PORTALS, st.sampled_from([0, 0, 1])), st.builds(close, st.sampled_from("SP"), NAMES), st.just(SYNC),
-    *[st.builds(lambda name: bind("", name) + DESCRIBE_AND_RUN, NAMES)] * 4,
-    st.builds(lambda text, name: parse(text, name) + bind("", name) + DESCRIBE_AND_RUN, TEXTS, NAMES),
+    *[st.builds(lambda name, behind: bind("", name) + behind, NAMES, BEHIND)] * 4,
+    st.builds(lambda text, name, behind: parse(text, name) + bind("", name) + behind, TEXTS, NAMES, BEHIND),
     st.builds(lambda cut: (bind() + DESCRIBE_AND_RUN)[:cut], st.integers(1, 40)),  # whatever comes next ends it
 )  # fmt: skip
 VERDICTS = st.lists(st.sampled_from(["allow", "allow", "allow", "deny", "unrecorded"]), max_size=6)
@@ -140,7 +143,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in zip(at, at[1:])]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=160, deadline=None)
 @given(
     st.lists(st.tuples(st.lists(MESSAGES, max_size=4), st.lists(st.integers(0, 400), max_size=2)), max_size=8), VERDICTS, HEARS,
     st.lists(st.integers(0, 400), max_size=2), st.sampled_from([b"", b"", b"", error(), BOUND, columns("a"), complete("SELECT 1") + READY, b"D\0"]),
@@ -206,6 +209,24 @@ def test_they_are_known_as_clients_and_servers_say_them(monkeypatch: pytest.Monk
     same.client(AGAIN, [])
     assert [type(e) for e in same.target(same.answer())] == [Report, Report, ToClient]
     assert taken == [*asked, "answered"]
+
+
+@pytest.mark.parametrize("hears", [{}, {"hears_columns": True}, {"hears_columns": True, "masks": MaskPlan((b"*",))}], ids=["nobody", "columns", "masks"])
+def test_a_driver_that_asks_for_no_description_is_known_too(hears: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it was not told it is not told now; where columns are masked, its rows are."""
+    taken: list[str] = []
+    monkeypatch.setattr(exchange, "answered", counting(exchange.answered, "answered", taken))
+    same = Same(monkeypatch, **hears)
+    same.client(parse("rows", "s") + describe("S", "s") + SYNC, [])
+    same.target(same.answer())
+    for _ in range(2):
+        del taken[:]
+        same.shown.clear()
+        same.client(bind("", "s") + RUN, [])
+        assert (DESCRIBE_AND_RUN in same.sent) == bool(hears)
+        same.target(same.answer())
+    masked = row(b"*" if "masks" in hears else b"1") * 3
+    assert taken == ["answered"] and same.shown == BOUND + masked + complete("OK") + READY
 
 
 def counting(method: Any, name: str, taken: list[str]) -> Any:
