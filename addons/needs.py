@@ -53,6 +53,18 @@ class Catalogs(Protocol):
     def doubt(self, session: Session) -> None:
         """DDL passed: no worker decides by its old snapshot."""
 
+    def commit_begins(self, session: Session) -> Any:
+        """The session is about to commit what may change what names mean. A Deferred: of all other workers' knowing; fails else."""
+
+    def commit_ended(self, session: Session) -> None:
+        """Whatever came of it."""
+
+    def over(self, session: Session) -> Any:
+        """A Deferred that fires when `elsewhere` is over, or was waited for long enough. Never fails."""
+
+    def elsewhere(self, session: Session) -> bool:
+        """Whether a session in another worker is committing such a thing, in this session's database."""
+
 
 class Analyses(Protocol):
     """Where long texts are analysed, so that no other session waits meanwhile."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocols.hooks import AskCommandHook, AskHook, CommandHook, Hook, JudgeHook, RewriteHook, SessionHook
+from protocols.hooks import AskCommandHook, AskHook, CommandHook, Hook, JudgeHook, LeavingHook, RewriteHook, SessionHook
 from protocols.result import MaskPlan
 from protocols.verdict import Allow, Deny, Hold, Replace, Verdict
 
@@ -17,6 +17,7 @@ ANSWERS: dict[str, tuple[type, ...]] = {
     AskHook.method: (Allow, Deny, Hold),
     CommandHook.method: (Allow, Deny, Hold),
     AskCommandHook.method: (Allow, Deny, Hold),
+    LeavingHook.method: (Allow, Deny),
 }
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from addons.needs import Clock
@@ -23,6 +23,7 @@ from protocols.session import Session
 from protocols.tally import Tally
 
 POLL = 15.0  #: seconds between looks at the digest
+COMMITTING = 3.0  #: seconds that somebody waits for another worker's commit to end, which may itself wait for who waits here
 READING = 30.0  #: seconds a reading may take; then whoever waits is refused
 
 #: One consistent view; names come out qualified because nothing is on the path. Writing out a view takes
@@ -207,6 +208,8 @@ class Catalogs:
         session says where, never who.
     :param tally: where changes of `standing` are counted; one of its own when not given.
     :ivar on_doubt: called with (target, database) when DDL passed here, for the other workers.
+    :ivar on_commit: called with (key, target, database) before what may change names' meaning is committed here; a Deferred that
+        fires when the other workers know. `on_committed`: called with the key when it has ended.
     """
 
     def __init__(self, connect: Connect, clock: Clock, interval: float = POLL, tally: Tally | None = None) -> None:
@@ -214,7 +217,11 @@ class Catalogs:
         self.tally = Tally() if tally is None else tally
         self._shelves: dict[tuple[str, str], _Shelf] = {}
         self._poll = None
+        self._elsewhere: dict[str, tuple[str, str]] = {}  #: what other workers are committing
+        self._waiting: list[tuple[tuple[str, str], Deferred[None]]] = []  #: by place, for all of that to have ended
         self.on_doubt: Callable[[str, str], None] = lambda target, database: None
+        self.on_commit: Callable[[str, str, str], Deferred[None]] = lambda key, target, database: succeed(None)
+        self.on_committed: Callable[[str], None] = lambda key: None
 
     def snapshot(self, session: Session) -> Snapshot | None:
         shelf = self._shelves.get((session.target.name, session.database))
@@ -283,6 +290,59 @@ class Catalogs:
         if shelf is not None:
             shelf.doubts += 1
             self.tally.moved()
+
+    # -- commits under way ---------------------------------------------------------------------
+
+    def commit_begins(self, session: Session) -> Deferred[None]:
+        """The session is about to commit what may change what names mean; fires when all other workers know, fails where one may not."""
+        return self.on_commit(session.id, session.target.name, session.database)
+
+    def commit_ended(self, session: Session) -> None:
+        """Whatever came of it; the others have been told before that it may have changed something."""
+        self.on_committed(session.id)
+
+    def elsewhere(self, session: Session) -> bool:
+        """Whether a session in another worker is committing such a thing, where this session is."""
+        return bool(self._elsewhere) and (session.target.name, session.database) in self._elsewhere.values()
+
+    def over(self, session: Session) -> Deferred[None]:
+        """Fires when no other worker is committing such a thing there, or it was waited for long enough."""
+        answer: Deferred[None] = Deferred()
+        if not self.elsewhere(session):
+            answer.callback(None)
+            return answer
+        self._waiting.append(((session.target.name, session.database), answer))
+        return answer.addTimeout(COMMITTING, self._clock, lambda _result, _seconds: None)
+
+    def _wake(self) -> None:
+        """Wake whoever waits where nothing is committed any more, and forget who has waited long enough."""
+        waiting, self._waiting = self._waiting, []
+        for place, answer in waiting:
+            if not answer.called and place not in self._elsewhere.values():
+                answer.callback(None)
+            elif not answer.called:
+                self._waiting.append((place, answer))
+
+    def begun(self, key: str, target: str, database: str) -> None:
+        """Another worker is about to commit."""
+        self._elsewhere[key] = target, database
+        self.tally.moved()
+
+    def ended(self, key: str) -> None:
+        """Another worker's commit has ended."""
+        if self._elsewhere.pop(key, None) is not None:
+            self.tally.moved()
+            self._wake()
+
+    def back(self, commits: Sequence[Sequence[str]]) -> None:
+        """What other workers said meanwhile was not heard. This is all that they are committing."""
+        before, self._elsewhere = self._elsewhere, {key: (target, database) for key, target, database in commits}
+        self.tally.moved()
+        for key in before.keys() - self._elsewhere.keys():
+            self.heard(*before[key])
+        self._wake()
+        for shelf in list(self._shelves.values()):
+            self.check(shelf.session)
 
     def start(self) -> None:
         """Begin polling."""

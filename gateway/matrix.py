@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from protocols.hooks import (
-    AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, ContentHook, DataHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, RowsHook,
-    SessionHook, TextHook,
+    AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, ContentHook, DataHook, DecidedHook, JudgeHook, LeavingHook, OutcomeHook, RewriteHook,
+    RowsHook, SessionHook, TextHook,
 )
 
 
@@ -39,7 +39,7 @@ class PathRow:
 _SPEAKING = (RewriteHook.method, JudgeHook.method, AskHook.method)
 _RESULT = (ColumnsHook.method, ContentHook.method, RowsHook.method)
 _DATA = (ContentHook.method, RowsHook.method)
-_ALWAYS = (SessionHook.method, DecidedHook.method, OutcomeHook.method, ClosedHook.method)
+_ALWAYS = (SessionHook.method, LeavingHook.method, DecidedHook.method, OutcomeHook.method, ClosedHook.method)
 _COMMAND = (CommandHook.method, AskCommandHook.method)
 HOOK_COLUMNS = (*_SPEAKING, *_RESULT, DataHook.method, TextHook.method, *_COMMAND)
 

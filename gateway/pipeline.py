@@ -29,7 +29,7 @@ from gateway.steps import run
 from protocols.command import AgentForward, Command, Forward, FunctionCall, Path, Statement, X11Forward
 from protocols.hooks import (
     HOOKS, AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, ContentHook, DataHook, DecidedHook, Hook, JudgeHook,
-    OutcomeHook, RewriteHook, RowsHook, SessionHook, TextHook,
+    LeavingHook, OutcomeHook, RewriteHook, RowsHook, SessionHook, TextHook,
 )
 from protocols.postgres import startup
 from protocols.result import NULL, Columns, Ending, Inspection, MaskPlan, Outcome, RowBatch, Search
@@ -162,9 +162,7 @@ class Pipeline:
     def _admit(self, hook: SessionHook) -> Generator[Deferred[Any], Any, Verdict]:
         allowed = False
         for name, method in self._called[SessionHook.method]:
-            verdict = self._asked(name, method, hook)
-            if isinstance(verdict, Deferred):
-                verdict = yield from self._awaited(name, verdict, hook)
+            verdict = yield from self._awaited(name, self._asked(name, method, hook), hook)
             if isinstance(verdict, Deny):
                 return verdict
             allowed = allowed or (isinstance(verdict, Allow) and bool(verdict.rule))
@@ -172,9 +170,7 @@ class Pipeline:
             return Deny("no rule admits this identity to that target", code="OST-101", sqlstate="28000")
         return Allow()
 
-    def decide(
-        self, session: Session, command: Command, held: Held, memory: Memory | None = None
-    ) -> Decision | Deferred[Decision]:
+    def decide(self, session: Session, command: Command, held: Held, memory: Memory | None = None) -> Decision | Deferred[Decision]:
         """
         What all addons say. The Decision's verdict is Allow or Deny; never raises for an addon's fault.
 
@@ -187,9 +183,7 @@ class Pipeline:
         if decision is None:
             return run(self._decide(session, command, held, deque(said)))
         listeners = self._called["on_decided"] if decision.mark is None else decision.mark.decided
-        if listeners:
-            self._tell(DecidedHook(session, decision), listeners)
-        return decision
+        return run(self._leave(session, decision, listeners)) if listeners else decision
 
     def _at_once(self, session: Session, command: Statement, said: list[Any], memory: Memory | None) -> Decision | None:
         """
@@ -248,7 +242,17 @@ class Pipeline:
 
     def _decide(self, session: Session, command: Command, held: Held, said: deque[Any]) -> Steps:
         decision = yield from self._phases(session, command, held, said)
-        self._tell(DecidedHook(session, decision), self._called["on_decided"])
+        return (yield from self._leave(session, decision, self._called["on_decided"]))
+
+    def _leave(self, session: Session, decision: Decision, listeners: Called) -> Steps:
+        """Whatever has to be said elsewhere first; then all are told what is decided."""
+        for name, method in self._called[LeavingHook.method] if isinstance(decision.verdict, Allow) else ():
+            hook = LeavingHook(session, decision)
+            verdict = yield from self._awaited(name, self._asked(name, method, hook), hook)
+            if isinstance(verdict, Deny):
+                decision = replace(decision, verdict=verdict, addon=name, rule=verdict.rule, mark=None)
+                break
+        self._tell(DecidedHook(session, decision), listeners)
         return decision
 
     def _phases(self, session: Session, command: Command, held: Held, said: deque[Any]) -> Steps:
@@ -266,9 +270,7 @@ class Pipeline:
         rule, holds = "", []
         for hook in _hooks(session, command, sent):
             for name, method in self._called[hook.method]:
-                verdict = said.popleft() if said else self._asked(name, method, hook)
-                if isinstance(verdict, Deferred):
-                    verdict = yield from self._awaited(name, verdict, hook)
+                verdict = yield from self._awaited(name, said.popleft() if said else self._asked(name, method, hook), hook)
                 if isinstance(verdict, Deny):
                     return Decision(command, verdict, sent, addon=name, rule=verdict.rule, columns=columns)
                 if isinstance(verdict, Hold):
@@ -294,9 +296,7 @@ class Pipeline:
         answers: list[Verdict] = []
         for name, method in self._rewriters:
             hook = RewriteHook(session, asked)
-            verdict = said.popleft() if said else self._asked(name, method, hook)
-            if isinstance(verdict, Deferred):
-                verdict = yield from self._awaited(name, verdict, hook)
+            verdict = yield from self._awaited(name, said.popleft() if said else self._asked(name, method, hook), hook)
             if isinstance(verdict, Deny):
                 return Decision(statement, verdict, text, addon=name, rule=verdict.rule, columns=columns)
             if isinstance(verdict, Replace):
@@ -315,8 +315,10 @@ class Pipeline:
             return answer
         return answer if isinstance(answer, Deferred) else verdict_of(name, hook, answer)
 
-    def _awaited(self, name: str, promise: Deferred[Any], hook: Hook) -> Generator[Deferred[Any], Any, Verdict]:
-        """What was promised, if it comes in time."""
+    def _awaited(self, name: str, promise: Verdict | Deferred[Any], hook: Hook) -> Generator[Deferred[Any], Any, Verdict]:
+        """What was said, or was promised and comes in time."""
+        if not isinstance(promise, Deferred):
+            return promise
         try:
             promise.addTimeout(ADDON_DEADLINE, self._clock)
             return verdict_of(name, hook, (yield promise))
@@ -335,8 +337,7 @@ class Pipeline:
     # -- people ------------------------------------------------------------------------
 
     def _approve(
-        self, session: Session, command: Command, sent: str, columns: tuple[str, ...],
-        name: str, hold: Hold, held: Held,
+        self, session: Session, command: Command, sent: str, columns: tuple[str, ...], name: str, hold: Hold, held: Held,
     ) -> Steps:
         request = ""
 

@@ -76,7 +76,9 @@ class Worker:
         self.control.on_cancel = self._cancel
         self.catalogs = Catalogs(self._read_catalog, reactor, tally=tally)
         self.catalogs.on_doubt = self.control.catalog_changed
-        self.control.on_catalog = self.catalogs.heard
+        self.catalogs.on_commit, self.catalogs.on_committed = self.control.commit_begins, self.control.commit_ended
+        self.control.on_catalog, self.control.on_back = self.catalogs.heard, self.catalogs.back
+        self.control.on_commit, self.control.on_committed = self.catalogs.begun, self.catalogs.ended
         self.settings = Settings(tally=tally)
         self.spools = Spools(config.spool, config.spool_bytes)
         self._estimates = Estimates(self._as_session, self.settings)

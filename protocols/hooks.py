@@ -84,6 +84,17 @@ class AskCommandHook(Hook):
 
 
 @dataclass(frozen=True, slots=True)
+class LeavingHook(Hook):
+    """
+    Everybody allowed it, people too, and it is about to leave: for what has to be said elsewhere before. Answer Allow or
+    Deny. Not where `untold` says that nothing is learned from `on_decided`.
+    """
+
+    method: ClassVar[str] = "on_leaving"
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
 class DecidedHook(Hook):
     """Told to every addon after the last verdict, allowed or not. The answer is ignored."""
 
@@ -176,7 +187,7 @@ class ClosedHook(Hook):
 HOOKS: dict[str, type[Hook]] = {
     hook.method: hook
     for hook in (
-        SessionHook, RewriteHook, JudgeHook, AskHook, CommandHook, AskCommandHook, DecidedHook,
+        SessionHook, RewriteHook, JudgeHook, AskHook, CommandHook, AskCommandHook, LeavingHook, DecidedHook,
         ColumnsHook, ContentHook, DataHook, RowsHook, TextHook, OutcomeHook, ClosedHook,
     )
 }

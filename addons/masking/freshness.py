@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from addons.masking import refusals
 from addons.masking.kinds import makes
-from addons.masking.overtaken import Overtaken
 from addons.needs import Catalogs
 from addons.sql.catalog import Snapshot
 from addons.sql.flux import Flux, changed_by
 from addons.sql.form import form
+from addons.sql.overtaken import Overtaken
 from addons.sql.parse import Parsed, Unparsable, parse
 from addons.sql.resolve import Names, references
 from addons.sql.underway import Underway
-from protocols.command import Statement
+from protocols.command import Path, Statement
 from protocols.result import Outcome
 from protocols.session import Session
 from protocols.tally import Tally
@@ -47,12 +48,25 @@ class Freshness:
     def __init__(self, catalogs: Catalogs, underway: Underway) -> None:
         self._catalogs, self.underway = catalogs, underway
         self._tally: Tally = getattr(catalogs, "tally", None) or Tally()
-        self.overtaken = Overtaken(catalogs, self._tally)
         self._made: dict[str, frozenset[str]] = {}
 
+    @property
+    def overtaken(self) -> Overtaken:
+        """It outlives a reload: what was decided before is known."""
+        return self.underway.overtaken(self._catalogs)
+
     def snapshot(self, session: Session) -> Snapshot | None:
-        """The newest one; None when there is none, or DDL passed since."""
-        return None if self._catalogs.stale(session) else self._catalogs.snapshot(session)
+        """The newest one; None when there is none, or DDL passed since, or is being committed in another worker."""
+        return None if self._old(session) else self._catalogs.snapshot(session)
+
+    def _old(self, session: Session) -> bool:
+        return self._catalogs.stale(session) or self._catalogs.elsewhere(session)
+
+    def renewed(self, session: Session) -> Any:
+        """A Deferred of a newer one, read when what is being committed is committed, if that does not take long."""
+        if not self._catalogs.elsewhere(session):
+            return self._catalogs.refresh(session)
+        return self._catalogs.over(session).addCallback(lambda _: self._catalogs.refresh(session))
 
     def made(self, session: Session) -> frozenset[str]:
         """Names made in a transaction that has not ended."""
@@ -68,7 +82,7 @@ class Freshness:
 
     def standing(self, session: Session) -> Standing:
         """A value that is another one when any of the above may answer otherwise."""
-        count = object() if self._catalogs.stale(session) else self._catalogs.changes(session)[0]  # stale: nothing is remembered
+        count = object() if self._old(session) else self._catalogs.changes(session)[0]  # stale: nothing is remembered
         overtaken = self.overtaken.standing(session)
         return Standing(self._catalogs.standing(session), self._made.get(session.id), self.underway.of(session), count, overtaken)
 
@@ -87,10 +101,22 @@ class Freshness:
         strangers = [r.name.relname for s in parsed.statements for r in references(s) if not names.relations(r.name)]
         return bool(strangers) and made.issuperset(strangers)
 
+    def leaving(self, session: Session, decision: Decision, told: Made | None = None) -> Any:
+        """Before `decided`: None, or a Deferred: of None once every worker knows what has to be known first, else of a refusal."""
+        if not isinstance(decision.command, Statement) or decision.command.path is Path.PARSE:
+            return None
+        text = (form(decision.command) or decision.command).text
+        names, _flux = told if told is not None else _makes(text)
+        known = self.overtaken.leaving(session, text) if names is not None or self.underway.loud(session) else None
+        return known if known is None else known.addCallbacks(lambda _: None, lambda _failure: refusals.untold())
+
     def decided(self, session: Session, decision: Decision, told: Made | None = None) -> None:
         """Remember what is about to be made. :param told: what `Making` and `Changing` were answered, if they were asked."""
-        if not isinstance(decision.command, Statement) or not isinstance(decision.verdict, Allow):
-            return
+        if isinstance(decision.command, Statement) and isinstance(decision.verdict, Allow):
+            self._sent(session, decision, told)
+        self.overtaken.left(session)
+
+    def _sent(self, session: Session, decision: Decision, told: Made | None) -> None:
         text = (form(decision.command) or decision.command).text
         names, flux = told if told is not None else _makes(text)
         self.underway.decided(session, decision, flux)

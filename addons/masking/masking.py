@@ -32,7 +32,7 @@ from addons.masking.saves import Saves
 from addons.masking.scope import Scope
 from addons.masking.settings import Settings
 from addons.masking.statements import Statements
-from addons.masking.text import notified, rebuilt, reported
+from addons.masking.text import notified, retold
 from addons.needs import Analyses, Catalogs, Counts, Reveals, Sink
 from addons.sql.analysis import Analysis, Question, Wanted
 from addons.sql.catalog import Snapshot
@@ -44,7 +44,7 @@ from addons.sql.overloads import ANY
 from addons.sql.underway import Underway
 from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import (
-    ClosedHook, ColumnsHook, DataHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook, TextHook,
+    ClosedHook, ColumnsHook, DataHook, DecidedHook, JudgeHook, LeavingHook, OutcomeHook, RewriteHook, SessionHook, TextHook,
 )
 from protocols.result import MaskPlan
 from protocols.session import Session
@@ -210,7 +210,7 @@ class Masking:
             except Wanted as wanted:
                 return self._analysis.wait(hook.session, wanted, lambda: self.on_rewrite(hook))
 
-        return self._catalogs.refresh(hook.session).addCallbacks(again, lambda _failure: refusals.no_catalog())
+        return self._fresh.renewed(hook.session).addCallbacks(again, lambda _failure: refusals.no_catalog())
 
     def _counted(self, hook: RewriteHook, judged: Judgement) -> Allow | Replace | Deny | Deferred:
         """The verdict, once what it looks up is known to be within the limit. PARSE runs nothing."""
@@ -411,11 +411,8 @@ class Masking:
         except Misdeclared as error:
             return refusals.misdeclared(str(error))
         function = snapshot.functions.get(hook.command.oid) if snapshot is not None else None
-        return (
-            Allow(remember=False)
-            if listed
-            else refusals.fastpath(function.label if function else f"function {hook.command.oid}")
-        )
+        label = function.label if function else f"function {hook.command.oid}"
+        return Allow(remember=False) if listed else refusals.fastpath(label)
 
     # what comes back
 
@@ -447,17 +444,17 @@ class Masking:
         """Layer 7: errors, notices, notifications and parameters."""
         if not self._scope.masked(hook.session):
             return None
-        wrote, rewritten = _wrote(hook.decision)
-        snapshot = self._catalogs.snapshot(hook.session)
         if hook.kind == "notification":
             return None if self._notifications else notified(hook.fields)
-        if hook.kind == "parameter" and hook.decision is None and hook.fields.get("name") == "search_path":
-            return None  # reported at the start or after a reload, so no statement has put anything in it
-        if hook.kind == "parameter":
-            return reported(hook.fields, hook.session.application, wrote, snapshot)
-        return rebuilt(hook.fields, wrote, rewritten, snapshot, notice=hook.kind == "notice", floor=hook.session.floor)
+        return retold(hook, *_wrote(hook.decision), self._catalogs.snapshot(hook.session))
 
     # keeping up
+
+    def on_leaving(self, hook: LeavingHook) -> Deferred | None:
+        """What may change the meaning of names where anything is masked waits until every worker knows."""
+        if not self._scope.here(hook.session):
+            return None
+        return self._fresh.leaving(hook.session, hook.decision, self._foreseen.told(hook.session, hook.decision)[0])
 
     def on_decided(self, hook: DecidedHook) -> None:
         """What is shown under a reveal is disclosed: its record goes before the command's own."""

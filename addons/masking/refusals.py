@@ -66,6 +66,14 @@ def overtaken(why: str) -> Deny:
     return _deny("OST-528", f"what the statement would show is not known any more: {why}", "run it again")
 
 
+def untold() -> Deny:
+    return _deny(
+        "OST-531",
+        "another worker of the gateway cannot be told that names are about to change their meaning, and would show rows as if they did not",
+        "try again shortly",
+    )
+
+
 def ambiguous(name: str, meanings: Sequence[str]) -> Deny:
     return _deny(
         "OST-504",

@@ -52,7 +52,7 @@ class Saves:
         if not suspected(statement) and not copies_in(statement.text):
             return Allow()
         if self._fresh.snapshot(session) is None:
-            return self._catalogs.refresh(session).addBoth(lambda _read: self._judged(session, statement))
+            return self._fresh.renewed(session).addBoth(lambda _read: self._judged(session, statement))
         return self._judged(session, statement)
 
     def _judged(self, session: Session, statement: Statement) -> Allow | Deny | Deferred:

@@ -15,6 +15,7 @@ from postgast import PgQueryError, scan
 
 from addons.masking.messages import sentence
 from addons.sql.catalog import Snapshot
+from protocols.hooks import TextHook
 
 _SPEAKS_OF_NAMES = re.compile(r"(42|26|34|3B|3D|3F|2BP)")
 """Classes raised while a statement is read, before any row is."""
@@ -67,6 +68,15 @@ ON_FLOOR = (
     " masked column. Approval does not change that. Somebody who sees a masked column clear runs it, or choose an account"
     " without a floor (IDENTITY@TARGET+ACCOUNT)"
 )
+
+
+def retold(hook: TextHook, wrote: str, rewritten: bool, snapshot: Snapshot | None) -> dict[str, str] | None:
+    """The fields of anything but a notification, as `rebuilt` and `reported`; None where they pass."""
+    if hook.kind != "parameter":
+        return rebuilt(hook.fields, wrote, rewritten, snapshot, notice=hook.kind == "notice", floor=hook.session.floor)
+    if hook.decision is None and hook.fields.get("name") == "search_path":
+        return None  # reported at the start or after a reload, so no statement has put anything in it
+    return reported(hook.fields, hook.session.application, wrote, snapshot)
 
 
 def rebuilt(

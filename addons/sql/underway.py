@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from addons.sql.flux import Flux
+from addons.sql.overtaken import Overtaken
 from protocols.command import FunctionCall, Path, Statement, Transaction
 from protocols.result import Outcome
 from protocols.session import Session
@@ -43,6 +44,13 @@ class Underway:
         self._changing: set[str] = set()  #: those that changed something themselves, not only by what they called
         self._loud: set[str] = set()  #: those of them that did more than make temporary tables
         self._gone: deque[tuple[str, bool]] = deque(maxlen=_GONE)
+        self._overtaken: Overtaken | None = None
+
+    def overtaken(self, catalogs: Catalogs) -> Overtaken:
+        """What running statements may have been overtaken by: what a reload replaces has to know of those that its predecessor decided."""
+        if self._overtaken is None:
+            self._overtaken = Overtaken(catalogs, self._tally)
+        return self._overtaken
 
     def of(self, session: Session) -> Flux | None:
         """What may not be judged by a snapshot; None when nothing was changed."""

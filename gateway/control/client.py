@@ -37,6 +37,9 @@ class ControlClient:
     :ivar on_observed: called with (session, who, groups): somebody watches it at this moment.
     :ivar on_cancel: called with the session whose running command a client wants cancelled.
     :ivar on_catalog: called with (target, database) when another worker saw DDL pass.
+    :ivar on_commit: called with (key, target, database) when another worker is about to commit what may change what names mean.
+    :ivar on_committed: called with that key when it has ended.
+    :ivar on_back: called with all that others are committing, when control is (again) reached: what was said meanwhile is lost.
     :ivar on_joined: called whenever control is (again) reached.
     """
 
@@ -60,10 +63,14 @@ class ControlClient:
         self._timers: dict[str, Any] = {}
         self._early: list[Deferred[None]] = []  # questions for control, once it is back
         self._reveals: dict[str, tuple[str, ...]] = {}
+        self._commits: dict[str, tuple[str, str]] = {}
         self.on_kill: Callable[[str, str], None] = lambda session, why: None
         self.on_observed: Callable[[str, str, frozenset[str]], None] = lambda session, by, groups: None
         self.on_cancel: Callable[[str], None] = lambda session: None
         self.on_catalog: Callable[[str, str], None] = lambda target, database: None
+        self.on_commit: Callable[[str, str, str], None] = lambda key, target, database: None
+        self.on_committed: Callable[[str], None] = lambda key: None
+        self.on_back: Callable[[list[list[str]]], None] = lambda commits: None
         self.on_joined: Callable[[], None] = lambda: None
 
     # -- the link ----------------------------------------------------------------------
@@ -246,6 +253,16 @@ class ControlClient:
         """DDL passed here; the other workers are told."""
         self._tell("catalog_changed", target=target, database=database)
 
+    def commit_begins(self, key: str, target: str, database: str) -> Deferred[None]:
+        """Fires when all other workers know that this is about to be committed; fails where control or one of them does not say so."""
+        self._commits[key] = target, database
+        return self._call("commit_begins", key=key, target=target, database=database)
+
+    def commit_ended(self, key: str) -> None:
+        """Whatever came of it, and of whether others knew."""
+        if self._commits.pop(key, None) is not None:
+            self._tell("commit_ended", key=key)
+
     # -- inside ------------------------------------------------------------------------
 
     def _call(self, method: str, **arguments: Any) -> Deferred[Any]:
@@ -289,10 +306,11 @@ class ControlClient:
             self._later("dial", BACKOFF, self._dial)
 
     def _made(self, greet: bool) -> Rpc:
-        link = _Joining({}, {
+        link = _Joining({"commit_begins": lambda key, target, database: self.on_commit(key, target, database)}, {
             "answered": self._settle, "kill": self._kill, "cancel": lambda s: self.on_cancel(s),
             "observed": lambda told: self.on_observed(told["session"], told["by"], frozenset(told["groups"])),
             "catalog": lambda place: self.on_catalog(*place), "reveals": self._reveals_are,
+            "commit_ended": lambda key: self.on_committed(key),
         })
         link.begin = lambda: self._begin(link, greet)
         link.on_lost = lambda: self._lost(link)
@@ -308,8 +326,9 @@ class ControlClient:
     def _join(self, link: Rpc) -> None:
         keys = [[session, pid, secret] for session, (pid, secret) in self._keys.items()]
         withdrawn = [[request, why] for request, why in self._withdrawn.items()]
+        commits = [[key, *place] for key, place in self._commits.items()]
         joined = link.call(
-            "join", sessions=list(self._sessions.values()), keys=keys, waiting=list(self._waiting), withdrawn=withdrawn,
+            "join", sessions=list(self._sessions.values()), keys=keys, waiting=list(self._waiting), withdrawn=withdrawn, commits=commits,
         )
         joined.addCallbacks(self._welcome, self._refused, callbackArgs=(dict(self._withdrawn),))
         # On one link order is kept, so what is asked from now on is answered after the joining.
@@ -321,6 +340,7 @@ class ControlClient:
             self._withdrawn.pop(request, None)
         self._renew(told)
         self._reveals_are(told["reveals"])
+        self.on_back(told["commits"])
         for answer in told["answers"].values():
             if answer is not None:
                 self._settle(answer)

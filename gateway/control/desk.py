@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from gateway.control.badges import Badge, hashed
+from gateway.control.commits import Commits
 from gateway.control.errors import BadCall, NotFound
 from gateway.control.office import Office
 from gateway.control.rpc import Methods, Rpc
@@ -23,7 +24,7 @@ LEASE = 5.0
 METHODS = (
     "join", "ping", "authenticate", "scram", "scram_result", "ssh_key", "ssh_key_result", "ssh_authority",
     "ssh_certificate_result", "ssh_certificate", "ssh_host_certificate", "ssh_jumps", "identity", "secret", "submit", "withdraw",
-    "session_opened", "session_closed", "cancel_key", "cancel", "count", "catalog_changed",
+    "session_opened", "session_closed", "cancel_key", "cancel", "count", "catalog_changed", "commit_begins", "commit_ended",
     "reveals", "revealed",
 )
 
@@ -31,11 +32,11 @@ METHODS = (
 class Desk:
     """One worker's side of the counter. Its requests are its own: no other worker may withdraw them."""
 
-    def __init__(self, office: Office, waiting: dict[str, Desk], others: Callable[[Desk, str, Any], None]) -> None:
+    def __init__(self, office: Office, waiting: dict[str, Desk], others: Callable[[Desk, str, Any], None], commits: Commits) -> None:
         """
         :param others: pushes something to the workers at all other desks.
         """
-        self._office, self._waiting, self._others = office, waiting, others
+        self._office, self._waiting, self._others, self._commits = office, waiting, others, commits
         self.link: Rpc | None = None
 
     @property
@@ -49,10 +50,10 @@ class Desk:
 
     def join(
         self, sessions: Sequence[Value], keys: Sequence[tuple[str, int, bytes]], waiting: Sequence[str],
-        withdrawn: Sequence[tuple[str, str]],
+        withdrawn: Sequence[tuple[str, str]], commits: Sequence[tuple[str, str, str]] = (),
     ) -> Value:
         """
-        A worker came, maybe back: what it has is what there is. Told: answers it missed.
+        A worker came, maybe back: what it has is what there is. Told: answers it missed, and what others are committing.
         """
         for session in sessions:
             self.session_opened(session)
@@ -62,7 +63,8 @@ class Desk:
             self._waiting.setdefault(request, self)
             self.withdraw(request, why)
         answers = {request: self._rejoin(request) for request in waiting}
-        return {"lease": LEASE, "answers": answers, "reveals": self._office.requests.reveals.live()}
+        elsewhere = self._commits.joined(self, [(_text(key), _text(target), _text(database)) for key, target, database in commits])
+        return {"lease": LEASE, "answers": answers, "reveals": self._office.requests.reveals.live(), "commits": elsewhere}
 
     def _rejoin(self, request: str) -> Value | None:
         try:
@@ -174,8 +176,20 @@ class Desk:
         """DDL passed in this worker: the others read that catalog again before they decide."""
         self._others(self, "catalog", [_text(target), _text(database)])
 
+    def commit_begins(self, key: str, target: str, database: str) -> Deferred[None]:
+        """
+        A session in this worker is about to commit what may change what names mean. Answered when all others know, and not at
+        all well where one of them does not say so.
+        """
+        return self._commits.begins(self, _text(key), _text(target), _text(database))
+
+    def commit_ended(self, key: str) -> None:
+        """Committed or not; the others have heard of the change before."""
+        self._commits.ended(self, _text(key))
+
     def lost(self) -> None:
         """The worker is gone: its sessions are, and nobody waits for its requests."""
+        self._commits.left(self)
         self._office.sessions.lost(self)
         mine = [request for request, desk in self._waiting.items() if desk is self]
         for request in mine:

@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from gateway.config import Config
 from gateway.control.admin import Admin
 from gateway.control.api import serve
+from gateway.control.commits import Commits
 from gateway.control.desk import Desk
 from gateway.control.errors import NotAllowed
 from gateway.control.office import Office
@@ -53,6 +54,7 @@ class Control(Service):
         self._waiting: dict[str, Desk] = {}
         self._links: set[Rpc] = set()
         self._desks: set[Desk] = set()
+        self._commits = Commits(self._desks, clock, config.workers if isinstance(config.workers, int) else 1)
         self._ports: list[IListeningPort] = []
         self._grace: Any = None
         self.office: Office | None = None
@@ -135,7 +137,7 @@ class Control(Service):
         return self._watched(link)
 
     def _seat(self, link: Rpc) -> None:
-        desk = Desk(self._running, self._waiting, self._push_to_others)
+        desk = Desk(self._running, self._waiting, self._push_to_others, self._commits)
         self._desks.add(desk)
         desk.link, link.methods = link, desk.methods
         link.on_lost = lambda: self._lost(link, desk)

@@ -16,7 +16,7 @@ from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
 from protocols.result import Ending, Outcome
 from protocols.verdict import Allow, Decision, Deny
 from tests.addons.test_policy import CLINIC, STRICT, session
-from tests.masking.test_masking import Shelf
+from tests.masking.shelf import Shelf
 from tests.sql.later import Later
 from tests.sql.little import snapshot
 

@@ -14,6 +14,7 @@ from gateway.config import Account, TargetEntry
 from gateway.control.admin import Admin
 from gateway.control.authorities import HOSTS, NAMES, PEOPLE, SESSION_SECONDS, SLACK, TARGETS, TTL_LIMIT
 from gateway.control.badges import Badge, Badges
+from gateway.control.commits import Commits
 from gateway.control.desk import Desk
 from gateway.control.errors import BadCall, Conflict, LoginRefused, NotAllowed, NotFound
 from gateway.control.office import Office
@@ -44,7 +45,7 @@ def admin(office: Office) -> Admin:
 @pytest.fixture
 def desk(office: Office) -> Desk:
     office.targets = MappingProxyType({"web": WEB})
-    return Desk(office, {}, lambda *_: None)
+    return Desk(office, {}, lambda *_: None, Commits((), Clock(), 1))
 
 
 def test_a_person_gets_a_certificate_for_the_gateway(admin: Admin, clock: Clock, notary: Any) -> None:
@@ -126,7 +127,7 @@ def test_a_revoked_certificate_lets_nobody_in_and_its_sessions_end(office: Offic
     one, other = shown(admin), shown(admin)
     sessions = [desk.ssh_certificate_result(ADA, each, True, PEER)["token"] for each in (one, other)]
     for n, token in enumerate(sessions):
-        office.sessions.opened(Desk(office, {}, lambda *_: None), {"id": f"s{n}", "subject": ADA, "token": token})
+        office.sessions.opened(Desk(office, {}, lambda *_: None, Commits((), Clock(), 1)), {"id": f"s{n}", "subject": ADA, "token": token})
     assert admin.ssh_revoke("serial", str(one["serial"]), "lost")["ended"] == ["s0"]
     assert not desk.ssh_authority(ADA, one, PEER) and desk.ssh_authority(ADA, other, PEER)
     with pytest.raises(LoginRefused):
@@ -194,8 +195,8 @@ def test_two_authorities_let_in_for_a_while_after_a_rotation(office: Office, des
 
 def test_a_rotation_at_once_ends_what_the_former_one_opened(office: Office, desk: Desk, admin: Admin) -> None:
     token = desk.ssh_certificate_result(ADA, shown(admin), True, PEER)["token"]
-    office.sessions.opened(Desk(office, {}, lambda *_: None), {"id": "s", "subject": ADA, "token": token})
-    office.sessions.opened(Desk(office, {}, lambda *_: None), {"id": "t", "subject": ADA, "token": ""})
+    office.sessions.opened(Desk(office, {}, lambda *_: None, Commits((), Clock(), 1)), {"id": "s", "subject": ADA, "token": token})
+    office.sessions.opened(Desk(office, {}, lambda *_: None, Commits((), Clock(), 1)), {"id": "t", "subject": ADA, "token": ""})
     assert admin.ssh_rotate(0.0)["ended"] == ["s"]
 
 

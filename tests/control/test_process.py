@@ -246,6 +246,71 @@ async def test_a_withdrawal_while_control_was_away_is_said_at_joining(house: Hou
 
 
 @pytest_twisted.ensureDeferred
+async def test_every_other_worker_knows_of_a_commit_before_it_is_sent(house: House) -> None:
+    """And of its end, behind the news of the change."""
+    first, second = await house.worker(), await house.worker("also")
+    heard: list[tuple[str, ...]] = []
+    first.on_commit = lambda *said: pytest.fail("its own")
+    second.on_commit = lambda *said: heard.append(said)
+    second.on_catalog, second.on_committed = (lambda *said: heard.append(said)), lambda key: heard.append((key,))
+    await first.commit_begins("s-1", "clinic", "db")
+    assert heard == [("s-1", "clinic", "db")]
+    first.catalog_changed("clinic", "db")
+    first.commit_ended("s-1")
+    await first.count("x", 0)
+    await second.count("x", 0)
+    assert heard[1:] == [("clinic", "db"), ("s-1",)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_commit_that_a_worker_does_not_hear_of_may_not_be_sent(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.control.commits.ANSWER", 0.01)
+    first, second = await house.worker(), await house.worker("also")
+    second.on_commit = lambda *said: Deferred()
+    with pytest.raises(ControlUnavailable, match="another worker"):
+        await first.commit_begins("s-1", "clinic", "db")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_that_comes_is_told_what_others_are_committing(house: House) -> None:
+    """Also when control died meanwhile."""
+    first, second = await house.worker(), await house.worker("also")
+    await first.commit_begins("s-1", "clinic", "db")
+    await house.control.stopService()
+    house.start()
+    await house.rejoin(first)
+    await house.rejoin(second)
+    told: list[list[list[str]]] = []
+    first.on_back = second.on_back = told.append
+    second._link.transport.loseConnection()
+    await house.rejoin(second)
+    assert told == [[["s-1", "clinic", "db"]]]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_commit_waits_for_the_workers_that_control_has_not_seen_since_its_start(house: House) -> None:
+    first = await house.worker()
+    waiting = first.commit_begins("s-1", "clinic", "db")
+    await first.count("x", 0)
+    assert not waiting.called
+    second = await house.worker("also")
+    heard: list[tuple[str, ...]] = []
+    second.on_commit = lambda *said: heard.append(said)
+    await waiting
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_dead_worker_was_committing_counts_as_changed(house: House) -> None:
+    first, second = await house.worker(), await house.worker("also")
+    await first.commit_begins("s-1", "clinic", "db")
+    heard: list[tuple[str, ...]] = []
+    over, happened = event()
+    second.on_catalog, second.on_committed = (lambda *said: heard.append(said)), happened
+    first.stop()
+    assert await over == ("s-1",) and heard == [("clinic", "db")]
+
+
+@pytest_twisted.ensureDeferred
 async def test_revoked_while_control_was_away_ends_at_joining(house: House) -> None:
     worker = await house.worker()
     killed, happened = event()

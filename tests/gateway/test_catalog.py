@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from gateway.catalog import CLOSING, DIGEST, OPENING, QUERIES, READING, Catalogs
+from gateway.catalog import CLOSING, COMMITTING, DIGEST, OPENING, QUERIES, READING, Catalogs
 from protocols.session import Identity, Session, Target
 
 ROWS: dict[str, list[tuple[str | None, ...]]] = {
@@ -226,3 +226,44 @@ def test_another_workers_doubt_is_not_sent_back(catalogs: Catalogs) -> None:
     fired(catalogs.refresh(session()))
     catalogs.heard("clinic", "clinicdb")
     assert catalogs.stale(session()) and told == []
+
+
+def test_what_another_worker_commits_is_known_until_it_says_that_it_ended(catalogs: Catalogs) -> None:
+    """By database; and whatever rests on it is asked about again."""
+    counted = catalogs.tally.count
+    catalogs.begun("s-9", "clinic", "other")
+    assert not catalogs.elsewhere(session())
+    catalogs.begun("s-8", "clinic", "clinicdb")
+    assert catalogs.elsewhere(session()) and catalogs.tally.count == counted + 2
+    catalogs.ended("s-9")
+    catalogs.ended("nobody's")
+    assert catalogs.elsewhere(session())
+    catalogs.ended("s-8")
+    assert not catalogs.elsewhere(session()) and catalogs.tally.count == counted + 4
+
+
+def test_a_commit_whose_end_was_not_heard_counts_as_a_change(server: Server, catalogs: Catalogs) -> None:
+    """Control was away; what is under way now is told when it is back, and the catalog looked at."""
+    fired(catalogs.refresh(session()))
+    catalogs.begun("s-8", "clinic", "clinicdb")
+    catalogs.back([["s-8", "clinic", "clinicdb"]])
+    assert catalogs.elsewhere(session()) and not catalogs.stale(session())
+    catalogs.back([])
+    assert not catalogs.elsewhere(session()) and catalogs.stale(session())
+
+
+def test_who_waits_for_another_workers_commit_goes_on_when_it_ended_or_takes_long(catalogs: Catalogs, clock: Clock) -> None:
+    """It may itself wait for a lock that who waits here holds."""
+    assert fired(catalogs.over(session())) == [None]
+    catalogs.begun("s-8", "clinic", "clinicdb")
+    catalogs.begun("s-9", "clinic", "clinicdb")
+    first, second = fired(catalogs.over(session())), fired(catalogs.over(session()))
+    catalogs.ended("s-8")
+    assert first == second == []
+    catalogs.ended("s-9")
+    assert first == second == [None]
+    catalogs.begun("s-8", "clinic", "clinicdb")
+    third = fired(catalogs.over(session()))
+    clock.advance(COMMITTING)
+    assert third == [None]
+    catalogs.ended("s-8")

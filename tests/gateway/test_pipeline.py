@@ -211,6 +211,35 @@ def test_an_addon_that_answers_a_cancellation_with_yes_does_not_start_a_new_wait
     assert deny(results[0]).code == "OST-304" and approvals.withdrawn == ["r1"]
 
 
+def test_a_command_leaves_when_everything_is_said_that_has_to_be_said_before() -> None:
+    """By whoever wants a word with it at the last moment, behind people; then everybody is told."""
+    log: list[str] = []
+    said: Deferred[None] = Deferred()
+    chain = pipeline(Said(log, ask=HOLD, decided=None, leaving=said), approvals=Approvers({"state": "granted", "request": "r1", "grant": "g1"}))
+    found: list[Decision] = []
+    chain.decide(SESSION, SELECT, lambda *_: None).addCallback(found.append)
+    assert log == ["ask", "leaving"] and found == []
+    said.callback(None)
+    assert log == ["ask", "leaving", "decided"] and isinstance(found[0].verdict, Allow) and found[0].grant == "g1"
+
+
+@pytest.mark.parametrize("answer", [Deny("not now", "OST-1"), ValueError("broken"), lambda _: fail(ValueError("late"))], ids=["a deny", "a failure", "a late failure"])
+def test_what_cannot_be_said_before_a_command_leaves_keeps_it_back(answer: Any) -> None:
+    first, second = Said(leaving=answer), Said(leaving=None, decided=None)
+    answer = pipeline(first, second).decide(SESSION, SELECT, lambda *_: None)
+    found = [answer] if isinstance(answer, Decision) else []
+    if not found:
+        answer.addCallback(found.append)
+    assert deny(found[0]).code in ("OST-1", "OST-901") and found[0].addon == "Said"
+    assert second.log == ["decided"], "told, and not asked any more"
+
+
+def test_nobody_is_asked_about_the_leaving_of_what_is_denied() -> None:
+    addon = Said(judge=Deny("no", "OST-1"), leaving=None)
+    decided(pipeline(addon))
+    assert addon.log == ["judge"]
+
+
 def test_a_failure_in_being_told_changes_nothing() -> None:
     """The decision stands, and the others are still told."""
     after = Said(decided=None, outcome=None, closed=None)

@@ -1,7 +1,8 @@
-"""DDL that is committed while a statement of a masked session waits for its lock."""
+"""DDL that is committed while a statement of a masked session waits for its lock, in the same worker and in another."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,8 +26,18 @@ def house(postgres15: PostgresServer, tmp_path_factory: pytest.TempPathFactory) 
     postgres15.sql("CREATE TABLE overtaken (id int, note text, ssn text); INSERT INTO overtaken VALUES (1, 'calm', 'raw-ssn')")
     postgres15.sql("CREATE TABLE overtaken_log (id int)")
     postgres15.sql("CREATE VIEW overtaken_v AS SELECT note AS y FROM overtaken")
-    with House(tmp_path_factory.mktemp("overtaken"), postgres15, masked={"public.overtaken": ["ssn"]}, workers=1) as made:
+    with House(tmp_path_factory.mktemp("overtaken"), postgres15, masked={"public.overtaken": ["ssn"]}, workers=2) as made:
         yield made
+
+
+def connect(house: House, worker: str, subject: str, **more: Any) -> psycopg.Connection[Any]:
+    """A session in that worker: the other cannot accept meanwhile."""
+    [other] = set(house.workers()) - {worker}
+    house.kill(other, signal.SIGSTOP)
+    try:
+        return house.connect(subject, **more)
+    finally:
+        house.kill(other, signal.SIGCONT)
 
 
 def rows(connection: psycopg.Connection[Any], text: str, prepared: bool) -> list[Any]:
@@ -37,13 +48,22 @@ def rows(connection: psycopg.Connection[Any], text: str, prepared: bool) -> list
         return cursor.execute(text, [] if prepared else None, prepare=prepared).fetchall()
 
 
+def reads(ada: psycopg.Connection[Any]) -> bool:
+    try:
+        return rows(ada, "SELECT y FROM overtaken_v", False) == [("calm",)]
+    except psycopg.Error:
+        return False
+
+
+@pytest.mark.parametrize("owners", ["worker-1", "worker-2"], ids=["the same worker", "another worker"])
 @pytest.mark.parametrize(("text", "prepared"), [(READ, False), (READ, True), (COPY, False), (WRITE, False)], ids=["simple", "prepared", "COPY", "write"])
-def test_a_view_that_is_replaced_under_a_waiting_statement_shows_nothing(house: House, text: str, prepared: bool) -> None:
+def test_a_view_that_is_replaced_under_a_waiting_statement_shows_nothing(house: House, text: str, prepared: bool, owners: str) -> None:
     """Also where the statement's clean shape was remembered. What only reads ends in an error; a write is not told to be undone."""
     calm = [("CALM" if text == READ else "calm",)]
-    with house.connect(ADA) as ada, house.connect(CLEAR, autocommit=False) as owner, psycopg.connect(house.direct(), autocommit=True) as watch:
+    with connect(house, "worker-1", ADA) as ada, connect(house, owners, CLEAR, autocommit=False) as owner, psycopg.connect(house.direct(), autocommit=True) as watch:
         owner.execute("CREATE OR REPLACE VIEW overtaken_v AS SELECT note AS y FROM overtaken")
         owner.commit()
+        until(lambda: reads(ada), "the worker has heard of it")  # until then it refuses, on a machine that is slow to tell it
         for _ in range(3):
             assert rows(ada, text, prepared) == calm
         owner.execute("CREATE OR REPLACE VIEW overtaken_v AS SELECT ssn AS y FROM overtaken")

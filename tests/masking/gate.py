@@ -73,6 +73,18 @@ class OneWorker:
 
     doubt = suspect
 
+    def commit_begins(self, _session: Session) -> Deferred[None]:
+        return succeed(None)
+
+    def over(self, _session: Session) -> Deferred[None]:
+        return succeed(None)
+
+    def commit_ended(self, _session: Session) -> None:
+        """Nobody has to hear of it."""
+
+    def elsewhere(self, _session: Session) -> bool:
+        return False
+
 
 class Catalogs(OneWorker):
     """Reads at once. Counts its readings."""

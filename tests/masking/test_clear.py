@@ -12,7 +12,7 @@ from protocols.command import FunctionCall, Path, Statement
 from protocols.hooks import DecidedHook, JudgeHook, OutcomeHook, RewriteHook
 from protocols.result import Ending, Outcome
 from protocols.verdict import Allow, Decision, Replace
-from tests.masking.test_masking import COLUMNS, Shelf, session
+from tests.masking.shelf import COLUMNS, Shelf, session
 from tests.sql.little import snapshot
 
 PRIVACY = session("privacy")

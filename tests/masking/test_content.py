@@ -22,7 +22,7 @@ from protocols.postgres.replies import DataRow
 from protocols.result import Column, Columns
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Reveal
-from tests.masking.test_masking import decision, session
+from tests.masking.shelf import decision, session
 from tests.postgres.playbook import READY_IDLE, Playbook, Silent, asks, columns, complete, intends, row
 
 VALUES = {

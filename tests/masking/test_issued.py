@@ -14,7 +14,7 @@ from protocols.hooks import JudgeHook
 from protocols.session import Session
 from protocols.verdict import Allow, Deny
 from tests.masking import test_masking
-from tests.masking.test_masking import Shelf, session
+from tests.masking.shelf import Shelf, session
 from tests.sql.little import snapshot
 
 COLUMNS = [

@@ -15,7 +15,7 @@ from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook, Rew
 from protocols.result import Ending, Outcome
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Replace
-from tests.masking.test_masking import COLUMNS, Shelf, session
+from tests.masking.shelf import COLUMNS, Shelf, session
 from tests.sql.later import Later
 from tests.sql.little import snapshot
 

@@ -6,56 +6,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
 from addons.masking import Masking
-from addons.masking.overtaken import only_reads
-from addons.sql.catalog import Snapshot
 from addons.sql.settings import Settings
 from addons.sql.underway import Underway
 from protocols.command import FunctionCall, Path, Statement
-from protocols.hooks import ClosedHook, ColumnsHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook, TextHook
-from protocols.result import NULL, Column, Columns, Ending, Outcome
-from protocols.session import Identity, Session, Target
-from protocols.verdict import Allow, Decision, Deny, Replace
-from tests.masking.gate import OneWorker
+from protocols.hooks import ClosedHook, ColumnsHook, DecidedHook, JudgeHook, RewriteHook, SessionHook, TextHook
+from protocols.result import NULL, Column, Columns
+from protocols.session import Session
+from protocols.verdict import Allow, Deny, Replace
+from tests.masking.shelf import COLUMNS, Shelf, ask, decision, done, session
 from tests.sql.little import snapshot
-
-COLUMNS = [{"relation": "public.patients", "column": name, "clear": ["privacy"]} for name in ("ssn", "mrn", "dob")]
-
-
-class Shelf(OneWorker):
-    """Catalogs that answer when told to."""
-
-    def __init__(self, known: Snapshot | None) -> None:
-        self.known, self.next, self.asked = known, known, 0
-        self.held: Deferred | None = None
-
-    def snapshot(self, _session: Session) -> Snapshot | None:
-        return self.known
-
-    def refresh(self, _session: Session) -> Deferred:
-        self.asked += 1
-        begun = self.doubts
-        if self.held is not None:
-            return self.held.addCallback(lambda _none: self._new(begun))
-        return succeed(self._new(begun))
-
-    def _new(self, begun: int) -> Snapshot | None:
-        self.known, self.settled = self.next, begun
-        return self.known
-
-
-def session(*groups: str, name: str = "s1", target: str = "clinic") -> Session:
-    return Session(
-        name,
-        Identity("ann", groups=frozenset(groups)),
-        Target(target, "postgres", "h", 1),
-        "rw",
-        "db",
-        "p",
-        application="psql",
-    )
 
 
 @pytest.fixture
@@ -66,25 +28,6 @@ def shelf() -> Shelf:
 @pytest.fixture
 def addon(shelf: Shelf) -> Masking:
     return Masking(columns=COLUMNS, catalogs=shelf, functions=["public.listed"])
-
-
-def ask(addon: Masking, sql: str, who: Session | None = None, **more: Any) -> Any:
-    answer = addon.on_rewrite(RewriteHook(who or session(), Statement(sql, **more)))
-    if isinstance(answer, Deferred):
-        found: list = []
-        answer.addBoth(found.append)
-        return found[0] if found else answer
-    return answer
-
-
-def decision(sql: str, sent: str = "") -> Decision:
-    return Decision(Statement(sql), Allow(), sent or sql)
-
-
-def done(addon: Masking, sql: str, transaction: str = "I", who: Session | None = None) -> None:
-    decided = decision(sql)
-    addon.on_decided(DecidedHook(who or session(), decided))
-    addon.on_outcome(OutcomeHook(who or session(), decided, Outcome(Ending.COMPLETE, transaction=transaction)))
 
 
 @pytest.mark.parametrize(
@@ -448,81 +391,6 @@ def test_payloads_may_be_let_through_by_configuration(shelf: Shelf) -> None:
 def test_functions_are_listed_with_their_schema(shelf: Shelf, functions: list[str]) -> None:
     with pytest.raises(ValueError, match="schema"):
         Masking(columns=COLUMNS, catalogs=shelf, functions=functions)
-
-
-def overtaken(addon: Masking, between: Any, sql: str = "SELECT upper(code) FROM departments") -> Any:
-    """The plan of a result when something happens between its statement's decision and its first row."""
-    decided = decision(sql)
-    addon.on_decided(DecidedHook(session(), decided))
-    between()
-    return addon.on_columns(ColumnsHook(session(), decided, Columns((Column("upper", 0, 0, 25),))))
-
-
-@pytest.mark.parametrize("other", ["a session", "a worker"])
-def test_a_result_that_ddl_overtook_is_masked_whole(shelf: Shelf, addon: Masking, other: str) -> None:
-    """Its names were judged by what they meant before; the wire does not say of what an expression is."""
-    who = session(name="another")
-    ddl = {"a session": lambda: done(addon, "CREATE OR REPLACE VIEW v AS SELECT 1", who=who), "a worker": lambda: shelf.doubt(who)}
-    found = overtaken(addon, ddl[other])
-    assert found.cells == (NULL,) and found.alarm == "the catalog changed between the decision and the result"
-    ask(addon, "SELECT 1")
-    assert overtaken(addon, lambda: None) is None, "decided again, by a newer catalog"
-
-
-def test_what_a_session_changes_itself_does_not_mask_its_own_results(addon: Masking) -> None:
-    """A pipeline of CREATE TABLE and SELECT is decided before either has run."""
-    assert overtaken(addon, lambda: done(addon, "CREATE TABLE made (a int)")) is None
-
-
-@pytest.mark.parametrize("what", ["nothing", "a reading", "a temporary table"])
-def test_what_changes_nothing_for_a_session_does_not_mask_its_results(shelf: Shelf, addon: Masking, what: str) -> None:
-    who = session(name="another")
-    happens = {
-        "nothing": lambda: done(addon, "SELECT 1", who=who), "a reading": lambda: shelf.refresh(who),
-        "a temporary table": lambda: done(addon, "CREATE TEMP TABLE t (a int)", who=who),
-    }  # fmt: skip
-    assert overtaken(addon, happens[what]) is None
-
-
-def test_a_decision_by_a_catalog_that_was_old_already_masks_its_result(shelf: Shelf, addon: Masking) -> None:
-    """DDL that was heard of while the catalog was being read."""
-    shelf.doubt(session(name="another"))
-    assert overtaken(addon, lambda: None).cells == (NULL,)
-    assert addon.standing(session()) != addon.standing(session()), "so nothing of it is remembered"
-
-
-def test_a_result_that_comes_before_the_news_of_a_commit_is_masked(addon: Masking) -> None:
-    """The server lets go of its locks before it says that it committed."""
-    who, commit = session(name="another"), decision("COMMIT")
-    done(addon, "CREATE OR REPLACE VIEW v AS SELECT 1", "T", who)
-    assert overtaken(addon, lambda: None) is None, "nothing is committed yet"
-    assert overtaken(addon, lambda: addon.on_decided(DecidedHook(who, commit))).cells == (NULL,)
-
-
-def test_a_cursor_that_ddl_overtook_shows_nothing(shelf: Shelf, addon: Masking) -> None:
-    declared = decision("DECLARE c CURSOR FOR SELECT upper(code) FROM departments")
-    addon.on_decided(DecidedHook(session(), declared))
-    shelf.doubt(session(name="another"))
-    addon.on_outcome(OutcomeHook(session(), declared, Outcome(Ending.COMPLETE, transaction="T")))
-    ask(addon, "SELECT 1")
-    fetched = overtaken(addon, lambda: None, "FETCH ALL FROM c")
-    assert fetched.cells == (NULL,) and fetched.withheld is None
-
-
-@pytest.mark.parametrize(("text", "reads"), [
-    ("SELECT 1", True), ("COPY (SELECT 1) TO STDOUT", True), ("COPY t TO STDOUT", True), ("SELECT 1; SELECT 2", False), ("UPDATE t SET a = 1", False),
-    ("WITH w AS (DELETE FROM t RETURNING 1) SELECT 1", False), ("COPY (INSERT INTO t VALUES (1) RETURNING a) TO STDOUT", False), ("EXECUTE p", False),
-    ("SELECT 1 INTO t", False), ("SELEC", False),
-])  # fmt: skip
-def test_only_what_certainly_wrote_nothing_ends_in_an_error(text: str, reads: bool) -> None:
-    """Of anything else its client would believe that it was undone."""
-    assert only_reads(text) is reads
-
-
-def test_a_copy_that_was_overtaken_is_withheld_whole(addon: Masking, shelf: Shelf) -> None:
-    """It has no columns to mask."""
-    found = overtaken(addon, lambda: shelf.doubt(session(name="other")), "COPY (SELECT code FROM departments) TO STDOUT")
-    assert found.withheld.code == "OST-528"
 
 
 def test_a_reload_that_asks_who_may_stay_reads_no_catalog(addon: Masking, shelf: Shelf) -> None:

@@ -18,7 +18,7 @@ from tests.masking.test_attacks import MORE
 from tests.servers import PostgresServer
 
 SEED = int(os.environ.get("OSTIARY_SEED", "20"))
-COUNT = 50_000 if os.environ.get("OSTIARY_PROFILE") == "soak" else 500
+COUNT = int(os.environ.get("OSTIARY_COUNT", "50000" if os.environ.get("OSTIARY_PROFILE") == "soak" else "500"))
 
 
 def tables(server: PostgresServer) -> dict[str, list[str]]:
