@@ -8,6 +8,7 @@ asks and what is masked are parameters.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -353,6 +354,11 @@ def environment(facts: Mapping[str, str]) -> dict[str, str]:
     """libpq's variables, so that no password is in a command line."""
     names = {"dbname": "DATABASE", "application_name": "APPNAME"}
     return {f"PG{names.get(name, name.upper())}": value for name, value in facts.items()}
+
+
+def as_recorded(data: str | Mapping[str, str]) -> bytes:
+    """Of an event of a recorded terminal, what `ostiary audit` prints: text, or base64 where it is none."""
+    return data.encode() if isinstance(data, str) else base64.b64decode(data["base64"])
 
 
 def mask(relation: str, column: str, strategy: str = "redact", **more: object) -> dict[str, object]:

@@ -27,7 +27,7 @@ from gateway.evidence import bundle, hosts, standalone, values
 from gateway.evidence.cast import FORMATS
 from gateway.evidence.order import Chosen, told
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time, search
-from gateway.evidence.readable import CONFIGURATION, HEADING, canonical, clean, counted, table_row
+from gateway.evidence.readable import CONFIGURATION, HEADING, canonical, clean, counted, printed, table_row
 from gateway.evidence.view import LiveView, Unreadable, View, open_view
 from gateway.notary import anchor, keys
 from gateway.notary.body import Bodies
@@ -150,7 +150,7 @@ def _who() -> str:
 
 def _print(found: Found, as_json: bool) -> None:
     shown = found.shown()
-    click.echo(canonical(shown) if as_json else table_row(shown, found.identity, found.protocol))
+    click.echo(canonical(printed(shown)) if as_json else table_row(shown, found.identity, found.protocol))
 
 
 @audit.command()
@@ -262,7 +262,7 @@ def _show(found: Found, as_json: bool, whole: bool) -> None:
     """:param whole: also a configuration's text; a session's records only name the one that it was judged by."""
     shown = found.shown()
     if as_json:
-        click.echo(canonical(shown))
+        click.echo(canonical(printed(shown)))
         return
     fields, body = shown.pop("fields"), shown.pop("body", {})
     configured = _configuration(fields, body)
@@ -291,12 +291,16 @@ def _configuration(fields: dict[str, Any], body: dict[str, Any]) -> str:
 
 @audit.command()
 @click.option("--sha256", "digest", is_flag=True, help="Its SHA-256 only.")
-def verifier(digest: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verifier(digest: bool, as_json: bool) -> None:
     """
     Print verify.py, which checks bundles.
 
     An auditor takes it from an installation of his own, never from the bundle that he checks.
     """
+    if as_json:
+        click.echo(canonical({"sha256": standalone.digest(), **({} if digest else {"text": standalone.joined().decode()})}))
+        return
     click.echo(standalone.digest() if digest else standalone.joined(), nl=digest)
 
 

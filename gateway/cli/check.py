@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gateway.cli.show import say
 from gateway.config import Config
 from gateway.toml import MASKING, WrongConfig, load
 
@@ -30,13 +30,13 @@ def check(config: Path | None, named: Path, as_json: bool) -> None:
     except WrongConfig as error:
         if as_json:
             said = [{"line": p.line, "in": list(p.names), "key": p.key, "wrong": p.wrong, "mend": p.mend} for p in error.problems]
-            click.echo(json.dumps({"file": str(config), "problems": said}, ensure_ascii=False, indent=2))
+            say({"file": str(config), "problems": said})
         else:
             click.echo(str(error), err=True)
         raise SystemExit(1) from None
     warnings = [*lonely(read), *unanswered(read)]
     if as_json:
-        click.echo(json.dumps({"file": str(config), "problems": [], "warnings": warnings}, ensure_ascii=False, indent=2))
+        say({"file": str(config), "problems": [], "warnings": warnings})
         return
     click.echo(
         f"{config}: right. {_counted(len(read.listens), 'listener')}, {_counted(len(read.targets), 'target')}, "

@@ -17,6 +17,7 @@ import click
 from gateway.cli.door import Door, Said, configured, leave
 from gateway.cli.show import clean as printable
 from gateway.cli.show import rows as table
+from gateway.cli.show import say
 
 _MASKING = "addons.masking.Masking"
 _COLUMNS = ("relation", "column", "type", "holds", "by", "sampled", "matches", "strategy", "declared")
@@ -54,7 +55,7 @@ def discover(door: Door, as_json: bool, name: str, database: str, account: str, 
     for complaint in failed:
         click.echo(f"not sampled: {complaint}", err=True)
     if as_json:
-        click.echo(json.dumps({"relations": len(found), "proposals": proposals, "nothing_found_in": clean, "not_sampled": failed}, indent=2))
+        say({"relations": len(found), "proposals": proposals, "nothing_found_in": clean, "not_sampled": failed})
         return
     table(proposals, _COLUMNS, False, f"Nothing in {len(found)} tables looks like what must be masked. That proves nothing.")
     if proposals and clean:

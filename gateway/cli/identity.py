@@ -40,6 +40,7 @@ def show(door: Door, as_json: bool, subject: str) -> None:
 def check(door: Door, as_json: bool, subject: str) -> None:
     """Whether a token (asked for) would let this identity in, and as whom."""
     shown = door.call("identity_check", subject=subject, token=secret(f"Token of {subject}"))
+    shown["token_id"] = shown.pop("token")
     one(shown, as_json, ("subject", "kind", "groups", "on_behalf_of", "expires"))
 
 

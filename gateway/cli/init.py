@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 
 from gateway.certificates import authority, issue, write_pair
 from gateway.cli.door import Door, leave
+from gateway.cli.show import say
 from gateway.cli.span import SPAN
 from gateway.cli.template import CONFIG, ELSEWHERE, NEXT
 from gateway.control.admin import check_subject
@@ -53,8 +53,7 @@ def init(directory: Path, name: str, hosts: tuple[str, ...], admin: str, ttl: fl
         leave(error.why)
     made = make(directory.resolve(), name, (*HOSTS, *hosts), admin, ttl)
     if as_json:
-        said = {"config": str(made.config), "ca": str(made.authority), "admin": made.admin, "token": made.token}
-        click.echo(json.dumps(said, indent=2))
+        say({"config": str(made.config), "ca": str(made.authority), "admin": made.admin, "token": made.token})
         return
     click.echo(NEXT.substitute(
         config=made.config, ca=made.authority, admin=made.admin, token=made.token,

@@ -8,7 +8,6 @@ of the database that the policy does not list show as `function-unlisted`.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ from addons.policy import Policy
 from addons.sql.parse import Unparsable, parse
 from addons.sql.rules import Ruling, strictest
 from gateway.cli import draft
+from gateway.cli.show import say
 from protocols.command import Statement
 from protocols.hooks import DecidedHook
 from protocols.session import Session
@@ -52,7 +52,7 @@ def test(file: TextIO, subject: str, target: str, config: Path, as_json: bool) -
         raise click.ClickException(f"{target} speaks {session.target.protocol}, and this judges SQL; docs/ssh-policy.md is about its rules")
     unparsable = False
     for answer in examine(judge, session, file.read()):
-        click.echo(json.dumps(answer) if as_json else _shown(answer))
+        say(answer, None) if as_json else click.echo(_shown(answer))
         unparsable = unparsable or "unparsable" in answer["classes"]
     click.echo("This is policy's answer only: access, masking and limits are asked too, and may refuse what it allows.", err=True)
     raise SystemExit(1 if unparsable else 0)
@@ -175,7 +175,7 @@ def replay(new: Path, since: str, identity: str, target: str, config: Path, as_j
             records = _watched(looking.find(Search(Query(), looking.bodies)), as_json)
             for one in replaying.differences(records, since_ns, identity, target):
                 kinds[f"{one.was} to {one.now}"] += 1
-                click.echo(json.dumps(one.shown()) if as_json else one.told())
+                say(one.shown(), None) if as_json else click.echo(one.told())
         _counted(replaying.counts, kinds, as_json)
     raise SystemExit(1 if kinds else 0)
 
@@ -190,7 +190,7 @@ def _since(text: str) -> int:
 
 
 def _counted(counts: Any, kinds: Counter[str], as_json: bool) -> None:
-    click.echo(json.dumps({"differences": dict(kinds), **counts.shown()}) if as_json else counts.told(kinds))
+    say({"differences": dict(kinds), **counts.shown()}, None) if as_json else click.echo(counts.told(kinds))
 
 
 def _watched(records: Iterable[Any], quiet: bool) -> Iterator[Any]:

@@ -6,13 +6,13 @@ The gateway never runs it: whoever administers the server does. It is written fr
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gateway.cli.door import Door, configured, leave
+from gateway.cli.show import say
 from gateway.config import Account, Config, TargetEntry
 from gateway.toml import MASKING
 
@@ -41,7 +41,7 @@ def provision(
     if out is not None:
         out.write_text(told["sql"])
     if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        say(told)
     elif printing:
         click.echo(told["sql"], nl=False)
     elif checking:

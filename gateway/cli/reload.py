@@ -6,12 +6,10 @@ Exit 1 if it did not; 2 if it did, and a target refuses everybody under it, sinc
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from gateway.cli.door import Door, configured
-from gateway.cli.show import clean
+from gateway.cli.show import clean, say
 
 REFUSING = 2
 
@@ -22,7 +20,7 @@ def reload(door: Door, as_json: bool) -> None:
     """Have the running gateway read its configuration again."""
     told = door.call("config_reload")
     if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False))
+        say(told)
     else:
         click.echo(f"revision {told['revision']} is in force")
         for name in told["not_looked_at"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from gateway.cli.door import Door, configured, leave, own_token
-from gateway.cli.show import as_text, clean, clean_lines, one, rows
+from gateway.cli.show import as_text, clean, clean_lines, one, rows, say
 from gateway.cli.span import SPAN
 from gateway.toml import MASKING
 
@@ -167,7 +166,7 @@ def _split(file: Path) -> list[str]:
 
 def _tell(told: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        say(told)
         return
     missing = told["quorum"] - told["yes"]
     said = {

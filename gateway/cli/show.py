@@ -17,7 +17,9 @@ from gateway.control.when import iso
 
 Row = Mapping[str, Any]
 
-TIMES = frozenset({"created", "expires", "last_used", "revoked", "changed", "opened", "at"})
+TIMES = frozenset({"created", "expires", "last_used", "revoked", "changed", "opened", "at", "until"})
+"""What holds a moment wherever control says it, as seconds since 1970; people and programs are told it in ISO 8601."""
+
 WIDEST = 72  # characters of a column; the whole is in --json and in `show`
 
 
@@ -44,10 +46,27 @@ def as_text(name: str, value: Any) -> str:
     return clean(str(value))
 
 
+def told(value: Any, name: str = "") -> Any:
+    """A value of control's as JSON has it: moments in ISO 8601 and UTC, bytes in hexadecimal; `docs/operating.md` says so."""
+    if isinstance(value, Mapping):
+        return {key: told(inside, key) for key, inside in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [told(inside) for inside in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return iso(value) if number and name in TIMES else value
+
+
+def say(value: Any, indent: int | None = 2) -> None:
+    """Print it as JSON; every `--json` ends here, but for those of evidence."""
+    click.echo(json.dumps(told(value), ensure_ascii=False, indent=indent))
+
+
 def rows(found: Sequence[Row], columns: Sequence[str], as_json: bool, nothing: str) -> None:
     """A list, as JSON or as a table; `nothing` says what an empty one means."""
     if as_json:
-        click.echo(json.dumps(list(found), ensure_ascii=False, indent=2))
+        say(found)
         return
     if not found:
         click.echo(nothing, err=True)
@@ -62,7 +81,7 @@ def rows(found: Sequence[Row], columns: Sequence[str], as_json: bool, nothing: s
 def one(value: Row, as_json: bool, columns: Sequence[str] = ()) -> None:
     """One thing, a line per field."""
     if as_json:
-        click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+        say(value)
         return
     names = columns or list(value)
     width = max(len(name) for name in names)

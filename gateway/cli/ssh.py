@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from socket import gethostname
 from typing import Any
 
 import click
 
 from gateway.cli.door import Door, configured, leave
-from gateway.cli.show import as_text, rows
+from gateway.cli.show import as_text, rows, say
 from gateway.cli.span import SPAN
 from gateway.config import Listen, TargetEntry
 from gateway.control.authorities import HOSTS, PEOPLE, TARGETS
@@ -61,7 +60,10 @@ def revoke(door: Door, as_json: bool, serial: str | None, identity: str | None, 
         leave("say which one: SERIAL, --identity or --key-id")
     [(kind, which)] = given
     done = door.call("ssh_revoke", kind=kind, which=which, why=why)
-    click.echo(json.dumps(done, indent=2) if as_json else f"Revoked. Sessions ended: {len(done['ended'])}.")
+    if as_json:
+        say(done)
+    else:
+        click.echo(f"Revoked. Sessions ended: {len(done['ended'])}.")
 
 
 @ssh.command()
@@ -79,7 +81,7 @@ def rotate(door: Door, as_json: bool, keep: float, at_once: bool) -> None:
     """Replace the authority that signs for people. Its former key is forgotten; what it signed is good for a while."""
     done = door.call("ssh_rotate", keep=0.0 if at_once else keep)
     if as_json:
-        click.echo(json.dumps(done, indent=2))
+        say(done)
         return
     click.echo(f"{done['key']} signs for people now; {done['former']} lets in until {as_text('expires', done['until'])}.")
     click.echo(f"Sessions ended: {len(done['ended'])}.")
@@ -104,7 +106,7 @@ def known_hosts(door: Door, as_json: bool, hosts: tuple[str, ...]) -> None:
         said = f"@cert-authority {','.join(patterns)} {line(blob, f'ostiary-{HOSTS}')}"
         found.append({"what": "authority", "hosts": patterns, "key": fingerprint(blob), "line": said})
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        say(found)
         return
     if not hosts:
         click.echo(f"# the gateway as {gethostname()}: give --host if people reach it by another name or port", err=True)
@@ -148,4 +150,7 @@ def _patterns(entry: TargetEntry) -> set[str]:
 
 def _shown(what: dict[str, Any], only: str, as_json: bool) -> None:
     """stdout holds the line and nothing else, so that it can be written to a file."""
-    click.echo(json.dumps(what, indent=2) if as_json else what[only])
+    if as_json:
+        say(what)
+    else:
+        click.echo(what[only])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from gateway.cli.door import Door, configured
-from gateway.cli.show import as_text, one, rows
+from gateway.cli.show import as_text, one, rows, say
 from gateway.cli.span import SPAN
 
 COLUMNS = ("id", "subject", "state", "created", "expires", "last_used", "note")
@@ -27,7 +25,7 @@ def issue(door: Door, as_json: bool, subject: str, ttl: float, note: str) -> Non
     """Make a token for an identity. It is shown this once and kept as a hash."""
     made = door.call("token_issue", subject=subject, ttl=ttl, note=note)
     if as_json:
-        click.echo(json.dumps(made, indent=2))
+        say(made)
         return
     # stdout holds the token and nothing else, so that it can be piped.
     click.echo(f"Token {made['id']} of {subject}, good until {as_text('expires', made['expires'])}. Shown once:", err=True)

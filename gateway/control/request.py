@@ -97,7 +97,7 @@ def shown(record: Value) -> Value:
     return {key: record[key] for key in keys} | {
         "state": _state(record), "text": record["text"], "statements": record["statements"], "next": record["next"],
         "floor": record.get("floor", ""), "columns": record.get("columns", []), "uses": record.get("uses", 1), "used": record.get("used", 0),
-        "parameters": [_parameter(*one) for one in record["parameters"]], "binding": record["binding"].hex(),
+        "parameters": [_parameter(*one) for one in record["parameters"]], "binding": record["binding"].hex() if any(record["binding"]) else None,
     }
 
 

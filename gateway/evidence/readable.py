@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 import uuid
 from typing import Any
@@ -59,6 +60,38 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     return value
+
+
+def printed(shown: dict[str, Any]) -> dict[str, Any]:
+    """
+    The same for somebody who looks: moments in ISO 8601, and of recorded terminals the text where it is text.
+
+    A bundle has records as `readable` says them, which is what its verifier makes of the proven bytes.
+    """
+    fields, body = dict(shown["fields"]), dict(shown.get("body", {}))
+    if isinstance(fields.get("binding"), dict):
+        bound = base64.b64decode(fields["binding"]["base64"])
+        fields["binding"] = bound.hex() if any(bound) else None  # as requests have it; none where nothing was approved
+    if "expires_ns" in fields:
+        fields["expires"] = moment(fields.pop("expires_ns"))
+    facts = body.get("facts")
+    if isinstance(facts, dict) and _SECONDS.fullmatch(str(facts.get("at", ""))):
+        body["facts"] = {**facts, "at": moment(round(float(facts["at"]) * 1000) * 1_000_000)}
+    if shown["kind"] == "chunk" and "events" in body:
+        body["events"] = [[wait, code, _text(data)] for wait, code, data in body["events"]]
+    return {**shown, "fields": fields, **({"body": body} if "body" in shown else {})}
+
+
+_SECONDS = re.compile(r"[0-9]{9,11}\.[0-9]{3}")
+"""Since 1970, as control writes when something was done that it could tell the notary only later."""
+
+
+def _text(data: Any) -> Any:
+    """Bytes as text, where they are UTF-8: what a program wrote may be cut in the middle of a letter."""
+    try:
+        return base64.b64decode(data["base64"]).decode() if isinstance(data, dict) else data
+    except UnicodeDecodeError:
+        return data
 
 
 def canonical(shown: dict[str, Any]) -> str:

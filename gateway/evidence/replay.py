@@ -55,7 +55,8 @@ class Difference:
 
     def shown(self) -> dict[str, Any]:
         """As JSON shows it."""
-        return {**asdict(self), "time": moment(self.time_ns)}
+        known = asdict(self)
+        return {"time": moment(known.pop("time_ns")), **known}
 
     def told(self) -> str:
         """For a person: two lines."""

@@ -7,7 +7,6 @@ The short profile kills twice, the long one sixty times; the seed is in what it 
 
 from __future__ import annotations
 
-import base64
 import random
 import re
 import threading
@@ -20,7 +19,7 @@ import paramiko
 import psutil
 import pytest
 
-from tests.house import PATIENCE
+from tests.house import PATIENCE, as_recorded
 from tests.ssh_house import ADA, SshHouse
 from tests.sshd import Sshd
 from tests.sshlive.test_ssh_paramiko import connected
@@ -173,4 +172,4 @@ def _reckon(house: SshHouse, load: Clamour, ran: list[str], log: str) -> str:
 
 def _written(record: dict[str, Any]) -> str:
     """Of a chunk, what a terminal was shown."""
-    return "".join(base64.b64decode(event[2]["base64"]).decode(errors="replace") for event in record["body"]["events"] if event[1] == "o")
+    return "".join(as_recorded(event[2]).decode(errors="replace") for event in record["body"]["events"] if event[1] == "o")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.house import until
+from tests.house import as_recorded, until
 from tests.ssh_house import SshHouse
 from tests.sshd import Sshd
 
@@ -28,5 +27,5 @@ def test_identifiers_are_starred_on_terminals_and_files_are_copied_as_they_are(s
         assert house.ssh(f"cat {file}").stdout == TEXT.encode()
         until(lambda: house.records("--kind", "recorded"), "the recording has ended")
         events = [event for record in house.records("--kind", "chunk") for event in record["body"]["events"]]
-        recorded = b"".join(base64.b64decode(event[2]["base64"]) for event in events if event[1] == "o")
+        recorded = b"".join(as_recorded(event[2]) for event in events if event[1] == "o")
         assert recorded == shown.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -20,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "terminal"))
 from programs import EDITOR, Program  # noqa: E402
 
 from protocols.screen import Screen  # noqa: E402
-from tests.house import until  # noqa: E402
+from tests.house import as_recorded, until  # noqa: E402
 from tests.servers import free_port  # noqa: E402
 from tests.ssh_house import ADA, GRACE, WEB, SshHouse  # noqa: E402
 from tests.sshd import Sshd  # noqa: E402
@@ -114,7 +113,7 @@ def test_a_password_is_not_in_the_evidence_and_a_command_is(house: SshHouse) -> 
 
 
 def decoded(event: list[Any]) -> str:
-    return base64.b64decode(event[2]["base64"]).decode(errors="replace")
+    return as_recorded(event[2]).decode(errors="replace")
 
 
 def test_output_without_a_terminal_is_recorded_where_policy_says_full(house: SshHouse, ssh_house: SshHouse) -> None:
