@@ -22,6 +22,7 @@ from gateway.evidence.cast import FORMATS, Recordings, cast
 from gateway.evidence.order import Chosen
 from gateway.evidence.query import Found
 from gateway.evidence.readable import canonical
+from gateway.evidence.verifier.explained import readme
 from gateway.evidence.view import Row, View
 from gateway.notary.body import Bodies, BodyError
 from gateway.notary.merkle import Levels, leaf_hash
@@ -33,33 +34,6 @@ _LENGTH = Struct("!I")
 _PLACED = Struct("!QI")  # index, length
 _DENSE = 16
 """From one match in so many records, all hashes of the segment (32 bytes each) are smaller than the proofs."""
-
-_README = """Evidence of the gateway {origin}
-
-readable/records.jsonl   the records, one JSON object a line
-readable/sessions/       recordings of terminals, if they were asked for: asciinema play FILE
-segments/, ledger/       what proves them
-verify.py                checks all of it: python3 verify.py BUNDLE --key PUB --anchor FILE
-MANIFEST.json            the query, and the SHA-256 of every file
-
-In a record: `ref` is [worker, sequence] of the intent that an outcome belongs to. `terms` are keyed pseudonyms, by which records are
-found. `binding` is the hash of everything that a grant was given for. `boot_ns` is the machine's monotonic clock, which no clock
-setting moves. `path` is the way a command came (simple, parse, bind, exec …). `transaction` is the transaction's state after it. A
-parameter is [type's OID, format (0 text, 1 binary), value]. Times are UTC; {{"base64": …}} are bytes that are no text.
-
-Take neither the key nor verify.py from here: a forged bundle would come with a forged key, and a verifier
-that calls everything sound. PUB is the log's public key; ask for it on another way. Take verify.py from an
-installation of your own (`ostiary audit verifier > verify.py`), or compare the SHA-256 of this one, {verifier},
-with what you got elsewhere: Ostiary's docs/evidence.md and `ostiary audit verifier --sha256` have it.
-FILE holds a checkpoint of the log that you kept before; without it, whoever holds the log's signing key could have
-made another log for you.
-
-What is proved: each record was in the log, at its place, unchanged, and each opened body is the one
-recorded then; of a whole log (a query that is empty), that nothing is missing; otherwise what the log itself recorded of
-this export: what was asked for, and how many records matched. What is not: that the gateway saw everything (compare with
-the target's own log).
-"""
-
 
 def _digest(data: bytes) -> str:
     return sha256(data).hexdigest()
@@ -93,7 +67,7 @@ def export(
     for recording in recordings.all.values():
         if recording.chunks:
             writer.write(f"readable/sessions/{recording.name}", cast(recording, FORMATS[form]).encode())
-    writer.write("README.txt", _README.format(origin=verifier.name, verifier=standalone.digest()).encode())
+    writer.write("README.txt", readme(verifier.name, standalone.digest()))
     writer.write("verify.py", standalone.joined())
     manifest = {
         "format": FORMAT, "readable": form, "key": str(verifier), "query": dict(query), "records": chosen.records,

@@ -240,6 +240,62 @@ def test_an_added_or_missing_file_is_found(folder: Path, bobs: Path, tmp_path: P
     assert "README.txt is missing" in run(copy, "--key", key(folder))[1]
 
 
+def relisted(copy: Path, *gone: str, **added: bytes) -> None:
+    """A forger's MANIFEST.json: it lists what is there."""
+    told = json.loads((copy / "MANIFEST.json").read_text())
+    for name in gone:
+        (copy / name).unlink()
+        del told["files"][name]
+    for name, data in added.items():
+        (copy / name.replace("_", ".")).write_bytes(data)
+        told["files"][name.replace("_", ".")] = sha256(data).hexdigest()
+    (copy / "MANIFEST.json").write_text(json.dumps(told))
+
+
+def test_what_is_no_part_of_a_bundle_is_found_though_it_is_listed(folder: Path, bobs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing proves MANIFEST.json, so what it may list is known: an approval that somebody has added is none."""
+    copy = Path(shutil.copytree(bobs, tmp_path / "added"))
+    relisted(copy, approvals_csv=b"ada,approved\n")
+    code, text = run(copy, "--key", key(folder))
+    assert code == 1 and "approvals.csv is no part of a bundle" in text
+    for name in ("README.txt", "verify.py"):
+        copy = Path(shutil.copytree(bobs, tmp_path / f"without-{name}"))
+        relisted(copy, name)
+        assert standalone.main([str(copy), "--key", key(folder)]) == 1
+        assert f"{name} is missing" in capsys.readouterr().out
+
+
+def test_words_that_nothing_proves_are_said_to_be_somebody_elses(folder: Path, bobs: Path, tmp_path: Path) -> None:
+    """README.txt may be another version's; it is no evidence either way."""
+    copy = Path(shutil.copytree(bobs, tmp_path / "copy"))
+    assert json.loads(run(copy, "--key", key(folder), "--json")[1])["remarks"] == []
+    relisted(copy, README_txt=b"Trust the key beside this file.\n")
+    told = json.loads(run(copy, "--key", key(folder), "--json")[1])
+    assert len(told["remarks"]) == 1 and "README.txt is not the one" in told["remarks"][0]
+
+
+def test_a_link_is_no_file_of_a_bundle(folder: Path, bobs: Path, tmp_path: Path) -> None:
+    """It may show something else tomorrow."""
+    copy = Path(shutil.copytree(bobs, tmp_path / "copy"))
+    shutil.move(copy / "readable" / "records.jsonl", tmp_path / "elsewhere")
+    (copy / "readable" / "records.jsonl").symlink_to(tmp_path / "elsewhere")
+    code, text = run(copy, "--key", key(folder))
+    assert code == 1 and "is a link" in text
+
+
+@pytest.mark.parametrize("value", [None, [], {}, 1], ids=repr)
+@pytest.mark.parametrize("field", ["key", "query", "records", "segments", "readable", "export", "files", "format"])
+def test_a_manifest_of_other_kinds_is_tampered_with(folder: Path, bobs: Path, tmp_path: Path, field: str, value: object) -> None:
+    """One line, and one JSON object; no traceback, with a key and without."""
+    copy = Path(shutil.copytree(bobs, tmp_path / "copy"))
+    told = json.loads((copy / "MANIFEST.json").read_text()) | {field: value}
+    (copy / "MANIFEST.json").write_text(json.dumps(told))
+    for options in (("--key", key(folder)), ()) if field == "key" else ((),):
+        code, text = run(copy, *options, "--json")
+        told = json.loads(text)
+        assert code == told["code"] == 1 and told["problems"], text
+
+
 def test_an_anchor_of_another_history_refuses_it(folder: Path, bobs: Path, tmp_path: Path) -> None:
     """The same identity key, another ledger: what a thief of the key would make."""
     identity = keys.load(folder, "test-gw").identity

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import uuid
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -18,6 +19,10 @@ from gateway.evidence.verifier.tree import leaf_hash, prefix_roots, root_from_pa
 
 
 FORMAT = "ostiary-bundle-1"
+KINDS_OF_FIELDS = {"format": str, "key": str, "query": dict, "records": int, "segments": list}
+WORDS = frozenset({"README.txt", "verify.py"})
+PARTS = re.compile(r"ledger/(?:checkpoint|entries\.bin)|segments/\d+/(?:head\.note|(?:leaves|bodies|level0|proofs)\.bin)|readable/.+", re.DOTALL)
+"""What a bundle holds beside them: all of it is checked. readable/ has to follow from the rest, file by file."""
 
 
 class Bundle:
@@ -46,6 +51,8 @@ class Bundle:
             raise Tampered("MANIFEST.json is malformed: it lists no files")
         for name in ("format", "key", "query", "records", "segments"):
             require(name in told, "MANIFEST.json is malformed: %s is missing" % name)
+        for name, kind in KINDS_OF_FIELDS.items():
+            require(isinstance(told[name], kind), "MANIFEST.json is malformed: %s is no %s" % (name, kind.__name__))
         require(told["format"] == FORMAT, "MANIFEST.json says that this is no %s: if it is a newer bundle, get a newer verifier" % FORMAT)
         return told
 
@@ -54,19 +61,22 @@ class Bundle:
             return file.read()
 
     def check_files(self) -> None:
-        """Nothing is missing, changed or added."""
+        """Nothing is missing, changed or added, and nothing lies elsewhere."""
         listed = self.manifest["files"]
         present = set()
         for where, folders, names in os.walk(self.folder):
             folders[:] = [name for name in folders if name != "__pycache__"]
             for name in names:
                 path = os.path.relpath(os.path.join(where, name), self.folder)
+                require(not os.path.islink(os.path.join(where, name)), "%s is a link: what it shows may change" % path)
                 present.add(path.replace(os.sep, "/"))
         present.discard("MANIFEST.json")
-        for name in sorted(set(listed) - present):
+        for name in sorted((WORDS | set(listed)) - present):
             raise Tampered("%s is missing" % name)
         for name in sorted(present - set(listed)):
             raise Tampered("%s is not listed in MANIFEST.json" % name)
+        for name in sorted(listed):
+            require(name in WORDS or PARTS.fullmatch(name), "%s is no part of a bundle: somebody has added it" % name)
         for name, digest in sorted(listed.items()):
             require(hashlib.sha256(self.read(name)).hexdigest() == digest, "%s was changed" % name)
 

@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 from gateway.evidence.verifier.bundle import Bundle
 from gateway.evidence.verifier.checkpoint import parse_key
 from gateway.evidence.verifier.completeness import Completeness, shown_query
+from gateway.evidence.verifier.explained import readme
 from gateway.evidence.verifier.fault import INCOMPLETE, TAMPERED
 from gateway.evidence.verifier.holdings import (
     disclosures_of, grants_of, recordings_of, sessions_of, told_disclosures, told_grants, told_recordings, told_sessions,
@@ -42,6 +43,8 @@ def examined(folder: str, key: Optional[str], anchor: Optional[str], own: Option
     }
     if bundle.manifest["files"].get("verify.py") != own:
         found["remarks"].append("the bundle's own verify.py is not this one: another version, or somebody else's")
+    if bundle.read("README.txt") != readme(name, own):
+        found["remarks"].append("the bundle's README.txt is not the one that this verifier knows: another version's, or somebody else's; nothing proves it")
     tampered = found["problems"] or found["strays"]
     found["code"] = TAMPERED if tampered else INCOMPLETE if found["gaps"] or key is None else 0
     return found
