@@ -35,14 +35,16 @@ class Lock(Protocol):
     :ivar block: what a packet's encrypted part is a multiple of, in bytes.
     :ivar counted: how much of the head counts for that.
     :ivar tag: bytes behind the packet.
+    :ivar uncover: packet_length out of the first four bytes of the packet of this sequence, of which nothing is proven
+        yet; None where they are it.
     """
 
     block: int
     counted: int
     tag: int
 
-    def length(self, sequence: int, head: bytes) -> int:
-        """packet_length, out of the first four bytes; nothing is proven of it yet."""
+    @property
+    def uncover(self) -> Callable[[int, bytes], int] | None: ...
 
     def open(self, sequence: int, packet: memoryview) -> bytes:
         """
@@ -58,10 +60,7 @@ class Lock(Protocol):
 class Open:
     """No lock: before the first keys."""
 
-    block, counted, tag = 8, HEAD, 0
-
-    def length(self, sequence: int, head: bytes) -> int:
-        return int(_U32.unpack(head)[0])
+    block, counted, tag, uncover = 8, HEAD, 0, None
 
     def open(self, sequence: int, packet: memoryview) -> bytes:
         return bytes(packet[HEAD:])
@@ -73,23 +72,22 @@ class Open:
 class Gcm:
     """AES-GCM; packet_length is authenticated, not encrypted. Counts its own packets, whatever their sequence."""
 
-    block, counted, tag = 16, 0, 16
+    block, counted, tag, uncover = 16, 0, 16, None
 
     def __init__(self, key: bytes, iv: bytes) -> None:
-        self._aead, self._fixed, self._count = AESGCM(key), iv[:4], _U64.unpack(iv[4:])[0]
-
-    def length(self, sequence: int, head: bytes) -> int:
-        return int(_U32.unpack(head)[0])
+        aead = AESGCM(key)
+        self._decrypt, self._encrypt_into = aead.decrypt, aead.encrypt_into
+        self._fixed, self._count = iv[:4], _U64.unpack(iv[4:])[0]
 
     def open(self, sequence: int, packet: memoryview) -> bytes:
         try:
-            return self._aead.decrypt(self._nonce(), packet[HEAD:], packet[:HEAD])
+            return self._decrypt(self._nonce(), packet[HEAD:], packet[:HEAD])
         except InvalidTag:
             raise Tampered("the tag is wrong") from None
 
     def seal(self, sequence: int, head: bytes, body: bytes, out: memoryview) -> None:
         out[:HEAD] = head
-        self._aead.encrypt_into(self._nonce(), body, head, out[HEAD:])
+        self._encrypt_into(self._nonce(), body, head, out[HEAD:])
 
     def _nonce(self) -> bytes:
         nonce = self._fixed + _U64.pack(self._count)
@@ -105,7 +103,7 @@ class ChaChaPoly:
     def __init__(self, key: bytes) -> None:
         self._main, self._head = _chacha(key[:32]), _chacha(key[32:64])
 
-    def length(self, sequence: int, head: bytes) -> int:
+    def uncover(self, sequence: int, head: bytes) -> int:
         self._head.reset_nonce(_first_block(sequence))
         return int(_U32.unpack(self._head.update(head))[0])
 
@@ -135,15 +133,12 @@ class ChaChaPoly:
 class CtrEtm:
     """AES-CTR with an HMAC over the sequence, packet_length in clear, and the ciphertext."""
 
-    block, counted = 16, 0
+    block, counted, uncover = 16, 0, None
 
     def __init__(self, key: bytes, iv: bytes, digest: str, integrity: bytes) -> None:
         self._stream = Cipher(AES(key), CTR(iv)).encryptor()  # decrypts as well: CTR is its own inverse
         self._mac = hmac.new(integrity, digestmod=digest)
         self.tag = self._mac.digest_size
-
-    def length(self, sequence: int, head: bytes) -> int:
-        return int(_U32.unpack(head)[0])
 
     def open(self, sequence: int, packet: memoryview) -> bytes:
         end = len(packet) - self.tag

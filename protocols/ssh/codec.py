@@ -35,6 +35,7 @@ _LEAST_PADDING = 4  # bytes
 _PADDINGS = 256  # random bytes that are asked for at once: each asking is a call of the system's
 _LEAST_PACKET = 16  # bytes, with its length (RFC 4253, 6)
 _HEAD = Struct(">IB")  # packet_length, padding_length
+_LENGTH = Struct(">I")
 
 
 class _Direction:
@@ -185,11 +186,11 @@ class Opener(_Direction):
         end = self._at + size
         if len(self._buffer) < end:
             return None
-        with memoryview(self._buffer) as whole, whole[self._at:end] as packet:
-            try:
-                body = self._lock.open(self._sequence, packet)
-            except Tampered as error:
-                raise self._wrong(str(error)) from None
+        packet = memoryview(self._buffer)[self._at:end]
+        try:
+            body = self._lock.open(self._sequence, packet)
+        except Tampered as error:
+            raise self._wrong(str(error)) from None
         padding = body[0]
         if padding < _LEAST_PADDING or padding + 2 > len(body):
             raise self._wrong("the padding does not fit its packet")
@@ -207,7 +208,10 @@ class Opener(_Direction):
         if self._packets >= SPENT_PACKETS:
             raise self._wrong("too many packets under one key")
         lock = self._lock
-        length = lock.length(self._sequence, bytes(self._buffer[self._at:self._at + HEAD]))
+        if lock.uncover is None:
+            length = _LENGTH.unpack_from(self._buffer, self._at)[0]
+        else:
+            length = lock.uncover(self._sequence, bytes(self._buffer[self._at:self._at + HEAD]))
         least = _LEAST_PACKET - lock.counted if lock.counted else lock.block
         if not least <= length <= PACKET_LIMIT or (lock.counted + length) % lock.block:
             raise self._wrong("packet_length is out of range")

@@ -8,7 +8,6 @@ answer is put between two frames of the target's. Requests about handles follow 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from protocols.command import FileOperation
@@ -20,10 +19,9 @@ from protocols.ssh.filerequest import Request
 from protocols.ssh.flow import Flow
 from protocols.ssh.messages import Unreadable
 from protocols.ssh.refusal import words
+from protocols.ssh.transfer import OUTSTANDING_LIMIT, Sent, Transfers
 from protocols.verdict import Decision, Deny
 
-OUTSTANDING_LIMIT = 4096
-"""Requests without an answer; OpenSSH's client sends 64, some mounts some hundred."""
 OPEN_LIMIT = 4096
 """Files and folders open at once."""
 OWN_LIMIT = 1024
@@ -89,17 +87,6 @@ class Filing:
         self._files.place.tell(text)
 
 
-@dataclass(slots=True)
-class _Sent:
-    """A request that the target has to answer. `number`: the command that it is, 0 for none."""
-
-    kind: int
-    number: int = 0
-    command: FileOperation | None = None
-    file: OpenFile | None = None
-    offset: int = 0
-
-
 def _begins(data: bytes, likely: bool) -> bool | None:
     """Whether a client that begins so speaks SFTP; None while that cannot be told."""
     if not likely:
@@ -112,6 +99,14 @@ def _begins(data: bytes, likely: bool) -> bool | None:
 def _few(bodies: Sequence[Bytes]) -> Sequence[Bytes]:
     """As they are; put together where they are many, so that not each is looked at by itself."""
     return bodies if len(bodies) <= SEVERAL else [b"".join(bodies)]
+
+
+def _behind(data: Bytes, at: int, passing: list[Bytes]) -> Bytes:
+    """What is left to look at, when it has been gone through until there; the rest passes."""
+    if not at:
+        return data
+    passing.append(data if at == len(data) else data[:at])
+    return data[at:]
 
 
 def _joined(pieces: list[Bytes]) -> Bytes:
@@ -133,11 +128,9 @@ class Files:
         self._desk, self.place, self._up, self._down = desk, place, up, down
         self.spoken: bool | None = True if sure else None
         self._asked, self._answered = sftp.Frames(True), sftp.Frames(False)
-        self._sent: dict[int, _Sent] = {}
-        self._handles: dict[bytes, OpenFile] = {}
-        self._writing: OpenFile | None = None
+        self._transfers = Transfers()
+        self._sent, self._handles = self._transfers.sent, self._transfers.handles
         self._dropping = False
-        self._reading: OpenFile | None = None
         self._own: list[bytes] = []
         self._passing: list[Bytes] = []  # to the target
         self._coming: list[Bytes] = []  # from it
@@ -161,8 +154,11 @@ class Files:
             bodies = [left]
         came = self._asked.came(bodies)
         for body in _few(bodies):
-            self._asked.feed(body)
-            self._look()
+            usual = self.begun and not (self._waiting or self._dropping or self._asked.behind)
+            rest = _behind(body, self._transfers.asked(self._asked, body) if usual else 0, self._passing)
+            if rest or self._asked.behind:
+                self._asked.feed(rest)
+                self._look()
         return out + self._leaves(self._up, self._passing, came, messages)
 
     def _look(self) -> None:
@@ -207,13 +203,13 @@ class Files:
         if self._dropping:
             self.place.grant(self._up.ledger.dropped(len(data)))
             return None
-        if self._writing is not None:
-            self._writing.written.add(data)
+        if self._transfers.writing is not None:
+            self._transfers.writing.written.add(data)
         return data
 
     def _request(self, head: sftp.Head) -> bytes | None:
         """What of a request passes at once; None where something else becomes of it."""
-        self._dropping, self._writing = False, None
+        self._dropping, self._transfers.writing = False, None
         if head.kind == sftp.INIT:
             return self._init(head)
         if not self.begun:
@@ -252,7 +248,7 @@ class Files:
 
     def _passes(self, request: Request) -> None:
         """What is no command of its own, and belongs to one."""
-        sent = self._sent[request.id] = _Sent(request.kind)
+        sent = self._sent[request.id] = Sent(request.kind)
         file = self._handles.get(request.handle)
         if file is None:
             return
@@ -260,7 +256,7 @@ class Files:
         if request.kind == sftp.CLOSE:
             del self._handles[request.handle]  # the target may give the same one to what is opened next
         elif request.kind == sftp.WRITE:
-            self._writing = file
+            self._transfers.writing = file
             file.written.begins(request.offset)
             file.written.add(request.data)
 
@@ -276,7 +272,7 @@ class Files:
 
     def intended(self, request: Request, number: int, raw: bytes) -> None:
         self._waiting = 0
-        self._sent[request.id] = _Sent(request.kind, number, request.operation)
+        self._sent[request.id] = Sent(request.kind, number, request.operation)
         self._up.gate_data(number, raw)
         self.place.judged()
 
@@ -329,8 +325,11 @@ class Files:
         out: list[Bytes] = []
         came = self._answered.came(bodies)
         for body in _few(bodies):
-            self._answered.feed(body)
-            while (piece := self._answered.next()) is not None:
+            usual = not (self._own or self._answered.behind)
+            rest = _behind(body, self._transfers.answered(self._answered, body) if usual else 0, self._coming)
+            if rest:
+                self._answered.feed(rest)
+            while rest and (piece := self._answered.next()) is not None:
                 self._coming.append(self._answer_came(piece) if isinstance(piece, sftp.Head) else self._read(piece))
                 if self._own and self._answered.between:
                     out += self._down.put(_joined(self._coming)) + self._owned()
@@ -338,8 +337,8 @@ class Files:
 
     def _read(self, data: Bytes) -> Bytes:
         """What follows the head of a DATA."""
-        if self._reading is not None:
-            self._reading.read.add(data)
+        if self._transfers.reading is not None:
+            self._transfers.reading.read.add(data)
         return data
 
     def _owned(self) -> list[bytes]:
@@ -352,7 +351,7 @@ class Files:
         return self._down.put(self._answered.left())
 
     def _answer_came(self, head: sftp.Head) -> bytes:
-        self._reading = None
+        self._transfers.reading = None
         if head.kind != sftp.VERSION:
             self._answered_one(head)
         return head.raw
@@ -368,14 +367,14 @@ class Files:
             case sftp.HANDLE if sent.command is not None:
                 self._opened(sent, fields.string(sftp.HANDLE_LIMIT))
             case sftp.DATA if sent.file is not None:
-                self._reading = sent.file
+                self._transfers.reading = sent.file
                 sent.file.read.begins(sent.offset)
             case sftp.NAME | sftp.ATTRS | sftp.EXTENDED_REPLY:
                 pass  # answers to what was passed
             case _:
                 raise Unreadable("an answer of SFTP that does not fit its request")
 
-    def _status(self, sent: _Sent, code: int) -> None:
+    def _status(self, sent: Sent, code: int) -> None:
         if sent.kind == sftp.CLOSE and sent.file is not None:
             self._desk.ended(sent.file.number, sent.file.outcome())
         elif sent.kind == sftp.WRITE and sent.file is not None and code != sftp.OK:
@@ -384,7 +383,7 @@ class Files:
             ending = Ending.COMPLETE if code == sftp.OK else Ending.ERROR
             self._desk.ended(sent.number, Outcome(ending, transaction="I", facts={"status": str(code)}))
 
-    def _opened(self, sent: _Sent, handle: bytes) -> None:
+    def _opened(self, sent: Sent, handle: bytes) -> None:
         if handle in self._handles:
             raise Unreadable("a handle of SFTP for two files")
         file = self._handles[handle] = OpenFile(sent.number, sent.command)

@@ -181,8 +181,9 @@ def recipient(payload: bytes | memoryview) -> int:
 
 def addressed(payload: Bytes, number: int) -> Bytes:
     """The same message for the channel that the other leg numbers so: itself, where both have the same number."""
-    head = _HEAD.pack(payload[0], number)
-    return payload if payload[:5] == head else b"".join((head, memoryview(payload)[5:]))
+    if len(payload) >= _HEAD.size and _U32.unpack_from(payload, 1)[0] == number:
+        return payload
+    return b"".join((_HEAD.pack(payload[0], number), memoryview(payload)[5:]))
 
 
 def data_at(payload: bytes | memoryview) -> tuple[int, int]:

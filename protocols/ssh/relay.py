@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
+from struct import Struct
 
 from protocols.ssh import messages as m
 from protocols.ssh.channel import Channel
@@ -23,6 +24,7 @@ from protocols.ssh.requests import Requests
 from protocols.verdict import Decision, Hold
 
 _DATA = (m.DATA, m.EXTENDED_DATA)
+_HEAD = Struct(">BI")
 
 
 class SshRelay:
@@ -225,9 +227,9 @@ class SshRelay:
         self._desk.close()
 
 
-def _head(payload: memoryview) -> bytes:
+def _head(payload: memoryview) -> tuple[int, ...]:
     """Type, and what stands where a channel's number does, if anything."""
-    return bytes(payload[:5])
+    return _HEAD.unpack_from(payload) if len(payload) >= _HEAD.size else tuple(payload)
 
 
 _CHANNEL = (m.WINDOW_ADJUST, m.EOF, m.CLOSE, m.CHANNEL_REQUEST, m.CHANNEL_SUCCESS, m.CHANNEL_FAILURE)

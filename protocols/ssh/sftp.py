@@ -73,13 +73,17 @@ class Came:
 
 
 class Frames:
-    """One direction's bytes to heads and what follows them."""
+    """
+    One direction's bytes to heads and what follows them.
+
+    :ivar passing: bytes of the frame at hand, behind its head, that have not come or were not taken.
+    """
 
     def __init__(self, requests: bool) -> None:
         """:param requests: whether this is the client's direction."""
         self._requests = requests
         self._data: bytes | memoryview = b""
-        self._at = self._passing = 0
+        self._at = self.passing = 0
 
     def came(self, bodies: Sequence[bytes | memoryview]) -> Came:
         """With these, which are to be fed."""
@@ -93,7 +97,7 @@ class Frames:
     @property
     def between(self) -> bool:
         """Whether every frame whose head was taken has passed whole."""
-        return not self._passing
+        return not self.passing
 
     @property
     def behind(self) -> int:
@@ -113,9 +117,9 @@ class Frames:
         :raises Unreadable: a frame too long, or none.
         """
         have = len(self._data) - self._at
-        if self._passing and have:
-            count = min(self._passing, have)
-            self._passing -= count
+        if self.passing and have:
+            count = min(self.passing, have)
+            self.passing -= count
             return self._take(count)
         if have < _HEAD.size:
             if not have:
@@ -127,7 +131,7 @@ class Frames:
         wanted = 4 + self._looked_at(kind, length)
         if have < wanted:
             return None
-        self._passing = 4 + length - wanted
+        self.passing = 4 + length - wanted
         return Head(kind, bytes(self._take(wanted)), 4 + length)
 
     def _looked_at(self, kind: int, length: int) -> int:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from protocols.effects import Malformed
-from protocols.ssh import files, messages as m, sftp
+from protocols.ssh import files, transfer, messages as m, sftp
 from protocols.ssh.effects import AskCommand, IntendCommand, SendClient, SendTarget, SshEffect
 from protocols.ssh.messages import string, u32
 from protocols.verdict import Allow, Decision, Deny
@@ -36,7 +36,7 @@ def say(book: Playbook, payload: bytes, verdict: Allow | Deny) -> list[SshEffect
 
 def test_requests_without_answers_are_bounded() -> None:
     book = Files()
-    for number in range(files.OUTSTANDING_LIMIT):
+    for number in range(transfer.OUTSTANDING_LIMIT):
         stat = frame(sftp.STAT, u32(number) + string(b"/x"))
         assert not ended(book.relay.from_client(data(stat)))
         book.relay.from_target(adjust(len(stat)))
