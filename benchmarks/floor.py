@@ -179,7 +179,7 @@ def measured(way: Way, folder: Path, mode: str, clients: int, seconds: float) ->
     """
     pgbench, for so long behind the first answers.
 
-    :raises RuntimeError: it failed.
+    :raises RuntimeError: it failed, or nothing was answered.
     """
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE", "sslmode": "PGSSLMODE"}
     where = {names[name]: value for name, value in way.peer.facts.items()}
@@ -197,6 +197,8 @@ def measured(way: Way, folder: Path, mode: str, clients: int, seconds: float) ->
         lines = [line.split() for line in log.read_text().splitlines()]
         waited += [float(line[2]) for line in lines if began <= int(line[4]) + int(line[5]) / 1e6 <= ended]
         log.unlink()
+    if not waited:
+        raise RuntimeError(f"nothing was answered through {way.peer.name}: give it more seconds")
     worker, notary = ((b - a) / len(waited) for a, b in zip(before, after))
     return Run(len(waited) / (ended - began), statistics.median(waited), worker, notary)
 

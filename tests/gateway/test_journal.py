@@ -424,7 +424,7 @@ def test_the_largest_chunk_fits_a_record(book: Journal, client: Client) -> None:
 
 
 def test_while_the_notary_is_at_work_what_comes_is_one_batch(book: Journal, client: Client, clock: Clock) -> None:
-    """Three turns end before it answers; its word sends them all, and none is sent twice."""
+    """Three turns end before it answers; the end of the turn that brings its word sends them all, with what else that brought, and none twice."""
     who, told = session(), Told()
     book.opened(who, {}, told)
     clock.advance(0)
@@ -433,9 +433,23 @@ def test_while_the_notary_is_at_work_what_comes_is_one_batch(book: Journal, clie
         clock.advance(0)
     assert len(client.appends) == 1
     book.acknowledged(1, [])
-    assert [(first, len(items)) for _, first, items in client.appends] == [(1, 1), (2, 3)]
-    book.acknowledged(4, [])
+    book.intend(who, 3, allowed("SELECT 1"), told)
+    clock.advance(0)
+    assert [(first, len(items)) for _, first, items in client.appends] == [(1, 1), (2, 4)]
+    book.acknowledged(5, [])
+    clock.advance(0)
     assert len(client.appends) == 2 and book.settled
+
+
+def test_what_was_held_back_is_sent_though_nothing_else_comes(book: Journal, client: Client, clock: Clock) -> None:
+    who, told = session(), Told()
+    book.opened(who, {}, told)
+    clock.advance(0)
+    book.intend(who, 1, allowed("SELECT 1"), told)
+    clock.advance(0)
+    book.acknowledged(1, [])
+    clock.advance(0)
+    assert [(first, len(items)) for _, first, items in client.appends] == [(1, 1), (2, 1)]
 
 
 def test_much_does_not_wait_for_the_notary(book: Journal, client: Client, clock: Clock) -> None:
