@@ -74,6 +74,7 @@ class IdentityEntry:
     groups: frozenset[str] = frozenset()
     on_behalf_of: str | None = None
     ssh_keys: frozenset[bytes] = frozenset()  #: blobs of public keys that prove it
+    second_step: bool = False  #: SSH: whether a one-time code has to follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,15 @@ class Listen:
     tls: str = "require"  #: "require", "optional"
     auth: tuple[str, ...] = ("password", "scram")
     host_keys: tuple[Path, ...] = ()  #: SSH: private keys, the favourite first
+    second_step: bool = False  #: SSH: whether everybody has to give a one-time code there
+
+
+@dataclass(frozen=True, slots=True)
+class SecondStep:
+    """`[ssh.second_step]`: who has to give a one-time code at every listener of SSH."""
+
+    kinds: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,5 +137,6 @@ class Config:
     spool: Path  #: a directory for values too long for memory
     spool_bytes: int  #: of one worker's sessions together
     user_ca: frozenset[bytes] = frozenset()  #: SSH: blobs of the keys whose certificates let people in
+    second_step: SecondStep = SecondStep()
     digest: bytes = b""  #: SHA-256 of the file's bytes
     text: bytes = field(default=b"", repr=False, compare=False)  #: those bytes

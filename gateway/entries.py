@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from twisted.internet.endpoints import serverFromString
 
-from gateway.config import Account, AddonEntry, IdentityEntry, Listen, TargetEntry
+from gateway.config import Account, AddonEntry, IdentityEntry, Listen, SecondStep, TargetEntry
 from gateway.listeners import STREAMS
 from gateway.section import Section
 from gateway.ssh.lines import HOST_KEY_KINDS, HOST_KEYS, NoLine, read
@@ -66,7 +66,7 @@ def listens(whole: Section, spots: dict[str, str], state: Path) -> tuple[Listen,
         logins = LOGINS[protocol]
         auth = section.texts("auth", logins, known=logins)
         if protocol == "ssh":
-            listen = Listen(protocol, endpoint, "off", auth, _host_key_files(section, state))
+            listen = Listen(protocol, endpoint, "off", auth, _host_key_files(section, state), section.flag("second_step", False))
         else:
             listen = Listen(protocol, endpoint, section.text("tls", "require", known=("require", "optional")), auth)
         if listen.endpoint:
@@ -176,12 +176,17 @@ def _source_address(section: Section) -> str:
     return ",".join(written)
 
 
-def user_ca(whole: Section) -> frozenset[bytes]:
-    """Of `[ssh]`: whose certificates let people in, besides our own."""
+def ssh(whole: Section) -> tuple[frozenset[bytes], SecondStep]:
+    """`[ssh]`: whose certificates let people in, besides our own; who has to give a one-time code."""
     section = whole.section("ssh")
-    found = _public_keys(section, "user_ca", "write the line of the .pub file of a key that signs certificates")
+    authorities = _public_keys(section, "user_ca", "write the line of the .pub file of a key that signs certificates")
+    step = section.section("second_step")
+    second = SecondStep(frozenset(step.texts("kinds", known=KINDS)), frozenset(step.texts("groups")))
+    if section.has("second_step") and second == SecondStep() and not section.troubled("second_step"):
+        section.wrong("second_step", "names nobody", 'write kinds = ["human"] or groups = ["admins"], or take it out')
+    step.end()
     section.end()
-    return found
+    return authorities, second
 
 
 def _recording(section: Section) -> Settings:
@@ -275,6 +280,7 @@ def identities(whole: Section) -> MappingProxyType[str, IdentityEntry]:
         entry = IdentityEntry(
             section.text("subject"), section.text("kind", "human", known=KINDS), frozenset(section.texts("groups")),
             section.text("on_behalf_of", "") or None, _public_keys(section, "ssh_keys", "write the line of a .pub file that ssh-keygen made"),
+            section.flag("second_step", False),
         )
         _check_subject(section, entry.subject)
         if entry.subject in found:

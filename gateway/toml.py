@@ -19,7 +19,7 @@ from typing import Any
 
 from gateway import whereabouts
 from gateway.config import Audit, Config, TargetEntry
-from gateway.entries import UNPINNED, addons, identities, listens, spot, targets, user_ca
+from gateway.entries import UNPINNED, addons, identities, listens, spot, ssh, targets
 from gateway.notary import keys
 from gateway.notary.note import NoteError
 from gateway.section import Problem, Problems, Section
@@ -99,11 +99,12 @@ def _config(whole: Section, file: Path, text: bytes, vetted: bool) -> Config:
         from gateway import vetting  # with all that addons load
 
         vetting.vet(opinions, {door.protocol for door in doors}, _named(places, whole))
+    authorities, second = ssh(whole)
     config = Config(
         file=file, name=name, state=state, workers=workers, drain=drain, certificate=certificate, key=key, audit=audit,
         control_listen=control_listen, listens=doors, targets=places, identities=who,
         addons=tuple(entry for _, entry in opinions), spool=spool, spool_bytes=spool_bytes,
-        user_ca=user_ca(whole), digest=hashlib.sha256(text).digest(), text=text,
+        user_ca=authorities, second_step=second, digest=hashlib.sha256(text).digest(), text=text,
     )
     _check_floors(whole, config)
     for section in (gateway, tls, control):

@@ -28,6 +28,7 @@ class SshHouse(House):
     :param addons: tables of addons, besides one that lets everybody reach the target.
     :param account: over the target's account. :param host_keys: registered for the target, instead of its own.
     :param host_ca: authorities of the target's host key, instead of it. :param recording: the target's settings.
+    :ivar section: of `[ssh]`, besides its authorities. :ivar listen: of `[[listen]]`, besides what it needs.
     :ivar admitted: who may reach the target. :ivar groups: of people, besides those that they have. :param user_ca: lines of authorities whose certificates let people in.
     """
 
@@ -45,6 +46,8 @@ class SshHouse(House):
         self.pins, self._own = list(host_keys), len(more.get("addons", ()))
         self.recording, self.user_ca = dict(recording or {}), list(user_ca)
         self.host_ca, self.groups = list(host_ca), dict.fromkeys(PEOPLE, ())
+        self.section: dict[str, Any] = {}
+        self.listen: dict[str, Any] = {}
         self.admitted = {"kinds": ["human", "workload", "agent"]}
         super().__init__(directory, SimpleNamespace(port=1), **more)
         if self._account["auth"] == "key":
@@ -63,8 +66,8 @@ class SshHouse(House):
             table("[audit]", {"directory": "state/audit", "segment_bytes": 16 << 20,
                               "anchor_file": "state/anchor/checkpoints", **self._audit}),
             table("[control]", {"listen": f"tcp:{self.control_port}:interface=127.0.0.1"}),
-            table("[ssh]", {"user_ca": self.user_ca}),
-            table("[[listen]]", {"protocol": "ssh", "endpoint": f"tcp:{self.ssh_port}:interface=127.0.0.1"}),
+            table("[ssh]", {"user_ca": self.user_ca, **self.section}),
+            table("[[listen]]", {"protocol": "ssh", "endpoint": f"tcp:{self.ssh_port}:interface=127.0.0.1", **self.listen}),
             table("[[target]]", {"name": WEB, "protocol": "ssh", "address": f"127.0.0.1:{self.sshd.port}",
                                  **self._known(), "account": [self._account],
                                  "recording": self.recording}),

@@ -21,6 +21,7 @@ NOUNS = {
     "target": "gateway.cli.target:target",
     "account": "gateway.cli.account:account",
     "token": "gateway.cli.token:token",
+    "otp": "gateway.cli.otp:otp",
     "ssh": "gateway.cli.ssh:ssh",
     "request": "gateway.cli.request:request",
     "session": "gateway.cli.session:session",

@@ -17,7 +17,7 @@ from gateway.control.when import iso
 
 Row = Mapping[str, Any]
 
-TIMES = frozenset({"created", "expires", "last_used", "revoked", "changed", "opened", "at", "until"})
+TIMES = frozenset({"created", "expires", "last_used", "revoked", "changed", "opened", "at", "until", "shut_until"})
 """What holds a moment wherever control says it, as seconds since 1970; people and programs are told it in ISO 8601."""
 
 WIDEST = 72  # characters of a column; the whole is in --json and in `show`

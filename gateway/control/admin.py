@@ -26,6 +26,7 @@ from gateway.control.badges import IDENTITY, KEY_ID, SERIAL, SERIAL_LIMIT
 from gateway.control.caller import Caller, os_user
 from gateway.control.discovery import SAMPLE_LIMIT, Discovery
 from gateway.control.errors import BadCall, Conflict, NotAllowed, NotFound
+from gateway.control.identity.enrolment import Enrolment
 from gateway.control.office import Office
 from gateway.control.rpc import Methods
 from gateway.control.store import Transaction, Value
@@ -65,10 +66,11 @@ class Admin:
         :param uid: whose process asks, for the evidence.
         """
         self._office, self._reactor, self._uid = office, reactor, uid
+        self._enrolment = Enrolment(office, self._put)
 
     @property
     def methods(self) -> Methods:
-        return {name: getattr(self, name) for name in METHODS}
+        return {**{name: getattr(self, name) for name in METHODS}, **self._enrolment.methods}
 
     def config_reload(self) -> Deferred[Value]:
         """The revision in force once the file has been read again, and {target: why} of those that refuse everybody under it."""

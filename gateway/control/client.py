@@ -121,9 +121,17 @@ class ControlClient:
         """Whether a public key is the identity's."""
         return self._call("ssh_key", subject=subject, blob=blob, peer=peer)
 
-    def ssh_key_result(self, subject: str, blob: bytes, ok: bool, peer: str) -> Deferred[Value]:
-        """The identity, when its key signed this login. Fails with LoginRefused or Throttled."""
-        return self._call("ssh_key_result", subject=subject, blob=blob, ok=ok, peer=peer)
+    def ssh_token(self, subject: str, secret: str, peer: str, second: str) -> Deferred[Value]:
+        """
+        As `authenticate`, and "second": whether a one-time code has to follow. Fails with NoApp or CodesShut where that cannot be.
+
+        :param second: what this connection says of that, of `gateway.control.identity.second`.
+        """
+        return self._call("ssh_token", subject=subject, secret=secret, peer=peer, second=second)
+
+    def ssh_key_result(self, subject: str, blob: bytes, ok: bool, peer: str, second: str) -> Deferred[Value]:
+        """The identity, when its key signed this login, as `ssh_token` has it. Fails with LoginRefused or Throttled."""
+        return self._call("ssh_key_result", subject=subject, blob=blob, ok=ok, peer=peer, second=second)
 
     def ssh_authority(self, subject: str, badge: Value, peer: str) -> Deferred[bool]:
         """
@@ -133,9 +141,13 @@ class ControlClient:
         """
         return self._call("ssh_authority", subject=subject, badge=badge, peer=peer)
 
-    def ssh_certificate_result(self, subject: str, badge: Value, ok: bool, peer: str) -> Deferred[Value]:
-        """The identity, when its certificate is right and its key signed this login. Fails with LoginRefused or Throttled."""
-        return self._call("ssh_certificate_result", subject=subject, badge=badge, ok=ok, peer=peer)
+    def ssh_certificate_result(self, subject: str, badge: Value, ok: bool, peer: str, second: str) -> Deferred[Value]:
+        """The identity, when its certificate is right and its key signed this login, as above."""
+        return self._call("ssh_certificate_result", subject=subject, badge=badge, ok=ok, peer=peer, second=second)
+
+    def ssh_code(self, subject: str, code: str, peer: str) -> Deferred[bool]:
+        """True when a one-time code is right; it is spent then. Fails with LoginRefused, Throttled or CodesShut."""
+        return self._call("ssh_code", subject=subject, code=code, peer=peer)
 
     def ssh_certificate(self, target: str, account: str, subject: str, session: str, key: bytes) -> Deferred[Value]:
         """{"certificate", "serial", …} for one session's key. Fails with NotFound or NotAllowed."""

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from gateway.control.badges import Badge, hashed
 from gateway.control.commits import Commits
 from gateway.control.errors import BadCall, NotFound
+from gateway.control.identity.second import BY_RULES
 from gateway.control.office import Office
 from gateway.control.rpc import Methods, Rpc
 from gateway.control.store import Value
@@ -22,7 +23,7 @@ LEASE = 5.0
 """Seconds that a worker may go on opening sessions after control's last sign of life."""
 
 METHODS = (
-    "join", "ping", "authenticate", "scram", "scram_result", "ssh_key", "ssh_key_result", "ssh_authority",
+    "join", "ping", "authenticate", "scram", "scram_result", "ssh_token", "ssh_key", "ssh_key_result", "ssh_authority", "ssh_code",
     "ssh_certificate_result", "ssh_certificate", "ssh_host_certificate", "ssh_jumps", "identity", "secret", "submit", "withdraw",
     "session_opened", "session_closed", "cancel_key", "cancel", "count", "catalog_changed", "commit_begins", "commit_ended",
     "reveals", "revealed",
@@ -93,14 +94,20 @@ class Desk:
     def ssh_key(self, subject: str, blob: bytes, peer: str) -> bool:
         return self._office.login.ssh_key(_text(subject), bytes(blob), _text(peer))
 
-    def ssh_key_result(self, subject: str, blob: bytes, ok: bool, peer: str) -> Value:
-        return self._office.login.ssh_key_result(_text(subject), bytes(blob), ok is True, _text(peer))
+    def ssh_token(self, subject: str, secret: str, peer: str, second: str = BY_RULES) -> Value:
+        return self._office.login.ssh_token(_text(subject), _text(secret), _text(peer), _text(second))
+
+    def ssh_key_result(self, subject: str, blob: bytes, ok: bool, peer: str, second: str = BY_RULES) -> Value:
+        return self._office.login.ssh_key_result(_text(subject), bytes(blob), ok is True, _text(peer), _text(second))
 
     def ssh_authority(self, subject: str, badge: Value, peer: str) -> bool:
         return self._office.login.ssh_authority(_text(subject), _badge(badge), _text(peer))
 
-    def ssh_certificate_result(self, subject: str, badge: Value, ok: bool, peer: str) -> Value:
-        return self._office.login.ssh_certificate_result(_text(subject), _badge(badge), ok is True, _text(peer))
+    def ssh_certificate_result(self, subject: str, badge: Value, ok: bool, peer: str, second: str = BY_RULES) -> Value:
+        return self._office.login.ssh_certificate_result(_text(subject), _badge(badge), ok is True, _text(peer), _text(second))
+
+    def ssh_code(self, subject: str, code: str, peer: str) -> bool:
+        return self._office.login.ssh_code(_text(subject), _text(code), _text(peer))
 
     def ssh_certificate(self, target: str, account: str, subject: str, session: str, key: bytes) -> Value:
         """For one session of an identity that may come in now, at a target of the file."""

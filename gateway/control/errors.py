@@ -73,10 +73,23 @@ class Crashed(ControlError):
     code = "OST-609"
 
 
+class NoApp(ControlError):
+    """This identity has to give a one-time code and has no authenticator app."""
+
+    code = "OST-610"
+
+
+class CodesShut(ControlError):
+    """Too many wrong one-time codes of an identity; no code is looked at for a while."""
+
+    code = "OST-611"
+
+
 _CLASSES = {
     refusal.__name__: refusal
     for refusal in (
-        LoginRefused, Throttled, ControlUnavailable, NotFound, NotAllowed, Conflict, BadCall, StoreRefused, Crashed,
+        LoginRefused, Throttled, ControlUnavailable, NotFound, NotAllowed, Conflict, BadCall, StoreRefused, Crashed, NoApp,
+        CodesShut,
     )
 }
 

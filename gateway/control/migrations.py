@@ -20,4 +20,10 @@ def _revoke_certificates(tables: Mapping[str, Any], txn: Any) -> None:
     """2 -> 3: nothing to change; a program that knows no revoked certificates must not open a store that has some."""
 
 
-MIGRATIONS: Mapping[int, Callable[[Mapping[str, Any], Any], None]] = {1: _index_tokens_by_subject, 2: _revoke_certificates}
+def _ask_for_codes(tables: Mapping[str, Any], txn: Any) -> None:
+    """3 -> 4: nothing to change; a program that asks for no one-time codes must not let in whoever has to give one."""
+
+
+MIGRATIONS: Mapping[int, Callable[[Mapping[str, Any], Any], None]] = {
+    1: _index_tokens_by_subject, 2: _revoke_certificates, 3: _ask_for_codes,
+}

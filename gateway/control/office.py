@@ -17,12 +17,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from addons.needs import Clock
-from gateway.config import AddonEntry, Config, IdentityEntry, TargetEntry
+from gateway.config import AddonEntry, Config, IdentityEntry, SecondStep, TargetEntry
 from gateway.control.authorities import SLACK, Authorities
 from gateway.control.badges import Badge, Badges
 from gateway.control.errors import Conflict, StoreRefused
+from gateway.control.identity.codes import Codes
 from gateway.control.identity.local import Identities
 from gateway.control.identity.login import Login
+from gateway.control.identity.second import Second
 from gateway.control.identity.throttle import Throttle
 from gateway.control.identity.token import Tokens
 from gateway.control.limits import Limits
@@ -52,8 +54,12 @@ class Office:
     def __init__(
         self, state: Path, identities: Mapping[str, IdentityEntry], clock: Clock,
         targets: Mapping[str, TargetEntry] = MappingProxyType({}), user_ca: frozenset[bytes] = frozenset(),
-        addons: Sequence[AddonEntry] = (),
+        addons: Sequence[AddonEntry] = (), second: SecondStep = SecondStep(), name: str = "",
     ) -> None:
+        """
+        :param name: the gateway's, as people's authenticator apps show it.
+        """
+        self.name = name
         self.targets, self._user_ca = targets, user_ca
         self.store = Store(state / "control", Seal(read_key(key_file(state))))
         self.outbox = Outbox(self.store, clock)
@@ -61,7 +67,9 @@ class Office:
         self.tokens, self.throttle = Tokens(self.store, clock), Throttle(clock)
         self.authorities = Authorities(self.store, clock, self.outbox)
         self.badges = Badges(self.store, clock, SLACK)
-        self.login = Login(self.identities, self.tokens, self.throttle, self.store.seal, self.outbox, self.believes)
+        self.codes = Codes(self.store, clock)
+        self.second = Second(second, self.codes, self.throttle, self.store, self.outbox)
+        self.login = Login(self.identities, self.tokens, self.throttle, self.store.seal, self.outbox, self.believes, self.second)
         self.vault, self.limits, self.sessions = Vault(self.store, clock), Limits(clock), Sessions()
         self.requests = Requests(self.store, self.identities, self.outbox, clock, self._answered)
         self.requests.reveals.addons = addons
@@ -73,7 +81,7 @@ class Office:
     @classmethod
     def of(cls, config: Config, clock: Clock) -> Office:
         """The one that a configuration names."""
-        return cls(config.state, config.identities, clock, config.targets, config.user_ca, config.addons)
+        return cls(config.state, config.identities, clock, config.targets, config.user_ca, config.addons, config.second_step, config.name)
 
     @property
     def addons(self) -> Sequence[AddonEntry]:
@@ -113,6 +121,7 @@ class Office:
         """The file was read again: sessions of those it no longer lets in end. Their ids."""
         self.targets, self._user_ca, self.requests.reveals.addons = config.targets, config.user_ca, config.addons
         self.identities.reload(config.identities)
+        self.second.rule = config.second_step
         why = "a reload of the configuration ended it"
         gone = self.sessions.kill_all(lambda session: not self.may_go_on(session), why)
         if gone:

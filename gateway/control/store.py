@@ -23,7 +23,7 @@ from gateway.control.errors import StoreRefused
 from gateway.control.seal import Seal
 
 NAME = b"ostiary-control"
-VERSION = 3
+VERSION = 4
 
 MAP_SIZE = 1 << 30
 """Bytes of address space, not of disk. A request keeps its statement, at most 1 MiB each."""
@@ -31,6 +31,7 @@ MAP_SIZE = 1 << 30
 TABLES = (
     "tokens", "tokens_by_subject", "secrets", "identities",
     "requests", "grants", "revocations", "counters", "outbox", "authorities", "certificates",
+    "codes",
 )
 
 KEY_LIMIT = 511  # bytes, LMDB's own; what is longer was never stored

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.config import Listen
+from gateway.control.identity.second import ALWAYS, BY_RULES, GIVEN
 from gateway.control.identity.throttle import address
 from gateway.control.rpc import place
 from gateway.house import Worker
@@ -32,7 +33,7 @@ from gateway.stranger import Stranger, refusal
 from protocols.errors import Unrecordable
 from protocols.selection import Selection
 from protocols.session import Identity
-from protocols.ssh.auth import SUCCESS
+from protocols.ssh.auth import CODE, SUCCESS
 
 LOGIN_DEADLINE = 120.0
 """Seconds from accept to a session; a person may have to find a token."""
@@ -60,10 +61,12 @@ class Entrance(Stranger, ServerLeg):
     One client's connection.
 
     :ivar door: where it leads, for one that is inside of another; else its user name says so.
+    :ivar given: what was given as a second step to the connection that this one is in; "" when nothing was.
     :ivar more: facts for its session's record.
     """
 
     door: Door | None = None
+    given = ""
     more: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, gate: House, peer: str) -> None:
@@ -103,8 +106,9 @@ class Entrance(Stranger, ServerLeg):
 
     def login(self) -> Login:
         """The one service that a stranger may have."""
+        second = GIVEN if self.given else ALWAYS if self._gate.listen.second_step else BY_RULES
         return Login(
-            self._worker, self.peer, self._gate.listen.auth, door=self.door,
+            self._worker, self.peer, self._gate.listen.auth, door=self.door, second=second,
             proven=self._proven, failed=self._failed, refused=self.refuse,
         )
 
@@ -167,13 +171,19 @@ class Entrance(Stranger, ServerLeg):
             raise Refused("OST-632", "57P03", RELOADED, "log in again")
         try:
             sitting = Sitting(
-                self._worker, self, opening.session, upstream, proof["token"], proof.get("certificate"), more=self.more
+                self._worker, self, opening.session, upstream, proof["token"], proof.get("certificate"),
+                more={**self.more, **self._stepped(proof, "client_second_step")},
             )
         except Unrecordable:
             upstream.leg.disconnect(BY_APPLICATION, "no session")
             raise
         self._welcome()
         sitting.begin()
+
+    def _stepped(self, proof: Proved, name: str) -> Mapping[str, str]:
+        """For the record, what came behind the first proof, where something did."""
+        step = CODE if proof["second"] else self.given
+        return {name: step} if step else {}
 
     def _welcome(self) -> None:
         """The client is in, and knows it."""
@@ -188,6 +198,7 @@ class Entrance(Stranger, ServerLeg):
             return
         certificate = proof.get("certificate")
         shown = told(certificate) if certificate is not None else {"token": proof["token"]}
+        shown = {**shown, **self._stepped(proof, "second_step")}
         id = self._worker.new_id()
         try:
             facts = {"peer": self.peer, "jump_id": id, "subject": identity.subject, "proof": identity.proof, **shown}

@@ -22,6 +22,7 @@ from gateway.ssh.jump import Jump, Jumps
 from gateway.ssh.keys import algorithms, private
 from gateway.ssh.login import Login, Proved
 from protocols.session import Identity
+from protocols.ssh.auth import CODE
 
 ENTRANCES = 1024
 """Connections that have not logged in, per worker. One more closes the one that has waited longest."""
@@ -82,7 +83,7 @@ class Gate(SSHFactory):
             return None
 
         def inside(door: Door, certificates: Mapping[bytes, bytes]) -> Inner:
-            inner = Inner(self, entrance.peer, door, certificates, id)
+            inner = Inner(self, entrance.peer, door, certificates, id, f"{CODE} of the jump" if proof["second"] else "")
             inner.factory = self
             return inner
 

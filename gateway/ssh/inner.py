@@ -18,12 +18,13 @@ from protocols.ssh.certificate import certified
 class Inner(Entrance):
     """In a `Passage`."""
 
-    def __init__(self, gate: House, peer: str, door: Door, certificates: Mapping[bytes, bytes], jump: str) -> None:
+    def __init__(self, gate: House, peer: str, door: Door, certificates: Mapping[bytes, bytes], jump: str, given: str) -> None:
         """
         :param certificates: to show, by kind of key. :param jump: id of the connection that it is in.
+        :param given: what was given there as a second step, which need not be given again: a code is good once.
         """
         super().__init__(gate, peer)
-        self.door, self.certificates = door, certificates
+        self.door, self.certificates, self.given = door, certificates, given
         self.more = {"jump": door.host, "jump_id": jump}
         shown = [name for name in gate.algorithms if (b"ssh-rsa" if name.startswith(b"rsa-") else name) in certificates]
         self.supportedPublicKeys = [certified(name.decode()).encode() for name in shown] + gate.algorithms

@@ -208,7 +208,7 @@ class Leg(SSHTransportBase):
             self._exchange(kind, payload)
         elif kind in _QUIET:
             pass
-        elif kind == SERVICE_REQUEST and not self.isClient and self.service is None:
+        elif kind == SERVICE_REQUEST and not self.isClient and not self._authenticated:
             self.ssh_SERVICE_REQUEST(payload[1:])
         elif kind == SERVICE_ACCEPT and self.isClient and not self._authenticated:
             self.ssh_SERVICE_ACCEPT(payload[1:])

@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from gateway.control.errors import ControlError, LoginRefused
+from gateway.control.identity.second import BY_RULES
 from gateway.control.identity.throttle import address
 from gateway.control.rpc import place
 from gateway.house import Worker
@@ -26,18 +27,19 @@ from gateway.ssh.keys import NoKey, algorithms, public, signed
 from protocols.errors import PeerError
 from protocols.selection import NO_TARGET, Selection, WrongForm, jump, select
 from protocols.ssh.auth import (
-    BANNER, CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven, Send, ServerLogin,
+    BANNER, CheckCode, CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven, Send, ServerLogin,
 )
 from protocols.ssh.certificate import PLAIN, Certificate
 from protocols.ssh.messages import Unreadable
 
 Proved = Mapping[str, Any]
-"""As `ControlClient.authenticate` gives it; with "certificate", when one proved it."""
+"""As `ControlClient.ssh_token` gives it; with "certificate", when one proved it."""
 
 
 class Login(SSHService):
     """
     :param door: where it leads and who has to prove themselves, if that is settled; the user name is an account's then.
+    :param second: what its connection says of one-time codes, as control is told.
     :param proven: called once with (selection, what control says of the identity, how it proved itself).
     :param failed: called with (subject, why) for the record.
     :param refused: called with (code, why): nobody came in.
@@ -46,11 +48,11 @@ class Login(SSHService):
     name = b"ssh-userauth"
 
     def __init__(
-        self, worker: Worker, peer: str, methods: tuple[str, ...], *, door: Door | None = None,
+        self, worker: Worker, peer: str, methods: tuple[str, ...], *, door: Door | None = None, second: str = BY_RULES,
         proven: Callable[[Selection, Proved, str], None], failed: Callable[[str, str], None],
         refused: Callable[[str, str], None],
     ) -> None:
-        self._worker, self._peer, self._door = worker, peer, door
+        self._worker, self._peer, self._door, self._step = worker, peer, door, second
         self._proven, self._failed, self._refused = proven, failed, refused
         self._login = ServerLogin(methods)
         self._selection: Selection | None = None
@@ -81,6 +83,8 @@ class Login(SSHService):
                     self.transport.send(payload)
                 case CheckSecret(user, secret, _):
                     self._knowing(user, partial(self._secret, user, secret))
+                case CheckCode(user, code):
+                    self._code(user, code)
                 case CheckKey(user, algorithm, blob):
                     self._knowing(user, partial(self._key, user, algorithm, blob))
                 case CheckSignature():
@@ -134,7 +138,11 @@ class Login(SSHService):
 
     def _secret(self, user: str, secret: bytes) -> None:
         text = secret.decode("utf-8", "replace")
-        self._ask(self._worker.control.authenticate(self._subject(user), text, self._peer), self._settled)
+        self._ask(self._worker.control.ssh_token(self._subject(user), text, self._peer, self._step), self._settled)
+
+    def _code(self, user: str, code: bytes) -> None:
+        text = code.decode("utf-8", "replace")
+        self._ask(self._worker.control.ssh_code(self._subject(user), text, self._peer), lambda right: self._answer(right is True))
 
     def _key(self, user: str, algorithm: str, blob: bytes) -> None:
         try:
@@ -176,23 +184,26 @@ class Login(SSHService):
             self._certificate_signature(effect, message)
             return
         good = signed(effect.blob, effect.algorithm, message, effect.signature)
-        asked = self._worker.control.ssh_key_result(self._subject(effect.user), effect.blob, good, self._peer)
+        asked = self._worker.control.ssh_key_result(self._subject(effect.user), effect.blob, good, self._peer, self._step)
         self._ask(asked, self._settled)
 
     def _certificate_signature(self, effect: CheckSignature, message: bytes) -> None:
         certificate = self._believed(effect.user, effect.algorithm, effect.blob)
         good = certificate is not None and proves(certificate, effect.algorithm, message, effect.signature)
         badge = _badge(certificate) if certificate is not None else _NONE
-        asked = self._worker.control.ssh_certificate_result(self._subject(effect.user), badge, good, self._peer)
+        asked = self._worker.control.ssh_certificate_result(self._subject(effect.user), badge, good, self._peer, self._step)
         self._ask(asked, lambda proof: self._settled(proof and {**proof, "certificate": certificate}))
 
     def _settled(self, proof: Proved | None) -> None:
         self._proof = proof
-        self._answer(proof is not None)
+        if proof is not None and proof["second"]:
+            self._perform(self._login.settled(True, further=True))
+        else:
+            self._answer(proof is not None)
 
     def _answer(self, known: bool) -> None:
-        """Whoever fails and named no target has perhaps forgotten it, so that is said, once."""
-        if not known and not self._hinted and self._selection is not None and not self._selection.target:
+        """Whoever fails and named no target has perhaps forgotten it, so that is said, once; not to who proved a first step."""
+        if not known and self._proof is None and not self._hinted and self._selection is not None and not self._selection.target:
             self._hinted = True
             self.transport.send(bytes([BANNER]) + NS(f"{NO_TARGET} (OST-625)\r\n".encode()) + NS(b""))
         self._perform(self._login.settled(known))

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from gateway.ssh.exchange import HYBRID, HybridClient
 from gateway.ssh.keys import algorithms, public
-from gateway.ssh.leg import HOST_KEY_NOT_VERIFIABLE, KEX_INIT, Leg
+from gateway.ssh.leg import HOST_KEY_NOT_VERIFIABLE, KEX_INIT, SERVICE_ACCEPT, Leg
 from protocols.errors import PeerError
 from protocols.ssh.certificate import PLAIN
 from protocols.ssh.messages import REQUEST_FAILURE, REQUEST_SUCCESS, Reader, Unreadable
@@ -55,6 +55,15 @@ class ServerLeg(Leg, SSHServerTransport):
         public, private = super()._getHostKeys(plain.encode())
         shown = _Shown(private, self.certificates[public.sshType()], plain.encode())
         return shown, shown
+
+    def ssh_SERVICE_REQUEST(self, packet: bytes) -> None:
+        """Paramiko asks again for each step of its login: it is told yes by the login that it is in, which counts on."""
+        if self.service is None:
+            super().ssh_SERVICE_REQUEST(packet)
+        elif packet == NS(self.service.name):
+            self.send(bytes([SERVICE_ACCEPT]) + packet)
+        else:
+            raise PeerError("another service in the middle of a login")
 
     def prove_host_keys(self, details: bytes) -> bytes:
         """Answers hostkeys-prove-00@openssh.com (OpenSSH PROTOCOL 2.5): each key signs the session's id and itself."""

@@ -2,9 +2,10 @@
 User authentication, both sides: messages 50 to 79 in, effects out. Signatures are checked by who performs them.
 
 A client has a bounded number of attempts, names one user, and is asked one thing at a time; what it sends
-meanwhile waits. A key is asked about before it signs, so that an agent does not sign for nothing.
+meanwhile waits. A key is asked about before it signs, so that an agent does not sign for nothing. Behind the first proof
+there may be a second step, a one-time code: from then on nothing but the code is asked for.
 
-Source: RFC 4252 (requests, keys, passwords), RFC 4256 (keyboard-interactive), OpenSSH PROTOCOL.u2f (sk- keys).
+Source: RFC 4252 (requests, keys, passwords, partial success), RFC 4256 (keyboard-interactive), OpenSSH PROTOCOL.u2f (sk- keys).
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ REQUEST, FAILURE, SUCCESS, BANNER = 50, 51, 52, 53
 PK_OK, INFO_REQUEST, INFO_RESPONSE = 60, 60, 61
 
 ATTEMPTS = 6  # wrong secrets and signatures, after which the connection ends
-PROBES = 24  # keys asked about; an agent may hold many
+PROBES = 24  # keys asked about, and prompts shown; an agent may hold many
 QUEUE = 8  # messages that wait for an answer
 USER_LIMIT = 1024  # bytes; 255 of an identity, and 2 names of 63
 SECRET_LIMIT = 4096
 BLOB_LIMIT = 16384  # bytes of a key; RSA with 16384 bits is 2 KiB
 SERVICE = "ssh-connection"
 METHODS = ("publickey", "password", "keyboard-interactive")
+PROMPTED = "keyboard-interactive"
+CODE = "one-time code"
+"""The second step, as records name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,14 @@ class CheckSecret:
     user: str
     secret: bytes = field(repr=False)
     method: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCode:
+    """Whether this is a code of the user, who has proved the first step; answer with `settled`."""
+
+    user: str
+    code: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,8 @@ class GiveUp:
     why: str
 
 
-LoginEffect = Send | CheckSecret | CheckKey | CheckSignature | Proven | Failed | GiveUp
+Question = CheckSecret | CheckCode | CheckKey | CheckSignature
+LoginEffect = Send | Question | Proven | Failed | GiveUp
 
 
 class ServerLogin:
@@ -100,7 +113,8 @@ class ServerLogin:
     def __init__(self, methods: tuple[str, ...] = METHODS) -> None:
         self._methods = methods
         self._user: str | None = None
-        self._asked: CheckSecret | CheckKey | CheckSignature | None = None
+        self._first = ""  # how the first step was proved, once there is to be a second
+        self._asked: Question | None = None
         self._prompted = self._over = False
         self._attempts = self._probes = 0
         self._waiting: deque[bytes] = deque()
@@ -127,21 +141,32 @@ class ServerLogin:
             return self._response(payload)
         raise Unreadable("a message out of place in a login")
 
-    def settled(self, good: bool) -> list[LoginEffect]:
-        """What was asked is answered."""
+    def settled(self, good: bool, further: bool = False) -> list[LoginEffect]:
+        """
+        What was asked is answered.
+
+        :param further: what was proved is only the first step; a code has to follow.
+        """
         asked, self._asked = self._asked, None
         if asked is None or self._over:
             return []
         if isinstance(asked, CheckKey):
             effects = [Send(bytes([PK_OK]) + string(asked.algorithm.encode()) + string(asked.blob))] if good else self._refuse()
-        elif good:
-            self._over = True
-            return [Proven(asked.user, asked.method if isinstance(asked, CheckSecret) else "publickey")]
+        elif not good:
+            effects = self._wrong(_method(asked))
+        elif further and not self._first:
+            effects = self._second(_method(asked))
         else:
-            effects = self._wrong(asked.method if isinstance(asked, CheckSecret) else "publickey")
+            self._over = True
+            return [Proven(asked.user, self._first or _method(asked))]
         while self._waiting and self._asked is None and not self._over:
             effects += self.from_client(self._waiting.popleft())
         return effects
+
+    def _second(self, first: str) -> list[LoginEffect]:
+        """Half is proved (RFC 4252, 5.1); whoever is answering prompts already is asked on (RFC 4256, 3.2)."""
+        self._first, self._methods = first, (PROMPTED,)
+        return self._prompt() if first == PROMPTED else self._refuse(partly=True)
 
     def _request(self, payload: bytes) -> list[LoginEffect]:
         fields = Reader(payload)
@@ -163,8 +188,14 @@ class ServerLogin:
         if method == "password":
             return self._password(user, fields)
         fields.string(BLOB_LIMIT), fields.string(BLOB_LIMIT), fields.end()
+        return self._prompt()
+
+    def _prompt(self) -> list[LoginEffect]:
+        self._probes += 1
+        if self._probes > PROBES:
+            return self._give_up("too many prompts are left without an answer")
         self._prompted = True
-        return [Send(_prompt())]
+        return [Send(_prompt("One-time code: " if self._first else "Ostiary token: "))]
 
     def _key(self, user: str, fields: Reader) -> list[LoginEffect]:
         signs, algorithm, blob = fields.flag(), fields.name(), fields.string(BLOB_LIMIT)
@@ -195,9 +226,9 @@ class ServerLogin:
             raise Unreadable("one answer was asked for")
         secret = fields.string(SECRET_LIMIT)
         fields.end()
-        return self._ask(CheckSecret(self.user, secret, "keyboard-interactive"))
+        return self._ask(CheckCode(self.user, secret) if self._first else CheckSecret(self.user, secret, PROMPTED))
 
-    def _ask(self, question: CheckSecret | CheckKey | CheckSignature) -> list[LoginEffect]:
+    def _ask(self, question: Question) -> list[LoginEffect]:
         self._asked = question
         return [question]
 
@@ -206,16 +237,24 @@ class ServerLogin:
         failed: list[LoginEffect] = [Failed(self.user, method)]
         return failed + (self._give_up("too many failed logins") if self._attempts >= ATTEMPTS else self._refuse())
 
-    def _refuse(self) -> list[LoginEffect]:
-        return [Send(bytes([FAILURE]) + string(",".join(self._methods).encode()) + b"\0")]
+    def _refuse(self, partly: bool = False) -> list[LoginEffect]:
+        return [Send(bytes([FAILURE]) + string(",".join(self._methods).encode()) + bytes([partly]))]
 
     def _give_up(self, why: str) -> list[LoginEffect]:
         self._over = True
         return [GiveUp(why)]
 
 
-def _prompt() -> bytes:
-    return bytes([INFO_REQUEST]) + string(b"") * 3 + u32(1) + string(b"Ostiary token: ") + b"\0"
+def _method(asked: Question) -> str:
+    """How records name what was tried."""
+    if isinstance(asked, CheckCode):
+        return CODE
+    return asked.method if isinstance(asked, CheckSecret) else "publickey"
+
+
+def _prompt(what: str) -> bytes:
+    """One question, whose answer is not shown (RFC 4256, 3.2)."""
+    return bytes([INFO_REQUEST]) + string(b"") * 3 + u32(1) + string(what.encode()) + b"\0"
 
 
 Sign = Callable[[bytes], bytes]

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import click
 import pytest
+import segno
 
 from gateway.cli.main import NOUNS, main
+from gateway.cli.otp import _picture
 from gateway.cli.show import clean, clean_lines
 from gateway.control.office import Office
 from gateway.toml import load
@@ -46,6 +49,36 @@ def test_a_token_needs_a_time_to_live(tool: Any, ttl: str) -> None:
 
 def test_a_token_for_nobody(tool: Any) -> None:
     assert "[[identity]]" in tool("token", "issue", "eve", code=1).stderr
+
+
+def test_an_authenticator_app(tool: Any) -> None:
+    """stdout is the URI alone; what is listed afterwards would make no code."""
+    result = tool("otp", "enroll", ADA)
+    uri = result.stdout.strip()
+    assert uri.startswith("otpauth://totp/Ostiary%20") and len(result.stdout.split()) == 1
+    secret = parse_qs(urlsplit(uri).query)["secret"][0]
+    assert secret in result.stderr and "Shown once" in result.stderr
+    assert secret not in tool("otp", "list").output and secret not in tool("otp", "list", "--json").output
+    assert [(one["subject"], one["enrolled"], one["required"]) for one in tool.json("otp", "list")] == [(ADA, True, False)]
+    assert f"ostiary otp remove {ADA}" in tool("otp", "enroll", ADA, code=1).stderr
+    assert "asked for no code any more" in tool("otp", "remove", ADA).stdout
+    assert tool.json("otp", "list") == [] and "ostiary otp list" in tool("otp", "remove", ADA, code=1).stderr
+    assert tool.json("otp", "enroll", ADA)["secret"] != secret
+
+
+def test_who_must_have_an_app_is_listed_without_one(tool: Any) -> None:
+    """And losing it says that nobody comes in without."""
+    tool.config.write_text(f"{tool.config.read_text()}\n[ssh.second_step]\ngroups = [\"engineers\"]\n")
+    assert [(one["subject"], one["enrolled"], one["required"]) for one in tool.json("otp", "list")] == [(ADA, False, True)]
+    tool("otp", "enroll", ADA)
+    assert f"ostiary otp enroll {ADA}" in tool("otp", "remove", ADA).stdout
+
+
+def test_a_qr_code_says_what_the_uri_says(tool: Any) -> None:
+    """Drawn for a terminal: three margins wide, two rows of it to a line."""
+    uri = tool("otp", "enroll", ADA).stdout.strip()
+    drawn = _picture(uri).splitlines()
+    assert len({len(line) for line in drawn}) == 1 and len(drawn) == (segno.make_qr(uri, error="m").symbol_size()[1] + 1) // 2
 
 
 def test_identities_of_file_and_store(tool: Any) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config import SecondStep
 from gateway.ssh.keys import make_host_keys
 from gateway.toml import WrongConfig, load
 from tests.config.conftest import Write
@@ -72,6 +73,16 @@ def test_what_is_right_is_read(write: Write, keyed: Path) -> None:
     assert len(config.identities["ada"].ssh_keys) == 2
 
 
+def test_a_second_step_is_asked_of_nobody_unless_the_file_says_so(write: Write, keyed: Path) -> None:
+    config = load(write(RIGHT))
+    assert config.second_step == SecondStep() and not config.listens[0].second_step and not config.identities["ada"].second_step
+    text = RIGHT.replace(BEGIN, f'{BEGIN}[ssh.second_step]\nkinds = ["human"]\ngroups = ["admins"]\n')
+    text = text.replace('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nsecond_step = true').replace('subject = "ada"', 'subject = "ada"\nsecond_step = true')
+    config = load(write(text))
+    assert config.second_step == SecondStep(frozenset({"human"}), frozenset({"admins"}))
+    assert config.listens[0].second_step and config.identities["ada"].second_step
+
+
 @pytest.mark.parametrize(("old", "new", "key", "says"), [
     (f'host_keys = ["{KEY}"]', "", "target[0].host_keys", "any host could say"),
     (f'host_keys = ["{KEY}"]', 'host_keys = ["ssh-ed25519 AAAA"]', "target[0].host_keys[0]", "no public key"),
@@ -85,6 +96,11 @@ def test_what_is_right_is_read(write: Write, keyed: Path) -> None:
     ('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nauth = ["scram"]', "listen[0].auth[0]", "is not known"),
     ('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nauth = []', "listen[0].auth", "nobody could log in"),
     ('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nhost_keys = ["nowhere"]', "listen[0].host_keys[0]", "ssh-keygen"),
+    ('endpoint = "tcp:2222"', 'endpoint = "tcp:2222"\nsecond_step = "yes"', "listen[0].second_step", "true or false"),
+    ('subject = "ada"', 'subject = "ada"\nsecond_step = 1', "identity[0].second_step", "true or false"),
+    (BEGIN, f'{BEGIN}[ssh.second_step]\n', "ssh.second_step", 'kinds = ["human"]'),
+    (BEGIN, f'{BEGIN}[ssh.second_step]\nkinds = ["people"]\n', "ssh.second_step.kinds[0]", '"human"'),
+    (BEGIN, f'{BEGIN}[ssh.second_step]\ngroup = ["admins"]\n', "ssh.second_step.group", "did you mean 'groups'"),
     (f'host_keys = ["{KEY}"]', 'host_ca = []', "target[0].host_ca", "is empty"),
     (f'host_keys = ["{KEY}"]', 'host_ca = ["ssh-ed25519 AAAA"]', "target[0].host_ca[0]", "no public key"),
     ('labels = { tier = "web" }', 'host_name = "web1"', "target[0].host_name", "no effect"),

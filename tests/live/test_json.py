@@ -24,7 +24,7 @@ EPOCH = re.compile(r"1[6-9]\d{8}(\d{3}){0,3}(\.\d+)?")
 """Seconds, or thousandths, millionths or billionths of them, since 1970 in this time of ours."""
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-MOMENTS = {"created", "expires", "opened", "last_used", "changed", "at", "until", "time"}
+MOMENTS = {"created", "expires", "opened", "last_used", "changed", "at", "until", "shut_until", "time"}
 
 NO_NUMBERS = {"serial", "client_certificate_serial"}
 """What is counted or drawn, and is no moment whatever it looks like."""
@@ -132,6 +132,8 @@ def test_every_json_says_moments_alike_and_names_what_it_holds(house: House, tmp
 
     key = tmp_path / "key.pub"
     key.write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJf2Aq9MxgUs5qAp8j8cAu1Ey9xTzTqGgkQw3pHLOq9E ada")
+    for word in ("enroll", "list", "remove"):
+        run("otp", word, *([] if word == "list" else [ADA]))
     run("ssh", "ca")
     signed = run("ssh", "sign", str(key), "--identity", ADA)
     run("ssh", "revoke", str(signed["serial"]))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.ssh.auth import (
-    ATTEMPTS, METHODS, PROBES, QUEUE, CheckKey, CheckSecret, CheckSignature, ClientLogin, Failed, GiveUp, LoginEffect,
+    ATTEMPTS, METHODS, PROBES, QUEUE, CheckCode, CheckKey, CheckSecret, CheckSignature, ClientLogin, Failed, GiveUp, LoginEffect,
     Proven, Send, ServerLogin,
 )
 from protocols.ssh.messages import Unreadable, string, u32
@@ -56,6 +56,82 @@ def test_keyboard_interactive_asks_for_the_token() -> None:
     login.settled(False)
     with pytest.raises(Unreadable):  # nothing was asked this time
         login.from_client(answer)
+
+
+# -- a second step ---------------------------------------------------------------------------------
+
+HALF = Send(bytes([51]) + string(b"keyboard-interactive") + b"\1")
+NOT_YET = Send(bytes([51]) + string(b"keyboard-interactive") + b"\0")
+ASK_CODE = Send(bytes([60]) + string(b"") * 3 + u32(1) + string(b"One-time code: ") + b"\0")
+PROMPT_ME = request(b"keyboard-interactive", string(b"") * 2)
+ANSWER = bytes([61]) + u32(1) + string(b"123456")
+
+
+def signed() -> bytes:
+    return request(b"publickey", b"\1" + string(b"ssh-ed25519") + string(b"blob") + string(b"signature"))
+
+
+@pytest.mark.parametrize(("first", "method"), [(signed(), "publickey"), (password(), "password")], ids=["key", "token"])
+def test_behind_a_first_step_nothing_but_a_code_lets_in(first: bytes, method: str) -> None:
+    """RFC 4252, 5.1: partial success, and one way to go on; what proved the first step proves nothing more."""
+    login = ServerLogin()
+    login.from_client(first)
+    assert login.settled(True, further=True) == [HALF]
+    for again in (first, password(), probe(), request(b"none")):
+        assert login.from_client(again) == [NOT_YET]
+    assert login.from_client(PROMPT_ME) == [ASK_CODE]
+    assert login.from_client(ANSWER) == [CheckCode("ada@web1", b"123456")]
+    assert login.settled(False) == [Failed("ada@web1", "one-time code"), NOT_YET]
+    login.from_client(PROMPT_ME)
+    login.from_client(ANSWER)
+    assert login.settled(True) == [Proven("ada@web1", method)]
+
+
+def test_who_answers_prompts_is_asked_on_for_the_code() -> None:
+    """RFC 4256, 3.2: another request for information follows in the same exchange."""
+    login = ServerLogin()
+    login.from_client(PROMPT_ME)
+    login.from_client(ANSWER)
+    assert login.settled(True, further=True) == [ASK_CODE]
+    assert login.from_client(ANSWER) == [CheckCode("ada@web1", b"123456")]
+    assert login.settled(True) == [Proven("ada@web1", "keyboard-interactive")]
+
+
+def test_a_code_is_asked_for_where_the_listener_has_no_prompts_otherwise() -> None:
+    login = ServerLogin(("publickey",))
+    assert login.from_client(PROMPT_ME) == [Send(bytes([51]) + string(b"publickey") + b"\0")]
+    login.from_client(signed())
+    assert login.settled(True, further=True) == [HALF] and login.from_client(PROMPT_ME) == [ASK_CODE]
+
+
+def test_a_code_before_any_first_step_is_no_code() -> None:
+    login = ServerLogin()
+    login.from_client(PROMPT_ME)
+    assert isinstance(login.from_client(ANSWER)[0], CheckSecret)
+
+
+def test_wrong_codes_count_with_wrong_secrets() -> None:
+    login, told = ServerLogin(), []
+    login.from_client(password())
+    login.settled(False)
+    login.from_client(signed())
+    login.settled(True, further=True)
+    for _ in range(ATTEMPTS - 1):
+        login.from_client(PROMPT_ME)
+        login.from_client(ANSWER)
+        told = login.settled(False)
+    assert told == [Failed("ada@web1", "one-time code"), GiveUp("too many failed logins")]
+
+
+def test_prompts_are_not_shown_without_end() -> None:
+    login, told = ServerLogin(), []
+    for _ in range(PROBES + 1):
+        told = login.from_client(PROMPT_ME)
+    assert told == [GiveUp("too many prompts are left without an answer")]
+
+
+def test_a_code_is_in_no_repr() -> None:
+    assert "123456" not in repr(CheckCode("ada", b"123456"))
 
 
 def test_six_wrong_secrets_end_the_connection() -> None:

@@ -11,10 +11,12 @@ from gateway.config import IdentityEntry
 from gateway.control.badges import Badge
 from gateway.control.errors import LoginRefused, Throttled
 from gateway.control.identity.local import Identities
+from gateway.control.identity.second import BY_RULES, Second
 from gateway.control.identity.throttle import Throttle, address
 from gateway.control.identity.token import ITERATIONS, Tokens, decoy_keys, salt
 from gateway.control.outbox import Outbox
 from gateway.control.seal import Seal
+from gateway.control.store import Value
 from gateway.ssh.lines import fingerprint
 
 REFUSED = "the identity or its token is not right (OST-601); a token is made with `ostiary token issue`"
@@ -27,13 +29,13 @@ class Login:
 
     def __init__(
         self, identities: Identities, tokens: Tokens, throttle: Throttle, seal: Seal, outbox: Outbox,
-        believes: Callable[[str, Badge], bool],
+        believes: Callable[[str, Badge], bool], second: Second,
     ) -> None:
         """
         :param believes: whether a certificate lets a subject in, apart from what is in it.
         """
         self._identities, self._tokens, self._throttle = identities, tokens, throttle
-        self._seal, self._outbox, self._believes = seal, outbox, believes
+        self._seal, self._outbox, self._believes, self._second = seal, outbox, believes, second
 
     def authenticate(self, subject: str, secret: str, peer: str) -> Proved:
         """
@@ -42,12 +44,17 @@ class Login:
         :raises LoginRefused: unknown, wrong, expired, revoked: one text for all.
         :raises Throttled: nobody looked.
         """
+        entry, record = self._token(subject, secret, peer)
+        return self._welcome(entry, record["id"], "token", peer, record["expires"])
+
+    def _token(self, subject: str, secret: str, peer: str) -> tuple[IdentityEntry, Value]:
+        """Who it is, and what is kept of the token."""
         self._brake(subject, peer)
         record = self._tokens.prove(subject, secret)
         entry = self._identities.live(subject)
         if record is None or entry is None:
             raise self._refusal(subject, peer)
-        return self._welcome(entry, record["id"], "token", peer, record["expires"])
+        return entry, record
 
     def bearer(self, token: str, peer: str) -> Proved:
         """The identity whose token this is, for callers that name none."""
@@ -91,7 +98,13 @@ class Login:
         entry = self._identities.live(subject)
         return entry is not None and blob in entry.ssh_keys
 
-    def ssh_key_result(self, subject: str, blob: bytes, ok: bool, peer: str) -> Proved:
+    def ssh_token(self, subject: str, secret: str, peer: str, second: str = BY_RULES) -> Proved:
+        """As `authenticate`, at a listener of SSH's, where a one-time code may have to follow."""
+        entry, record = self._token(subject, secret, peer)
+        self._tokens.used(record["id"])
+        return self._first(entry, _told(entry, record["id"], "token", record["expires"]), peer, second)
+
+    def ssh_key_result(self, subject: str, blob: bytes, ok: bool, peer: str, second: str = BY_RULES) -> Proved:
         """
         The identity whose key signed a login; `ok` is the worker's word that it did.
 
@@ -101,15 +114,14 @@ class Login:
         entry = self._identities.live(subject)
         if not ok or entry is None or blob not in entry.ssh_keys:
             raise self._refusal(subject, peer)
-        self._throttle.succeeded(subject, peer)
-        return _told(entry, fingerprint(blob), "key", None)
+        return self._first(entry, _told(entry, fingerprint(blob), "key", None), peer, second)
 
     def ssh_authority(self, subject: str, badge: Badge, peer: str) -> bool:
         """Whether who signed this may vouch for the subject, and nobody revoked it; the rest of a certificate is the worker's to judge."""
         self._brake(subject, peer)
         return self._identities.live(subject) is not None and self._believes(subject, badge)
 
-    def ssh_certificate_result(self, subject: str, badge: Badge, ok: bool, peer: str) -> Proved:
+    def ssh_certificate_result(self, subject: str, badge: Badge, ok: bool, peer: str, second: str = BY_RULES) -> Proved:
         """
         The identity whose certified key signed a login; `ok` is the worker's word that it did, and that all else is right.
 
@@ -119,8 +131,20 @@ class Login:
         entry = self._identities.live(subject)
         if not ok or entry is None or not self._believes(subject, badge):
             raise self._refusal(subject, peer)
+        return self._first(entry, _told(entry, badge.token, "certificate", None), peer, second)
+
+    def ssh_code(self, subject: str, code: str, peer: str) -> bool:
+        """
+        True: the one-time code is right, and spent. Who asks has seen the first step proved.
+
+        :raises LoginRefused: it is wrong or was used. :raises CodesShut: there were too many of those; says for how long.
+        """
+        self._brake("", peer)
+        if self._identities.live(subject) is None:
+            raise self._refusal(subject, peer)
+        self._second.spend(subject, code, peer)
         self._throttle.succeeded(subject, peer)
-        return _told(entry, badge.token, "certificate", None)
+        return True
 
     def jumps(self, user: str, peer: str) -> bool:
         """Whether some identity's name ends as this one does, behind its last "@"."""
@@ -137,6 +161,13 @@ class Login:
         if entry is None:
             raise LoginRefused(REFUSED)
         return _told(entry, "", "", None)
+
+    def _first(self, entry: IdentityEntry, proved: Proved, peer: str, second: str) -> Proved:
+        """The first step is proved: {…, "second"}, whether a code has to follow before anything is forgiven."""
+        wanted = self._second.wanted(entry, second)
+        if not wanted:
+            self._throttle.succeeded(entry.subject, peer)
+        return {**proved, "second": wanted}
 
     def _brake(self, subject: str, peer: str) -> None:
         wait = self._throttle.wait(subject, peer)
