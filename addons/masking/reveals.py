@@ -2,7 +2,7 @@
 Reveals: which statements may show a column as it is because people let this identity see it, and what each of them reads.
 
 Only a SELECT or COPY TO that stands alone, in what SQL cannot name again: what is prepared under a name, an SQL cursor or a named
-portal would outlive the reveal, so those stay masked.
+portal would outlive the reveal, so those stay masked, and so does what a statement gives to functions that keep or send it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from addons.sql.calls import Calls
 from addons.sql.catalog import Relation
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import near
+from addons.sql.functions import catalog_class
+from addons.sql.guard import volatile
 from addons.sql.lineage import Lineage
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import WRITES, Names, references
@@ -120,7 +122,13 @@ def _query(parsed: Parsed, path: tuple[str, ...] | None, full: Cover) -> tuple[t
         plain = not (statement.is_from or statement.is_program or statement.filename)
         statement = unwrap(statement.query) if plain and statement.HasField("query") else statement
     kinds = {type(message).__name__ for message in walk(statement)}
-    return (statement if isinstance(statement, tree.SelectStmt) and not kinds & {*WRITES, "IntoClause"} else None), names
+    shows = isinstance(statement, tree.SelectStmt) and not kinds & {*WRITES, "IntoClause"} and not _keeps(statement, full)
+    return (statement if shows else None), names
+
+
+def _keeps(statement: Message, cover: Cover) -> bool:
+    """Whether it calls what may keep or send what it is given, as set_config and pg_notify do: of the server's own that is known, of others that they are volatile."""
+    return any(catalog_class("", call.removesuffix("()")) != "read" for call in volatile(statement, cover.snapshot))
 
 
 def _shown(relation: Relation, full: Cover, rest: Cover) -> dict[str, Output]:

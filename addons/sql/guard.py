@@ -91,12 +91,12 @@ def _check(statement: Message, most: int, snapshot: Snapshot) -> None:
     found = Names(snapshot).relations(mine.relation)
     if not found or any(r.kind not in _TABLES for r in found):
         raise Uncountable(f"{mine.relation.relname} is no table that the gateway knows")
-    changing = next(_volatile(mine, snapshot, _DEPTH), "")
+    changing = next(volatile(mine, snapshot), "")
     if changing:
         raise Uncountable(f"{changing} may give another answer each time")
 
 
-def _volatile(message: Message, snapshot: Snapshot, depth: int) -> Iterator[str]:
+def volatile(message: Message, snapshot: Snapshot, depth: int = _DEPTH) -> Iterator[str]:
     """Functions that it calls, also in views, whose answers may change while it runs; what it assigns does not count."""
     where = message.where_clause if isinstance(message, _WRITES) else message
     sources = [unwrap(node) for field in ("from_clause", "using_clause") for node in getattr(message, field, ())]
@@ -116,7 +116,7 @@ def _volatile(message: Message, snapshot: Snapshot, depth: int) -> Iterator[str]
                 if relation.definition and not depth:
                     yield relation.label
                 elif relation.definition:
-                    yield from _volatile(parse(relation.definition).result, snapshot, depth - 1)
+                    yield from volatile(parse(relation.definition).result, snapshot, depth - 1)
 
 
 def _put(statement: Message, most: int) -> None:

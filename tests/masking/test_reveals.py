@@ -87,6 +87,7 @@ SHOWN = {
     "SELECT count(DISTINCT ssn) FROM patients": (SSN,),
     "SELECT upper(x.s) FROM (SELECT ssn AS s FROM patients) x": (SSN,),
     "COPY patients TO STDOUT": (SSN,),
+    "SELECT ssn, now(), random(), clock_timestamp() FROM patients ORDER BY md5(ssn)": (SSN,),
     "COPY (SELECT ssn FROM patients) TO STDOUT": (SSN,),
 }
 
@@ -133,6 +134,13 @@ LASTING = [
     "SELECT 1; SELECT ssn FROM patients",
     "COPY patients TO '/tmp/x'",
     "COPY patients TO PROGRAM 'cat'",
+    "SELECT set_config('application_name', ssn, false) FROM patients",
+    "SELECT ssn FROM patients WHERE set_config('application_name', ssn, false) <> ''",
+    "SELECT ssn, pg_notify('x', ssn) FROM patients",
+    "SELECT setval('patients_id_seq', length(ssn)), ssn FROM patients",
+    "SELECT lo_from_bytea(0, ssn::bytea), ssn FROM patients",
+    "SELECT ssn FROM patients, LATERAL (SELECT pg_catalog.set_config('application_name', ssn, true)) x",
+    "SELECT ssn, pg_advisory_lock(length(ssn)) FROM patients",
 ]
 
 
