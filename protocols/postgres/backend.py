@@ -21,14 +21,13 @@ from protocols.postgres.codec import Frame, FrameReader, Opened, lacks_behind
 from protocols.postgres.conversation import DONE_LIMIT, ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
 from protocols.postgres.exchange import answered
 from protocols.postgres.passage import Passage
-from protocols.postgres.phrases import LONGEST, NO_SHAPE, completed, ending, shape
+from protocols.postgres.phrases import LONGEST, NO_COLUMNS, NO_SHAPE, completed, ending, shape
 from protocols.postgres.refusal import Poisoned, denial
 from protocols.postgres.startup import meaning_changed
 from protocols.result import Columns, Ending, RowBatch, Search
 
 _STREAMED = frozenset(b"DdV")
 _READS = ("SELECT", "FETCH", "SHOW")
-_NO_COLUMNS = Columns(())
 _BETWEEN = (b"Z", b"N", b"S", b"A")
 _UNHALTED = "a COPY that was failed ended without an error"
 _COPY_DATA, _BOUND, _PHRASED, _ROWS = b"d"[0], b"2"[0], frozenset(b"2C"), {tag[0]: frozenset(tag) for tag in (b"D", b"d")}
@@ -317,7 +316,7 @@ class Backend:
         return self._described(entry, columns)
 
     def _no_data(self, frame: Frame) -> list[Effect] | None:
-        return self._described(self._expect(Kind.DESCRIBE), _NO_COLUMNS)
+        return self._described(self._expect(Kind.DESCRIBE), NO_COLUMNS)
 
     def _described(self, entry: Awaited, columns: Columns) -> list[Effect] | None:
         self._talk.awaited.popleft()
@@ -428,7 +427,7 @@ class Backend:
 
     def _copy_out(self, frame: Frame) -> list[Effect] | None:
         """Its rows have no description; whether they may come is asked all the same."""
-        self._plan(self._expect(Kind.QUERY, Kind.EXECUTE).running, _NO_COLUMNS)
+        self._plan(self._expect(Kind.QUERY, Kind.EXECUTE).running, NO_COLUMNS)
         return None
 
     def _copy_done(self, frame: Frame) -> list[Effect] | None:

@@ -17,7 +17,7 @@ from protocols.kernel import bound, mask_rows, scan
 from protocols.postgres.codec import STREAM_OVER
 from protocols.postgres.conversation import Awaited, Conversation, Kind, Opinions, Prepared, Running
 from protocols.postgres.messages import Bind
-from protocols.postgres.phrases import DESCRIBE_AND_RUN, LONGEST, RUN, End, Shape, ending
+from protocols.postgres.phrases import DESCRIBE_AND_RUN, LONGEST, NO_ROWS, RUN, End, Shape, ending
 from protocols.result import Ending
 
 _LENGTH = Struct("!xI").unpack_from  # of the message that begins there, behind its tag
@@ -60,14 +60,16 @@ def answered(talk: Conversation, opinions: Opinions, shape: Shape, data: bytes) 
     running, told, hidden = _alone(talk) or _NOBODY
     if running is None or opinions.hears_content or opinions.hears_rows or running.decision.reveal is not None:
         return None
+    if not data.startswith(shape.openings[told]):
+        shape = NO_ROWS
     opening = shape.openings[told]
     if not data.startswith(opening) or (told in _UNDESCRIBED and opinions.hears_columns):
         return None
     count, stop = scan(data, len(opening), len(data), _ROWS, STREAM_OVER)
     end = ending(data[stop:]) if len(data) - stop <= LONGEST else None
-    if end is None or end.tag == "DECLARE CURSOR":
+    if end is None or end.tag == "DECLARE CURSOR" or (count and shape is NO_ROWS and told not in _UNDESCRIBED):
         return None
-    if opinions.hears_columns if told != "Q" and count else told == "Q":
+    if opinions.hears_columns if told != "Q" and count else told == "Q" and shape is not NO_ROWS:
         running.shaped(shape.columns, opinions.plan(running.decision, shape.columns) if opinions.hears_columns else None)
     if count and running.plan is not None and running.plan.withheld is not None:
         return None  # and whoever counts the rows ends the command

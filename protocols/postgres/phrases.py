@@ -23,11 +23,14 @@ RUN = messages.Execute("").encode() + messages.Sync().encode()
 DESCRIBE_AND_RUN = messages.Describe("P", "").encode() + RUN
 """Likewise; libpq's, and nearly every other driver's."""
 
-PARSED, BOUND = encode(b"1"), encode(b"2")
-"""ParseComplete, BindComplete."""
+PARSED, BOUND, NO_DATA = encode(b"1"), encode(b"2"), encode(b"n")
+"""ParseComplete, BindComplete, NoData."""
 
 LONGEST = 64
 """Bytes of an ending that is remembered."""
+
+
+NO_COLUMNS = Columns(())
 
 
 class Shape(NamedTuple):
@@ -43,6 +46,9 @@ class Shape(NamedTuple):
 
 
 _SHAPELESS = {"BES": BOUND, "PBES": PARSED + BOUND}
+NO_ROWS = Shape(b"", NO_COLUMNS, BOUND + NO_DATA, {"Q": b"", "BDES": BOUND + NO_DATA, "PBDES": PARSED + BOUND + NO_DATA, **_SHAPELESS})
+"""Of a command that has none."""
+
 NO_SHAPE = Shape(b"", Columns(()), b"none", {"Q": b"none", "BDES": b"none", "PBDES": b"none", **_SHAPELESS})
 
 

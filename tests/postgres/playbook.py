@@ -144,12 +144,17 @@ def brief(effect: Effect) -> Step:
 
 
 def joined(steps: list[Step]) -> list[Step]:
-    """Neighbouring bytes to the same side are one step; those behind an intent go with it, or with its poison."""
+    """
+    As the adapter does it. Neighbouring bytes to the same side are one step; those behind an intent go with it, or with its poison;
+    what is reported behind bytes for the client, before they leave.
+    """
     out: list[Step] = []
     for step in steps:
         if out and step[0] == "to target" and out[-1][0] == "intends" and isinstance(out[-1][2], bytes):
             _, number, data, poison = out[-1]
             out[-1] = ("intends", number, data + step[1], poison + step[1])
+        elif out and step[0] == "reports" and out[-1][0] == "to client":
+            out.insert(-1, step)
         elif out and step[0] == out[-1][0] and step[0] in ("to target", "to client"):
             out[-1] = (step[0], out[-1][1] + step[1])
         else:

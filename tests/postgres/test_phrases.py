@@ -176,6 +176,8 @@ AGAIN, PARSED = parse("rows", "") + bind("", "") + DESCRIBE_AND_RUN, encode(b"1"
         (bind("", "s") + DESCRIBE_AND_RUN * 2, BOUND + ROWS + ROWS, [], {}), (bind("", "s") + DESCRIBE_AND_RUN, ROWS, [], {}),
         (bind("", "s") + DESCRIBE_AND_RUN, BOUND + BOUND + ROWS, [], {}), (query("rows") + SYNC, ROWS + ROWS, [], {}),
         (AGAIN, PARSED + BOUND + ROWS, ["unrecorded"], {}), (AGAIN, PARSED + BOUND + ROWS, ["allow", "unrecorded"], {}), (AGAIN, PARSED + BOUND + ROWS, [], CUT),
+        (query("none"), row(b"1") + complete("SELECT 1") + READY, [], {"hears_columns": True}),
+        (bind("", "s") + DESCRIBE_AND_RUN, BOUND + encode(b"n") + row(b"1") + complete("SELECT 1") + READY, [], {"hears_columns": True}),
         (AGAIN, BOUND + ROWS, [], {}), (AGAIN, PARSED + PARSED + BOUND + ROWS, [], {}), (SYNC + AGAIN, PARSED + BOUND + ROWS, [], {}),
     ],
 )  # fmt: skip
@@ -209,6 +211,11 @@ def test_they_are_known_as_clients_and_servers_say_them(monkeypatch: pytest.Monk
     same.client(AGAIN, [])
     assert [type(e) for e in same.target(same.answer())] == [Report, Report, ToClient]
     assert taken == [*asked, "answered"]
+    for text in (parse("none", "n") + SYNC, bind("", "n") + DESCRIBE_AND_RUN, bind("", "n") + RUN, query("none")):
+        del taken[:]
+        same.client(text, [])
+        same.target(same.answer())
+        assert taken[-1:] == ([] if text.startswith(b"P") else ["answered"])
 
 
 @pytest.mark.parametrize("hears", [{}, {"hears_columns": True}, {"hears_columns": True, "masks": MaskPlan((b"*",))}], ids=["nobody", "columns", "masks"])
