@@ -251,7 +251,7 @@ class Statements:
                     raise Refused(
                         verdict
                         if isinstance(verdict, Deny)
-                        else refusals.cannot_mask("a function's body", ", ".join(verdict.columns))
+                        else refusals.cannot_mask("a function's body", ", ".join(verdict.columns) or "a relation")
                     )
 
     def _rename(self, rename: Message) -> None:
