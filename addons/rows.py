@@ -8,6 +8,7 @@ also what a SQL function's body touches. Rules about relations are met by any na
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
@@ -239,7 +240,9 @@ class Rows:
         rule = self._strictest(hook.session, snapshot, about or About()) or next(fits, None)  # EXECUTE names no table
         many = f"{rule.rows} rows, which rule {rule.name} allows" if rule else "the rows that a rule allows"
         kept = {key: value for key, value in hook.fields.items() if key in "SV"}
-        return {**kept, "C": "54000", "M": f"The statement would touch more than {many}; nothing was changed. [OST-406]", "H": "Touch fewer rows at once."}
+        said = f"The statement would touch more than {many}; nothing was changed. [OST-406]"
+        detail = json.dumps({"code": "OST-406", "rule": rule.name if rule else "", "rows": rule.rows if rule else None})
+        return {**kept, "C": "54000", "M": said, "D": detail, "H": "Touch fewer rows at once."}
 
     # what is expected
 

@@ -160,10 +160,10 @@ def _print(found: Found, as_json: bool) -> None:
 @filtered
 @located
 def tail(place: Place, query: Query, lines: int, follow: bool, as_json: bool) -> None:
-    """The newest records."""
+    """The newest records. Who looked at evidence is shown by --kind admin alone."""
     with viewing(place, "tail", query.described()) as looking:
         finder = Search(query, looking.bodies)
-        newest = deque(looking.find(finder), maxlen=lines)
+        newest = deque(_asked(looking.find(finder), query), maxlen=lines)
         _listing(newest, as_json)
         if follow:
             if not isinstance(looking.view, LiveView) or looking.upto is None:
@@ -181,8 +181,8 @@ def _follow(view: LiveView, finder: Search, start: tuple[int, int], as_json: boo
             page, _ = view.page(number, index)
             for row in page:
                 found, index = finder.feed(row), row[0] + 1
-                if found is not None:
-                    _print(found, as_json)
+                for asked in _asked([found] if found is not None else [], finder.query):
+                    _print(asked, as_json)
             if not page and number >= newest:
                 break
             if not page:
@@ -196,13 +196,19 @@ def _follow(view: LiveView, finder: Search, start: tuple[int, int], as_json: boo
 @filtered
 @located
 def search_(place: Place, query: Query, limit: int, as_json: bool) -> None:
-    """Records that match every filter, oldest first."""
+    """Records that match every filter, oldest first. Who looked at evidence is shown by --kind admin alone."""
     with viewing(place, "search", query.described()) as looking:
         finder = Search(query, looking.bodies)
-        if not _listing(islice(looking.find(finder), limit or None), as_json):
+        if not _listing(islice(_asked(looking.find(finder), query), limit or None), as_json):
             _nothing(looking, query)
         if finder.unopened:
             click.echo(f"{counted(finder.unopened, 'body is', 'bodies are')} not opened by this key", err=True)
+
+
+def _asked(found: Iterable[Found], query: Query) -> Iterator[Found]:
+    """What matches, without the records of looking, which repeat what was looked for: they are shown to who asks for them."""
+    asks = query.kind == "admin"
+    return (one for one in found if asks or one.record.kind != Kind.ADMIN or one.record.get("what") != "viewed")
 
 
 def _listing(found: Iterable[Found], as_json: bool) -> int:

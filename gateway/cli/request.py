@@ -24,14 +24,18 @@ def request() -> None:
 
 
 @request.command("list")
-@click.option("--all", "everything", is_flag=True, help="Also those that are over.")
+@click.option("--all", "everything", is_flag=True, help="Also those that are over, and reveals without a use left.")
 @configured
 def list_(door: Door, as_json: bool, everything: bool) -> None:
     """Requests that wait, and below them those that expired in the last day."""
-    rows(door.call("request_list", everything=everything), COLUMNS, as_json, "There are none.")
+    found = [one for one in door.call("request_list", everything=everything) if everything or one["state"] != "spent"]
+    rows(found, COLUMNS, as_json, "There are none.")
+    alike: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for ended in () if everything or as_json else door.call("request_expired"):
-        when = as_text("expires", ended["expires"])
-        click.echo(f"{ended['id']} of {clean(ended['subject'])} expired at {when}: {clean(ended['reason'])}", err=True)
+        alike.setdefault((ended["subject"], ended["reason"]), []).append(ended)
+    for (subject, reason), several in alike.items():
+        when, more = as_text("expires", several[0]["expires"]), f" (and {len(several) - 1} before it: --all)" if several[1:] else ""
+        click.echo(f"{several[0]['id']} of {clean(subject)} expired at {when}: {clean(reason)}{more}", err=True)
 
 
 @request.command()

@@ -201,6 +201,7 @@ class Plan:
     def _tail(self) -> Iterator[str]:
         yield "\nCOMMIT;"
         yield f"-- Then give {_comment(self.floor)} a password (\\password in psql), and the gateway too: ostiary account secret TARGET ACCOUNT"
+        yield f"-- (the names of that [[target]] in ostiary.toml, and of its [[target.account]] with user = {_comment(self.floor)})"
 
     # what is wanted
 

@@ -146,7 +146,7 @@ def summary(shown: dict[str, Any], protocol: str = "") -> str:
             told = dict(body.get("facts") or {})
             if fields["what"].startswith(CONFIGURATION):
                 told.pop("text", None)  # a whole file: `ostiary audit show` of the record has it
-            facts = " ".join(f"{k}={v}" for k, v in told.items())
+            facts = " ".join(f"{k}={told[k]}" for k in sorted(told, key=_rank))
             return f"{fields['what']} {facts}".strip()
         case "approval":
             return f"grant {fields['grant']} of request {fields['request']}, {fields['uses'] or 'unlimited'} uses"
@@ -155,6 +155,16 @@ def summary(shown: dict[str, Any], protocol: str = "") -> str:
         case "worker":
             return f"{fields['worker_number']} {fields['what']} {fields['role']}".strip()
     return " ".join(str(value) for value in fields.values() if isinstance(value, (str, int)))
+
+
+_FIRST = (
+    "subject", "identity", "user", "by", "on_behalf_of", "target", "account", "database", "request", "state", "verdict", "rule", "why", "text",
+)  # fmt: skip
+"""Facts that a person looks for first: who, where, and what was said to it. Others follow as they are stored."""
+
+
+def _rank(fact: str) -> int:
+    return _FIRST.index(fact) if fact in _FIRST else len(_FIRST)
 
 
 def _masked(cells: int, facts: dict[str, Any]) -> str:

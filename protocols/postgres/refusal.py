@@ -13,6 +13,7 @@ import json
 from protocols.errors import PeerError
 from protocols.postgres.codec import encode
 from protocols.postgres.replies import error_fields
+from protocols.spans import span
 from protocols.verdict import Deny, Hold
 
 _NAME = b"ostiary_refused\0"
@@ -69,6 +70,6 @@ def waiting(request: str, hold: Hold) -> dict[str, str]:
     groups = ", ".join(sorted(hold.approvers))
     return error_fields(
         "00000", f"held for approval: {hold.reason} [OST-300]", "NOTICE",
-        detail=json.dumps({"code": "OST-300", "rule": hold.rule, "request": request}),
-        hint=f"someone in {groups} runs: ostiary request approve {request} --as NAME  (Ctrl-C gives up)",
+        detail=json.dumps({"code": "OST-300", "rule": hold.rule, "request": request, "timeout": hold.timeout}),
+        hint=f"someone in {groups} runs: ostiary request approve {request} --as NAME  (waits for {span(hold.timeout)} at most; Ctrl-C gives up)",
     )

@@ -4,6 +4,7 @@ What a person is told on a channel: refusals and notices, as text that no termin
 
 from __future__ import annotations
 
+from protocols.spans import span
 from protocols.ssh.messages import ChannelRequest, u32
 from protocols.verdict import Deny, Hold
 
@@ -35,13 +36,6 @@ def waiting(request: str, hold: Hold) -> tuple[str, ...]:
         f"they type: ostiary request approve {request} --as NAME",
         f"it waits for {span(hold.timeout)} at most; leave with Ctrl-C, and it never runs",
     )
-
-
-def span(seconds: float) -> str:
-    """As a person says it, in the largest unit that is exact."""
-    whole = max(1, round(seconds))
-    count, unit = next((whole // each, name) for each, name in ((3600, "hour"), (60, "minute"), (1, "second")) if whole % each == 0)
-    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def exit_status(recipient: int, status: int) -> bytes:

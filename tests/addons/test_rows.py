@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -190,7 +191,8 @@ def test_a_guard_that_fails_says_which_rule_and_no_value() -> None:
     decision = Decision(Statement(UPDATE), Allow(), "…")
     fields = {"S": "ERROR", "V": "ERROR", "C": "2201G", "M": "lower bound cannot equal upper bound", "D": "x"}
     told = addon.on_text(TextHook(session(), "error", fields, decision))
-    assert told is not None and told["C"] == "54000" and "few" in told["M"] and "OST-406" in told["M"] and "D" not in told
+    assert told is not None and told["C"] == "54000" and "few" in told["M"] and "OST-406" in told["M"]
+    assert json.loads(told["D"]) == {"code": "OST-406", "rule": "few", "rows": FEW["rows"]}, "and nothing of the server's own"
     own = Decision(Statement("SELECT width_bucket(1, 2, 2, 1)"), Allow(), "…")
     assert addon.on_text(TextHook(session(), "error", fields, own)) is None
     assert addon.on_text(TextHook(session(), "error", fields | {"C": "22012"}, decision)) is None

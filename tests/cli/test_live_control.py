@@ -106,6 +106,10 @@ async def test_what_expired_is_listed_below_what_waits(live: Live) -> None:
     assert (await live.worker.answer(pending["request"]))["state"] == "expired"
     listed = await live("request", "list")
     assert f"{pending['request']} of {ADA} expired at 2" in listed.stderr and "nobody answered in time" in listed.stderr
+    again = await live.worker.submit(asked() | {"timeout": 0.05})
+    assert (await live.worker.answer(again["request"]))["state"] == "expired"
+    listed = await live("request", "list")
+    assert len([line for line in listed.stderr.splitlines() if "expired at" in line]) == 1 and "(and 1 before it: --all)" in listed.stderr
     assert await live.json("request", "list") == []
 
 

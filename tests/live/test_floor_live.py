@@ -100,6 +100,7 @@ def test_a_reveal_that_is_spent_keeps_nobody_off_the_floor(house: House) -> None
         until(lambda: _seen(house) == "123-45-6789", "the reveal")
         assert floor_of(house, ADA) == "none"
         until(lambda: _seen(house) == "***" and floor_of(house, ADA) == f"{ROLE}, verified", "the floor again")
+        assert request not in house.ostiary("request", "list").stdout and "spent" in house.ostiary("request", "list", "--all").stdout
     finally:
         del masking["reveal"]
         house.reload()

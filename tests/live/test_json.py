@@ -158,3 +158,9 @@ def test_every_json_says_moments_alike_and_names_what_it_holds(house: House, tmp
     }
     assert not {way: wrong for way, wrong in said.items() if wrong}
     assert known - said.keys() <= elsewhere, known - said.keys() - elsewhere
+
+
+def test_a_search_does_not_find_that_it_was_looked_for_unless_who_looked_is_asked(house: House) -> None:
+    words = ("--text", "a word that nobody sent")
+    assert house.records(*words) == house.records(*words) == []
+    assert {one["fields"]["what"] for one in house.records("--kind", "admin", *words)} == {"viewed"}

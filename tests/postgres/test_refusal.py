@@ -68,7 +68,8 @@ def test_a_held_client_is_told_whom_to_ask() -> None:
     """Groups in order, the request's id, and how to give up; not the statement."""
     fields = waiting("r1", Hold("rule", "it is privileged", frozenset({"ops", "dba"})))
     assert fields["S"] == "NOTICE" and "dba, ops" in fields["H"] and "r1" in fields["H"]
-    assert json.loads(fields["D"]) == {"code": "OST-300", "rule": "rule", "request": "r1"}
+    assert json.loads(fields["D"]) == {"code": "OST-300", "rule": "rule", "request": "r1", "timeout": 300.0}
+    assert "waits for 5 minutes at most" in fields["H"]
 
 
 def test_accepted_poison_is_the_targets_fault() -> None:
