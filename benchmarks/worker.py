@@ -32,7 +32,7 @@ from addons.sql.settings import Settings
 from benchmarks.peers import RULES
 from gateway.catalog import Catalogs
 from gateway.journal import Journal
-from gateway.link import pack
+from gateway.frame import pack
 from gateway.locked import Reading
 from gateway.opinions import Opinions
 from gateway.pipeline import Pipeline

@@ -15,6 +15,9 @@ from typing import Any
 from protocols.recording import Settings
 
 
+MASKING = "addons.masking.Masking"
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A service login at a target."""

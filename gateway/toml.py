@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import whereabouts
-from gateway.config import Audit, Config, TargetEntry
+from gateway.config import MASKING, Audit, Config, TargetEntry
 from gateway.entries import UNPINNED, addons, identities, listens, spot, ssh, targets
 from gateway.notary import keys
 from gateway.notary.note import NoteError
@@ -118,9 +118,6 @@ def _check_floors(whole: Section, config: Config) -> None:
     if floored and not any(entry.use == MASKING for entry in config.addons):
         mend = f'add [[addon]] with use = "{MASKING}", or take `floor` out'
         whole.wrong("target", f"an account of {floored[0]!r} has a floor, and no addon masks anything", mend)
-
-
-MASKING = "addons.masking.Masking"
 
 
 _NAMING = re.compile(r"target(\[\d+\])?|target\[\d+\](\.account(\[\d+\])?)?\.(name|account|database|databases(\[\d+\])?)")

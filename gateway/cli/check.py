@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from gateway.cli.show import say
-from gateway.config import Config
-from gateway.toml import MASKING, WrongConfig, load
+from gateway.config import MASKING, Config
+from gateway.toml import WrongConfig, load
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import click
 import msgpack
 
-from gateway.link import FRAME_LIMIT, pack, peer_credentials
+from gateway.frame import FRAME_LIMIT, pack, peer_credentials
 
 TIMEOUT = 60.0  # seconds; control answers at once, a target that is dialled for `target check` may not
 

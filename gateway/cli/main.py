@@ -8,7 +8,6 @@ importing is shown as what it is.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 
 import click
@@ -56,6 +55,8 @@ def _exists(path: str) -> bool:
 
 def _version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> None:
     if asked:
+        import importlib.metadata  # brings e-mail and zip files, and no other command needs it
+
         try:
             click.echo(f"ostiary {importlib.metadata.version('ostiary')}")
         except importlib.metadata.PackageNotFoundError:

@@ -13,8 +13,7 @@ import click
 
 from gateway.cli.door import Door, configured, leave
 from gateway.cli.show import say
-from gateway.config import Account, Config, TargetEntry
-from gateway.toml import MASKING
+from gateway.config import MASKING, Account, Config, TargetEntry
 
 
 @click.command()

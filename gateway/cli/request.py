@@ -11,7 +11,7 @@ import click
 from gateway.cli.door import Door, configured, leave, own_token
 from gateway.cli.show import as_text, clean, clean_lines, one, rows, say
 from gateway.cli.span import SPAN
-from gateway.toml import MASKING
+from gateway.config import MASKING
 
 COLUMNS = ("id", "state", "subject", "target", "rule", "yes", "quorum", "expires", "text")
 WHO = ("id", "state", "subject", "kind", "on_behalf_of", "target", "account", "database", "peer", "session", "rule", "why",

@@ -10,9 +10,8 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults, i
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from gateway.config import AddonEntry, TargetEntry
+from gateway.config import MASKING, AddonEntry, TargetEntry
 from gateway.query import Querying
-from gateway.toml import MASKING
 
 LOOKING = 10.0  # seconds that whoever reloads waits for targets' catalogs
 FEW = 4  # targets that are read at a time: each costs a good part of a second of this process

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gateway.config import AddonEntry
-from gateway.toml import MASKING
+from gateway.config import MASKING, AddonEntry
 
 if TYPE_CHECKING:
     from addons.masking.reveals import Rule

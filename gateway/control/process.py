@@ -30,7 +30,7 @@ from gateway.control.office import Office
 from gateway.control.outbox import Notary
 from gateway.control.rpc import Rpc
 from gateway.control.store import Value
-from gateway.link import peer_credentials
+from gateway.frame import peer_credentials
 
 GRACE = 10.0
 """Seconds after a start in which workers come back for the requests they wait for."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgpack
 
-from gateway.link import FRAME_LIMIT, pack
+from gateway.frame import FRAME_LIMIT, pack
 from gateway.notary import examine
 from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job

@@ -17,7 +17,8 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.link import Link, peer_credentials
+from gateway.frame import peer_credentials
+from gateway.link import Link
 from gateway.notary.environment import Unfit
 from gateway.notary.record import LEAF_LIMIT, WORKER_KINDS, BadRecord, Kind, checked, event, identity_terms, pack
 from gateway.notary.store import Entry, Store

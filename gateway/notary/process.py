@@ -1,7 +1,7 @@
 """
 The notary as a service: workers append, control grants, readers read. In its own process or inline.
 
-Frames (`gateway.link`), first from the other side:
+Frames (`gateway.frame`), first from the other side:
 
     ["hello", token]                              -> ["up", worker] | ["down", why] | ["denied", why]
     ["append", worker, first, [[event, body|nil, terms|nil], …]]   -> ["ack", last, [[sequence, why], …]]

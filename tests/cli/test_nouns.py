@@ -280,3 +280,12 @@ def test_the_same_option_has_the_same_words_everywhere() -> None:
         name = option.opts[0].lstrip("-")
         assert option.help or name in ("target", "kind", "subject"), (path, name)
         assert re.fullmatch(WORDED.get(name, ".*"), option.help or "", re.DOTALL), (path, name, option.help)
+
+
+def test_asking_control_and_looking_at_evidence_load_no_twisted() -> None:
+    """A person waits for it; importing it takes longer than the answer."""
+    nouns = ("token", "identity", "request", "session", "account", "reload", "target", "audit")
+    imports = "; ".join(f"import gateway.cli.{noun}" for noun in nouns)
+    loaded = f"import sys; {imports}; print(*sorted(name for name in sys.modules if name.partition('.')[0] == 'twisted'))"
+    ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent)
+    assert (ran.stdout, ran.stderr) == ("\n", "")

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from gateway.control.errors import BadCall, ControlError, ControlUnavailable, Crashed, NotFound, from_wire
 from gateway.control.rpc import OUTSTANDING, Rpc
-from gateway.link import pack
+from gateway.frame import pack
 
 SECRET = "hunter2-canary"
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from twisted.internet.testing import StringTransport
 
-from gateway.link import FRAME_LIMIT, Link, pack, peer_credentials
+from gateway.frame import FRAME_LIMIT, pack, peer_credentials
+from gateway.link import Link
 
 
 class Kept(Link):

@@ -102,7 +102,7 @@ def test_own_sockets_are_private(standing: Household) -> None:
 
 def test_a_stranger_without_token_is_not_let_in(standing: Household) -> None:
     """The file's mode is not the only check: notary and control ask for the supervisor's token."""
-    from gateway.link import pack
+    from gateway.frame import pack
 
     hello = {"notary.sock": ["hello", "0" * 64], "workers.sock": ["call", 1, "hello", {"token": "0" * 64}]}
     for name, greeting in hello.items():
