@@ -273,7 +273,7 @@ def test_a_reload_by_command_says_what_became_of_it(tmp_path: Path, workers: int
         assert refused.returncode == 1 and refused.stdout == ""
         heading, *problems = refused.stderr.splitlines()
         assert heading == "ostiary: nothing has changed:" and len(problems) == 2, refused.stderr
-        assert "identity[0].subject" in problems[0] and "gatewya: unknown key" in problems[1]
+        assert "gatewya: unknown key" in problems[0] and "identity[0].subject" in problems[1]
         assert caller.ask("revision") == "2" and house.connect().ask("revision") == "2"
         house.write(IDENTITY)
         assert house.ostiary("reload").stdout == "revision 2 is in force\n"
