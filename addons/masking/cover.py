@@ -22,6 +22,7 @@ from addons.sql.naming import strings
 from addons.sql.parse import Unparsable, parse, walk
 from addons.sql.resolve import Names
 from addons.sql.scope import OTHER, UNKNOWN, Output, hidden
+from addons.sql.zoned import kind
 
 _TABLES = frozenset("rp")  #: relkinds that hold rows of their own, or their partitions do
 _ROUNDS = 16  #: of views over row types over views; more is nobody's schema, and everything is then masked
@@ -65,6 +66,7 @@ class Cover:
         self.answering: set[int] = set()
         self._declared = frozenset(one.label for one in declared)
         self._strategies: dict[str, Strategy] = {}
+        self._kinds: dict[str, str] = {}
         self._sub_selects: dict[tuple[int, bool], str] = {}
         self._parsed: dict[int, Message | None] = {}
         wrong = [why for declaration in declared if (why := self._declare(declaration))]
@@ -273,6 +275,7 @@ class Cover:
         label = f"{relation.label}.{column.name}"
         columns[column.name] = Masked(column, strategy, label)
         self._strategies[label] = strategy
+        self._kinds[label] = kind(column.type_oid, self.snapshot)
         return True
 
     def _systems(self) -> None:
@@ -340,7 +343,7 @@ class Cover:
                 select = parse(f"SELECT FROM {quoted(relation.schema)}.{quoted(relation.name)} WHERE {text}").statements[0]
             except Unparsable:
                 continue
-            read = reading(select, Names(self.snapshot), self.everything, lambda _message: "")
+            read = reading(select, Names(self.snapshot), self.everything, lambda _message: "", self._kind)
             if read is not None and read.answers:
                 self.answering.add(relation.oid)
         return relation.oid in self.answering
@@ -353,7 +356,11 @@ class Cover:
                 statements = ()
             self._parsed[view.oid] = statements[0] if len(statements) == 1 else None
         statement = self._parsed[view.oid]
-        return None if statement is None else reading(statement, Names(self.snapshot), self.everything, self._opaque)
+        return None if statement is None else reading(statement, Names(self.snapshot), self.everything, self._opaque, self._kind)
+
+    def _kind(self, label: str) -> str:
+        """Of a masked column, what of it depends on settings (`zoned.kind`)."""
+        return self._kinds.get(label, "")
 
     def _inherited(self, column: Column, output: Output) -> Strategy:
         """

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from addons.sql.lineage import Columns, Lineage
+from addons.sql.parse import unwrap
 from addons.sql.resolve import Names, references
-from addons.sql.scope import OTHER, Output, Taint, hidden
+from addons.sql.scope import OTHER, Output, Scope, Taint, hidden
+from addons.sql.zoned import shifts
 
 CHOSEN = frozenset(
     """
@@ -22,6 +24,8 @@ CHOSEN = frozenset(
 """.split()
 )
 """Functions of the server's whose answers a client has a hand in."""
+
+_SETTINGS: Taint = frozenset({f"{OTHER}a setting"})
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,32 @@ def mixed(taint: Taint) -> bool:
     return bool(hidden(taint)) and any(label.startswith(OTHER) for label in taint)
 
 
-def reading(statement: Message, names: Names, everything: Columns, opaque: Callable[[Message], str]) -> Reading | None:
+class _Definition(Lineage):
+    """What settings have a say in is made of something that the client chose."""
+
+    def __init__(self, names: Names, everything: Columns, opaque: Callable[[Message], str], kinds: Callable[[str], str]) -> None:
+        super().__init__(names, everything, strict=True, opaque=opaque, answering=CHOSEN)
+        self._kinds = kinds
+
+    def value(self, node: Message, scope: Scope) -> Taint:
+        inside = unwrap(node)
+        shifting = shifts(inside, lambda part: self._kind(part, scope), self._names.snapshot)
+        return super().value(node, scope) | (_SETTINGS if shifting else frozenset())
+
+    def _kind(self, part: Message, scope: Scope) -> str:
+        found = self._plain_column(part, scope)
+        return self._kinds(found.plain) if found is not None and found.plain else ""
+
+
+def reading(
+    statement: Message, names: Names, everything: Columns, opaque: Callable[[Message], str], kinds: Callable[[str], str] = lambda _label: ""
+) -> Reading | None:
     """
     :param everything: all columns of a relation, with OTHER labels for those that are not masked.
+    :param kinds: of a masked column's label, as `zoned.kind`.
     :returns: None when it is not understood.
     """
-    lineage = Lineage(names, everything, strict=True, opaque=opaque, answering=CHOSEN)
+    lineage = _Definition(names, everything, opaque, kinds)
     try:
         outputs = lineage.query(statement)
     except RecursionError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from addons.masking.related import mixed, reading
+from addons.masking.related import Reading, mixed, reading
 from addons.sql.calls import Calls
 from addons.sql.parse import parse
 from addons.sql.resolve import Names
@@ -81,3 +81,64 @@ def test_nothing_is_computed_of_masked_and_written_values_together() -> None:
     statement = parse("SELECT nullif(ssn, state) AS a, upper(ssn) AS b, state AS c FROM public.patients").statements[0]
     outputs = reading(statement, Names(SNAPSHOT), PATIENTS.everything, Calls(SNAPSHOT, frozenset()).opaque).outputs
     assert [(mixed(o.taint), bool(hidden(o.taint))) for o in outputs] == [(True, True), (False, True), (False, False)]
+
+
+DATED = cover("public.patients.dob", "public.visits.at", "public.patients.ssn")
+KINDS = {"public.patients.dob": "date", "public.visits.at": "timestamptz"}
+
+SETTINGS = [
+    "SELECT id FROM public.visits WHERE at < '2000-01-01'::date",
+    "SELECT id FROM public.visits WHERE at::date = '2000-01-01'::date",
+    "SELECT id FROM public.visits WHERE at::text LIKE '%-05-%'",
+    "SELECT id FROM public.visits WHERE date_trunc('day'::text, at) = '2000-01-01 00:00:00+00'::timestamp with time zone",
+    "SELECT id FROM public.visits WHERE EXTRACT(hour FROM at) = 3",
+    "SELECT id FROM public.visits WHERE to_char(at, 'HH24'::text) = '03'",
+    "SELECT id FROM public.visits WHERE at + '1 day'::interval < '2000-01-01 00:00:00+00'::timestamp with time zone",
+    "SELECT id FROM public.visits v WHERE (SELECT max(at) FROM public.visits) < '2000-01-01'::date",
+    "SELECT id FROM (SELECT id, at AS b FROM public.visits) s WHERE b < '2000-01-01'::date",
+    "SELECT id FROM public.patients WHERE dob::text LIKE '%-05-%'",
+    "SELECT id FROM public.patients WHERE (dob || ''::text) LIKE '%-05-%'",
+    "SELECT id FROM public.patients WHERE concat(dob) LIKE '%-05-%'",
+    "SELECT id FROM public.patients WHERE dob > CURRENT_DATE",
+    "SELECT id FROM public.patients WHERE dob > (CURRENT_DATE - 6570)",
+    "SELECT id FROM public.patients WHERE dob > now()",
+    "SELECT id FROM public.patients WHERE dob IN ('2000-01-01'::date, '2000-01-01 00:00:00+00'::timestamp with time zone)",
+    "SELECT id FROM public.patients WHERE ssn::date > '2000-01-01'::date",
+    "SELECT id FROM public.patients WHERE ssn = obj_description('notes'::regclass)",
+    "SELECT id FROM public.patients WHERE to_regclass(ssn) IS NOT NULL",
+    "SELECT id FROM public.patients WHERE pg_try_advisory_lock(ascii(ssn)::bigint)",
+    "SELECT id FROM public.patients WHERE ssn = CURRENT_SCHEMA",
+    "SELECT max(id) FROM public.visits GROUP BY note HAVING max(at)::text LIKE '2%'",
+]
+
+FIXED = [
+    "SELECT id FROM public.visits WHERE at < '2000-01-01 00:00:00+00'::timestamp with time zone",
+    "SELECT id FROM public.visits WHERE at > (now() - '30 days'::interval) AND at IS NOT NULL",
+    "SELECT id FROM public.visits WHERE at >= CURRENT_TIMESTAMP",
+    "SELECT id FROM public.patients WHERE dob < '2000-01-01'::date OR dob = ANY (ARRAY['2001-01-01'::date, '2002-01-01'::date])",
+    "SELECT id FROM public.patients WHERE dob BETWEEN '2000-01-01'::date AND '2000-12-31'::date",
+    "SELECT id FROM public.patients WHERE EXTRACT(year FROM dob) < 2000::numeric",
+    "SELECT a.id FROM public.patients a JOIN public.patients b ON a.dob = b.dob AND a.dob IS DISTINCT FROM NULL",
+    "SELECT dob, count(dob) FROM public.patients GROUP BY dob ORDER BY dob",
+    "SELECT DISTINCT dob FROM public.patients",
+    "SELECT id FROM public.patients WHERE concat(ssn, 'x') LIKE '9%' AND length(ssn) = 11",
+    "SELECT id FROM public.patients WHERE state::date = CURRENT_DATE",
+]
+
+
+@pytest.mark.parametrize("text", SETTINGS)
+def test_a_filter_that_means_what_the_readers_settings_say_answers(text: str) -> None:
+    """Whoever slides their time zone over such a boundary reads the value."""
+    assert asked(text).answers
+
+
+@pytest.mark.parametrize("text", FIXED)
+def test_a_filter_that_means_the_same_to_everybody_is_fixed_text(text: str) -> None:
+    found = asked(text)
+    assert not found.answers
+
+
+def asked(text: str) -> Reading:
+    found = reading(parse(text).statements[0], Names(DATED.snapshot), DATED.everything, lambda _message: "", lambda label: KINDS.get(label, ""))
+    assert found is not None
+    return found

@@ -12,6 +12,7 @@ TABLES = {
     "public.patients": "id int4, ssn text, mrn text, dob date, state text, doc jsonb",
     "public.archive": "id int4, ssn text, mrn text, dob date, state text, doc jsonb, gone date",
     "public.departments": "id int4, code text, name text",
+    "public.visits": "id int4, note text, at timestamptz",
     "public.twin": "id int4, secret text",
     "other.twin": "id int4, secret text",
     "pg_catalog.pg_class": "oid int4, relname text",
@@ -35,6 +36,9 @@ FUNCTIONS = {
     "public.listed": ("text", "23"),
     "public.of_row": ("text", "20101"),
     "pg_catalog.lower": ("text", "25"),
+    "pg_catalog.obj_description": ("text", "23"),
+    "pg_catalog.to_regclass": ("text", "25"),
+    "pg_catalog.pg_try_advisory_lock": ("text", "23"),
 }
 
 
