@@ -262,11 +262,11 @@ class Journal:
                 waiter.refused(sequence, reasons[sequence])
             else:
                 awake[waiter] = None
-        for waiter in awake:
-            waiter.durable(last)
         if self._held_back and not self._unacked and not self._turn:  # whatever else this turn brings goes with it
             self._turn = True
             self._at_end_of_turn(self._end_of_turn)
+        for waiter in awake:
+            waiter.durable(last)
         self._wake_drained()
 
     # Inside
