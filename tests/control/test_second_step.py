@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 
 from gateway.config import IdentityEntry, SecondStep
 from gateway.control.admin import Admin
+from gateway.control.commits import Commits
 from gateway.control.desk import Desk
 from gateway.control.errors import CodesShut, Conflict, LoginRefused, NoApp, NotFound
 from gateway.control.identity.codes import GUESSES, SHUT, SHUT_LIMIT
@@ -31,7 +32,7 @@ def admin(office: Office) -> Admin:
 def desk(office: Office) -> Desk:
     """Ada has a key."""
     office.identities.reload({**PEOPLE, ADA: IdentityEntry(ADA, "human", frozenset({"engineers"}), ssh_keys=frozenset({KEY}))})
-    return Desk(office, {}, lambda *_: None)
+    return Desk(office, {}, lambda *_: None, Commits((), Clock(), 1))
 
 
 def enrolled(admin: Admin, subject: str = ADA) -> bytes:
@@ -134,7 +135,7 @@ def test_half_a_login_forgives_nothing(office: Office, desk: Desk, admin: Admin,
 def test_a_code_is_spent_once_over_all_workers(office: Office, desk: Desk, admin: Admin, clock: Clock) -> None:
     secret = enrolled(admin)
     assert desk.ssh_code(ADA, code(secret, clock), PEER) is True
-    other = Desk(office, {}, lambda *_: None)
+    other = Desk(office, {}, lambda *_: None, Commits((), Clock(), 1))
     with pytest.raises(LoginRefused):
         other.ssh_code(ADA, code(secret, clock), PEER)
     clock.advance(STEP)
