@@ -1,9 +1,10 @@
 """
 What a decision costs: cold (parse, classify, assess, rules), known (the same text again), and of a query that differs from
 known ones in its literals, in microseconds of CPU; and what policy and masking cost together (parse, classify, rewrite), cold and known, for
-somebody who sees columns masked that most of the statements read.
+somebody who sees columns masked that most of the statements read; cold also by kind of statement, and libpg_query's share of each: parsing
+what the client sent, writing the text that is sent, and parsing that for its proof.
 
-    python benchmarks/classify.py [FILE.jsonl ...]
+    python -m benchmarks.classify [FILE.jsonl ...]
 
 Each FILE holds one object with "sql": [texts] a line; without one, the statements below are used. The ratio to the
 bare parse of the same texts is printed too, since absolute times depend on the machine.
@@ -24,11 +25,11 @@ import postgast  # noqa: E402
 
 from addons.masking import Masking  # noqa: E402
 from addons.policy import Policy  # noqa: E402
-from addons.sql import parse as parsing  # noqa: E402
+from addons.sql import native, parse as parsing  # noqa: E402
 from protocols.command import Statement  # noqa: E402
 from protocols.hooks import JudgeHook, RewriteHook  # noqa: E402
 from protocols.session import Identity, Session, Target  # noqa: E402
-from protocols.verdict import Deny, Replace  # noqa: E402
+from protocols.verdict import Allow, Deny, Replace  # noqa: E402
 from tests.masking.gate import OneWorker  # noqa: E402
 from tests.sql.little import snapshot  # noqa: E402
 
@@ -56,6 +57,11 @@ READING = [
     "SELECT chart, place FROM directory WHERE id = 3", "SELECT json_agg(t) FROM (SELECT id, ssn FROM patients WHERE id < 9) t",
     "UPDATE patients SET state = 'NY' WHERE id = 4 RETURNING id, ssn, state", "SELECT id, code FROM departments WHERE name = 'Cardiology'",
 ]
+KINDS = {
+    "point select": READING[0], "page": READING[1], "join, aggregate": READING[2], "CTE, window": READING[3], "lateral": READING[4],
+    "update": READING[7], "insert of a select": "INSERT INTO departments (id, code) SELECT p.id, p.state FROM patients p WHERE p.id < 9 RETURNING code",
+    "insert, nothing masked": "INSERT INTO departments (id, code, name) VALUES ($1, $2, $3) RETURNING id", "select, nothing masked": READING[8],
+}
 
 
 class Fixed(OneWorker):
@@ -90,6 +96,29 @@ def bare(text: str) -> None:
         postgast.parse(text)
     except postgast.PgQueryError:
         pass
+
+
+def library(text: str, sent: str) -> None:
+    """All that libpg_query is asked for one rewritten statement."""
+    native.parse(text)
+    if sent != text:
+        native.deparse(native.parse(sent))  # the tree that is written is the one that comes back
+
+
+def by_kind(anew: Callable[[str], object]) -> None:
+    """Kinds in turns, so that what else the machine does is in all of them."""
+    answers = {name: anew(text) for name, text in KINDS.items()}
+    for name, answer in answers.items():
+        assert isinstance(answer, Allow if name.endswith("nothing masked") else Replace), (name, answer)
+    sent = {name: answer.text if isinstance(answer, Replace) else KINDS[name] for name, answer in answers.items()}
+    spent: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in KINDS}
+    for _ in range(300):
+        for name, text in KINDS.items():
+            spent[name][0].extend(each(anew, [text], 1))
+            spent[name][1].extend(each(lambda text: library(text, sent[name]), [text], 1))
+    for name, (all_of_it, of_library) in spent.items():
+        p50, inside = statistics.median(all_of_it), statistics.median(of_library)
+        print(f"{name:24} cold, masked p50={p50:7.1f} us  of that libpg_query {inside:7.1f} us")
 
 
 def main() -> None:
@@ -129,6 +158,7 @@ def main() -> None:
     ):  # fmt: skip
         p50, p99 = statistics.median(spent), spent[int(len(spent) * 0.99)]
         print(f"{name:15} n={len(spent):6} p50={p50:7.1f} us  p99={p99:8.1f} us  {p50 / statistics.median(parsed):6.2f} x bare parse")
+    by_kind(anew)
 
 
 if __name__ == "__main__":

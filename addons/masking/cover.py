@@ -67,6 +67,7 @@ class Cover:
         self._declared = frozenset(one.label for one in declared)
         self._strategies: dict[str, Strategy] = {}
         self._kinds: dict[str, str] = {}
+        self._outputs: dict[int, Mapping[str, Output]] = {}
         self._sub_selects: dict[tuple[int, bool], str] = {}
         self._parsed: dict[int, Message | None] = {}
         wrong = [why for declaration in declared if (why := self._declare(declaration))]
@@ -90,10 +91,12 @@ class Cover:
 
     def outputs(self, relation: Relation) -> Mapping[str, Output]:
         """For lineage: the masked columns of a relation."""
-        return {
-            name: Output(name, frozenset({m.label}), m.label)
-            for name, m in self.relations.get(relation.oid, {}).items()
-        }
+        found = self._outputs.get(relation.oid)
+        if found is None:
+            masked = self.relations.get(relation.oid, {})
+            found = {name: Output(name, frozenset({m.label}), m.label) for name, m in masked.items()}
+            self._outputs[relation.oid] = found
+        return found
 
     def everything(self, relation: Relation) -> Mapping[str, Output]:
         """For lineage: all its columns; the clean ones are made of themselves too, as OTHER things."""
@@ -272,6 +275,7 @@ class Cover:
         columns = self.relations.setdefault(relation.oid, {})
         if column.name in columns:
             return False
+        self._outputs.pop(relation.oid, None)
         label = f"{relation.label}.{column.name}"
         columns[column.name] = Masked(column, strategy, label)
         self._strategies[label] = strategy

@@ -20,7 +20,7 @@ from addons.sql.catalog import Relation
 from addons.sql.lineage import Lineage
 from addons.sql.naming import strings
 from addons.sql.parse import Parsed, unwrap, walk
-from addons.sql.resolve import WRITES, Names, Reference, references
+from addons.sql.resolve import Names, Reference, references
 from addons.sql.scope import UNKNOWN, hidden, union
 
 WHOLE = "*"
@@ -41,28 +41,36 @@ class Read:
     outputs: tuple[str, ...] | None = None
 
 
-def read(parsed: Parsed, names: Names, cover: Cover, calls: Calls) -> Read:
-    """What a text reads of the columns of a cover."""
-    parsed = opened(parsed, names, cover)
-    found = [_of(statement, names, cover, calls) for statement in parsed.statements]
+def read(
+    parsed: Parsed, names: Names, cover: Cover, calls: Calls, named: Sequence[Sequence[Reference]] | None = None
+) -> Read:
+    """
+    What a text reads of the columns of a cover.
+
+    :param named: each statement's `references`, where it is `opened` and they are known.
+    """
+    if named is None:
+        parsed = opened(parsed, names, cover)
+        named = [references(statement) for statement in parsed.statements]
+    found = [_of(statement, each, names, cover, calls) for statement, each in zip(parsed.statements, named, strict=True)]
     return Read(frozenset[str]().union(*(one.columns for one in found)), found[0].outputs if len(found) == 1 else None)
 
 
-def hits(statement: Message, names: Names, cover: Cover) -> Iterator[tuple[Reference, Relation]]:
-    """Where a statement names relations that have such columns."""
-    for reference in references(statement):
+def hits(named: Iterable[Reference], names: Names, cover: Cover) -> Iterator[tuple[Reference, Relation]]:
+    """Which references are to relations that have such columns."""
+    for reference in named:
         if reference.place not in CREATES:
             yield from ((reference, relation) for relation in names.relations(reference.name) if cover.masks(relation))
 
 
-def _of(statement: Message, names: Names, cover: Cover, calls: Calls) -> Read:
+def _of(statement: Message, named: Sequence[Reference], names: Names, cover: Cover, calls: Calls) -> Read:
     kind = type(statement).__name__
-    reached = list(hits(statement, names, cover))
+    reached = list(hits(named, names, cover))
     if not reached or kind in HARMLESS or kind in _DEFINES:
         return Read(outputs=() if not reached and kind == "SelectStmt" else None)
     holder = REWRITTEN.get(kind)
     query = unwrap(getattr(statement, holder)) if holder else statement
-    if isinstance(query, tree.SelectStmt) and not any(type(m).__name__ in WRITES for m in walk(query)):
+    if isinstance(query, tree.SelectStmt) and not any(reference.writing for reference in named):
         lineage = Lineage(names, cover.outputs, strict=True, opaque=calls.opaque)
         try:
             outputs = lineage.query(query)

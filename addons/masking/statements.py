@@ -35,7 +35,7 @@ from addons.sql.flux import Flux, changed, together
 from addons.sql.lineage import Lineage
 from addons.sql.naming import strings
 from addons.sql.overloads import ANY
-from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
+from addons.sql.parse import LEAVES, Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.resolve import WRITES, Names, Reference, references
 from addons.sql.rewrite import put_sources, rewritten
 from addons.sql.scope import union
@@ -139,7 +139,7 @@ class Statements:
                 raise Refused(refusals.unsettled(shifts))
             flux = together((flux, changed(statement)))
             sources = self._statement(statement, messages, named, names, made, alone=len(parsed.statements) == 1)
-            found.append(replace(sources, named=named) if sources.hits else sources)
+            found.append(replace(sources, named=named))
         asked = sum(sources.asked for sources in found)
         keyed = any(sources.compared for sources in found)
         hit = any(sources.hits for sources in found)
@@ -166,28 +166,31 @@ class Statements:
         if reach.answering and kind not in HARMLESS:
             first = reach.answering[0]
             raise Refused((refusals.partition if first.oid in self.cover.partitions else refusals.answers)(first.label))
-        tied = judge_ties(messages, names, self.cover, self.calls)
+        writes = [message for message in messages if message.__class__ in _WRITING]
+        tied = judge_ties(writes, names, self.cover, self.calls)
         if tied is not None:
             raise Refused(tied)
         if not reach.hits:
             return Sources()
         if isinstance(statement, tree.CopyStmt):
-            return self._copy(statement, names, reach.hits, alone)
+            return self._copy(statement, messages, names, reach.hits, alone)
         if kind in REWRITTEN:
-            return self._query(statement, names, reach.hits, alone)
+            return self._query(statement, messages, names, reach.hits, alone)
         if kind in WRITES:
             return self._write(statement, names, reach.hits, alone)
         if kind not in HARMLESS:
             raise Refused(refusals.cannot_mask(title(kind), reach.hits[0][1].label))
         return Sources()
 
-    def _copy(self, copy: tree.CopyStmt, names: Names, hits: Sequence[tuple[Reference, Relation]], alone: bool) -> Sources:
+    def _copy(
+        self, copy: tree.CopyStmt, messages: Sequence[Message], names: Names, hits: Sequence[tuple[Reference, Relation]], alone: bool
+    ) -> Sources:
         """Out: the sources of its query. In: nothing is rewritten."""
         relation = hits[0][1]
         deny = judge_in(copy, names, self.cover, relation) if copy.is_from else judge_out(copy, relation.label)
         if deny is not None:
             raise Refused(deny)
-        return Sources() if copy.is_from else self._query(copy, names, hits, alone)
+        return Sources() if copy.is_from else self._query(copy, messages, names, hits, alone)
 
     def _write(self, write: Message, names: Names, hits: Sequence[tuple[Reference, Relation]], alone: bool) -> Sources:
         """Its RETURNING, and what it reads beside its target. Look-ups are of the target's columns, where that is all there is."""
@@ -206,6 +209,8 @@ class Statements:
 
     def _kinds(self, messages: Sequence[Message], dumps: bool) -> None:
         for message in messages:
+            if message.__class__ in _PLAIN:
+                continue
             kind = type(message).__name__
             if dumps and kind == "FuncCall":
                 continue
@@ -335,7 +340,7 @@ class Statements:
     # SELECT
 
     def _query(
-        self, statement: Message, names: Names, hits: Sequence[tuple[Reference, Relation]], alone: bool
+        self, statement: Message, messages: Sequence[Message], names: Names, hits: Sequence[tuple[Reference, Relation]], alone: bool
     ) -> Sources:
         """Whether the SELECT inside may be rewritten: no writes, every source replaceable, no predicate on masks."""
         holder = REWRITTEN[type(statement).__name__]
@@ -347,7 +352,9 @@ class Statements:
             return self._write(query, names, hits, alone=False)
         if not isinstance(query, tree.SelectStmt):
             raise Refused(refusals.cannot_mask(f"{title(type(statement).__name__)} of {title(type(query).__name__)}", label))
-        for message in walk(query):
+        for message in messages:  # what stands around the query is none of these
+            if message.__class__ not in _INSIDE:
+                continue
             kind = type(message).__name__
             if kind in WRITES:
                 raise Refused(refusals.cannot_mask(f"a SELECT with {title(kind)} in it", label))
@@ -397,7 +404,7 @@ class Statements:
             named = None if parsed.sampled or sources.returning is not None else sources.named
             put_sources(statement, replacement, {lookup.comparison for lookup in sources.lookups}, named)
 
-        reads = read(parsed, names, self.cover, self.calls)  # before the tree is another
+        reads = read(parsed, names, self.cover, self.calls, [one.named for one in found])  # before the tree is another
         try:
             text = rewritten(parsed.copy() if parsed.sampled else parsed.result, change)
         except Unparsable as error:
@@ -422,6 +429,11 @@ class Statements:
 
 _ASKS_ONCE = frozenset({"SelectStmt", "DeclareCursorStmt", "CopyStmt"})
 """Running one of them looks a value up once; a plan may be asked for, and a prepared one run, without being counted."""
+
+_INSIDE = frozenset({tree.InsertStmt, tree.UpdateStmt, tree.DeleteStmt, tree.MergeStmt, tree.IntoClause, tree.LockingClause})
+_WRITING = frozenset({tree.InsertStmt, tree.UpdateStmt, tree.DeleteStmt, tree.MergeStmt, tree.CopyStmt})
+_PLAIN = frozenset({tree.A_Const, tree.ColumnRef, tree.ResTarget, tree.A_Expr, tree.RangeVar, tree.Alias}) | LEAVES
+"""They are no statements, and nothing of them is looked at by their kind."""
 
 _KEY = 16  # bytes of what makes a statement's surrogates
 _LOCKS = "FOR UPDATE or FOR SHARE"

@@ -17,7 +17,7 @@ from addons.sql.extensions import computes
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.naming import strings
 from addons.sql.operands import Operands
-from addons.sql.overloads import apart, held, operators
+from addons.sql.overloads import OPERATING, apart, held, operators
 from addons.sql.parse import walk
 
 _SERVERS = frozenset({"pg_catalog", "information_schema"})
@@ -41,6 +41,8 @@ _SPECIAL = {
     "MergeSupportFunc": ("merge_action",),
 }
 """Syntax of PostgreSQL 16 and later that an older server reads as a call of a user's function of that name."""
+
+_LOOKED_AT = OPERATING | _SPECIAL.keys() | {"FuncCall", "TypeName", "TypeCast", "ColumnRef", "A_Indirection", "CreateTrigStmt"}
 
 _POPULATING = frozenset(
     {"json_populate_record", "json_populate_recordset", "jsonb_populate_record", "jsonb_populate_recordset", "jsonb_populate_record_valid"}
@@ -108,6 +110,8 @@ class Calls:
     def opaque(self, message: Message) -> str:
         """Why one message of a tree may return anything: a phrase naming it, or ""."""
         kind = type(message).__name__
+        if kind not in _LOOKED_AT:
+            return ""
         if kind == "FuncCall":
             names = strings(message.funcname)
             if self.asking and names and names[-1] in _POPULATING:
@@ -120,8 +124,7 @@ class Calls:
         if kind == "TypeCast":
             return self._cast(strings(message.type_name.names))
         if kind == "ColumnRef":
-            names = strings(message.fields)
-            return self._notation(names[1:])
+            return self._notation(strings(message.fields)[1:]) if len(message.fields) > 1 else ""
         if kind == "A_Indirection":
             return self._notation(strings(message.indirection))
         if kind in _SPECIAL:

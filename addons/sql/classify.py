@@ -73,6 +73,9 @@ def _finding(statement: Message, columns: Columns) -> Finding:
     return found
 
 
+_NAMES = frozenset({tree.TypeName, tree.Alias})
+
+
 class _Visit:
     """One walk. The stack holds (message, the CTEs in force); `later` is done when the walk was not too long."""
 
@@ -88,12 +91,12 @@ class _Visit:
         self.stack.append((message, scope))
         while self.stack:
             here, inside = self.stack.pop()
-            if isinstance(here, tree.Node):
+            if here.__class__ is tree.Node:
                 name = here.WhichOneof("node")
                 if name is None or name in _LEAVES:
                     continue
                 here = getattr(here, name)
-            elif isinstance(here, (tree.TypeName, tree.Alias)):
+            elif here.__class__ in _NAMES:
                 continue
             self.seen += 1
             if self.seen > NODES_LIMIT:
@@ -119,8 +122,10 @@ class _Visit:
         skip = look(self, here, inside) if look is not None else ()
         if skip is None:
             return
+        if classes is not None:
+            skip = (*skip, "with_clause")
         for part, value in here.ListFields():
-            if part.message_type is None or part.name in skip or (classes is not None and part.name == "with_clause"):
+            if part.message_type is None or part.name in skip:
                 continue
             if part.is_repeated:
                 self.stack.extend((item, inside) for item in value)

@@ -33,7 +33,14 @@ _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:$|[ T])")
 
 def strings(nodes: object) -> tuple[str, ...]:
     """The names in a list of nodes; a star is "*"."""
-    return tuple("*" if isinstance(n := unwrap(node), tree.A_Star) else getattr(n, "sval", "") for node in nodes)
+    return tuple([_string(node) for node in nodes])
+
+
+def _string(node: tree.Node) -> str:
+    kind = node.WhichOneof("node")
+    if kind == "string":
+        return node.string.sval
+    return "*" if kind == "a_star" else getattr(unwrap(node), "sval", "")
 
 
 def constant(node: Message) -> bool:

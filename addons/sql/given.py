@@ -8,6 +8,7 @@ name asks whether they would be decided so still: the server goes on with what i
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from postgast import pg_query_pb2 as tree
@@ -120,8 +121,13 @@ def _inside(statement: Any) -> Any:
     return unwrap(statement.query) if isinstance(statement, (tree.ExplainStmt, tree.CreateTableAsStmt)) else statement
 
 
+@lru_cache(maxsize=4)  # policy and masking ask in turn
+def _may(text: str) -> bool:
+    return _MAY.search(text) is not None
+
+
 def _statements(text: str) -> tuple[Any, ...]:
-    if _MAY.search(text) is None:
+    if not _may(text):
         return ()
     try:
         return tuple(parse(text).statements)

@@ -10,28 +10,31 @@ understood is taken for masked, a column is made of what decides it in its row t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
 from addons.sql.catalog import Relation
 from addons.sql.naming import column_name, last_name, strings
-from addons.sql.parse import unwrap
+from addons.sql.parse import LEAVES, unwrap
 from addons.sql.resolve import Names, children
-from addons.sql.scope import CLEAN, OTHER, SYSTEM_COLUMNS, UNKNOWN, Item, Output, Scope, Taint, hidden, item, renamed, tainted, union
+from addons.sql.scope import CLEAN, OTHER, SYSTEM_COLUMNS, UNKNOWN, Item, Output, Scope, Taint, clean, hidden, item, renamed, tainted, union
 
 Columns = Callable[[Relation], Mapping[str, Output]]
 """The masked columns of a relation by name; what is not in it is clean."""
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """A place where masked values decide something: `where` is a phrase such as "WHERE"."""
 
     where: str
     taint: Taint
+
+
+_CONSTANTS = LEAVES | {tree.A_Const}
+"""They are made of nothing, and call nothing."""
 
 
 class Lineage:
@@ -196,8 +199,8 @@ class Lineage:
         if star is not None:
             return star
         found = self._plain_column(value, scope)
-        name = target.name or column_name(target.val)
-        return [Output(name, self.value(target.val, scope), found.plain if found is not None else "")]
+        name = target.name or column_name(value)
+        return [Output(name, self.value(value, scope), found.plain if found is not None else "")]
 
     def _plain_column(self, value: Message, scope: Scope) -> Output | None:
         if not isinstance(value, tree.ColumnRef):
@@ -269,7 +272,10 @@ class Lineage:
         if not found:
             return item(alias, None, whole=self._lost())
         masks = [self._masked(r) for r in found]
-        columns = [self._column(c.name, masks) for c in found[0].columns]
+        if len(masks) == 1:
+            columns = [masks[0].get(c.name) or clean(c.name) for c in found[0].columns]
+        else:
+            columns = [self._column(c.name, masks) for c in found[0].columns]
         schema = "" if name.HasField("alias") else found[0].schema
         masked = any(hidden(o.taint) for outputs in masks for o in outputs.values())
         return item(alias, renamed(columns, renames), schema=schema, masked=masked)
@@ -332,12 +338,14 @@ class Lineage:
     def value(self, node: Message, scope: Scope) -> Taint:
         """What an expression is made of."""
         inside = unwrap(node)
+        if inside.__class__ in _CONSTANTS:
+            return CLEAN
         read = self._READERS.get(type(inside).__name__)
         taint = read(self, inside, scope) if read is not None else self._children(inside, scope)
         return taint | UNKNOWN if self._strict and self._opaque(inside) else taint
 
     def _children(self, message: Message, scope: Scope) -> Taint:
-        return union(self.value(child, scope) for child, _field, _node in children(message))
+        return union([self.value(child, scope) for child, _field, _node in children(message)])
 
     def _lost(self) -> Taint:
         return UNKNOWN if self._strict else CLEAN

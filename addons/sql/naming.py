@@ -43,7 +43,7 @@ _NOTHING = "?column?"
 
 def strings(nodes: Iterable[tree.Node]) -> list[str]:
     """The names in a list of nodes; stars and subscripts are left out."""
-    return [inside.sval for n in nodes if isinstance(inside := unwrap(n), tree.String)]
+    return [n.string.sval for n in nodes if n.HasField("string")]
 
 
 def last_name(call: tree.FuncCall) -> str:

@@ -65,6 +65,10 @@ def _closed(found: set[int], snapshot: Snapshot) -> frozenset[int]:
         found = more
 
 
+OPERATING = frozenset({"A_Expr", "SubLink", "SortBy", "CaseExpr", "JoinExpr"})
+"""Messages that may use operators."""
+
+
 def operators(message: Message) -> list[tuple[str, ...]]:
     """Names of the operators that a message uses, also those that the grammar puts there: BETWEEN, CASE x WHEN, USING, IN (SELECT)."""
     kind = type(message).__name__

@@ -74,9 +74,14 @@ def of_tree(text: str, result: tree.ParseResult) -> Parsed:
     return Parsed(text, tuple(unwrap(raw.stmt) for raw in result.stmts), result)
 
 
+_NODE = tree.Node
+LEAVES = frozenset({tree.ParamRef, tree.String, tree.Integer, tree.Float, tree.Boolean, tree.BitString, tree.A_Star})
+"""They hold no other message."""
+
+
 def unwrap(node: Message) -> Message:
     """The message inside a `Node`; other messages as they are."""
-    if isinstance(node, tree.Node):
+    if node.__class__ is _NODE:
         field = node.WhichOneof("node")
         return getattr(node, field) if field else node
     return node
@@ -163,8 +168,15 @@ def walk(message: Message) -> Iterator[Message]:
     """Every message in a tree, the root first, `Node` wrappers passed over."""
     waiting = [message]
     while waiting:
-        here = unwrap(waiting.pop())
+        here = waiting.pop()
+        if here.__class__ is _NODE and (inside := here.WhichOneof("node")):
+            here = getattr(here, inside)
         yield here
+        if here.__class__ in LEAVES:
+            continue
+        if here.__class__ is tree.ColumnRef:
+            waiting.extend(reversed(here.fields))
+            continue
         for field, value in here.ListFields():
             if field.message_type is None:
                 continue

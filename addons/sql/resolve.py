@@ -9,14 +9,14 @@ temporary table or a later SET can put any of them first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
 from addons.sql.catalog import Relation, Snapshot
-from addons.sql.parse import unwrap
+from addons.sql.parse import LEAVES, unwrap
 
 WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 
@@ -36,9 +36,7 @@ _SOURCES = frozenset(
 """Where a CTE's name is looked for, and a sub-select may stand."""
 
 
-_LEAVES = frozenset(
-    {tree.A_Const, tree.ColumnRef, tree.ParamRef, tree.String, tree.Integer, tree.Float, tree.Boolean, tree.BitString, tree.A_Star}
-)
+_LEAVES = LEAVES | {tree.A_Const, tree.ColumnRef}
 """They hold names and constants, and no relation."""
 
 
@@ -83,10 +81,18 @@ def _visit(
     writing = writing or kind in WRITES
     if kind in WRITES or kind == "SelectStmt":
         ctes = _with_clause(message, ctes, writing, found)
-    for child, field, holder in children(message):
-        if type(child) in _LEAVES or (field == "with_clause" and (kind in WRITES or kind == "SelectStmt")):
+        dealt_with = "with_clause"
+    else:
+        dealt_with = ""
+    for field, value in message.ListFields():
+        if field.message_type is None or field.name == dealt_with:
             continue
-        _visit(child, (kind, field), holder, ctes, writing, found)
+        for item in value if field.is_repeated else (value,):
+            holder = None
+            if item.__class__ is tree.Node and (inside := item.WhichOneof("node")):
+                item, holder = getattr(item, inside), item
+            if item.__class__ not in _LEAVES:
+                _visit(item, (kind, field.name), holder, ctes, writing, found)
 
 
 def _with_clause(message: Message, ctes: frozenset[str], writing: bool, found: list[Reference]) -> frozenset[str]:
@@ -102,17 +108,18 @@ def _with_clause(message: Message, ctes: frozenset[str], writing: bool, found: l
     return everything
 
 
-def children(message: Message) -> Iterator[tuple[Message, str, tree.Node | None]]:
+def children(message: Message) -> list[tuple[Message, str, tree.Node | None]]:
     """The messages directly inside one, with their field's name and the Node around them if there is one."""
-    for field, value in message.ListFields():
+    found: list[tuple[Message, str, tree.Node | None]] = []
+    for field, value in () if message.__class__ in LEAVES else message.ListFields():
         if field.message_type is None:
             continue
         for item in value if field.is_repeated else (value,):
-            if isinstance(item, tree.Node):
-                if item.WhichOneof("node"):
-                    yield unwrap(item), field.name, item
-            else:
-                yield item, field.name, None
+            if item.__class__ is not tree.Node:
+                found.append((item, field.name, None))
+            elif inside := item.WhichOneof("node"):
+                found.append((getattr(item, inside), field.name, item))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from postgast.pg_query_pb2 import WindowDef
 
@@ -21,8 +23,7 @@ OTHER = "~"  #: begins the label of what is not masked, where a reader asks for 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """
     One column of a query or of a thing in FROM.
 
@@ -34,8 +35,7 @@ class Output:
     plain: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """
     A thing in FROM.
 
@@ -57,6 +57,12 @@ class Item:
         return None
 
 
+@lru_cache(maxsize=4096)
+def clean(name: str) -> Output:
+    """A column that is made of nothing masked."""
+    return Output(name)
+
+
 def item(
     alias: str, columns: Sequence[Output] | None, *, whole: Taint = CLEAN, schema: str = "", masked: bool = False
 ) -> Item:
@@ -66,7 +72,11 @@ def item(
 
 
 def union(taints: Iterable[Taint]) -> Taint:
-    return frozenset().union(*taints)
+    found = CLEAN
+    for taint in taints:
+        if taint and taint is not found:  # mostly there is none, or one
+            found = found | taint if found else taint
+    return found
 
 
 def hidden(taint: Taint) -> Taint:

@@ -151,8 +151,9 @@ def allowed(command: Command) -> Decision:
 class Scene:
     """A session between two wires, with everything it touches."""
 
-    def __init__(self, relay: Any = None) -> None:
-        self.client, self.target, self.ledger, self.addons, self.clock = Wire(), Wire(), Ledger(), Addons(), Clock()
+    def __init__(self, relay: Any = None, *, addons: Addons | None = None, clock: Clock | None = None) -> None:
+        """:param addons: and :param clock: another session's, on the same worker."""
+        self.client, self.target, self.ledger, self.addons, self.clock = Wire(), Wire(), Ledger(), addons or Addons(), clock or Clock()
         self.cancels, self.endings = 0, []
         self.taking: Deferred[None] = succeed(None)  # until the target has taken a cancel
         self.adapter = Adapter(

@@ -149,6 +149,24 @@ def test_others_have_their_turn_while_one_session_has_much_decided() -> None:
     assert scene.sent() == b"".join(sent)
 
 
+def test_another_session_is_answered_between_two_decisions_of_a_flood() -> None:
+    """A hundred texts that nobody has seen are pipelined; whoever asks something meanwhile does not wait for the rest of them."""
+    flood = slow_scene()
+    other = Scene(addons=flood.addons, clock=flood.clock)
+    texts = [f"SELECT {n}" for n in range(100)]
+    flood.adapter.client_data(b"".join(map(query, texts)))
+    for turn in range(1, 6):
+        other.adapter.client_data(query("SELECT 'mine'"))  # comes between two turns, as all that is read
+        other.durable()
+        other.adapter.target_data(READY)
+        assert other.sent() == query("SELECT 'mine'") and other.client.value() == READY * turn
+        one_turn(flood)
+    mine = [at for at, text in enumerate(flood.addons.asked) if text == "SELECT 'mine'"]
+    assert mine == [3, 7, 11, 15, 19] and flood.adapter.busy
+    flood.clock.advance(1)
+    assert [text for text in flood.addons.asked if text in texts] == texts
+
+
 def test_what_a_client_said_before_it_left_is_decided_though_others_have_their_turn() -> None:
     """Its goodbye came behind more than a turn's work; all of that leaves first."""
     scene = slow_scene()
