@@ -15,7 +15,9 @@ from gateway.control.identity.second import ALWAYS, BY_RULES, GIVEN
 from gateway.ssh.doors import Door
 from gateway.ssh.entrance import LOGIN_DEADLINE, Entrance
 from gateway.ssh.inner import Inner
+from gateway.ssh.leg import SERVICE_ACCEPT
 from gateway.ssh.login import Login
+from protocols.errors import PeerError
 from protocols.ssh.auth import FAILURE, INFO_REQUEST, INFO_RESPONSE, REQUEST
 from protocols.ssh.messages import string, u32
 
@@ -194,3 +196,15 @@ def test_a_connection_says_who_is_asked_on_it(listener: bool, given: str, said: 
 
 def test_no_connection_of_its_own_was_given_anything() -> None:
     assert Entrance.given == ""
+
+
+def test_asking_for_the_login_again_is_accepted_and_counts_nothing_anew() -> None:
+    """Paramiko does, before each step; any other service there breaks the rules."""
+    entrance, sent = inner(House()), []
+    login = entrance.service = entrance.login()
+    entrance.send = sent.append  # type: ignore[method-assign]
+    entrance.ssh_SERVICE_REQUEST(string(b"ssh-userauth"))
+    assert sent == [bytes([SERVICE_ACCEPT]) + string(b"ssh-userauth")] and entrance.service is login
+    for other in (b"ssh-connection", b"ssh-userauth\0"):
+        with pytest.raises(PeerError):
+            entrance.ssh_SERVICE_REQUEST(string(other))
