@@ -18,7 +18,7 @@ from postgast import pg_query_pb2 as tree
 
 from addons.sql.catalog import Relation
 from addons.sql.naming import column_name, last_name, strings
-from addons.sql.parse import LEAVES, unwrap
+from addons.sql.parse import CONSTANTS, unwrap
 from addons.sql.resolve import Names, children
 from addons.sql.scope import CLEAN, OTHER, SYSTEM_COLUMNS, UNKNOWN, Item, Output, Scope, Taint, clean, hidden, item, renamed, tainted, union
 
@@ -31,10 +31,6 @@ class Use(NamedTuple):
 
     where: str
     taint: Taint
-
-
-_CONSTANTS = LEAVES | {tree.A_Const}
-"""They are made of nothing, and call nothing."""
 
 
 class Lineage:
@@ -272,17 +268,14 @@ class Lineage:
         if not found:
             return item(alias, None, whole=self._lost())
         masks = [self._masked(r) for r in found]
-        if len(masks) == 1:
-            columns = [masks[0].get(c.name) or clean(c.name) for c in found[0].columns]
-        else:
-            columns = [self._column(c.name, masks) for c in found[0].columns]
+        columns = [self._column(c.name, masks) for c in found[0].columns]
         schema = "" if name.HasField("alias") else found[0].schema
         masked = any(hidden(o.taint) for outputs in masks for o in outputs.values())
         return item(alias, renamed(columns, renames), schema=schema, masked=masked)
 
     @staticmethod
     def _column(name: str, masks: Sequence[Mapping[str, Output]]) -> Output:
-        found = [m[name] for m in masks if name in m]
+        found = [m[name] for m in masks if name in m] or [clean(name)]
         return found[0] if len(found) == 1 else Output(name, union(o.taint for o in found))
 
     def _table_function(self, function: Message, scope: Scope) -> Item:
@@ -338,7 +331,7 @@ class Lineage:
     def value(self, node: Message, scope: Scope) -> Taint:
         """What an expression is made of."""
         inside = unwrap(node)
-        if inside.__class__ in _CONSTANTS:
+        if inside.__class__ in CONSTANTS:
             return CLEAN
         read = self._READERS.get(type(inside).__name__)
         taint = read(self, inside, scope) if read is not None else self._children(inside, scope)

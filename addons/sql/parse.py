@@ -78,6 +78,9 @@ _NODE = tree.Node
 LEAVES = frozenset({tree.ParamRef, tree.String, tree.Integer, tree.Float, tree.Boolean, tree.BitString, tree.A_Star})
 """They hold no other message."""
 
+CONSTANTS = LEAVES | {tree.A_Const}
+"""They are made of nothing that has a name, and call nothing."""
+
 
 def unwrap(node: Message) -> Message:
     """The message inside a `Node`; other messages as they are."""
