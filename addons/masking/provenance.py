@@ -18,7 +18,7 @@ class Provenance:
 
     :param brought: whether its rows come of a rewritten text, which brings NULLs of types that hold masked columns.
     :param own: whether OIDs that the catalog lacks are explained by what the session made itself.
-    :param suspect: told when they are not: the catalog is old.
+    :param suspect: told when they are not, or a masked column came back all the same: the catalog is old.
     """
 
     def __init__(self, cover: Cover, brought: Callable[[], bool], own: Callable[[], bool], suspect: Callable[[], None]) -> None:
@@ -27,12 +27,18 @@ class Provenance:
     def plan(self, columns: Columns) -> MaskPlan | None:
         """None where nothing is masked."""
         cells, alarms = zip(*map(self._cell, columns.fields), strict=True) if columns.fields else ((), ())
+        if any(map(self._label, columns.fields)):  # names have moved, and of what an expression is made nobody knows
+            self._suspect()
+            cells = [NULL if made is None and not field.table_oid else made for field, made in zip(columns.fields, cells, strict=True)]
         plan = MaskPlan(tuple(cells), alarm="; ".join(filter(None, alarms)))
         return None if plan.clean else plan
 
+    def _label(self, field: Column) -> str:
+        return self._cover.column(field.table_oid, field.attribute)
+
     def _cell(self, field: Column) -> tuple[CellMask, str]:
         cover, snapshot = self._cover, self._cover.snapshot
-        label = cover.column(field.table_oid, field.attribute)
+        label = self._label(field)
         if label:
             return cell(field.type_oid, snapshot), f"{label} came back although the statement was thought clean of it"
         if field.type_oid in cover.row_types:

@@ -329,8 +329,15 @@ def test_the_wire_only_adds_masks_and_says_so(addon: Masking) -> None:
         Column("y", 20000, 4, 1082, 1),
         Column("z", 0, 0, 25),
     )
-    assert found.cells == (None, b"***", NULL, None) and "public.patients.ssn" in found.alarm
-    assert plan(addon, Column("code", 20002, 2, 25)) is None
+    assert found.cells == (None, b"***", NULL, NULL) and "public.patients.ssn" in found.alarm
+    assert plan(addon, Column("code", 20002, 2, 25), Column("z", 0, 0, 25)) is None
+
+
+def test_where_a_masked_column_came_back_no_expression_beside_it_is_shown_and_the_catalog_is_read_again(addon: Masking, shelf: Shelf) -> None:
+    """Another client swapped two columns' names: `SELECT note, upper(note)` reads the masked one, and only the first says so on the wire."""
+    assert plan(addon, Column("note", 20000, 2, 25), Column("upper", 0, 0, 25)).cells == (b"***", NULL)
+    ask(addon, "SELECT 1")
+    assert shelf.asked == 1
 
 
 def test_whole_rows_and_row_types_are_masked(addon: Masking) -> None:
