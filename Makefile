@@ -23,23 +23,23 @@ help:
 	@echo "make suites SRC=DIR | check | clean"
 
 run: $(VENV)/.installed
-	exec $(BIN)/python -m gateway.demo.run run
+	@exec $(BIN)/python -m gateway.demo.run run
 
-test: $(VENV)/.installed
+test: $(VENV)/.installed $(VENV)/.tools
 	deploy/prepare servers
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses=4 --max-worker-restart=0 --dist=loadfile --junitxml=$(REPORT) $(TESTS)
 
-soak: $(VENV)/.installed
+soak: $(VENV)/.installed $(VENV)/.tools
 	deploy/prepare servers
 	OSTIARY_PROFILE=soak timeout --foreground --signal=INT --kill-after=300 $(SOAK_SECONDS) \
 	  $(BIN)/python -m pytest -v --durations=25 -m "soak or not soak" --junitxml=$(REPORT) $(TESTS)
 
-suites: $(VENV)/.installed
+suites: $(VENV)/.installed $(VENV)/.tools
 	@test -d "$(SRC)" || { echo "make suites SRC=DIR: DIR holds source trees: DIR/psycopg, DIR/postgresql-15.*" >&2; exit 2; }
 	deploy/prepare servers
 	OSTIARY_SUITES="$(abspath $(SRC))" $(BIN)/python -m pytest --junitxml=$(REPORT) tests/suites
 
-check: $(VENV)/.installed
+check: $(VENV)/.installed $(VENV)/.tools
 	$(BIN)/python -m compileall -q gateway protocols addons tests twisted/plugins
 	$(BIN)/python -m pyflakes gateway protocols addons tests twisted/plugins
 	$(BIN)/python -m pytest -q tests/test_arrows.py
@@ -53,9 +53,14 @@ clean:
 # their gateways start in half the time, also where PYTHONDONTWRITEBYTECODE keeps Python from doing that itself.
 $(VENV)/.dependencies: setup.py setup.cfg pyproject.toml deploy/prepare
 	PYTHON="$(PYTHON)" deploy/prepare environment $(VENV)
-	touch $@
+	@touch $@
+
+# What only tests need.
+$(VENV)/.tools: $(VENV)/.dependencies | $(VENV)/.installed
+	deploy/prepare tools $(VENV)
+	@touch $@
 
 $(VENV)/.installed: $(VENV)/.dependencies $(SOURCES)
 	deploy/prepare package $(VENV)
 	$(BIN)/python -m compileall -q gateway protocols addons tests benchmarks twisted/plugins
-	touch $@
+	@touch $@
