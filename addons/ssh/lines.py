@@ -20,7 +20,7 @@ STARTERS = frozenset(
     " parallel busybox find ssh strace script flock systemd-run at batch taskset ssh-agent eval trap pkexec setpriv chrt numactl prlimit"
     " unbuffer fakeroot rlwrap dbus-run-session start-stop-daemon toybox ltrace gosu su-exec setarch linux32 linux64 expect screen tmux"
     " sg runcon cpulimit valgrind gdb perf firejail bwrap proxychains proxychains4 torsocks systemd-inhibit systemd-nspawn machinectl lxc-attach"
-    " choom chpst setuidgid envdir envuidgid softlimit s6-setuidgid faketime eatmydata authbind entr".split()
+    " choom chpst setuidgid envdir envuidgid softlimit s6-setuidgid faketime eatmydata authbind entr noglob nocorrect emulate repeat - xvfb-run uclampset".split()
 )
 """Programs that start what their arguments name."""
 STARTED_LIMIT = 64
@@ -30,7 +30,9 @@ _LOADER = re.compile(r"ld(?:-linux.*|-musl.*|)\.so.*|ld-[0-9.]+\.so")
 """The dynamic linker, which starts what it is told to."""
 _EVALUATES = frozenset("eval source . trap alias let enable bind compgen complete hash".split())
 """Builtins whose words are commands, expressions that may hold some, or other meanings of names."""
-_CALLS_BACK = frozenset({"mapfile", "readarray"})
+_ASSIGNS = frozenset("read mapfile readarray getopts declare typeset local export readonly integer float vared setvar".split())
+"""Builtins whose words name variables that they set, PATH among them."""
+_ASSIGNS_IF_TOLD = {"printf": "-v", "print": "-v", "wait": "-p"}
 _SUBSCRIPTS = frozenset(
     "test [ printf print read unset declare typeset local export readonly integer float mapfile readarray wait getopts exit return shift break continue"
     " kill umask ulimit set compopt zparseopts sched jobs fg bg disown logout vared setvar".split()
@@ -171,12 +173,14 @@ def _started(command: Simple) -> Started:
     words = tuple(word.text for word in command.words)
     program = "" if not command.words or command.words[0].opaque else words[0]
     files = tuple(word.text for operator, word in command.redirections if not (operator.endswith("&") and word.text.isdigit()))
-    return Started(program, words, files, command.opaque or not words, known(command))
+    found = any(len(word.text) > 1 and word.text[0] == "=" and not word.quoted for word in command.words)  # zsh looks for =rm
+    return Started(program, words, files, command.opaque or found or not words, known(command))
 
 
 def _expands(started: Started) -> bool:
-    """Whether a shell's builtin reads a word of it once more: a[$(x)] starts x, and a[b] whatever is in b."""
-    if started.name in _CALLS_BACK and any(word.startswith("-") for word in started.words[1:]):
+    """Whether a shell's builtin sets variables, as `PATH=x` does, or reads a word of it once more: a[$(x)] starts x, and a[b] whatever is in b."""
+    option = _ASSIGNS_IF_TOLD.get(started.name, "")
+    if started.name in _ASSIGNS and len(started.words) > 1 or option and any(word.startswith(option) for word in started.words[1:]):
         return True
     return started.name in _SUBSCRIPTS and any("[" in word for word in started.words[1:])
 

@@ -159,8 +159,16 @@ class ServerLogin:
         else:
             self._over = True
             return [Proven(asked.user, self._first or _method(asked))]
+        return effects + self._caught_up()
+
+    def _caught_up(self) -> list[LoginEffect]:
+        """What came meanwhile. One that is no message ends the login, behind what was done until there."""
+        effects: list[LoginEffect] = []
         while self._waiting and self._asked is None and not self._over:
-            effects += self.from_client(self._waiting.popleft())
+            try:
+                effects += self.from_client(self._waiting.popleft())
+            except Unreadable as error:
+                effects += self._give_up(str(error))
         return effects
 
     def _second(self, first: str) -> list[LoginEffect]:

@@ -246,3 +246,14 @@ def test_secrets_have_no_repr() -> None:
     asked = login.from_client(password(b"hunter2"))
     assert asked == [CheckSecret("ada@web1", b"hunter2", "password")]
     assert "hunter2" not in repr([asked, ClientLogin("deploy", password="hunter2").begin()])
+
+
+@pytest.mark.parametrize("meanwhile", [bytes([61]) + u32(1) + string(b"x"), b"\x4f", b"\x34", b"\x32\0"], ids=repr)
+def test_what_comes_while_an_answer_is_awaited_and_is_no_message_ends_the_login(meanwhile: bytes) -> None:
+    """It is the client's fault and no bug, and what failed before it is told all the same."""
+    login = ServerLogin()
+    login.from_client(password())
+    assert login.from_client(meanwhile) == []
+    failed, refused, gave_up = login.settled(False)
+    assert (failed, refused) == (Failed("ada@web1", "password"), NO) and isinstance(gave_up, GiveUp) and gave_up.why
+    assert login.from_client(password()) == []
