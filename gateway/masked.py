@@ -14,9 +14,9 @@ from protocols.verdict import Decision
 def told(decision: Decision, outcome: Outcome) -> Outcome:
     """
     An outcome with what rewriting masked. Its fact `masked_by` says how it was done, `cells_rewritten` how many cells of
-    `cells_masked` that was, or "unknown": of a cursor, COPY or EXPLAIN, or where lineage could not be followed.
+    `cells_masked` that was, or "unknown": of a cursor, EXECUTE, COPY or EXPLAIN, or where lineage could not be followed.
     """
-    rewritten = bool(decision.columns) and _sent_another(decision)
+    rewritten = bool(decision.columns)  # by its own text, or those that its names stand for
     if not rewritten and not outcome.cells_masked:
         return outcome
     outputs = decision.seen.outputs if decision.seen is not None and rewritten else None
@@ -29,7 +29,3 @@ def told(decision: Decision, outcome: Outcome) -> Outcome:
         facts["cells_rewritten"] = "unknown" if outputs is None else str(cells)
     shown = {*outcome.columns, *(decision.columns if outputs is None and rewritten else outputs or ())}
     return replace(outcome, cells_masked=outcome.cells_masked + cells, columns=tuple(sorted(shown)), facts=facts)
-
-
-def _sent_another(decision: Decision) -> bool:
-    return bool(decision.sent) and decision.sent != getattr(decision.command, "text", "")

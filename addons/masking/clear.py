@@ -8,7 +8,7 @@ cannot be told is said as such ("*"), with every declared column that the identi
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -75,6 +75,12 @@ class Clear:
                 if len(self._known) > _KEPT:
                     self._known.popitem(last=False)
         return found
+
+    def named(self, session: Session, given: Iterable[Statement] | None, declared: tuple[Declaration, ...]) -> tuple[str, ...]:
+        """As `columns`, of what names stand for (None: not known), wherever its own names are looked up by now."""
+        if given is None:
+            return _any(declared)
+        return tuple(sorted({label for each in given for label in self.columns(session, each, declared, None)}))
 
     def question(
         self, session: Session, statement: Statement, declared: tuple[Declaration, ...], path: tuple[str, ...] | None

@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from addons.masking import refusals
+from addons.masking.byname import ByName
 from addons.masking.clear import Clear
 from addons.masking.cover import Misdeclared
 from addons.masking.declared import Declaration, declarations, listed, rate
@@ -103,6 +104,7 @@ class Masking:
         self._saves: Saves | None = None
         if refuse_masks:
             self._saves = Saves(catalogs, self._fresh, self._analysis, self._listed, lambda s: self._scope.split(s)[1], self._scope.cover)
+        self._by_name = ByName(settings, self._judged)
         self._decided: OrderedDict[tuple, Judgement] = OrderedDict()
         self.tallies = tallies_of((catalogs, settings, reveals if self._rule is not None else None))
 
@@ -173,7 +175,7 @@ class Masking:
         if self._foreseen.about(hook.statement):
             self._look_ahead(hook, masked, clear)
         if not masked:
-            return Allow(remember=True, seen=self._seen(hook, clear)) if clear else _CLEAR
+            return Allow(remember=not uses(hook.statement), seen=self._seen(hook, clear)) if clear else _CLEAR
         if hook.statement.settings.get("standard_conforming_strings", "on").lower() != "on":
             return refusals.settings("standard_conforming_strings")
         snapshot = self._fresh.snapshot(hook.session)
@@ -246,12 +248,12 @@ class Masking:
         self, hook: RewriteHook, snapshot: Snapshot, masked: tuple[Declaration, ...]
     ) -> Allow | Replace | Deny | Deferred:
         """What is not simply clean is asked about, where the session may have reveals. Control's failure reveals nothing."""
-        for name in uses(hook.statement):
-            if not self._stands(hook, name, snapshot, masked):
-                return refusals.changed(name)
+        moved = self._by_name.moved(hook, snapshot, masked)
+        if moved is not None:
+            return refusals.changed(moved)
         judged = self._judged(hook.session, hook.statement, snapshot, masked)
         if isinstance(judged.verdict, Allow):
-            return self._counted(hook, judged)
+            return self._counted(hook, self._by_name.told(hook, judged, snapshot, masked))
         if not self._may_reveal(hook.session) or not nameless(hook.statement) or hook.session.floor:
             return self._as_ever(hook, judged)
 
@@ -264,23 +266,6 @@ class Masking:
 
         asked = self._reveals.ask(hook.session, self._rule.written())
         return asked.addCallbacks(told, lambda _failure: self._as_ever(hook, judged))
-
-    def _stands(self, hook: RewriteHook, name: str, snapshot: Snapshot, masked: tuple[Declaration, ...]) -> bool:
-        """Whether all that a name may stand for would be sent as it was: the server runs, or reads on, what it was given then."""
-        if self._settings is None:
-            return True
-        session, given = hook.session, self._settings.given
-        known = given.of(session.id, name)
-        for each in known:
-            if each.statement is None:
-                if each.revision != session.policy_revision:
-                    return False
-                continue
-            now = replace(each.statement, settings=hook.statement.settings)
-            verdict = self._judged(session, now, snapshot, masked).verdict
-            if isinstance(verdict, Deny) or (verdict.text if isinstance(verdict, Replace) else now.text) != each.sent:
-                return False
-        return bool(known) or given.whole(session.id)
 
     def _as_ever(self, hook: RewriteHook, judged: Judgement) -> Allow | Replace | Deny | Deferred:
         """Without a reveal; a refusal says how to ask for one, where anybody may."""
@@ -319,6 +304,8 @@ class Masking:
     def _seen(self, hook: RewriteHook, clear: tuple[Declaration, ...], seen: Seen | None = None) -> Seen | None:
         """What is known, with what the session reads as it is, because its groups may."""
         read = self._clear.columns(hook.session, hook.statement, clear, self._path(hook.session, hook.statement))
+        if self._by_name.uses(hook):
+            read = tuple(sorted({*read, *self._clear.named(hook.session, self._by_name.behind(hook), clear)}))
         if not read:
             return seen
         return Seen(None, read) if seen is None else replace(seen, clear=(*seen.clear, *read))

@@ -8,6 +8,7 @@ name asks whether they would be decided so still: the server goes on with what i
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -78,6 +79,22 @@ class Given:
         """
         return self._sessions.get(session, {}).get(name, ())
 
+    def used(self, session: str, statement: Statement) -> set[str]:
+        """Names that a command runs or reads on, and those that their texts do in turn."""
+        found, waiting = set(), uses(statement)
+        while waiting:
+            found |= waiting
+            texts = (each.statement for name in waiting for each in self.of(session, name))
+            waiting = {name for text in texts if text is not None for name in uses(text)} - found
+        return found
+
+    def behind(self, session: str, names: Iterable[str]) -> tuple[Statement, ...] | None:
+        """All commands that gave what names may stand for; None where some are not known."""
+        known = [(name, self.of(session, name)) for name in names]
+        if any(not given and not self.whole(session) or any(each.statement is None for each in given) for _name, given in known):
+            return None
+        return tuple(each.statement for _name, given in known for each in given)
+
     def forget(self, session: str) -> None:
         self._sessions.pop(session, None)
         self._sizes.pop(session, None)
@@ -100,9 +117,14 @@ def _prepares(given: As) -> bool:
 
 
 def uses(statement: Statement) -> set[str]:
-    """Names that a command runs or reads on and does not give itself."""
-    used = {_name(one) for one in map(_inside, _statements(statement.text)) if isinstance(one, _USES)}
-    return used - set(gives(statement)) if used else used
+    """Names that a command runs or reads on and did not give itself before that."""
+    used, own = set(), set()
+    for one in map(_inside, _statements(statement.text)):
+        if isinstance(one, _GIVES):
+            own.add(_name(one))
+        elif isinstance(one, _USES) and _name(one) not in own:
+            used.add(_name(one))
+    return used
 
 
 def names_in(text: str) -> set[str]:

@@ -80,6 +80,13 @@ def test_who_read_a_column_in_the_clear_is_listed_without_reading_sql(house: Hou
         until(lambda: _told(house, clear, "SELECT id FROM people") == [], "the catalog")  # until then any column may be read
         assert clear.execute("SELECT id, mrn AS x FROM people", prepare=False).fetchone() == (1, "MRN-1")
         assert masked.execute("SELECT id, mrn AS x FROM people", prepare=False).fetchone() == (1, "***")
+        for session in (masked, clear):
+            session.execute("PREPARE charts AS SELECT upper(mrn) FROM people", prepare=False)
+        assert masked.execute("EXECUTE charts", prepare=False).fetchall() == [("***",)]
+        assert clear.execute("EXECUTE charts", prepare=False).fetchall() == [("MRN-1",)]
+    executed = {one["body"]["identity"]: one["body"] for one in house.records("--kind", "intent", "--text", "EXECUTE charts")}
+    assert (executed[ADA]["columns"], executed[PRIVILEGED]["clear_columns"]) == (["public.people.mrn"], ["public.people.mrn"])
+    assert "clear_columns" not in executed[ADA] and not executed[PRIVILEGED]["columns"]
     found = house.records("--disclosed", "public.people.mrn", "--text", "AS x")
     assert [(one["body"]["identity"], one["body"]["clear_columns"]) for one in found] == [(PRIVILEGED, ["public.people.mrn"])]
     bundle = house.directory / "disclosed"

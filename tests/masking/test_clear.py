@@ -8,8 +8,9 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 
 from addons.masking import Masking
+from addons.sql.settings import Settings
 from protocols.command import FunctionCall, Path, Statement
-from protocols.hooks import DecidedHook, JudgeHook, OutcomeHook, RewriteHook
+from protocols.hooks import DecidedHook, JudgeHook, OutcomeHook, RewriteHook, SessionHook
 from protocols.result import Ending, Outcome
 from protocols.verdict import Allow, Decision, Replace
 from tests.masking.shelf import COLUMNS, Shelf, session
@@ -86,6 +87,46 @@ def test_each_declared_column_that_may_be_read_is_named(text: str, named: tuple[
 @pytest.mark.parametrize("path", [Path.SIMPLE, Path.PARSE, Path.BIND])
 def test_prepared_statements_are_named_likewise(path: Path) -> None:
     assert clear(addon(), "SELECT ssn FROM patients WHERE id = $1", path=path, types=(23,)) == (SSN,)
+
+
+BEHIND = {  # what was sent before, and by what it is run or read on
+    "prepared in SQL": (Statement("PREPARE p AS SELECT upper(ssn) FROM patients"), "EXECUTE p"),
+    "prepared by the protocol": (Statement("SELECT upper(ssn) FROM patients", Path.PARSE, name="p"), "EXECUTE p"),
+    "its plan": (Statement("PREPARE p AS SELECT upper(ssn) FROM patients"), "EXPLAIN EXECUTE p"),
+    "a table of it": (Statement("PREPARE p AS SELECT upper(ssn) FROM patients"), "CREATE TABLE t AS EXECUTE p"),
+    "a cursor": (Statement("DECLARE c CURSOR FOR SELECT upper(ssn) FROM patients"), "FETCH 5 FROM c"),
+    "a portal": (Statement("SELECT upper(ssn) FROM patients", Path.BIND, portal="po"), "FETCH 5 FROM po"),
+    "before it is another": (Statement("PREPARE p AS SELECT upper(ssn) FROM patients"), "EXECUTE p; DEALLOCATE p; PREPARE p AS SELECT 1"),
+}  # fmt: skip
+
+
+def told(masking: Masking, text: str, who: Any, before: Statement, path: Path = Path.SIMPLE) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns that a command's evidence names, masked and clear, where another was sent before it."""
+    answer = masking.on_rewrite(RewriteHook(who, before))
+    masking.on_decided(DecidedHook(who, Decision(before, Allow(), answer.text if isinstance(answer, Replace) else before.text)))
+    answer = masking.on_rewrite(RewriteHook(who, Statement(text, path)))
+    assert isinstance(answer, (Allow, Replace)) and not answer.remember, answer
+    assert isinstance(answer, Allow) or answer.text == text, "it is sent as it came"
+    return getattr(answer, "columns", ()), answer.seen.clear if answer.seen is not None else ()
+
+
+@pytest.mark.parametrize("path", [Path.SIMPLE, Path.BIND])
+@pytest.mark.parametrize(("before", "text"), BEHIND.values(), ids=list(BEHIND))
+def test_what_is_run_or_read_on_by_name_is_named_as_what_stands_behind_it(before: Statement, text: str, path: Path) -> None:
+    """In the clear, and where it is seen masked; a string's own PREPARE names itself."""
+    for who, expected in ((PRIVACY, ((), (SSN,))), (session(), ((SSN,), ()))):
+        masking = Masking(columns=COLUMNS, catalogs=Shelf(snapshot()), settings=Settings())
+        masking.on_session(SessionHook(who))
+        if who.identity.groups or not text.startswith("CREATE"):  # whoever sees it masked may not keep it
+            assert told(masking, text, who, before, path) == expected
+
+
+def test_a_name_that_nobody_saw_given_may_read_any_declared_column() -> None:
+    """One that never stood for anything reads nothing: the server knows none of it either."""
+    masking = Masking(columns=COLUMNS, catalogs=Shelf(snapshot()), settings=Settings())
+    assert told(masking, "EXECUTE p", PRIVACY, Statement("SELECT 1")) == ((), ANY)
+    masking.on_session(SessionHook(session("privacy", name="s2")))
+    assert told(masking, "EXECUTE p", session("privacy", name="s2"), Statement("SELECT 1")) == ((), ())
 
 
 def test_who_sees_some_columns_masked_reads_only_the_others_in_the_clear() -> None:

@@ -27,10 +27,22 @@ def test_who_gives_names(statement: Statement, names: list[str]) -> None:
 @pytest.mark.parametrize(("text", "names"), [
     ("EXECUTE p(1)", {"p"}), ("FETCH 5 FROM c", {"c"}), ("MOVE LAST IN c", {"c"}), ("EXPLAIN ANALYZE EXECUTE p", {"p"}),
     ("CREATE TABLE t AS EXECUTE p", {"p"}), ("PREPARE p AS SELECT 1; EXECUTE p; EXECUTE q", {"q"}), ("SELECT 'EXECUTE p'", set()),
+    ("EXECUTE p; DEALLOCATE p; PREPARE p AS SELECT 1", {"p"}), ("FETCH FROM c; CLOSE c; DECLARE c CURSOR FOR SELECT 1", {"c"}),
     ("/* */ eXeCuTe\n\"P\"", {"P"}),
 ], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
 def test_who_uses_names(text: str, names: set[str]) -> None:
     assert uses(Statement(text)) == names
+
+
+def test_names_behind_names_are_used_too() -> None:
+    """What was prepared by the protocol may itself execute; also in a circle."""
+    given = Given()
+    given.begin(A)
+    for name, text in (("one", "EXECUTE two"), ("two", "EXECUTE one; EXECUTE three"), ("three", "SELECT 3")):
+        given.learn(A, Statement(text, Path.PARSE, name=name), "sent", 7)
+    used = given.used(A, Statement("EXPLAIN EXECUTE one"))
+    assert used == {"one", "two", "three"} and {each.text for each in given.behind(A, used)} == {"EXECUTE two", "EXECUTE one; EXECUTE three", "SELECT 3"}
+    assert given.used(A, Statement("SELECT 1")) == set() and given.behind(A, ["never"]) == () and given.behind("another", ["never"]) is None
 
 
 def test_a_name_stands_for_all_that_it_was_given_as() -> None:
