@@ -23,7 +23,7 @@ from addons.sql.resolve import Names, references
 
 _ROUTINES = frozenset({tree.OBJECT_FUNCTION, tree.OBJECT_PROCEDURE, tree.OBJECT_ROUTINE, tree.OBJECT_AGGREGATE})
 _TYPES = frozenset({tree.OBJECT_TYPE, tree.OBJECT_DOMAIN})
-_RELATIONS = frozenset({tree.OBJECT_TABLE, tree.OBJECT_VIEW, tree.OBJECT_MATVIEW, tree.OBJECT_FOREIGN_TABLE, tree.OBJECT_SEQUENCE, tree.OBJECT_INDEX})
+RELATIONS = frozenset({tree.OBJECT_TABLE, tree.OBJECT_VIEW, tree.OBJECT_MATVIEW, tree.OBJECT_FOREIGN_TABLE, tree.OBJECT_SEQUENCE, tree.OBJECT_INDEX})
 
 
 def cascaded(statement: Message, snapshot: Snapshot | None) -> frozenset[Name] | None:
@@ -44,10 +44,17 @@ def cascaded(statement: Message, snapshot: Snapshot | None) -> frozenset[Name] |
         lasts = [strings(_parts(item))[-1:] for item in statement.objects]
         using = (_calling if statement.remove_type in _ROUTINES else _holding)({last[0] for last in lasts if last}, snapshot)
         return None if using is None else _labels(_made_of(using, snapshot), snapshot)
-    if statement.remove_type not in _RELATIONS:
+    if statement.remove_type not in RELATIONS:
         return None
     dropped = [tree.RangeVar(schemaname=name[-2] if len(name) > 1 else "", relname=name[-1]) for name in names if name]
     return _labels(_made_of(_meant(dropped, snapshot), snapshot), snapshot)
+
+
+def own(statement: tree.DropStmt) -> bool:
+    """Whether all are temporary relations of this very session: `pg_temp` is its own schema and no other's. Without it a name may have become another's."""
+    names = [strings(inside.items) for item in statement.objects if isinstance(inside := unwrap(item), tree.List)]
+    plain = statement.remove_type in RELATIONS and statement.behavior != tree.DROP_CASCADE and len(names) == len(statement.objects)
+    return plain and all(len(name) == 2 and name[0] == "pg_temp" for name in names)
 
 
 def _parts(item: tree.Node) -> Sequence[tree.Node]:

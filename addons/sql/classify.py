@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
 from addons.sql.bounds import Columns, filtered, finite_query
+from addons.sql.cascades import RELATIONS, own
 from addons.sql.changes import change_of, is_set_config, plain_calls, set_config
 from addons.sql.constants import strings
 from addons.sql.ctes import NO_CTES, Ctes
@@ -421,19 +422,14 @@ def _alter_table(visit: _Visit, node: tree.AlterTableStmt, scope: Ctes) -> Skip:
 
 
 def _drop(visit: _Visit, node: tree.DropStmt, scope: Ctes) -> Skip:
-    visit.found.add("ddl-destructive", "is DROP")
+    visit.found.add(*(("ddl", "drops what is its own session's alone") if own(node) else ("ddl-destructive", "is DROP")))
     if node.remove_type == tree.OBJECT_POLICY:
         visit.found.add("privilege", "drops a row security policy")
     for item in node.objects:
         names = strings(unwrap(item).items) if isinstance(unwrap(item), tree.List) else ()
-        if names and node.remove_type in _RELATION_KINDS:
+        if names and node.remove_type in RELATIONS:
             visit.found.relations.add((names[-2] if len(names) > 1 else "", names[-1]))
     return ()
-
-
-_RELATION_KINDS = frozenset({
-    tree.OBJECT_TABLE, tree.OBJECT_VIEW, tree.OBJECT_MATVIEW, tree.OBJECT_FOREIGN_TABLE, tree.OBJECT_SEQUENCE, tree.OBJECT_INDEX,
-})
 
 
 def _rename(visit: _Visit, node: tree.RenameStmt, scope: Ctes) -> Skip:

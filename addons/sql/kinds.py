@@ -15,7 +15,7 @@ CLASSES = {
     "read": "rows, settings of the catalog, COPY TO STDOUT, plain EXPLAIN",
     "write": "INSERT, filtered UPDATE, DELETE and MERGE, COPY FROM STDIN, sequences, row locks",
     "write-unfiltered": "UPDATE, DELETE, MERGE or upsert whose filter does not bound the rows it reaches",
-    "ddl": "CREATE and ALTER of relations, types, indexes, schemas; CREATE TABLE AS, SELECT INTO, COMMENT",
+    "ddl": "CREATE and ALTER of relations, types, indexes, schemas; CREATE TABLE AS, SELECT INTO, COMMENT; DROP TABLE pg_temp.x",
     "ddl-destructive": "DROP, TRUNCATE, dropping or retyping a column",
     "privilege": "roles, GRANT, ownership, row security, security labels, password hashes",
     "session-identity": "SET ROLE, SET SESSION AUTHORIZATION",

@@ -123,6 +123,20 @@ def test_what_the_server_nests_or_refuses_is_still_seen(text: str) -> None:
     assert "write-unfiltered" in classes(text)
 
 
+OWN = ["DROP TABLE pg_temp.x", "DROP TABLE IF EXISTS pg_temp.x, PG_TEMP.y RESTRICT", "DROP VIEW pg_temp.v", "DROP SEQUENCE pg_temp.s", "DROP INDEX pg_temp.i"]
+OTHERS = [
+    "DROP TABLE x", "DROP TABLE pg_temp.x, x", 'DROP TABLE "PG_TEMP".x', "DROP TABLE pg_temp_3.x", "DROP TABLE other.pg_temp.x", "DROP TABLE pg_temp",
+    "DROP TABLE pg_temp.x CASCADE", "DROP SCHEMA pg_temp", "DROP FUNCTION pg_temp.f()", "DROP TYPE pg_temp.t", "DROP POLICY p ON pg_temp.x", "DROP TABLE s.x",
+    "CREATE TEMP TABLE x (); DROP TABLE x", "TRUNCATE pg_temp.x",
+]
+
+
+def test_only_what_is_certainly_its_own_session_s_is_dropped_as_it_was_made() -> None:
+    """A name without pg_temp may mean a table again that others have; with it, nobody else's is reached."""
+    assert [text for text in OWN if classes(text) != {"ddl"}] == []
+    assert [text for text in OTHERS if "ddl-destructive" not in classes(text)] == []
+
+
 def test_every_node_type_of_the_grammar_is_placed() -> None:
     """A statement node that a new grammar brings is not silently allowed: it must be listed or it is unknown."""
     every = {f.message_type.name for f in tree.Node.DESCRIPTOR.fields}
