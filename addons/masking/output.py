@@ -22,17 +22,18 @@ TERMINALS, ALL = "terminals", "all"
 _SEQUENCE_LIMIT = 128  # bytes of an escape sequence that is waited for
 
 _PIECES = re.compile(
-    rb"(?P<text>[\x20-\x7e\x80-\xff]+)"
-    rb"|(?P<unseen>\x1b(?:\[[0-9;:]{0,64}[mK]|(?!#8)[ -/]{1,8}[0-~]|[679=>FHNOZaf-z{|}~]))"
+    rb"(?P<text>(?:[\x20-\x7e\x80-\xc1\xc3-\xe1\xe3-\xee\xf0-\xff]|\xc2(?![\x80-\x9f\xad]|\Z)|\xe2(?!\x80[\x8b-\x8f\xaa-\xae]|\x81[\xa0-\xaf]|[\x80\x81]?\Z)"
+    rb"|\xef(?!\xbb\xbf|\xbb?\Z))+)"
+    rb"|(?P<unseen>(?:\x1b\[|\xc2\x9b)[0-9;:]{0,64}[mK]|\x1b(?:(?!#8)[ -/]{1,8}[0-~]|[679=>FHNOZaf-z{|}~]))"
     rb"|(?P<string>\x1b[]PX^_][\x20-\x7e\x80-\xff]{0,120}(?:\x07|\x1b\\))"
-    rb"|(?P<cut>\x1b(?:\[[0-?]{0,126}[ -/]{0,8}|[ -/]{1,8}|[]PX^_][\x20-\x7e\x80-\xff]{0,120}\x1b?)?\Z)"
-    rb"|(?P<mute>[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f])"
-    rb"|(?P<other>\x1b\[[0-?]*[ -/]*[@-~]|\x1b(?:#8|[0-Z\\`-~])|[\x08-\x0d\x1b])",
+    rb"|(?P<cut>(?:\xc2|\xe2[\x80\x81]?|\xef\xbb?|\xc2\x9b[0-?]{0,125}[ -/]{0,8})\Z|\x1b(?:\[[0-?]{0,126}[ -/]{0,8}|[ -/]{1,8}|[]PX^_][\x20-\x7e\x80-\xff]{0,120}\x1b?)?\Z)"
+    rb"|(?P<mute>[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]|\xe2..|\xef\xbb\xbf|\xc2\xad|\xc2(?!\x9b)[\x80-\x9f])"
+    rb"|(?P<other>(?:\x1b\[|\xc2\x9b)[0-?]*[ -/]*[@-~]|\x1b(?:#8|[0-Z\\`-~])|[\x08-\x0d\x1b]|\xc2.)",
     re.DOTALL,
 )
 """
 What a terminal shows; what changes nothing of where the next letter stands (ECMA-48, 5.3 and 8.3; xterm's ctlseqs): colours and character sets, titles and links,
-controls that it ignores; and what does.
+controls and characters of no width, which it ignores; and what does.
 """
 _MAY_GO_ON = re.compile(r"(?:[\w.+@-]{1,128}|[\d(+][\d ().-]{0,32}|\bMRN[-:# ]{0,2}\d{0,12})\Z", re.ASCII | re.IGNORECASE)
 """What at a run's end may be the beginning of a value."""
@@ -113,8 +114,8 @@ class Stars:
 
     def _starred(self, piece: bytes) -> bytes:
         """A title or a link, with no value in it."""
-        stars = _values(piece.decode("latin-1"), self._detectors)
-        return bytes(0x2A if place in stars else byte for place, byte in enumerate(piece))
+        stars = _values(piece[2:].decode("latin-1"), self._detectors)  # behind what begins it, a letter perhaps
+        return piece[:2] + bytes(0x2A if place in stars else byte for place, byte in enumerate(piece[2:]))
 
 
 def _values(text: str, detectors: Iterable[Detector]) -> set[int]:

@@ -38,6 +38,7 @@ _SUBSCRIPTS = frozenset(
     " kill umask ulimit set compopt zparseopts sched jobs fg bg disown logout vared setvar".split()
 )
 """Builtins that may take a word for a variable or a number. Shells expand what is in brackets behind it, whatever quotes are around."""
+_EXPANDED = frozenset("$`<>(")
 _WITH_VALUE = frozenset({"-o", "+o", "-O", "+O", "--rcfile", "--init-file"})
 _WORDS = re.compile(r"[^\s;|&()<>{}`$=,:@!]+")
 _QUOTES = str.maketrans("", "", "'\"\\")
@@ -178,11 +179,11 @@ def _started(command: Simple) -> Started:
 
 
 def _expands(started: Started) -> bool:
-    """Whether a shell's builtin sets variables, as `PATH=x` does, or reads a word of it once more: a[$(x)] starts x, and a[b] whatever is in b."""
+    """Whether a shell's builtin sets variables, as `PATH=x` does, or reads a word of it once more: a[$(x)] starts x."""
     option = _ASSIGNS_IF_TOLD.get(started.name, "")
     if started.name in _ASSIGNS and len(started.words) > 1 or option and any(word.startswith(option) for word in started.words[1:]):
         return True
-    return started.name in _SUBSCRIPTS and any("[" in word for word in started.words[1:])
+    return started.name in _SUBSCRIPTS and any("[" in word and not _EXPANDED.isdisjoint(word) for word in started.words[1:])
 
 
 def _inside(started: Started, compound: bool) -> Line:

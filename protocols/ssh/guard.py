@@ -41,7 +41,7 @@ _PROMPTED = re.compile(r"^[^$#%>\n]{0,200}[$#%>] +(.*)$", re.DOTALL)
 """What a line looks like whose first keys were pressed before there was a prompt."""
 
 Later = Callable[[float, Callable[[], None]], Any]
-TOO_LONG = Deny("The line is too long to be read.", "OST-213", hint="put it into a script")
+TOO_LONG = Deny("The line is too long to be read from its screen.", "OST-213", hint="put it into a script, or make the terminal wider")
 
 
 class Guard:
@@ -132,7 +132,7 @@ class Guard:
     def verdict(self) -> Deny | None:
         """On what would be sent now. A line that is refused stays where it began until it is `cleared`."""
         line = self._line()
-        if len(line) > LINE_LIMIT:
+        if len(line) > LINE_LIMIT or self._sideways:
             deny: Deny | None = TOO_LONG
         else:
             deny = self._judge(line) if line.strip() else None
@@ -201,6 +201,15 @@ class Guard:
         line = "".join(parts).rstrip("\n")
         found = None if self._prompt.strip() else _PROMPTED.match(line)
         return found[1] if found else line
+
+    @property
+    def _sideways(self) -> bool:
+        """Whether the shell shows a part of the line only, and marks that: readline and zsh by `<` in the prompt's place, these and ksh at the row's end."""
+        sheet, (row, _) = self._screen.sheet, self._screen.cursor
+        shown, full = sheet.row(row).rstrip(), self._screen.columns - 2
+        if not self._prompt.strip() or sheet.wraps[row]:
+            return False
+        return shown.startswith("<") and not self._prompt.startswith("<") or len(shown) >= full and shown.endswith(("<", ">", "*"))
 
     def _where(self, first: int) -> tuple[int, int]:
         """The row and column where the typed line begins: where the prompt was drawn last, else where the first key was."""

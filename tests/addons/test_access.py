@@ -45,7 +45,7 @@ def test_hours() -> None:
 
 
 @pytest.mark.parametrize(("rule", "complaint"), [
-    ({"targets": ["clinic"]}, r"rules\[0\]: name who it is for"), ({"groups": ["e"], "target": ["x"]}, r"rules\[0\].target: unknown key"),
+    ({"targets": ["clinic"]}, r"rules\[0\].groups: say who the rule is for"), ({"groups": ["e"], "target": ["x"]}, r"rules\[0\].target: unknown key"),
     ({"groups": ["e"], "hours": "08:00-18:00"}, r"rules\[0\].hours: no clock"), ({"kinds": ["x"]}, r"rules\[0\].kinds: unknown kind"),
 ])
 def test_wrong_rules_are_named(rule: dict[str, object], complaint: str) -> None:

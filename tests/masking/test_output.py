@@ -13,7 +13,7 @@ from addons.masking.output import REACH, Output, Stars
 from protocols.session import Identity, Session, Target
 
 VALUES = ["123-45-6789", "4111 1111 1111 1111", "4111111111111111", "ann.smith@example.org", "(617) 555-0134", "MRN: 00471223", "1245319599"]
-PLAIN = ["hello world", "2026-11-25 19:01:43", "error 404 at line 12", "v1.2.3", "grün 漢字", "192.168.0.1", "a@b", "000-00-0000", "x" * 300]
+PLAIN = ["hello world", "2026-11-25 19:01:43", "error 404 at line 12", "v1.2.3", "grün 漢字 “é” £5 — ﬁ", "192.168.0.1", "a@b", "000-00-0000", "x" * 300]
 BETWEEN = ["\r\n", " ", "\x1b[1;31m", "\x1b[K", "\t", "\x1b[2J\x1b[H", ": ", "\x1b]0;title\x07", ",\n", "\x1b(B\x1b[m", "\x1b]8;;http://x\x1b\\", "\0", "\x7f", "\x1b7", "\x1bM", "\x1b#8"]
 
 
@@ -38,7 +38,7 @@ def test_a_value_is_starred_letter_for_letter(value: str) -> None:
     assert starred(coloured.encode()).decode() == re.sub(r"[^\x1b]+?(?=\x1b|$)", lambda m: m[0], "*" * half + "\x1b[01;31m\x1b[K" + "*" * (len(value) - half) + "\x1b[m\r\n")
 
 
-UNSEEN = ["\x1b(B\x1b[m", "\x1b(0", "\x1b)0", "\x1b7", "\x1b%G", "\x1b F", "\x1b=", "\x1bH", "\x1b#5", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x1b_a\x1b\\", "\0", "\x7f", "\x0f", "\x07"]
+UNSEEN = ["\x1b(B\x1b[m", "\x1b(0", "\x1b)0", "\x1b7", "\x1b%G", "\x1b F", "\x1b=", "\x1bH", "\x1b#5", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x1b_a\x1b\\", "\0", "\x7f", "\x0f", "\x07", "\x9b31m", "\u200b", "\ufeff", "\u2060", "\u00ad", "\x84"]
 
 
 @pytest.mark.parametrize("unseen", UNSEEN, ids=repr)
@@ -66,6 +66,8 @@ def test_a_control_parts_values_for_whoever_is_no_terminal() -> None:
 
 
 def test_a_title_and_a_link_show_no_value() -> None:
+    for begins in (b"\x1bP", b"\x1b_", b"\x1bX", b"\x1b^"):
+        assert starred(begins + b"123-45-6789\x1b\\x") == begins + b"***********\x1b\\x"
     assert starred(b"\x1b]0;of 123-45-6789\x07\x1b]8;;mailto:ann.smith@example.org\x1b\\x") == b"\x1b]0;of ***********\x07\x1b]8;;mailto:" + b"*" * 21 + b"\x1b\\x"
 
 

@@ -78,6 +78,7 @@ class Shell:
 def where(tmp_path: Path) -> Path:
     (tmp_path / VICTIM).write_text("kept")
     (tmp_path / "script.sh").write_text(f"rm {VICTIM}\n")
+    (tmp_path / "aliases").write_text("alias zap=rm\n")
     return tmp_path
 
 
@@ -120,6 +121,7 @@ CAUGHT = {
     "after a list of completions": [b"touch victim2\r", b"rm vic\t\t", b"tim\r"],
     "by its path": [b"/bin/rm victim\r"],
     "as an argument": [b"env rm victim\r"],
+    "an alias": [b"alias zap=r\\m\r", b"zap victim\r"],
     "a quoted letter": [b"r''m victim\r"],
     "behind a refusal": [b"rm victim\r", b"rm victim\r"],
 }
@@ -130,7 +132,7 @@ def test_a_refused_line_is_not_run(where: Path, keys: list[bytes]) -> None:
     """Enter never reaches the shell; the person reads why, and the shell goes on."""
     shell = typed(where, *keys)
     assert (where / VICTIM).exists() and shell.refused
-    assert all(re.search("r(?:'')?m", line) for line in shell.refused) and b"no-rm" in shell.told and b"OST-203" in shell.told
+    assert all(re.search(r"r(?:''|\\)?m", line) for line in shell.refused) and b"no-rm" in shell.told and b"OST-203" in shell.told
 
 
 MISSED = {
@@ -140,7 +142,7 @@ MISSED = {
     "a backslash and a new line": [b"r\\\r", b"m victim\r"],
     "without echo": [b"stty -echo; bash --noediting\r", b"rm victim\r"],
     "another program's way": [b"python3 -c \"import os; os.remove('victim')\"\r"],
-    "an alias": [b"alias zap=r\\m\r", b"zap victim\r"],
+    "an alias from a file": [b". ./aliases\r", b"zap victim\r"],
 }
 
 
@@ -257,3 +259,17 @@ def test_no_part_of_a_refused_line_outlives_it() -> None:
     guard.feed(0, b"^C\r\ndemo$ ")
     clock.advance(QUIET)
     assert sent == [CLEARED, KILLED, b"told", b"ls"]
+
+
+@pytest.mark.parametrize("keys", [b"rm victim " + b"/srv/x " * 20 + b"\r", b"true " + b"/srv/x " * 20 + b"; rm victim" + b"\x01" + b"\r"], ids=["its end shows", "its beginning shows"])
+@pytest.mark.parametrize("scrolls", ["TERM", "INPUTRC"])
+def test_a_line_of_which_a_part_shows_is_refused(where: Path, keys: bytes, scrolls: str) -> None:
+    """Where a shell scrolls sideways, as on a terminal that it does not know, nobody can read the rest."""
+    (where / "inputrc").write_text("set horizontal-scroll-mode on\n")
+    told = {"TERM": "xterm-nobody-knows"} if scrolls == "TERM" else {"INPUTRC": str(where / "inputrc")}
+    with Program(["bash", "--norc"], where, **({"INPUTRC": "/dev/null"} | told)) as program:
+        shell = begun(program)
+        shell.types(keys)
+        assert (where / VICTIM).exists() and b"OST-213" in shell.told
+        shell.types(b"echo short\r")
+        assert shell.lines[-1] == "echo short"
