@@ -14,9 +14,10 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from addons.sql.harmless import harmless
 from gateway.memory import Memory
 from gateway.pipeline import Pipeline
-from protocols.command import Command
+from protocols.command import Command, Path, Statement
 from protocols.hooks import ColumnsHook, ContentHook, DataHook, RowsHook, TextHook
 from protocols.result import Columns, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.session import Session
@@ -135,6 +136,11 @@ class Opinions:
     def rows(self, decision: Decision, batch: RowBatch) -> Deny | None:
         """With each read's rows."""
         return self._pipeline.rows(self.session, decision, batch)
+
+    def harmless(self, decision: Decision) -> bool:
+        """Of a command that was completed."""
+        command = decision.command
+        return isinstance(command, Statement) and (command.path is Path.PARSE or harmless(command.text))
 
     def text(self, kind: str, fields: dict[str, str], decision: Decision | None) -> dict[str, str]:
         """Before any other text."""

@@ -27,7 +27,7 @@ from protocols.postgres.startup import meaning_changed
 from protocols.result import Columns, Ending, RowBatch, Search
 
 _STREAMED = frozenset(b"DdV")
-_READS = ("SELECT", "FETCH", "SHOW")
+_DONE = "It was done before it could be stopped. What it changed outside of an open transaction may stay."
 _BETWEEN = (b"Z", b"N", b"S", b"A")
 _UNHALTED = "a COPY that was failed ended without an error"
 _COPY_DATA, _BOUND, _PHRASED, _ROWS = b"d"[0], b"2"[0], frozenset(b"2C"), {tag[0]: frozenset(tag) for tag in (b"D", b"d")}
@@ -365,7 +365,8 @@ class Backend:
         It ended before the cancel arrived. The client must not take a short result for the whole. A read that nothing follows did nothing
         that an error would belie; after anything else the session ends, since what was done, or runs next, would be taken for undone.
         """
-        read, running = done.startswith(_READS), entry.running
+        running, read = entry.running, not self._talk.belied(entry.running, done, self._opinions)
+        running.tags += (done,) if done else ()
         if read and entry.kind is Kind.EXECUTE and [e.kind for e in list(self._talk.awaited)[1:2]] == [Kind.SYNC]:
             running.sqlstate = running.refusal["C"]
             self._talk.awaited.popleft()
@@ -377,7 +378,7 @@ class Backend:
         return self._end_too_late(running)
 
     def _end_too_late(self, running: Running) -> list[Effect]:
-        return self._end_session(running.refusal | {"S": "FATAL", "V": "FATAL"}, "a limit ended the session")
+        return self._end_session(running.refusal | {"S": "FATAL", "V": "FATAL", "H": _DONE}, "a limit ended the session")
 
     def _end_session(self, fatal: dict[str, str], why: str) -> list[Effect]:
         """Nothing more of the target is taken; the client hears why."""

@@ -41,6 +41,8 @@ class Opinions(Protocol):
     def content(self, decision: Decision) -> Search | None: ...
     def inspection(self, decision: Decision) -> Inspection | None: ...
     def rows(self, decision: Decision, batch: RowBatch) -> Deny | None: ...
+    def harmless(self, decision: Decision) -> bool:
+        """Whether it changed nothing, so that it may be called failed though it ran."""
     def text(self, kind: str, fields: dict[str, str], decision: Decision | None) -> dict[str, str]: ...
 
 
@@ -58,6 +60,7 @@ class Kind(enum.Enum):
 
 
 # Tuples: a member of an Enum is hashed by a function of Python's, in a tuple it is found by identity.
+_READS = ("SELECT", "FETCH", "SHOW")
 _PREPARES = (Kind.PARSE, Kind.DESCRIBE, Kind.CLOSE)
 _PREPARING = 8  # messages; more of them are a pipeline, and need not be looked through
 
@@ -200,6 +203,7 @@ class Conversation:
     copying: Running | None = None  #: takes CopyData from the client
     step: int = 0
     done: list[Running] = field(default_factory=list)  #: ended, reported at the next ReadyForQuery
+    lost: bool = False  #: some of those were reported already
     intended: dict[int, Running] = field(default_factory=dict)  #: by number, until they end
     dying: bool = False  #: the target has said a FATAL error
     codec: str = UTF8  #: what the client's text is read with, by the target's last word
@@ -271,6 +275,10 @@ class Conversation:
         self.intended.pop(running.number, None)
         self.done.append(running)
 
+    def belied(self, running: Running, tag: str, opinions: Opinions) -> bool:
+        """Whether an error would deny something that was done: by what the target completed with `tag`, or before that, where an error takes it back."""
+        return self.lost or not tag.startswith(_READS) or not all(opinions.harmless(one.decision) for one in (*self.done, running))
+
     def skip_to_sync(self) -> None:
         """The target answered with an error: what follows until Sync has no answer."""
         undone = []
@@ -310,12 +318,12 @@ class Conversation:
         if len(self.done) <= DONE_LIMIT:
             return []
         last = self.done.pop()
-        effects, self.done = self.reports(None), [last]
+        effects, self.done, self.lost = self.reports(None), [last], True
         return effects
 
     def ready(self, transaction: Transaction, step: int) -> list[Effect]:
         """ReadyForQuery: the portals of a transaction that ended are gone."""
-        self.transaction = transaction
+        self.transaction, self.lost = transaction, False
         if transaction is Transaction.IDLE:
             for name in [n for n, p in self.portals.items() if p.step <= step]:
                 self.drop(self.portals.pop(name))

@@ -68,9 +68,9 @@ def error(sqlstate: str = "42601", message: str = "no", severity: str = "ERROR")
     return replies.ErrorResponse(replies.error_fields(sqlstate, message, severity)).encode()
 
 
-def denied(deny: Deny, number: int = 1, severity: str = "ERROR") -> bytes:
+def denied(deny: Deny, number: int = 1, severity: str = "ERROR", hint: str = "") -> bytes:
     """What a client sees of a refusal."""
-    return replies.ErrorResponse(denial(deny, number) | {"S": severity, "V": severity}).encode()
+    return replies.ErrorResponse(denial(deny, number) | {"S": severity, "V": severity} | ({"H": hint} if hint else {})).encode()
 
 
 def row(*cells: bytes | None) -> bytes:
@@ -188,6 +188,9 @@ class Silent:
     def rows(self, decision: Decision, batch: RowBatch) -> Deny | None:
         self.batches.append(batch)
         return self.cut
+
+    def harmless(self, decision: Decision) -> bool:
+        return not decision.command.text.startswith("WITH")
 
     def text(self, kind: str, fields: dict[str, str], decision: Decision | None) -> dict[str, str]:
         self.judged.append((kind, decision.sent if decision else ""))

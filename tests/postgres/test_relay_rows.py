@@ -236,6 +236,9 @@ def test_a_limit_ends_the_result_in_an_error() -> None:
 LIMIT = Deny("too many rows", code="OST-401", sqlstate="54000")
 
 
+FATAL = denied(LIMIT, severity="FATAL", hint="It was done before it could be stopped. What it changed outside of an open transaction may stay.")
+
+
 def cut_play() -> Playbook:
     play = Playbook(Silent(cut=LIMIT, hears_rows=True)).client(ONE, asks("SELECT 1")).verdict(Allow(), intends(1, ONE))
     return play.target(columns("a") + row(b"1"), to_client(columns("a")), CANCELS)
@@ -260,8 +263,33 @@ def test_a_read_cut_too_late_in_a_pipeline_ends_in_an_error_before_its_sync() ->
 @pytest.mark.parametrize("end", [complete("UPDATE 2"), complete("SELECT 2") + columns("b")])
 def test_a_write_cut_too_late_or_a_string_that_goes_on_ends_the_session(end: bytes) -> None:
     """What was done, or runs next, would be taken for undone."""
-    play = cut_play().target(end, to_client(denied(LIMIT, severity="FATAL")), HANGS_UP)
+    play = cut_play().target(end, to_client(FATAL), HANGS_UP)
     play.ends(reports(1, "limit"))
+    assert play.outcomes[1].tags == (("UPDATE 2",) if end == complete("UPDATE 2") else ("SELECT 2",))
+
+
+WRITING = "WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d"
+
+
+def test_a_query_that_writes_is_not_called_failed_when_it_was_cut_too_late() -> None:
+    """Its tag is a read's. The client is told that it was done, and the record has its tag."""
+    text = messages.Query(WRITING).encode()
+    play = Playbook(Silent(cut=LIMIT, hears_rows=True)).client(text, asks(WRITING)).verdict(Allow(), intends(1, text))
+    play.target(columns("a") + row(b"1"), to_client(columns("a")), CANCELS)
+    play.target(row(b"2") + complete("SELECT 2") + READY_IDLE, to_client(FATAL), HANGS_UP).ends(reports(1, "limit"))
+    assert play.outcomes[1].tags == ("SELECT 2",) and b"It was done" in FATAL
+
+
+def test_nor_is_what_was_done_before_a_read_in_its_pipeline() -> None:
+    """An error there would take it back, and nothing does."""
+    play = Playbook(Silent(cut=LIMIT, hears_rows=True)).client(parse(WRITING), asks(WRITING, Path.PARSE))
+    play.verdict(Allow(), intends(1, parse(WRITING))).client(bind() + execute(), asks(WRITING, Path.BIND))
+    play.verdict(Allow(), intends(2, bind()), to_target(execute())).client(parse("SELECT 1"), asks("SELECT 1", Path.PARSE))
+    play.verdict(Allow(), intends(3, parse("SELECT 1"))).client(bind() + execute() + SYNC, asks("SELECT 1", Path.BIND))
+    play.verdict(Allow(), intends(4, bind()), to_target(execute() + SYNC))
+    play.target(PARSED + BOUND + complete("SELECT 0"), to_client(PARSED + BOUND + complete("SELECT 0")))
+    play.target(PARSED + BOUND + row(b"1"), to_client(PARSED + BOUND), CANCELS)
+    play.target(complete("SELECT 1") + READY_IDLE, to_client(denied(LIMIT, 4, "FATAL", "It was done before it could be stopped. What it changed outside of an open transaction may stay.")), HANGS_UP)
 
 
 @pytest.mark.parametrize("size", [3, 300_000])
