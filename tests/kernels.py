@@ -7,6 +7,7 @@ Both are made here from the text in the checkout, so that neither an older build
 from __future__ import annotations
 
 import fcntl
+import importlib
 import importlib.util
 import os
 import shutil
@@ -90,6 +91,17 @@ def twins(factory: pytest.TempPathFactory, name: str) -> Twins:
     made = list((out / package.replace(".", "/")).glob(f"_{module}*.so"))
     assert len(made) == 1, f"{name} was not compiled"
     return Twins(load(f"{package}._{module}", made[0]), interpreted(name))
+
+
+def beside(patch: pytest.MonkeyPatch, name: str, *kept: str) -> tuple[ModuleType, ModuleType]:
+    """The text as a process has it where an older build is installed that has only these functions, and that build."""
+    package, _, module = name.rpartition(".")
+    older = ModuleType(f"{package}._{module}")
+    for function in kept:
+        setattr(older, function, getattr(interpreted(name), function))
+    patch.setattr(importlib.import_module(package), f"_{module}", older, raising=False)
+    patch.delenv("OSTIARY_PURE", raising=False)
+    return load("newer_kernel", ROOT / (name.replace(".", "/") + ".py")), older
 
 
 def interpreted(name: str) -> ModuleType:

@@ -279,4 +279,4 @@ else:
             pass
         else:
             names = ("climb", "crown", "digest", "grown", "mac", "named", "opening", "padded", "record_key", "room", "sealed")
-            globals().update({name: getattr(_kernel, name) for name in names})
+            globals().update({name: getattr(_kernel, name) for name in names if hasattr(_kernel, name)})  # an older build has fewer

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.notary.body import Bodies
-from tests.kernels import ROOT, Twins, interpreted, many
+from tests.kernels import ROOT, Twins, beside, interpreted, many
 from tests.kernels import twins as made
 
 NAME = "gateway.notary.kernel"
@@ -164,6 +164,14 @@ def test_without_statx_files_are_told_apart_by_stat(missing: str, tmp_path: Path
     monkeypatch.setattr(kernel, "_statx", refuses if "kernel" in missing else None)
     found = os.stat(tmp_path)
     assert kernel.named(os.fsencode(tmp_path)) == (found.st_ino, os.major(found.st_dev), os.minor(found.st_dev))
+
+
+def test_an_older_build_does_what_it_can_and_the_text_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout may be newer than what is installed: it starts all the same."""
+    newer, older = beside(monkeypatch, NAME, "sealed", "mac")
+    assert newer.sealed is older.sealed and newer.mac is older.mac
+    assert newer.named.__module__ == newer.opening.__module__ == "newer_kernel"
+    assert newer.named(b"/dev/null") == interpreted(NAME).named(b"/dev/null")
 
 
 @pytest.mark.parametrize(("pure", "chosen"), [("", "gateway.notary._kernel"), ("1", "gateway.notary.kernel")], ids=["", "pure"])

@@ -19,7 +19,7 @@ from protocols.postgres.codec import encode
 from protocols.postgres.messages import Bind
 from protocols.postgres.replies import DataRow
 from protocols.result import NULL
-from tests.kernels import ROOT, Twins, build, many
+from tests.kernels import ROOT, Twins, beside, build, many
 from tests.kernels import twins as made
 
 CELL = st.none() | st.binary(max_size=40)
@@ -153,6 +153,14 @@ def test_what_was_built_is_used_unless_asked_not_to(twins: Twins, tmp_path: Path
         text=True, capture_output=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == {"compiled": "protocols._kernel", "interpreted": "protocols.kernel"}[chosen]
+
+
+def test_an_older_build_does_what_it_can_and_the_text_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout may be newer than what is installed: it starts all the same."""
+    newer, older = beside(monkeypatch, "protocols.kernel", "scan", "payload")
+    assert newer.scan is older.scan and newer.payload is older.payload
+    assert newer.bound.__module__ == newer.mask_rows.__module__ == "newer_kernel"
+    assert newer.mask_rows(DataRow((b"x",)).encode(), (b"*",)) == (DataRow((b"*",)).encode(), 1)
 
 
 def test_it_runs_where_cython_is_not_installed(tmp_path: Path) -> None:
