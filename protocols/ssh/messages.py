@@ -174,7 +174,7 @@ class GlobalRequest:
 def recipient(payload: bytes | memoryview) -> int:
     """The channel that any message from 91 to 100 is for."""
     if len(payload) < 5:
-        raise Unreadable("a channel number is cut short")
+        raise Unreadable("a number is cut short")
     number: int = _U32.unpack_from(payload, 1)[0]
     return number
 

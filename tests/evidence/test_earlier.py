@@ -14,6 +14,7 @@ from recorded import BINDING_OF_TESTS, ORIGIN, Told, allowed, checked, fill, jou
 from test_audit_cli import lines, ostiary
 
 from gateway.evidence import standalone
+from gateway.evidence.readable import printed
 from gateway.notary import keys
 
 MADE = sorted((Path(__file__).parent / "earlier").glob("*.tar.xz"))
@@ -28,7 +29,8 @@ def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def _of_then(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+    """What was shown then, each moment and binding in the form in which they are printed since."""
+    return [printed(json.loads(line)) for line in (folder / "records.jsonl").read_text().splitlines()]
 
 
 def test_there_is_a_store_of_an_earlier_version() -> None:
