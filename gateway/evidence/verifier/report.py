@@ -87,7 +87,8 @@ def words(found: Dict[str, Any]) -> Iterator[str]:
     elif found["anchored"]:
         yield "SOUND"
     else:
-        yield "SOUND (no anchor given: whoever holds the signing key could have made another log)"
+        lacks = "no independent anchor" if found["own_anchors"] else "no anchor given"
+        yield "SOUND (%s: whoever holds the signing key could have made another log)" % lacks
 
 
 def holdings(found: Dict[str, Any]) -> Iterator[str]:
