@@ -122,4 +122,5 @@ def request_for(session: Session, command: Command, sent: str, hold: Hold, bound
         "parameters": [[p.type_oid, p.format, *_told(p.value)] for p in parameters],
         "approvers": sorted(hold.approvers), "quorum": hold.quorum, "timeout": hold.timeout,
         "lifetime": hold.lifetime, "binding": bound, "floor": session.floor,
+        "path": "" if isinstance(command, (Statement, FunctionCall)) else command.path.value,
     }

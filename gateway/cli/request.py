@@ -54,7 +54,8 @@ def show(door: Door, as_json: bool, identifier: str) -> None:
     if found["sent"] and found["sent"] != found["text"]:
         click.echo(f"as the target would get it:\n\n{_indented(found['sent'])}\n")
     for number, parameter in enumerate(found["parameters"], 1):
-        click.echo(f"parameter ${number} (type {parameter['type']}): {_value(parameter)}")
+        name = clean(parameter["name"]) if "name" in parameter else f"parameter ${number} (type {parameter['type']}):"
+        click.echo(f"{name} {_value(parameter)}")
     for answer in found["answers"]:
         said = "yes" if answer["yes"] else "no"
         click.echo(f"{as_text('at', answer['at'])}  {clean(answer['who'])}: {said}  {clean(answer['why'])}".rstrip())

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.control.errors import BadCall
+from gateway.evidence.hosts import given
 
 Value = dict[str, Any]
 
@@ -60,6 +61,7 @@ def read(submitted: Mapping[str, Any]) -> Value:
             raise BadCall(f"request.{name} is missing or of the wrong type")
         value[name] = list(given) if isinstance(given, tuple) else given
     value["floor"] = str(submitted.get("floor", ""))  # the role that the session has at the target, where it is on a floor
+    value["path"] = str(submitted.get("path", ""))  # of a host's command, by which its parameters have names
     if value["mode"] not in ("hold", "retry") or len(value["binding"]) != BINDING:
         raise BadCall("request.mode must be hold or retry, request.binding 32 bytes")
     if len(value["text"]) > TEXT_LIMIT or len(value["sent"]) > 2 * TEXT_LIMIT:
@@ -89,7 +91,7 @@ def _state(record: Value) -> str:
 
 
 def shown(record: Value) -> Value:
-    """Who, where, what and why, for JSON and for people. Parameters as text or as hex."""
+    """Who, where, what and why, for JSON and for people. Parameters as text or as hex; a host's command has names for them."""
     keys = (
         "id", "state", "mode", "subject", "kind", "on_behalf_of", "target", "account", "database", "session", "peer",
         "rule", "why", "sent", "approvers", "quorum", "created", "expires", "lifetime", "answers", "reason",
@@ -97,7 +99,7 @@ def shown(record: Value) -> Value:
     return {key: record[key] for key in keys} | {
         "state": _state(record), "text": record["text"], "statements": record["statements"], "next": record["next"],
         "floor": record.get("floor", ""), "columns": record.get("columns", []), "uses": record.get("uses", 1), "used": record.get("used", 0),
-        "parameters": [_parameter(*one) for one in record["parameters"]], "binding": record["binding"].hex() if any(record["binding"]) else None,
+        "parameters": [_named(record.get("path", ""), one) | _parameter(*one) for one in record["parameters"]], "binding": record["binding"].hex() if any(record["binding"]) else None,
     }
 
 
@@ -122,6 +124,11 @@ def same_text(one: str, other: str) -> bool:
 
 def _trimmed(text: str) -> str:
     return _BEFORE.sub("", text, count=1).rstrip().rstrip(";").rstrip()
+
+
+def _named(path: str, parameter: Sequence[Any]) -> Value:
+    said = parameter[2].decode("utf-8", "replace") if parameter[2] is not None else ""
+    return {"name": given(path, parameter, said)} if path else {}
 
 
 def _parameter(type_oid: int, form: int, value: bytes | None, length: int | None = None, sha256: bytes = b"") -> Value:

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from gateway.control.caller import Caller
 from gateway.control.errors import BadCall, Conflict, ControlError, NotAllowed, NotFound
 from gateway.control.office import Office
-from gateway.control.request import same_text
+from gateway.control.request import same_text, shown
 from gateway.control.requests import PENDING_PER_SUBJECT
 
 Asked = Callable[..., dict[str, Any]]
@@ -417,6 +417,14 @@ def test_all_that_an_approver_could_read_is_recorded_before_anybody_answers(offi
     assert (told["approvers"], told["quorum"], told["lifetime"]) == (["approvers"], "1", "600.0")
     digests = [[25, 0, None, 5000, hashlib.sha256(long).digest()], [25, 0, None, 1 << 30, spooled]]
     assert told["parameters"] == [[25, 0, "x"], [17, 1, b"\x00\xff"], [25, 0, None], *digests]
+
+
+def test_what_belongs_to_a_hosts_command_is_shown_by_name(office: Office, asked: Asked) -> None:
+    """It has no numbered parameters, as a statement has."""
+    surroundings = [[0, 0, b"on a terminal"], [0, 0, b"LANG=C.UTF-8"], [0, 1, b"ls \xff"]]
+    request = now(office.requests.submit(asked(path="exec", parameters=surroundings)))["request"]
+    told = [(one["name"], one.get("value", one.get("hex"))) for one in shown(office.requests.get(request))["parameters"]]
+    assert told == [("terminal", "on a terminal"), ("variable", "LANG=C.UTF-8"), ("exact bytes", b"ls \xff".hex())]
 
 
 def test_what_refused_or_left_commands_were_is_in_the_evidence(office: Office, asked: Asked, notary: Any, clock: Clock) -> None:
