@@ -14,7 +14,7 @@ from protocols.session import Session
 from protocols.session_adapter import SessionAdapter
 from protocols.verdict import Deny, Verdict
 
-NOT_ANY_MORE = "a reload took your access away"
+NOT_ANY_MORE = "a reload took your access away [OST-651]"
 
 
 class Seated:
@@ -53,7 +53,7 @@ class Seated:
         who = self.session.identity
         entry = self._worker.config.identities.get(who.subject)
         if entry is not None and (entry.kind, entry.groups, entry.on_behalf_of) != (who.kind, who.groups, who.on_behalf_of):
-            self.kill("a reload changed who you are here; log in again")
+            self.kill("a reload changed who you are here; log in again [OST-651]")
             return
         asked = maybeDeferred(self._worker.pipeline.admit, self.session, True)
         asked.addCallbacks(self._readmitted, lambda _failure: self.kill(NOT_ANY_MORE))

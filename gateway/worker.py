@@ -119,7 +119,7 @@ class Worker:
         for live in list(self.sessions.values()):
             entry = self.config.targets.get(live.session.target.name)
             if entry is None or entry.account(live.session.account) is None:
-                live.kill("this target or account is no longer configured")
+                live.kill("this target or account is no longer configured [OST-651]")
             else:
                 live.reconsider()
 
@@ -227,7 +227,7 @@ class Worker:
             self.reactor.callLater(LOOK, self._wait_for_sessions)
             return
         for live in [*self.sessions.values(), *self.jumps.values()]:
-            live.kill("the gateway is shutting down")
+            live.kill("the gateway is shutting down [OST-652]")
         self._wait_for_records(self.reactor.seconds() + LAST_WORD)
 
     def _wait_for_records(self, until: float) -> None:

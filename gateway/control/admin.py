@@ -29,6 +29,7 @@ from gateway.control.errors import BadCall, Conflict, NotAllowed, NotFound
 from gateway.control.identity.enrolment import Enrolment
 from gateway.control.office import Office
 from gateway.control.rpc import Methods
+from gateway.control.sessions import by_operator
 from gateway.control.store import Transaction, Value
 from gateway.control.unusable import unusable
 from gateway.control.vault import PASSWORD_LIMIT
@@ -148,7 +149,7 @@ class Admin:
             shown = self._office.tokens.revoke(txn, token)
             self._put(txn, "token.revoked", {"token": token, "subject": shown["subject"]})
         self._office.outbox.deliver()
-        ended = self._office.sessions.kill_all(lambda s: s["token"] == token, "the token was revoked")
+        ended = self._office.sessions.end_all(lambda s: s["token"] == token, "the token was revoked")
         return shown | {"ended": ended}
 
     # -- SSH's authorities -------------------------------------------------------------
@@ -400,7 +401,7 @@ class Admin:
         return self._office.sessions.get(session)
 
     def session_kill(self, session: str, why: str = "") -> Value:
-        ended = self._office.sessions.kill(session, why or "the operator ended it")
+        ended = self._office.sessions.kill(session, by_operator(why))
         self._tell("session.killed", {"session": session, "subject": ended["subject"], "why": why})
         return ended
 

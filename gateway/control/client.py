@@ -146,7 +146,7 @@ class ControlClient:
         return self._call("ssh_certificate_result", subject=subject, badge=badge, ok=ok, peer=peer, second=second)
 
     def ssh_code(self, subject: str, code: str, peer: str) -> Deferred[bool]:
-        """True when a one-time code is right; it is spent then. Fails with LoginRefused, Throttled or CodesShut."""
+        """True when a one-time code is right; it is spent then. Fails with LoginRefused (CodeUsed: spent before), Throttled or CodesShut."""
         return self._call("ssh_code", subject=subject, code=code, peer=peer)
 
     def ssh_certificate(self, target: str, account: str, subject: str, session: str, key: bytes) -> Deferred[Value]:

@@ -158,7 +158,7 @@ class Desk:
     def session_opened(self, session: Value) -> None:
         self._office.sessions.opened(self, session)
         if not self._office.may_go_on(self._office.sessions.get(session["id"])):
-            self._office.sessions.kill(session["id"], "the identity or its token was revoked")
+            self._office.sessions.end(session["id"], "the identity or its token was revoked")
 
     def session_closed(self, session: str) -> None:
         self._office.sessions.closed(self, _text(session))

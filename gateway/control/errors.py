@@ -79,6 +79,10 @@ class NoApp(ControlError):
     code = "OST-610"
 
 
+class CodeUsed(LoginRefused):
+    """This one-time code let somebody in before."""
+
+
 class CodesShut(ControlError):
     """Too many wrong one-time codes of an identity; no code is looked at for a while."""
 
@@ -89,7 +93,7 @@ _CLASSES = {
     refusal.__name__: refusal
     for refusal in (
         LoginRefused, Throttled, ControlUnavailable, NotFound, NotAllowed, Conflict, BadCall, StoreRefused, Crashed, NoApp,
-        CodesShut,
+        CodesShut, CodeUsed,
     )
 }
 

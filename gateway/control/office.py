@@ -123,7 +123,7 @@ class Office:
         self.identities.reload(config.identities)
         self.second.rule = config.second_step
         why = "a reload of the configuration ended it"
-        gone = self.sessions.kill_all(lambda session: not self.may_go_on(session), why)
+        gone = self.sessions.end_all(lambda session: not self.may_go_on(session), why)
         if gone:
             self.outbox.tell("session.ended", {"sessions": " ".join(gone)[:1000], "why": why})
         return gone
@@ -140,7 +140,7 @@ class Office:
 
     def end_sessions_of(self, subject: str, why: str) -> list[str]:
         """Of an identity, and of those who act for it."""
-        return self.sessions.kill_all(lambda s: subject in (s["subject"], s["on_behalf_of"]), why)
+        return self.sessions.end_all(lambda s: subject in (s["subject"], s["on_behalf_of"]), why)
 
     def believes(self, subject: str, badge: Badge) -> bool:
         """Whether a certificate lets this identity in now, as far as it is about who signed it and what was revoked."""
@@ -151,7 +151,7 @@ class Office:
 
     def end_certified(self, why: str) -> list[str]:
         """Sessions whose certificate would not let them in now; their ids."""
-        return self.sessions.kill_all(lambda s: Badge.of(s["token"] or "") is not None and not self.may_go_on(s), why)
+        return self.sessions.end_all(lambda s: Badge.of(s["token"] or "") is not None and not self.may_go_on(s), why)
 
     def may_go_on(self, session: Value) -> bool:
         """Whether the identity and the token that opened a session would be let in now."""

@@ -18,6 +18,15 @@ Value = dict[str, Any]
 FIELDS = ("id", "subject", "on_behalf_of", "token", "target", "protocol", "account", "database", "peer", "application", "opened")
 
 
+def by_operator(why: str) -> str:
+    """
+    What its client and its record are told of a session that an operator ended.
+
+    :param why: the operator's own words; "" for none.
+    """
+    return f"an operator ended this session{': ' if why else ''}{why} [OST-650]"
+
+
 class Worker(Protocol):
     """The link to one."""
 
@@ -63,6 +72,10 @@ class Sessions:
             worker.push("cancel", session)
         return bool(found)
 
+    def end(self, session: str, why: str) -> None:
+        """As `kill`, since what let it in is over."""
+        self.kill(session, f"this session was ended: {why} [OST-651]")
+
     def kill(self, session: str, why: str) -> Value:
         """
         Ask its worker to end it.
@@ -85,11 +98,11 @@ class Sessions:
         self._sessions[session][0].push("observed", {"session": session, "by": by, "groups": sorted(groups)})
         return told
 
-    def kill_all(self, wanted: Callable[[Value], bool], why: str) -> list[str]:
-        """End every session that fits; their ids."""
+    def end_all(self, wanted: Callable[[Value], bool], why: str) -> list[str]:
+        """End every session that fits, since what let it in is over; their ids."""
         chosen = [name for name, (_, session) in self._sessions.items() if wanted(session)]
         for name in chosen:
-            self.kill(name, why)
+            self.end(name, why)
         return chosen
 
     def get(self, session: str) -> Value:

@@ -76,6 +76,7 @@ class Entrance(Stranger, ServerLeg):
         self.supportedPublicKeys = gate.algorithms
         self._deadline: Any = None
         self._waiting: Deferred[Any] | None = None
+        self._login: Login | None = None
         self._heard = self._done = False
         self.on_broken = lambda why: self._ended("malformed", why)
         self.on_lost = lambda why: self._ended("login.abandoned", "the client left before it had logged in")
@@ -107,10 +108,11 @@ class Entrance(Stranger, ServerLeg):
     def login(self) -> Login:
         """The one service that a stranger may have."""
         second = GIVEN if self.given else ALWAYS if self._gate.listen.second_step else BY_RULES
-        return Login(
+        self._login = Login(
             self._worker, self.peer, self._gate.listen.auth, door=self.door, second=second,
             proven=self._proven, failed=self._failed, refused=self.refuse,
         )
+        return self._login
 
     # -- the way in -----------------------------------------------------------------------
 
@@ -118,7 +120,7 @@ class Entrance(Stranger, ServerLeg):
         """The way in ends here, and the client is told why."""
         if self._done:
             return
-        self._note(kind, code=code, why=record or why)
+        self._note(kind, code=code, why=record or why, **self._whose())
         self._over_here()
         if self._waiting is not None:
             self._waiting.cancel()
@@ -131,6 +133,11 @@ class Entrance(Stranger, ServerLeg):
     def left(self, jump: str, why: str) -> None:
         """A connection that jumped is over."""
         self._note("jump.closed", jump_id=jump, why=why)
+
+    def _whose(self) -> dict[str, str]:
+        """For the record, who it said it was, where it got so far."""
+        subject = self._login.subject if self._login is not None else ""
+        return {"subject": subject[:255]} if subject else {}
 
     def _failed(self, subject: str, why: str) -> None:
         self._note("login.failed", subject=subject[:255], why=why)

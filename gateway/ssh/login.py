@@ -16,7 +16,7 @@ from twisted.conch.ssh.service import SSHService
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from gateway.control.errors import ControlError, LoginRefused
+from gateway.control.errors import CodeUsed, ControlError, LoginRefused
 from gateway.control.identity.second import BY_RULES
 from gateway.control.identity.throttle import address
 from gateway.control.rpc import place
@@ -25,12 +25,13 @@ from gateway.ssh.certificates import NotBelieved, of_user, proves
 from gateway.ssh.doors import Door, account
 from gateway.ssh.keys import NoKey, algorithms, public, signed
 from protocols.errors import PeerError
-from protocols.selection import NO_TARGET, Selection, WrongForm, jump, select
+from protocols.selection import Selection, WrongForm, jump, select
 from protocols.ssh.auth import (
-    BANNER, CheckCode, CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven, Send, ServerLogin,
+    BANNER, USED, CheckCode, CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven, Send, ServerLogin,
 )
 from protocols.ssh.certificate import PLAIN, Certificate
 from protocols.ssh.messages import Unreadable
+from protocols.ssh.ways import NO_TARGET
 
 Proved = Mapping[str, Any]
 """As `ControlClient.ssh_token` gives it; with "certificate", when one proved it."""
@@ -93,9 +94,16 @@ class Login(SSHService):
                     assert self._selection is not None and self._proof is not None
                     self._proven(self._selection, self._proof, method)
                 case Failed(user, method):
-                    self._failed(self._subject(user), f"a wrong {method}")
+                    self._hint()
+                    self._failed(self._subject(user), f"a wrong {method}" if method != USED else USED)
                 case GiveUp(why):
+                    self._hint()
                     self._refused("OST-631", why)
+
+    @property
+    def subject(self) -> str:
+        """Who the client says it is, proved or not; "" before it has said so in a form that is read."""
+        return self._selection.identity if self._selection is not None else ""
 
     def _subject(self, user: str) -> str:
         return self._selection.identity if self._selection is not None else user
@@ -142,7 +150,9 @@ class Login(SSHService):
 
     def _code(self, user: str, code: bytes) -> None:
         text = code.decode("utf-8", "replace")
-        self._ask(self._worker.control.ssh_code(self._subject(user), text, self._peer), lambda right: self._answer(right is True))
+        asked = self._worker.control.ssh_code(self._subject(user), text, self._peer)
+        asked.addErrback(lambda failure: failure.trap(CodeUsed) and USED)
+        self._ask(asked, lambda right: self._perform(self._login.settled(right is True, used=right == USED)))
 
     def _key(self, user: str, algorithm: str, blob: bytes) -> None:
         try:
@@ -202,11 +212,16 @@ class Login(SSHService):
             self._answer(proof is not None)
 
     def _answer(self, known: bool) -> None:
-        """Whoever fails and named no target has perhaps forgotten it, so that is said, once; not to who proved a first step."""
-        if not known and self._proof is None and not self._hinted and self._selection is not None and not self._selection.target:
-            self._hinted = True
-            self.transport.send(bytes([BANNER]) + NS(f"{NO_TARGET} (OST-625)\r\n".encode()) + NS(b""))
         self._perform(self._login.settled(known))
+
+    def _hint(self) -> None:
+        """
+        Whoever fails and named no target has perhaps forgotten it, so that is said, once; not to who proved a first step.
+        A key that is not theirs is no failure: a client that jumps may offer several before the one that lets it in.
+        """
+        if self._proof is None and not self._hinted and self._selection is not None and not self._selection.target:
+            self._hinted = True
+            self.transport.send(bytes([BANNER]) + NS(f"{NO_TARGET}\r\n".encode()) + NS(b""))
 
     def _ask(self, asked: Deferred[Any], then: Callable[[Any], None]) -> None:
         """One question at a time. A refused login is no; what control cannot say ends the connection."""

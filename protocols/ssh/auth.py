@@ -30,6 +30,11 @@ METHODS = ("publickey", "password", "keyboard-interactive")
 PROMPTED = "keyboard-interactive"
 CODE = "one-time code"
 """The second step, as records name it."""
+USED = "a one-time code that was used already"
+"""What failed, when the code was right before."""
+
+_CODE_PROMPT = "One-time code: "
+_USED_PROMPT = "That code was used already: wait for the next. One-time code: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class Proven:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """One attempt was wrong, for the record."""
+    """One attempt was wrong, for the record. Its method is `USED` for a code that was right before."""
 
     user: str
     method: str
@@ -114,6 +119,7 @@ class ServerLogin:
         self._methods = methods
         self._user: str | None = None
         self._first = ""  # how the first step was proved, once there is to be a second
+        self._code_prompt = _CODE_PROMPT
         self._asked: Question | None = None
         self._prompted = self._over = False
         self._attempts = self._probes = 0
@@ -141,11 +147,11 @@ class ServerLogin:
             return self._response(payload)
         raise Unreadable("a message out of place in a login")
 
-    def settled(self, good: bool, further: bool = False) -> list[LoginEffect]:
+    def settled(self, good: bool, further: bool = False, used: bool = False) -> list[LoginEffect]:
         """
         What was asked is answered.
 
-        :param further: what was proved is only the first step; a code has to follow.
+        :param further: what was proved is only the first step; a code has to follow. :param used: the code was good once.
         """
         asked, self._asked = self._asked, None
         if asked is None or self._over:
@@ -153,7 +159,8 @@ class ServerLogin:
         if isinstance(asked, CheckKey):
             effects = [Send(bytes([PK_OK]) + string(asked.algorithm.encode()) + string(asked.blob))] if good else self._refuse()
         elif not good:
-            effects = self._wrong(_method(asked))
+            self._code_prompt = _USED_PROMPT if used else _CODE_PROMPT
+            effects = self._wrong(USED if used else _method(asked))
         elif further and not self._first:
             effects = self._second(_method(asked))
         else:
@@ -203,7 +210,7 @@ class ServerLogin:
         if self._probes > PROBES:
             return self._give_up("too many prompts are left without an answer")
         self._prompted = True
-        return [Send(_prompt("One-time code: " if self._first else "Ostiary token: "))]
+        return [Send(_prompt(self._code_prompt if self._first else "Ostiary token: "))]
 
     def _key(self, user: str, fields: Reader) -> list[LoginEffect]:
         signs, algorithm, blob = fields.flag(), fields.name(), fields.string(BLOB_LIMIT)

@@ -26,7 +26,7 @@ UNTAKEN = 256
 """Answers that may wait for a client that takes none."""
 
 _MOST = (1 << 32) - 1
-_NO_TARGET = "the user name does not say which target (OST-625): ssh IDENTITY@TARGET@GATEWAY, or ssh -J IDENTITY@GATEWAY ACCOUNT@TARGET"
+NO_TARGET = "the user name does not say which target (OST-625): ssh IDENTITY@TARGET@GATEWAY, or ssh -J IDENTITY@GATEWAY ACCOUNT@TARGET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +185,9 @@ class Ways:
 
     def _opening(self, open: Open, full: bool) -> list[WayEffect]:
         if open.kind == "session" and not self._ways:
-            return [Misled(_NO_TARGET)]
+            return [Misled(NO_TARGET)]
         if open.kind == "session":
-            return self._answer(m.write_open_failure(open.sender, m.ADMINISTRATIVELY_PROHIBITED, _NO_TARGET), full)
+            return self._answer(m.write_open_failure(open.sender, m.ADMINISTRATIVELY_PROHIBITED, NO_TARGET), full)
         if open.kind != "direct-tcpip":
             return self._answer(m.write_open_failure(open.sender, m.UNKNOWN_TYPE, "no such channel type"), full)
         if len(self._ways) >= WAYS:

@@ -91,6 +91,13 @@ async def test_a_held_command_is_shown_and_approved_from_another_terminal(live: 
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_hosts_command_is_shown_without_words_of_sql(live: Live) -> None:
+    pending = await live.worker.submit({**asked(), "text": "reboot", "sent": "", "path": "exec", "parameters": [[0, 0, b"LANG=C.UTF-8"]]})
+    shown = (await live("request", "show", pending["request"])).output
+    assert "\nvariable LANG=C.UTF-8\n" in shown and "$1" not in shown and "type" not in shown
+
+
+@pytest_twisted.ensureDeferred
 async def test_denied_from_another_terminal(live: Live) -> None:
     token = (await live.json("token", "issue", GRACE))["token"]
     pending = await live.worker.submit(asked())
@@ -124,7 +131,7 @@ async def test_sessions_are_listed_shown_and_killed(live: Live) -> None:
     assert "2023-11" in (await live("session", "list")).output
     assert (await live.json("session", "show", "s-1"))["subject"] == ADA
     assert f"Ended session s-1 of {ADA} on clinic." in (await live("session", "kill", "s-1", "--why", "enough")).output
-    assert await killed.addTimeout(PATIENCE, reactor) == ("s-1", "enough")
+    assert await killed.addTimeout(PATIENCE, reactor) == ("s-1", "an operator ended this session: enough [OST-650]")
     assert "ostiary session list" in (await live("session", "kill", "s-9", code=1)).stderr
 
 

@@ -13,7 +13,7 @@ from gateway.config import IdentityEntry, SecondStep
 from gateway.control.admin import Admin
 from gateway.control.commits import Commits
 from gateway.control.desk import Desk
-from gateway.control.errors import CodesShut, Conflict, LoginRefused, NoApp, NotFound
+from gateway.control.errors import CodesShut, CodeUsed, Conflict, LoginRefused, NoApp, NotFound
 from gateway.control.identity.codes import GUESSES, SHUT, SHUT_LIMIT
 from gateway.control.identity.second import ALWAYS, BY_RULES, GIVEN
 from gateway.control.identity.totp import STEP, hotp
@@ -149,6 +149,39 @@ def test_a_spent_code_stays_spent_over_a_restart(open_office: Callable[[], Offic
     office = open_office()
     with pytest.raises(LoginRefused):
         office.login.ssh_code(ADA, code(secret, clock), PEER)
+
+
+def test_a_spent_code_is_told_apart_from_a_wrong_one(desk: Desk, admin: Admin, clock: Clock) -> None:
+    """However often it is shown, it shuts nobody out; a right one still lets in, and only once."""
+    secret = enrolled(admin)
+    desk.ssh_code(ADA, code(secret, clock), PEER)
+    for _ in range(2 * GUESSES):
+        with pytest.raises(CodeUsed):
+            desk.ssh_code(ADA, code(secret, clock), PEER)
+    clock.advance(STEP)
+    assert desk.ssh_code(ADA, code(secret, clock), PEER) is True
+
+
+def test_a_spent_code_forgives_no_guess(desk: Desk, admin: Admin, clock: Clock) -> None:
+    """Shown between wrong ones, it does not begin their count anew."""
+    secret = enrolled(admin)
+    desk.ssh_code(ADA, spent := code(secret, clock), PEER)
+    for _ in range(GUESSES - 1):
+        for given, refusal in ((wrong(secret, clock), LoginRefused), (spent, CodeUsed)):
+            with pytest.raises(refusal):
+                desk.ssh_code(ADA, given, PEER)
+    with pytest.raises(CodesShut):
+        desk.ssh_code(ADA, wrong(secret, clock), PEER)
+
+
+def test_a_code_older_than_a_spent_one_is_a_wrong_one(desk: Desk, admin: Admin, clock: Clock) -> None:
+    secret = enrolled(admin)
+    older = code(secret, clock)
+    clock.advance(STEP)
+    desk.ssh_code(ADA, code(secret, clock), PEER)
+    with pytest.raises(LoginRefused) as caught:
+        desk.ssh_code(ADA, older, PEER)
+    assert not isinstance(caught.value, CodeUsed)
 
 
 def test_a_code_may_be_written_as_apps_show_it(desk: Desk, admin: Admin, clock: Clock) -> None:

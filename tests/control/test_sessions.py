@@ -82,9 +82,28 @@ def test_killing(two: Two) -> None:
     sessions, first, second = two
     sessions.kill("1", "why")
     assert (first.pushed, second.pushed) == ([("kill", {"session": "1", "why": "why"})], [])
-    assert sessions.kill_all(lambda session: session["subject"] == GRACE, "x") == ["2"]
+    assert sessions.end_all(lambda session: session["subject"] == GRACE, "x") == ["2"]
+    assert second.pushed == [("kill", {"session": "2", "why": "this session was ended: x [OST-651]"})]
     with pytest.raises(NotFound, match="ostiary session list"):
         sessions.kill("9", "why")
+
+
+@pytest.mark.parametrize(("why", "told"), [
+    ("laptop was stolen", "an operator ended this session: laptop was stolen [OST-650]"), ("", "an operator ended this session [OST-650]"),
+], ids=["with a reason", "without"])  # fmt: skip
+def test_whoever_is_killed_hears_who_did_it_and_why(office: Office, why: str, told: str) -> None:
+    worker = Worker()
+    office.sessions.opened(worker, {"id": "1", "subject": ADA})
+    Admin(office, None).session_kill("1", why)
+    assert worker.pushed == [("kill", {"session": "1", "why": told})]
+
+
+def test_whose_token_is_revoked_hears_so(office: Office) -> None:
+    worker, admin = Worker(), Admin(office, None)
+    token = admin.token_issue(ADA, 60.0)["id"]
+    office.sessions.opened(worker, {"id": "1", "subject": ADA, "token": token})
+    admin.token_revoke(token)
+    assert worker.pushed == [("kill", {"session": "1", "why": "this session was ended: the token was revoked [OST-651]"})]
 
 
 @pytest.mark.parametrize("session", [{}, {"id": "1"}, {"id": 1, "subject": ADA}, {"subject": ADA}])

@@ -326,7 +326,8 @@ def test_a_killed_session_takes_its_question_with_it(house15: House, mark: str) 
     session = house15.call("request_show", request=request)["session"]
     said = house15.ostiary("session", "kill", session)
     assert said.returncode == 0, said.stderr
-    assert isinstance(work.exception(PATIENCE), psycopg.OperationalError)
+    ended = work.exception(PATIENCE)
+    assert isinstance(ended, psycopg.OperationalError) and "an operator ended this session [OST-650]" in str(ended)
     until(lambda: request not in [one["id"] for one in house15.requests()], "the request to be withdrawn")
     assert reached(house15, mark) == 0
 

@@ -200,7 +200,7 @@ def test_drain_ends_what_does_not_end(tmp_path: Path) -> None:
     with Household(tmp_path, drain=0.3) as house:
         caller = house.connect()
         house.signal(signal.SIGTERM)
-        assert caller.line() == "killed: the gateway is shutting down"
+        assert caller.line() == "killed: the gateway is shutting down [OST-652]"
         assert house.code() == 0
 
 
@@ -211,7 +211,7 @@ def test_a_second_sigterm_waits_for_nothing(tmp_path: Path) -> None:
         house.signal(signal.SIGTERM)
         house.heard("draining")
         house.signal(signal.SIGTERM)
-        assert caller.line() == "killed: the gateway is shutting down"
+        assert caller.line() == "killed: the gateway is shutting down [OST-652]"
         assert house.code() == 0 and gone(pids)
         assert "is killed" not in house.rest()
 
@@ -234,7 +234,7 @@ def test_a_reload_ends_what_was_removed(house: Household) -> None:
     caller = house.connect()
     house.write(target="other")
     house.signal(signal.SIGHUP)
-    assert caller.line() == "killed: this target or account is no longer configured"
+    assert caller.line() == "killed: this target or account is no longer configured [OST-651]"
 
 
 @pytest.mark.parametrize(

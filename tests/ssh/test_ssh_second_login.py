@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from gateway.control.errors import CodesShut, ControlUnavailable, LoginRefused, NoApp, Throttled
+from gateway.control.errors import CodesShut, CodeUsed, ControlUnavailable, LoginRefused, NoApp, Throttled
 from gateway.control.identity.second import ALWAYS, BY_RULES, GIVEN
 from gateway.ssh.doors import Door
 from gateway.ssh.entrance import LOGIN_DEADLINE, Entrance
@@ -18,7 +18,7 @@ from gateway.ssh.inner import Inner
 from gateway.ssh.leg import SERVICE_ACCEPT
 from gateway.ssh.login import Login
 from protocols.errors import PeerError
-from protocols.ssh.auth import FAILURE, INFO_REQUEST, INFO_RESPONSE, REQUEST
+from protocols.ssh.auth import BANNER, FAILURE, INFO_REQUEST, INFO_RESPONSE, REQUEST
 from protocols.ssh.messages import string, u32
 
 USER = b"ada@web"
@@ -92,6 +92,19 @@ def test_a_wrong_code_is_asked_for_again_and_recorded(desk: Desk) -> None:
     assert desk.sent[-1] == bytes([FAILURE]) + string(b"keyboard-interactive") + b"\0"
 
 
+def test_a_used_code_is_called_so_and_asked_for_again(desk: Desk) -> None:
+    """In the record and by the next prompt; the one behind a wrong code is plain again."""
+    desk.token()
+    desk.control.code = fail(CodeUsed("used"))
+    desk.answer()
+    assert desk.failed == ["a one-time code that was used already"] and not desk.proven and not desk.refused
+    desk.control.code = fail(LoginRefused("no"))
+    desk.answer(b"000000")
+    assert b"That code was used already: wait for the next. One-time code: " in desk.sent[-2]
+    desk.answer(b"000000")
+    assert desk.sent[-2][0] == INFO_REQUEST and b"used already" not in desk.sent[-2]
+
+
 @pytest.mark.parametrize("error", [
     CodesShut("try again in 60 s (OST-611)"), Throttled("try again (OST-602)"), ControlUnavailable("control is away (OST-603)"),
 ], ids=["shut", "braked", "control away"])  # fmt: skip
@@ -113,6 +126,26 @@ def test_who_must_have_an_app_is_told_and_the_connection_ends(desk: Desk) -> Non
     desk.control.first = fail(NoApp("you have no app (OST-610)"))
     desk.token()
     assert desk.refused == [("OST-610", "you have no app (OST-610)")]
+
+
+HINT = b"ssh IDENTITY@TARGET@GATEWAY, or ssh -J IDENTITY@GATEWAY ACCOUNT@TARGET"
+
+
+def test_whoever_names_no_target_and_fails_is_shown_how_once(desk: Desk) -> None:
+    """In words that are right for a jump too. A key that is not theirs is no failure yet, for another may follow."""
+    desk.login._settled_whom, desk.control.first = True, fail(LoginRefused("no"))
+    head = string(b"ada") + string(b"ssh-connection")
+    desk.login.packetReceived(REQUEST, head + string(b"publickey") + b"\0" + string(b"ssh-ed25519") + string(b"no key"))
+    assert [payload[0] for payload in desk.sent] == [FAILURE]
+    for _ in range(2):
+        desk.login.packetReceived(REQUEST, head + string(b"password") + b"\0" + string(b"ost_x"))
+    assert [payload[0] for payload in desk.sent] == [FAILURE, BANNER, FAILURE, FAILURE] and HINT in desk.sent[1]
+
+
+def test_whoever_named_a_target_and_fails_is_not_told_to(desk: Desk) -> None:
+    desk.control.first = fail(LoginRefused("no"))
+    desk.token()
+    assert [payload[0] for payload in desk.sent] == [FAILURE]
 
 
 def test_a_code_that_is_not_text_is_asked_about_all_the_same(desk: Desk) -> None:
@@ -184,7 +217,23 @@ def test_whoever_leaves_a_prompt_unanswered_is_a_stranger_until_the_time_is_over
     assert house.inside == 1 and not house.notes
     house.worker.reactor.advance(1)
     assert house.inside == 0
-    assert [(what, facts["code"]) for what, facts in house.notes] == [("login.refused", "OST-630")]
+    assert [(what, facts["code"], facts["subject"]) for what, facts in house.notes] == [("login.refused", "OST-630", "ada")]
+
+
+def test_a_refusal_on_record_says_who_it_was_about() -> None:
+    """As far as the client had said it; who said nothing readable is nobody."""
+    for user, subject in ((b"app", "ada"), (b"\xff", None)):
+        house: Any = House()
+        entrance = inner(house)
+        entrance.factory = SimpleNamespace()  # type: ignore[assignment]
+        entrance.makeConnection(Wire())
+        login = entrance.login()
+        if subject is not None:
+            house.worker.control.first = fail(NoApp("you have no app (OST-610)"))
+        login._login._methods = ("password",)
+        login.packetReceived(REQUEST, string(user) + string(b"ssh-connection") + string(b"password") + b"\0" + string(b"ost_x"))
+        [(what, facts)] = house.notes
+        assert what == "login.refused" and facts.get("subject") == subject
 
 
 @pytest.mark.parametrize(("listener", "given", "said"), [

@@ -63,6 +63,13 @@ def test_a_command_behind_a_jump_is_decided_and_recorded_as_any_other(jumper: Ju
     assert notes(jumper.house, "jump.opened")[-1]["subject"] == ADA
 
 
+def test_a_jump_that_offers_another_key_first_is_told_nothing(jumper: Jumper) -> None:
+    """It succeeds with the next one, so there was nothing to mend in how it was asked for."""
+    other = keygen(jumper.folder / "another")
+    done = jumper.ssh(f"app@{WEB}", "echo in", outside=other, more=f"IdentityFile {jumper.house.key}")
+    assert (done.stdout, done.stderr) == (b"in\n", b"")
+
+
 def test_much_goes_through_a_jump_both_ways(jumper: Jumper) -> None:
     """And an account's login names it as well as its own name."""
     data = bytes(range(256)) * (16 << 10)
@@ -205,7 +212,7 @@ def test_a_session_behind_a_jump_is_killed_and_its_client_told(jumper: Jumper) -
         assert client.stdout is not None and client.stdout.readline() == b"begun\n"
         [live] = [each for each in jumper.house.call("session_list") if each["target"]]
         jumper.house.ostiary_ok("session", "kill", live["id"])
-        assert client.wait(30) == 255 and client.stderr is not None and b"the operator ended it" in client.stderr.read()
+        assert client.wait(30) == 255 and client.stderr is not None and b"an operator ended this session [OST-650]" in client.stderr.read()
 
 
 def test_what_proved_the_outer_login_ends_everything_behind_it_when_it_is_revoked(jumper: Jumper, tmp_path: Path) -> None:
@@ -231,7 +238,7 @@ def test_a_connection_that_only_jumps_is_listed_and_killed(jumper: Jumper, short
         until(lambda: jumper.house.call("session_list"), "the jump")
         [live] = jumper.house.call("session_list")
         jumper.house.ostiary_ok("session", "kill", live["id"])
-        assert master.wait(30) == 255 and master.stderr is not None and b"the operator ended it" in master.stderr.read()
+        assert master.wait(30) == 255 and master.stderr is not None and b"an operator ended this session [OST-650]" in master.stderr.read()
 
 
 @pytest.mark.soak

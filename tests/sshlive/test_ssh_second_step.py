@@ -161,7 +161,7 @@ def test_who_must_have_an_app_and_has_none_is_told_so(house: SshHouse) -> None:
     done = house.ssh("echo in")
     assert done.returncode == 255 and not done.stdout
     assert b"OST-610" in done.stderr and f"ostiary otp enroll {ADA}".encode() in done.stderr
-    until(lambda: any(facts["code"] == "OST-610" for facts in notes(house, "login.refused")), "its record")
+    until(lambda: any((facts["code"], facts["subject"]) == ("OST-610", ADA) for facts in notes(house, "login.refused")), "its record")
 
 
 def test_a_script_that_cannot_be_asked_fails_at_once(house: SshHouse, app: App) -> None:
@@ -194,6 +194,7 @@ def test_a_code_lets_in_once(house: SshHouse, app: App, half: paramiko.Transport
                 prompted(again, code)
         finally:
             again.close()
+    until(lambda: any({"subject": ADA, "why": "a one-time code that was used already"}.items() <= facts.items() for facts in notes(house, "login.failed")), "its record")
 
 
 def test_guesses_shut_the_identity_and_say_for_how_long(house: SshHouse, app: App, half: paramiko.Transport) -> None:

@@ -149,9 +149,9 @@ def test_a_session_is_listed_and_killed(own_house: SshHouse) -> None:
         assert (live["subject"], live["target"], live["account"]) == (ADA, WEB, "app")
         own_house.ostiary_ok("session", "kill", live["id"])
         assert client.wait(30) == 255
-        assert client.stderr is not None and b"the operator ended it" in client.stderr.read()
+        assert client.stderr is not None and b"an operator ended this session [OST-650]" in client.stderr.read()
     closed = own_house.records("--kind", "closed")[-1]
-    assert "the operator ended it" in closed["body"]["why"]
+    assert "an operator ended this session [OST-650]" in closed["body"]["why"]
 
 
 def test_a_session_ends_when_its_key_is_taken_out(own_house: SshHouse, tmp_path: Path) -> None:

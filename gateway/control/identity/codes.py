@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from addons.needs import Clock
-from gateway.control.errors import CodesShut, Conflict, NotFound
+from gateway.control.errors import CodesShut, CodeUsed, Conflict, NotFound
 from gateway.control.identity import totp
 from gateway.control.store import Store, Transaction, Value
 
@@ -71,13 +71,17 @@ class Codes:
         Whether a code is good; it never is again. A wrong one is counted.
 
         :raises CodesShut: nobody looked.
+        :raises CodeUsed: it is the one that was spent last. That counts for and against nothing: whoever has it saw it used,
+            hears nothing new, and guesses no other code by it.
         """
         kept = self._table.get(txn, subject)
         if kept is None:
             return False
         self._check(kept)
         now = self._clock.seconds()
-        step = totp.found(kept["secret"], code.replace(" ", ""), now, kept["last"])  # apps show "123 456"
+        step = totp.found(kept["secret"], code.replace(" ", ""), now, kept["last"] - 1)  # apps show "123 456"
+        if step is not None and step == kept["last"]:
+            raise CodeUsed("that one-time code was used already; wait for the next (OST-601)")
         if step is None:
             self._table.put(txn, subject, kept | self._wrong(kept["wrong"] + 1, now))
         else:

@@ -137,7 +137,7 @@ class Login:
         """
         True: the one-time code is right, and spent. Who asks has seen the first step proved.
 
-        :raises LoginRefused: it is wrong or was used. :raises CodesShut: there were too many of those; says for how long.
+        :raises LoginRefused: it is wrong; `CodeUsed`, was used. :raises CodesShut: there were too many of those; says for how long.
         """
         self._brake("", peer)
         if self._identities.live(subject) is None:

@@ -49,7 +49,7 @@ class Second:
 
     def spend(self, subject: str, code: str, peer: str) -> None:
         """
-        :raises LoginRefused: it is wrong, or was used before.
+        :raises LoginRefused: it is wrong. :raises CodeUsed: it was used before.
         :raises CodesShut: there were too many of those.
         """
         with self._store.write() as txn:
