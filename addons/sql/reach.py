@@ -19,9 +19,10 @@ from addons.sql.catalog import Relation, Snapshot
 from addons.sql.finding import Name
 from addons.sql.flux import Flux
 from addons.sql.naming import strings
-from addons.sql.parse import Unparsable, parse, unwrap
+from addons.sql.parse import Unparsable, parse, unwrap, walk
 from addons.sql.resolve import Names, references
 
+_ROWLESS = frozenset("A_Const Integer Float Boolean String BitString TypeCast SubLink SelectStmt ResTarget RangeVar Alias Node List".split())
 _SYSTEM = frozenset({"pg_catalog", "information_schema"})
 
 
@@ -69,7 +70,7 @@ def _shown(named: Iterable[Name], through: Collection[Name], snapshot: Snapshot 
         name, relation = waiting.pop()
         try:
             behind = list(_behind(relation, snapshot))
-            renamed = renamed or _renames(relation)
+            renamed = renamed or _renames(relation, snapshot)
         except Unparsable:
             unknown.add(name)
             continue
@@ -96,16 +97,29 @@ def _behind(relation: Relation, snapshot: Snapshot) -> Iterator[Relation]:
                 yield from Names(snapshot).relations(reference.name)
 
 
-def _renames(relation: Relation) -> bool:
+def _renames(relation: Relation, snapshot: Snapshot) -> bool:
     """Whether a column of a view may be another column of what it is made of; rules may do anything."""
     if relation.rules:
         return True
     if relation.kind != "v":
         return False
     statement = parse(relation.definition).statements[0] if relation.definition else None
-    return not isinstance(statement, tree.SelectStmt) or not all(_same(unwrap(target)) for target in statement.target_list)
+    return not isinstance(statement, tree.SelectStmt) or not all(_same(unwrap(target), snapshot) for target in statement.target_list)
 
 
-def _same(target: Message) -> bool:
+def _same(target: Message, snapshot: Snapshot) -> bool:
     value = unwrap(target.val)
-    return isinstance(value, tree.ColumnRef) and target.name in ("", strings(value.fields)[-1])
+    if isinstance(value, tree.ColumnRef):
+        return target.name in ("", strings(value.fields)[-1])
+    return all(_of_no_column(message, snapshot) for message in walk(value))
+
+
+def _of_no_column(message: Message, snapshot: Snapshot) -> bool:
+    """Whether it is part of what is made of constants and of how many rows there are. By the server's own types and count alone."""
+    if isinstance(message, tree.TypeName):
+        types = snapshot.by_type_name.get(strings(message.names)[-1], ())
+        return bool(types) and all(one.schema in _SYSTEM for one in types)
+    if not isinstance(message, tree.FuncCall):
+        return type(message).__name__ in _ROWLESS
+    counts = message.agg_star and strings(message.funcname)[-1] == "count"
+    return counts and all(function.schema in _SYSTEM for function in snapshot.by_function_name.get("count", ()))
