@@ -40,7 +40,7 @@ class WrongConfig(Exception):
         self.problems = tuple(problems)
 
 
-def load(path: Path, *, unpinned: bool = False) -> Config:
+def load(path: Path, *, vetted: bool = False, unpinned: bool = False) -> Config:
     """
     Read a configuration file; as `parse`.
 
@@ -51,7 +51,7 @@ def load(path: Path, *, unpinned: bool = False) -> Config:
     except OSError as error:
         problem = Problem("", (error.strerror or "cannot be read").lower(), "make a configuration with `ostiary init`")
         raise _wrong(path, [problem]) from None
-    return parse(text, path.resolve(), unpinned=unpinned)
+    return parse(text, path.resolve(), vetted=vetted, unpinned=unpinned)
 
 
 def parse(text: bytes, file: Path, *, vetted: bool = False, unpinned: bool = False) -> Config:
@@ -75,7 +75,7 @@ def parse(text: bytes, file: Path, *, vetted: bool = False, unpinned: bool = Fal
     if unpinned:
         problems = [problem for problem in problems if problem.wrong != UNPINNED]
     if problems:
-        raise _wrong(file, _placed(problems, values, text))
+        raise _wrong(file, placed(problems, values, text))
     return config
 
 
@@ -204,7 +204,7 @@ def _file_mode(file: Path, problems: Problems) -> None:
         problems.append(Problem("", "others can write this file, and it decides who may do what", f"run: chmod go-w {file}"))
 
 
-def _placed(problems: Problems, values: Mapping[str, Any], text: bytes) -> list[Problem]:
+def placed(problems: Problems, values: Mapping[str, Any], text: bytes) -> list[Problem]:
     """With lines and names, in the order of the file; what is about all of it comes first."""
     known = whereabouts.lines(text.decode())
     found = [

@@ -7,6 +7,7 @@ something is wrong goes to stderr, and the exit code is 1.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import os
@@ -75,16 +76,36 @@ class Door:
         if connection is None:
             return self._here(method, arguments)
         with connection:
-            return _asked(connection, method, arguments)
+            try:
+                return _asked(connection, method, arguments)
+            except OSError as error:
+                leave(f"control did not answer: {error.strerror or 'it takes too long'}; nothing is known of what became of it")
 
-    def config(self, *, unpinned: bool = False) -> Any:
-        """The whole configuration; leaves with its problems. `unpinned`: as `gateway.toml.parse`."""
+    def heard(self, method: str, **arguments: Any) -> Any:
+        """Control's answer; None where it does not run, or does not give one to this user. Its store is not opened."""
+        path = self._socket()
+        try:
+            connection = _dialled(path)
+            if connection is None:
+                return None
+            with connection:
+                return None if _foreign(connection, path) is not None else _asked(connection, method, arguments)
+        except (OSError, Said):
+            return None
+
+    def config(self, *, vetted: bool = False, unpinned: bool = False) -> Any:
+        """The whole configuration; leaves with its problems. `vetted`, `unpinned`: as `gateway.toml.parse`."""
         from gateway.toml import WrongConfig, load
 
         try:
-            return load(self._config, unpinned=unpinned)
+            return load(self._config, vetted=vetted, unpinned=unpinned)
         except WrongConfig as error:
             leave(str(error))
+
+    @property
+    def path(self) -> Path:
+        """The configuration."""
+        return self._config
 
     @property
     def file(self) -> str:
@@ -114,21 +135,22 @@ class Door:
         Only the state directory is read from the file: a mistake elsewhere in it must not keep
         anybody from ending a session.
         """
-        path = self._state() / "run" / "control.sock"
+        path = self._socket()
         try:
-            if not stat.S_ISSOCK(path.stat().st_mode):
-                return None
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.settimeout(TIMEOUT)
-            connection.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            return None
+            connection = _dialled(path)
         except OSError as error:
             leave(f"{path}: {(error.strerror or 'cannot be reached').lower()}; run this as the user that the gateway runs as")
-        _, uid, _ = peer_credentials(connection)
-        if uid not in (os.getuid(), path.stat().st_uid):
+        if connection is None:
+            if _held(path.parent / "lock"):
+                leave("the gateway is starting or stopping, so nothing was done: try again in a moment. If it stays so, its log says why.")
+            return None
+        uid = _foreign(connection, path)
+        if uid is not None:
             leave(f"{path} is served by another user ({uid}); nothing was sent to it")
         return connection
+
+    def _socket(self) -> Path:
+        return self._state() / "run" / "control.sock"
 
     def _state(self) -> Path:
         try:
@@ -203,13 +225,47 @@ class _Never:
         """There is nothing to cancel."""
 
 
-def _asked(connection: socket.socket, method: str, arguments: dict[str, Any]) -> Any:
+def _dialled(path: Path) -> socket.socket | None:
+    """
+    A connection to that socket; None when nobody serves it.
+
+    :raises OSError: this user may not.
+    """
     try:
-        connection.sendall(pack(["call", 1, method, arguments]))
-        frame = _frame(connection)
-    except OSError as error:
-        leave(f"control did not answer: {error.strerror or 'it takes too long'}; nothing is known of what became of it")
-    match frame:
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            return None
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(TIMEOUT)
+        connection.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    return connection
+
+
+def _foreign(connection: socket.socket, path: Path) -> int | None:
+    """The user who serves it, where that is neither us nor who owns the socket."""
+    _, uid, _ = peer_credentials(connection)
+    return None if uid in (os.getuid(), path.stat().st_uid) else int(uid)
+
+
+def _held(lock: Path) -> bool:
+    """Whether a gateway has it: from before its sockets are served until after the last of its processes is gone."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there never was one
+        return False
+    return False
+
+
+def _asked(connection: socket.socket, method: str, arguments: dict[str, Any]) -> Any:
+    """
+    :raises OSError: no answer came. :raises Said: it refuses.
+    """
+    connection.sendall(pack(["call", 1, method, arguments]))
+    match _frame(connection):
         case ["answer", 1, value]:
             return value
         case ["error", 1, _, str(why)]:

@@ -64,6 +64,7 @@ def init(directory: Path, name: str, hosts: tuple[str, ...], admin: str, ttl: fl
 def make(directory: Path, name: str, hosts: tuple[str, ...], admin: str, ttl: float) -> Made:
     """Everything, in an empty or new directory that only its owner can enter."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / ".gitignore").write_text("# Keys and secrets are below: no repository takes anything of it.\n*\n")
     state = directory / "state"
     for folder in (state, state / "tls", state / "keys", state / "run", state / "anchor"):
         folder.mkdir(mode=0o700)

@@ -36,7 +36,9 @@ def provision(
         leave("say what is wanted: --print or --out FILE for the SQL, --check for what differs on the server")
     if not door.runs:
         leave("no gateway runs on this configuration; start it, since it is what logs in to targets")
-    told = door.call("target_floor", **_asked(door.config(), name, account, database))
+    config = door.config()
+    asked = _asked(config, name, account, database)
+    told = door.call("target_floor", **asked)
     if out is not None:
         out.write_text(told["sql"])
     if as_json:
@@ -45,8 +47,19 @@ def provision(
         click.echo(told["sql"], nl=False)
     elif checking:
         click.echo("\n".join(told["differences"]) or f"the floor {told['floor']} stands as this configuration wants it")
+    if not printing:
+        _warn_of_secret(door, config.targets[name], asked["name"])
     if checking and told["differences"]:
         raise SystemExit(1)
+
+
+def _warn_of_secret(door: Door, target: TargetEntry, name: str) -> None:
+    """A floor that stands and that the gateway cannot log in to refuses everybody who sees masks."""
+    from gateway.cli.warnings import unentered  # with all that reads a configuration
+
+    account, secrets = target.account(name), {(one["target"], one["account"]) for one in door.call("account_list")}
+    for why, mend in unentered(secrets, target.name, name, account.auth if account else ""):
+        click.echo(f"warning: {why}; {mend}", err=True)
 
 
 def _asked(config: Config, name: str, account: str, database: str) -> dict[str, Any]:
@@ -62,6 +75,7 @@ def _asked(config: Config, name: str, account: str, database: str) -> dict[str, 
     return {
         "target": name, "database": database or entry.database, "account": chosen.user, "floor": floor.user if floor else "",
         "others": [one.user for one in entry.accounts if not entry.is_floor(one.name)],
+        "name": chosen.floor,
         "columns": [column for options in masking for column in options.get("columns", ())],
         "functions": [function for options in masking for function in options.get("functions", ())],
     }

@@ -19,8 +19,11 @@ REFUSING = 2
 def reload(door: Door, as_json: bool) -> None:
     """Have the running gateway read its configuration again."""
     told = door.call("config_reload")
+    from gateway.cli.warnings import for_programs, warn, warnings  # with all that reads a configuration
+
+    found = warnings(door.config(vetted=True), door)
     if as_json:
-        say(told)
+        say(told | {"warnings": for_programs(found)})
     else:
         click.echo(f"revision {told['revision']} is in force")
         for name in told["not_looked_at"]:
@@ -28,5 +31,6 @@ def reload(door: Door, as_json: bool) -> None:
         for name, wrong in told["refusing"].items():
             for why in wrong:
                 click.echo(f"{name} NOW REFUSES EVERYBODY who sees a column masked (OST-520): {clean(why)}", err=True)
+        warn(door.path, found)
     if told["refusing"]:
         raise SystemExit(REFUSING)

@@ -54,7 +54,11 @@ def sign(door: Door, as_json: bool, public: Any, identity: str, ttl: float, sour
 @click.option("--why", default="", help="What the evidence is told.")
 @configured
 def revoke(door: Door, as_json: bool, serial: str | None, identity: str | None, key_id: str | None, why: str) -> None:
-    """A certificate, by the SERIAL that the gateway gave it. It lets nobody in any more, and sessions that it opened end."""
+    """
+    A certificate, by the SERIAL that the gateway gave it. It lets nobody in any more, and sessions that it opened end.
+
+    Exit 1 where the gateway knows no certificate of that serial, so that another one may have been meant.
+    """
     given = [(kind, which) for kind, which in ((SERIAL, serial), (IDENTITY, identity), (KEY_ID, key_id)) if which]
     if len(given) != 1:
         leave("say which one: SERIAL, --identity or --key-id")
@@ -63,7 +67,12 @@ def revoke(door: Door, as_json: bool, serial: str | None, identity: str | None, 
     if as_json:
         say(done)
     else:
-        click.echo(f"Revoked. Sessions ended: {len(done['ended'])}.")
+        click.echo(f"{'Revoked' if done['known'] else 'Noted'}. Sessions ended: {len(done['ended'])}.")
+    if not done["known"]:
+        leave(
+            f"NO CERTIFICATE THAT IS STILL GOOD HAS THE SERIAL {which}. If you meant one, it still lets in: compare the number with what "
+            "`ostiary ssh sign` said and the evidence has (certificate.signed), or use --identity"
+        )
 
 
 @ssh.command()

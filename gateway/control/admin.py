@@ -171,13 +171,18 @@ class Admin:
             raise BadCall(f"the file {error}; it takes the .pub file that ssh-keygen made") from None
 
     def ssh_revoke(self, kind: str, which: str, why: str = "") -> Value:
-        """Certificates that let nobody in any more, by serial, key id or identity. Sessions that they opened end: {"ended"}."""
+        """
+        Certificates that let nobody in any more, by serial, key id or identity. Sessions that they opened end: {"ended"}.
+
+        "known" is False for a serial that no certificate has which we signed and which is still good: another one may have been meant.
+        """
         self._check_revoked(kind, which)
+        known = kind != SERIAL or self._office.badges.knows(which)
         with self._office.store.write() as txn:
             self._office.badges.revoke(txn, kind, which, why[:500])
             self._put(txn, "certificate.revoked", {"subject" if kind == IDENTITY else kind: which[:512], "why": why[:500]})
         self._office.outbox.deliver()
-        return {"kind": kind, "which": which, "ended": self._office.end_certified("its certificate was revoked")}
+        return {"kind": kind, "which": which, "known": known, "ended": self._office.end_certified("its certificate was revoked")}
 
     def _check_revoked(self, kind: str, which: str) -> None:
         if kind == IDENTITY:
@@ -317,9 +322,13 @@ class Admin:
 
     def target_floor(
         self, target: str, database: str, account: str, floor: str, others: Sequence[str], columns: Sequence[Value],
-        functions: Sequence[str],
+        functions: Sequence[str], name: str,
     ) -> Deferred[Value]:
-        """The SQL of a floor, and what differs from it on the server. Accounts are given as roles of the server."""
+        """
+        The SQL of a floor, and what differs from it on the server. Accounts are given as roles of the server.
+
+        :param name: of the floor's account in the file.
+        """
         from gateway.control.provision import plan  # these bring masking and the parser, which control starts without
         from gateway.control.standing import standing
 
@@ -328,7 +337,7 @@ class Admin:
             raise NotFound(f"target {target} has no database {database}; it has {', '.join(entry.databases)}")
 
         def planned(stands: Standing) -> Deferred[Plan]:
-            return deferToThread(plan, stands, columns, functions, target, account, floor, others)  # views are many to follow
+            return deferToThread(plan, stands, columns, functions, target, account, floor, others, name)  # views are many to follow
 
         def written(made: Plan) -> Value:
             return {"target": target, "database": database, "floor": floor, "sql": made.script(), "differences": made.differences()}

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from addons.needs import Clock
 from gateway.config import IdentityEntry, TargetEntry
+from gateway.control.badges import Badges
 from gateway.control.caller import ITSELF, Caller
 from gateway.control.errors import BadCall, Conflict, NotAllowed
 from gateway.control.outbox import Outbox
@@ -49,6 +50,7 @@ class Authorities:
     """Signs; whoever may ask is somebody else's question, but for what its own words promise."""
 
     def __init__(self, store: Store, clock: Clock, outbox: Outbox) -> None:
+        self.badges = Badges(store, clock, SLACK)
         self._store, self._clock, self._outbox, self._table = store, clock, outbox, store["authorities"]
 
     def public(self, name: str) -> bytes:
@@ -141,6 +143,8 @@ class Authorities:
         }
         with self._store.write() as txn:
             self._outbox.put(txn, "certificate.signed", facts)
+            if name == PEOPLE:
+                self.badges.signed(txn, serial, whole.before)
         self._outbox.deliver()
         blob = body + string(string(b"ssh-ed25519") + string(signer.sign(body)))
         return {"certificate": blob, "serial": serial, "key": facts["key"], "key_id": whole.key_id, "expires": whole.before}

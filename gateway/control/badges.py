@@ -1,5 +1,6 @@
 """
-Certificates of people that are not good any more, although their time has not come: by serial, by key id, or all of an identity.
+Certificates of people that are not good any more, although their time has not come: by serial, by key id, or all of an identity;
+and which serials there are to revoke.
 
 What a client shows is known here by four things only, and they travel as one text where a token's id does otherwise, so that a
 revocation finds the sessions that a certificate opened.
@@ -7,8 +8,10 @@ revocation finds the sessions that a certificate opened.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import takewhile
 
 from addons.needs import Clock
 from gateway.control.store import Store, Transaction, Value
@@ -17,6 +20,8 @@ BY_CA = "CA:"
 """Before a badge, so that it is no token's id and no key's fingerprint."""
 
 SERIAL, KEY_ID, IDENTITY = "serial", "key_id", "identity"
+
+_UNTIL, _DIGITS = "until", 12  # keys sort by when certificates end
 
 SERIAL_LIMIT = 1 << 64  # OpenSSH PROTOCOL.certkeys: uint64
 
@@ -64,6 +69,7 @@ class Badges:
         :param slack: seconds that our own certificates are good before they are made.
         """
         self._store, self._clock, self._slack, self._table = store, clock, slack, store["certificates"]
+        self._signed = store["signed"]
 
     def refuses(self, badge: Badge, subject: str, *, own: bool) -> bool:
         """Whether this certificate lets its identity in no more."""
@@ -83,6 +89,24 @@ class Badges:
         """
         name = hashed(which) if kind == KEY_ID else which
         self._table.put(txn, f"{kind} {name}", {"kind": kind, "which": which[:512], "why": why, "at": self._clock.seconds()})
+
+    def signed(self, txn: Transaction, serial: int, expires: int) -> None:
+        """One of ours is given out; those whose time has come are forgotten."""
+        for key, _ in list(self._over(txn)):
+            self._signed.delete(txn, key)
+            self._signed.delete(txn, f"{SERIAL} {key.split()[-1]}")
+        self._signed.put(txn, f"{_UNTIL} {expires:0{_DIGITS}} {serial}", {})
+        self._signed.put(txn, f"{SERIAL} {serial}", {"until": expires})
+
+    def knows(self, serial: str) -> bool:
+        """Whether one of ours that is still good has this serial."""
+        with self._store.read() as txn:
+            value = self._signed.get(txn, f"{SERIAL} {serial}")
+        return value is not None and self._clock.seconds() < value["until"]
+
+    def _over(self, txn: Transaction) -> Iterator[tuple[str, Value]]:
+        now = self._clock.seconds()
+        return takewhile(lambda item: int(item[0].split()[1]) <= now, self._signed.items(txn, f"{_UNTIL} "))
 
     def listed(self, txn: Transaction) -> list[Value]:
         """Every revocation."""

@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 
 from addons.needs import Clock
 from gateway.config import AddonEntry, Config, IdentityEntry, SecondStep, TargetEntry
-from gateway.control.authorities import SLACK, Authorities
-from gateway.control.badges import Badge, Badges
+from gateway.control.authorities import Authorities
+from gateway.control.badges import Badge
 from gateway.control.errors import Conflict, StoreRefused
 from gateway.control.identity.codes import Codes
 from gateway.control.identity.local import Identities
@@ -66,7 +66,7 @@ class Office:
         self.identities = Identities(identities, self.store, clock)
         self.tokens, self.throttle = Tokens(self.store, clock), Throttle(clock)
         self.authorities = Authorities(self.store, clock, self.outbox)
-        self.badges = Badges(self.store, clock, SLACK)
+        self.badges = self.authorities.badges
         self.codes = Codes(self.store, clock)
         self.second = Second(second, self.codes, self.throttle, self.store, self.outbox)
         self.login = Login(self.identities, self.tokens, self.throttle, self.store.seal, self.outbox, self.believes, self.second)

@@ -33,7 +33,7 @@ class Plan:
     One floor.
 
     :ivar account: the role whose rights it mirrors; `floor` the role itself; `others` the roles that keep what PUBLIC loses.
-    :ivar functions: "schema.function" names that masking vouches for.
+    :ivar functions: "schema.function" names that masking vouches for. :ivar named: the floor's target and account in ostiary.toml.
     """
 
     standing: Standing
@@ -42,6 +42,7 @@ class Plan:
     floor: str
     others: tuple[str, ...]
     functions: frozenset[str]
+    named: tuple[str, str]
 
     # what differs
 
@@ -200,8 +201,8 @@ class Plan:
 
     def _tail(self) -> Iterator[str]:
         yield "\nCOMMIT;"
-        yield f"-- Then give {_comment(self.floor)} a password (\\password in psql), and the gateway too: ostiary account secret TARGET ACCOUNT"
-        yield f"-- (the names of that [[target]] in ostiary.toml, and of its [[target.account]] with user = {_comment(self.floor)})"
+        target, name = map(_comment, self.named)
+        yield f"-- Then give {_comment(self.floor)} a password (\\password in psql), and the gateway too: ostiary account secret {target} {name}"
 
     # what is wanted
 
@@ -248,16 +249,17 @@ class Plan:
 
 def plan(
     standing: Standing, columns: Sequence[Mapping[str, Any]], functions: Collection[str], target: str, account: str, floor: str,
-    others: Iterable[str],
+    others: Iterable[str], name: str,
 ) -> Plan:
     """
+    :param name: the floor's in ostiary.toml, whose role is `floor`.
     :param columns: masking's declarations, those for other targets and databases too.
     :raises Misdeclared, ValueError: they do not fit the target.
     """
     here = [one for one in declarations(columns) if one.holds(target, standing.database)]
     listed = frozenset(functions)
     cover = Cover(standing.snapshot, here, Calls(standing.snapshot, listed).opaque, floor=True)
-    return Plan(standing, cover, account, floor, tuple(dict.fromkeys(others)), listed)
+    return Plan(standing, cover, account, floor, tuple(dict.fromkeys(others)), listed, (target, name))
 
 
 def _privileges(wanted: Iterable[str]) -> str:

@@ -31,7 +31,7 @@ MAP_SIZE = 1 << 30
 TABLES = (
     "tokens", "tokens_by_subject", "secrets", "identities",
     "requests", "grants", "revocations", "counters", "outbox", "authorities", "certificates",
-    "codes",
+    "codes", "signed",
 )
 
 KEY_LIMIT = 511  # bytes, LMDB's own; what is longer was never stored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -159,13 +160,39 @@ def test_check_warns_of_approvers_who_are_too_few(tmp_path: Path) -> None:
     init(str(tmp_path / "gw"), "--admin", "ada@clinic.example")
     file = tmp_path / "gw" / "ostiary.toml"
     said = CliRunner().invoke(main, ["check", str(file)])
-    assert said.exit_code == 0 and "warning: only ada@clinic.example is in approvers" in said.stderr
+    assert said.exit_code == 0 and "warning: addons.policy.Policy, privileged-writes: addon[1].rules[0].approvers: only ada@clinic.example is in approvers" in said.stderr
     file.write_text(file.read_text().replace('approvers = ["approvers"]', 'approvers = ["leads"]'))
     said = CliRunner().invoke(main, ["check", str(file), "--json"])
-    assert said.exit_code == 0 and "nobody in this file is in leads" in json.loads(said.stdout)["warnings"][0]
+    assert said.exit_code == 0 and "nobody in this file is in leads" in json.loads(said.stdout)["warnings"][0]["wrong"]
     two = "".join(f'[[identity]]\nsubject = "{name}"\nkind = "human"\ngroups = ["leads"]\n' for name in ("grace", "mary"))
     file.write_text(file.read_text() + two)
     assert "warning" not in CliRunner().invoke(main, ["check", str(file)]).stderr
+
+
+def test_check_warns_of_misspelt_groups_and_identities_wherever_a_rule_names_them(tmp_path: Path) -> None:
+    """A rule that refuses a misspelt group refuses nobody. While the gateway is down only the file is looked at, and the words say so."""
+    init(str(tmp_path / "gw"), "--admin", "ada@clinic.example")
+    file = tmp_path / "gw" / "ostiary.toml"
+    step = '[ssh.second_step]\ngroups = ["admin"]\n'
+    limits = '[[addon]]\nuse = "addons.limits.Limits"\nrules = [{ name = "few", identities = ["ada@clinic"], per_minute = 9 }]\n'
+    file.write_text(file.read_text() + limits + step)
+    said = CliRunner().invoke(main, ["check", str(file)])
+    assert said.exit_code == 0, said.output
+    line = next(number for number, text in enumerate(file.read_text().splitlines(), 1) if '"few"' in text)
+    assert (
+        f"{file}:{line}: warning: addons.limits.Limits, few: addon[2].rules[0].identities: there is no identity 'ada@clinic' in this file "
+        "(did you mean 'ada@clinic.example'?)"
+    ) in said.stderr, said.stderr
+    assert "ssh.second_step.groups: nobody in this file has the group 'admin' (did you mean 'admins'?)" in said.stderr
+
+
+def test_what_init_makes_is_kept_out_of_the_repository_around_it(tmp_path: Path) -> None:
+    """`git add .` of a checkout with a gateway in it would commit the keys to everything."""
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    init(str(tmp_path / "gw"))
+    (tmp_path / "other").write_text("seen")
+    subprocess.run(["git", "-C", str(tmp_path), "add", "."], check=True)
+    assert subprocess.run(["git", "-C", str(tmp_path), "ls-files"], check=True, capture_output=True, text=True).stdout == "other\n"
 
 
 def test_the_template_masks_once_its_marks_are_taken_away(tmp_path: Path) -> None:

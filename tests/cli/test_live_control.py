@@ -22,6 +22,18 @@ from gateway.toml import load
 ADA, GRACE = "ada@clinic.example", "grace@clinic.example"
 PATIENCE = 20.0
 
+STRANGERS = """
+[[addon]]
+use = "addons.access.Access"
+rules = [
+  { name = "theirs", groups = ["enginers", "jobs"], identities = ["ada@clinic.exmaple", "night"], targets = ["clinic"] },
+]
+
+[[addon]]
+use = "addons.masking.Masking"
+columns = [{ relation = "public.patients", column = "ssn", strategy = "redact" }]
+"""
+
 
 class Notary:
     """Takes everything."""
@@ -171,6 +183,30 @@ async def test_a_check_says_that_the_file_is_not_what_is_in_force(live: Live) ->
     live.tool.config.write_text(live.tool.config.read_text() + "# edited\n")
     told = await live("target", "check", "clinic", "--account", "open", code=1)
     assert "checked against revision 1; ostiary.toml differs: run ostiary reload first" in told.stderr
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reload_warns_of_misspelt_people_and_of_a_floor_that_nobody_can_log_in_to(live: Live) -> None:
+    """By what the store has too: whom it knows is no stranger, and a secret that was entered is not asked for."""
+    live.control.office.on_reload = lambda by: succeed(2)
+    file = live.tool.config
+    text = file.read_text().replace('\n  user = "clinic_app"', '\n  user = "clinic_app"\n  floor = "floor"\n\n  [[target.account]]\n  name = "floor"\n  user = "f"')
+    file.write_text(text + STRANGERS)
+    await live("account", "secret", "clinic", "rw", stdin="pa55\n")
+    await live("identity", "add", "night", "--kind", "workload", "--group", "jobs")
+    said = (await live("reload")).stderr
+    wanted = {
+        "addons.access.Access, theirs: addon[2].rules[0].groups: nobody has the group 'enginers' (did you mean 'engineers'?)": "theirs",
+        "addons.access.Access, theirs: addon[2].rules[0].identities: there is no identity 'ada@clinic.exmaple'": "theirs",
+        "clinic, floor: target[0].account[1]: the gateway was not given the password of clinic+floor": '  name = "floor"',
+    }
+    for words, line in wanted.items():
+        number = next(n for n, one in enumerate(file.read_text().splitlines(), 1) if line in one) - (line.startswith(" "))
+        assert f"{file}:{number}: warning: {words}" in said, said
+    assert "run: ostiary account secret clinic floor" in said and "jobs" not in said and "night" not in said and "clinic+rw" not in said
+    told = (await live.json("reload"))["warnings"]
+    assert len(told) == len(said.splitlines()) and told == (await live.json("check"))["warnings"]
+    assert {"line", "in", "key", "wrong", "mend"} == set(told[0])
 
 
 @pytest_twisted.ensureDeferred

@@ -18,6 +18,7 @@ from gateway.cli.main import NOUNS, main
 from gateway.cli.otp import _picture
 from gateway.cli.show import clean, clean_lines
 from gateway.control.office import Office
+from gateway.rundir import Rundir
 from gateway.toml import load
 
 ADA, GRACE = "ada@clinic.example", "grace@clinic.example"
@@ -223,6 +224,29 @@ def test_a_statement_cannot_drive_an_approvers_terminal(tool: Any) -> None:
 def test_sessions_without_a_gateway(tool: Any) -> None:
     assert tool.json("session", "list") == []
     assert "does not run" in tool("session", "kill", "x", code=1).stderr
+
+
+def test_a_serial_that_was_never_signed_is_said_loudly(tool: Any, tmp_path: Path) -> None:
+    """Whoever mistyped it would leave the stolen certificate good, and believe that it is not."""
+    said = tool("ssh", "revoke", "12345", code=1)
+    assert "NO CERTIFICATE" in said.stderr and "12345" in said.stderr and "Revoked" not in said.stdout
+    public = tmp_path / "id.pub"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(public.with_suffix(""))], check=True)
+    signed = tool.json("ssh", "sign", str(public), "--identity", ADA)
+    assert tool("ssh", "revoke", str(signed["serial"])).stdout == "Revoked. Sessions ended: 0.\n"
+
+
+def test_while_the_gateway_starts_or_stops_every_command_says_so(tool: Any) -> None:
+    """Its lock is held and nothing answers: to open the store beside it would keep its control from starting."""
+    state = tool.config.parent / "state"
+    house = Rundir(state)
+    house.take(0.0)
+    try:
+        for words in (("request", "list"), ("session", "list"), ("session", "kill", "x"), ("reload",)):
+            assert "the gateway is starting or stopping" in tool(*words, code=1).stderr
+    finally:
+        house.release()
+    assert "There are none." in tool("request", "list").output
 
 
 def test_a_mistake_in_the_file_is_said_and_nothing_is_opened(tool: Any) -> None:

@@ -144,6 +144,24 @@ def test_a_revocation_outlives_a_restart(office: Office, admin: Admin, clock: Cl
     assert again.refuses(Badge("", one["serial"], one["after"], ""), ADA, own=True)
 
 
+def test_a_serial_that_nobody_has_is_told_apart_from_one_that_lets_in(admin: Admin, clock: Clock) -> None:
+    """Mistyped, or its time is over: no certificate is taken back by it. Those of one host's session are no person's."""
+    serial = str(shown(admin)["serial"])
+    assert not admin.ssh_revoke("serial", "12345")["known"] and [each["which"] for each in admin.ssh_revoked()] == ["12345"]
+    assert admin.ssh_revoke("serial", serial)["known"] and admin.ssh_revoke("identity", ADA)["known"]
+    clock.advance(3601)
+    assert not admin.ssh_revoke("serial", serial)["known"]
+
+
+def test_serials_are_forgotten_when_their_certificates_are_over(office: Office, admin: Admin, clock: Clock) -> None:
+    for _ in range(3):
+        shown(admin)
+        clock.advance(2000)
+    with office.store.read() as txn:
+        kept = [key for key, _ in office.store["signed"].items(txn)]
+    assert len([key for key in kept if key.startswith("serial ")]) == 2 and len(kept) == 4
+
+
 def test_all_certificates_of_an_identity_until_now(desk: Desk, admin: Admin, clock: Clock) -> None:
     """Those that others signed too; one that is signed in the same second is good, and so is everybody else's."""
     before, graces = shown(admin), shown(admin, GRACE)

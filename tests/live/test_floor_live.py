@@ -58,8 +58,15 @@ def test_a_floor_is_required_provisioned_used_checked_and_recorded(house: House,
     printed = house.ostiary("target", "provision", TARGET, "--print", "--out", str(tmp_path / "floor.sql"))
     assert printed.returncode == 0, printed.stderr
     assert (tmp_path / "floor.sql").read_text() == printed.stdout
+    assert printed.stdout.splitlines()[-1].endswith(f"ostiary account secret {TARGET} below")
     ran = house.server.sql(printed.stdout, DATABASE)
     assert house.ostiary("target", "provision", TARGET, "--check").returncode == 0, ran
+    house.target["account"] = [TARGETS["account"][0], {"name": "below", "user": ROLE}]  # with a password, in a file that is not in force yet
+    house.write()
+    stands = house.ostiary("target", "provision", TARGET, "--check")
+    assert stands.returncode == 0 and f"run: ostiary account secret {TARGET} below" in stands.stderr, stands
+    house.target["account"] = TARGETS["account"]
+    house.write()
 
     with house.connect(ADA) as connection:
         assert connection.execute("SELECT current_user::text").fetchone() == (ROLE,)

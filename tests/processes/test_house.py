@@ -266,7 +266,7 @@ def test_a_reload_by_command_says_what_became_of_it(tmp_path: Path, workers: int
         caller = house.connect()
         house.write(IDENTITY)
         taken = house.ostiary("reload", "--json")
-        assert (taken.returncode, json.loads(taken.stdout)) == (0, {"revision": 2, "refusing": {}, "not_looked_at": []}), taken.stderr
+        assert (taken.returncode, json.loads(taken.stdout)) == (0, {"revision": 2, "refusing": {}, "not_looked_at": [], "warnings": []}), taken.stderr
         assert caller.ask("revision") == "2"
         house.write("[gatewya]\nname = 1\n[[identity]]\nsubject = 1\n")
         refused = house.ostiary("reload")

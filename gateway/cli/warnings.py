@@ -1,0 +1,150 @@
+"""
+What is right and yet may not be what was meant, of `ostiary check` and `ostiary reload`: each at its key, as a problem is.
+
+People and secrets are also in control's store. It is asked where the gateway runs; where not, only the file is spoken of.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from addons.sql.conditions import near
+from gateway.cli.door import Door
+from gateway.config import MASKING, Config
+from gateway.section import Problem
+from gateway.toml import placed
+
+_NAMING = ("groups", "identities", "approvers")
+"""Keys under which rules of any addon name people."""
+
+_SECRETS = {"password": "password", "key": "key"}
+"""What an account with this `auth` logs in with, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """
+    :ivar people: of each identity its kind and its groups. :ivar store: whether control's are among them.
+    :ivar secrets: (target, account) of those entered; None where control was not asked.
+    """
+
+    people: Mapping[str, tuple[str, frozenset[str]]]
+    store: bool
+    secrets: frozenset[tuple[str, str]] | None
+
+    @classmethod
+    def of(cls, config: Config, door: Door) -> Known:
+        added, secrets = door.heard("identity_list"), door.heard("account_list")
+        people = {one["subject"]: (one["kind"], frozenset(one["groups"])) for one in added or () if one["from"] == "store"}
+        people |= {subject: (entry.kind, entry.groups) for subject, entry in config.identities.items()}
+        entered = None if secrets is None else frozenset((one["target"], one["account"]) for one in secrets)
+        return cls(people, added is not None, entered)
+
+    @property
+    def here(self) -> str:
+        return "" if self.store else " in this file"
+
+    @property
+    def groups(self) -> frozenset[str]:
+        return frozenset(group for _, groups in self.people.values() for group in groups)
+
+
+def warnings(config: Config, door: Door) -> list[Problem]:
+    """All of them, in the file's order."""
+    known, named = Known.of(config, door), list(_named(config))
+    found = [*_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_closed(config, known)]
+    return placed(found, tomllib.loads(config.text.decode()), config.text)
+
+def warn(file: Path, found: Sequence[Problem]) -> None:
+    """On stderr, a line each."""
+    for one in found:
+        click.echo(f"{file}{f':{one.line}' if one.line else ''}: warning: {one}", err=True)
+
+
+def for_programs(found: Sequence[Problem]) -> list[dict[str, Any]]:
+    """Problems or warnings for programs."""
+    return [{"line": p.line, "in": list(p.names), "key": p.key, "wrong": p.wrong, "mend": p.mend} for p in found]
+
+
+def _named(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Where people are named: key path, key, name."""
+    for index, addon in enumerate(config.addons):
+        yield from _inside(addon.options, f"addon[{index}]")
+    yield from (("ssh.second_step.groups", "groups", group) for group in sorted(config.second_step.groups))
+
+
+def _inside(value: Any, at: str) -> Iterator[tuple[str, str, str]]:
+    if isinstance(value, Mapping):
+        for key, inside in value.items():
+            if key in _NAMING and isinstance(inside, list | tuple):
+                yield from ((f"{at}.{key}", key, name) for name in inside if isinstance(name, str))
+            yield from _inside(inside, f"{at}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, inside in enumerate(value):
+            yield from _inside(inside, f"{at}[{index}]")
+
+
+def _strangers(named: Collection[tuple[str, str, str]], known: Known) -> Iterator[Problem]:
+    """A rule for whom nobody is: what it refuses is let through, and whom it lets in stays out."""
+    for at, key, name in named:
+        if key == "groups" and name not in known.groups:
+            mend = "correct it, or give somebody that group here or with `ostiary identity add`"
+            yield Problem(at, f"nobody{known.here} has the group {name!r}{near(name, known.groups)}", mend)
+        elif key == "identities" and name not in known.people:
+            mend = "correct it, or add it here or with `ostiary identity add`"
+            yield Problem(at, f"there is no identity {name!r}{known.here}{near(name, known.people)}", mend)
+
+
+def _lonely(named: Collection[tuple[str, str, str]], known: Known) -> Iterator[Problem]:
+    """Groups that are asked for approval and have too few people; each is said once."""
+    first = {name: at for at, key, name in reversed(named) if key == "approvers"}
+    mend = "add people to it here or with `ostiary identity add`"
+    for group, at in first.items():
+        able = [subject for subject, (kind, groups) in known.people.items() if kind == "human" and group in groups]
+        if not able:
+            yield Problem(at, f"nobody{known.here} is in {group}, which approves{near(group, known.groups - {group})}", mend)
+        elif len(able) == 1:
+            yield Problem(at, f"only {able[0]} is in {group}, which approves, and nobody approves their own", mend)
+
+
+def _unanswered(config: Config) -> Iterator[Problem]:
+    """Look-ups that masking permits where a floor refuses them."""
+    columns = [one for addon in config.addons if addon.use == MASKING for one in addon.options.get("columns", ())]
+    for index, entry in enumerate(config.targets.values()):
+        floored = [account.name for account in entry.accounts if account.floor]
+        sought = [
+            f"{one['relation']}.{one['column']}" for one in columns
+            if one.get("lookup") and entry.name in (one.get("targets") or [entry.name])
+            and (not one.get("databases") or set(one["databases"]) & set(entry.databases))
+        ]
+        if floored and sought:
+            yield Problem(
+                f"target[{index}]",
+                f"target {entry.name} has a floor for {', '.join(floored)}, where nothing is looked up by a masked column: `lookup` of "
+                f"{', '.join(sought)} serves only sessions without a floor", "whoever looks up needs an account without one",
+            )
+
+
+def _closed(config: Config, known: Known) -> Iterator[Problem]:
+    """Accounts whose every login fails, since nobody has entered what they log in with."""
+    for index, entry in enumerate(config.targets.values()):
+        for at, account in enumerate(entry.accounts):
+            key = f"target[{index}].account[{at}]"
+            yield from (Problem(key, why, mend) for why, mend in unentered(known.secrets, entry.name, account.name, account.auth))
+
+
+def unentered(secrets: Collection[tuple[str, str]] | None, target: str, account: str, auth: str) -> Iterator[tuple[str, str]]:
+    """
+    What is wrong and its mend, where an account's secret is not among those entered; nothing where it is, or has none.
+
+    :param secrets: (target, account) of each; None if they are not known.
+    """
+    if auth in _SECRETS and secrets is not None and (target, account) not in secrets:
+        why = f"the gateway was not given the {_SECRETS[auth]} of {target}+{account}, so every login to it is refused (OST-604)"
+        yield why, f"run: ostiary account secret {target} {account}"
