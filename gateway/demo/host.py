@@ -1,7 +1,7 @@
 """
 The demo's host: OpenSSH's server on loopback, where this machine has one, with one account that only the gateway can use.
 
-What runs there has no way to more rights. For root it runs as `nobody`, in a home of its own; for anybody
+What runs there has no way to more rights. For root it runs as `nobody`, in a home that goes with it; for anybody
 else as themselves, for there is nobody else they could be. It ends with whoever started it.
 """
 
@@ -12,10 +12,10 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
+from gateway.demo.home import Home, sweep
 from gateway.demo.place import CannotServe, runner
 
 SSHD = Path("/usr/sbin/sshd")
@@ -72,6 +72,7 @@ class Host:
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port, self.user = folder.resolve(), port, getpass.getuser()
         self._process: subprocess.Popen[bytes] | None = None
+        self._home: Home | None = None
         self._make()
         self._start()
 
@@ -90,6 +91,9 @@ class Host:
             self._process.terminate()
             self._process.wait(PATIENCE)
             self._process = None
+        if self._home is not None:
+            self._home.remove()
+            self._home = None
 
     def _make(self) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -100,20 +104,22 @@ class Host:
         sftp = next((path for path in _SFTP if Path(path).exists()), "internal-sftp")
         text = _CONFIG.format(port=self.port, folder=self.folder, user=self.user, sftp=sftp)
         (self.folder / "sshd_config").write_text(text)
-        home, drop = self._home()
+        home, drop = self._visitors()
         (self.folder / "sandbox").write_text(_SANDBOX.format(home=home, user="visitor", drop=drop))
 
-    def _home(self) -> tuple[Path, str]:
+    def _visitors(self) -> tuple[Path, str]:
         """Where visitors are, and how they become nobody."""
         who, kept = runner(), self.folder / "home"
         if who is None:
             kept.mkdir(mode=0o700, exist_ok=True)
             return kept, ""
-        if not kept.exists():  # a checkout below /root cannot be entered by nobody
+        sweep(who)
+        if kept.exists():
+            self._home = Home.kept(kept)
+        else:  # a checkout below /root cannot be entered by nobody
+            self._home = Home.make(who)
             kept.unlink(missing_ok=True)
-            made = tempfile.mkdtemp(prefix="ostiary-host-", dir="/var/tmp")
-            os.chown(made, who.uid, who.gid)
-            kept.symlink_to(made)
+            kept.symlink_to(self._home.path)
         return kept.resolve(), f"--reuid {who.uid} --regid {who.gid} --clear-groups --inh-caps=-all --bounding-set=-all"
 
     def _start(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.configuration import HOST_TARGET, HostFacts, Ports, text
+from gateway.demo.home import PREFIX, Home, sweep
 from gateway.demo.host import Host, available
+from gateway.demo.place import Runner, runner
 from tests.servers import free_port
 
 
@@ -52,6 +56,39 @@ def test_keys_are_kept_for_the_next_start(host: Host) -> None:
         assert again.host_key == before and visit(again, "echo in").stdout == "in\n"
     finally:
         again.stop()
+
+
+def test_a_home_goes_with_its_demo(tmp_path: Path) -> None:
+    """Where it is not in the demo's own directory, which people remove themselves."""
+    host = Host(tmp_path / "host", free_port())
+    home = (host.folder / "home").resolve()
+    assert visit(host, "touch here").returncode == 0 and (home / "here").exists()
+    host.stop()
+    assert not home.exists() or home == host.folder / "home"
+
+
+MAKE = """
+import os, sys
+from pathlib import Path
+from gateway.demo.home import Home
+from gateway.demo.place import Runner
+print(Home.make(Runner(int(sys.argv[2]), int(sys.argv[3])), Path(sys.argv[1])).path, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_demo_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    """Not one in use, not another user's, nor what only has the name."""
+    who = runner() or Runner(os.getuid(), os.getgid())
+    told = subprocess.run([sys.executable, "-c", MAKE, str(tmp_path), *map(str, who)], capture_output=True, text=True, check=False)
+    left, used, link = Path(told.stdout.strip()), Home.make(who, tmp_path), tmp_path / f"{PREFIX}link"
+    link.symlink_to(tmp_path)
+    sweep(Runner(who.uid + 1, who.gid), tmp_path)
+    assert left.parent == tmp_path and left.is_dir(), told.stderr
+    sweep(who, tmp_path)
+    assert not left.exists() and used.path.is_dir() and link.is_symlink()
+    used.remove()
+    assert not used.path.exists()
 
 
 def test_the_file_has_a_listener_only_where_there_is_a_host() -> None:
