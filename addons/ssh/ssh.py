@@ -23,6 +23,7 @@ from addons.needs import Names
 from addons.sql.answers import ALLOW, APPROVE, DENY, clock_for, defaults, hold_mode, texts
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import Now, all_of
+from addons.ssh import lines
 from addons.ssh.around import Around
 from addons.ssh.rules import KINDS, Rule, rule
 from addons.ssh.typed import typed as typed_rule
@@ -144,10 +145,14 @@ class Ssh:
         return found.hold(reason, mode) if found is not None else Hold(f"default.{kind}", reason, self._approvers, mode=mode)
 
 
+_WRITE_OUT = "what only the shell knows of it (variables, patterns, substitutions, loops) may be what the rule is about: write it out"
+
+
 def _deny(found: Rule | None, command: SshCommand, hint: str) -> Deny:
     kind = KINDS[type(command)]
     facts = (("kind", kind),) + ((("action", command.action.value),) if isinstance(command, FileOperation) else ())
     if found is None:
         return Deny(f"No rule allows this {_NAMES[kind]} here.", "OST-211", hint=hint, facts=facts)
     reason = found.reason or f"Rule {found.name} refuses this {_NAMES[kind]}."
-    return Deny(reason, "OST-203", rule=found.name, hint=found.hint, facts=facts)
+    unclear = isinstance(command, Exec) and not lines.read(command.line).known
+    return Deny(reason, "OST-203", rule=found.name, hint=found.hint or (_WRITE_OUT if unclear else ""), facts=facts)

@@ -139,6 +139,13 @@ def test_a_rule_that_refuses_is_met_however_the_line_is_written(line: str) -> No
     assert not passes(LAX, Exec(line.encode(), 0))
 
 
+def test_who_is_refused_for_what_only_the_shell_knows_is_told_so() -> None:
+    """Else nobody understands why a rule about one file refuses every variable."""
+    for line, told in (("cat $X", True), ("cat /etc/secret/a", False)):
+        verdict = LAX.on_command(CommandHook(ADA, Exec(line.encode(), 0)))
+        assert isinstance(verdict, Deny) and ("write it out" in verdict.hint) is told
+
+
 @pytest.mark.parametrize("line", ["scp -t /srv/x", "rsync --server -re.i . /srv", "bash x.sh", "sudo id", "python3 x.py", "scp a b:", "rsync -a x h:", "env bash x.sh", "sudo rsync --server -re.i . /srv", "sed 1r/etc/hostname x", "cat backup/secret/a", "ln -s /srv/a /srv/b", "ls /dev/shm", "cat /proc/cpuinfo"])
 def test_a_rule_that_refuses_leaves_the_rest_alone(line: str) -> None:
     assert passes(LAX, Exec(line.encode(), 0))
