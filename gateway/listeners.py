@@ -7,6 +7,7 @@ be replaced while clients wait in the kernel's queue instead of being refused.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from dataclasses import dataclass
@@ -21,6 +22,12 @@ BACKLOG = 4096
 
 TWISTED_BACKLOG = 50  # what an endpoint string means when it does not say
 
+
+_MEND = "correct that endpoint"
+_MENDS = {  # by what the system says
+    errno.EADDRINUSE: "stop what listens there (`make run`, if it still runs, or another gateway), or write another port",
+    errno.EACCES: "ports below 1024 take the right to bind them (CAP_NET_BIND_SERVICE); write another port, or let systemd listen there",
+}
 
 STREAMS = ("tcp", "tcp6", "systemd")
 """
@@ -55,7 +62,7 @@ def bind(endpoint: str) -> socket.socket:
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise CannotListen(f"{endpoint!r} is no endpoint: {error}; write for example tcp:6432") from None
     if binder.bound is None:
-        raise CannotListen(f"{endpoint!r} cannot be bound: {binder.why}")
+        raise CannotListen(f"{endpoint!r} cannot be bound: {binder.why}; {_MENDS.get(binder.number, _MEND)}")
     return binder.bound
 
 
@@ -71,11 +78,12 @@ class _Binder:
 
     def __init__(self) -> None:
         self.bound: socket.socket | None = None
-        self.why = ""
+        self.why, self.number = "", 0
 
     def failed(self, failure: Any) -> None:
         """Endpoints report most errors through their Deferred."""
         self.why = getattr(failure.value, "strerror", None) or str(failure.value)
+        self.number = getattr(failure.value, "errno", None) or 0
 
     def listenTCP(self, port: int, factory: Any, backlog: int = TWISTED_BACKLOG, interface: str = "") -> None:
         made = socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET, socket.SOCK_STREAM)

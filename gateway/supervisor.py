@@ -28,6 +28,7 @@ from gateway.reload import Reload
 from gateway.revision import Revision
 from gateway.rundir import Rundir
 from gateway.seats import FIRST_DESCRIPTOR, InlineSeat, ProcessSeat, Seat
+from gateway.whereabouts import place
 
 PARTS: Mapping[str, str] = MappingProxyType({
     "notary": "gateway.notary.part.notary",
@@ -79,7 +80,7 @@ class Supervisor(Service):
         self._rundir.take(patience=config.drain)
         try:
             for index, listen in enumerate(config.listens):
-                self._listening.append(_bound(f"listen[{index}].endpoint", listen.endpoint))
+                self._listening.append(_bound(self.revision, f"listen[{index}].endpoint", listen.endpoint))
         except SystemExit:
             self._give_back()
             raise
@@ -267,8 +268,8 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _bound(key: str, endpoint: str) -> socket.socket:
+def _bound(revision: Revision, key: str, endpoint: str) -> socket.socket:
     try:
         return bind(endpoint)
     except CannotListen as error:
-        raise SystemExit(f"ostiary: {key}: {error}") from None
+        raise SystemExit(f"ostiary: {place(revision.config.file, revision.text, key)}: {error}") from None

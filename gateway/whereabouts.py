@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
@@ -143,6 +144,12 @@ def line(known: Mapping[str, int], key: str) -> int | None:
     while key and key not in known:
         key = key[: max(key.rfind("."), key.rfind("["), 0)]
     return known.get(key)
+
+
+def place(file: Path, text: bytes, key: str) -> str:
+    """As problems begin: FILE:LINE: KEY, of a file that is a configuration."""
+    found = line(lines(text.decode()), key)
+    return f"{file}{f':{found}' if found else ''}: {key}"
 
 
 def names(values: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from gateway.control.outbox import Notary
 from gateway.control.rpc import Rpc
 from gateway.control.store import Value
 from gateway.frame import peer_credentials
+from gateway.whereabouts import place
 
 GRACE = 10.0
 """Seconds after a start in which workers come back for the requests they wait for."""
@@ -179,7 +180,9 @@ class Control(Service):
                 self._running.requests.withdraw(record["id"], "its session did not come back after a restart")
 
     def _api_failed(self, failure: Any) -> None:
-        self._log.error("the API does not listen: {what}", what=failure.getErrorMessage())
+        where = place(self._config.file, self._config.text, "control.listen")
+        mend = "stop what listens there, or write another port, and start again"
+        self._log.error("{where}: the API does not listen: {what}; {mend}", where=where, what=failure.getErrorMessage(), mend=mend)
 
 
 class _SameUser(Factory):

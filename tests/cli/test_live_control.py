@@ -12,6 +12,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs, formatEvent
 
 from gateway.cli import door
 from gateway.control.client import ControlClient
@@ -207,6 +208,19 @@ async def test_a_reload_warns_of_misspelt_people_and_of_a_floor_that_nobody_can_
     told = (await live.json("reload"))["warnings"]
     assert len(told) == len(said.splitlines()) and told == (await live.json("check"))["warnings"]
     assert {"line", "in", "key", "wrong", "mend"} == set(told[0])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_of_the_api_that_another_has_is_said_with_the_line_to_change(tool: Any) -> None:
+    """Sessions go on without it, so the log is where it is said."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, capturedLogs() as logged:
+        tool.config.write_text(tool.config.read_text().replace('"tcp:0:', f'"tcp:{taken.getsockname()[1]}:'))
+        control = Control(load(tool.config), Notary(), reactor)
+        control.startService()
+        await control.stopService()
+    [line] = [number for number, text in enumerate(tool.config.read_text().splitlines(), 1) if "API for approvers" in text]
+    [said] = [text for text in map(formatEvent, logged) if text and "the API does not listen" in text]
+    assert said.startswith(f"{tool.config}:{line}: control.listen: ") and "write another port" in said
 
 
 @pytest_twisted.ensureDeferred

@@ -16,6 +16,9 @@ import pytest
 from household import Caller, Household, until
 
 from gateway.control.caller import os_user
+from gateway.revision import first
+from gateway.rundir import Rundir
+from gateway.supervisor import Supervisor
 
 pytestmark = pytest.mark.live
 
@@ -172,16 +175,28 @@ def test_a_successor_waits_for_the_store(tmp_path: Path) -> None:
 
 def test_a_second_gateway_on_the_same_state_is_refused(tmp_path: Path) -> None:
     """One store, one notary."""
-    from gateway.rundir import Rundir
-
-    first, second = Rundir(tmp_path), Rundir(tmp_path)
-    first.take(patience=0)
+    one, second = Rundir(tmp_path), Rundir(tmp_path)
+    one.take(patience=0)
     with pytest.raises(SystemExit, match="another gateway runs"):
         second.take(patience=-10)
     assert second._holder() == f" (pid {os.getpid()})"
-    first.release()
+    one.release()
     second.take(patience=-10)
     second.release()
+
+
+def test_a_port_that_another_has_is_said_with_the_line_to_change(tmp_path: Path) -> None:
+    """And nothing is kept: whoever starts again after it was mended finds the state free."""
+    house = Household(tmp_path)
+    with socket.create_server(("127.0.0.1", house.port)):
+        with pytest.raises(SystemExit) as refused:
+            Supervisor(first(house.file), None).privilegedStartService()
+    [line] = [number for number, text in enumerate(house.file.read_text().splitlines(), 1) if "endpoint" in text]
+    assert str(refused.value).startswith(f"ostiary: {house.file}:{line}: listen[0].endpoint: 'tcp:{house.port}:")
+    assert "Address already in use; stop what listens there (`make run`" in str(refused.value)
+    again = Rundir(house.state)
+    again.take(patience=-10)
+    again.release()
 
 
 def test_sigterm_drains(house: Household) -> None:

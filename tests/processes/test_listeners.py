@@ -52,7 +52,7 @@ def test_what_is_wrong_is_said(endpoint: str, says: str) -> None:
 def test_a_port_that_is_taken() -> None:
     """Another process has it."""
     with bind("tcp:0:interface=127.0.0.1") as first:
-        with pytest.raises(CannotListen, match="in use"):
+        with pytest.raises(CannotListen, match="in use; stop what listens there .*make run.* or write another port"):
             bind(f"tcp:{first.getsockname()[1]}:interface=127.0.0.1")
 
 
