@@ -265,6 +265,19 @@ def test_what_is_no_part_of_a_bundle_is_found_though_it_is_listed(folder: Path, 
         assert f"{name} is missing" in capsys.readouterr().out
 
 
+def test_what_is_neither_there_nor_listed_is_missing(folder: Path, bobs: Path, tmp_path: Path) -> None:
+    """A bundle with a part cut out can be read: it is tampered with, not unreadable. An empty folder more is no part either."""
+    copy = Path(shutil.copytree(bobs, tmp_path / "cut"))
+    (gone,) = [name for name in json.loads((copy / "MANIFEST.json").read_text())["files"] if name.endswith("bodies.bin")]
+    relisted(copy, gone)
+    code, text = run(copy, "--key", key(folder))
+    assert code == 1 and f"{gone} is missing" in text
+    copy = Path(shutil.copytree(bobs, tmp_path / "more"))
+    (copy / "more").mkdir()
+    code, text = run(copy, "--key", key(folder))
+    assert code == 1 and "more is an empty folder" in text
+
+
 def test_words_that_nothing_proves_are_said_to_be_somebody_elses(folder: Path, bobs: Path, tmp_path: Path) -> None:
     """README.txt may be another version's; it is no evidence either way."""
     copy = Path(shutil.copytree(bobs, tmp_path / "copy"))

@@ -57,8 +57,13 @@ class Bundle:
         return told
 
     def read(self, name: str) -> bytes:
-        with open(os.path.join(self.folder, *name.split("/")), "rb") as file:
-            return file.read()
+        try:
+            with open(os.path.join(self.folder, *name.split("/")), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            if name == "MANIFEST.json":
+                raise
+            raise Tampered("%s is missing" % name)
 
     def check_files(self) -> None:
         """Nothing is missing, changed or added, and nothing lies elsewhere."""
@@ -66,6 +71,8 @@ class Bundle:
         present = set()
         for where, folders, names in os.walk(self.folder):
             folders[:] = [name for name in folders if name != "__pycache__"]
+            inside = os.path.relpath(where, self.folder)
+            require(folders or names or inside == "segments", "%s is an empty folder: somebody has added it" % inside)
             for name in names:
                 path = os.path.relpath(os.path.join(where, name), self.folder)
                 require(not os.path.islink(os.path.join(where, name)), "%s is a link: what it shows may change" % path)
