@@ -144,7 +144,7 @@ async def test_killed_between_the_yes_and_the_notarys_word(killed: Killed, asked
     pending = await killed.worker.submit(asked())
     waiting = killed.worker.answer(pending["request"])
     approving = Deferred.fromCoroutine(answer(killed.state, pending["request"], "approve"))
-    approving.addErrback(lambda failure: failure.trap(SystemExit))
+    approving.addErrback(lambda failure: failure.trap(OSError))
     await killed.child.ended.addTimeout(PATIENCE, reactor)
     await approving
     killed.start()
