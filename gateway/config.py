@@ -101,6 +101,22 @@ class SecondStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """`[ssh.device]`: the identity provider at which people may log in by their browsers. Endpoints: "" where it publishes them."""
+
+    issuer: str
+    client_id: str
+    client_secret_file: Path | None = None
+    scopes: tuple[str, ...] = ("openid", "email")
+    claim: str = "email"  #: what of its ID token is the identity's name
+    ca_file: Path | None = None  #: who may vouch for it; None for the system's authorities
+    device_endpoint: str = ""
+    token_endpoint: str = ""
+    jwks_uri: str = ""
+    loopback_http: bool = False  #: whether addresses of this machine's own may be http
+
+
+@dataclass(frozen=True, slots=True)
 class AddonEntry:
     """An `[[addon]]`: a dotted path to a class, and its keyword arguments."""
 
@@ -141,5 +157,6 @@ class Config:
     spool_bytes: int  #: of one worker's sessions together
     user_ca: frozenset[bytes] = frozenset()  #: SSH: blobs of the keys whose certificates let people in
     second_step: SecondStep = SecondStep()
+    device: Device | None = None
     digest: bytes = b""  #: SHA-256 of the file's bytes
     text: bytes = field(default=b"", repr=False, compare=False)  #: those bytes

@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from twisted.internet.endpoints import serverFromString
 
-from gateway.config import Account, AddonEntry, IdentityEntry, Listen, SecondStep, TargetEntry
+from gateway.config import Account, AddonEntry, Device, IdentityEntry, Listen, SecondStep, TargetEntry
+from gateway.device import device
 from gateway.listeners import STREAMS
 from gateway.section import Section
 from gateway.ssh.lines import HOST_KEY_KINDS, HOST_KEYS, NoLine, read
@@ -176,8 +177,8 @@ def _source_address(section: Section) -> str:
     return ",".join(written)
 
 
-def ssh(whole: Section) -> tuple[frozenset[bytes], SecondStep]:
-    """`[ssh]`: whose certificates let people in, besides our own; who has to give a one-time code."""
+def ssh(whole: Section) -> tuple[frozenset[bytes], SecondStep, Device | None]:
+    """`[ssh]`: whose certificates let people in, besides our own; who has to give a one-time code; where browsers log in."""
     section = whole.section("ssh")
     authorities = _public_keys(section, "user_ca", "write the line of the .pub file of a key that signs certificates")
     step = section.section("second_step")
@@ -185,8 +186,9 @@ def ssh(whole: Section) -> tuple[frozenset[bytes], SecondStep]:
     if section.has("second_step") and second == SecondStep() and not section.troubled("second_step"):
         section.wrong("second_step", "names nobody", 'write kinds = ["human"] or groups = ["admins"], or take it out')
     step.end()
+    provider = device(section)
     section.end()
-    return authorities, second
+    return authorities, second, provider
 
 
 def _recording(section: Section) -> Settings:

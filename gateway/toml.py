@@ -99,12 +99,12 @@ def _config(whole: Section, file: Path, text: bytes, vetted: bool) -> Config:
         from gateway import vetting  # with all that addons load
 
         vetting.vet(opinions, {door.protocol for door in doors}, _named(places, whole))
-    authorities, second = ssh(whole)
+    authorities, second, device = ssh(whole)
     config = Config(
         file=file, name=name, state=state, workers=workers, drain=drain, certificate=certificate, key=key, audit=audit,
         control_listen=control_listen, listens=doors, targets=places, identities=who,
         addons=tuple(entry for _, entry in opinions), spool=spool, spool_bytes=spool_bytes,
-        user_ca=authorities, second_step=second, digest=hashlib.sha256(text).digest(), text=text,
+        user_ca=authorities, second_step=second, device=device, digest=hashlib.sha256(text).digest(), text=text,
     )
     _check_floors(whole, config)
     for section in (gateway, tls, control):

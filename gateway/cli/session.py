@@ -10,6 +10,7 @@ from gateway.cli.door import Door, configured, leave
 from gateway.cli.show import as_text, one, rows
 from gateway.cli.watch import watch
 from gateway.control.badges import Badge
+from gateway.control.device.answers import opened_by
 
 COLUMNS = ("id", "subject", "on_behalf_of", "target", "protocol", "account", "database", "peer", "opened")
 
@@ -53,12 +54,14 @@ def kill(door: Door, as_json: bool, identifier: str, why: str) -> None:
 
 
 def _told(session: dict[str, Any]) -> dict[str, Any]:
-    """With what opened it by the names that evidence has for that; control keeps all three in one place."""
+    """With what opened it by the names that evidence has for that; control keeps all four in one place."""
     shown = {name: value for name, value in session.items() if name != "token"}
     opener = session["token"] or ""
     badge = Badge.of(opener)
     if badge is not None:
         return shown | {"client_certificate_serial": badge.serial, "client_certificate_authority": badge.authority}
+    if opener.startswith(opened_by("")):
+        return shown | {"client_issuer": opener.removeprefix(opened_by(""))}
     return shown | {"client_key" if opener.startswith("SHA256:") else "client_token": opener}
 
 

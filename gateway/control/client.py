@@ -149,6 +149,22 @@ class ControlClient:
         """True when a one-time code is right; it is spent then. Fails with LoginRefused (CodeUsed: spent before), Throttled or CodesShut."""
         return self._call("ssh_code", subject=subject, code=code, peer=peer)
 
+    def ssh_device(self, flow: str, subject: str, peer: str) -> Deferred[Value]:
+        """
+        Begin a login by a browser: {"url", "code", "complete", "seconds"}. Fails with DeviceRefused or Throttled.
+
+        :param flow: the caller's name for it, which nobody else has.
+        """
+        return self._call("ssh_device", flow=flow, subject=subject, peer=peer)
+
+    def ssh_device_result(self, flow: str, subject: str, peer: str, second: str) -> Deferred[Value]:
+        """{} while the person is not done; else the identity, as `ssh_token` has it, with "issuer" and "issuer_subject"."""
+        return self._call("ssh_device_result", flow=flow, subject=subject, peer=peer, second=second)
+
+    def ssh_device_end(self, flow: str) -> None:
+        """Nobody waits for it any more. Where control is away it has ended with the link."""
+        self._tell("ssh_device_end", flow=flow)
+
     def ssh_certificate(self, target: str, account: str, subject: str, session: str, key: bytes) -> Deferred[Value]:
         """{"certificate", "serial", …} for one session's key. Fails with NotFound or NotAllowed."""
         return self._call("ssh_certificate", target=target, account=account, subject=subject, session=session, key=key)

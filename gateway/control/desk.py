@@ -24,6 +24,7 @@ LEASE = 5.0
 
 METHODS = (
     "join", "ping", "authenticate", "scram", "scram_result", "ssh_token", "ssh_key", "ssh_key_result", "ssh_authority", "ssh_code",
+    "ssh_device", "ssh_device_result", "ssh_device_end",
     "ssh_certificate_result", "ssh_certificate", "ssh_host_certificate", "ssh_jumps", "identity", "secret", "submit", "withdraw",
     "session_opened", "session_closed", "cancel_key", "cancel", "count", "catalog_changed", "commit_begins", "commit_ended",
     "reveals", "revealed",
@@ -108,6 +109,18 @@ class Desk:
 
     def ssh_code(self, subject: str, code: str, peer: str) -> bool:
         return self._office.login.ssh_code(_text(subject), _text(code), _text(peer))
+
+    def ssh_device(self, flow: str, subject: str, peer: str) -> Deferred[Value]:
+        self._office.login.ssh_device(_text(subject), _text(peer))
+        return self._office.flows.start(self, _text(flow), subject, peer)
+
+    def ssh_device_result(self, flow: str, subject: str, peer: str, second: str = BY_RULES) -> Deferred[Value]:
+        looked = self._office.flows.look(self, _text(flow), _text(subject), _text(peer))
+        judge = self._office.login.ssh_device_result
+        return looked.addCallback(lambda proof: {} if proof is None else judge(subject, proof, peer, _text(second)))
+
+    def ssh_device_end(self, flow: str) -> None:
+        self._office.flows.end(self, _text(flow))
 
     def ssh_certificate(self, target: str, account: str, subject: str, session: str, key: bytes) -> Value:
         """For one session of an identity that may come in now, at a target of the file."""
@@ -197,6 +210,7 @@ class Desk:
     def lost(self) -> None:
         """The worker is gone: its sessions are, and nobody waits for its requests."""
         self._commits.left(self)
+        self._office.flows.left(self)
         self._office.sessions.lost(self)
         mine = [request for request, desk in self._waiting.items() if desk is self]
         for request in mine:

@@ -89,11 +89,17 @@ class CodesShut(ControlError):
     code = "OST-611"
 
 
+class DeviceRefused(ControlError):
+    """A login by way of a browser: the identity provider said no, cannot be used or is not believed, or there are too many."""
+
+    code = "OST-612"
+
+
 _CLASSES = {
     refusal.__name__: refusal
     for refusal in (
         LoginRefused, Throttled, ControlUnavailable, NotFound, NotAllowed, Conflict, BadCall, StoreRefused, Crashed, NoApp,
-        CodesShut, CodeUsed,
+        CodesShut, CodeUsed, DeviceRefused,
     )
 }
 

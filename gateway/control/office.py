@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
@@ -17,9 +17,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from addons.needs import Clock
-from gateway.config import AddonEntry, Config, IdentityEntry, SecondStep, TargetEntry
+from gateway.config import AddonEntry, Config, Device, IdentityEntry, SecondStep, TargetEntry
 from gateway.control.authorities import Authorities
 from gateway.control.badges import Badge
+from gateway.control.device.answers import opened_by, refused
+from gateway.control.device.flows import Flows
 from gateway.control.errors import Conflict, StoreRefused
 from gateway.control.identity.codes import Codes
 from gateway.control.identity.local import Identities
@@ -54,7 +56,7 @@ class Office:
     def __init__(
         self, state: Path, identities: Mapping[str, IdentityEntry], clock: Clock,
         targets: Mapping[str, TargetEntry] = MappingProxyType({}), user_ca: frozenset[bytes] = frozenset(),
-        addons: Sequence[AddonEntry] = (), second: SecondStep = SecondStep(), name: str = "",
+        addons: Sequence[AddonEntry] = (), second: SecondStep = SecondStep(), name: str = "", device: Device | None = None,
     ) -> None:
         """
         :param name: the gateway's, as people's authenticator apps show it.
@@ -70,6 +72,7 @@ class Office:
         self.codes = Codes(self.store, clock)
         self.second = Second(second, self.codes, self.throttle, self.store, self.outbox)
         self.login = Login(self.identities, self.tokens, self.throttle, self.store.seal, self.outbox, self.believes, self.second)
+        self.flows = Flows(device, clock, lambda entry: _provider(entry, clock))
         self.vault, self.limits, self.sessions = Vault(self.store, clock), Limits(clock), Sessions()
         self.requests = Requests(self.store, self.identities, self.outbox, clock, self._answered)
         self.requests.reveals.addons = addons
@@ -81,7 +84,7 @@ class Office:
     @classmethod
     def of(cls, config: Config, clock: Clock) -> Office:
         """The one that a configuration names."""
-        return cls(config.state, config.identities, clock, config.targets, config.user_ca, config.addons, config.second_step, config.name)
+        return cls(config.state, config.identities, clock, config.targets, config.user_ca, config.addons, config.second_step, config.name, config.device)
 
     @property
     def addons(self) -> Sequence[AddonEntry]:
@@ -101,6 +104,7 @@ class Office:
         """Everything is on disk after this."""
         if self._flushing.running:
             self._flushing.stop()
+        self.flows.close()
         self.outbox.disconnect()
         self.requests.stop()
         self.flush()
@@ -122,6 +126,7 @@ class Office:
         self.targets, self._user_ca, self.requests.reveals.addons = config.targets, config.user_ca, config.addons
         self.identities.reload(config.identities)
         self.second.rule = config.second_step
+        self.flows.reload(config.device)
         why = "a reload of the configuration ended it"
         gone = self.sessions.end_all(lambda session: not self.may_go_on(session), why)
         if gone:
@@ -160,6 +165,8 @@ class Office:
             return False
         if (session["token"] or "").startswith("SHA256:"):
             return any(fingerprint(blob) == session["token"] for blob in entry.ssh_keys)
+        if (session["token"] or "").startswith(opened_by("")):
+            return self.flows.entry is not None and session["token"] == opened_by(self.flows.entry.issuer) and entry.kind == "human"
         badge = Badge.of(session["token"] or "")
         if badge is not None:
             return self.believes(session["subject"], badge)
@@ -167,6 +174,19 @@ class Office:
 
     def _answered(self, answer: Value) -> None:
         self.on_answered(answer)
+
+
+def _provider(entry: Device, clock: Clock) -> Any:
+    """
+    :raises DeviceRefused: its authorities cannot be read.
+    """
+    from gateway.control.device.provider import Provider  # with an HTTP client and JOSE, which most gateways need not load
+    from gateway.control.device.web import Web
+
+    try:
+        return Provider(entry, Web(clock, entry.ca_file), clock)
+    except (OSError, ValueError):
+        raise refused("the gateway cannot read its ca_file") from None
 
 
 def _nobody_reloads(by: str) -> Deferred[int]:

@@ -36,7 +36,7 @@ from protocols.session import Identity
 from protocols.ssh.auth import CODE, SUCCESS
 
 LOGIN_DEADLINE = 120.0
-"""Seconds from accept to a session; a person may have to find a token."""
+"""Seconds from accept to a session; a person may have to find a token. Whoever goes to a browser, once, has what its code lasts besides."""
 
 
 class House(Protocol):
@@ -91,9 +91,7 @@ class Entrance(Stranger, ServerLeg):
             self._done = True
             self.transport.abortConnection()
             return
-        self._deadline = self.reactor.callLater(
-            LOGIN_DEADLINE, self.refuse, "OST-630", f"no login within {LOGIN_DEADLINE:g} seconds"
-        )
+        self._within(LOGIN_DEADLINE)
         super().connectionMade()
 
     def dataReceived(self, data: bytes | memoryview) -> None:
@@ -110,9 +108,20 @@ class Entrance(Stranger, ServerLeg):
         second = GIVEN if self.given else ALWAYS if self._gate.listen.second_step else BY_RULES
         self._login = Login(
             self._worker, self.peer, self._gate.listen.auth, door=self.door, second=second,
+            browser=self._worker.config.device is not None, patient=self._patient,
             proven=self._proven, failed=self._failed, refused=self.refuse,
         )
         return self._login
+
+    def _within(self, seconds: float) -> None:
+        """From now on."""
+        self._deadline = self.reactor.callLater(seconds, self.refuse, "OST-630", f"no login within {seconds:g} seconds")
+
+    def _patient(self, seconds: float) -> None:
+        """Its person is on the way through a browser, which the login begins once at most."""
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+            self._within(seconds + LOGIN_DEADLINE)
 
     # -- the way in -----------------------------------------------------------------------
 
@@ -179,7 +188,7 @@ class Entrance(Stranger, ServerLeg):
         try:
             sitting = Sitting(
                 self._worker, self, opening.session, upstream, proof["token"], proof.get("certificate"),
-                more={**self.more, **self._stepped(proof, "client_second_step")},
+                more={**self.more, **_vouched(proof, "client_"), **self._stepped(proof, "client_second_step")},
             )
         except Unrecordable:
             upstream.leg.disconnect(BY_APPLICATION, "no session")
@@ -205,7 +214,7 @@ class Entrance(Stranger, ServerLeg):
             return
         certificate = proof.get("certificate")
         shown = told(certificate) if certificate is not None else {"token": proof["token"]}
-        shown = {**shown, **self._stepped(proof, "second_step")}
+        shown = {**shown, **_vouched(proof), **self._stepped(proof, "second_step")}
         id = self._worker.new_id()
         try:
             facts = {"peer": self.peer, "jump_id": id, "subject": identity.subject, "proof": identity.proof, **shown}
@@ -232,3 +241,8 @@ class Entrance(Stranger, ServerLeg):
     def _crashed(self, failure: Failure) -> None:
         self.log.error("a connection ended by a bug: {what}", what=place(failure))
         self.refuse("OST-900", "internal error of the gateway", "bug", failure.type.__name__)
+
+
+def _vouched(proof: Proved, prefix: str = "") -> Mapping[str, str]:
+    """For the record, which identity provider said who it is, and what it calls them."""
+    return {f"{prefix}{name}": proof[name] for name in ("issuer", "issuer_subject") if name in proof}

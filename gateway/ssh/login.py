@@ -27,7 +27,8 @@ from gateway.ssh.keys import NoKey, algorithms, public, signed
 from protocols.errors import PeerError
 from protocols.selection import Selection, WrongForm, jump, select
 from protocols.ssh.auth import (
-    BANNER, USED, CheckCode, CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven, Send, ServerLogin,
+    BANNER, USED, BeginBrowser, CheckBrowser, CheckCode, CheckKey, CheckSecret, CheckSignature, Failed, GiveUp, LoginEffect, Proven,
+    Send, ServerLogin,
 )
 from protocols.ssh.certificate import PLAIN, Certificate
 from protocols.ssh.messages import Unreadable
@@ -42,6 +43,7 @@ class Login(SSHService):
     :param door: where it leads and who has to prove themselves, if that is settled; the user name is an account's then.
     :param second: what its connection says of one-time codes, as control is told.
     :param proven: called once with (selection, what control says of the identity, how it proved itself).
+    :param browser: whether people may log in by one. :param patient: called with the seconds that a person has for it.
     :param failed: called with (subject, why) for the record.
     :param refused: called with (code, why): nobody came in.
     """
@@ -50,12 +52,13 @@ class Login(SSHService):
 
     def __init__(
         self, worker: Worker, peer: str, methods: tuple[str, ...], *, door: Door | None = None, second: str = BY_RULES,
-        proven: Callable[[Selection, Proved, str], None], failed: Callable[[str, str], None],
-        refused: Callable[[str, str], None],
+        browser: bool = False, patient: Callable[[float], None] = lambda seconds: None,
+        proven: Callable[[Selection, Proved, str], None], failed: Callable[[str, str], None], refused: Callable[[str, str], None],
     ) -> None:
         self._worker, self._peer, self._door, self._step = worker, peer, door, second
         self._proven, self._failed, self._refused = proven, failed, refused
-        self._login = ServerLogin(methods)
+        self._login, self._patient = ServerLogin(methods, browser), patient
+        self._flow = self._shown = ""  # control's login by a browser, and what was said of it
         self._selection: Selection | None = None
         self._settled_whom = door is not None
         self._proof: Proved | None = None
@@ -76,6 +79,8 @@ class Login(SSHService):
     def serviceStopped(self) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
+        if self._flow:
+            self._worker.control.ssh_device_end(self._flow)
 
     def _perform(self, effects: list[LoginEffect]) -> None:
         for effect in effects:
@@ -86,6 +91,10 @@ class Login(SSHService):
                     self._knowing(user, partial(self._secret, user, secret))
                 case CheckCode(user, code):
                     self._code(user, code)
+                case BeginBrowser(user):
+                    self._knowing(user, partial(self._browse, user))
+                case CheckBrowser(user):
+                    self._browsed(user)
                 case CheckKey(user, algorithm, blob):
                     self._knowing(user, partial(self._key, user, algorithm, blob))
                 case CheckSignature():
@@ -153,6 +162,29 @@ class Login(SSHService):
         asked = self._worker.control.ssh_code(self._subject(user), text, self._peer)
         asked.addErrback(lambda failure: failure.trap(CodeUsed) and USED)
         self._ask(asked, lambda right: self._perform(self._login.settled(right is True, used=right == USED)))
+
+    def _browse(self, user: str) -> None:
+        self._flow = self._worker.new_id()
+        self._ask(self._worker.control.ssh_device(self._flow, self._subject(user), self._peer), self._begun)
+
+    def _begun(self, told: Mapping[str, Any] | None) -> None:
+        if told is None:
+            self._answer(False)
+            return
+        self._patient(float(told["seconds"]))
+        self._shown = instruction(self._subject(self._login.user), self._peer, told)
+        self._perform(self._login.shown(self._shown))
+
+    def _browsed(self, user: str) -> None:
+        asked = self._worker.control.ssh_device_result(self._flow, self._subject(user), self._peer, self._step)
+        self._ask(asked, self._seen)
+
+    def _seen(self, proof: Proved | None) -> None:
+        """Nothing in it is not yet, and None is no."""
+        if proof is not None and not proof:
+            self._perform(self._login.shown(f"Not yet. {self._shown}"))
+        else:
+            self._settled(proof)
 
     def _key(self, user: str, algorithm: str, blob: bytes) -> None:
         try:
@@ -244,6 +276,15 @@ class Login(SSHService):
     def _crashed(self, failure: Failure) -> None:
         self._log.error("a login ended by a bug: {what}", what=place(failure))
         self._refused("OST-900", "internal error of the gateway")
+
+
+def instruction(subject: str, peer: str, told: Mapping[str, Any]) -> str:
+    """What a person reads who is to go to a browser: also whose login it is, so that nobody finishes a stranger's."""
+    lines = [f"Open {told['url']} and enter {told['code']}"]
+    if told["complete"]:
+        lines.append(f"or open {told['complete']}")
+    lines.append(f"This logs in {subject} from {address(peer)}; enter no code that somebody sent you.")
+    return "\n".join(lines)
 
 
 def _badge(certificate: Certificate) -> dict[str, Any]:

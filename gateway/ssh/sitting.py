@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
+from gateway.control.device.answers import BY_PROVIDER
 from gateway.house import Worker
 from gateway.opinions import Opinions
 from gateway.powers import Sink
@@ -60,7 +61,7 @@ class Sitting(Seated):
             proof["client_key"] = token
         elif certificate is not None:
             proof.update(told(certificate))
-        elif token:
+        elif token and session.identity.proof != BY_PROVIDER:
             proof["client_token"] = token
         shown = {f"client_{name}": value for name, value in client.facts.items()}
         recording = {"recording": str(self._recording())}

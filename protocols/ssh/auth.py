@@ -3,7 +3,8 @@ User authentication, both sides: messages 50 to 79 in, effects out. Signatures a
 
 A client has a bounded number of attempts, names one user, and is asked one thing at a time; what it sends
 meanwhile waits. A key is asked about before it signs, so that an agent does not sign for nothing. Behind the first proof
-there may be a second step, a one-time code: from then on nothing but the code is asked for.
+there may be a second step, a one-time code: from then on nothing but the code is asked for. Where a browser may prove
+somebody, an empty answer in the place of a token begins that, once on a connection.
 
 Source: RFC 4252 (requests, keys, passwords, partial success), RFC 4256 (keyboard-interactive), OpenSSH PROTOCOL.u2f (sk- keys).
 """
@@ -36,6 +37,9 @@ USED = "a one-time code that was used already"
 _CODE_PROMPT = "One-time code: "
 _USED_PROMPT = "That code was used already: wait for the next. One-time code: "
 
+OFFER = "Ostiary token (empty: log in by your browser): "
+DONE = "Press Enter when done: "
+
 
 @dataclass(frozen=True, slots=True)
 class Send:
@@ -59,6 +63,20 @@ class CheckCode:
 
     user: str
     code: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BeginBrowser:
+    """Begin a login by a browser; answer with `shown`, or with `settled` when it cannot be."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckBrowser:
+    """Whether the user is done in the browser; answer with `settled`, or with `shown` again when not yet."""
+
+    user: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +126,19 @@ class GiveUp:
     why: str
 
 
-Question = CheckSecret | CheckCode | CheckKey | CheckSignature
+Question = CheckSecret | CheckCode | BeginBrowser | CheckBrowser | CheckKey | CheckSignature
 LoginEffect = Send | Question | Proven | Failed | GiveUp
 
 
 class ServerLogin:
     """One client's way in."""
 
-    def __init__(self, methods: tuple[str, ...] = METHODS) -> None:
-        self._methods = methods
+    def __init__(self, methods: tuple[str, ...] = METHODS, browser: bool = False) -> None:
+        """
+        :param browser: whether one may prove the user.
+        """
+        self._methods, self._offers = methods, browser
+        self._browsing = False  # what was prompted for last is that a person is done in a browser
         self._user: str | None = None
         self._first = ""  # how the first step was proved, once there is to be a second
         self._code_prompt = _CODE_PROMPT
@@ -178,6 +200,14 @@ class ServerLogin:
                 effects += self._give_up(str(error))
         return effects
 
+    def shown(self, instruction: str) -> list[LoginEffect]:
+        """A browser is on its way: say so, and ask again whether it is done."""
+        asked, self._asked = self._asked, None
+        if asked is None or self._over:
+            return []
+        self._browsing = True
+        return self._prompt(_prompt(DONE, instruction, echo=True)) + self._caught_up()
+
     def _second(self, first: str) -> list[LoginEffect]:
         """Half is proved (RFC 4252, 5.1); whoever is answering prompts already is asked on (RFC 4256, 3.2)."""
         self._first, self._methods = first, (PROMPTED,)
@@ -194,7 +224,7 @@ class ServerLogin:
             return self._give_up("a login for another service")
         if self._user not in (None, user):
             return self._give_up("the user name was changed during a login")
-        self._user, self._prompted = user, False
+        self._user, self._prompted, self._browsing = user, False, False
         if method == "none" or method not in self._methods:
             self._probes += 1
             return self._give_up("too many methods are tried") if self._probes > PROBES else self._refuse()
@@ -205,12 +235,12 @@ class ServerLogin:
         fields.string(BLOB_LIMIT), fields.string(BLOB_LIMIT), fields.end()
         return self._prompt()
 
-    def _prompt(self) -> list[LoginEffect]:
+    def _prompt(self, payload: bytes = b"") -> list[LoginEffect]:
         self._probes += 1
         if self._probes > PROBES:
             return self._give_up("too many prompts are left without an answer")
         self._prompted = True
-        return [Send(_prompt(self._code_prompt if self._first else "Ostiary token: "))]
+        return [Send(payload or _prompt(self._code_prompt if self._first else OFFER if self._offers else "Ostiary token: "))]
 
     def _key(self, user: str, fields: Reader) -> list[LoginEffect]:
         signs, algorithm, blob = fields.flag(), fields.name(), fields.string(BLOB_LIMIT)
@@ -241,7 +271,15 @@ class ServerLogin:
             raise Unreadable("one answer was asked for")
         secret = fields.string(SECRET_LIMIT)
         fields.end()
-        return self._ask(CheckCode(self.user, secret) if self._first else CheckSecret(self.user, secret, PROMPTED))
+        if self._first:
+            return self._ask(CheckCode(self.user, secret))
+        if self._browsing:
+            self._browsing = False
+            return self._ask(CheckBrowser(self.user))
+        if self._offers and not secret:
+            self._offers = False
+            return self._ask(BeginBrowser(self.user))
+        return self._ask(CheckSecret(self.user, secret, PROMPTED))
 
     def _ask(self, question: Question) -> list[LoginEffect]:
         self._asked = question
@@ -264,12 +302,15 @@ def _method(asked: Question) -> str:
     """How records name what was tried."""
     if isinstance(asked, CheckCode):
         return CODE
+    if isinstance(asked, BeginBrowser | CheckBrowser):
+        return PROMPTED
     return asked.method if isinstance(asked, CheckSecret) else "publickey"
 
 
-def _prompt(what: str) -> bytes:
-    """One question, whose answer is not shown (RFC 4256, 3.2)."""
-    return bytes([INFO_REQUEST]) + string(b"") * 3 + u32(1) + string(what.encode()) + b"\0"
+def _prompt(what: str, instruction: str = "", echo: bool = False) -> bytes:
+    """One question; whether its answer is shown (RFC 4256, 3.2)."""
+    said = string(b"") + string(instruction.encode()) + string(b"")
+    return bytes([INFO_REQUEST]) + said + u32(1) + string(what.encode()) + bytes([echo])
 
 
 Sign = Callable[[bytes], bytes]

@@ -16,7 +16,9 @@ import segno
 
 from gateway.cli.main import NOUNS, main
 from gateway.cli.otp import _picture
+from gateway.cli.session import _told as told
 from gateway.cli.show import clean, clean_lines
+from gateway.control.device.answers import opened_by
 from gateway.control.office import Office
 from gateway.rundir import Rundir
 from gateway.toml import load
@@ -313,3 +315,10 @@ def test_asking_control_and_looking_at_evidence_load_no_twisted() -> None:
     loaded = f"import sys; {imports}; print(*sorted(name for name in sys.modules if name.partition('.')[0] == 'twisted'))"
     ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent)
     assert (ran.stdout, ran.stderr) == ("\n", "")
+
+
+@pytest.mark.parametrize(("token", "name", "value"), [
+    ("t-1", "client_token", "t-1"), ("SHA256:abc", "client_key", "SHA256:abc"), (opened_by("https://login.example"), "client_issuer", "https://login.example"),
+], ids=["token", "key", "identity provider"])  # fmt: skip
+def test_what_opened_a_session_has_the_name_that_evidence_gives_it(token: str, name: str, value: str) -> None:
+    assert told({"id": "s-1", "token": token}) == {"id": "s-1", name: value}

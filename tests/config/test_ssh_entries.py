@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import SecondStep
+from gateway.config import Device, SecondStep
 from gateway.ssh.keys import make_host_keys
 from gateway.toml import WrongConfig, load
 from tests.config.conftest import Write
@@ -83,7 +83,40 @@ def test_a_second_step_is_asked_of_nobody_unless_the_file_says_so(write: Write, 
     assert config.listens[0].second_step and config.identities["ada"].second_step
 
 
+def test_an_identity_provider_as_written(write: Write, keyed: Path) -> None:
+    """Nobody is offered a browser unless the file names where it leads."""
+    assert load(write(RIGHT)).device is None
+    given = '[ssh.device]\nissuer = "https://login.example/realm"\nclient_id = "ostiary"\n'
+    assert load(write(RIGHT.replace(BEGIN, f"{BEGIN}{given}"))).device == Device("https://login.example/realm", "ostiary")
+    (keyed / "secret").write_text("s3cret")
+    (keyed / "secret").chmod(0o600)
+    given += (
+        'client_secret_file = "secret"\nscopes = ["openid", "profile"]\nclaim = "preferred_username"\nca_file = "state/tls/db-ca.pem"\n'
+        'device_authorization_endpoint = "http://127.0.0.1:1/d"\ntoken_endpoint = "http://[::1]:1/t"\njwks_uri = "https://login.example/k"\n'
+        "loopback_http = true\n"
+    )
+    assert load(write(RIGHT.replace(BEGIN, f"{BEGIN}{given}"))).device == Device(
+        "https://login.example/realm", "ostiary", keyed / "secret", ("openid", "profile"), "preferred_username", keyed / "state/tls/db-ca.pem",
+        "http://127.0.0.1:1/d", "http://[::1]:1/t", "https://login.example/k", True,
+    )
+
+
+DEVICE = f'{BEGIN}[ssh.device]\nissuer = "https://login.example"\nclient_id = "ostiary"\n'
+
+
 @pytest.mark.parametrize(("old", "new", "key", "says"), [
+    (BEGIN, f"{BEGIN}[ssh.device]\n", "ssh.device.issuer", "is missing"),
+    (BEGIN, f"{BEGIN}[ssh.device]\n", "ssh.device.client_id", "is missing"),
+    (BEGIN, DEVICE.replace("https:", "http:"), "ssh.device.issuer", "no https address"),
+    (BEGIN, DEVICE.replace("https:", "http:") + "loopback_http = true\n", "ssh.device.issuer", "no https address"),
+    (BEGIN, DEVICE.replace("login.example", "a:b@login.example"), "ssh.device.issuer", "no https address"),
+    (BEGIN, DEVICE.replace("login.example", "login.example:x"), "ssh.device.issuer", "no https address"),
+    (BEGIN, DEVICE + 'jwks_uri = "http://127.0.0.1/k"\n', "ssh.device.jwks_uri", "no https address"),
+    (BEGIN, DEVICE + 'token_endpoint = "file:///etc/passwd"\n', "ssh.device.token_endpoint", "no https address"),
+    (BEGIN, DEVICE + 'scopes = ["email"]\n', "ssh.device.scopes", 'add "openid"'),
+    (BEGIN, DEVICE + 'client_secret = "x"\n', "ssh.device.client_secret", "did you mean 'client_secret_file'"),
+    (BEGIN, DEVICE + 'client_secret_file = "nowhere"\n', "ssh.device.client_secret_file", "no such file"),
+    (BEGIN, DEVICE + 'ca_file = "ostiary.toml"\n', "ssh.device.ca_file", "holds no certificate"),
     (f'host_keys = ["{KEY}"]', "", "target[0].host_keys", "any host could say"),
     (f'host_keys = ["{KEY}"]', 'host_keys = ["ssh-ed25519 AAAA"]', "target[0].host_keys[0]", "no public key"),
     (f'host_keys = ["{KEY}"]', f'host_keys = ["{SK}"]', "target[0].host_keys[0]", "no public key of a kind"),

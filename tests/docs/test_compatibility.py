@@ -34,7 +34,7 @@ def test_every_row_of_the_checklist_has_tests() -> None:
 
 @pytest.mark.parametrize(("file", "name", "long"), NAMED, ids=[f"{number}" for number in range(len(NAMED))])
 def test_a_named_test_is_there_and_runs_when_the_page_says(file: str, name: str, long: bool) -> None:
-    [found] = [each for folder in ("sshlive", "ssh", "addons") if (each := ROOT / "tests" / folder / file).exists()]
+    [found] = [each for folder in ("sshlive", "ssh", "addons", "control") if (each := ROOT / "tests" / folder / file).exists()]
     assert name in defined(found) and defined(found)[name] is long
 
 

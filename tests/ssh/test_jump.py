@@ -83,7 +83,7 @@ class Hall:
             return Allow() if session.account in admits else Deny("not for you")
 
         self.worker = SimpleNamespace(
-            reactor=self.clock, refusing="", jumps={}, control=Control(), config=SimpleNamespace(targets={"web1": WEB}), revision=1, new_id=lambda: "s",
+            reactor=self.clock, refusing="", jumps={}, control=Control(), config=SimpleNamespace(targets={"web1": WEB}, device=None), revision=1, new_id=lambda: "s",
             pipeline=SimpleNamespace(admit=admit),
         )
         self.jump = Jump(

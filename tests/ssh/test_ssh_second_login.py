@@ -171,7 +171,7 @@ class House:
         self.notes: list[tuple[str, dict[str, str]]] = []
         self.listen = SimpleNamespace(auth=("publickey",), second_step=second_step)
         journal = SimpleNamespace(note=lambda session, what, facts: self.notes.append((what, facts)))
-        self.worker = SimpleNamespace(reactor=Clock(), control=Control(), config=SimpleNamespace(targets={}), journal=journal)
+        self.worker = SimpleNamespace(reactor=Clock(), control=Control(), config=SimpleNamespace(targets={}, device=None), journal=journal)
         self.algorithms = [b"ssh-ed25519"]
         self.inside = 0
 

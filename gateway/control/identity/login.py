@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.config import IdentityEntry
 from gateway.control.badges import Badge
+from gateway.control.device.answers import BY_PROVIDER, Proof, opened_by, refused
 from gateway.control.errors import LoginRefused, Throttled
 from gateway.control.identity.local import Identities
 from gateway.control.identity.second import BY_RULES, Second
@@ -145,6 +146,31 @@ class Login:
         self._second.spend(subject, code, peer)
         self._throttle.succeeded(subject, peer)
         return True
+
+    def ssh_device(self, subject: str, peer: str) -> None:
+        """
+        Somebody wants to log in by a browser; whether the identity is known is said to nobody yet.
+
+        :raises Throttled: not now.
+        """
+        self._brake(subject, peer)
+
+    def ssh_device_result(self, subject: str, proof: Proof, peer: str, second: str = BY_RULES) -> Proved:
+        """
+        The identity, when a provider says that this is who came: {…, "issuer", "issuer_subject"}.
+
+        :raises DeviceRefused: it is somebody else. :raises LoginRefused: no such identity, or no person's.
+        """
+        if proof.name != subject:
+            facts = {"subject": subject[:255], "peer": address(peer), "issuer": proof.issuer, "proved": proof.name, "issuer_subject": proof.subject}
+            self._outbox.tell("login.mismatched", facts)
+            self._refusal(subject, peer)
+            raise refused(f"the identity provider says that you are somebody else than {subject}")
+        entry = self._identities.live(subject)
+        if entry is None or entry.kind != "human":
+            raise self._refusal(subject, peer)
+        told = {**_told(entry, opened_by(proof.issuer), BY_PROVIDER, None), "issuer": proof.issuer, "issuer_subject": proof.subject}
+        return self._first(entry, told, peer, second)
 
     def jumps(self, user: str, peer: str) -> bool:
         """Whether some identity's name ends as this one does, behind its last "@"."""
