@@ -44,7 +44,7 @@ class Floored:
         answers: list = []
         standing(connection, "app", ROLE, ["app"], LISTED).addBoth(answers.append)
         connection.close()
-        return plan(answers[0], self.columns if columns is None else columns, LISTED, "clinic", "app", ROLE, ["app"])
+        return plan(answers[0], self.columns if columns is None else columns, LISTED, "clinic", "app", ROLE, ["app"], "floor")
 
     def run(self, script: str, user: str = "app") -> None:
         with psycopg.connect(host="127.0.0.1", port=self.server.port, user=user, dbname=DATABASE, autocommit=True) as connection:

@@ -51,7 +51,7 @@ def field(server: PostgresServer, corpus: ModuleType, columns: list[dict[str, An
         connection, answers = Connection(server.port, database), []
         standing(connection, "app", ROLE, ["app"], FUNCTIONS).addBoth(answers.append)
         connection.close()
-        script = plan(answers[0], declared, FUNCTIONS, "clinic", "app", ROLE, ["app"]).script()
+        script = plan(answers[0], declared, FUNCTIONS, "clinic", "app", ROLE, ["app"], "floor").script()
         with psycopg.connect(host="127.0.0.1", port=server.port, user="app", dbname=database, autocommit=True) as owner:
             assert owner.pgconn.exec_(script.encode()).status in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
     facts = {"host": "127.0.0.1", "port": server.port, "user": ROLE, "password": "unused", "sslmode": "disable"}
