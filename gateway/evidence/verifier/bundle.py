@@ -35,6 +35,7 @@ class Bundle:
         self.places: List[Dict[str, Any]] = []
         self.problems: List[str] = []
         self.strays: List[str] = []
+        self.empty: List[str] = []
         self.gaps: List[str] = []
         self.lines: List[str] = []
         self.events: List[Tuple[List[Any], Optional[List[Any]]]] = []
@@ -68,11 +69,11 @@ class Bundle:
     def check_files(self) -> None:
         """Nothing is missing, changed or added, and nothing lies elsewhere."""
         listed = self.manifest["files"]
-        present = set()
+        present, empty = set(), []
         for where, folders, names in os.walk(self.folder):
             folders[:] = [name for name in folders if name != "__pycache__"]
-            inside = os.path.relpath(where, self.folder)
-            require(folders or names or inside == "segments", "%s is an empty folder: somebody has added it" % inside)
+            if not (folders or names):
+                empty.append(os.path.relpath(where, self.folder))
             for name in names:
                 path = os.path.relpath(os.path.join(where, name), self.folder)
                 require(not os.path.islink(os.path.join(where, name)), "%s is a link: what it shows may change" % path)
@@ -84,6 +85,7 @@ class Bundle:
             raise Tampered("%s is not listed in MANIFEST.json" % name)
         for name in sorted(listed):
             require(name in WORDS or PARTS.fullmatch(name), "%s is no part of a bundle: somebody has added it" % name)
+        self.empty = sorted(name for name in empty if name not in ("segments", os.path.join("readable", "sessions")))
         for name, digest in sorted(listed.items()):
             require(hashlib.sha256(self.read(name)).hexdigest() == digest, "%s was changed" % name)
 
@@ -207,6 +209,8 @@ class Bundle:
                 require(self.read(name) == made.pop(name, None), "%s does not follow from the recorded chunks" % name)
         for name in sorted(name for name, text in made.items() if text is not None):
             raise Tampered("%s is missing" % name)
+        for name in self.empty:
+            raise Tampered("%s is an empty folder: somebody has added it" % name)
 
     def keep_recorded(self, stamp: List[Any], event: List[Any], body: List[Any]) -> None:
         """Chunks and ends of recordings. A chunk may be there twice, the same."""
