@@ -39,11 +39,11 @@ def percentile(samples: Iterable[float], share: float) -> float:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes so far (proc(5), fields 14 and 15 of stat)."""
+    """User and system time of these processes so far, and of their children that have ended (proc(5), fields 14 to 17 of stat)."""
     ticks = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
+        ticks += sum(map(int, fields[11:15]))
     return ticks / _TICK
 
 
