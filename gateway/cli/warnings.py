@@ -61,6 +61,7 @@ def warnings(config: Config, door: Door) -> list[Problem]:
     found = [*_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_closed(config, known)]
     return placed(found, tomllib.loads(config.text.decode()), config.text)
 
+
 def warn(file: Path, found: Sequence[Problem]) -> None:
     """On stderr, a line each."""
     for one in found:

@@ -18,6 +18,7 @@ from gateway.control.errors import DeviceRefused, LoginRefused, NoApp, Throttled
 from gateway.control.identity.throttle import SUBJECT_FAILURES
 from gateway.control.office import Office
 from tests_people import ADA, PEOPLE
+from tests.fired import got
 
 PEER, ISSUER = "10.0.0.7:5000", "https://login.example"
 ENTRY = Device(ISSUER, "ostiary")
@@ -61,16 +62,6 @@ def flows(clock: Clock, provider: Fake) -> Flows:
 def desk(office: Office, flows: Flows) -> Desk:
     office.flows = flows
     return Desk(office, {}, lambda *_: None, Commits((), Clock(), 1))
-
-
-def got(deferred: Deferred[Any]) -> Any:
-    """What it fired with; a failure is raised."""
-    found: list[Any] = []
-    deferred.addBoth(found.append)
-    assert found, "nothing yet"
-    if hasattr(found[0], "raiseException"):
-        found[0].raiseException()
-    return found[0]
 
 
 def begun(flows: Flows, name: str = "f", owner: Any = "w", subject: str = ADA, peer: str = PEER) -> Any:

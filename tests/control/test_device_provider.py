@@ -25,6 +25,7 @@ from gateway.control.device.answers import PENDING, SLOW_DOWN, Nonsense, Proof, 
 from gateway.control.device.provider import FRESH, GRANT, KEYS_AGAIN, LASTS_MOST, Provider
 from gateway.control.device.web import BODY_LIMIT, Reply, Web
 from gateway.control.errors import DeviceRefused
+from tests.fired import got
 
 ISSUER = "https://login.example"
 WELL_KNOWN, DEVICE, TOKEN, KEYS = f"{ISSUER}/.well-known/openid-configuration", f"{ISSUER}/d", f"{ISSUER}/t", f"{ISSUER}/k"
@@ -68,14 +69,6 @@ def web() -> FakeWeb:
 @pytest.fixture
 def provider(web: FakeWeb, clock: Clock) -> Provider:
     return Provider(Device(ISSUER, "ostiary"), web, clock)  # type: ignore[arg-type]
-
-
-def got(deferred: Deferred[Any]) -> Any:
-    found: list[Any] = []
-    deferred.addBoth(found.append)
-    if hasattr(found[0], "raiseException"):
-        found[0].raiseException()
-    return found[0]
 
 
 def token(clock: Clock, key: Any = RSA, kid: str = "k1", **claims: Any) -> Reply:

@@ -15,19 +15,10 @@ from gateway.control.errors import BadCall, Conflict, ControlError, NotAllowed, 
 from gateway.control.office import Office
 from gateway.control.request import same_text, shown
 from gateway.control.requests import PENDING_PER_SUBJECT
+from tests.fired import got
 
 Asked = Callable[..., dict[str, Any]]
 ADA, GRACE, MARY, JOAN = (f"{name}@clinic.example" for name in ("ada", "grace", "mary", "joan"))
-
-
-def now(deferred: Deferred[Any]) -> Any:
-    """What a Deferred holds already; raises what it failed with."""
-    out: list[Any] = []
-    deferred.addBoth(out.append)
-    assert out, "it still waits"
-    if hasattr(out[0], "raiseException"):
-        out[0].raiseException()
-    return out[0]
 
 
 def waits(deferred: Deferred[Any]) -> bool:
@@ -45,13 +36,13 @@ def test_a_held_command_is_granted_to_the_session_that_waits(
     office: Office, answers: list[Any], asked: Asked, notary: Any, clock: Clock
 ) -> None:
     """One yes of somebody else: the notary has the grant before the worker has its name."""
-    pending = now(office.requests.submit(asked()))
+    pending = got(office.requests.submit(asked()))
     assert pending["state"] == "pending" and not answers
     notary.slow = True
     approved = office.requests.approve(pending["request"], GRACE, "go on")
     assert waits(approved) and not answers and notary.grants[0]["request"] == pending["request"]
     notary.held[0].callback(None)
-    assert now(approved)["state"] == "released"
+    assert got(approved)["state"] == "released"
     [answer] = answers
     assert answer == {
         "request": pending["request"], "state": "granted", "grant": notary.grants[0]["grant"], "by": GRACE, "reason": "",
@@ -75,7 +66,7 @@ def test_a_held_command_is_granted_to_the_session_that_waits(
 )
 def test_who_does_not_count(office: Office, asked: Asked, requester: str, approver: str, why: str, notary: Any) -> None:
     """The requester, whom it acts for, machines, outsiders and strangers."""
-    request = now(office.requests.submit(asked(subject=requester)))["request"]
+    request = got(office.requests.submit(asked(subject=requester)))["request"]
     with pytest.raises(NotAllowed, match=why):
         office.requests.approve(request, approver)
     with pytest.raises(NotAllowed, match=why):
@@ -85,14 +76,14 @@ def test_who_does_not_count(office: Office, asked: Asked, requester: str, approv
 
 def test_the_person_an_agent_acts_for_is_controls_knowledge_not_the_workers(office: Office, asked: Asked) -> None:
     """A worker that claims claude acts for grace does not make ada a stranger."""
-    request = now(office.requests.submit(asked(subject="claude", on_behalf_of=GRACE, kind="human")))["request"]
+    request = got(office.requests.submit(asked(subject="claude", on_behalf_of=GRACE, kind="human")))["request"]
     assert office.requests.get(request)["on_behalf_of"] == ADA
     with pytest.raises(NotAllowed):
         office.requests.approve(request, ADA)
 
 
 def test_a_revoked_approver_does_not_count(office: Office, asked: Asked) -> None:
-    request = now(office.requests.submit(asked()))["request"]
+    request = got(office.requests.submit(asked()))["request"]
     with office.store.write() as txn:
         office.identities.revoke(txn, GRACE, "local", "left")
     with pytest.raises(NotAllowed):
@@ -100,17 +91,17 @@ def test_a_revoked_approver_does_not_count(office: Office, asked: Asked) -> None
 
 
 def test_quorum_counts_distinct_people(office: Office, answers: list[Any], asked: Asked, notary: Any) -> None:
-    request = now(office.requests.submit(asked(quorum=2)))["request"]
-    assert now(office.requests.approve(request, GRACE))["yes"] == 1
+    request = got(office.requests.submit(asked(quorum=2)))["request"]
+    assert got(office.requests.approve(request, GRACE))["yes"] == 1
     with pytest.raises(Conflict, match="answered .* already; 1 more"):
         office.requests.approve(request, GRACE)
     assert not notary.grants and not answers
-    assert now(office.requests.approve(request, MARY))["state"] == "released"
+    assert got(office.requests.approve(request, MARY))["state"] == "released"
     assert answers[0]["by"] == f"{GRACE}, {MARY}" and notary.grants[0]["approvers"] == [GRACE, MARY]
 
 
 def test_one_no_is_enough_even_after_a_yes(office: Office, answers: list[Any], asked: Asked, notary: Any) -> None:
-    request = now(office.requests.submit(asked(quorum=2)))["request"]
+    request = got(office.requests.submit(asked(quorum=2)))["request"]
     office.requests.approve(request, GRACE)
     office.requests.deny(request, MARY, "not today")
     assert answers == [{"request": request, "state": "denied", "grant": "", "by": MARY, "reason": "not today"}]
@@ -132,7 +123,7 @@ def test_too_late_says_what_happened(office: Office, asked: Asked, clock: Clock,
         (lambda r: office.requests.withdraw(r, "the client is gone"), "withdrawn: the client is gone"),
         (lambda r: clock.advance(301), "has expired"),
     ):
-        request = now(office.requests.submit(asked()))["request"]
+        request = got(office.requests.submit(asked()))["request"]
         finish(request)
         ended.append((request, text))
     for request, text in ended:
@@ -143,7 +134,7 @@ def test_too_late_says_what_happened(office: Office, asked: Asked, clock: Clock,
 
 
 def test_nobody_answers_in_time(office: Office, answers: list[Any], asked: Asked, clock: Clock, notary: Any) -> None:
-    request = now(office.requests.submit(asked(timeout=5.0)))["request"]
+    request = got(office.requests.submit(asked(timeout=5.0)))["request"]
     clock.advance(4.9)
     assert not answers
     clock.advance(0.2)
@@ -155,7 +146,7 @@ def test_a_client_that_leaves_while_the_notary_works_gets_nothing(
     office: Office, answers: list[Any], asked: Asked, notary: Any
 ) -> None:
     """The grant stays unreleased: no worker ever hears its name."""
-    request = now(office.requests.submit(asked()))["request"]
+    request = got(office.requests.submit(asked()))["request"]
     notary.slow = True
     office.requests.approve(request, GRACE)
     office.requests.withdraw(request, "the client is gone")
@@ -168,51 +159,51 @@ def test_a_client_that_leaves_while_the_notary_works_gets_nothing(
 
 
 def test_retry_passes_once_in_any_session_of_the_identity(office: Office, asked: Asked) -> None:
-    first = now(office.requests.submit(asked(mode="retry")))
-    again = now(office.requests.submit(asked(mode="retry", session="s-2")))
+    first = got(office.requests.submit(asked(mode="retry")))
+    again = got(office.requests.submit(asked(mode="retry", session="s-2")))
     assert first["state"] == again["state"] == "pending" and first["request"] == again["request"]
     office.requests.approve(first["request"], GRACE)
-    passed = now(office.requests.submit(asked(mode="retry", session="s-3")))
+    passed = got(office.requests.submit(asked(mode="retry", session="s-3")))
     assert passed["state"] == "granted" and passed["grant"] and passed["request"] == first["request"]
-    third = now(office.requests.submit(asked(mode="retry")))
+    third = got(office.requests.submit(asked(mode="retry")))
     assert third["state"] == "pending" and third["request"] != first["request"]
 
 
 @pytest.mark.parametrize("change", [{"text": "UPDATE patients SET seen = null"}, {"subject": GRACE}])
 def test_retry_does_not_pass_for_another_command_or_identity(office: Office, asked: Asked, change: Any) -> None:
-    first = now(office.requests.submit(asked(mode="retry")))["request"]
+    first = got(office.requests.submit(asked(mode="retry")))["request"]
     office.requests.approve(first, MARY)
-    other = now(office.requests.submit(asked(mode="retry", **change)))
+    other = got(office.requests.submit(asked(mode="retry", **change)))
     assert other["state"] == "pending" and other["request"] != first
 
 
 def test_retry_expires_unused(office: Office, asked: Asked, clock: Clock) -> None:
-    first = now(office.requests.submit(asked(mode="retry", lifetime=60.0)))["request"]
+    first = got(office.requests.submit(asked(mode="retry", lifetime=60.0)))["request"]
     office.requests.approve(first, GRACE)
     clock.advance(61)
     assert office.requests.get(first)["state"] == "expired"
     assert [record["id"] for record in office.requests.expired()] == [first]
-    again = now(office.requests.submit(asked(mode="retry")))
+    again = got(office.requests.submit(asked(mode="retry")))
     assert again["state"] == "pending" and again["reason"] == f"{first} was approved, but not used in time"
-    assert not now(office.requests.submit(asked(mode="retry")))["reason"], "it is said once"
+    assert not got(office.requests.submit(asked(mode="retry")))["reason"], "it is said once"
 
 
 def test_a_released_retry_that_was_not_used_may_be_used_again(office: Office, asked: Asked) -> None:
     """The client left between the answer and the command; the notary still lets the grant through only once."""
-    first = now(office.requests.submit(asked(mode="retry")))["request"]
+    first = got(office.requests.submit(asked(mode="retry")))["request"]
     office.requests.approve(first, GRACE)
-    grant = now(office.requests.submit(asked(mode="retry")))["grant"]
+    grant = got(office.requests.submit(asked(mode="retry")))["grant"]
     office.requests.withdraw(first, "the client is gone")
-    assert now(office.requests.submit(asked(mode="retry")))["grant"] == grant
+    assert got(office.requests.submit(asked(mode="retry")))["grant"] == grant
 
 
 def test_a_denied_retry_is_not_asked_again_at_once(office: Office, asked: Asked, clock: Clock) -> None:
-    first = now(office.requests.submit(asked(mode="retry", lifetime=60.0)))["request"]
+    first = got(office.requests.submit(asked(mode="retry", lifetime=60.0)))["request"]
     office.requests.deny(first, GRACE, "no")
-    told = now(office.requests.submit(asked(mode="retry")))
+    told = got(office.requests.submit(asked(mode="retry")))
     assert (told["state"], told["by"], told["reason"], told["grant"]) == ("denied", GRACE, "no", "")
     clock.advance(61)
-    assert now(office.requests.submit(asked(mode="retry")))["state"] == "pending"
+    assert got(office.requests.submit(asked(mode="retry")))["state"] == "pending"
 
 
 # -- lists ---------------------------------------------------------------------------
@@ -228,15 +219,15 @@ def test_a_list_is_granted_whole_and_released_in_its_order(office: Office, asked
     """Each statement gets a grant of its own, bound to what the worker is about to run."""
     request = office.requests.submit_list(ADA, AHEAD, MIGRATION)["id"]
     first, second = (asked(text=text + ";", parameters=[]) for text in MIGRATION)
-    assert now(office.requests.submit(first))["request"] != request
-    assert now(office.requests.approve(request, GRACE))["state"] == "granted" and not notary.grants
-    assert now(office.requests.submit(second))["state"] == "pending"
-    passed = [now(office.requests.submit(one)) for one in (first, second)]
+    assert got(office.requests.submit(first))["request"] != request
+    assert got(office.requests.approve(request, GRACE))["state"] == "granted" and not notary.grants
+    assert got(office.requests.submit(second))["state"] == "pending"
+    passed = [got(office.requests.submit(one)) for one in (first, second)]
     assert [one["state"] for one in passed] == ["granted", "granted"]
     assert [one["request"] for one in passed] == [request, request]
     assert [grant["binding"] for grant in notary.grants] == [first["binding"], second["binding"]]
     assert office.requests.get(request)["state"] == "released"
-    assert now(office.requests.submit(first))["state"] == "pending"
+    assert got(office.requests.submit(first))["state"] == "pending"
 
 
 @pytest.mark.parametrize(
@@ -260,9 +251,9 @@ def test_what_counts_as_the_same_statement(one: str, other: str, same: bool) -> 
 def test_whoever_ran_a_list_too_late_is_told(office: Office, asked: Asked, clock: Clock) -> None:
     """Its next statement is asked about anew, with why; the one after it was not waited for."""
     request = office.requests.submit_list(ADA, AHEAD, MIGRATION)["id"]
-    now(office.requests.approve(request, GRACE))
+    got(office.requests.approve(request, GRACE))
     clock.advance(AHEAD["lifetime"] + 1)
-    first, second = (now(office.requests.submit(asked(text=text, parameters=[], mode="retry"))) for text in MIGRATION)
+    first, second = (got(office.requests.submit(asked(text=text, parameters=[], mode="retry"))) for text in MIGRATION)
     assert first["state"] == "pending" and first["reason"] == f"{request} was approved, but not used in time"
     assert not second["reason"]
 
@@ -271,12 +262,12 @@ def test_a_lists_yes_must_come_from_whom_the_rule_wants(office: Office, asked: A
     """Who asks ahead chose whom to ask; the rule is not bound by that."""
     request = office.requests.submit_list(ADA, AHEAD | {"approvers": ["engineers"]}, MIGRATION)["id"]
     office.requests.approve(request, JOAN)
-    assert now(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))["state"] == "pending"
+    assert got(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))["state"] == "pending"
     two = office.requests.submit_list(ADA, AHEAD, MIGRATION)["id"]
     office.requests.approve(two, GRACE)
-    assert now(office.requests.submit(asked(text=MIGRATION[0], parameters=[], quorum=2)))["state"] == "pending"
+    assert got(office.requests.submit(asked(text=MIGRATION[0], parameters=[], quorum=2)))["state"] == "pending"
     assert not notary.grants
-    assert now(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))["request"] == two
+    assert got(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))["request"] == two
 
 
 @pytest.mark.parametrize(
@@ -286,7 +277,7 @@ def test_a_list_is_for_one_identity_and_place(office: Office, asked: Asked, chan
     request = office.requests.submit_list(ADA, AHEAD, MIGRATION)["id"]
     office.requests.approve(request, MARY)
     asks = asked(text=MIGRATION[0], parameters=[]) | change
-    assert now(office.requests.submit(asks))["state"] == "pending"
+    assert got(office.requests.submit(asks))["state"] == "pending"
 
 
 def test_a_statement_of_a_list_waits_for_the_notary(office: Office, asked: Asked, notary: Any) -> None:
@@ -295,9 +286,9 @@ def test_a_statement_of_a_list_waits_for_the_notary(office: Office, asked: Asked
     office.requests.approve(request, GRACE)
     notary.down = True
     with pytest.raises(ControlError):
-        now(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))
+        got(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))
     notary.down = False
-    assert now(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))["state"] == "granted"
+    assert got(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))["state"] == "granted"
 
 
 # -- crashes -------------------------------------------------------------------------
@@ -305,20 +296,20 @@ def test_a_statement_of_a_list_waits_for_the_notary(office: Office, asked: Asked
 
 def test_every_answer_survives_kill_9(open_office: Callable[[], Office], asked: Asked, clock: Clock) -> None:
     office = open_office()
-    pending = now(office.requests.submit(asked()))["request"]
-    retry = now(office.requests.submit(asked(mode="retry")))["request"]
-    denied = now(office.requests.submit(asked(text="x")))["request"]
-    half = now(office.requests.submit(asked(text="y", quorum=2)))["request"]
+    pending = got(office.requests.submit(asked()))["request"]
+    retry = got(office.requests.submit(asked(mode="retry")))["request"]
+    denied = got(office.requests.submit(asked(text="x")))["request"]
+    half = got(office.requests.submit(asked(text="y", quorum=2)))["request"]
     office.requests.approve(retry, GRACE)
     office.requests.deny(denied, GRACE)
     office.requests.approve(half, GRACE)
     office = open_office()
     states = {name: office.requests.get(name)["state"] for name in (pending, retry, denied, half)}
     assert states == {pending: "pending", retry: "granted", denied: "denied", half: "pending"}
-    assert now(office.requests.approve(half, MARY))["state"] == "released"
-    assert now(office.requests.submit(asked(mode="retry")))["state"] == "granted"
+    assert got(office.requests.approve(half, MARY))["state"] == "released"
+    assert got(office.requests.submit(asked(mode="retry")))["state"] == "granted"
     office = open_office()
-    assert now(office.requests.submit(asked(mode="retry")))["state"] == "pending", "it passed before the crash"
+    assert got(office.requests.submit(asked(mode="retry")))["state"] == "pending", "it passed before the crash"
     clock.advance(301)
     assert office.requests.get(pending)["state"] == "expired"
 
@@ -326,9 +317,9 @@ def test_every_answer_survives_kill_9(open_office: Callable[[], Office], asked: 
 def test_a_yes_without_a_notary_is_kept_and_granted_when_it_is_back(
     office: Office, answers: list[Any], asked: Asked, notary: Any, clock: Clock
 ) -> None:
-    request = now(office.requests.submit(asked()))["request"]
+    request = got(office.requests.submit(asked()))["request"]
     notary.down = True
-    assert now(office.requests.approve(request, GRACE))["state"] == "granting"
+    assert got(office.requests.approve(request, GRACE))["state"] == "granting"
     assert not answers
     notary.down = False
     clock.advance(1)
@@ -339,7 +330,7 @@ def test_a_crash_between_yes_and_notary_is_made_good(
     open_office: Callable[[], Office], asked: Asked, notary: Any
 ) -> None:
     office = open_office()
-    request = now(office.requests.submit(asked()))["request"]
+    request = got(office.requests.submit(asked()))["request"]
     notary.down = True
     office.requests.approve(request, GRACE)
     notary.down = False
@@ -369,7 +360,7 @@ def test_an_agent_in_a_loop_cannot_bury_the_others(office: Office, asked: Asked)
         office.requests.submit(asked(subject="claude", text=f"q{number}"))
     with pytest.raises(NotAllowed, match="waiting already"):
         office.requests.submit(asked(subject="claude", text="one more"))
-    assert now(office.requests.submit(asked()))["state"] == "pending"
+    assert got(office.requests.submit(asked()))["state"] == "pending"
 
 
 def test_unknown_requests(office: Office) -> None:
@@ -390,7 +381,7 @@ def test_finished_requests_are_forgotten_after_a_month(
     open_office: Callable[[], Office], asked: Asked, clock: Clock
 ) -> None:
     office = open_office()
-    old = now(office.requests.submit(asked()))["request"]
+    old = got(office.requests.submit(asked()))["request"]
     clock.advance(301)
     clock.advance(31 * 86400)
     office = open_office()
@@ -409,7 +400,7 @@ def test_all_that_an_approver_could_read_is_recorded_before_anybody_answers(offi
     """Also of what never runs: who asked, where, the exact texts and values, and why."""
     long, spooled = b"x" * 5000, hashlib.sha256(b"y").digest()
     values = [[25, 0, b"x"], [17, 1, b"\x00\xff"], [25, 0, None], [25, 0, long], [25, 0, None, 1 << 30, spooled]]
-    now(office.requests.submit(asked(subject="claude", sent="UPDATE masked", parameters=values)))
+    got(office.requests.submit(asked(subject="claude", sent="UPDATE masked", parameters=values)))
     [told] = noted(notary, "request.submitted")
     assert (told["subject"], told["on_behalf_of"], told["why"], told["rule"]) == ("claude", ADA, "writes to everybody", "privileged-writes")
     assert (told["text"], told["sent"], told["binding"]) == (asked()["text"], "UPDATE masked", asked()["binding"].hex())
@@ -422,7 +413,7 @@ def test_all_that_an_approver_could_read_is_recorded_before_anybody_answers(offi
 def test_what_belongs_to_a_hosts_command_is_shown_by_name(office: Office, asked: Asked) -> None:
     """It has no numbered parameters, as a statement has."""
     surroundings = [[0, 0, b"on a terminal"], [0, 0, b"LANG=C.UTF-8"], [0, 1, b"ls \xff"]]
-    request = now(office.requests.submit(asked(path="exec", parameters=surroundings)))["request"]
+    request = got(office.requests.submit(asked(path="exec", parameters=surroundings)))["request"]
     told = [(one["name"], one.get("value", one.get("hex"))) for one in shown(office.requests.get(request))["parameters"]]
     assert told == [("terminal", "on a terminal"), ("variable", "LANG=C.UTF-8"), ("exact bytes", b"ls \xff".hex())]
 
@@ -430,7 +421,7 @@ def test_what_belongs_to_a_hosts_command_is_shown_by_name(office: Office, asked:
 def test_what_refused_or_left_commands_were_is_in_the_evidence(office: Office, asked: Asked, notary: Any, clock: Clock) -> None:
     """Denied, withdrawn or expired, each names the request and who asked; the request holds the text."""
     texts = [f"DELETE FROM visits WHERE id = {n}" for n in range(3)]
-    requests = [now(office.requests.submit(asked(text=text, sent=text)))["request"] for text in texts]
+    requests = [got(office.requests.submit(asked(text=text, sent=text)))["request"] for text in texts]
     office.requests.deny(requests[0], GRACE, "use the report", Caller("https", "t-1", "10.0.0.9"))
     office.requests.withdraw(requests[1], "the client is gone")
     clock.advance(301)
@@ -445,7 +436,7 @@ def test_a_list_is_recorded_whole_and_each_statement_with_what_it_is_bound_to(of
     office.requests.approve(request, GRACE)
     ran = [asked(text=text + ";", sent="", parameters=[]) for text in MIGRATION]
     for one in ran:
-        now(office.requests.submit(one))
+        got(office.requests.submit(one))
     [told] = noted(notary, "request.submitted")
     assert (told["statements"], told["why"]) == (MIGRATION, "migration 12") and "text" not in told and "binding" not in told
     released = noted(notary, "request.released")

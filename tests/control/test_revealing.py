@@ -13,7 +13,8 @@ from gateway.control import request as shape
 from gateway.control.errors import BadCall, Conflict, NotAllowed
 from gateway.control.office import Office
 from gateway.control.reveals import binding
-from test_requests import ADA, GRACE, JOAN, MARY, now
+from test_requests import ADA, GRACE, JOAN, MARY
+from tests.fired import got
 from tests_people import MASKED
 
 SSN = "public.patients.ssn"
@@ -37,7 +38,7 @@ def seen(office: Office, rule: dict[str, Any] = RULE, place: tuple[str, ...] = P
 def test_a_reveal_is_told_to_the_notary_before_anybody_may_use_it(office: Office, notary: Any) -> None:
     request = submitted(office, 3)
     assert seen(office) == [] and office.requests.reveals.live() == []
-    now(office.requests.approve(request, GRACE))
+    got(office.requests.approve(request, GRACE))
     (grant,) = notary.grants
     assert (grant["uses"], grant["binding"]) == (3, binding(JOAN, None, "clinic", "rw", "clinicdb", [SSN]))
     (found,) = office.requests.reveals.found(*PLACE, RULE)
@@ -47,19 +48,19 @@ def test_a_reveal_is_told_to_the_notary_before_anybody_may_use_it(office: Office
 
 @pytest.mark.parametrize("place", [(ADA, "clinic", "rw", "clinicdb"), (JOAN, "other", "rw", "clinicdb"), (JOAN, "clinic", "ro", "clinicdb"), (JOAN, "clinic", "rw", "x")])
 def test_a_reveal_is_for_one_identity_target_account_and_database(office: Office, place: tuple[str, ...]) -> None:
-    now(office.requests.approve(submitted(office), GRACE))
+    got(office.requests.approve(submitted(office), GRACE))
     assert seen(office, place=place) == []
 
 
 @pytest.mark.parametrize("change", [{"approvers": ["privacy"]}, {"quorum": 2}, {"lifetime": 599}, {"uses": 4}])
 def test_the_configuration_decides_whose_yes_counts_and_for_how_much(office: Office, change: dict[str, Any]) -> None:
-    now(office.requests.approve(submitted(office, 5), GRACE))
+    got(office.requests.approve(submitted(office, 5), GRACE))
     assert seen(office) and not seen(office, RULE | change)
     assert seen(office, RULE | {"uses": 0})
 
 
 def test_any_number_of_uses_needs_a_rule_that_says_so(office: Office) -> None:
-    now(office.requests.approve(submitted(office, 0), GRACE))
+    got(office.requests.approve(submitted(office, 0), GRACE))
     assert not seen(office) and seen(office, RULE | {"uses": 0})
 
 
@@ -72,15 +73,15 @@ def test_the_one_who_asked_and_who_acts_for_whom_do_not_count(office: Office) ->
 
 def test_a_quorum_counts_people(office: Office) -> None:
     request = submitted(office, quorum=2)
-    now(office.requests.approve(request, GRACE))
+    got(office.requests.approve(request, GRACE))
     assert seen(office) == []
-    now(office.requests.approve(request, MARY))
+    got(office.requests.approve(request, MARY))
     assert seen(office, RULE | {"quorum": 2}) == [request]
 
 
 def test_what_was_used_is_not_offered_again(office: Office) -> None:
     request = submitted(office, 2)
-    now(office.requests.approve(request, GRACE))
+    got(office.requests.approve(request, GRACE))
     office.requests.reveals.used(request)
     assert seen(office) == [request]
     assert [shape.summary(one)["state"] for one in office.requests.listed()] == ["granted"]
@@ -91,7 +92,7 @@ def test_what_was_used_is_not_offered_again(office: Office) -> None:
 def test_a_reveal_without_a_use_left_counts_nowhere_but_for_the_statement_that_it_still_answers(office: Office) -> None:
     told: list[Any] = []
     request = submitted(office, 1)
-    now(office.requests.approve(request, GRACE))
+    got(office.requests.approve(request, GRACE))
     office.requests.reveals.changed = lambda: told.append(office.requests.reveals.live())
     office.requests.reveals.used(request)
     assert told == [[[request]]]
@@ -101,7 +102,7 @@ def test_a_reveal_without_a_use_left_is_listed_as_spent(office: Office) -> None:
     """Also while it is kept until its time ends; one for any number of statements never is."""
     for uses, state in ((1, "spent"), (0, "granted")):
         request = submitted(office, uses)
-        now(office.requests.approve(request, GRACE))
+        got(office.requests.approve(request, GRACE))
         office.requests.reveals.used(request)
         record = office.requests.get(request)
         assert shape.summary(record)["state"] == shape.shown(record)["state"] == state
@@ -110,7 +111,7 @@ def test_a_reveal_without_a_use_left_is_listed_as_spent(office: Office) -> None:
 def test_time_ends_it(office: Office, clock: Clock) -> None:
     told: list[bool] = []
     office.requests.reveals.changed = lambda: told.append(True)
-    now(office.requests.approve(submitted(office, 0), GRACE))
+    got(office.requests.approve(submitted(office, 0), GRACE))
     clock.advance(601)
     assert office.requests.reveals.live() == [] and len(told) == 2
 
@@ -119,7 +120,7 @@ def test_revoking_ends_it_at_once(office: Office, notary: Any) -> None:
     request = submitted(office, 0)
     with pytest.raises(Conflict):
         office.requests.reveals.revoke(request, GRACE, "")
-    now(office.requests.approve(request, GRACE))
+    got(office.requests.approve(request, GRACE))
     with pytest.raises(NotAllowed):
         office.requests.reveals.revoke(request, "claude", "")
     office.requests.reveals.revoke(request, MARY, "enough")
@@ -128,7 +129,7 @@ def test_revoking_ends_it_at_once(office: Office, notary: Any) -> None:
 
 
 def test_a_revoked_identity_sees_nothing(office: Office) -> None:
-    now(office.requests.approve(submitted(office), GRACE))
+    got(office.requests.approve(submitted(office), GRACE))
     with office.store.write() as txn:
         office.identities.revoke(txn, JOAN, "local", "")
     assert seen(office) == []
@@ -138,7 +139,7 @@ def test_kill_9_forgets_neither_a_reveal_nor_its_uses(open_office: Callable[[], 
     office = open_office()
     request = submitted(office, 2)
     office = open_office()
-    now(office.requests.approve(request, GRACE))
+    got(office.requests.approve(request, GRACE))
     office = open_office()
     assert seen(office) == [request]
     office.requests.reveals.used(request)
@@ -195,7 +196,7 @@ def test_nobody_says_yes_to_a_reveal_that_would_show_nothing_by_now(office: Offi
     with pytest.raises(Conflict, match="there are: none"):
         office.requests.approve(request, GRACE)
     ruled(office)
-    now(office.requests.approve(request, GRACE))
+    got(office.requests.approve(request, GRACE))
     assert seen(office) == [request]
 
 

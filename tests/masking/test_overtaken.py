@@ -20,6 +20,7 @@ from protocols.verdict import Allow, Decision
 from tests.masking.shelf import COLUMNS, Shelf, ask, decision, done, session
 from tests.sql.little import snapshot
 
+
 @pytest.fixture
 def shelf() -> Shelf:
     return Shelf(snapshot())
