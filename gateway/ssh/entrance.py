@@ -156,7 +156,7 @@ class Entrance(Stranger, ServerLeg):
         if not self._done:
             self._over_here()
             if self._heard:
-                self._note(kind, why=why)
+                self._note(kind, why=why, **self._whose())
 
     def _over_here(self) -> None:
         self._done = True

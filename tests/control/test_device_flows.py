@@ -12,7 +12,7 @@ from gateway.config import Device, IdentityEntry, SecondStep
 from gateway.control.commits import Commits
 from gateway.control.desk import Desk
 from gateway.control.device.answers import PENDING, SLOW_DOWN, Proof, Unreachable, opened_by, refused
-from gateway.control.device.flows import BACKOFF_LONGEST, FLOWS, LOOK, SLOWER, STARTS_FROM_ONE, WINDOW, Flows
+from gateway.control.device.flows import BACKOFF_LONGEST, FLOWS, FROM_ONE, LOOK, SLOWER, STARTS_FROM_ONE, WINDOW, Flows
 from gateway.control.device.provider import Begun
 from gateway.control.errors import DeviceRefused, LoginRefused, NoApp, Throttled
 from gateway.control.identity.throttle import SUBJECT_FAILURES
@@ -217,6 +217,17 @@ def test_there_is_room_for_a_bounded_number(flows: Flows) -> None:
     flows._starts.clear()
     with pytest.raises(DeviceRefused, match="too many"):
         flows.start("w", "more", ADA, PEER)
+
+
+def test_one_address_does_not_take_everybodys_room(flows: Flows) -> None:
+    """Whoever begins logins and never ends them keeps out nobody but those at its address."""
+    for number in range(FROM_ONE):
+        flows._starts.clear()
+        begun(flows, f"f{number}", subject=f"p{number}")
+    flows._starts.clear()
+    with pytest.raises(DeviceRefused, match="too many"):
+        flows.start("w", "more", "grace", PEER)
+    begun(flows, "elsewhere", subject="grace", peer="10.0.0.8:1")
 
 
 def test_a_worker_that_is_gone_and_another_provider_end_them(flows: Flows, clock: Clock, provider: Fake) -> None:

@@ -135,7 +135,7 @@ def test_a_client_that_leaves_is_polled_for_no_more(house: SshHouse, idp: Idp) -
         ssh.until(DONE)
         left = f"device-{idp.started}"
         idp.polled()
-    until(lambda: any("left before" in facts.get("why", "") for facts in notes(house, "login.abandoned")), "its record")
+    until(lambda: any("left before" in facts.get("why", "") and facts.get("subject") == ADA for facts in notes(house, "login.abandoned")), "its record")
     asked_for = idp.polls.count(left)
     with Program(by_browser(house, HOPE), house.client) as ssh:  # another, whose polls show that time has passed
         ssh.until(OFFER)

@@ -21,7 +21,7 @@ from gateway.control.errors import ControlError
 from gateway.control.identity.throttle import address
 from gateway.control.rpc import place
 
-FLOWS = 64  # at one time
+FLOWS, FROM_ONE = 64, 20  # at one time: of everybody, and from one address
 STARTS, STARTS_FROM_ONE = 60, 20  # in one window: of everybody, and from one address, which may be a whole office
 WINDOW = 60.0  # seconds
 LOOK = 5.0  # seconds that an asking waits for the next poll, so that whoever is done need not ask twice
@@ -218,6 +218,7 @@ class Flows:
     def _room(self, source: str, key: tuple[Any, str]) -> None:
         now = self._clock.seconds()
         recent = [host for at, host in self._starts if now - at < WINDOW]
-        if self.running >= FLOWS or len(recent) >= STARTS or recent.count(source) >= STARTS_FROM_ONE or key in self._flows:
+        here = sum(flow.result is None and flow.whose[2] == source for flow in self._flows.values())
+        if self.running >= FLOWS or here >= FROM_ONE or len(recent) >= STARTS or recent.count(source) >= STARTS_FROM_ONE or key in self._flows:
             raise refused("too many log in by their browsers now; try again in a minute, or use a token")
         self._starts.append((now, source))
