@@ -8,8 +8,8 @@ import click
 
 from gateway.cli.door import Door
 from gateway.cli.show import say
-from gateway.cli.warnings import for_programs, warn, warnings
 from gateway.toml import WrongConfig, load
+from gateway.warnings import Known, for_people, for_programs, warnings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -32,15 +32,17 @@ def check(config: Path | None, named: Path, as_json: bool) -> None:
         else:
             click.echo(str(error), err=True)
         raise SystemExit(1) from None
-    found = warnings(read, Door(config))
+    door = Door(config)
+    found = for_programs(warnings(read, Known.of(read, door.heard("identity_list"), door.heard("account_list"))))
     if as_json:
-        say({"file": str(config), "problems": [], "warnings": for_programs(found)})
+        say({"file": str(config), "problems": [], "warnings": found})
         return
     click.echo(
         f"{config}: right. {_counted(len(read.listens), 'listener')}, {_counted(len(read.targets), 'target')}, "
         f"{_counted(len(read.identities), 'identity', 'identities')}, {_counted(len(read.addons), 'addon')}."
     )
-    warn(config, found)
+    for line in for_people(config, found):
+        click.echo(line, err=True)
 
 
 def _counted(count: int, one: str, many: str = "") -> str:

@@ -55,7 +55,7 @@ def provision(
 
 def _warn_of_secret(door: Door, target: TargetEntry, name: str) -> None:
     """A floor that stands and that the gateway cannot log in to refuses everybody who sees masks."""
-    from gateway.cli.warnings import unentered  # with all that reads a configuration
+    from gateway.warnings import unentered  # with all that reads a configuration
 
     account, secrets = target.account(name), {(one["target"], one["account"]) for one in door.call("account_list")}
     for why, mend in unentered(secrets, target.name, name, account.auth if account else ""):

@@ -17,20 +17,19 @@ REFUSING = 2
 @click.command()
 @configured
 def reload(door: Door, as_json: bool) -> None:
-    """Have the running gateway read its configuration again."""
-    told = door.call("config_reload")
-    from gateway.cli.warnings import for_programs, warn, warnings  # with all that reads a configuration
+    """
+    Have the running gateway read its configuration again, and say what is hardly meant in it.
 
-    found = warnings(door.config(vetted=True), door)
+    `ostiary check` says beforehand what is wrong with the file and what is hardly meant, and changes nothing.
+    """
+    told = door.call("config_reload")
     if as_json:
-        say(told | {"warnings": for_programs(found)})
+        say(told)
     else:
+        from gateway.warnings import in_words  # with all that reads a configuration
+
         click.echo(f"revision {told['revision']} is in force")
-        for name in told["not_looked_at"]:
-            click.echo(f"{name}: whether it has the columns that masking names was not seen; ostiary target check {name} says why", err=True)
-        for name, wrong in told["refusing"].items():
-            for why in wrong:
-                click.echo(f"{name} NOW REFUSES EVERYBODY who sees a column masked (OST-520): {clean(why)}", err=True)
-        warn(door.path, found)
+        for line in in_words(door.path, told):
+            click.echo(clean(line), err=True)
     if told["refusing"]:
         raise SystemExit(REFUSING)

@@ -21,6 +21,7 @@ from twisted.internet.threads import deferToThread
 from gateway import upstream
 from gateway.config import Account, IdentityEntry, TargetEntry
 from gateway.control import request as shape
+from gateway.control.accounts import READER, Accounts
 from gateway.control.authorities import NAMES
 from gateway.control.badges import IDENTITY, KEY_ID, SERIAL, SERIAL_LIMIT
 from gateway.control.caller import Caller, os_user
@@ -67,6 +68,7 @@ class Admin:
         :param uid: whose process asks, for the evidence.
         """
         self._office, self._reactor, self._uid = office, reactor, uid
+        self._accounts = Accounts(office, reactor)
         self._enrolment = Enrolment(office, self._put)
 
     @property
@@ -74,14 +76,8 @@ class Admin:
         return {**{name: getattr(self, name) for name in METHODS}, **self._enrolment.methods}
 
     def config_reload(self) -> Deferred[Value]:
-        """The revision in force once the file has been read again, and {target: why} of those that refuse everybody under it."""
-        return self._office.reload_file(os_user(self._uid())).addCallback(self._refusing)
-
-    def _refusing(self, said: Value) -> Deferred[Value]:
-        from gateway.control.fitting import misfits, names
-
-        masked = [entry for entry in self._office.targets.values() if entry.protocol != "ssh" and names(self._office.addons, entry)]
-        return misfits(masked, self._fit, self._reactor).addCallback(lambda found: said | found)
+        """As `Office.reload_file`."""
+        return self._office.reload_file(os_user(self._uid()))
 
     # -- identities --------------------------------------------------------------------
 
@@ -239,7 +235,7 @@ class Admin:
 
     def target_check(self, target: str, account: str = "") -> Deferred[Value]:
         """Log in to a target with an account, and leave again; masking's columns must be there."""
-        entry, chosen, password = self._login(target, account)
+        entry, chosen, password = self._accounts.login(target, account)
         facts = self._probe(entry, chosen, password).addCallback(dict)
         if entry.protocol != "ssh":
             facts.addCallback(self._fitted, entry)
@@ -260,18 +256,7 @@ class Admin:
                 raise Conflict(f"the login works, but everybody who sees a column masked is refused there (OST-520): {why}; mend masking's `columns`")
             return facts | {"masked_columns": fit.columns}
 
-        return self._fit(entry).addCallback(said)
-
-    def _fit(self, entry: TargetEntry) -> Deferred[Fit]:
-        from gateway.control.fitting import fitted
-
-        _entry, reader, password = self._login(entry.name, self._reader(entry.name))
-
-        def dial(database: str) -> Deferred[Any]:
-            return upstream.dial(self._reactor, entry, reader, password, database, _READER)
-
-        found: Deferred[Fit] = fitted(self._office.addons, entry, dial)
-        return found
+        return self._accounts.fit(entry).addCallback(said)
 
     def _certified(self, entry: TargetEntry, account: Account) -> Any:
         """As a session has it; whose it is in the target's log is the operator."""
@@ -332,7 +317,7 @@ class Admin:
         from gateway.control.provision import plan  # these bring masking and the parser, which control starts without
         from gateway.control.standing import standing
 
-        entry, reader, password = self._login(target, self._reader(target))
+        entry, reader, password = self._accounts.login(target, self._accounts.reader(target))
         if database not in entry.databases:
             raise NotFound(f"target {target} has no database {database}; it has {', '.join(entry.databases)}")
 
@@ -342,37 +327,18 @@ class Admin:
         def written(made: Plan) -> Value:
             return {"target": target, "database": database, "floor": floor, "sql": made.script(), "differences": made.differences()}
 
-        dialled = upstream.dial(self._reactor, entry, reader, password, database, _READER)
+        dialled = upstream.dial(self._reactor, entry, reader, password, database, READER)
         dialled.addCallback(Querying)
         dialled.addCallback(lambda asks: standing(asks, account, floor, others, functions).addBoth(_hung_up, asks))
         return dialled.addCallback(planned).addCallback(written).addErrback(unusable(entry, reader.name))
 
     def _discovery(self, target: str, account: str, database: str) -> Discovery:
-        entry, chosen, password = self._login(target, account or self._reader(target))
+        entry, chosen, password = self._accounts.login(target, account or self._accounts.reader(target))
         if entry.protocol == "ssh":
             raise NotFound(f"target {target} is a host: it has no tables")
         if database and database not in entry.databases:
             raise NotFound(f"target {target} has no database {database}; it has {', '.join(entry.databases)}")
         return Discovery(self._reactor, entry, chosen, password, database or entry.database)
-
-    def _reader(self, target: str) -> str:
-        """The account that reads the catalog, where there is one."""
-        entry = self._office.targets.get(target)
-        return next((one.name for one in entry.accounts if one.catalog), "") if entry else ""
-
-    def _login(self, target: str, account: str) -> tuple[TargetEntry, Account, str | None]:
-        """A target, one of its accounts (the first when none is named) and the account's secret."""
-        entry = self._office.targets.get(target)
-        if entry is None:
-            raise NotFound(f"there is no target {target}. `ostiary target list` shows them.")
-        chosen = entry.account(account)
-        if chosen is None:
-            raise NotFound(f"target {target} has no account {account}")
-        try:
-            password = self._office.vault.secret(target, chosen.name)["password"] if chosen.auth in ("password", "key") else None
-        except NotFound as error:
-            raise NotFound(f"{error.why}: ostiary account secret {target} {chosen.name}") from None
-        return entry, chosen, password
 
     # -- requests ----------------------------------------------------------------------
 
@@ -442,9 +408,6 @@ class Admin:
 def _hung_up(result: Any, connection: Querying) -> Any:
     connection.close()
     return result
-
-
-_READER = {"application_name": "ostiary provision"}
 
 
 def check_addresses(addresses: str) -> None:

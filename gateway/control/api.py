@@ -5,7 +5,7 @@ The HTTPS API for approvers: JSON, a token as bearer, nothing that a browser sen
     GET  /api/requests/ID        one of them, whole
     POST /api/requests/ID/approve, /deny     {"why": "…"}
     GET  /api/sessions           the caller's own and those that act for it; all of them for `admins`
-    POST /api/reload             `admins` only: read the configuration again; answers {"revision": n}
+    POST /api/reload             `admins` only: read the configuration again; answers as `ostiary reload --json`
 
 Errors are {"error": {"code", "text"}} with a status that fits. What the caller may not see
 is answered like what does not exist.

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -78,6 +78,7 @@ class Office:
         self.requests.reveals.addons = addons
         self.on_answered: Callable[[Value], None] = lambda answer: None
         self.on_reload: Callable[[str], Deferred[int]] = _nobody_reloads
+        self.on_look: Callable[[], Deferred[Value]] = lambda: succeed({})
         self._flushing = LoopingCall(self.flush)
         self._flushing.clock = clock
 
@@ -135,13 +136,16 @@ class Office:
 
     def reload_file(self, by: str) -> Deferred[Value]:
         """
-        Have the gateway read its file again. Fires with the revision in force.
+        Have the gateway read its file again. Fires with the revision in force, and with what `Looks.look` finds of it.
 
         :param by: who asks, for the evidence.
         :raises Conflict: the file is wrong, or takes a restart; says the key and the mend. Nothing has changed.
         """
-        asked = self.on_reload(by)
-        return asked.addCallbacks(lambda revision: {"revision": revision}, _not_reloaded)
+        asked: Deferred[Any] = self.on_reload(by)
+        return asked.addCallbacks(self._in_force, _not_reloaded)
+
+    def _in_force(self, revision: int) -> Deferred[Value]:
+        return self.on_look().addCallback(lambda found: {"revision": revision} | found)
 
     def end_sessions_of(self, subject: str, why: str) -> list[str]:
         """Of an identity, and of those who act for it."""

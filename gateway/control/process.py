@@ -26,6 +26,7 @@ from gateway.control.api import serve
 from gateway.control.commits import Commits
 from gateway.control.desk import Desk
 from gateway.control.errors import NotAllowed
+from gateway.control.looks import Looks
 from gateway.control.office import Office
 from gateway.control.outbox import Notary
 from gateway.control.rpc import Rpc
@@ -58,6 +59,7 @@ class Control(Service):
         self._commits = Commits(self._desks, clock, config.workers if isinstance(config.workers, int) else 1)
         self._ports: list[IListeningPort] = []
         self._grace: Any = None
+        self._looks: Looks | None = None
         self.office: Office | None = None
 
     def startService(self) -> None:
@@ -67,6 +69,8 @@ class Control(Service):
         self.office = Office.of(self._config, self._clock)
         self.office.on_answered = self._answered
         self.office.requests.reveals.changed = self._push_reveals
+        self._looks = looks = Looks(self.office, self._reactor)
+        self.office.on_look = lambda: looks.look(self._config)
         self.office.start(self._notary)
         self._grace = self._clock.callLater(GRACE, self._withdraw_orphans)
         self.listen_for_people(admin_socket(self._config))
@@ -91,6 +95,12 @@ class Control(Service):
         ended = self._running.reload(config)
         if ended:
             self._log.info("a reload ended {count} sessions", count=len(ended))
+        self._clock.callLater(0, self._look)
+
+    def _look(self) -> None:
+        """Behind the switch, which waits for no target and is not undone by what is only said."""
+        if self.running and self._looks is not None:
+            self._looks.log(self._config)
 
     def listen(self, path: Path, peers: Peers) -> None:
         """Accept workers that show a token which `peers` knows."""

@@ -189,13 +189,14 @@ async def test_a_check_says_that_the_file_is_not_what_is_in_force(live: Live) ->
 @pytest_twisted.ensureDeferred
 async def test_a_reload_warns_of_misspelt_people_and_of_a_floor_that_nobody_can_log_in_to(live: Live) -> None:
     """By what the store has too: whom it knows is no stranger, and a secret that was entered is not asked for."""
-    live.control.office.on_reload = lambda by: succeed(2)
     file = live.tool.config
+    live.control.office.on_reload = lambda by: succeed(live.control.reload(load(file)) or 2)
     text = file.read_text().replace('\n  user = "clinic_app"', '\n  user = "clinic_app"\n  floor = "floor"\n\n  [[target.account]]\n  name = "floor"\n  user = "f"')
     file.write_text(text + STRANGERS)
     await live("account", "secret", "clinic", "rw", stdin="pa55\n")
     await live("identity", "add", "night", "--kind", "workload", "--group", "jobs")
-    said = (await live("reload")).stderr
+    with capturedLogs() as logged:
+        said = (await live("reload")).stderr
     wanted = {
         "addons.access.Access, theirs: addon[2].rules[0].groups: nobody has the group 'enginers' (did you mean 'engineers'?)": "theirs",
         "addons.access.Access, theirs: addon[2].rules[0].identities: there is no identity 'ada@clinic.exmaple'": "theirs",
@@ -205,8 +206,9 @@ async def test_a_reload_warns_of_misspelt_people_and_of_a_floor_that_nobody_can_
         number = next(n for n, one in enumerate(file.read_text().splitlines(), 1) if line in one) - (line.startswith(" "))
         assert f"{file}:{number}: warning: {words}" in said, said
     assert "run: ostiary account secret clinic floor" in said and "jobs" not in said and "night" not in said and "clinic+rw" not in said
+    assert said.splitlines() == [formatEvent(one) for one in logged if one["log_namespace"].endswith("Looks")], "SIGHUP is answered in the log"
     told = (await live.json("reload"))["warnings"]
-    assert len(told) == len(said.splitlines()) and told == (await live.json("check"))["warnings"]
+    assert len(told) == len([line for line in said.splitlines() if ": warning: " in line]) and told == (await live.json("check"))["warnings"]
     assert {"line", "in", "key", "wrong", "mend"} == set(told[0])
 
 

@@ -221,16 +221,16 @@ async def test_it_does_not_speak_without_tls(api: Api) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_an_admin_has_the_configuration_read_again(api: Api) -> None:
-    """The evidence will name who asked."""
+    """The evidence will name who asked; what is hardly meant in it is told with the answer."""
     asked: list[str] = []
 
     def reload(by: str) -> Deferred[int]:
         asked.append(by)
         return succeed(7)
 
-    api.office.on_reload = reload
+    api.office.on_reload, api.office.on_look = reload, lambda: succeed({"refusing": {"clinic": ["no such column"]}})
     status, told, _ = await api.post("/api/reload", {}, ROOT)
-    assert (status, told, asked) == (200, {"revision": 7}, [ROOT])
+    assert (status, told, asked) == (200, {"revision": 7, "refusing": {"clinic": ["no such column"]}}, [ROOT])
 
 
 @pytest_twisted.ensureDeferred

@@ -129,6 +129,7 @@ def test_a_misspelt_column_is_named_to_who_would_be_on_the_floor(house: House) -
             house.connect(ADA)
         reloaded = house.ostiary("reload")
         assert reloaded.returncode == 2 and f"{TARGET} NOW REFUSES EVERYBODY" in reloaded.stderr and "public.people.crad" in reloaded.stderr, reloaded
+        until(lambda: f"{TARGET} NOW REFUSES EVERYBODY" in house.text(), "SIGHUP's answer, which is the log")
         assert json.loads(house.ostiary("reload", "--json").stdout)["refusing"][TARGET], "and again, though the file is the same"
         checked = house.ostiary("target", "check", TARGET)
         assert checked.returncode == 1 and "public.people.crad, which is no column there" in checked.stderr, checked

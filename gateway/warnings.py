@@ -1,21 +1,18 @@
 """
-What is right and yet may not be what was meant, of `ostiary check` and `ostiary reload`: each at its key, as a problem is.
+What is right and yet may not be what was meant, of `ostiary check` and of every reload: each at its key, as a problem is.
 
-People and secrets are also in control's store. It is asked where the gateway runs; where not, only the file is spoken of.
+People and secrets are also in control's store. Where that is not known, only the file is spoken of.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from addons.sql.conditions import near
-from gateway.cli.door import Door
 from gateway.config import MASKING, Config
 from gateway.section import Problem
 from gateway.toml import placed
@@ -39,8 +36,8 @@ class Known:
     secrets: frozenset[tuple[str, str]] | None
 
     @classmethod
-    def of(cls, config: Config, door: Door) -> Known:
-        added, secrets = door.heard("identity_list"), door.heard("account_list")
+    def of(cls, config: Config, added: Sequence[Mapping[str, Any]] | None, secrets: Sequence[Mapping[str, Any]] | None) -> Known:
+        """By what control lists of its identities and secrets; None where it was not asked."""
         people = {one["subject"]: (one["kind"], frozenset(one["groups"])) for one in added or () if one["from"] == "store"}
         people |= {subject: (entry.kind, entry.groups) for subject, entry in config.identities.items()}
         entered = None if secrets is None else frozenset((one["target"], one["account"]) for one in secrets)
@@ -55,22 +52,32 @@ class Known:
         return frozenset(group for _, groups in self.people.values() for group in groups)
 
 
-def warnings(config: Config, door: Door) -> list[Problem]:
+def warnings(config: Config, known: Known) -> list[Problem]:
     """All of them, in the file's order."""
-    known, named = Known.of(config, door), list(_named(config))
+    named = list(_named(config))
     found = [*_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_closed(config, known)]
     return placed(found, tomllib.loads(config.text.decode()), config.text)
-
-
-def warn(file: Path, found: Sequence[Problem]) -> None:
-    """On stderr, a line each."""
-    for one in found:
-        click.echo(f"{file}{f':{one.line}' if one.line else ''}: warning: {one}", err=True)
 
 
 def for_programs(found: Sequence[Problem]) -> list[dict[str, Any]]:
     """Problems or warnings for programs."""
     return [{"line": p.line, "in": list(p.names), "key": p.key, "wrong": p.wrong, "mend": p.mend} for p in found]
+
+
+def for_people(file: Path, told: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Of what `for_programs` gave, a line each: warnings of that file."""
+    for one in told:
+        shown = Problem(one["key"], one["wrong"], one["mend"], one["line"], tuple(one["in"]))
+        yield f"{file}{f':{shown.line}' if shown.line else ''}: warning: {shown}"
+
+
+def in_words(file: Path, found: Mapping[str, Any]) -> Iterator[str]:
+    """A line each of what `gateway.control.looks` found of that file; the worst first."""
+    for name, wrong in found["refusing"].items():
+        yield from (f"{name} NOW REFUSES EVERYBODY who sees a column masked (OST-520): {why}" for why in wrong)
+    for name in found["not_looked_at"]:
+        yield f"{name}: whether it has the columns that masking names was not seen; ostiary target check {name} says why"
+    yield from for_people(file, found["warnings"])
 
 
 def _named(config: Config) -> Iterator[tuple[str, str, str]]:

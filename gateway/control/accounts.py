@@ -1,0 +1,64 @@
+"""What control logs in to targets with: an account and its secret, as people named them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from gateway import upstream
+from gateway.config import Account, TargetEntry
+from gateway.control.errors import NotFound
+from gateway.control.office import Office
+
+if TYPE_CHECKING:
+    from gateway.control.fitting import Fit
+
+READER = {"application_name": "ostiary provision"}
+"""What a server shows of a login that reads its catalog."""
+
+
+class Accounts:
+    """Those of the targets that are in force."""
+
+    def __init__(self, office: Office, reactor: Any) -> None:
+        self._office, self._reactor = office, reactor
+
+    def login(self, target: str, account: str) -> tuple[TargetEntry, Account, str | None]:
+        """
+        A target, one of its accounts (the first when none is named) and the account's secret.
+
+        :raises NotFound: what is missing; says the mend.
+        """
+        entry = self._office.targets.get(target)
+        if entry is None:
+            raise NotFound(f"there is no target {target}. `ostiary target list` shows them.")
+        chosen = entry.account(account)
+        if chosen is None:
+            raise NotFound(f"target {target} has no account {account}")
+        try:
+            password = self._office.vault.secret(target, chosen.name)["password"] if chosen.auth in ("password", "key") else None
+        except NotFound as error:
+            raise NotFound(f"{error.why}: ostiary account secret {target} {chosen.name}") from None
+        return entry, chosen, password
+
+    def reader(self, target: str) -> str:
+        """The account that reads the catalog, where there is one."""
+        entry = self._office.targets.get(target)
+        return next((one.name for one in entry.accounts if one.catalog), "") if entry else ""
+
+    def fit(self, entry: TargetEntry) -> Deferred[Fit]:
+        """
+        Whether masking's declarations fit a target; as `fitting.fitted`.
+
+        :raises NotFound: as `login`.
+        """
+        from gateway.control.fitting import fitted
+
+        _entry, reader, password = self.login(entry.name, self.reader(entry.name))
+
+        def dial(database: str) -> Deferred[Any]:
+            return upstream.dial(self._reactor, entry, reader, password, database, READER)
+
+        found: Deferred[Fit] = fitted(self._office.addons, entry, dial)
+        return found
