@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from gateway.cli.door import Door, configured, leave
 from gateway.cli.show import as_text, one, rows
 from gateway.cli.watch import watch
-from gateway.control.badges import Badge
-from gateway.control.device.answers import opened_by
+from gateway.control.sessions import shown
 
 COLUMNS = ("id", "subject", "on_behalf_of", "target", "protocol", "account", "database", "peer", "opened")
 
@@ -29,7 +26,7 @@ def list_(door: Door, as_json: bool) -> None:
     """Live sessions of all workers."""
     found = door.call("session_list") if door.runs else []
     nothing = "There are none." if door.runs else "The gateway does not run, so there are none."
-    rows([_told(one) for one in found], COLUMNS, as_json, nothing)
+    rows([shown(one) for one in found], COLUMNS, as_json, nothing)
 
 
 @session.command()
@@ -37,7 +34,7 @@ def list_(door: Door, as_json: bool) -> None:
 @configured
 def show(door: Door, as_json: bool, identifier: str) -> None:
     """One live session."""
-    one(_told(_running(door).call("session_show", session=identifier)), as_json)
+    one(shown(_running(door).call("session_show", session=identifier)), as_json)
 
 
 @session.command()
@@ -48,21 +45,9 @@ def kill(door: Door, as_json: bool, identifier: str, why: str) -> None:
     """End a session."""
     ended = _running(door).call("session_kill", session=identifier, why=why)
     if as_json:
-        one(_told(ended), as_json)
+        one(shown(ended), as_json)
     else:
         click.echo(f"Ended session {identifier} of {as_text('subject', ended['subject'])} on {as_text('target', ended['target'])}.")
-
-
-def _told(session: dict[str, Any]) -> dict[str, Any]:
-    """With what opened it by the names that evidence has for that; control keeps all four in one place."""
-    shown = {name: value for name, value in session.items() if name != "token"}
-    opener = session["token"] or ""
-    badge = Badge.of(opener)
-    if badge is not None:
-        return shown | {"client_certificate_serial": badge.serial, "client_certificate_authority": badge.authority}
-    if opener.startswith(opened_by("")):
-        return shown | {"client_issuer": opener.removeprefix(opened_by(""))}
-    return shown | {"client_key" if opener.startswith("SHA256:") else "client_token": opener}
 
 
 def _running(door: Door) -> Door:

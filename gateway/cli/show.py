@@ -13,12 +13,9 @@ from typing import Any
 
 import click
 
-from gateway.control.when import iso
+from gateway.control.when import TIMES, iso, told
 
 Row = Mapping[str, Any]
-
-TIMES = frozenset({"created", "expires", "last_used", "revoked", "changed", "opened", "at", "until", "shut_until"})
-"""What holds a moment wherever control says it, as seconds since 1970; people and programs are told it in ISO 8601."""
 
 WIDEST = 72  # characters of a column; the whole is in --json and in `show`
 
@@ -44,18 +41,6 @@ def as_text(name: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return clean(", ".join(map(str, value))) or "-"
     return clean(str(value))
-
-
-def told(value: Any, name: str = "") -> Any:
-    """A value of control's as JSON has it: moments in ISO 8601 and UTC, bytes in hexadecimal; `docs/operating.md` says so."""
-    if isinstance(value, Mapping):
-        return {key: told(inside, key) for key, inside in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [told(inside) for inside in value]
-    if isinstance(value, bytes):
-        return value.hex()
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return iso(value) if number and name in TIMES else value
 
 
 def say(value: Any, indent: int | None = 2) -> None:

@@ -7,7 +7,7 @@ The HTTPS API for approvers: JSON, a token as bearer, nothing that a browser sen
     GET  /api/sessions           the caller's own and those that act for it; all of them for `admins`
     POST /api/reload             `admins` only: read the configuration again; answers as `ostiary reload --json`
 
-Errors are {"error": {"code", "text"}} with a status that fits. What the caller may not see
+Values are as `--json` of the CLI has them. Errors are {"error": {"code", "text"}} with a status that fits. What the caller may not see
 is answered like what does not exist.
 """
 
@@ -37,7 +37,9 @@ from gateway.control.errors import (
 )
 from gateway.control.office import Office
 from gateway.control.rpc import place
+from gateway.control.sessions import shown
 from gateway.control.store import Value
+from gateway.control.when import told
 
 ADMINS = "admins"
 """Members see every session and may have the file read again. It gives no right to answer requests."""
@@ -162,7 +164,7 @@ class Sessions(Json):
             raise NotFound("there is no such page")
         who, everything = caller["subject"], ADMINS in caller["groups"]
         sessions = self._office.sessions.listed()
-        return {"sessions": [s for s in sessions if everything or who in (s["subject"], s["on_behalf_of"])]}
+        return {"sessions": [shown(s) for s in sessions if everything or who in (s["subject"], s["on_behalf_of"])]}
 
 
 class Reload(Json):
@@ -241,5 +243,5 @@ def _finish(request: Request, status: int, value: Any) -> None:
     for name, said in ((b"content-type", b"application/json"), (b"cache-control", b"no-store"),
                        (b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"default-src 'none'")):
         request.setHeader(name, said)
-    request.write(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+    request.write(json.dumps(told(value), ensure_ascii=False).encode() + b"\n")
     request.finish()

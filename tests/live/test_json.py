@@ -1,11 +1,15 @@
 """
-One convention for every `--json`: moments are ISO 8601 in UTC with a Z, a name says what it holds, and no command is left out.
+One convention for every `--json` and for the HTTPS API: moments are ISO 8601 in UTC with a Z, what is not there is null, a name
+says what it holds, and no command is left out.
 """
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli.main import main
+from gateway.control.when import MAY_BE_EMPTY
 from tests.house import ADA, GRACE, TARGET, House, until
 from tests.servers import PostgresServer
 
@@ -71,10 +76,20 @@ def complaints(value: Any, evidence: bool) -> Iterator[str]:
             yield f"{name} = {leaf!r} looks like seconds since 1970"
         if name in MOMENTS and not (evidence and name == "opened") and leaf not in (None, "") and not (isinstance(leaf, str) and MOMENT.fullmatch(leaf)):
             yield f"{name} = {leaf!r} is no moment in ISO 8601 and UTC"
+        if leaf == "" and not evidence and name not in MAY_BE_EMPTY:
+            yield f"{name} is empty and not null"
         if isinstance(leaf, str) and len(leaf) > 16 and not leaf.strip("0"):
             yield f"{name} is zeros"
         if name == "token" and not evidence and not str(leaf).startswith("ost_"):
             yield f"token = {leaf!r} is none"
+
+
+def fetched(house: House, path: str, token: str) -> Any:
+    """What the HTTPS API says."""
+    connection = http.client.HTTPSConnection("127.0.0.1", house.control_port, timeout=20, context=ssl._create_unverified_context())
+    with contextlib.closing(connection):
+        connection.request("GET", f"/api/{path}", headers={"Authorization": f"Bearer {token}"})
+        return json.loads(connection.getresponse().read())
 
 
 def test_every_json_says_moments_alike_and_names_what_it_holds(house: House, tmp_path: Path) -> None:
@@ -101,6 +116,10 @@ def test_every_json_says_moments_alike_and_names_what_it_holds(house: House, tmp
         run("session", "show", live["id"])
         run("request", "list")
         asked = house.asked()[0]["id"]
+        for who, path in ((grace, "requests"), (grace, f"requests/{asked}"), (ada, "sessions")):
+            told = fetched(house, path, who)
+            said[("the API", path)] = list(complaints(told, False))
+            assert told and told not in ({"requests": []}, {"sessions": []}), path
         run("request", "show", asked)
         run("request", "approve", asked, "--as", GRACE, token=grace)
         connection.execute("CREATE TABLE more (id int)")
