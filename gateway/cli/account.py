@@ -6,7 +6,7 @@ import click
 
 from gateway.cli.door import Door, configured, key, leave, secret
 from gateway.cli.show import rows
-from gateway.config import Account, Config
+from gateway.config import Account, Config, TargetEntry
 
 COLUMNS = ("target", "account", "user", "auth", "secret", "changed", "catalog")
 
@@ -22,12 +22,12 @@ def list_(door: Door, as_json: bool) -> None:
     """
     All accounts, and whether their secrets are entered.
 
-    CATALOG: the account that reads the database's catalog for policy and masking; where none is marked, the first one does.
+    CATALOG: which account reads the database's catalog for policy and masking; where none is marked, the first one does.
     """
     config, secrets = door.config(), {(s["target"], s["account"]): s for s in door.call("account_list")}
     found = [
         {
-            "target": target.name, "account": one.name, "user": one.user, "auth": one.auth, "catalog": one.catalog,
+            "target": target.name, "account": one.name, "user": one.user, "auth": one.auth, "catalog": _catalog(target, one, as_json),
             "secret": _state(one, (target.name, one.name) in secrets),
             "changed": secrets.get((target.name, one.name), {}).get("changed"),
         }
@@ -58,6 +58,16 @@ def forget(door: Door, as_json: bool, target: str, name: str) -> None:
     """Delete an account's password."""
     door.call("account_forget", target=target, account=name)
     click.echo(f"The secret of {target}+{name} is deleted.", err=True)
+
+
+def _catalog(target: TargetEntry, account: Account, as_json: bool) -> bool | str | None:
+    """Whether this account reads the catalog; people are told which one does instead. None of a host, which has none."""
+    if target.protocol == "ssh":
+        return None
+    reader = target.catalog_account
+    if as_json:
+        return account is reader
+    return "read by this" if account is reader else f"read by {reader.name}"
 
 
 def _state(account: Account, entered: bool) -> str:

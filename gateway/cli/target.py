@@ -13,7 +13,7 @@ from gateway.cli.show import one, rows
 from gateway.config import TargetEntry
 from gateway.ssh.lines import read
 
-COLUMNS = ("name", "protocol", "address", "database", "tls", "accounts", "labels")
+COLUMNS = ("name", "protocol", "address", "database", "tls", "host_key", "accounts", "labels")
 
 
 @click.group()
@@ -28,7 +28,11 @@ target.add_command(provision)
 @target.command("list")
 @configured
 def list_(door: Door, as_json: bool) -> None:
-    """All targets."""
+    """
+    All targets.
+
+    TLS is about databases; HOST KEY is how a host of SSH proves itself: one that the file registers, or one certified by an authority.
+    """
     found = [_shown(entry) for entry in door.config().targets.values()]
     rows(found, COLUMNS, as_json, "There are none. Add a [[target]] to the file.")
 
@@ -90,9 +94,18 @@ def _shown(entry: TargetEntry) -> dict[str, Any]:
     host = f"[{entry.host}]" if ":" in entry.host else entry.host
     return {
         "name": entry.name, "protocol": entry.protocol, "address": f"{host}:{entry.port}", "database": entry.database,
-        "databases": list(entry.databases), "tls": entry.tls, "tls_name": entry.tls_name,
-        "tls_ca": str(entry.tls_ca) if entry.tls_ca else None, "revocation": entry.revocation,
+        "databases": list(entry.databases), **_proof(entry), "revocation": entry.revocation,
         "accounts": [account.name for account in entry.accounts],
         "floors": [f"{one.name}={one.floor}" for one in entry.accounts if one.floor],
         "labels": [f"{name}={value}" for name, value in entry.labels.items()],
     }
+
+
+def _proof(entry: TargetEntry) -> dict[str, Any]:
+    """By what the gateway knows that it is the target; a host of SSH is encrypted without TLS."""
+    if entry.protocol != "ssh":
+        ca = str(entry.tls_ca) if entry.tls_ca else None
+        return {"tls": entry.tls, "tls_name": entry.tls_name, "tls_ca": ca, "host_key": None, "host_name": None}
+    ways = [way for way, given in (("registered", entry.host_keys), ("certified", entry.host_ca)) if given]
+    name = entry.tls_name if entry.host_ca else None
+    return {"tls": None, "tls_name": None, "tls_ca": None, "host_key": " or ".join(ways), "host_name": name}

@@ -169,6 +169,38 @@ def test_targets(tool: Any) -> None:
     assert "ostiary target list" in tool("target", "show", "other", code=1).stderr
 
 
+HOST = """
+[[target]]
+name = "web1"
+protocol = "ssh"
+address = "web1:22"
+host_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJf2Aq9MxgUs5qAp8j8cAu1Ey9xTzTqGgkQw3pHLOq9E"]
+
+  [[target.account]]
+  name = "deploy"
+  user = "deploy"
+"""
+
+
+def test_a_host_is_not_said_to_be_without_encryption(tool: Any) -> None:
+    """It has no TLS, and proves itself by its host key."""
+    tool.config.write_text(tool.config.read_text() + HOST)
+    clinic, web = tool.json("target", "list")
+    assert (clinic["tls"], clinic["host_key"], web["tls"], web["host_key"]) == ("off", None, None, "registered")
+    heading, _clinic, line = tool("target", "list").output.splitlines()
+    assert "HOST KEY" in heading and line.split() == ["web1", "ssh", "web1:22", "-", "-", "registered", "deploy", "-"]
+
+
+def test_the_account_that_reads_the_catalog_is_named_marked_or_not(tool: Any) -> None:
+    text = tool.config.read_text()
+    for more, reader in (("", "rw"), ("\n  catalog = true", "open")):
+        tool.config.write_text(text.replace('name = "open"', f'name = "open"{more}') + HOST)
+        told = {one["account"]: one["catalog"] for one in tool.json("account", "list")}
+        assert told == {"rw": reader == "rw", "open": reader == "open", "deploy": None}
+        shown = tool("account", "list").output
+        assert shown.count("read by this") == 1 and shown.count(f"read by {reader}") == 1
+
+
 def test_a_target_is_checked_by_logging_in(tool: Any) -> None:
     """Nothing listens on port 1; and before its password is entered nothing is dialled."""
     def run(*words: str) -> subprocess.CompletedProcess[str]:
