@@ -176,6 +176,7 @@ class Door:
         except ControlError as error:
             raise Said(error.why) from None
         try:
+            office.take_up()
             office.requests.start(None)
             answered = maybeDeferred(Admin(office, reactor).methods[method], **arguments)
             return reactor.wait(answered)

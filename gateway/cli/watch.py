@@ -51,7 +51,7 @@ def watch(
     except ValueError as error:
         leave(str(error))
     config, token = door.config(), own_token(subject)
-    door.call("identity_check", subject=subject, token=token)
+    door.call("identity_check", subject=subject, token=token, session=str(session))
     try:
         view = open_view(config.audit.directory)
         try:

@@ -24,7 +24,7 @@ from gateway.control import request as shape
 from gateway.control.accounts import READER, Accounts
 from gateway.control.authorities import NAMES
 from gateway.control.badges import IDENTITY, KEY_ID, SERIAL, SERIAL_LIMIT
-from gateway.control.caller import Caller, os_user
+from gateway.control.caller import CLI, Caller, os_user
 from gateway.control.discovery import SAMPLE_LIMIT, Discovery
 from gateway.control.errors import BadCall, Conflict, NotAllowed, NotFound
 from gateway.control.identity.enrolment import Enrolment
@@ -34,6 +34,7 @@ from gateway.control.sessions import by_operator
 from gateway.control.store import Transaction, Value
 from gateway.control.unusable import unusable
 from gateway.control.vault import PASSWORD_LIMIT
+from gateway.control.watched import watched
 from gateway.control.when import iso
 from gateway.query import Querying
 from gateway.ssh.lines import NoLine, fingerprint, line, read
@@ -57,7 +58,6 @@ TTL_LIMIT = 366 * 86400.0  # seconds; a token for longer is a password nobody ch
 SUBJECT_LIMIT = 255  # bytes; with a token's id behind it, it is a key in the store
 
 HERE = "local"  # the peer that throttling counts for people at this machine
-CLI = "cli"
 
 
 class Admin:
@@ -73,7 +73,7 @@ class Admin:
 
     @property
     def methods(self) -> Methods:
-        return {**{name: getattr(self, name) for name in METHODS}, **self._enrolment.methods}
+        return {**watched({name: getattr(self, name) for name in METHODS}, self._office, self._here), **self._enrolment.methods}
 
     def config_reload(self) -> Deferred[Value]:
         """As `Office.reload_file`."""
@@ -117,8 +117,8 @@ class Admin:
         self._office.outbox.deliver()
         return self.identity_show(subject)
 
-    def identity_check(self, subject: str, token: str) -> Value:
-        """Who a token would be let in as; the same refusal as at a login."""
+    def identity_check(self, subject: str, token: str, session: str = "") -> Value:
+        """Who a token would be let in as; the same refusal as at a login. `session`: which one that person is about to watch."""
         return self._prove(subject, token)
 
     # -- tokens ------------------------------------------------------------------------

@@ -8,7 +8,7 @@ The HTTPS API for approvers: JSON, a token as bearer, nothing that a browser sen
     POST /api/reload             `admins` only: read the configuration again; answers as `ostiary reload --json`
 
 Values are as `--json` of the CLI has them. Errors are {"error": {"code", "text"}} with a status that fits. What the caller may not see
-is answered like what does not exist.
+is answered like what does not exist. Whom it refuses is recorded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from gateway.config import Config
 from gateway.control import request as shape
-from gateway.control.caller import Caller
+from gateway.control.caller import HTTPS, Caller
 from gateway.control.errors import (
     BadCall, Conflict, ControlError, ControlUnavailable, Crashed, LoginRefused, NotAllowed, NotFound, Throttled,
 )
@@ -39,6 +39,8 @@ from gateway.control.office import Office
 from gateway.control.rpc import place
 from gateway.control.sessions import shown
 from gateway.control.store import Value
+from gateway.control.tries import Try
+from gateway.control.watched import ANSWERS, REFUSALS
 from gateway.control.when import told
 
 ADMINS = "admins"
@@ -110,9 +112,38 @@ class Json(Resource):
         return NOT_DONE_YET
 
     def _render(self, request: Request) -> Any:
-        caller = self._office.login.bearer(_bearer(request), _address(request))
         path = [part.decode("utf-8", "replace") for part in request.postpath or [] if part]
-        return self.answer(request, caller, path)
+        about = self.about(path)
+        caller = self._known(request, about)
+
+        def refused(failure: Failure) -> Failure:
+            if failure.check(*(ANSWERS if about else REFUSALS)):
+                via = Caller(HTTPS, caller["token"], _address(request))
+                self._office.tries.refused(Try(_tried(request), via, caller["subject"], request=about), failure.value)
+            return failure
+
+        return maybeDeferred(self.answer, request, caller, path).addErrback(refused)
+
+    def _known(self, request: Request, about: str) -> Known:
+        """Who calls."""
+        token, login, tries = _bearer(request), self._office.login, self._office.tries
+        tried, address = _tried(request), _address(request)
+        try:
+            if not token:
+                raise LoginRefused("send a token: `Authorization: Bearer ost_…` (`ostiary token issue`)")
+            return login.bearer(token, address)
+        except LoginRefused as error:
+            proof = login.why_not(None, token) if token else {"subject": ""}
+            via = Caller(HTTPS, proof.get("token", ""), address)
+            tries.refused(Try(tried, via, subject=proof["subject"], request=about), error, proof.get("why", ""), each=bool(token))
+            raise
+        except Throttled as error:
+            tries.refused(Try(tried, Caller(HTTPS, "", address), request=about), error)
+            raise
+
+    def about(self, path: list[str]) -> str:
+        """The request that a call is about."""
+        return ""
 
     def answer(self, request: Request, caller: Known, path: list[str]) -> Any:
         """What this page says."""
@@ -132,6 +163,9 @@ class Json(Resource):
 class Requests(Json):
     """`/api/requests` and below."""
 
+    def about(self, path: list[str]) -> str:
+        return path[0] if path else ""
+
     def answer(self, request: Request, caller: Known, path: list[str]) -> Any:
         match request.method, path:
             case b"GET", []:
@@ -142,7 +176,7 @@ class Requests(Json):
                 return shape.shown(self._seen(name, caller))
             case b"POST", [name, ("approve" | "deny") as verb]:
                 self._seen(name, caller)
-                via = Caller("https", caller["token"], _address(request))
+                via = Caller(HTTPS, caller["token"], _address(request))
                 return self._answered(verb)(name, caller["subject"], _reason(request), via)
         raise NotFound("there is no such page")
 
@@ -152,7 +186,7 @@ class Requests(Json):
     def _seen(self, name: str, caller: Known) -> Value:
         record = self._office.requests.get(name)
         if not _concerns(record, caller):
-            raise NotFound(f"there is no request {name[:64]}. `ostiary request list --all` shows them.")
+            raise NotFound(f"there is no request {name[:64]}. `ostiary request list --all` shows them.", "it is no business of theirs")
         return record
 
 
@@ -210,10 +244,15 @@ def _concerns(record: Value, caller: Known) -> bool:
 
 
 def _bearer(request: Request) -> str:
+    """The token that it shows; "" for none."""
     scheme, _, token = (request.getHeader(b"authorization") or b"").partition(b" ")
-    if scheme.lower() != b"bearer" or not token:
-        raise LoginRefused("send a token: `Authorization: Bearer ost_…` (`ostiary token issue`)")
-    return token.strip().decode("latin-1")
+    return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
+
+
+def _tried(request: Request) -> str:
+    """What it asks for; without what stands behind a "?", which somebody may take for the place of a token."""
+    path = "/".join(part.decode("utf-8", "replace") for part in [*request.prepath, *(request.postpath or [])])
+    return f"{request.method.decode('ascii', 'replace')[:16]} /{path}"
 
 
 def _reason(request: Request) -> str:

@@ -8,10 +8,14 @@ import pwd
 from dataclasses import dataclass
 
 
+CLI, HTTPS, WORKER = "cli", "https", "worker"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
-    :ivar channel: "cli" for this machine's socket, "https" for the API, "session" for a command that was sent, "" for control itself.
+    :ivar channel: "cli" for this machine's socket, "https" for the API, "session" for a command that was sent, "worker" for the
+        socket that workers come to, "" for control itself.
     :ivar token: the id of the token that proved who it is, "" where none was asked for.
     :ivar address: of an API's caller.
     :ivar os_user: whose process called on this machine.

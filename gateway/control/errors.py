@@ -8,15 +8,19 @@ from __future__ import annotations
 
 
 class ControlError(Exception):
-    """A refusal that may be shown to a person. Raise a subclass."""
+    """
+    A refusal that may be shown to a person. Raise a subclass.
+
+    :ivar record: why, for the evidence, where that is more than may be said; it does not cross the link.
+    """
 
     code = "OST-600"
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, record: str = "") -> None:
         if type(self) is ControlError:
             raise TypeError("raise a subclass of ControlError")
         super().__init__(why)
-        self.why = why
+        self.why, self.record = why, record
 
 
 class LoginRefused(ControlError):

@@ -35,6 +35,7 @@ from gateway.control.requests import Requests
 from gateway.control.seal import Seal, read_key
 from gateway.control.sessions import Sessions
 from gateway.control.store import Store, Value
+from gateway.control.tries import Tries
 from gateway.control.vault import Vault
 from gateway.ssh.lines import fingerprint
 
@@ -72,6 +73,7 @@ class Office:
         self.codes = Codes(self.store, clock)
         self.second = Second(second, self.codes, self.throttle, self.store, self.outbox)
         self.login = Login(self.identities, self.tokens, self.throttle, self.store.seal, self.outbox, self.believes, self.second)
+        self.tries = Tries(self.outbox, clock)
         self.flows = Flows(device, clock, lambda entry: _provider(entry, clock))
         self.vault, self.limits, self.sessions = Vault(self.store, clock), Limits(clock), Sessions()
         self.requests = Requests(self.store, self.identities, self.outbox, clock, self._answered)
@@ -94,32 +96,41 @@ class Office:
 
     def start(self, notary: Notary | None) -> None:
         """Begin to work: clocks run, notes leave."""
-        with self.store.read() as txn:
-            self.throttle.load(self.store["counters"].get(txn, "throttle") or {})
+        self.take_up()
         if notary is not None:
             self.outbox.connect(notary)
         self.requests.start(notary)
         self._flushing.start(FLUSH, now=False)
+
+    def take_up(self) -> None:
+        """What a former run counted."""
+        with self.store.read() as txn:
+            self.throttle.load(self.store["counters"].get(txn, "throttle") or {})
+            self.tries.load((self.store["counters"].get(txn, "tries") or {}).get("told", []))
 
     def close(self) -> None:
         """Everything is on disk after this."""
         if self._flushing.running:
             self._flushing.stop()
         self.flows.close()
+        self.tries.flush(over=True)
         self.outbox.disconnect()
         self.requests.stop()
         self.flush()
         self.store.close()
 
     def flush(self) -> None:
-        """Store what no login waits for."""
-        if not (self.tokens.unflushed or self.throttle.changed):
+        """Store what no login waits for, and tell of what was refused often."""
+        self.tries.flush()
+        if not (self.tokens.unflushed or self.throttle.changed or self.tries.changed):
             return
         try:
             with self.store.write() as txn:
                 self.tokens.flush(txn)
                 self.store["counters"].put(txn, "throttle", self.throttle.dump())
+                self.store["counters"].put(txn, "tries", {"told": self.tries.dump()})
         except StoreRefused as error:  # counts go on in memory, and the next flush tries again
+            self.throttle.changed = self.tries.changed = True
             self._log.warn("{why}", why=error.why)
 
     def reload(self, config: Config) -> list[str]:

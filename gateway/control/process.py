@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from gateway.config import Config
 from gateway.control.admin import Admin
 from gateway.control.api import serve
+from gateway.control.caller import CLI, WORKER, Caller, os_user
 from gateway.control.commits import Commits
 from gateway.control.desk import Desk
 from gateway.control.errors import NotAllowed
@@ -31,6 +32,7 @@ from gateway.control.office import Office
 from gateway.control.outbox import Notary
 from gateway.control.rpc import Rpc
 from gateway.control.store import Value
+from gateway.control.tries import Try
 from gateway.frame import peer_credentials
 from gateway.whereabouts import place
 
@@ -126,7 +128,13 @@ class Control(Service):
     def _listen(self, path: Path, protocol: Callable[[], Rpc]) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # a leftover: the store's lock says that no other control lives
-        self._ports.append(self._reactor.listenUNIX(str(path), _SameUser(protocol), mode=0o600))
+        channel = CLI if path == admin_socket(self._config) else WORKER
+        stranger = NotAllowed("another user of this machine than the gateway's")
+        factory = _SameUser(protocol, lambda uid: self._refused("connect", channel, uid, stranger))
+        self._ports.append(self._reactor.listenUNIX(str(path), factory, mode=0o600))
+
+    def _refused(self, tried: str, channel: str, uid: int, why: NotAllowed) -> None:
+        self._running.tries.refused(Try(tried, Caller(channel, os_user=os_user(uid))), why)
 
     def _greeting(self, peers: Peers) -> Rpc:
         link = Rpc({})
@@ -134,8 +142,10 @@ class Control(Service):
         def hello(token: str) -> str:
             name = peers(token)
             if name is None:
+                refusal = NotAllowed("the supervisor did not start this process")
+                self._refused("worker", WORKER, peer_credentials(link.transport.socket)[1], refusal)
                 link.transport.loseConnection()
-                raise NotAllowed("the supervisor did not start this process")
+                raise refusal
             self._seat(link)
             return name
 
@@ -200,8 +210,11 @@ class _SameUser(Factory):
 
     noisy = False
 
-    def __init__(self, protocol: Callable[[], Rpc]) -> None:
-        self._protocol = protocol
+    def __init__(self, protocol: Callable[[], Rpc], refused: Callable[[int], None]) -> None:
+        """
+        :param refused: told whose process came that may not.
+        """
+        self._protocol, self._refused = protocol, refused
 
     def buildProtocol(self, address: IAddress) -> Rpc:
         link = self._protocol()
@@ -210,6 +223,7 @@ class _SameUser(Factory):
         def checked() -> None:
             _, uid, _ = peer_credentials(link.transport.socket)
             if uid not in (os.getuid(), 0):
+                self._refused(uid)
                 link.transport.abortConnection()
                 return
             made()

@@ -158,7 +158,8 @@ def summary(shown: dict[str, Any], protocol: str = "") -> str:
 
 
 _FIRST = (
-    "subject", "identity", "user", "by", "on_behalf_of", "target", "account", "database", "request", "state", "verdict", "rule", "why", "text",
+    "subject", "identity", "user", "by", "on_behalf_of", "target", "account", "database", "request", "tried", "times", "code", "state", "verdict",
+    "rule", "why", "text",
 )  # fmt: skip
 """Facts that a person looks for first: who, where, and what was said to it. Others follow as they are stored."""
 

@@ -37,12 +37,16 @@ columns = [{ relation = "public.patients", column = "ssn", strategy = "redact" }
 
 
 class Notary:
-    """Takes everything."""
+    """Takes everything, and knows what was refused."""
+
+    def __init__(self) -> None:
+        self.refused: list[dict[str, str]] = []
 
     def grant(self, *said: Any) -> Deferred[None]:
         return succeed(None)
 
     def note(self, kind: str, facts: Any) -> Deferred[None]:
+        self.refused += [facts] if kind == "control.refused" else []
         return succeed(None)
 
 
@@ -51,7 +55,8 @@ class Live:
 
     def __init__(self, tool: Any) -> None:
         self.tool, config = tool, load(tool.config)
-        self.control = Control(config, Notary(), reactor)
+        self.notary = Notary()
+        self.control = Control(config, self.notary, reactor)
         self.control.startService()
         ours, theirs = socket.socketpair()
         self.control.adopt(ours)
@@ -101,6 +106,8 @@ async def test_a_held_command_is_shown_and_approved_from_another_terminal(live: 
     assert (await waiting)["state"] == "granted"
     again = await live("request", "approve", listed["id"], "--as", GRACE, token=token, code=1)
     assert "approved already, by grace@clinic.example" in again.stderr
+    [refused] = live.notary.refused
+    assert (refused["by"], refused["request"], refused["tried"]) == (GRACE, listed["id"], "request approve")
 
 
 @pytest_twisted.ensureDeferred
@@ -245,6 +252,20 @@ async def test_another_users_socket_is_not_trusted(live: Live, monkeypatch: pyte
 async def test_another_user_is_not_served(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.control.process.peer_credentials", lambda connection: (1, os.getuid() + 4711, 1))
     assert "did not answer" in (await live("token", "list", code=1)).stderr
+    [refused] = live.notary.refused
+    assert (refused["tried"], refused["channel"], refused["os_user"]) == ("connect", "cli", f"uid {os.getuid() + 4711}")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_wrong_token_on_the_command_line_is_recorded_also_where_no_gateway_runs(live: Live) -> None:
+    """Then it waits in control's store for the next one."""
+    await live("request", "approve", "r-0000000000", "--as", GRACE, token="ost_0000000000_wrong", code=1)
+    assert [(one["subject"], one["request"], one["code"]) for one in live.notary.refused] == [(GRACE, "r-0000000000", "OST-601")]
+    await live.control.stopService()
+    await live("session", "watch", "00000000-0000-4000-8000-000000000000", "--as", ADA, token="wrong", code=1)
+    assert len(live.notary.refused) == 1
+    live.control.startService()
+    assert [(one["subject"], one["session"]) for one in live.notary.refused[1:]] == [(ADA, "00000000-0000-4000-8000-000000000000")]
 
 
 @pytest_twisted.ensureDeferred

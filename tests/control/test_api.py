@@ -20,6 +20,7 @@ from gateway.certificates import authority, issue, write_pair
 from gateway.config import Audit, Config
 from gateway.control.admin import Admin
 from gateway.control.api import BODY_LIMIT, serve
+from gateway.control.errors import StoreRefused
 from gateway.control.identity.throttle import PEER_FAILURES
 from gateway.control.office import Office
 from gateway.parts import CannotSwitch
@@ -149,6 +150,94 @@ async def test_nobody_without_a_token(api: Api) -> None:
         status, told, answered = await api.send("GET", "/api/requests", dict(sent))
         assert status == 401 and answered["WWW-Authenticate"].startswith("Bearer") and good not in str(told)
     assert (await api.send("GET", f"/api/requests?token={good}", {}))[0] == 401
+
+
+def refused(notary: Any) -> list[dict[str, str]]:
+    """What the evidence is told that the API refused, since the last look."""
+    found = [facts for kind, facts in notary.notes if kind == "control.refused"]
+    notary.notes.clear()
+    return found
+
+
+@pytest_twisted.ensureDeferred
+async def test_every_refused_try_is_recorded_with_who_and_from_where(api: Api, asked: Asked, notary: Any) -> None:
+    """A wrong token, one's own request, one that is nobody's business, one that is over, a reload."""
+    request = submit(api.office, asked())
+    good = {who: api.token(who) for who in (GRACE, ADA, JOAN)}
+    notary.notes.clear()
+    path = f"/api/requests/{request}/approve"
+    await api.send("POST", path, {"Authorization": "Bearer hunter2", "Content-Type": "application/json"}, b"{}")
+    for who in (ADA, JOAN, GRACE, GRACE):
+        await api.post(path, {}, who)
+    await api.get(f"/api/requests/{request}", JOAN)
+    await api.post("/api/reload", {}, GRACE)
+    tries = refused(notary)
+    assert [(one.get("by"), one["code"], one["tried"], one.get("request")) for one in tries] == [
+        (None, "OST-601", f"POST {path}", request),
+        (ADA, "OST-605", f"POST {path}", request),
+        (JOAN, "OST-604", f"POST {path}", request),
+        (GRACE, "OST-606", f"POST {path}", request),
+        (JOAN, "OST-604", f"GET /api/requests/{request}", request),
+        (GRACE, "OST-605", "POST /api/reload", None),
+    ]
+    assert tries[2]["why"] == "it is no business of theirs" and "approved already" in tries[3]["why"]
+    assert all((one["channel"], one["address"]) == ("https", "127.0.0.1") for one in tries)
+    assert [one.get("with_token") for one in tries[:2]] == [None, good[ADA].split("_")[1]]
+    assert not any(secret in str(tries) for secret in ("hunter2", *(token[15:] for token in good.values())))
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_expired_token_and_one_in_the_address_are_recorded_without_it(api: Api, clock: Any, notary: Any) -> None:
+    good = api.token(GRACE)
+    clock.advance(3601.0)
+    notary.notes.clear()
+    for path in ("/api/requests", f"/api/{good}?token={good}", f"/api/requests/{good}"):
+        assert (await api.get(path))[0] == 401
+    tries = refused(notary)
+    assert [(one["why"], one["subject"], one["with_token"]) for one in tries] == [("the token has expired", GRACE, good.split("_")[1])] * 3
+    assert tries[1]["tried"] == f"GET /api/{good[:14]}_…" and good[15:] not in str(tries)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_shows_no_token_is_only_summed(api: Api, clock: Any, notary: Any) -> None:
+    """A load balancer that looks whether there is anybody; and who sends other answers than forms are mistaken, not refused."""
+    for _ in range(3):
+        assert (await api.send("GET", "/", {}))[0] == 401
+    assert (await api.get("/api/nothing"))[0] == 404 and (await api.post("/api/requests/x/approve", b"not json"))[0] == 404
+    found = refused(notary)
+    assert [one["tried"] for one in found] == ["POST /api/requests/x/approve"]
+    clock.advance(61.0)
+    [summed] = refused(notary)
+    assert (summed["times"], summed["tried"], summed["address"]) == ("3", "GET /", "127.0.0.1")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stranger_who_guesses_is_counted_in_few_records_and_stops_nobody_elsewhere(api: Api, clock: Any, notary: Any) -> None:
+    api.token(GRACE)
+    notary.notes.clear()
+    for _ in range(PEER_FAILURES + 10):
+        await api.send("GET", "/api/requests", {"Authorization": "Bearer ost_0000000000_" + "x" * 43})
+    assert api.office.login.bearer(api.token(GRACE), "192.0.2.1")["subject"] == GRACE
+    clock.advance(61.0)
+    *each, summed = refused(notary)
+    assert len(each) == 10 and (summed["times"], summed["why"]) == ("30", "OST-601: 20, OST-602: 10")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_stays_one_where_the_store_takes_no_record(api: Api, asked: Asked, notary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = submit(api.office, asked())
+    assert api.token(ADA) and api.token(GRACE)
+    notary.notes.clear()
+
+    def full() -> Any:
+        raise StoreRefused("control's store cannot be written")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(api.office.store, "write", full)
+        assert (await api.send("GET", "/api/requests", {"Authorization": "Bearer hunter2"}))[0] == 401
+        assert (await api.post(f"/api/requests/{request}/approve", {}, ADA))[0] == 403
+        assert (await api.post(f"/api/requests/{request}/approve", {}))[0] == 500
+    assert refused(notary) == [] and api.office.requests.get(request)["state"] == "pending"
 
 
 @pytest_twisted.ensureDeferred

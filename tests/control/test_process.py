@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from gateway.config import Audit, Config
+from gateway.control.caller import os_user
 from gateway.control.client import ControlClient, _Dialled, _Joining
 from gateway.control.errors import BadCall, ControlUnavailable, LoginRefused, NotAllowed, NotFound
 from gateway.control.process import Control, admin_socket
@@ -345,6 +347,8 @@ async def test_a_process_without_the_supervisors_token_gets_nothing(house: House
         with pytest.raises(error, match=text):
             await links[-1].call(call, **arguments)
         links[-1].transport.abortConnection()
+    [refused] = [facts for kind, facts in house.notary.notes if kind == "control.refused"]
+    assert (refused["tried"], refused["channel"], refused["os_user"]) == ("worker", "worker", os_user(os.getuid()))
 
 
 @pytest_twisted.ensureDeferred

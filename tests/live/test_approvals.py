@@ -211,6 +211,14 @@ def test_requester_and_principal_never_count(house15: House, mark: str, asker: s
         request = pending(house15, mark)
     with pytest.raises(SystemExit):
         house15.approve(request, answerer)
+    tried: list[Any] = []
+
+    def recorded() -> bool:
+        tried[:] = [one["body"]["facts"] for one in house15.records("--request", request) if one["fields"].get("what") == "control.refused"]
+        return bool(tried)
+
+    until(recorded, "the record of the try")
+    assert [(one["by"], one["tried"], one["code"]) for one in tried] == [(answerer, "request approve", "OST-605")]
     house15.deny(request)
     assert reached(house15, mark) == 0
     if asker == ADA:

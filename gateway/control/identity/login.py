@@ -14,7 +14,7 @@ from gateway.control.errors import LoginRefused, Throttled
 from gateway.control.identity.local import Identities
 from gateway.control.identity.second import BY_RULES, Second
 from gateway.control.identity.throttle import Throttle, address
-from gateway.control.identity.token import ITERATIONS, Tokens, decoy_keys, salt
+from gateway.control.identity.token import ITERATIONS, OF_ANOTHER, Tokens, decoy_keys, salt
 from gateway.control.outbox import Outbox
 from gateway.control.seal import Seal
 from gateway.control.store import Value
@@ -65,6 +65,15 @@ class Login:
         if record is None or entry is None:
             raise self._refusal("", peer)
         return self._welcome(entry, record["id"], "token", peer, record["expires"])
+
+    def why_not(self, subject: str | None, token: str) -> dict[str, str]:
+        """For the record of a refused try, and for nobody who made it: why, and whose token that is or was."""
+        why, record = self._tokens.why_not(subject, token)
+        if record is None:
+            return {"why": why, "subject": subject or ""}
+        live = why == OF_ANOTHER and self._identities.live(record["subject"]) is not None
+        told = {"why": why, "token": record["id"], "subject": subject or record["subject"]}
+        return {**told, "by": record["subject"]} if live else told
 
     def scram(self, subject: str, peer: str = "") -> dict[str, Any]:
         """

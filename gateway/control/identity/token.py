@@ -28,6 +28,7 @@ PREFIX = "ost"
 ITERATIONS = 4096  # RFC 7677's least; iterations slow down guessing, and 256 bits are not guessed
 SALT = 16  # bytes
 DECOY = "0000000000"
+OF_ANOTHER = "the token is another identity's"
 
 _FORM = re.compile(rf"{PREFIX}_([0-9a-f]{{{len(DECOY)}}})_([A-Za-z0-9_-]{{43}})")
 
@@ -73,6 +74,22 @@ class Tokens:
 
         Without a subject (an API's bearer token) the token says whose it is.
         """
+        record, right, mine = self._compared(subject, token)
+        return record if right & mine & self._good(record) else None
+
+    def why_not(self, subject: str | None, token: str) -> tuple[str, Value | None]:
+        """Why `prove` said no, for the evidence alone; with what is kept of the token, where its secret was shown."""
+        record, right, mine = self._compared(subject, token)
+        if not right:
+            return ("what was shown is no token of this gateway" if not record["subject"] else f"the secret of token {record['id']} is another"), None
+        if record["revoked"] is not None:
+            return "the token was revoked", record
+        if not self._good(record):
+            return "the token has expired", record
+        return ("the identity may not come in any more" if mine else OF_ANOTHER), record
+
+    def _compared(self, subject: str | None, token: str) -> tuple[Value, bool, bool]:
+        """What is kept under its id, or a decoy; whether the secret is that one's, and whether it is the subject's."""
         identifier, secret = split(token)
         with self._store.read() as txn:
             record = self._tokens.get(txn, identifier)
@@ -82,7 +99,7 @@ class Tokens:
         right = hmac.compare_digest(given, record["hash"])
         whose = record["subject"] if subject is None else subject
         mine = hmac.compare_digest(whose.encode("utf-8", "replace"), record["subject"].encode())
-        return {**record, "id": identifier} if right & mine & self._good(record) else None
+        return {**record, "id": identifier}, right, mine
 
     def keys(self, subject: str) -> list[Value]:
         """What SCRAM can check the subject's good tokens with, newest first."""
