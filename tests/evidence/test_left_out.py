@@ -39,7 +39,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = new_store(made)
     fill(store, 4)
     packed = event(Kind.APPROVAL, "g-1", BINDING_OF_TESTS, 1 << 62, 1, "request-1")
-    store.commit([store.own(packed, pack([{"approvers": "grace"}]))])
+    asked = [("request.submitted", {"session": HIDDEN.id}), ("request.approved", {"by": "grace"})]
+    notes = [store.own(event(Kind.ADMIN, what, 1, 1), pack([{"request": "request-1", **facts}])) for what, facts in asked]
+    store.commit([*notes, store.own(packed, pack([{"approvers": "grace"}]))])
     store.rotate("test")
     seal_all(store)
     told, book = Told(), journal(store)
@@ -153,6 +155,11 @@ def is_order(line: dict[str, Any]) -> bool:
     return line["kind"] == "admin" and line["segment"] == 2
 
 
+def is_note(line: dict[str, Any]) -> bool:
+    """Of control's, the configuration's and the record of the export among them."""
+    return line["kind"] == "admin"
+
+
 def is_hidden(line: dict[str, Any]) -> bool:
     return line.get("session") == HIDDEN.id
 
@@ -172,6 +179,8 @@ ATTACKS: dict[str, tuple[str, Doctor, int, str]] = {
     "the record of the export": ("all", drop(is_order), 1, "the log's record of this export, "),
     "a filtered bundle said to be the whole log": ("ada", manifest(query={}), 1, "the query was the whole log, the log's record of this export says"),
     "a filtered one, and no record of it": ("ada", also(NO_ORDER, manifest(query={})), 1, "records of segment 1: without"),
+    "what was asked and answered, and the record of the export of a session": ("one", also(drop(is_note), manifest(export=None)), 2, "only claimed"),
+    "the record of the export of a session": ("one", NO_ORDER, 2, "only claimed"),
     "another query": ("ada", manifest(query={"identity": "bob"}), 1, "MANIFEST.json says that the query was"),
     "another query, and no record of it": ("ada", also(NO_ORDER, manifest(query={"identity": "bob"})), 2, "only claimed"),
     "one of the records that matched": ("ada", drop(lambda r: is_hidden(r) and r["kind"] == "intent"), 1, "the log recorded an export of"),
@@ -204,7 +213,7 @@ def test_what_is_left_out_of_a_bundle_is_found(folder: Path, tmp_path: Path, nam
     ("early", 0, ["records of segment 2\n"]),
     ("ada", 0, ['query: {"identity": "ada@clinic.example"}\n', "what was left out is not proved"]),
     ("one", 0, ["complete, records 0..3"]),
-    ("stopped-one", 0, ["only claimed, by MANIFEST.json", "complete, records 0..3"]),
+    ("stopped-one", 2, ["INCOMPLETE: what was asked for is only claimed", "complete, records 0..3"]),
     ("stopped-ada", 2, ["INCOMPLETE: what was asked for is only claimed"]),
     ("closed", 1, ["withheld: the body of approval 1/"]),
 ])  # fmt: skip

@@ -62,7 +62,7 @@ class Completeness:
             self.coverage.append({"segment": None, "here": len(self.matched), "of": total, "at_least": not known})
         if list(self.query) == ["session"]:
             self.bundle.gaps += session_gaps(self.bundle.events, self.query["session"], self.order is None)
-        elif self.order is None and self.query:
+        if self.order is None and self.query:
             self.bundle.gaps.append("what was asked for is only claimed: the log's record of this export is not in this "
                                     "bundle (it was made from a stopped store, or that was taken out)")
         self.check_bodies()
