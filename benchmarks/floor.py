@@ -138,10 +138,10 @@ class Run(NamedTuple):
     notary: float
 
 
-def bare(stack: ExitStack, folder: Path, server: PostgresServer) -> Way:
-    """The floor."""
+def bare(stack: ExitStack, folder: Path, server: PostgresServer, code: Path) -> Way:
+    """The floor, signing as the gateway does whose code that is."""
     folder.mkdir()
-    notary = subprocess.Popen([sys.executable, "-c", BARE, os.fspath(folder)], cwd=peers.ROOT)
+    notary = subprocess.Popen([sys.executable, "-c", BARE, os.fspath(folder)], cwd=code)
     stack.callback(peers._end, notary)
     while not (folder / "socket").exists():
         time.sleep(0.05)
@@ -212,8 +212,8 @@ def compare(chosen: argparse.Namespace) -> dict[tuple[str, int], list[Run]]:
         certificates = make_certificates(folder / "certificates")
         server = peers.database(stack, certificates, 1000)
         ways = {
-            "pgbouncer": pooler(stack, folder / "pgbouncer", server, certificates), "floor": bare(stack, folder / "floor", server),
-            "gateway": gateway(stack, folder / "gateway", server, peers.ROOT),
+            "pgbouncer": pooler(stack, folder / "pgbouncer", server, certificates), "gateway": gateway(stack, folder / "gateway", server, peers.ROOT),
+            "floor": bare(stack, folder / "floor", server, folder / "gateway" / "site"),
         }  # fmt: skip
         if chosen.against:
             ways["other"] = gateway(stack, folder / "other", server, chosen.against.resolve())

@@ -22,6 +22,7 @@ from hashlib import sha256
 from os import environ
 from struct import Struct
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 try:
@@ -50,6 +51,7 @@ _SIZE = cython.declare(cython.int, 32)  # of its output
 _SALT = cython.declare(cython.int, 16)  # before what is encrypted
 _TAG = cython.declare(cython.int, 16)  # and behind it
 _PAGE = cython.declare(cython.longlong, 4096)
+_PAIR = cython.declare(cython.int, 64)  # bytes of an Ed25519 seed and its public key
 _NONCE = bytes(12)  # zero: each key is used once
 _LEAF, _NODE = b"\x00", b"\x01"
 _BODY, _COMMITMENT = b"\x02", b"ostiary-body\x00"
@@ -146,6 +148,24 @@ def _footprint(value: bytes) -> cython.longlong:
     return size if size < _PAGE // 2 else (size + _PAGE - 1) // _PAGE * _PAGE
 
 
+def keyed(secret: bytearray) -> bool:
+    """
+    Put a new Ed25519 key there, 64 bytes, the latter half public; libsodium signs with it in half of OpenSSL's time.
+
+    :returns: False where PyNaCl brings no libsodium, and wherever this text is interpreted: then nothing was done.
+    """
+    if len(secret) != _PAIR:
+        raise ValueError("a key and its public half have 64 bytes")
+    return _keyed(secret)
+
+
+def signature(secret: bytearray, text: bytes) -> bytes:
+    """By a key that was `keyed`; the same 64 bytes as any other library's (RFC 8032)."""
+    if len(secret) != _PAIR:
+        raise ValueError("a key and its public half have 64 bytes")
+    return _signature(secret, text)
+
+
 def named(file: bytes) -> tuple[int, int, int]:
     """
     (inode, major, minor) of what a path names, without asking for its times: from Linux 6.13 on, a file whose times somebody
@@ -163,12 +183,12 @@ def named(file: bytes) -> tuple[int, int, int]:
 if cython.compiled:
 
     @cython.cfunc
-    def _found(name: str) -> cython.p_void:
-        """A function of libcrypto or libc."""
+    def _found(name: str, library: object = None) -> cython.p_void:
+        """A function of libcrypto or libc, or of another library."""
         try:
-            at: uintptr_t = ctypes.cast(getattr(_library, name), ctypes.c_void_p).value
+            at: uintptr_t = ctypes.cast(getattr(library or _library, name), ctypes.c_void_p).value
         except AttributeError as error:
-            raise ImportError(f"no {name} where hashlib has its functions") from error
+            raise ImportError(f"no {name} where {'hashlib' if library is None else library} has its functions") from error
         return cython.cast(cython.p_void, at)
 
     try:
@@ -190,6 +210,8 @@ if cython.compiled:
     _aes_gcm = cython.declare(cython.p_const_void, cython.cast(system.algorithm, _found("EVP_aes_256_gcm"))())
     _GET_TAG = cython.declare(cython.int, 0x10)  # EVP_CTRL_AEAD_GET_TAG
     _LONGEST = cython.declare(cython.Py_ssize_t, 0x7FFFFF00)  # bytes that its int takes
+    _key_pair = cython.declare(system.key_pair, cython.NULL)
+    _sign = cython.declare(system.signing, cython.NULL)
 
     if (
         _hash == cython.NULL
@@ -239,6 +261,35 @@ if cython.compiled:
         return out
 
     @cython.cfunc
+    def _sodium() -> cython.bint:
+        """Whether libsodium is at hand; looked for when the first key is made, since only the notary makes any."""
+        global _key_pair, _sign
+        if _key_pair == cython.NULL:
+            try:
+                from nacl import _sodium as binding
+
+                library: object = ctypes.CDLL(binding.__file__)
+                _sign = cython.cast(system.signing, _found("crypto_sign_detached", library))
+                if cython.cast(system.starting, _found("sodium_init", library))() < 0:
+                    return False
+                _key_pair = cython.cast(system.key_pair, _found("crypto_sign_keypair", library))
+            except (ImportError, OSError):
+                return False
+        return True
+
+    @cython.cfunc
+    def _keyed(secret: bytearray) -> bool:
+        public = cython.declare(cython.uchar[32])
+        return _sodium() and _key_pair(cython.address(public[0]), secret) == 0
+
+    @cython.cfunc
+    def _signature(secret: bytearray, text: bytes) -> bytes:
+        out: bytes = PyBytes_FromStringAndSize(cython.NULL, _PAIR)
+        if not _sodium() or _sign(cython.cast(cython.p_uchar, _bytes(out)), cython.NULL, _bytes(text), len(text), secret) != 0:
+            raise RuntimeError("libsodium signed nothing")
+        return out
+
+    @cython.cfunc
     def _status(file: bytes) -> object:
         room = cython.declare(cython.uchar[256])
         inode = cython.declare(uint64_t)
@@ -262,6 +313,12 @@ else:
     def _encrypted(key: bytes, salt: bytes, plain: bytes) -> bytes:
         return salt + AESGCM(key).encrypt(_NONCE, plain, None)
 
+    def _keyed(secret: bytearray) -> bool:
+        return False
+
+    def _signature(secret: bytearray, text: bytes) -> bytes:
+        return Ed25519PrivateKey.from_private_bytes(bytes(secret[:_SIZE])).sign(text)
+
     def _status(file: bytes) -> tuple[int, int, int] | None:
         room = ctypes.create_string_buffer(_FOUND.size)
         if _statx is None:
@@ -278,5 +335,7 @@ else:
         except ImportError:
             pass
         else:
-            names = ("climb", "crown", "digest", "grown", "mac", "named", "opening", "padded", "record_key", "room", "sealed")
+            names = (
+                "climb", "crown", "digest", "grown", "keyed", "mac", "named", "opening", "padded", "record_key", "room", "sealed", "signature",
+            )  # fmt: skip
             globals().update({name: getattr(_kernel, name) for name in names if hasattr(_kernel, name)})  # an older build has fewer

@@ -10,10 +10,13 @@ import base64
 import contextlib
 from binascii import b2a_base64
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from gateway.notary.kernel import keyed, signature
 
 _ED25519 = b"\x01"
 DASH = "\u2014 "
@@ -29,22 +32,36 @@ def key_id(name: str, public: bytes) -> bytes:
 
 
 class Signer:
-    """A private key under a name."""
+    """
+    A private key under a name.
 
-    def __init__(self, name: str, private: Ed25519PrivateKey) -> None:
+    :param private: OpenSSL's, or what `keyed` filled.
+    """
+
+    def __init__(self, name: str, private: Ed25519PrivateKey | bytearray) -> None:
         _check_name(name)
         self.name, self._private = name, private
-        self.public = private.public_key().public_bytes_raw()
+        if isinstance(private, bytearray):
+            self.public, self._signature = bytes(private[32:]), partial(signature, private)
+        else:
+            self.public, self._signature = private.public_key().public_bytes_raw(), private.sign
         self._id = key_id(name, self.public)
         self._line = f"\n{DASH}{name} "
 
     @classmethod
     def generate(cls, name: str) -> Signer:
-        return cls(name, Ed25519PrivateKey.generate())
+        secret = bytearray(64)
+        return cls(name, secret if keyed(secret) else Ed25519PrivateKey.generate())
 
     def sign(self, text: str) -> str:
         """The note: the text, an empty line, and one signature line."""
-        return text + self._line + b2a_base64(self._id + self._private.sign(text.encode())).decode()  # which ends in a newline
+        return text + self._line + b2a_base64(self._id + self._signature(text.encode())).decode()  # which ends in a newline
+
+    def forget(self) -> None:
+        """It signs nothing more. The secret is overwritten here, or by OpenSSL when it lets go of it."""
+        if isinstance(self._private, bytearray):
+            self._private[:] = bytes(64)
+        self._private = self._signature = None
 
     @property
     def verifier(self) -> Verifier:
@@ -82,10 +99,10 @@ class Verifier:
         :raises NoteError: it is malformed or holds no good signature of this key.
         """
         text, lines = split_note(note)
-        for name, identifier, signature in lines:
+        for name, identifier, told in lines:
             if name == self.name and identifier == self._id:
                 with contextlib.suppress(InvalidSignature):
-                    self._key.verify(signature, text.encode())
+                    self._key.verify(told, text.encode())
                     return text
                 raise NoteError(f"the signature of {name} does not match")
         raise NoteError(f"no signature of {self.name}")

@@ -127,6 +127,7 @@ class Segment:
         """Forget the key and let go of the files, as they are."""
         with self._closing:
             if self._env is not None:
+                self.signer.forget()
                 self._settling.stop()
                 self._ahead.close()
                 self._env.close()

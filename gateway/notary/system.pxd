@@ -1,5 +1,5 @@
 # What gateway/notary/kernel.py calls through an address, as the compiler must know it. Sources: OpenSSL's EVP_DigestInit(3),
-# EVP_EncryptInit(3), the same from 1.1.1 on; statx(2).
+# EVP_EncryptInit(3), the same from 1.1.1 on; libsodium's crypto_sign.h; statx(2).
 
 ctypedef void *(*new_context)() noexcept
 ctypedef const void *(*algorithm)() noexcept
@@ -11,3 +11,6 @@ ctypedef int (*encrypt_update)(void *context, unsigned char *out, int *done, con
 ctypedef int (*encrypt_final)(void *context, unsigned char *out, int *done) noexcept
 ctypedef int (*encrypt_control)(void *context, int what, int number, void *data) noexcept
 ctypedef int (*file_status)(int folder, const char *path, int flags, unsigned int wanted, void *found) noexcept
+ctypedef int (*starting)() noexcept
+ctypedef int (*key_pair)(unsigned char *public, unsigned char *secret) noexcept
+ctypedef int (*signing)(unsigned char *out, unsigned long long *length, const unsigned char *data, unsigned long long count, const unsigned char *secret) noexcept

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy as duplicate
 from pathlib import Path
 
 import lmdb
@@ -177,7 +178,7 @@ def test_a_cut_below_the_ledgers_last_head_is_named_even_with_the_stolen_key(tmp
     store = new_store(tmp_path)
     fill(store, 10)
     store.head()
-    stolen = store.segment.signer
+    stolen = Signer(store.segment.signer.name, duplicate(store.segment.signer._private))  # while it was in memory
     seen = store.segment.size
     store.segment.settle()
     store.abandon()

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +90,32 @@ def test_what_is_sealed_is_the_same(twins: Twins, key: bytes, salt: bytes, plain
 
 
 @many
+@given(text=st.binary(max_size=300))
+def test_signatures_are_those_of_any_other_library(twins: Twins, text: bytes) -> None:
+    """Of a key that libsodium made: which library signs leaves no trace in the evidence."""
+    secret = bytearray(64)
+    assert twins.compiled.keyed(secret), "PyNaCl is installed where tests run"
+    key = Ed25519PrivateKey.from_private_bytes(bytes(secret[:32]))
+    assert twins.agree("signature", secret, text) == key.sign(text)
+    assert key.public_key().public_bytes_raw() == secret[32:] and secret != bytearray(64)
+
+
+@pytest.mark.parametrize("length", [0, 32, 63, 65])
+def test_a_secret_of_another_length_signs_nothing(twins: Twins, length: int) -> None:
+    assert twins.agree("signature", bytearray(length), b"text")[0] is twins.agree("keyed", bytearray(length))[0] is ValueError
+
+
+def test_without_libsodium_no_key_is_made_by_it(twins: Twins) -> None:
+    """Where PyNaCl is missing OpenSSL makes the keys and signs, as where nothing is compiled."""
+    program = (
+        "import sys; sys.modules['nacl'] = None\n" + LOADED + "from gateway.notary.note import Signer\n"
+        "made = Signer.generate('log'); print(type(made._private).__name__, made.verifier.open(made.sign('text\\n')))"
+    )
+    assert started(twins, program).split() == ["Ed25519PrivateKey", "text"]
+    assert interpreted(NAME).keyed(bytearray(64)) is False
+
+
+@many
 @given(sizes=st.lists(st.lists(st.binary(max_size=40), max_size=9), max_size=6))
 def test_trees_grow_alike(twins: Twins, sizes: list[list[bytes]]) -> None:
     """Batch by batch, and nothing happens to the edge that one grows from."""
@@ -134,6 +161,9 @@ def test_only_bytes_are_sealed(twins: Twins, wrong: object) -> None:
             call(wrong)
     with pytest.raises(TypeError):
         twins.compiled.room([(wrong, None)])
+    for arguments in ((wrong, b"text"), (bytearray(64), wrong)):
+        with pytest.raises(TypeError) if wrong != bytearray(16) or arguments[1] is wrong else pytest.raises(ValueError):
+            twins.compiled.signature(*arguments)
     with pytest.raises(TypeError):
         twins.compiled.digest(b"", wrong)
     with pytest.raises(TypeError):
@@ -176,13 +206,21 @@ def test_an_older_build_does_what_it_can_and_the_text_the_rest(monkeypatch: pyte
 
 @pytest.mark.parametrize(("pure", "chosen"), [("", "gateway.notary._kernel"), ("1", "gateway.notary.kernel")], ids=["", "pure"])
 def test_what_was_built_is_used_unless_asked_not_to(twins: Twins, pure: str, chosen: str) -> None:
-    program = (
-        "import sys, importlib.util as u; spec = u.spec_from_file_location('gateway.notary._kernel', sys.argv[1])\n"
-        "import gateway.notary; sys.modules[spec.name] = gateway.notary._kernel = made = u.module_from_spec(spec)\n"
-        "spec.loader.exec_module(made); from gateway.notary import body; print(body.sealed.__module__)"
-    )
+    program = LOADED + "from gateway.notary import body; print(body.sealed.__module__)"
+    assert started(twins, program, OSTIARY_PURE=pure).strip() == chosen
+
+
+LOADED = (
+    "import sys, importlib.util as u; spec = u.spec_from_file_location('gateway.notary._kernel', sys.argv[1])\n"
+    "import gateway.notary; sys.modules[spec.name] = gateway.notary._kernel = made = u.module_from_spec(spec)\n"
+    "spec.loader.exec_module(made)\n"
+)
+
+
+def started(twins: Twins, program: str, **environment: str) -> str:
+    """What a process of its own prints; it is told where the compiled kernel is."""
     done = subprocess.run(
-        [sys.executable, "-c", program, str(twins.compiled.__file__)], cwd=ROOT, env={**os.environ, "OSTIARY_PURE": pure},
+        [sys.executable, "-c", program, str(twins.compiled.__file__)], cwd=ROOT, env={**os.environ, "OSTIARY_PURE": "", **environment},
         text=True, capture_output=True, check=True,
     )  # fmt: skip
-    assert done.stdout.strip() == chosen
+    return done.stdout

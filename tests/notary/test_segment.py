@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lmdb
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.notary import environment, ledger
 from gateway.notary.ledger import Ledger, LedgerError
@@ -87,13 +88,27 @@ def test_a_commit_that_does_not_fit_leaves_the_segment_as_it_was(tmp_path: Path)
 def test_each_segment_has_a_key_of_its_own_that_is_not_on_disk(tmp_path: Path) -> None:
     one = segment(tmp_path)
     one.commit([(b"leaf", None)])
-    private = one.signer._private.private_bytes_raw()
+    private = seed(one.signer)
     one.close()
     assert private not in (tmp_path / "s" / "data.mdb").read_bytes()
     (tmp_path / "other").mkdir()
     two = segment(tmp_path / "other")
     assert two.signer.public != one.signer.public
     two.close()
+
+
+@pytest.mark.parametrize("secret", [bytearray(range(64)), None], ids=["libsodium's", "OpenSSL's"])
+def test_a_closed_segments_key_is_gone_from_memory(tmp_path: Path, secret: bytearray | None) -> None:
+    one = segment(tmp_path)
+    one.signer = Signer("log", secret or Ed25519PrivateKey.generate())
+    one.close()
+    assert one.signer._private is one.signer._signature is None and secret in (None, bytearray(64))
+
+
+def seed(signer: Signer) -> bytes:
+    """Whichever library signs."""
+    private = signer._private
+    return bytes(private[:32]) if isinstance(private, bytearray) else private.private_bytes_raw()
 
 
 def test_bodies_may_be_gone_where_leaves_are_not(tmp_path: Path) -> None:
