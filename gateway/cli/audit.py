@@ -266,9 +266,9 @@ def _record_and_outcome(looking: Looking, finder: Search, wanted: tuple[int, int
 
 def _show(found: Found, as_json: bool, whole: bool) -> None:
     """:param whole: also a configuration's text; a session's records only name the one that it was judged by."""
-    shown = found.shown()
+    shown = printed(found.shown())
     if as_json:
-        click.echo(canonical(printed(shown)))
+        click.echo(canonical(shown))
         return
     fields, body = shown.pop("fields"), shown.pop("body", {})
     configured = _configuration(fields, body)
@@ -277,8 +277,8 @@ def _show(found: Found, as_json: bool, whole: bool) -> None:
     path = fields.get("path", "") if found.protocol == hosts.PROTOCOL else ""
     if found.protocol == hosts.PROTOCOL:
         fields, body = hosts.parts(fields, body)
-    for part in (shown, fields, body):
-        for name, text in values.fields(part, path):
+    for part, above in ((shown, ()), (fields, shown), (body, {*shown, *fields})):
+        for name, text in values.fields(part, path, above):
             click.echo(f"{name:>18}  {clean(text)}")
     click.echo()
     if configured and whole:

@@ -76,7 +76,7 @@ def printed(shown: dict[str, Any]) -> dict[str, Any]:
         fields["expires"] = moment(fields.pop("expires_ns"))
     facts = body.get("facts")
     if isinstance(facts, dict) and _SECONDS.fullmatch(str(facts.get("at", ""))):
-        body["facts"] = {**facts, "at": moment(round(float(facts["at"]) * 1000) * 1_000_000)}
+        body["facts"] = {**facts, "at": _since_1970(facts["at"])}
     if shown["kind"] == "chunk" and "events" in body:
         body["events"] = [[wait, code, _text(data)] for wait, code, data in body["events"]]
     return {**shown, "fields": fields, **({"body": body} if "body" in shown else {})}
@@ -84,6 +84,10 @@ def printed(shown: dict[str, Any]) -> dict[str, Any]:
 
 _SECONDS = re.compile(r"[0-9]{9,11}\.[0-9]{3}")
 """Since 1970, as control writes when something was done that it could tell the notary only later."""
+
+
+def _since_1970(seconds: str) -> str:
+    return moment(round(float(seconds) * 1000) * 1_000_000)
 
 
 def _text(data: Any) -> Any:
@@ -146,12 +150,17 @@ def summary(shown: dict[str, Any], protocol: str = "") -> str:
             told = dict(body.get("facts") or {})
             if fields["what"].startswith(CONFIGURATION):
                 told.pop("text", None)  # a whole file: `ostiary audit show` of the record has it
-            facts = " ".join(f"{k}={told[k]}" for k in sorted(told, key=_rank))
+            facts = " ".join(f"{k}={_fact(k, told[k])}" for k in sorted(told, key=_rank))
             return f"{fields['what']} {facts}".strip()
         case "approval":
-            return f"grant {fields['grant']} of request {fields['request']}, {fields['uses'] or 'unlimited'} uses"
+            uses = counted(fields["uses"], "use") if fields["uses"] else "unlimited uses"
+            return f"grant {fields['grant']} of request {fields['request']}, {uses}"
         case "header":
             return f"segment {fields['segment']} of {fields['origin']}"
+        case "carry":
+            return f"still open when the segment began: {counted(len(fields['rows']), fields['what'].removesuffix('s'))}"
+        case "clock":
+            return f"the wall clock moved by {fields['step_ns'] / 1e9:+.3f} s"
         case "worker":
             return f"{fields['worker_number']} {fields['what']} {fields['role']}".strip()
     return " ".join(str(value) for value in fields.values() if isinstance(value, (str, int)))
@@ -166,6 +175,13 @@ _FIRST = (
 
 def _rank(fact: str) -> int:
     return _FIRST.index(fact) if fact in _FIRST else len(_FIRST)
+
+
+def _fact(name: str, value: Any) -> str:
+    """One fact on a line; what was stored as seconds since 1970 is a moment, as the line's own."""
+    if name == "at" and _SECONDS.fullmatch(str(value)):
+        return f"{_since_1970(value)[:23]}Z"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _masked(cells: int, facts: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import datetime
 import json
 import uuid
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from struct import Struct, error
 from typing import Any
 
@@ -86,18 +86,61 @@ def _read(raw: bytes, decode: Callable[[bytes], str]) -> str:
         return _bytes(raw)
 
 
-def fields(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+_TRANSACTION = {"I": "none", "T": "open", "E": "failed"}
+"""What PostgreSQL says of it behind a command (PostgreSQL 18 manual, 54.7, ReadyForQuery)."""
+
+_EVENTS = {
+    "o": "output", "e": "standard error", "i": "typed", "r": "size", "t": "terminal", "h": "typed, not recorded", "n": "the gateway says",
+}  # fmt: skip
+"""Of a recording, by `protocols.recording.Code`."""
+
+_NOTHING: tuple[Any, ...] = ("", None, [], {}, {"base64": ""})
+
+
+def fields(part: Mapping[str, Any], path: str = "", taken: Collection[str] = ()) -> Iterator[tuple[str, str]]:
     """
-    Names and what they hold, a line each, of what is not empty: parameters one by one, and times as times.
+    Names and what they hold, a line each, of what is not empty: parameters, facts and events one by one, and times as times.
 
     :param path: of a command at a host, whose parameters have names of their own.
+    :param taken: names that stand above; a fact of the same name is told from them.
     """
     for name, value in part.items():
         if name == "parameters":
             for number, one in enumerate(value, 1):
                 said = parameter(one)
                 yield hosts.given(path, one, said) if path else f"${number}", said
+        elif name == "facts":
+            above = {*taken, *part}
+            yield from ((f"{fact} (fact)" if fact in above else fact, said) for fact, said in fields(value))
+        elif name == "events" and isinstance(value, list):
+            yield from ((f"{when / 1e6:.6f} s", f"{_EVENTS.get(code, code)}: {_said(data)}") for when, code, data in value)
         elif name == "expires_ns":
             yield "expires", moment(value)
-        elif value not in ("", None, [], {}):
-            yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        elif value not in _NOTHING and not (name == "function_oid" and not value):
+            yield name, _told(name, value)
+
+
+def _told(name: str, value: Any) -> str:
+    """One value in words, without the forms that it is stored in."""
+    if name == "ref":
+        worker, sequence = value
+        return f"worker {worker}, sequence {sequence}"
+    if name == "transaction":
+        return _TRANSACTION.get(value, str(value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
+    return _said(value)
+
+
+def _said(value: Any) -> str:
+    plain = _hexadecimal(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def _hexadecimal(value: Any) -> Any:
+    """The same with bytes as digests are written."""
+    if isinstance(value, dict):
+        return _raw(value).hex() if set(value) == {"base64"} else {name: _hexadecimal(inside) for name, inside in value.items()}
+    return [_hexadecimal(inside) for inside in value] if isinstance(value, list) else value

@@ -77,6 +77,14 @@ def test_show_gives_a_record_and_its_outcome_or_a_session(stopped: Path) -> None
     assert ostiary("show", "x/y", "--store", stopped / "audit").exit_code == 3
 
 
+def test_people_are_shown_nothing_as_it_is_stored(stopped: Path) -> None:
+    """Neither in a list nor of any record; JSON is what `--json` is for."""
+    found = lines(ostiary("search", "--store", stopped / "audit", "--json"))
+    shown = [ostiary("tail", "--store", stopped / "audit", "-n", "1000").stdout]
+    shown += [ostiary("show", f"{one['segment']}/{one['index']}", "--store", stopped / "audit").stdout for one in found]
+    assert found and not [text for text in shown if "base64" in text or '{"' in text]
+
+
 def test_an_export_that_nothing_matched_is_no_success(stopped: Path, tmp_path: Path) -> None:
     """The session's id is mistyped, perhaps: a script must not hand out an empty bundle as the evidence."""
     empty = ostiary("export", "--store", stopped / "audit", "--session", "zzz", "--out", tmp_path / "bundle")

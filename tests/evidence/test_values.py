@@ -53,3 +53,17 @@ def test_what_is_shown_names_each_parameter_and_times_as_times() -> None:
     assert dict(fields(shown)) == {
         "text": "SELECT $1", "$1": "int2: 5", "$2": "text: x", "expires": "1970-01-01T00:00:00.000000000Z", "uses": "1",
     }  # fmt: skip
+
+
+def test_nothing_is_shown_as_it_is_stored() -> None:
+    """Bytes as digests are written, facts and events by themselves; a fact is told from a field of its name."""
+    shown = {
+        "ref": [3, 2], "transaction": "T", "rewritten": True, "columns": ["p.a", "p.b"], "copied_sha256": raw(b""), "sha256": raw(b"\xab\xcd"),
+        "function_oid": 0, "rows": [["g-1", raw(b"\1")]], "facts": {"tls": "off", "protocol": "3.0", "approvers": ["a", "b"]},
+        "events": [[419, "t", "xterm"], [2_000_001, "o", raw(b"\xff")]],
+    }  # fmt: skip
+    assert list(fields(shown, taken=("protocol",))) == [
+        ("ref", "worker 3, sequence 2"), ("transaction", "open"), ("rewritten", "yes"), ("columns", "p.a, p.b"), ("sha256", "abcd"),
+        ("rows", '[["g-1", "01"]]'), ("tls", "off"), ("protocol (fact)", "3.0"), ("approvers", "a, b"),
+        ("0.000419 s", "terminal: xterm"), ("2.000001 s", "output: ff"),
+    ]  # fmt: skip
