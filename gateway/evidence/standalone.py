@@ -15,7 +15,8 @@ from pathlib import Path
 from gateway.evidence.verifier import main as program
 
 PARTS = (
-    "fault", "meanings", "signature", "checkpoint", "tree", "packed", "record", "cast", "explained", "bundle", "holdings", "completeness", "report", "main",
+    "fault", "meanings", "signature", "checkpoint", "tree", "packed", "record", "cast", "explained", "bundle", "holdings", "masking", "completeness", "report",
+    "main",
 )  # fmt: skip
 """In an order in which each finds what it uses above it."""
 

@@ -208,10 +208,15 @@ ATTACKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "checkpoint": (edit("ledger/checkpoint", b"\n", b"\n1"), "no good signature"),
     "segment as another": (lambda f: (f / "segments/2").rename(f / "segments/1"), ""),
     "unknown segment": (lambda f: (f / "segments/2").rename(f / "segments/7"), "not in the ledger"),
-    **{f"manifest, {field}": (manifested(field, value), says) for field, value, says in (
+    **{f"manifest, {field} {value}": (manifested(field, value), says) for field, value, says in (
         ("records", 6, "the records are"), ("segments", [1, 2], "the segments are"), ("segments", [], "the segments are"),
         ("format", "ostiary-bundle-0", "this is no ostiary-bundle-1"), ("format", None, "format is missing"),
-        ("key", "test-gw+00000000+AA==", "malformed"), ("readable", "pdf", "names a form"), ("note", "all is well", "has a field that no bundle has"),
+        ("key", "test-gw+00000000+AA==", "MANIFEST.json is malformed: key is not an Ed25519 verifier key"),
+        ("key", "test-gw+00000000+A!", "key is not a key: what follows its second + is no base64"),
+        ("key", "test-gw", "key is not a key: it must read name+hash+base64"), ("key", None, "key is missing"),
+        ("key", "test-gw+00000000+AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "key is not a key: its hash is of another name or another key"),
+        ("segments", ["2"], "segments holds what is no int"), ("query", {"identity": 1}, "query holds what is no str"),
+        ("records", True, "records is no int"), ("export", 7, "export is no str"), ("readable", "pdf", "names a form"), ("note", "all is well", "has a field that no bundle has"),
     )},
     "manifest broken": (lambda f: (f / "MANIFEST.json").write_text("{"), "MANIFEST.json is malformed"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -206,6 +207,21 @@ def test_what_is_left_out_of_a_bundle_is_found(folder: Path, tmp_path: Path, nam
     said, text = verdict(folder, copy, "--anchor", folder / "both")
     assert (said, finding in text) == (code, True), text
     assert "SOUND\n" not in text
+
+
+def test_what_is_left_out_of_a_recorded_bundle_is_named_where_the_tree_or_a_sessions_numbers_tell_it(folder: Path, tmp_path: Path) -> None:
+    """Not only how many are gone: which places of the log, or of the session."""
+    place = next(line["index"] for line in lines(folder / "all") if is_hidden(line) and line["kind"] == "intent")
+    for source, says in (
+        ("all", rf"TAMPERED: \d+ of \d+ records of segment 2: without {place}\n"),
+        ("one", rf"INCOMPLETE: session {HIDDEN.id}: INCOMPLETE, without record 1 of 0..3\n"),
+    ):
+        copy = Path(shutil.copytree(folder / source, tmp_path / source))
+        drop(lambda r: is_hidden(r) and r["kind"] == "intent")(copy)
+        remanifest(copy)
+        code, text = verdict(folder, copy, "--anchor", folder / "both")
+        assert code == 1 and "TAMPERED: this bundle has " in text and re.search(says, text), text
+        assert "bodies are opened here" not in text  # it follows from the rest, and says less
 
 
 @pytest.mark.parametrize(("source", "code", "tells"), [

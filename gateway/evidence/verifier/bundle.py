@@ -10,7 +10,7 @@ import uuid
 from typing import Any, Dict, List, Optional, Tuple
 
 from gateway.evidence.verifier.cast import CASTS, cast
-from gateway.evidence.verifier.checkpoint import kept_notes, open_checkpoint
+from gateway.evidence.verifier.checkpoint import kept_notes, open_checkpoint, parse_key
 from gateway.evidence.verifier.fault import Tampered, require
 from gateway.evidence.verifier.meanings import KINDS
 from gateway.evidence.verifier.packed import framed, framed_by_index, unpack
@@ -19,7 +19,8 @@ from gateway.evidence.verifier.tree import leaf_hash, prefix_roots, root_from_pa
 
 
 FORMAT = "ostiary-bundle-1"
-KINDS_OF_FIELDS = {"format": str, "key": str, "query": dict, "records": int, "segments": list}
+KINDS_OF_FIELDS = {"format": str, "key": str, "query": dict, "records": int, "segments": list, "files": dict, "readable": str, "export": str}
+ALWAYS = ("files", "format", "key", "query", "records", "segments")
 WORDS = frozenset({"README.txt", "verify.py"})
 PARTS = re.compile(r"ledger/(?:checkpoint|entries\.bin)|segments/\d+/(?:head\.note|(?:leaves|bodies|level0|proofs)\.bin)|readable/.+", re.DOTALL)
 """What a bundle holds beside them: all of it is checked. readable/ has to follow from the rest, file by file."""
@@ -48,14 +49,23 @@ class Bundle:
             told = json.loads(self.read("MANIFEST.json"))
         except ValueError:
             raise Tampered("MANIFEST.json is malformed: it is not JSON")
-        if not isinstance(told, dict) or not isinstance(told.get("files"), dict):
-            raise Tampered("MANIFEST.json is malformed: it lists no files")
-        for name in ("format", "key", "query", "records", "segments"):
+        require(isinstance(told, dict), "MANIFEST.json is malformed: it is no object")
+        for name in ALWAYS:
             require(name in told, "MANIFEST.json is malformed: %s is missing" % name)
         for name, kind in KINDS_OF_FIELDS.items():
-            require(isinstance(told[name], kind), "MANIFEST.json is malformed: %s is no %s" % (name, kind.__name__))
+            require(name not in told or type(told[name]) is kind, "MANIFEST.json is malformed: %s is no %s" % (name, kind.__name__))
+        for name, kind in (("files", str), ("query", str), ("segments", int)):
+            held = told[name].values() if isinstance(told[name], dict) else told[name]
+            require(all(type(value) is kind for value in held), "MANIFEST.json is malformed: %s holds what is no %s" % (name, kind.__name__))
         require(told["format"] == FORMAT, "MANIFEST.json says that this is no %s: if it is a newer bundle, get a newer verifier" % FORMAT)
         return told
+
+    def own_key(self) -> Tuple[str, bytes]:
+        """(name, public key) that it says are the log's."""
+        try:
+            return parse_key(self.manifest["key"])
+        except ValueError as e:
+            raise Tampered("MANIFEST.json is malformed: key is %s" % e)
 
     def read(self, name: str) -> bytes:
         try:
@@ -131,7 +141,10 @@ class Bundle:
             if entry[0].startswith("seg.") or entry[0] == "head":
                 told.setdefault(entry[3], []).append(entry)
         folder = os.path.join(self.folder, "segments")
-        for part in sorted(os.listdir(folder) if os.path.isdir(folder) else [], key=int):
+        parts = os.listdir(folder) if os.path.isdir(folder) else []
+        for part in parts:
+            require(re.fullmatch("[0-9]+", part), "segments/%s is no segment: somebody has added it" % part)
+        for part in sorted(parts, key=int):
             number = int(part)
             about = told.get(number, [])
             opened = [e for e in about if e[0] == "seg.open"]

@@ -11,13 +11,18 @@ from gateway.evidence.verifier.signature import ed25519_verify
 
 
 def parse_key(text: str) -> Tuple[str, bytes]:
-    """(name, public key) of "name+hash+base64"."""
+    """(name, public key) of "name+hash+base64". Raises ValueError, which says what is wrong with it."""
     if text.count("+") < 2:
         raise ValueError("not a key: it must read name+hash+base64")
     name, hashed, encoded = text.strip().split("+", 2)
-    raw = base64.b64decode(encoded, validate=True)
-    if len(raw) != 33 or raw[:1] != b"\x01" or key_id(name, raw[1:]).hex() != hashed:
-        raise ValueError("not an Ed25519 verifier key")
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        raise ValueError("not a key: what follows its second + is no base64")
+    if len(raw) != 33 or raw[:1] != b"\x01":
+        raise ValueError("not an Ed25519 verifier key: what follows its second + is no such key")
+    if key_id(name, raw[1:]).hex() != hashed:
+        raise ValueError("not a key: its hash is of another name or another key, so one of the three was changed")
     return name, raw[1:]
 
 

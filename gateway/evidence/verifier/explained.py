@@ -11,10 +11,25 @@ segments/, ledger/       what proves them
 verify.py                checks all of it: python3 verify.py BUNDLE --key PUB --anchor FILE
 MANIFEST.json            the query, and the SHA-256 of every file
 
+These are the records of the log that match the query, and the log's own record of this export, each as it was stored: its number in
+its segment (`index`) is that of the log, so between two of them there may be others that do not match. `ostiary audit search --json`
+prints the same records for people: moments as ISO 8601 (here `expires_ns` and `at` are nanoseconds and seconds since 1970), a `binding`
+in hex, what a terminal showed as text. The log has bodies encrypted; here they are opened, but for those that are said to be withheld.
+
 In a record: `ref` is [worker, sequence] of the intent that an outcome belongs to. `terms` are keyed pseudonyms, by which records are
 found. `binding` is the hash of everything that a grant was given for. `boot_ns` is the machine's monotonic clock, which no clock
-setting moves. `path` is the way a command came (simple, parse, bind, exec …). `transaction` is the transaction's state after it. A
-parameter is [type's OID, format (0 text, 1 binary), value]. Times are UTC; {{"base64": …}} are bytes that are no text.
+setting moves. `path` is the way a command came (simple, parse, bind, exec …). `transaction` is the transaction's state after it. Times
+are UTC; {{"base64": …}} are bytes that are no text.
+
+A parameter is [type's OID, format (0 text, 1 binary), value], of a long value [OID, format, null, length, SHA-256]. Of a host's
+commands the OID is always 0: of a file operation they are its path and, where it has one, the second path, as bytes; of a command line
+its exact bytes, where `text` does not show them as they are; "on a terminal", where it runs on one; and each variable that came along, NAME=value.
+
+Of masking: an intent's `columns` are the declared columns that the statement reads and sees masked, `clear_columns` those that it may
+have read as they are, as schema.relation.column; both err by naming too much, with schema.relation.* or * where nobody can tell which.
+An outcome's `cells_masked` counts the cells of its result that show masks, NULLs too. Its `masked_by` says how: "wire", each cell as it
+passed, "rewrite", by the text that was sent (`cells_rewritten` of them; "unknown" where nobody can count them). Its own `columns` are those
+that show masks.
 
 Take neither the key nor verify.py from here: a forged bundle would come with a forged key, and a verifier
 that calls everything sound. PUB is the log's public key; ask for it on another way. Take verify.py from an

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from gateway.evidence.verifier.meanings import COMMAND_BODY
 from gateway.evidence.verifier.record import clean, counted
 
 Event = Tuple[List[Any], Optional[List[Any]]]
@@ -138,19 +137,3 @@ def told_grants(grants: Sequence[Dict[str, Any]]) -> Iterator[str]:
         yield "grant %s of request %s, spent %s: asked by %s; approved by %s; distinct: %s%s" % (
             clean(one["grant"]), clean(one["request"]), counted(one["spent"], "time"), clean(asked), clean(approved), distinct,
             ", but FOR ANOTHER COMMAND" if one["other_command"] else "")
-
-
-def disclosures_of(events: Sequence[Event]) -> List[Dict[str, Any]]:
-    """For each identity and declared column: how many of its commands may have read it in the clear."""
-    found: Dict[Tuple[str, str], int] = {}
-    place = COMMAND_BODY.index("clear_columns")
-    for event, body in events:
-        for column in body[place] if event[0] == 20 and body and len(body) > place else ():
-            if not column.endswith("*"):  # beside what is named because nobody could tell
-                found[body[0], column] = found.get((body[0], column), 0) + 1
-    return [{"identity": who, "column": column, "commands": count} for (who, column), count in sorted(found.items())]
-
-
-def told_disclosures(disclosed: Sequence[Dict[str, Any]]) -> Iterator[str]:
-    for one in disclosed:
-        yield "%s may have read %s in the clear, in %s" % (clean(one["identity"]), clean(one["column"]), counted(one["commands"], "command"))

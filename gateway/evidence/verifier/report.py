@@ -10,9 +10,8 @@ from gateway.evidence.verifier.checkpoint import parse_key
 from gateway.evidence.verifier.completeness import Completeness, shown_query
 from gateway.evidence.verifier.explained import readme
 from gateway.evidence.verifier.fault import INCOMPLETE, TAMPERED
-from gateway.evidence.verifier.holdings import (
-    disclosures_of, grants_of, recordings_of, sessions_of, told_disclosures, told_grants, told_recordings, told_sessions,
-)
+from gateway.evidence.verifier.holdings import grants_of, recordings_of, sessions_of, told_grants, told_recordings, told_sessions
+from gateway.evidence.verifier.masking import disclosures_of, masking_of, told_disclosures, told_masking
 from gateway.evidence.verifier.packed import unpack
 from gateway.evidence.verifier.record import counted, moment
 
@@ -24,7 +23,7 @@ def examined(folder: str, key: Optional[str], anchor: Optional[str], own: Option
     :param own: the SHA-256 of the verifier that looks.
     """
     bundle = Bundle(folder)
-    name, public = parse_key(key if key is not None else bundle.manifest["key"])
+    name, public = parse_key(key) if key is not None else bundle.own_key()
     bundle.check_files()
     bundle.check_ledger(name, public)
     anchored = bundle.check_anchor(anchor, name, public) if anchor is not None else 0
@@ -38,7 +37,7 @@ def examined(folder: str, key: Optional[str], anchor: Optional[str], own: Option
         "records": len(bundle.lines), "segments": len(bundle.sizes), "newest_record": moment(max([place["time"] for place in bundle.places] or [0])),
         "query": completeness.query, "query_recorded": completeness.order is not None, "coverage": completeness.coverage, "bodies": completeness.bodies,
         "sessions": sessions_of(bundle.events), "recordings": recordings_of(bundle.recordings), "grants": grants_of(bundle.events),
-        "disclosures": disclosures_of(bundle.events), "anchor": "independent" if anchored else "none", "anchored": anchored,
+        "disclosures": disclosures_of(bundle.events), "masking": masking_of(bundle.events), "anchor": "independent" if anchored else "none", "anchored": anchored,
         "unanchored_records": bundle.after(anchored), "problems": bundle.problems, "strays": bundle.strays, "gaps": bundle.gaps, "remarks": [],
     }
     if bundle.manifest["files"].get("verify.py") != own:
@@ -100,6 +99,7 @@ def holdings(found: Dict[str, Any]) -> Iterator[str]:
         yield line
     for lines in (
         told_sessions(found["sessions"]), told_recordings(found["recordings"]), told_grants(found["grants"]), told_disclosures(found["disclosures"]),
+        told_masking(found["masking"]),
     ):
         for line in lines:
             yield line
