@@ -19,7 +19,7 @@ USAGE, UNREADABLE = 3, 4
 
 def leave(code: int, why: str) -> NoReturn:
     """Say why on stderr and exit."""
-    click.echo(f"ostiary audit: {why}", err=True)
+    click.echo(f"ostiary: {why}", err=True)
     sys.exit(code)
 
 

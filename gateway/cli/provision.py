@@ -59,7 +59,7 @@ def _warn_of_secret(door: Door, target: TargetEntry, name: str) -> None:
 
     account, secrets = target.account(name), {(one["target"], one["account"]) for one in door.call("account_list")}
     for why, mend in unentered(secrets, target.name, name, account.auth if account else ""):
-        click.echo(f"warning: {why}; {mend}", err=True)
+        click.echo(f"ostiary: warning: {why}; {mend}", err=True)
 
 
 def _asked(config: Config, name: str, account: str, database: str) -> dict[str, Any]:

@@ -31,13 +31,20 @@ CODES: dict[str, tuple[tuple[str, ...], int]] = {
 }
 
 
+NO_ERROR = {"no anchor", "one that does not", "no such file"}
+"""What is an answer, on stdout, or begins with the file it is about."""
+
+
 @pytest.mark.parametrize("name", CODES)
 def test_exit_codes_are_the_documented_ones(tool: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """And every error begins alike, whoever noticed it."""
     words, code = CODES[name]
     monkeypatch.chdir(tool.config.parent)
     Path("good.sql").write_text("SELECT 1")
     Path("bad.sql").write_text("SELEC 1")
-    tool(*words, code=code)
+    said = tool(*words, code=code).stderr
+    if code and name not in NO_ERROR:
+        assert said.strip().splitlines()[-1].startswith("ostiary: "), said
 
 
 @pytest.mark.parametrize("words", [("policy", "replay", "--policy", "ostiary.toml"), ("audit", "tail"), ("audit", "verify")], ids=" ".join)
