@@ -37,6 +37,9 @@ from protocols.ssh.ways import NO_TARGET
 Proved = Mapping[str, Any]
 """As `ControlClient.ssh_token` gives it; with "certificate", when one proved it."""
 
+NOBODY = "a login by a browser that is nobody's who may come in; login.unknown says why"
+"""What failed, for the record, when a provider's word was good and the identity is not."""
+
 
 class Login(SSHService):
     """
@@ -63,7 +66,7 @@ class Login(SSHService):
         self._settled_whom = door is not None
         self._proof: Proved | None = None
         self._waiting: Deferred[Any] | None = None
-        self._hinted = False
+        self._hinted = self._nobody = False
 
     def packetReceived(self, messageNum: int, packet: bytes) -> None:
         """
@@ -104,7 +107,8 @@ class Login(SSHService):
                     self._proven(self._selection, self._proof, method)
                 case Failed(user, method):
                     self._hint()
-                    self._failed(self._subject(user), f"a wrong {method}" if method != USED else USED)
+                    self._failed(self._subject(user), NOBODY if self._nobody else f"a wrong {method}" if method != USED else USED)
+                    self._nobody = False
                 case GiveUp(why):
                     self._hint()
                     self._refused("OST-631", why)
@@ -180,10 +184,11 @@ class Login(SSHService):
         self._ask(asked, self._seen)
 
     def _seen(self, proof: Proved | None) -> None:
-        """Nothing in it is not yet, and None is no."""
+        """Nothing in it is not yet, and None is no: a provider proved somebody, whom the gateway does not let in."""
         if proof is not None and not proof:
             self._perform(self._login.shown(f"Not yet. {self._shown}"))
         else:
+            self._nobody = proof is None
             self._settled(proof)
 
     def _key(self, user: str, algorithm: str, blob: bytes) -> None:

@@ -15,6 +15,7 @@ from gateway.control.device.answers import PENDING, SLOW_DOWN, Proof, Unreachabl
 from gateway.control.device.flows import BACKOFF_LONGEST, FLOWS, FROM_ONE, LOOK, SLOWER, STARTS_FROM_ONE, WINDOW, Flows
 from gateway.control.device.provider import Begun
 from gateway.control.errors import DeviceRefused, LoginRefused, NoApp, Throttled
+from gateway.control.identity.login import REFUSED
 from gateway.control.identity.throttle import SUBJECT_FAILURES
 from gateway.control.office import Office
 from tests_people import ADA, PEOPLE
@@ -111,6 +112,30 @@ def test_slow_down_adds_five_seconds_for_good(flows: Flows, clock: Clock, provid
     clock.advance(0.1)
     clock.advance(5 + SLOWER)
     assert len(provider.polls) == 3
+
+
+def test_told_to_slow_down_again_it_is_slower_still_and_who_leaves_meanwhile_is_polled_for_no_more(flows: Flows, clock: Clock, provider: Fake) -> None:
+    provider.answers = [SLOW_DOWN, SLOW_DOWN]
+    begun(flows)
+    clock.advance(5)
+    clock.advance(5 + SLOWER)
+    assert len(provider.polls) == 2
+    clock.advance(5 + 2 * SLOWER - 0.1)
+    assert len(provider.polls) == 2
+    flows.end("w", "f")
+    assert not clock.getDelayedCalls()
+    clock.advance(600)
+    assert len(provider.polls) == 2 and flows.running == 0
+
+
+def test_a_code_whose_provider_slows_it_down_still_ends_with_its_time(flows: Flows, clock: Clock, provider: Fake) -> None:
+    provider.answers = [SLOW_DOWN] * 20
+    begun(flows)
+    for _ in range(60):
+        clock.advance(1)
+    with pytest.raises(DeviceRefused, match="expired"):
+        look(flows, clock)
+    assert len(provider.polls) == 4  # after 5, 10, 15 and 20 seconds; the next would be too late
 
 
 def test_a_provider_that_is_away_is_asked_less_often_and_may_come_back(flows: Flows, clock: Clock, provider: Fake) -> None:
@@ -273,10 +298,22 @@ def test_who_proves_to_be_somebody_else_is_refused_and_recorded(desk: Desk, cloc
     assert {"subject": ADA, "proved": ADA.upper(), "issuer": ISSUER, "issuer_subject": "u-2", "peer": "10.0.0.7"}.items() <= facts.items()
 
 
-@pytest.mark.parametrize("subject", ["nobody@clinic.example", "claude"], ids=["unknown", "agent"])
-def test_a_proof_lets_in_nobody_who_is_no_person_of_the_gateway(desk: Desk, clock: Clock, provider: Fake, subject: str) -> None:
-    with pytest.raises(LoginRefused):
+@pytest.mark.parametrize(("subject", "why"), [
+    ("nobody@clinic.example", "the gateway knows no such identity"), ("claude", "the identity is no person, but of kind agent"),
+    ("mary@clinic.example", "the identity was revoked"),
+], ids=["unknown", "agent", "revoked"])  # fmt: skip
+def test_a_proof_lets_in_nobody_who_is_no_person_of_the_gateway_and_the_record_says_who_it_was(
+    office: Office, desk: Desk, clock: Clock, provider: Fake, notary: Any, subject: str, why: str
+) -> None:
+    """Whoever tries hears what a wrong token hears."""
+    with office.store.write() as txn:
+        office.identities.revoke(txn, "mary@clinic.example", "local", "")
+    with pytest.raises(LoginRefused) as caught:
         proved(desk, clock, provider, Proof(ISSUER, "u-3", subject), subject)
+    assert caught.value.why == REFUSED
+    [facts] = [facts for kind, facts in notary.notes if kind == "login.unknown"]
+    told = {"subject": subject, "why": why, "issuer": ISSUER, "issuer_subject": "u-3", "peer": "10.0.0.7"}
+    assert {name: facts[name] for name in told} == told
 
 
 def test_a_one_time_code_has_to_follow_here_too(office: Office, desk: Desk, clock: Clock, provider: Fake) -> None:

@@ -54,6 +54,8 @@ class FakeWeb:
 
     def _answer(self, url: str) -> Deferred[Any]:
         answer = self.answers[url]
+        if isinstance(answer, Deferred):
+            return answer
         return fail(answer) if isinstance(answer, Exception) else succeed(answer)
 
 
@@ -151,7 +153,7 @@ def test_not_yet(provider: Provider, web: FakeWeb, reply: Reply, answer: str) ->
 @pytest.mark.parametrize(("reply", "why"), [
     (Reply(400, {"error": "access_denied"}), "declined"), (Reply(400, {"error": "expired_token"}), "expired"),
     (Reply(400, {"error": "invalid_grant"}), r"refused the login \(invalid_grant\)"), (Reply(400, {"error": "\x1b[2J"}), r"\(status 400\)"),
-    (Reply(400, {"error": ["access_denied"]}), r"\(status 400\)"), (Reply(302, {}), r"\(status 302\)"),
+    (Reply(400, {"error": ["access_denied"]}), r"\(status 400\)"), (Nonsense("it redirects (status 302)"), r"cannot be used: it redirects \(status 302\)"),
     (Nonsense("its answer is no JSON"), "no JSON"), (Reply(200, {}), "no ID token"), (Reply(200, {"id_token": ["a"]}), "no ID token"),
 ], ids=lambda value: repr(value)[:60])  # fmt: skip
 def test_whatever_else_it_says_proves_nobody(provider: Provider, web: FakeWeb, reply: Any, why: str) -> None:
@@ -186,6 +188,52 @@ def test_a_new_key_of_the_provider_is_found_and_a_strange_one_does_not_hammer_it
     clock.advance(KEYS_AGAIN)
     web.answers[TOKEN] = token(clock, NEXT, "k2")
     assert got(provider.poll("d3")).name == "ada" and web.gets.count(KEYS) == 2
+
+
+def test_a_key_that_is_replaced_under_its_id_is_looked_up_again_once(provider: Provider, web: FakeWeb, clock: Clock) -> None:
+    """And no forged token makes the gateway hammer the provider."""
+    web.answers[TOKEN] = token(clock)
+    got(provider.poll("d1"))
+    web.answers[KEYS] = Reply(200, keys(k1=NEXT))
+    clock.advance(KEYS_AGAIN)
+    web.answers[TOKEN] = token(clock, NEXT)
+    assert got(provider.poll("d2")).name == "ada" and web.gets.count(KEYS) == 2
+    web.answers[TOKEN] = token(clock)  # the former key's
+    for _ in range(20):
+        with pytest.raises(DeviceRefused, match="signature is not its provider's"):
+            got(provider.poll("d3"))
+    assert web.gets.count(KEYS) == 2
+    clock.advance(KEYS_AGAIN)
+    web.answers[TOKEN] = token(clock)
+    for _ in range(20):
+        with pytest.raises(DeviceRefused, match="signature is not its provider's"):
+            got(provider.poll("d4"))
+    assert web.gets.count(KEYS) == 3
+
+
+def test_those_who_want_a_key_at_once_ask_for_it_once(provider: Provider, web: FakeWeb, clock: Clock) -> None:
+    """One who leaves meanwhile takes it from nobody."""
+    web.answers[TOKEN], slow = token(clock), Deferred()
+    web.answers[KEYS] = slow
+    polls = [provider.poll(f"d{number}") for number in range(5)]
+    assert web.gets.count(KEYS) == 1 and not any(poll.called for poll in polls)
+    polls[0].addErrback(lambda _: None)
+    polls[0].cancel()
+    slow.callback(Reply(200, keys(k1=RSA)))
+    assert [got(poll).name for poll in polls[1:]] == ["ada"] * 4
+    assert got(provider.poll("d9")).name == "ada" and web.gets.count(KEYS) == 1
+
+
+def test_keys_that_cannot_be_had_are_refused_to_all_who_want_them_and_had_later(provider: Provider, web: FakeWeb, clock: Clock) -> None:
+    web.answers[TOKEN], slow = token(clock), Deferred()
+    web.answers[KEYS] = slow
+    polls = [provider.poll(f"d{number}") for number in range(3)]
+    slow.errback(Unreachable("it does not answer in time"))
+    for poll in polls:
+        with pytest.raises(DeviceRefused, match="in time"):
+            got(poll)
+    web.answers[KEYS] = Reply(200, keys(k1=RSA))
+    assert got(provider.poll("d9")).name == "ada"
 
 
 def test_a_key_that_is_published_no_more_is_forgotten(provider: Provider, web: FakeWeb, clock: Clock) -> None:
@@ -234,7 +282,7 @@ class Page(Resource):
     def render(self, request: Any) -> Any:
         if request.path == b"/moved":
             request.redirect(b"/right")
-            return b"{}"
+            return b"<html>elsewhere"
         if request.path == b"/slow":
             return NOT_DONE_YET
         request.setResponseCode(503 if request.path == b"/ill" else 200)
@@ -273,7 +321,9 @@ async def test_what_vouches_is_the_file_of_the_configuration(host: Any) -> None:
 async def test_answers_are_bounded_and_never_followed_elsewhere(host: Any) -> None:
     url, ca, _ = host
     web = Web(reactor, ca)
-    assert (await web.get(f"{url}/moved")).status == 302
+    for way in (web.get(f"{url}/moved"), web.post(f"{url}/moved", {}, {})):
+        with pytest.raises(Nonsense, match=r"it redirects \(status 302\)"):
+            await way
     for page, why in (("long", "too long"), ("text", "no JSON"), ("list", "no JSON object"), ("deep", "no JSON")):
         with pytest.raises(Nonsense, match=why):
             await web.get(f"{url}/{page}")

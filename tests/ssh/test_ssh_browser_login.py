@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from gateway.control.errors import ControlUnavailable, DeviceRefused, LoginRefused, Throttled
 from gateway.ssh.entrance import LOGIN_DEADLINE
-from gateway.ssh.login import Login, instruction
+from gateway.ssh.login import NOBODY, Login, instruction
 from protocols.ssh.auth import (
     FAILURE, INFO_REQUEST, INFO_RESPONSE, PROBES, REQUEST, BeginBrowser, CheckBrowser, CheckSecret, Failed, GiveUp, Proven, Send, ServerLogin,
 )
@@ -197,11 +197,15 @@ def test_what_cannot_be_proved_lets_nobody_in_and_is_recorded(desk: Desk, error:
     assert desk.refused == [(error.code, error.why)] and not desk.proven
 
 
-def test_an_identity_that_is_none_gets_the_answer_of_a_wrong_secret(desk: Desk) -> None:
+def test_an_identity_that_is_none_gets_the_answer_of_a_wrong_secret_and_the_record_says_by_what(desk: Desk) -> None:
     desk.control.results = [fail(LoginRefused("no"))]
     desk.begin()
     desk.enter()
-    assert desk.failed == ["a wrong keyboard-interactive"] and desk.sent[-1][0] == FAILURE and not desk.proven
+    assert desk.failed == [NOBODY] and desk.sent[-1][0] == FAILURE and not desk.proven
+    desk.control.ssh_token = lambda *told: fail(LoginRefused("no"))  # type: ignore[attr-defined]
+    desk.login.packetReceived(REQUEST, PROMPT_ME[1:])
+    desk.enter()  # an empty token: a browser is offered once
+    assert desk.failed[1:] == ["a wrong keyboard-interactive"]
 
 
 def test_a_client_that_leaves_ends_it_at_control_too(desk: Desk) -> None:

@@ -111,8 +111,8 @@ def test_paramiko_comes_in_and_a_one_time_code_still_follows(house: SshHouse, id
 
 
 @pytest.mark.parametrize(("answer", "says"), [
-    ((400, {"error": "access_denied"}), "declined"), ((200, b"<html>"), "no JSON"), ("mallory@clinic.example", "somebody else than"),
-], ids=["declined", "nonsense", "another"])  # fmt: skip
+    ((400, {"error": "access_denied"}), "declined"), ((302, b"<html>"), "it redirects (status 302)"), ("mallory@clinic.example", "somebody else than"),
+], ids=["declined", "redirect", "another"])  # fmt: skip
 def test_who_is_not_let_in_is_told_why_and_it_is_recorded(house: SshHouse, idp: Idp, answer: object, says: str) -> None:
     with Program(by_browser(house, ADA), house.client) as ssh:
         ssh.until(OFFER)

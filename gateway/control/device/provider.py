@@ -26,7 +26,7 @@ from gateway.device import allowed
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 FRESH = 3600.0  # seconds that endpoints and keys are believed without asking again
-KEYS_AGAIN = 60.0  # seconds between two askings for keys, when one is unknown
+KEYS_AGAIN = 120.0  # seconds between two askings for keys, when one is unknown or did not sign
 KEYS_MOST = 64
 INTERVAL, INTERVAL_LONGEST = 5.0, 60.0  # seconds between polls where the provider does not say, and the longest that it may say
 LASTS_LEAST, LASTS_MOST = 10.0, 600.0  # seconds for a person to be done; at most so many, whatever the provider grants
@@ -72,6 +72,7 @@ class Provider:
         self._entry, self._web, self._clock = entry, web, clock
         self._places: tuple[float, Places] | None = None
         self._keys: tuple[float, Mapping[str, Mapping[str, Any]]] | None = None
+        self._wanting: list[Deferred[Any]] = []  # wait for keys that were asked for
 
     @inlineCallbacks
     def begin(self) -> Generator[Deferred[Any], Any, Begun]:
@@ -104,7 +105,14 @@ class Provider:
     def _proof(self, places: Places, token: Any) -> Generator[Deferred[Any], Any, Proof]:
         _, kid = head(token)
         key = yield self._key(places, kid)
-        claims, entry = verified(token, key), self._entry
+        try:
+            claims = verified(token, key)
+        except NotBelieved:  # it may have been replaced under the same id
+            if self._age() < KEYS_AGAIN:
+                raise
+            yield self._look_up(places)
+            claims = verified(token, (yield self._key(places, kid)))
+        entry = self._entry
         return proof(claims, issuer=entry.issuer, client=entry.client_id, claim=entry.claim, now=self._clock.seconds())
 
     @inlineCallbacks
@@ -132,15 +140,32 @@ class Provider:
     @inlineCallbacks
     def _key(self, places: Places, kid: str) -> Generator[Deferred[Any], Any, Mapping[str, Any]]:
         """The provider's key of that id; of the only one for "". An unknown id may be a new key's, so it is asked again."""
-        now = self._clock.seconds()
-        age = FRESH if self._keys is None else now - self._keys[0]
-        if age >= FRESH or (age >= KEYS_AGAIN and self._chosen(kid) is None):
-            reply = yield self._web.get(places.keys)
-            self._keys = now, _keys(reply)
+        if self._age() >= FRESH or (self._age() >= KEYS_AGAIN and self._chosen(kid) is None):
+            yield self._look_up(places)
         key = self._chosen(kid)
         if key is None:
             raise NotBelieved("the ID token is signed with a key that its provider does not publish")
         return key
+
+    def _age(self) -> float:
+        """Seconds since the keys were asked for."""
+        return FRESH if self._keys is None else self._clock.seconds() - self._keys[0]
+
+    def _look_up(self, places: Places) -> Deferred[Any]:
+        """Ask for the keys. Who wants them meanwhile waits for the same answer."""
+        wanting: Deferred[Any] = Deferred()
+        self._wanting.append(wanting)
+        if len(self._wanting) == 1:
+            self._web.get(places.keys).addCallback(self._found_keys, self._clock.seconds()).addBoth(self._told_keys)
+        return wanting
+
+    def _found_keys(self, reply: Reply, now: float) -> None:
+        self._keys = now, _keys(reply)
+
+    def _told_keys(self, result: Any) -> None:
+        wanting, self._wanting = self._wanting, []
+        for one in wanting:
+            one.callback(result)
 
     def _chosen(self, kid: str) -> Mapping[str, Any] | None:
         known = self._keys[1] if self._keys is not None else {}

@@ -72,13 +72,21 @@ def _certificates(text: bytes) -> list[Certificate]:
 
 def _read(response: Any) -> Deferred[Reply]:
     if response.code >= 500:
-        ill = _Body(lambda body: None)
-        ill.done.addErrback(lambda _: None)
-        response.deliverBody(ill)
+        _unread(response)
         raise Unreachable(f"it answers with status {response.code}")
+    if 300 <= response.code < 400:
+        _unread(response)
+        raise Nonsense(f"it redirects (status {response.code}), and redirects are not followed: the file takes the address itself")
     body = _Body(lambda text: Reply(response.code, json_object(text)))
     response.deliverBody(body)
     return body.done
+
+
+def _unread(response: Any) -> None:
+    """Whatever its body is, nobody wants it."""
+    body = _Body(lambda text: None)
+    body.done.addErrback(lambda _: None)
+    response.deliverBody(body)
 
 
 def json_object(text: bytes) -> Mapping[str, Any]:

@@ -170,16 +170,24 @@ class Login:
 
         :raises DeviceRefused: it is somebody else. :raises LoginRefused: no such identity, or no person's.
         """
+        facts = {"subject": subject[:255], "peer": address(peer), "issuer": proof.issuer, "issuer_subject": proof.subject}
         if proof.name != subject:
-            facts = {"subject": subject[:255], "peer": address(peer), "issuer": proof.issuer, "proved": proof.name, "issuer_subject": proof.subject}
-            self._outbox.tell("login.mismatched", facts)
+            self._outbox.tell("login.mismatched", {**facts, "proved": proof.name})
             self._refusal(subject, peer)
             raise refused(f"the identity provider says that you are somebody else than {subject}")
         entry = self._identities.live(subject)
         if entry is None or entry.kind != "human":
+            self._outbox.tell("login.unknown", {**facts, "why": self._why_nobody(subject)})
             raise self._refusal(subject, peer)
         told = {**_told(entry, opened_by(proof.issuer), BY_PROVIDER, None), "issuer": proof.issuer, "issuer_subject": proof.subject}
         return self._first(entry, told, peer, second)
+
+    def _why_nobody(self, subject: str) -> str:
+        """For the record: why a provider's word lets nobody in as this one."""
+        known = self._identities.get(subject)
+        if known is None:
+            return "the gateway knows no such identity"
+        return f"the identity is no person, but of kind {known.kind}" if known.kind != "human" else "the identity was revoked"
 
     def jumps(self, user: str, peer: str) -> bool:
         """Whether some identity's name ends as this one does, behind its last "@"."""
