@@ -1,5 +1,5 @@
 """
-Compiles the two kernels a second time, as protocols._kernel and gateway.notary._kernel; everything else is in setup.cfg.
+Compiles the kernels a second time, each under its name behind an underscore; everything else is in setup.cfg.
 
 The package works without them, only slower: where there is no Cython or no compiler, they are left out.
 OSTIARY_PURE leaves them out on purpose.
@@ -12,7 +12,10 @@ import sys
 
 from setuptools import Extension, setup
 
-KERNELS = {"protocols._kernel": "protocols/kernel.py", "gateway.notary._kernel": "gateway/notary/kernel.py"}
+KERNELS = {
+    "protocols._kernel": "protocols/kernel.py", "gateway.notary._kernel": "gateway/notary/kernel.py",
+    "gateway.notary._appended": "gateway/notary/appended.py", "gateway.notary._signing": "gateway/notary/signing.py",
+}  # fmt: skip
 
 
 def extensions() -> list[Extension]:

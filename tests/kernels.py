@@ -30,6 +30,7 @@ HEADERS = Path(sysconfig.get_path("include"), "Python.h").exists()
 NEEDED = (
     "setup.py", "setup.cfg", "pyproject.toml", "LICENSE", "protocols/__init__.py", "protocols/kernel.py",
     "gateway/__init__.py", "gateway/notary/__init__.py", "gateway/notary/kernel.py", "gateway/notary/system.pxd",
+    "gateway/notary/appended.py", "gateway/notary/signing.py",
 )  # fmt: skip
 
 many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -113,3 +114,19 @@ def interpreted(name: str) -> ModuleType:
     finally:
         os.environ.pop("OSTIARY_PURE")
         os.environ.update({} if before is None else {"OSTIARY_PURE": before})
+
+
+def started(twins: Twins, program: str, **environment: str) -> str:
+    """What a process of its own prints that has the compiled one where an installed one would be."""
+    name = twins.compiled.__name__
+    package = name.rpartition(".")[0]
+    load = (
+        f"import sys, importlib.util as u; import {package}; spec = u.spec_from_file_location({name!r}, sys.argv[1])\n"
+        f"sys.modules[spec.name] = made = u.module_from_spec(spec); setattr({package}, {name.rpartition('.')[2]!r}, made)\n"
+        "spec.loader.exec_module(made)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", load + program, str(twins.compiled.__file__)], cwd=ROOT, env={**os.environ, "OSTIARY_PURE": "", **environment},
+        text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    return done.stdout

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import msgpack
 
 from gateway.notary.environment import Place, Unfit
-from gateway.notary.kernel import digest
+from gateway.notary.kernel import Row, digest, framed
 
 NAME = "ahead"
 HALF = 4 << 20
@@ -33,10 +33,6 @@ _BLOCK = 4096
 _MAGIC = b"OstAhead"
 _HEADER = Struct("!8sQII32s")  # magic, index of the first record, records, bytes of payload, SHA-256 of what follows the magic
 _FACTS = Struct("!QII")
-_pack = msgpack.Packer(use_bin_type=True).pack
-
-Row = tuple[bytes, bytes | None]
-"""A leaf and its stored body."""
 
 
 class Batch(NamedTuple):
@@ -73,14 +69,12 @@ class AheadFile:
         :raises TooLarge: nothing was written.
         :raises OSError: whether it was written is not known; the segment must be abandoned.
         """
-        framed = _framed(batch)
-        length = len(framed)
-        if length > HALF:
+        length = framed(self._room, *batch)
+        if not length:
             raise TooLarge
         if self._at + length > HALF:
             settled(self._ends[1 - self._half])
             self._half, self._at = 1 - self._half, 0
-        self._room[:length] = framed
         if os.pwrite(self._fd, self._room[:length], self._half * HALF + self._at) != length:
             raise OSError(errno.ENOSPC, "a write to the reserved write-ahead file was cut short")
         self._place.check()
@@ -115,12 +109,6 @@ def reserve(path: Path) -> None:
             file.write(bytes(HALF))
         file.flush()
         os.fsync(file.fileno())
-
-
-def _framed(batch: Batch) -> bytes:
-    payload = _pack((batch.rows, batch.head))
-    facts = _FACTS.pack(batch.first, len(batch.rows), len(payload))
-    return b"".join((_MAGIC, facts, digest(facts, payload), payload, bytes(-(_HEADER.size + len(payload)) % _BLOCK)))
 
 
 @dataclass(frozen=True, slots=True)

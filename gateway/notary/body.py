@@ -49,15 +49,18 @@ class Bodies:
         self._master, self._random = Key(master), random
         self._salts: list[bytes] = []
         self._term_key = Key(self._master.digest(b"ostiary-term"))
-        self._sessions: dict[bytes, Key] = {}
+        self.keys: dict[bytes, Key] = {}  #: of sessions, as `key` made them
+
+    def salts(self, least: int) -> list[bytes]:
+        """At least so many, to be taken from the end; who takes one has used it."""
+        if len(self._salts) < least:
+            drawn = self._random(_SALT * max(_SALTS, least))
+            self._salts[:0] = [drawn[at : at + _SALT] for at in range(0, len(drawn), _SALT)]
+        return self._salts
 
     def seal(self, session: bytes, plain: bytes) -> tuple[bytes, bytes, bytes]:
         """Encrypt one body: what is stored, and the two digests that go into the leaf, of it and to the plain bytes."""
-        if not self._salts:
-            drawn = self._random(_SALT * _SALTS)
-            self._salts = [drawn[at : at + _SALT] for at in range(0, len(drawn), _SALT)]
-        key = self._sessions.get(session) or self._session_key(session)
-        return sealed(key.inner, key.outer, self._salts.pop(), plain)
+        return sealed(*self.key(session), self.salts(1).pop(), plain)
 
     def open(self, session: bytes, stored: bytes) -> tuple[bytes, bytes]:
         """
@@ -65,10 +68,10 @@ class Bodies:
 
         :raises BodyError: another key, or damaged.
         """
-        salt, above = stored[:_SALT], self._session_key(session)
+        salt = stored[:_SALT]
         if len(salt) < _SALT:
             raise BodyError("too short to hold anything")
-        key = record_key(above.inner, above.outer, salt)
+        key = record_key(*self.key(session), salt)
         try:
             return AESGCM(key).decrypt(_NONCE, stored[_SALT:], None), opening(key)
         except InvalidTag as e:
@@ -78,10 +81,11 @@ class Bodies:
         """A 16-byte pseudonym for exact search, e.g. of "identity\\0ada@clinic.example"."""
         return self._term_key.digest(text.encode())[:16]
 
-    def _session_key(self, session: bytes) -> Key:
-        key = self._sessions.get(session)
+    def key(self, session: bytes) -> Key:
+        """What a session's record keys are made from."""
+        key = self.keys.get(session)
         if key is None:
-            if len(self._sessions) >= _SESSIONS_KEPT:
-                self._sessions.clear()
-            key = self._sessions[session] = Key(self._master.digest(b"ostiary-session" + session))
+            if len(self.keys) >= _SESSIONS_KEPT:
+                self.keys.clear()
+            key = self.keys[session] = Key(self._master.digest(b"ostiary-session" + session))
         return key

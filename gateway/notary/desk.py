@@ -19,21 +19,22 @@ from twisted.python.failure import Failure
 
 from gateway.frame import peer_credentials
 from gateway.link import Link
+from gateway.notary.appended import STAMP_ROOM, TERMS, plain
+from gateway.notary.entry import Entry
 from gateway.notary.environment import Unfit
-from gateway.notary.record import LEAF_LIMIT, WORKER_KINDS, BadRecord, Kind, checked, event, identity_terms, pack
-from gateway.notary.store import Entry, Store
+from gateway.notary.record import COMMON, FIELDS, LEAF_LIMIT, WORKER_KINDS, BadRecord, Kind, checked, event, identity_terms, pack
+from gateway.notary.store import Store
 
 if TYPE_CHECKING:
     from gateway.notary.process import Notary
 
-_STAMP_ROOM = 512
-"""Bytes of a leaf that are the stamp's, with a few terms."""
-_TERMS = 8
 _PAGE = 1 << 20  # bytes per answer to a reader
 _ENTRIES = 4096  # ledger entries per answer
 _NAME = 64  # characters of a grant's or request's name
 _BINDING = 32  # bytes
-_KINDS, _CLOSED = frozenset(map(int, WORKER_KINDS)), int(Kind.CLOSED)
+_KINDS, _CLOSED, _INTENT = frozenset(map(int, WORKER_KINDS)), int(Kind.CLOSED), int(Kind.INTENT)
+_REF = COMMON.index("ref")
+_COMMAND, _GRANT = (len(COMMON) + FIELDS[Kind.INTENT].index(name) for name in ("command", "grant"))
 _MALFORMED = (ValueError, TypeError, IndexError, KeyError, BadRecord, msgpack.exceptions.UnpackException)
 
 
@@ -67,10 +68,22 @@ class Desk(Link):
 
     def dataReceived(self, data: bytes) -> None:
         try:
-            super().dataReceived(data)
+            if not self._plainly(data):
+                super().dataReceived(data)
         except _MALFORMED as e:
             self._log.error("cut off {role} {pid}: {why}", role=self.role, pid=self.pid, why=type(e).__name__)
             self.transport.abortConnection()
+
+    def _plainly(self, data: bytes) -> bool:
+        """Whether it is one append with nothing unusual in it, which is now on its way; others come as frames."""
+        if self.number is None or self._buffer:
+            return False
+        entries = plain(data, self.number, self._expected, self._notary.owners, self)
+        if entries is None:
+            return False
+        self._expected += len(entries)
+        self._notary.writer.submit(_Append(self, entries, len(data)))
+        return True
 
     def frame_received(self, frame: list[Any]) -> None:
         if self.role is None:
@@ -129,13 +142,15 @@ class Desk(Link):
     def _entry(self, number: int, sequence: int, packed: bytes, body: bytes | None, terms: list[str] | None) -> Entry:
         fields = checked(msgpack.unpackb(packed, raw=False, strict_map_key=True))  # what it raises is among the _MALFORMED
         kind, session = fields[0], fields[1]
-        if kind not in _KINDS or len(packed) > LEAF_LIMIT - _STAMP_ROOM:
+        if kind not in _KINDS or len(packed) > LEAF_LIMIT - STAMP_ROOM:
             raise BadRecord("not a worker's record, or too long")
-        if (body is not None and type(body) is not bytes) or (terms and len(terms) > _TERMS):
+        if not _is_sound(kind, fields):
+            raise BadRecord("what is remembered of it")
+        if (body is not None and type(body) is not bytes) or (terms and len(terms) > TERMS):
             raise BadRecord("body or terms")
         if session and not self._notary.claim(session, self, ending=kind == _CLOSED):
             raise BadRecord("another worker's session")
-        return Entry(number, sequence, packed, fields, body, [str(term) for term in terms] if terms else ())
+        return Entry.of(number, sequence, packed, fields, body, [str(term) for term in terms] if terms else ())
 
     # Control, and whoever looks at evidence
 
@@ -189,6 +204,14 @@ class Desk(Link):
     def _unread(self, failure: Failure, ask: int) -> None:
         failure.trap(lmdb.Error, Unfit, OSError)
         self.send("failed", ask, failure.getErrorMessage())
+
+
+def _is_sound(kind: int, fields: list[Any]) -> bool:
+    """Whether what the notary remembers of a worker's record can be remembered: a pair of numbers, an intent's command and grant."""
+    ref = fields[_REF]
+    if ref is not None and (type(ref) is not list or [type(one) for one in ref] != [int, int]):
+        return False
+    return kind != _INTENT or (type(fields[_COMMAND]) is int and type(fields[_GRANT]) is str)
 
 
 _WORKER: dict[str, Callable[..., None]] = {"append": Desk._append}
@@ -277,7 +300,7 @@ class _Own:
         self._desk, self._ask, self._packed = desk, ask, packed
         said = {str(name): told if isinstance(told, list) else str(told) for name, told in sorted(facts.items())}
         self._body, self._terms = pack([said]), identity_terms(said)
-        self.weight = 1, _STAMP_ROOM + len(packed) + len(self._body)
+        self.weight = 1, STAMP_ROOM + len(packed) + len(self._body)
 
     def entries(self, store: Store) -> Sequence[Entry]:
         return [store.own(self._packed, self._body, self._terms)]

@@ -21,9 +21,16 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from os import environ
 from struct import Struct
+from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+import msgpack
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from gateway.notary.record import LEAF_LIMIT, pack_leaf
+
+if TYPE_CHECKING:
+    from gateway.notary.body import Bodies
+    from gateway.notary.entry import Entry
 
 try:
     import cython
@@ -40,24 +47,32 @@ except ImportError:
 if cython.compiled:
     import _hashlib
 
+    from cython.cimports.cpython.buffer import PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
     from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
     from cython.cimports.gateway.notary import system
     from cython.cimports.libc.errno import errno as last_error
     from cython.cimports.libc.stdint import uint32_t, uint64_t, uintptr_t
-    from cython.cimports.libc.string import memcpy
+    from cython.cimports.libc.string import memcpy, memset
+
+Row = tuple[bytes, bytes | None]
+"""A leaf and its stored body."""
 
 _BLOCK = cython.declare(cython.int, 64)  # bytes of SHA-256's input block
 _SIZE = cython.declare(cython.int, 32)  # of its output
 _SALT = cython.declare(cython.int, 16)  # before what is encrypted
 _TAG = cython.declare(cython.int, 16)  # and behind it
 _PAGE = cython.declare(cython.longlong, 4096)
-_PAIR = cython.declare(cython.int, 64)  # bytes of an Ed25519 seed and its public key
 _NONCE = bytes(12)  # zero: each key is used once
 _LEAF, _NODE = b"\x00", b"\x01"
 _BODY, _COMMITMENT = b"\x02", b"ostiary-body\x00"
 _INNER, _OUTER = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
 _REST = bytes(_BLOCK - _SIZE)
 _OPENING_INNER, _OPENING_OUTER = _REST.translate(_INNER) + b"ostiary-opening", _REST.translate(_OUTER)
+_AHEAD, _WHOLE = b"OstAhead", cython.declare(cython.int, 4096)  # what a batch begins with; bytes of a block
+_FACTS = Struct("!QII")  # index of the first record, records, bytes of payload
+_HEADER = cython.declare(cython.int, 56)  # the two, and the SHA-256 of what follows the first of them
+_LIMIT = cython.declare(cython.longlong, LEAF_LIMIT)
+_pack_facts = _FACTS.pack
 _AT_FDCWD, _STATX_INO = -100, 0x100
 _FOUND = Struct("=32xQ96xII112x")  # struct statx: inode; major and minor number of its device
 
@@ -99,6 +114,38 @@ def sealed(inner: bytes, outer: bytes, salt: bytes, plain: bytes) -> tuple[bytes
     key: bytes = record_key(inner, outer, salt)
     stored: bytes = _encrypted(key, salt, plain)
     return stored, _sha256(_BODY, stored), _sha256(_COMMITMENT + opening(key), plain)
+
+
+def rows(entries: Sequence[Entry], number: int, first: int, wall: int, boot: int, bodies: Bodies) -> list[Row]:
+    """
+    What is stored of each: its leaf, whose stamp is in the order of `Stamp`, and its sealed body.
+
+    :param first: the index of the first.
+    :raises BadRecord: a leaf is too long.
+    """
+    keys: dict = bodies.keys
+    salts: list = bodies.salts(len(entries))
+    made: list = []
+    index = first
+    for entry in entries:
+        worker, sequence, packed, session, body, terms = entry[:6]
+        stored = hashed = commitment = None
+        if body is not None:
+            pads = keys.get(session) or bodies.key(session)
+            stored, hashed, commitment = sealed(pads[0], pads[1], salts.pop(), body)
+        told = tuple(sorted([bodies.term(term) for term in terms])) if terms else ()
+        made.append((_leaf(number, index, wall, boot, worker, sequence, hashed, commitment, told, packed), stored))
+        index += 1
+    return made
+
+
+def framed(room: memoryview, first: int, batch: Sequence[Row], head: str) -> int:
+    """
+    Put a batch where it is written from: header, records, head, and zeroes up to the end of a block.
+
+    :returns: its bytes; 0 where there is no room for it, and then nothing was done.
+    """
+    return _framed(room, first, batch, head)
 
 
 def digest(front: bytes, data: bytes) -> bytes:
@@ -148,24 +195,6 @@ def _footprint(value: bytes) -> cython.longlong:
     return size if size < _PAGE // 2 else (size + _PAGE - 1) // _PAGE * _PAGE
 
 
-def keyed(secret: bytearray) -> bool:
-    """
-    Put a new Ed25519 key there, 64 bytes, the latter half public; libsodium signs with it in half of OpenSSL's time.
-
-    :returns: False where PyNaCl brings no libsodium, and wherever this text is interpreted: then nothing was done.
-    """
-    if len(secret) != _PAIR:
-        raise ValueError("a key and its public half have 64 bytes")
-    return _keyed(secret)
-
-
-def signature(secret: bytearray, text: bytes) -> bytes:
-    """By a key that was `keyed`; the same 64 bytes as any other library's (RFC 8032)."""
-    if len(secret) != _PAIR:
-        raise ValueError("a key and its public half have 64 bytes")
-    return _signature(secret, text)
-
-
 def named(file: bytes) -> tuple[int, int, int]:
     """
     (inode, major, minor) of what a path names, without asking for its times: from Linux 6.13 on, a file whose times somebody
@@ -183,12 +212,12 @@ def named(file: bytes) -> tuple[int, int, int]:
 if cython.compiled:
 
     @cython.cfunc
-    def _found(name: str, library: object = None) -> cython.p_void:
-        """A function of libcrypto or libc, or of another library."""
+    def _found(name: str) -> cython.p_void:
+        """A function of libcrypto or libc."""
         try:
-            at: uintptr_t = ctypes.cast(getattr(library or _library, name), ctypes.c_void_p).value
+            at: uintptr_t = ctypes.cast(getattr(_library, name), ctypes.c_void_p).value
         except AttributeError as error:
-            raise ImportError(f"no {name} where {'hashlib' if library is None else library} has its functions") from error
+            raise ImportError(f"no {name} where hashlib has its functions") from error
         return cython.cast(cython.p_void, at)
 
     try:
@@ -210,8 +239,6 @@ if cython.compiled:
     _aes_gcm = cython.declare(cython.p_const_void, cython.cast(system.algorithm, _found("EVP_aes_256_gcm"))())
     _GET_TAG = cython.declare(cython.int, 0x10)  # EVP_CTRL_AEAD_GET_TAG
     _LONGEST = cython.declare(cython.Py_ssize_t, 0x7FFFFF00)  # bytes that its int takes
-    _key_pair = cython.declare(system.key_pair, cython.NULL)
-    _sign = cython.declare(system.signing, cython.NULL)
 
     if (
         _hash == cython.NULL
@@ -230,15 +257,150 @@ if cython.compiled:
     @cython.cfunc
     def _sha256(front: bytes, data: bytes) -> bytes:
         out: bytes = PyBytes_FromStringAndSize(cython.NULL, _SIZE)
-        to: cython.p_uchar = cython.cast(cython.p_uchar, _bytes(out))
+        _hashed(cython.cast(cython.p_uchar, _bytes(out)), _bytes(front), len(front), _bytes(data), len(data))
+        return out
+
+    @cython.cfunc
+    def _hashed(
+        to: cython.p_uchar, front: cython.p_const_uchar, length: cython.Py_ssize_t, data: cython.p_const_uchar, rest: cython.Py_ssize_t
+    ) -> cython.bint:
+        """SHA-256 of two pieces of memory."""
         if (
             _digest_init(_hash, cython.NULL, cython.NULL) != 1  # of the same kind as before
-            or _digest_update(_hash, _bytes(front), len(front)) != 1
-            or _digest_update(_hash, _bytes(data), len(data)) != 1
+            or _digest_update(_hash, front, length) != 1
+            or _digest_update(_hash, data, rest) != 1
             or _digest_final(_hash, to, cython.NULL) != 1
         ):
             raise RuntimeError("libcrypto made no digest")
-        return out
+        return True
+
+    @cython.cfunc
+    @cython.inline
+    def _width(value: cython.ulonglong) -> cython.int:
+        """Bytes of a number in msgpack."""
+        return 1 if value < 0x80 else 2 if value < 0x100 else 3 if value < 0x10000 else 5 if value <= 0xFFFFFFFF else 9
+
+    @cython.cfunc
+    @cython.inline
+    def _big(to: cython.p_uchar, value: cython.ulonglong, size: cython.int) -> cython.p_uchar:
+        """So many bytes of it, in network order; what is behind them."""
+        place: cython.int
+        for place in range(size):
+            to[place] = cython.cast(cython.uchar, value >> (8 * (size - 1 - place)))
+        return to + size
+
+    @cython.cfunc
+    def _number(to: cython.p_uchar, value: cython.ulonglong) -> cython.p_uchar:
+        size: cython.int = _width(value) - 1
+        if size:
+            to[0] = 0xCC if size == 1 else 0xCD if size == 2 else 0xCE if size == 4 else 0xCF
+            to += 1
+        return _big(to, value, size or 1)
+
+    @cython.cfunc
+    @cython.inline
+    def _span(length: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Bytes that so many take in msgpack."""
+        return length + (2 if length < 0x100 else 3 if length < 0x10000 else 5)
+
+    @cython.cfunc
+    def _put(to: cython.p_uchar, value: object) -> cython.p_uchar:
+        """Bytes in msgpack, or nil."""
+        if value is None:
+            to[0] = 0xC0
+            return to + 1
+        if not isinstance(value, bytes):
+            raise TypeError("bytes or None")
+        data: bytes = value
+        length: cython.Py_ssize_t = len(data)
+        to[0] = 0xC4 if length < 0x100 else 0xC5 if length < 0x10000 else 0xC6
+        to = _big(to + 1, length, 1 if length < 0x100 else 2 if length < 0x10000 else 4)
+        memcpy(to, _bytes(data), length)
+        return to + length
+
+    @cython.cfunc
+    def _leaf(
+        number: cython.longlong, index: cython.longlong, wall: cython.longlong, boot: cython.longlong,
+        worker: cython.longlong, sequence: cython.longlong, hashed: object, commitment: object, terms: tuple, packed: bytes,
+    ) -> bytes:  # fmt: skip
+        """As `pack_leaf`, which makes what is too long for this, or no number of ours."""
+        size: cython.longlong = 4 + _width(number) + _width(index) + _width(wall) + _width(boot) + _width(worker) + _width(sequence)
+        size += (1 if hashed is None else _span(len(hashed))) + (1 if commitment is None else _span(len(commitment))) + len(packed)
+        for term in terms:
+            size += _span(len(term))
+        if size > _LIMIT or len(terms) > 15 or (number | index | wall | boot | worker | sequence) < 0:
+            return pack_leaf((number, index, wall, boot, worker, sequence, hashed, commitment, terms), packed)
+        leaf: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
+        to: cython.p_uchar = cython.cast(cython.p_uchar, _bytes(leaf))
+        to[0], to[1], to[2] = 0x92, 0x9A, 1  # two: the stamp, of ten, version 1; and the event
+        to = _number(_number(_number(to + 3, number), index), wall)
+        to = _number(_number(_number(to, boot), worker), sequence)
+        to = _put(_put(to, hashed), commitment)
+        to[0] = 0x90 | len(terms)
+        to += 1
+        for term in terms:
+            to = _put(to, term)
+        memcpy(to, _bytes(packed), len(packed))
+        return leaf
+
+    @cython.cfunc
+    def _framed(room: object, first: cython.ulonglong, batch: list, head: str) -> cython.Py_ssize_t:
+        view = cython.declare(Py_buffer)
+        PyObject_GetBuffer(room, cython.address(view), PyBUF_WRITABLE)
+        try:
+            return _filled(cython.cast(cython.p_uchar, view.buf), view.len, first, batch, head.encode())
+        finally:
+            PyBuffer_Release(cython.address(view))
+
+    @cython.cfunc
+    def _filled(room: cython.p_uchar, most: cython.Py_ssize_t, first: cython.ulonglong, batch: list, head: bytes) -> cython.Py_ssize_t:
+        count: cython.Py_ssize_t = len(batch)
+        size: cython.Py_ssize_t = len(head)
+        end: cython.Py_ssize_t
+        whole: cython.Py_ssize_t
+        to: cython.p_uchar = room + _HEADER
+        size += 1 if size < 0x20 else 2 if size < 0x100 else 3 if size < 0x10000 else 5
+        end = _HEADER + 1 + (1 if count < 0x10 else 3 if count < 0x10000 else 5) + size
+        for leaf, body in batch:
+            end += 1 + _span(len(leaf)) + (1 if body is None else _span(len(body)))
+        whole = (end + _WHOLE - 1) // _WHOLE * _WHOLE
+        if whole > most:
+            return 0
+        to[0] = 0x92
+        to = _many(to + 1, count, 0x90, 0x10, 0xDC)
+        for leaf, body in batch:
+            to[0] = 0x92
+            to = _put(_put(to + 1, leaf), body)
+        to = _text(to, head)
+        if to != room + end:
+            raise RuntimeError("a batch was measured wrongly")
+        memset(to, 0, whole - end)
+        facts: bytes = _pack_facts(first, count, end - _HEADER)
+        memcpy(room, _bytes(_AHEAD), 8)
+        memcpy(room + 8, _bytes(facts), 16)
+        _hashed(room + 24, room + 8, 16, room + _HEADER, end - _HEADER)
+        return whole
+
+    @cython.cfunc
+    def _text(to: cython.p_uchar, text: bytes) -> cython.p_uchar:
+        """A string in msgpack."""
+        length: cython.Py_ssize_t = len(text)
+        if 0x20 <= length < 0x100:
+            to[0], to[1] = 0xD9, length
+            to += 2
+        else:
+            to = _many(to, length, 0xA0, 0x20, 0xDA)
+        memcpy(to, _bytes(text), length)
+        return to + length
+
+    @cython.cfunc
+    def _many(to: cython.p_uchar, count: cython.Py_ssize_t, few: cython.int, fewer: cython.int, more: cython.int) -> cython.p_uchar:
+        """What says how many elements or characters follow: in one byte, or in two or four behind one."""
+        if count < fewer:
+            to[0] = few | count
+            return to + 1
+        to[0] = more if count < 0x10000 else more + 1
+        return _big(to + 1, count, 2 if count < 0x10000 else 4)
 
     @cython.cfunc
     def _encrypted(key: bytes, salt: bytes, plain: bytes) -> bytes:
@@ -261,35 +423,6 @@ if cython.compiled:
         return out
 
     @cython.cfunc
-    def _sodium() -> cython.bint:
-        """Whether libsodium is at hand; looked for when the first key is made, since only the notary makes any."""
-        global _key_pair, _sign
-        if _key_pair == cython.NULL:
-            try:
-                from nacl import _sodium as binding
-
-                library: object = ctypes.CDLL(binding.__file__)
-                _sign = cython.cast(system.signing, _found("crypto_sign_detached", library))
-                if cython.cast(system.starting, _found("sodium_init", library))() < 0:
-                    return False
-                _key_pair = cython.cast(system.key_pair, _found("crypto_sign_keypair", library))
-            except (ImportError, OSError):
-                return False
-        return True
-
-    @cython.cfunc
-    def _keyed(secret: bytearray) -> bool:
-        public = cython.declare(cython.uchar[32])
-        return _sodium() and _key_pair(cython.address(public[0]), secret) == 0
-
-    @cython.cfunc
-    def _signature(secret: bytearray, text: bytes) -> bytes:
-        out: bytes = PyBytes_FromStringAndSize(cython.NULL, _PAIR)
-        if not _sodium() or _sign(cython.cast(cython.p_uchar, _bytes(out)), cython.NULL, _bytes(text), len(text), secret) != 0:
-            raise RuntimeError("libsodium signed nothing")
-        return out
-
-    @cython.cfunc
     def _status(file: bytes) -> object:
         room = cython.declare(cython.uchar[256])
         inode = cython.declare(uint64_t)
@@ -303,6 +436,7 @@ if cython.compiled:
         return inode, device[0], device[1]
 
 else:
+    _pack = msgpack.Packer(use_bin_type=True).pack
     _statx = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
     if _statx is not None:
         _statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p]
@@ -310,14 +444,21 @@ else:
     def _sha256(front: bytes, data: bytes) -> bytes:
         return sha256(front + data).digest()
 
+    def _leaf(*facts: object) -> bytes:
+        return pack_leaf(facts[:-1], facts[-1])
+
+    def _framed(room: memoryview, first: int, batch: Sequence[Row], head: str) -> int:
+        payload = _pack((batch, head))
+        end = _HEADER + len(payload)
+        whole = -(-end // _WHOLE) * _WHOLE
+        if whole > len(room):
+            return 0
+        facts = _pack_facts(first, len(batch), len(payload))
+        room[:whole] = b"".join((_AHEAD, facts, _sha256(facts, payload), payload, bytes(whole - end)))
+        return whole
+
     def _encrypted(key: bytes, salt: bytes, plain: bytes) -> bytes:
         return salt + AESGCM(key).encrypt(_NONCE, plain, None)
-
-    def _keyed(secret: bytearray) -> bool:
-        return False
-
-    def _signature(secret: bytearray, text: bytes) -> bytes:
-        return Ed25519PrivateKey.from_private_bytes(bytes(secret[:_SIZE])).sign(text)
 
     def _status(file: bytes) -> tuple[int, int, int] | None:
         room = ctypes.create_string_buffer(_FOUND.size)
@@ -336,6 +477,6 @@ else:
             pass
         else:
             names = (
-                "climb", "crown", "digest", "grown", "keyed", "mac", "named", "opening", "padded", "record_key", "room", "sealed", "signature",
+                "climb", "crown", "digest", "framed", "grown", "mac", "named", "opening", "padded", "record_key", "room", "rows", "sealed",
             )  # fmt: skip
             globals().update({name: getattr(_kernel, name) for name in names if hasattr(_kernel, name)})  # an older build has fewer

@@ -10,14 +10,14 @@ from __future__ import annotations
 from gateway.notary.kernel import mac, padded
 
 
-class Key:
-    """A key of at most 64 bytes, made ready."""
+class Key(tuple[bytes, bytes]):
+    """A key of at most 64 bytes, made ready: what `padded` makes of it."""
 
-    __slots__ = ("inner", "outer")
+    __slots__ = ()
 
-    def __init__(self, key: bytes) -> None:
-        self.inner, self.outer = padded(key)
+    def __new__(cls, key: bytes) -> Key:
+        return super().__new__(cls, padded(key))
 
     def digest(self, message: bytes) -> bytes:
         """32 bytes."""
-        return mac(self.inner, self.outer, message)
+        return mac(self[0], self[1], message)

@@ -16,7 +16,7 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from gateway.notary.kernel import keyed, signature
+from gateway.notary.signing import SECRET, keyed, signature
 
 _ED25519 = b"\x01"
 DASH = "\u2014 "
@@ -50,7 +50,7 @@ class Signer:
 
     @classmethod
     def generate(cls, name: str) -> Signer:
-        secret = bytearray(64)
+        secret = bytearray(SECRET)
         return cls(name, secret if keyed(secret) else Ed25519PrivateKey.generate())
 
     def sign(self, text: str) -> str:
@@ -60,7 +60,7 @@ class Signer:
     def forget(self) -> None:
         """It signs nothing more. The secret is overwritten here, or by OpenSSL when it lets go of it."""
         if isinstance(self._private, bytearray):
-            self._private[:] = bytes(64)
+            self._private[:] = bytes(SECRET)
         self._private = self._signature = None
 
     @property

@@ -63,7 +63,7 @@ class Notary(Service):
         self._log = Logger()
         self._desks: set[Desk] = set()
         self._followers: set[Desk] = set()
-        self._owners: dict[bytes, Desk] = {}
+        self.owners: dict[bytes, Desk] = {}  #: of sessions; see `claim`
         self._ports: list[Any] = []
         self._where = ""  # the path it listens on; a port that is closed no longer knows it
         self.why_down: str | None = "the notary is starting"
@@ -131,8 +131,8 @@ class Notary(Service):
     def left(self, desk: Desk) -> None:
         self._desks.discard(desk)
         self._followers.discard(desk)
-        for session in [session for session, owner in self._owners.items() if owner is desk]:
-            del self._owners[session]
+        for session in [session for session, owner in self.owners.items() if owner is desk]:
+            del self.owners[session]
 
     def follow(self, desk: Desk) -> None:
         """It hears of what is recorded from now on."""
@@ -140,10 +140,10 @@ class Notary(Service):
 
     def claim(self, session: bytes, desk: Desk, *, ending: bool) -> bool:
         """Whether this desk may speak of a session; the first to do so owns it until it ends."""
-        if self._owners.setdefault(session, desk) is not desk:
+        if self.owners.setdefault(session, desk) is not desk:
             return False
         if ending:
-            del self._owners[session]
+            del self.owners[session]
         return True
 
     # Word from the writer

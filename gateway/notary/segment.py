@@ -19,9 +19,9 @@ from struct import Struct
 import lmdb
 
 from gateway.notary import ahead, environment
-from gateway.notary.ahead import AheadFile, Batch, Remains, Row, TooLarge
+from gateway.notary.ahead import AheadFile, Batch, Remains, TooLarge
 from gateway.notary.environment import Place, Unfit, open_read_only, open_writable
-from gateway.notary.kernel import room
+from gateway.notary.kernel import Row, room
 from gateway.notary.merkle import CompactRange
 from gateway.notary.note import Signer, checkpoint_text
 from gateway.notary.settling import Settling

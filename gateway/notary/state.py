@@ -8,10 +8,12 @@ that hold all of it, so the newest segment is enough to know. Nothing is kept be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.notary.appended import remember
+from gateway.notary.entry import Entry
 from gateway.notary.record import COMMON, FIELDS, Kind, Record, pack
 
 _CARRY_BYTES = 2048
@@ -59,6 +61,11 @@ class State:
         """One more record is durable."""
         stamp = record.stamp
         self.add(stamp.worker, stamp.sequence, stamp.time_ns, record.fields)
+
+    def remember(self, entries: Sequence[Entry], time_ns: int) -> None:
+        """Entries are durable, recorded at that time."""
+        self.last_ns = time_ns
+        remember(self.open_intents, entries, lambda entry: self.add(entry.worker, entry.sequence, time_ns, entry.fields))
 
     def add(self, worker: int, sequence: int, time_ns: int, fields: list[Any]) -> None:
         """The same, in parts: a writer, its number for the record, when, and the event's fields."""

@@ -22,14 +22,16 @@ import lmdb
 
 from gateway.config import Audit
 from gateway.notary.anchor import FileAnchor
+from gateway.notary.entry import Entry
 from gateway.notary.environment import Unfit, sync_directory
+from gateway.notary.kernel import Row, rows
 from gateway.notary.keys import Keys
 from gateway.notary.layout import Layout
 from gateway.notary.ledger import Ledger
-from gateway.notary.record import COMMON, FIELDS, Kind, event, pack_leaf, parse_event
+from gateway.notary.record import COMMON, FIELDS, Kind, event, parse_event
 from gateway.notary.recovery import Last, recover
 from gateway.notary.seal import seal
-from gateway.notary.segment import STREAM, Page, Row, SealedSegment, Segment, is_reserved, reserve
+from gateway.notary.segment import STREAM, Page, SealedSegment, Segment, is_reserved, reserve
 from gateway.notary.state import State
 
 HEAD_SECONDS = 30.0
@@ -45,18 +47,6 @@ _SEGMENT_MAKER = 0
 
 class StoreError(Exception):
     """There is no store here, or another notary has it. Says what to do."""
-
-
-@dataclass(slots=True)
-class Entry:
-    """One record to be: whose, in which place of its writer's sequence, and what."""
-
-    worker: int
-    sequence: int
-    packed: bytes
-    fields: list[Any]
-    body: bytes | None = None
-    terms: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +156,7 @@ class Store:
     def own(self, packed: bytes, body: bytes | None = None, terms: Sequence[str] = ()) -> Entry:
         """A record of the notary's own, next in its sequence."""
         self._sequence += 1
-        return Entry(self.worker, self._sequence, packed, parse_event(packed), body, terms)
+        return Entry.of(self.worker, self._sequence, packed, parse_event(packed), body, terms)
 
     def join(self, role: str, pid: int, uid: int) -> Entry:
         """A new worker number; the entry is its record 0."""
@@ -175,7 +165,7 @@ class Store:
 
     def _joined(self, number: int, role: str, pid: int, uid: int) -> Entry:
         packed = event(Kind.WORKER, "joined", number, role, pid, uid)
-        return Entry(number, 0, packed, parse_event(packed))
+        return Entry.of(number, 0, packed, parse_event(packed))
 
     def leave(self, number: int) -> list[Entry]:
         """A worker is gone: what it left open has an unknown outcome."""
@@ -211,46 +201,34 @@ class Store:
             self.rotate("rotated")
             boot = self._clock.boot_ns()
         wall = self._clock.wall_ns()
-        refusals = self._refusals(entries, wall)
+        entries, refusals = self._judged(entries, wall)
         stepped = self._clock_step(wall - boot)
         self._write([*stepped, *entries] if stepped else entries, wall, boot, partial(durable, refusals))
         return refusals
 
-    def _refusals(self, entries: Sequence[Entry], now_ns: int) -> list[str]:
-        """Checks every grant, counting those that this very transaction spends; rewrites what is refused."""
+    def _judged(self, entries: Sequence[Entry], now_ns: int) -> tuple[Sequence[Entry], list[str]]:
+        """Checks every grant, counting those that this very transaction spends; puts what is recorded in place of what is refused."""
+        judged, answers = entries, [""] * len(entries)
         pending: dict[str, int] = {}
-        answers = [""] * len(entries)
-        for place, entry in enumerate(entries):
-            if entry.fields[0] != _INTENT or not entry.fields[_GRANT]:
+        for place, entry in [pair for pair in enumerate(entries) if pair[1].fields is not None]:
+            fields = entry.fields
+            if fields[0] != _INTENT or not fields[_GRANT]:
                 continue
-            grant = entry.fields[_GRANT]
-            why = self.state.refusal(grant, entry.fields[_BINDING], now_ns, pending.get(grant, 0))
+            grant = fields[_GRANT]
+            why = answers[place] = self.state.refusal(grant, fields[_BINDING], now_ns, pending.get(grant, 0))
             if why:
-                _ungrant(entry, why)
+                judged = [*judged[:place], _ungranted(entry, why), *judged[place + 1 :]]
             else:
                 pending[grant] = pending.get(grant, 0) + 1
-            answers[place] = why
-        return answers
+        return judged, answers
 
     def _write(self, entries: Sequence[Entry], wall: int, boot: int, durable: Callable[[], object]) -> None:
         segment = self.segment
         segment.commit(self._rows(segment, entries, wall, boot), durable)
-        add = self.state.add
-        for entry in entries:
-            add(entry.worker, entry.sequence, wall, entry.fields)
+        self.state.remember(entries, wall)
 
     def _rows(self, segment: Segment, entries: Sequence[Entry], wall: int, boot: int) -> list[Row]:
-        """What is stored of each: its leaf, from a stamp in the order of `Stamp`, and its body."""
-        number, seal, rows = segment.number, self._bodies.seal, []
-        for index, entry in enumerate(entries, segment.size):
-            terms = tuple(sorted(map(self._bodies.term, entry.terms))) if entry.terms else ()
-            if entry.body is None:
-                stored = hashed = commitment = None
-            else:
-                stored, hashed, commitment = seal(entry.fields[1], entry.body)
-            stamp = (number, index, wall, boot, entry.worker, entry.sequence, hashed, commitment, terms)
-            rows.append((pack_leaf(stamp, entry.packed), stored))
-        return rows
+        return rows(entries, segment.number, segment.size, wall, boot, self._bodies)
 
     def _clock_step(self, drift: int) -> list[Entry]:
         """A record when the wall clock moved against the monotonic one by more than a second."""
@@ -293,7 +271,7 @@ class Store:
         wall = self._clock.wall_ns()
         self.state.forget_grants(wall)
         carried = [event(Kind.CARRY, what, rows) for what, rows in self.state.carry(wall)]
-        first = [Entry(_SEGMENT_MAKER, i, packed, parse_event(packed)) for i, packed in enumerate([header, *carried])]
+        first = [Entry.of(_SEGMENT_MAKER, i, packed, parse_event(packed)) for i, packed in enumerate([header, *carried])]
         segment.commit(self._rows(segment, first, wall, self._clock.boot_ns()))
         segment.settle()
         self._log([*ending, ["seg.open", wall, STREAM, number, segment.signer.public, previous_root, boot_id]])
@@ -405,11 +383,10 @@ _GRANT = len(COMMON) + FIELDS[Kind.INTENT].index("grant")
 _BINDING = len(COMMON) + FIELDS[Kind.INTENT].index("binding")
 
 
-def _ungrant(entry: Entry, why: str) -> None:
-    """Turn an intent into the record that it was refused."""
+def _ungranted(entry: Entry, why: str) -> Entry:
+    """The record, in place of an intent, that it was refused."""
     _, session, number, target, _, ref, command, *_ = entry.fields
-    grant = entry.fields[_GRANT]
-    entry.packed = event(
-        Kind.UNGRANTED, command, grant, why, session=session, number=number, target=target, verdict=_DENY, ref=ref
+    packed = event(
+        Kind.UNGRANTED, command, entry.fields[_GRANT], why, session=session, number=number, target=target, verdict=_DENY, ref=ref
     )
-    entry.fields = parse_event(entry.packed)
+    return entry._replace(packed=packed, fields=parse_event(packed))

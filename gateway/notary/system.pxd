@@ -1,4 +1,4 @@
-# What gateway/notary/kernel.py calls through an address, as the compiler must know it. Sources: OpenSSL's EVP_DigestInit(3),
+# What gateway/notary/kernel.py and signing.py call through an address, as the compiler must know it. Sources: OpenSSL's EVP_DigestInit(3),
 # EVP_EncryptInit(3), the same from 1.1.1 on; libsodium's crypto_sign.h; statx(2).
 
 ctypedef void *(*new_context)() noexcept

@@ -20,12 +20,13 @@ import lmdb
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from gateway.notary.entry import Entry
 from gateway.notary.environment import Unfit
 from gateway.notary.keys import KeyFileError
 from gateway.notary.ledger import LedgerError
 from gateway.notary.recovery import Unsound
 from gateway.notary.seal import SealError, seal
-from gateway.notary.store import Entry, Store, StoreError
+from gateway.notary.store import Store, StoreError
 from gateway.reactor import end_of_turn
 
 FAILURES = (lmdb.Error, OSError, StoreError, Unsound, Unfit, LedgerError, KeyFileError, SealError)

@@ -17,10 +17,11 @@ from gateway.evidence.order import Chosen
 from gateway.evidence.query import Query, Search, search
 from gateway.evidence.view import Row, StoppedView
 from gateway.notary import keys, seal
+from gateway.notary.entry import Entry
 from gateway.notary.note import Checkpoint
 from gateway.notary.process import init_store
 from gateway.notary.record import Kind, Record, event, identity_terms, pack, parse_event, parse_leaf
-from gateway.notary.store import Entry, Store
+from gateway.notary.store import Store
 from gateway.notary.verify import Report, verify
 from protocols.command import Parameter, Statement
 from protocols.result import Ending, Outcome
@@ -83,7 +84,7 @@ class DirectClient:
 
     def append(self, worker: int, first: int, items: Sequence[Sequence[Any]]) -> None:
         entries = [
-            Entry(worker, first + i, packed, parse_event(packed), body, terms or ())
+            Entry.of(worker, first + i, packed, parse_event(packed), body, terms or ())
             for i, (packed, body, terms) in enumerate(items)
         ]
         refusals = self.store.commit(entries)

@@ -9,20 +9,22 @@ import ctypes
 import errno
 import hmac
 import os
-import subprocess
-import sys
+import struct
 from hashlib import sha256
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import Any
 
+import msgpack
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.notary.body import Bodies
-from tests.kernels import ROOT, Twins, beside, interpreted, many
+from gateway.notary.entry import Entry
+from gateway.notary.record import LEAF_LIMIT, BadRecord, Stamp, pack_leaf
+from tests.kernels import Twins, beside, interpreted, many, started
 from tests.kernels import twins as made
 
 NAME = "gateway.notary.kernel"
@@ -89,30 +91,77 @@ def test_what_is_sealed_is_the_same(twins: Twins, key: bytes, salt: bytes, plain
     assert twins.agree("digest", salt, plain) == sha256(salt + plain).digest()
 
 
+COUNT = st.integers(0, 1 << 40) | st.sampled_from([0x7F, 0x80, 0xFF, 0x100, 0xFFFF, 0x10000, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1])
+RECORD = st.tuples(
+    COUNT, COUNT, st.binary(max_size=300) | st.just(bytes(LEAF_LIMIT - 120)) | st.just(bytes(LEAF_LIMIT)), st.sampled_from([b"", b"s" * 16, b"t" * 16]),
+    st.none() | PLAIN, st.lists(st.text(max_size=9), max_size=3) | st.just(list("abcdefghijklmnopqr")),
+)  # fmt: skip
+
+
 @many
-@given(text=st.binary(max_size=300))
-def test_signatures_are_those_of_any_other_library(twins: Twins, text: bytes) -> None:
-    """Of a key that libsodium made: which library signs leaves no trace in the evidence."""
-    secret = bytearray(64)
-    assert twins.compiled.keyed(secret), "PyNaCl is installed where tests run"
-    key = Ed25519PrivateKey.from_private_bytes(bytes(secret[:32]))
-    assert twins.agree("signature", secret, text) == key.sign(text)
-    assert key.public_key().public_bytes_raw() == secret[32:] and secret != bytearray(64)
+@given(records=st.lists(RECORD, max_size=6), number=COUNT, first=COUNT, wall=COUNT, boot=COUNT)
+def test_what_is_stored_of_records_is_the_same(
+    twins: Twins, records: list[Any], number: int, first: int, wall: int, boot: int
+) -> None:
+    """And what `pack_leaf` and `Bodies` make of each; a leaf that is too long is refused in the same words."""
+
+    def bodies() -> Bodies:
+        return Bodies(bytes(32), lambda count: bytes(i * 7 % 251 for i in range(count)))
+
+    def stored(module: ModuleType) -> object:
+        try:
+            return module.rows(entries, number, first, wall, boot, bodies())
+        except BadRecord as error:
+            return str(error)
+
+    first = min(first, (1 << 63) - 10)
+    entries, expected, one = [Entry(*record) for record in records], [], bodies()
+    one.salts(len(entries))
+    for index, entry in enumerate(entries, first):
+        sealed = (None, None, None) if entry.body is None else one.seal(entry.session, entry.body)
+        stamp = Stamp(number, index, wall, boot, entry.worker, entry.sequence, *sealed[1:], tuple(sorted(map(one.term, entry.terms))))
+        try:
+            expected.append((pack_leaf(stamp, entry.packed), sealed[0]))
+        except BadRecord as error:
+            expected = str(error)
+            break
+    assert stored(twins.compiled) == stored(twins.interpreted) == expected
 
 
-@pytest.mark.parametrize("length", [0, 32, 63, 65])
-def test_a_secret_of_another_length_signs_nothing(twins: Twins, length: int) -> None:
-    assert twins.agree("signature", bytearray(length), b"text")[0] is twins.agree("keyed", bytearray(length))[0] is ValueError
+SIZE = st.integers(0, 40) | st.sampled_from([255, 256, 65_535, 65_536])
 
 
-def test_without_libsodium_no_key_is_made_by_it(twins: Twins) -> None:
-    """Where PyNaCl is missing OpenSSL makes the keys and signs, as where nothing is compiled."""
-    program = (
-        "import sys; sys.modules['nacl'] = None\n" + LOADED + "from gateway.notary.note import Signer\n"
-        "made = Signer.generate('log'); print(type(made._private).__name__, made.verifier.open(made.sign('text\\n')))"
-    )
-    assert started(twins, program).split() == ["Ed25519PrivateKey", "text"]
-    assert interpreted(NAME).keyed(bytearray(64)) is False
+@many
+@given(
+    sizes=st.lists(st.tuples(SIZE, st.none() | SIZE), min_size=1, max_size=4), times=st.sampled_from([1, 1, 4, 16, 20_000]),
+    head=st.integers(0, 300) | st.sampled_from([65_535, 65_536]), first=COUNT, blocks=st.integers(1, 40),
+)  # fmt: skip
+def test_a_batch_is_framed_alike(
+    twins: Twins, sizes: list[Any], times: int, head: int, first: int, blocks: int
+) -> None:
+    """Byte for byte, over whatever was there before; where it does not fit nothing is touched."""
+    batch = [(b"l" * leaf, None if body is None else b"b" * body) for leaf, body in sizes] * (times if sum(leaf + (body or 0) for leaf, body in sizes) < 200 else 1)
+    payload = msgpack.packb((batch, "h" * head), use_bin_type=True)
+    facts = struct.pack("!QII", first, len(batch), len(payload))
+    whole = -(-(56 + len(payload)) // 4096) * 4096
+    expected = (b"OstAhead" + facts + sha256(facts + payload).digest() + payload).ljust(whole, b"\0")
+    for length in (blocks * 4096, whole, whole - 4096):
+        before = b"\xa5" * length
+        for module in twins:
+            room = bytearray(before)
+            done = module.framed(memoryview(room), first, batch, "h" * head)
+            assert done == (whole if whole <= length else 0) and room == expected[:done] + before[done:]
+
+
+def test_only_bytes_are_framed_and_stored(twins: Twins) -> None:
+    for row in (("text", None), (b"leaf", "text"), (bytearray(3), None), (None, b"")):
+        with pytest.raises((TypeError, RuntimeError)):
+            twins.compiled.framed(memoryview(bytearray(8192)), 0, [row], "head")
+    for wrong in (("text", b""), (b"packed", "text"), (b"packed", bytearray(2)), (None, b"")):
+        with pytest.raises(TypeError):
+            twins.compiled.rows([Entry(1, 1, wrong[0], b"", wrong[1])], 1, 1, 1, 1, Bodies(bytes(32)))
+    with pytest.raises((TypeError, BufferError)):
+        twins.compiled.framed(b"a" * 8192, 0, [(b"leaf", None)], "head")
 
 
 @many
@@ -161,9 +210,6 @@ def test_only_bytes_are_sealed(twins: Twins, wrong: object) -> None:
             call(wrong)
     with pytest.raises(TypeError):
         twins.compiled.room([(wrong, None)])
-    for arguments in ((wrong, b"text"), (bytearray(64), wrong)):
-        with pytest.raises(TypeError) if wrong != bytearray(16) or arguments[1] is wrong else pytest.raises(ValueError):
-            twins.compiled.signature(*arguments)
     with pytest.raises(TypeError):
         twins.compiled.digest(b"", wrong)
     with pytest.raises(TypeError):
@@ -206,21 +252,5 @@ def test_an_older_build_does_what_it_can_and_the_text_the_rest(monkeypatch: pyte
 
 @pytest.mark.parametrize(("pure", "chosen"), [("", "gateway.notary._kernel"), ("1", "gateway.notary.kernel")], ids=["", "pure"])
 def test_what_was_built_is_used_unless_asked_not_to(twins: Twins, pure: str, chosen: str) -> None:
-    program = LOADED + "from gateway.notary import body; print(body.sealed.__module__)"
+    program = "from gateway.notary import body; print(body.sealed.__module__)"
     assert started(twins, program, OSTIARY_PURE=pure).strip() == chosen
-
-
-LOADED = (
-    "import sys, importlib.util as u; spec = u.spec_from_file_location('gateway.notary._kernel', sys.argv[1])\n"
-    "import gateway.notary; sys.modules[spec.name] = gateway.notary._kernel = made = u.module_from_spec(spec)\n"
-    "spec.loader.exec_module(made)\n"
-)
-
-
-def started(twins: Twins, program: str, **environment: str) -> str:
-    """What a process of its own prints; it is told where the compiled kernel is."""
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(twins.compiled.__file__)], cwd=ROOT, env={**os.environ, "OSTIARY_PURE": "", **environment},
-        text=True, capture_output=True, check=True,
-    )  # fmt: skip
-    return done.stdout

@@ -14,7 +14,8 @@ from twisted.internet.task import Clock
 from recorded import checked, new_store
 
 from gateway.notary.record import Kind, event
-from gateway.notary.store import Entry, Store, StoreError
+from gateway.notary.entry import Entry
+from gateway.notary.store import Store, StoreError
 from gateway.notary.writer import Writer
 
 NOTE = event(Kind.NOTE, "x")
