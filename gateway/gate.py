@@ -8,6 +8,7 @@ Whoever is refused is told why in the protocol's own words, and it is recorded.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -49,6 +50,9 @@ ENTRANCES = 4096
 
 EARLY_LIMIT = 256 << 10
 """Bytes a client may send between its login and its first prompt; then it is paused."""
+
+_CODED = re.compile(r"(.*) \[(OST-\d{3})\]", re.DOTALL)
+"""Why a login ends, with its code behind it."""
 
 
 class Gate(Factory):
@@ -97,6 +101,7 @@ class Entrance(Stranger, Protocol):
         self._deadline: Any = None
         self._proved: Mapping[str, Any] | None = None  # what a token proved
         self._tokens: list[str] = []  # whose SCRAM keys were tried, in order
+        self._subject = ""  # who the client says it is, once it was asked to prove it
 
     # -- what Twisted calls ------------------------------------------------------------
 
@@ -130,14 +135,14 @@ class Entrance(Stranger, Protocol):
         if self._adapter is not None:
             self._adapter.client_lost()
         elif self._login is not None and self._heard:
-            self._note("login.abandoned", why="the client left before it had logged in")
+            self._note("login.abandoned", why="the client left before it had logged in", **self._whose())
 
     # -- login -------------------------------------------------------------------------
 
     def too_late(self, why: str) -> None:
         """The way in ends here."""
         if self._login is not None:
-            self._note("login.abandoned", why=why)
+            self._note("login.abandoned", why=why, **self._whose())
             self._perform(self._login.refuse("OST-630", "57014", why))
 
     def _perform(self, effects: list[Any]) -> None:
@@ -148,8 +153,10 @@ class Entrance(Stranger, Protocol):
                 case StartTls():  # the line left the handshake where it was
                     self.transport.start_tls(self._gate.tls)
                 case NeedVerifier(subject):
+                    self._subject = subject
                     self._wait(self._worker.control.scram(subject, self.peer), self._verifiers)
                 case CheckPassword(subject, secret):
+                    self._subject = subject
                     self._check(subject, secret)
                 case CancelAsked(pid, secret):
                     self._worker.control.cancel(pid, secret).addErrback(self._unheard)
@@ -200,16 +207,22 @@ class Entrance(Stranger, Protocol):
             self._perform(self._login.password_checked(proved is not None))
 
     def _failed(self, subject: str, why: str) -> None:
+        self._subject = subject
         self._note("login.failed", subject=subject[:255], why=why)
         if self._tokens:  # a SCRAM proof: control has not heard of it yet
             self._worker.control.scram_result(subject, False, self.peer).addErrback(self._unheard)
 
     def _hang_up(self, why: str) -> None:
         if self._login is not None:
-            self._note("login.refused", why=why)
+            said = _CODED.fullmatch(why)
+            self._note("login.refused", **({"code": said[2], "why": said[1]} if said else {"why": why}), **self._whose())
         self._login = None
         self._done_waiting()
         self._leave()
+
+    def _whose(self) -> dict[str, str]:
+        """For the record, who it said it was, where it got so far."""
+        return {"subject": self._subject[:255]} if self._subject else {}
 
     def _leave(self) -> None:
         """Nothing more is said or heard."""
@@ -226,6 +239,7 @@ class Entrance(Stranger, Protocol):
 
     def _logged_in(self, done: LoggedIn) -> None:
         self._login = None
+        self._subject = done.selection.identity
         self._done_waiting()
         self._early += done.leftover
         if self._proved is None:
@@ -257,7 +271,7 @@ class Entrance(Stranger, Protocol):
         error = refusal(failure)
         if error is None:
             return
-        self._note("session.refused", code=error.code, why=getattr(error, "record", "") or error.why)
+        self._note("session.refused", code=error.code, why=getattr(error, "record", "") or error.why, **self._whose())
         state, hint = getattr(error, "sqlstate", "57P03"), getattr(error, "hint", "")
         self.transport.write(fatal(error.code, state, error.why, hint))
         self._leave()

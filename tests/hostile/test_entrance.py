@@ -10,14 +10,19 @@ from typing import Any
 
 import pytest
 from rough import startup
+from twisted.internet.defer import fail
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
 from gateway import gate
 from gateway.certificates import authority, issue, write_pair
+from gateway.control.errors import Throttled
 from gateway.gate import FAREWELL, LOGIN_DEADLINE, Gate
 
+
+FIRST = b"n,,n=,r=fyko+d2lbbFgONRv9qkxdawL"
+"""A client's first message of SCRAM (RFC 5802, 5)."""
 
 UNCONNECTED = socket.socket()
 
@@ -49,9 +54,11 @@ class Notes:
 
     def __init__(self) -> None:
         self.kinds: list[tuple[str, str]] = []
+        self.facts: list[dict[str, str]] = []
 
     def note(self, session: object, kind: str, facts: dict[str, str]) -> int:
         self.kinds.append((kind, facts["why"]))
+        self.facts.append(facts)
         return len(self.kinds)
 
 
@@ -95,6 +102,22 @@ def test_who_is_refused_and_stays_is_cut_off(door: Gate) -> None:
     assert transport.leaving and not transport.aborted
     door.worker.reactor.advance(FAREWELL)
     assert transport.aborted and not door.worker.reactor.getDelayedCalls()
+
+
+def test_the_record_of_a_refused_login_has_its_code_and_who_it_was_said_to_be(door: Gate) -> None:
+    """As of SSH: what one gate's alarms look for is there at the other."""
+    door.worker.control.scram = lambda subject, peer: fail(Throttled("too many failed logins: try again in 30 seconds"))
+    unnamed, _ = enter(door)
+    unnamed.dataReceived(startup(b"user\0\0"))
+    named, transport = enter(door)
+    named.dataReceived(startup(b"user\0ada@clinic\0\0"))
+    first = b"SCRAM-SHA-256\0" + len(FIRST).to_bytes(4) + FIRST
+    named.dataReceived(b"p" + (len(first) + 4).to_bytes(4) + first)
+    assert b"OST-602" in transport.value()
+    assert [(kind, facts["code"], facts.get("subject")) for (kind, _), facts in zip(door.worker.journal.kinds, door.worker.journal.facts, strict=True)] == [
+        ("login.refused", "OST-620", None), ("login.refused", "OST-602", "ada"),
+    ]
+    assert not [facts for facts in door.worker.journal.facts if "OST-" in facts["why"]]
 
 
 def test_who_leaves_by_itself_leaves_no_timer(door: Gate) -> None:
