@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from gateway import upstream
-from gateway.config import Account, TargetEntry
+from gateway.config import MASKING, Account, TargetEntry
 from gateway.control.errors import NotFound
 from gateway.control.office import Office
 
@@ -46,6 +46,23 @@ class Accounts:
         """The account that reads the catalog, where there is one."""
         entry = self._office.targets.get(target)
         return next((one.name for one in entry.accounts if one.catalog), "") if entry else ""
+
+    def floor(self, target: str, account: str, database: str, groups: frozenset[str]) -> str:
+        """
+        The role that a session of such a person would have instead of the account's own, as `addons.masking` decides it at a
+        login; "" where it keeps that. A reveal that is in force then keeps it off the floor.
+        """
+        entry = self._office.targets.get(target)
+        chosen = entry.account(account) if entry is not None else None
+        below = entry.account(chosen.floor) if entry is not None and chosen is not None and chosen.floor else None
+        if below is None:
+            return ""
+        for addon in self._office.addons:
+            columns = addon.options.get("columns", ()) if addon.use == MASKING else ()
+            here = [one for one in columns if target in (one.get("targets") or (target,)) and database in (one.get("databases") or (database,))]
+            if here and not any(groups & set(one.get("clear", ())) for one in here):
+                return below.user
+        return ""
 
     def fit(self, entry: TargetEntry) -> Deferred[Fit]:
         """

@@ -359,7 +359,10 @@ class Admin:
         return self._office.requests.deny(request, subject, why[:500], self._caller(subject, token))
 
     def request_submit(self, subject: str, token: str, asked: Value, statements: Sequence[str]) -> Value:
-        return self._office.requests.submit_list(subject, asked, statements, self._caller(subject, token))
+        caller = self._caller(subject, token)
+        where = (str(asked.get(name, "")) for name in ("target", "account", "database"))
+        floor = self._accounts.floor(*where, self._office.identities.need(subject).groups)
+        return self._office.requests.submit_list(subject, {**asked, "floor": floor}, statements, caller)
 
     def request_reveal(self, subject: str, token: str, asked: Value, columns: Sequence[str], uses: int) -> Value:
         return self._office.requests.reveals.submit(subject, asked, columns, uses, self._caller(subject, token))

@@ -162,6 +162,16 @@ def test_approved_ddl_on_a_floor_says_that_the_floor_is_why_it_fails(house: Hous
         house.reload()
 
 
+def test_what_is_asked_for_ahead_names_the_floor_that_it_would_run_on(house: House) -> None:
+    """As a statement that is held does; not for whoever sees a declared column."""
+    for who, said in ((ADA, True), (CLEAR, False)):
+        words = ("--as", who, "--target", TARGET, "--approver", "approvers", "--why", "x", "-c", "CREATE TABLE public.more (id int)")
+        asked = json.loads(house.ostiary("request", "submit", *words, "--json", token=house.token(who)).stdout)
+        assert asked["floor"] == (ROLE if said else None)
+        shown = house.ostiary("request", "show", asked["id"]).stdout
+        assert (f"on the target's floor: it would run as the role {ROLE}" in shown) == said, shown
+
+
 def test_look_ups_where_a_floor_refuses_them_are_warned_of(house: House) -> None:
     masking = next(one for one in house.addons if one["use"].endswith("Masking"))
     kept = masking["columns"]
