@@ -85,6 +85,7 @@ class Line(Connection):
 
     logstr = "session"
     _looks = _lends = _shaking = _secure = _read_waits = _leaving = _parted = _paused = _much = False
+    _before: bytes | None = None  # what a read that is lent comes behind
     _ended: Exception | None = None  # it came with bytes that made the protocol pause
 
     @classmethod
@@ -137,6 +138,15 @@ class Line(Connection):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
         except OSError:  # gone already
             pass
+
+    def lend(self, before: bytes | memoryview) -> None:
+        """
+        The next read is lent to the protocol, with these bytes before it: a view, whose bytes are others' when `dataReceived`
+        returns.
+        """
+        if self._before is not None or len(before) > ROOM - LENT:
+            raise AssertionError("what was to be shown again would be lost")
+        self._before = bytes(before)
 
     def getPeer(self) -> IPv4Address | IPv6Address:
         return _address(self.socket.getpeername())
@@ -214,7 +224,7 @@ class Line(Connection):
             return self._shake() if self._shaking else self._read_tls()
         if self._looks and self._looked():
             return None
-        if self._lends:
+        if self._lends or self._before is not None:
             return self._lend()
         try:
             data = self.socket.recv(ROOM) if self._much else bytes(_ROOM[: self.socket.recv_into(_ROOM)])
@@ -229,16 +239,24 @@ class Line(Connection):
         return None
 
     def _lend(self) -> Exception | None:
+        begin = len(before) if (before := self._before) else 0
         try:
-            count = self.socket.recv_into(_ROOM, LENT)
+            count = self.socket.recv_into(_ROOM[begin:], 0 if before is not None else LENT)
         except BlockingIOError:
             return None
         except OSError:
             return CONNECTION_LOST
         if not count:
             return CONNECTION_DONE
-        self.protocol.dataReceived(_ROOM[:count])
+        self._show(begin, begin + count)
         return None
+
+    def _show(self, begin: int, end: int) -> None:
+        """Lend what was read there, behind what is to come before it."""
+        if begin:
+            _ROOM[:begin] = self._before
+        self._before = None
+        self.protocol.dataReceived(_ROOM[:end])
 
     def _looked(self) -> bool:
         """Whether the connection begins with TLS, and the protocol has been told."""
@@ -253,7 +271,9 @@ class Line(Connection):
         return True
 
     def _read_tls(self) -> Exception | None:
-        count, why = 0, None
+        lends = self._before is not None
+        begin = len(self._before) if lends else 0
+        count, why = begin, None
         try:
             while count <= ROOM - RECORD:  # with room for a record none is left half read
                 got = self.socket.recv_into(_ROOM[count:])
@@ -268,8 +288,11 @@ class Line(Connection):
             self.startWriting()
         except OSError:
             why = CONNECTION_LOST
-        if count:
-            self.protocol.dataReceived(bytes(_ROOM[:count]))
+        if count > begin:
+            if lends:
+                self._show(begin, count)
+            else:
+                self.protocol.dataReceived(bytes(_ROOM[:count]))
             if why is not None and self._paused:
                 why, self._ended = None, why
         return why if self.connected else None

@@ -40,6 +40,9 @@ HELD_LIMIT = 2 << 20
 TURN = 0.005
 """Seconds for which one session's commands are decided in one turn of the reactor; then others have theirs."""
 
+LARGE = 32 << 10
+"""Bytes of a read behind which it is asked whether what follows need not be kept."""
+
 LINGER = 30.0
 """Seconds in which a peer may take its last bytes and close; then the connection is aborted."""
 
@@ -93,8 +96,10 @@ class Adapter(SessionAdapter):
         self._outflow.full(on)
         self._pause("client", "target is slow", on)
 
-    def client_data(self, data: bytes) -> None:
-        """Bytes from the client."""
+    def client_data(self, data: bytes | memoryview) -> None:
+        """Bytes from the client; a view where it was asked to `lend` them."""
+        if type(data) is memoryview and not (data := self._stream(data)):
+            return
         if self._backlog["client"] or (self._asked is None and self._journal.full):
             self._wait_for_room("client", data)
             return
@@ -102,6 +107,23 @@ class Adapter(SessionAdapter):
         self._crowd()
         if self._asked is not None and not self._closed:
             self._listen_while_held()
+        elif len(data) >= LARGE and not self._closed and (waits := self._relay.hand_back()) is not None:
+            self._client.lend(waits)
+
+    def _stream(self, data: memoryview) -> bytes:
+        """Pass what is only counted and digested from where it lies; the rest, which is to be looked at."""
+        if self._closed or self._working or self._todo or self._on_the_way or self._backlog["client"] or self._journal.full:
+            return bytes(data)
+        try:
+            size, goes_on = self._relay.stream(data)
+        except Exception as error:  # as in `_drive`
+            self._crashed(error)
+            return b""
+        self._target.write(data[:size])
+        if not goes_on:
+            return bytes(data[size:])
+        self._client.lend(data[size:])
+        return b""
 
     def target_data(self, data: bytes) -> None:
         """Bytes from the target."""

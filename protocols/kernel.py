@@ -13,6 +13,7 @@ each int32 length (-1 is NULL) and that many bytes.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate
 from os import environ
@@ -32,13 +33,15 @@ except ImportError:
 
 
 if cython.compiled:
-    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+    from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
     from cython.cimports.libc.string import memcpy
 
 _LENGTH = Struct("!I")  # of a message: counts itself, not the tag
 _CELL = Struct("!i")  # bytes of the value; -1 is NULL
 _unpack_length, _unpack_cell, _pack_length = _LENGTH.unpack_from, _CELL.unpack_from, _LENGTH.pack_into
 _NULL = b"\xff\xff\xff\xff"
+_LONG = 2048  # bytes that are hashed where they lie
+_STAGE = 32 << 10  # bytes of shorter ones that are put together for it: they stay in the processor's first cache
 _LARGEST = 0x7FFFFFFF  # the protocol's lengths are signed 32-bit
 
 
@@ -160,6 +163,51 @@ def payload(frames: bytes | bytearray, begin: cython.Py_ssize_t = 0, end: cython
         at += length - 4
         start += 1 + length
     return memoryview(room)[:at]
+
+
+def carried(frames: memoryview, largest: cython.longlong, update: Callable[[memoryview], object]) -> tuple[int, int]:
+    """
+    Tell a hash what the whole CopyData messages carry that `frames` begins with. It ends quietly as `scan` does.
+
+    :param update: the hash's; called with stretches one behind the other, none of which is to be kept.
+    :returns: bytes of those messages, and bytes that they carry.
+    """
+    size: cython.Py_ssize_t = len(frames)
+    long: cython.Py_ssize_t = _LONG
+    room: cython.Py_ssize_t = _STAGE
+    stage: object = PyBytes_FromStringAndSize(cython.NULL, _STAGE) if cython.compiled else bytearray(_STAGE)
+    staged: memoryview = memoryview(stage)
+    if cython.compiled:
+        whole: cython.const_uchar[::1] = frames
+        data: cython.p_const_uchar = cython.address(whole[0]) if size else cython.NULL
+        out: cython.p_char = PyBytes_AS_STRING(stage)
+    else:
+        data, out = frames, stage
+    start: cython.Py_ssize_t = 0
+    at: cython.Py_ssize_t = 0  # of what is staged: many short ones are one call
+    total: cython.Py_ssize_t = 0
+    length: cython.longlong
+    while size - start >= 5 and data[start] == 100:  # "d"
+        length = (_word(data, start + 1) if cython.compiled else _unpack_length(data, start + 1)[0]) - 4
+        if length < 0 or length > largest or length > size - start - 5:
+            break
+        start += 5
+        if at and (length >= long or length > room - at):
+            update(staged[:at])
+            at = 0
+        if length >= long:
+            update(frames[start : start + length])
+        elif cython.compiled:
+            memcpy(out + at, data + start, length)
+            at += length
+        else:
+            out[at : at + length] = data[start : start + length]
+            at += length
+        start += length
+        total += length
+    if at:
+        update(staged[:at])
+    return start, total
 
 
 def mask_rows(rows: bytes | memoryview, masks: tuple[CellMask, ...]) -> tuple[bytes, int]:
@@ -314,5 +362,5 @@ elif not environ.get("OSTIARY_PURE"):
     except ImportError:
         pass
     else:
-        names = ("bound", "mask_rows", "payload", "scan")
+        names = ("bound", "carried", "mask_rows", "payload", "scan")
         globals().update({name: getattr(_kernel, name) for name in names if hasattr(_kernel, name)})  # an older build has fewer

@@ -19,6 +19,16 @@ class Relay(Protocol):
     """
 
     def from_client(self, data: bytes) -> list[Effect]: ...
+    def hand_back(self) -> bytes | None:
+        """
+        Where what the client says next is only counted and passed on: what was read and not looked at, which it shows to `stream`
+        with more. None otherwise.
+        """
+    def stream(self, data: memoryview) -> tuple[int, bool]:
+        """
+        More of that, of which nothing is kept: how many bytes of it go to the target, and whether what is behind them is to be
+        shown again, with more. What is not goes to `from_client`.
+        """
     def from_target(self, data: bytes) -> list[Effect]: ...
     def cut(self, data: bytes) -> bool:
         """

@@ -101,6 +101,14 @@ def lacks_behind(data: bytes, start: int) -> int:
     return _lacks(data, end) if end < len(data) and data[end] in ROWS else 0
 
 
+def goes_on(data: bytes | memoryview, tag: int) -> bool:
+    """Whether this is nothing, or the beginning of a frame of that tag that is no longer than what is collected."""
+    if len(data) < _HEAD.size:
+        return not data or data[0] == tag
+    found, length = _unpack_head(data)
+    return found == tag and 4 <= length <= STREAM_OVER + 4 and len(data) < 1 + length
+
+
 def _lacks(data: bytes | bytearray, start: int) -> int:
     there = len(data) - start
     if there < _HEAD.size:
@@ -181,6 +189,18 @@ class FrameReader:
     def idle(self) -> bool:
         """Whether nothing was fed that is not taken, and no body is open."""
         return self._start == len(self._buffer) and not self._open
+
+    def hand_back(self, tag: int) -> bytes | None:
+        """
+        All that was fed and not taken, as if it had never been, where that `goes_on`; whoever gets it feeds it again. None for
+        anything else.
+        """
+        rest = self._piece(self._start, min(len(self._buffer), self._start + STREAM_OVER + 6))
+        if self._open or not goes_on(rest, tag):
+            return None
+        self._dropped += self._start
+        self._buffer, self._start = b"", 0
+        return rest
 
     def passed(self, size: int) -> None:
         """So many bytes went by that nothing had to be read of; whole frames, while nothing was unread."""

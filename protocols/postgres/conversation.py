@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from protocols.command import Statement, Transaction
 from protocols.effects import Effect, Report
 from protocols.encodings import UTF8, codec_of
+from protocols.kernel import carried
 from protocols.result import Columns, Ending, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.verdict import Decision, Deny
 
@@ -105,6 +106,14 @@ class Running:
             self.digest = hashlib.sha256()
         self.digest.update(data)
         self.copied += len(data)
+
+    def copy_run(self, frames: memoryview, largest: int) -> int:
+        """Count and digest what the whole CopyData messages carry that `frames` begins with; how many bytes those are."""
+        if self.digest is None:
+            self.digest = hashlib.sha256()
+        size, content = carried(frames, largest, self.digest.update)
+        self.copied += content
+        return size
 
     def failed(self, sqlstate: str) -> None:
         """The target said an error in answer to it, be it ended already: a commit can fail at Sync."""

@@ -72,9 +72,9 @@ class Frontend:
         self._texts = MappingProxyType(conversation.texts)
 
     @property
-    def asking(self) -> bool:
-        """Whether a verdict is outstanding."""
-        return self._release is not None
+    def intake(self) -> Intake | None:
+        """What it takes messages from as they come; None while it takes none."""
+        return None if self._deaf or self._release is not None else self._intake
 
     @property
     def behind(self) -> int:

@@ -65,6 +65,14 @@ class Intake:
     def feed(self, data: bytes | memoryview) -> None:
         self._reader.feed(data)
 
+    def hand_back(self) -> bytes | None:
+        """As FrameReader, of COPY data; None while something large is on its way."""
+        return self._reader.hand_back(_COPY) if self._opened is None else None
+
+    def passed(self, frames: int) -> None:
+        """As FrameReader."""
+        self._reader.passed(frames)
+
     def keep(self) -> bool:
         """Whether the frame taken last lies there as it came; then it is kept, as FrameReader does."""
         if self._apart:

@@ -12,13 +12,15 @@ from types import MappingProxyType
 
 from protocols.effects import Effect, ToClient
 from protocols.postgres.backend import Backend
-from protocols.postgres.codec import LARGE
+from protocols.postgres.codec import LARGE, STREAM_OVER, goes_on
 from protocols.postgres.conversation import Conversation, Opinions
 from protocols.postgres.frontend import Frontend
 from protocols.postgres.refusal import denial, ungranted, unrecorded, waiting
 from protocols.postgres.replies import ErrorResponse, NoticeResponse, error_fields
 from protocols.spool import Spools
 from protocols.verdict import Decision, Hold
+
+_COPY_DATA = b"d"[0]
 
 
 class PostgresRelay:
@@ -30,7 +32,7 @@ class PostgresRelay:
         :param spools: for values that are too long to be held; None refuses them.
         """
         lower = MappingProxyType({name.lower(): value for name, value in settings.items()})
-        self._talk = Conversation(lower)
+        self._talk, self._opinions = Conversation(lower), opinions
         self._frontend = Frontend(self._talk, opinions, spools)
         self._backend = Backend(self._talk, opinions)
 
@@ -39,6 +41,25 @@ class PostgresRelay:
         if len(data) < LARGE:
             return self._frontend.feed(data)
         return [effect for portion in self._frontend.portions(data) for effect in self._frontend.feed(portion)]
+
+    def hand_back(self) -> bytes | None:
+        """As a Relay; in a COPY whose data nobody looks at."""
+        return self._frontend.intake.hand_back() if self._streams else None
+
+    def stream(self, data: memoryview) -> tuple[int, bool]:
+        """As a Relay, behind a `hand_back`: whole CopyData messages are counted and digested."""
+        if not self._streams or self._frontend.behind:
+            return 0, False
+        size = self._talk.copying.copy_run(data, STREAM_OVER)
+        self._frontend.intake.passed(size)
+        return size, goes_on(data[size:], _COPY_DATA)
+
+    @property
+    def _streams(self) -> bool:
+        running = self._talk.copying
+        if running is None or self._frontend.intake is None:
+            return False
+        return not self._opinions.hears_data or (running.inspected and running.inspection is None)
 
     def from_target(self, data: bytes) -> list[Effect]:
         """What the target said; Malformed comes last when it broke the protocol or answered out of order."""
@@ -105,4 +126,4 @@ class PostgresRelay:
     @property
     def idle(self) -> bool:
         """Whether nothing is awaited and no transaction is open."""
-        return not self._talk.awaited and self._talk.transaction.value == "I" and not self._frontend.asking
+        return not self._talk.awaited and self._talk.transaction.value == "I" and self._frontend.intake is not None

@@ -62,7 +62,10 @@ class Room:
 
 @implementer(IHandshakeListener)
 class Echo(Protocol):
-    """ASK begins TLS, as does TLS itself, as does "bye?", which ends it at once; "last" is answered by last words, "wait" and "soon" by waiting for more; all else comes back."""
+    """
+    ASK begins TLS, as does TLS itself, as does "bye?", which ends it at once; "last" is answered by last words, "wait" and
+    "soon" by waiting for more; behind "lend" all is lent, and comes back in sevens; all else comes back.
+    """
 
     def makeConnection(self, transport: Any) -> None:
         super().makeConnection(Line.over(transport, self, looks=True))
@@ -71,7 +74,10 @@ class Echo(Protocol):
         self.saw = {"most": 0, "count": 0, "alpn": None, "version": ""}
         self.transport.registerProducer(Room(self.transport), True)
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes | memoryview) -> None:
+        if "lent" in self.saw:
+            self.sevens(data)
+            return
         if data in (ASK, b"bye?", b"\x16"):
             if data != b"\x16":
                 self.transport.write(b"S")
@@ -93,6 +99,11 @@ class Echo(Protocol):
             if data == b"soon":
                 reactor.callLater(0.05, self.transport.wait_for, 1)
             return
+        if data == b"lend":
+            self.saw["lent"] = 0
+            self.transport.lend(b"")
+            self.transport.write(b"S")
+            return
         self.saw["count"] += len(data)
         if "reads" in self.saw:
             self.saw["reads"].append(len(data))
@@ -105,6 +116,14 @@ class Echo(Protocol):
         self.transport.write(data)
         line = self.transport
         self.saw["most"] = max(self.saw["most"], line._tempDataLen + len(line.dataBuffer) - line.offset)
+
+    def sevens(self, data: bytes | memoryview) -> None:
+        """What is behind the last seven is shown again."""
+        assert type(data) is memoryview
+        self.saw["lent"] = max(self.saw["lent"], len(data))
+        size = len(data) // 7 * 7
+        self.transport.write(data[:size])
+        self.transport.lend(data[size:])
 
     def go_on(self) -> None:
         self.saw["held"] = False
@@ -170,6 +189,28 @@ def tls_1_3(port: int) -> Any:
 
 def tls_1_2(port: int) -> Any:
     return echoed(context(ssl.TLSVersion.TLSv1_2).wrap_socket(asked(port)))
+
+
+def lent(client: socket.socket) -> dict[str, Any]:
+    """Sevens, cut anywhere, and three bytes behind them that nobody takes."""
+    client.sendall(b"lend")
+    assert client.recv(1) == b"S"
+    whole, back = random.Random(8).randbytes(700_000), bytearray()
+    client.sendall(whole[:3])
+    client.sendall(whole[3:])
+    while len(back) < len(whole):
+        back += client.recv(1 << 16) or bytes(len(whole))
+    client.sendall(b"end")
+    client.close()
+    return {"same": whole == back}
+
+
+def lent_in_clear(port: int) -> Any:
+    return lent(socket.create_connection(("127.0.0.1", port), 20))
+
+
+def lent_in_tls(port: int) -> Any:
+    return lent(context().wrap_socket(asked(port)))
 
 
 def direct(port: int) -> Any:
@@ -317,6 +358,7 @@ def clients() -> dict[str, Callable[[int], Any]]:
         "clear": in_clear, "tls 1.3": tls_1_3, "tls 1.2": tls_1_2, "direct": direct, "cut off": cut_off, "goodbye": goodbye,
         "last words": last_words, "plain behind": plain_behind, "slowly": slowly, "renegotiated": renegotiated,
         "early": early, "behind": behind, "waits": waits_in_clear, "waits in tls": waits_in_tls, "no more": no_more,
+        "lent": lent_in_clear, "lent in tls": lent_in_tls,
     }
 
 

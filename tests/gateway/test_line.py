@@ -92,6 +92,24 @@ def test_who_waits_no_more_gets_what_there_is(talk: dict[str, Any]) -> None:
     assert talk["no more"]["client"] is True
 
 
+@pytest.mark.parametrize("kind", ["lent", "lent in tls"])
+def test_what_is_lent_comes_behind_what_is_to_be_shown_again(talk: dict[str, Any], kind: str) -> None:
+    """In order and once, in one view; an end behind a piece that nobody took is an end."""
+    saw = talk[kind]["server"]
+    assert talk[kind]["client"] == {"same": True} and 3 <= saw["lent"] <= ROOM
+    assert saw["end"] == ("ConnectionDone" if kind == "lent" else "ConnectionLost")
+
+
+def test_nothing_that_is_to_be_shown_again_is_ever_lost() -> None:
+    """Asked for twice, or more than there is room for: a bug ends the session."""
+    line = Line.__new__(Line)
+    line.lend(b"first")
+    with pytest.raises(AssertionError):
+        line.lend(b"second")
+    with pytest.raises(AssertionError):
+        Line.__new__(Line).lend(bytes(ROOM))
+
+
 class Transport:
     """A transport's inside, by hand."""
 

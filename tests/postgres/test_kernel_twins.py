@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -68,6 +69,30 @@ def damaged(draw: st.DrawFn, clean: st.SearchStrategy[bytes]) -> bytes:
 @given(table=tables())
 def test_masked_rows_are_the_same(twins: Twins, table: tuple[bytes, tuple[Any, ...]]) -> None:
     twins.agree("mask_rows", *table)
+
+
+def told(kernel: Any, frames: bytes, largest: int) -> tuple[int, int, bytes]:
+    """What `carried` says, and what it told the hash."""
+    heard: list[bytes] = []
+    size, content = kernel.carried(memoryview(frames), largest, lambda piece: heard.append(bytes(piece)))
+    return size, content, b"".join(heard)
+
+
+@many
+@given(
+    bodies=st.lists(st.sampled_from([0, 1, 113, 2047, 2048, 5000, 20_000]), max_size=12), largest=st.sampled_from([100, 4000, 1 << 18]),
+    data=st.data(),
+)
+def test_copied_data_is_heard_the_same(twins: Twins, bodies: list[int], largest: int, data: st.DataObject) -> None:
+    """All that whole messages carry, in order; of a message that is cut, too large, damaged or of another kind nothing, nor of what is behind it."""
+    run = b"".join(encode(b"d", bytes([65 + index]) * size) for index, size in enumerate(bodies))
+    frames = data.draw(damaged(st.just(run)))
+    size, content, heard = told(twins.compiled, frames, largest)
+    assert (size, content, heard) == told(twins.interpreted, frames, largest)
+    if frames == run:
+        fits = list(takewhile(lambda body: body <= largest, bodies))
+        expected = b"".join(bytes([65 + index]) * body for index, body in enumerate(fits))
+        assert (size, content, heard) == (len(expected) + 5 * len(fits), len(expected), expected)
 
 
 @many

@@ -35,6 +35,14 @@ class Wire(StringTransport):
     def __init__(self) -> None:
         super().__init__()
         self.closed, self.aborted, self.least = 0, False, 1
+        self.before: bytes | None = None
+
+    def write(self, data: bytes | memoryview) -> None:
+        super().write(bytes(data))
+
+    def lend(self, before: bytes | memoryview) -> None:
+        assert self.before is None, "what was to be shown again would be lost"
+        self.before = bytes(before)
 
     def wait_for(self, least: int) -> None:
         self.least = least
@@ -170,6 +178,17 @@ class Scene:
         """Everything recorded so far is on stable storage."""
         self.adapter.durable(len(self.ledger.records))
 
+    def reads(self, data: bytes) -> bool:
+        """The client said so, which is lent where that was asked for, and is others' then; whether it was."""
+        before, self.client.before = self.client.before, None
+        if before is None:
+            self.adapter.client_data(data)
+            return False
+        lent = bytearray(before + data)
+        self.adapter.client_data(memoryview(lent))
+        lent[:] = b"!" * len(lent)
+        return True
+
     def sent(self) -> bytes:
         """What the target was sent since the last look."""
         data = self.target.value()
@@ -191,6 +210,9 @@ class Scripted:
         return self.effects
 
     from_target = from_client
+
+    def hand_back(self) -> bytes | None:
+        return None
 
     def cut(self, data: bytes) -> bool:
         return False

@@ -259,32 +259,6 @@ def test_any_cut_of_a_copy_gives_the_same_bytes_and_the_same_outcome(
 
 
 @settings(deadline=None)
-@given(
-    sizes=st.lists(st.integers(1, 70_000) | st.sampled_from([8192, 65_536]), min_size=1, max_size=6),
-    bodies=st.lists(st.sampled_from([1, 113, 113, 5000]), min_size=1, max_size=6),
-    large=st.booleans(),
-)
-def test_any_cut_of_a_copy_in_gives_the_target_the_same_bytes_and_the_same_outcome(sizes: list[int], bodies: list[int], large: bool) -> None:
-    """The command behind it is asked about, and leaves, behind the data."""
-    content = [bytes([65 + index]) * size for index, size in enumerate(bodies)] * 15
-    if large:
-        content.insert(len(content) // 2, b"z" * (STREAM_OVER + 9))
-    stream = b"".join(encode(b"d", one) for one in content) + encode(b"c")
-    scene, said = asked("COPY t FROM STDIN"), Remembering()
-    scene.adapter._addons = said
-    scene.adapter.target_data(encode(b"G", b"\0\0\0"))
-    scene.target.clear()
-    for read in in_reads(stream + query("SELECT 2"), [*sizes, 70_000]):
-        scene.adapter.client_data(read)
-    assert scene.target.value() == stream
-    scene.durable()
-    assert scene.target.value() == stream + query("SELECT 2")
-    scene.adapter.target_data(encode(b"C", b"COPY 1\0") + READY)
-    outcome = said.all[0]
-    assert outcome.copied_bytes == sum(map(len, content)) and outcome.copied_sha256 == hashlib.sha256(b"".join(content)).digest()
-
-
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=30), st.data())
 def test_what_a_cut_row_lacks_is_told_by_its_head(bodies: list[int], data: Any) -> None:
     stream = b"".join(encode(b"D", bytes(size)) for size in bodies)
