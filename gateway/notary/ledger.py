@@ -93,7 +93,7 @@ class Ledger:
             for leaf in packed:
                 txn.put(_NUMBER.pack(tree.size), leaf)
                 tree.append(leaf_hash(leaf))
-            checkpoint = self._signer.sign(Checkpoint(self._signer.name, tree.size, tree.root()).text)
+            checkpoint = self._signer.head(tree.size, tree.root())
             txn.put(CHECKPOINT, checkpoint.encode())
         self._place.check()
         self._tree = tree

@@ -16,7 +16,7 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from gateway.notary.signing import SECRET, keyed, signature
+from gateway.notary.signing import SECRET, head, keyed, signature
 
 _ED25519 = b"\x01"
 DASH = "\u2014 "
@@ -47,6 +47,7 @@ class Signer:
             self.public, self._signature = private.public_key().public_bytes_raw(), private.sign
         self._id = key_id(name, self.public)
         self._line = f"\n{DASH}{name} "
+        self._terms = name.encode(), self._line.encode(), self._id
 
     @classmethod
     def generate(cls, name: str) -> Signer:
@@ -56,6 +57,13 @@ class Signer:
     def sign(self, text: str) -> str:
         """The note: the text, an empty line, and one signature line."""
         return text + self._line + b2a_base64(self._id + self._signature(text.encode())).decode()  # which ends in a newline
+
+    def head(self, size: int, root: bytes) -> str:
+        """The note of a checkpoint of its own log."""
+        if isinstance(self._private, bytearray):
+            origin, line, name = self._terms
+            return head(self._private, origin, size, root, line, name)
+        return self.sign(checkpoint_text(self.name, size, root))
 
     def forget(self) -> None:
         """It signs nothing more. The secret is overwritten here, or by OpenSSL when it lets go of it."""

@@ -23,7 +23,7 @@ from gateway.notary.ahead import AheadFile, Batch, Remains, TooLarge
 from gateway.notary.environment import Place, Unfit, open_read_only, open_writable
 from gateway.notary.kernel import Row, room
 from gateway.notary.merkle import CompactRange
-from gateway.notary.note import Signer, checkpoint_text
+from gateway.notary.note import Signer
 from gateway.notary.settling import Settling
 
 HEAD = b"h"
@@ -93,8 +93,7 @@ class Segment:
         tree, size = self._tree.with_leaves([leaf for leaf, _ in rows]), room(rows)
         if self.used + size > self._map_size:  # LMDB would find out when it is too late to refuse
             raise lmdb.MapFullError("the segment is full")
-        head = self.signer.sign(checkpoint_text(self.signer.name, tree.size, tree.root()))
-        batch = Batch(self._tree.size, rows, head)
+        batch = Batch(self._tree.size, rows, self.signer.head(tree.size, tree.root()))
         try:
             self._ahead.append(batch, self._settling.wait)
         except TooLarge:

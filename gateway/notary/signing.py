@@ -11,6 +11,7 @@ Sources: RFC 8032; libsodium's crypto_sign.h.
 from __future__ import annotations
 
 import ctypes
+from binascii import b2a_base64
 from os import environ
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -50,6 +51,16 @@ def signature(secret: bytearray, text: bytes) -> bytes:
     if len(secret) != SECRET:
         raise ValueError("a key and its public half have 64 bytes")
     return _signature(secret, text)
+
+
+def head(secret: bytearray, origin: bytes, size: int, root: bytes, line: bytes, name: bytes) -> str:
+    """
+    A signed checkpoint (see `note`).
+
+    :param line: what stands between its text and the signature; `name`: the key's four bytes.
+    """
+    text: bytes = b"%b\n%d\n%b" % (origin, size, b2a_base64(root))  # which ends in a newline
+    return (text + line + b2a_base64(name + signature(secret, text))).decode()
 
 
 if cython.compiled:
@@ -105,4 +116,4 @@ else:
         except ImportError:
             pass
         else:
-            globals().update(keyed=_signing.keyed, signature=_signing.signature)
+            globals().update({name: getattr(_signing, name) for name in ("head", "keyed", "signature")})

@@ -265,9 +265,12 @@ class Writer:
 def _tell(jobs: list[Job], ends: Sequence[int], refusals: Sequence[str]) -> None:
     """Each job, whose entries ended there, that it is durable. None of them is left to hear of what fails afterwards."""
     start = 0
-    for job, end in zip(jobs, ends, strict=True):
-        job.done(refusals[start:end])
-        start = end
+    if len(jobs) == 1:
+        jobs[0].done(refusals)
+    else:
+        for job, end in zip(jobs, ends, strict=True):
+            job.done(refusals[start:end])
+            start = end
     jobs.clear()
 
 

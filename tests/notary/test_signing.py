@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.notary.note import Checkpoint, Signer, key_id
 from tests.kernels import Twins, interpreted, many, started
 from tests.kernels import twins as made
 
@@ -27,6 +28,17 @@ def test_signatures_are_those_of_any_other_library(twins: Twins, text: bytes) ->
     key = Ed25519PrivateKey.from_private_bytes(bytes(secret[:32]))
     assert twins.agree("signature", secret, text) == key.sign(text)
     assert key.public_key().public_bytes_raw() == secret[32:] and secret != bytearray(64)
+
+
+@many
+@given(size=st.integers(0, 1 << 62), root=st.binary(min_size=32, max_size=32), seed=st.binary(min_size=32, max_size=32))
+def test_a_head_is_the_note_of_its_checkpoint_whoever_signs(twins: Twins, size: int, root: bytes, seed: bytes) -> None:
+    private = Ed25519PrivateKey.from_private_bytes(seed)
+    secret = bytearray(seed + private.public_key().public_bytes_raw())
+    note = Signer("log/s0/1", private).sign(Checkpoint("log/s0/1", size, root).text)
+    assert Signer("log/s0/1", private).head(size, root) == Signer("log/s0/1", secret).head(size, root) == note
+    line = "\n\u2014 log/s0/1 ".encode()
+    assert twins.agree("head", secret, b"log/s0/1", size, root, line, key_id("log/s0/1", bytes(secret[32:]))) == note
 
 
 @pytest.mark.parametrize("length", [0, 32, 63, 65])
