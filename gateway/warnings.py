@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from addons.sql.conditions import near
@@ -52,10 +53,14 @@ class Known:
         return frozenset(group for _, groups in self.people.values() for group in groups)
 
 
-def warnings(config: Config, known: Known) -> list[Problem]:
-    """All of them, in the file's order."""
+def warnings(config: Config, known: Known, relations: Mapping[str, frozenset[str]] = MappingProxyType({})) -> list[Problem]:
+    """
+    All of them, in the file's order.
+
+    :param relations: as "schema.name", of the targets whose catalog was read.
+    """
     named = list(_named(config))
-    found = [*_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_closed(config, known)]
+    found = [*_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_closed(config, known), *_nowhere(config, relations)]
     return placed(found, tomllib.loads(config.text.decode()), config.text)
 
 
@@ -137,6 +142,34 @@ def _unanswered(config: Config) -> Iterator[Problem]:
                 f"target {entry.name} has a floor for {', '.join(floored)}, where nothing is looked up by a masked column: `lookup` of "
                 f"{', '.join(sought)} serves only sessions without a floor", "whoever looks up needs an account without one",
             )
+
+
+def _nowhere(config: Config, relations: Mapping[str, frozenset[str]]) -> Iterator[Problem]:
+    """Rules about relations that no database they are about has: such a rule holds nothing up, and lets nothing through."""
+    databases = [entry.name for entry in config.targets.values() if entry.protocol != "ssh"]
+    for index, addon in enumerate(config.addons):
+        for at, rule in _rules(addon.options, f"addon[{index}]"):
+            about = [name for name in rule.get("targets") or databases if name in databases]
+            if not about or not relations.keys() >= set(about):
+                continue
+            there = frozenset().union(*(relations[name] for name in about))
+            bare = {one.partition(".")[2] for one in there}
+            for name in rule["relations"]:
+                if name not in there and name not in bare:
+                    like = near(name, there if "." in name else bare)
+                    yield Problem(f"{at}.relations", f"{', '.join(about)} has no relation {name!r}{like}", "correct it, or make it there")
+
+
+def _rules(value: Any, at: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Tables that name relations, each at its key path."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("relations"), list | tuple):
+            yield at, value
+        for key, inside in value.items():
+            yield from _rules(inside, f"{at}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, inside in enumerate(value):
+            yield from _rules(inside, f"{at}[{index}]")
 
 
 def _closed(config: Config, known: Known) -> Iterator[Problem]:

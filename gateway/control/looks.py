@@ -9,11 +9,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from gateway.config import Config
 from gateway.control.accounts import Accounts
-from gateway.control.fitting import misfits, names
+from gateway.control.fitting import Fit, misfits, names
 from gateway.control.office import Office
+from gateway.control.rpc import place
 from gateway.control.store import Value
 from gateway.warnings import Known, for_programs, in_words, warnings
 
@@ -37,21 +39,23 @@ class Looks:
         if self._at is config:
             self._waiting.append(waiting)
             return waiting
-        warned = {"warnings": for_programs(warnings(config, self._known(config)))}
         masked = [entry for entry in config.targets.values() if entry.protocol != "ssh" and names(config.addons, entry)]
         self._at, self._waiting = config, [waiting]
-        misfits(masked, self._accounts.fit, self._reactor).addCallback(lambda found: self._found(config, found | warned))
+        seen: dict[str, frozenset[str]] = {}
+        looking = misfits(masked, lambda entry: self._accounts.fit(entry).addCallback(_kept, entry.name, seen), self._reactor)
+        looking.addCallback(lambda found: found | {"warnings": for_programs(warnings(config, self._known(config), seen))})
+        looking.addBoth(self._found, config)
         return waiting
 
     def log(self, config: Config) -> None:
         """The same, for whoever reads the log."""
-        self.look(config).addCallback(self._said, config)
+        self.look(config).addCallbacks(self._said, self._failed, [config])
 
     def _known(self, config: Config) -> Known:
         with self._office.store.read() as txn:
             return Known.of(config, self._office.identities.listed(txn), self._office.vault.listed(txn))
 
-    def _found(self, config: Config, found: Value) -> None:
+    def _found(self, found: Value | Failure, config: Config) -> None:
         """Whoever has asked about another configuration since waits for that."""
         if self._at is not config:
             return
@@ -59,6 +63,16 @@ class Looks:
         for one in waiting:
             one.callback(found)
 
+    def _failed(self, failure: Failure) -> None:
+        self._log.error("what is hardly meant in the configuration was not looked for: {what}", what=place(failure))
+
     def _said(self, found: Value, config: Config) -> None:
         for line in in_words(config.file, found):
             self._log.warn("{line}", line=line)
+
+
+def _kept(fit: Fit, name: str, seen: dict[str, frozenset[str]]) -> Fit:
+    """Notes what a target was seen to have."""
+    if fit.relations is not None:
+        seen[name] = fit.relations
+    return fit

@@ -141,6 +141,23 @@ def test_a_misspelt_column_is_named_to_who_would_be_on_the_floor(house: House) -
     assert house.ostiary("reload").returncode == 0
 
 
+def test_a_rule_about_a_relation_that_no_database_has_is_warned_of(house: House) -> None:
+    """By a reload, which reads the catalog; what is there, in whatever schema, is not."""
+    policy = next(one for one in house.addons if one["use"].endswith("Policy"))
+    named = ["poeple", "public.people", "directory", "pg_stats", "elsewhere.people"]
+    policy["rules"] = [{"name": "few", "relations": named, "verdict": "deny", "reason": "x"}]
+    house.reload()
+    try:
+        told = json.loads(house.ostiary("reload", "--json").stdout)
+        assert not told["not_looked_at"], told
+        wrong = [one["wrong"] for one in told["warnings"] if "has no relation" in one["wrong"]]
+        assert wrong[0] == f"{TARGET} has no relation 'poeple' (did you mean 'people'?)" and len(wrong) == 2 and "elsewhere.people" in wrong[1]
+        assert "has no relation" not in house.ostiary("check").stderr, "which reads no catalog"
+    finally:
+        policy["rules"] = []
+        house.reload()
+
+
 def test_approved_ddl_on_a_floor_says_that_the_floor_is_why_it_fails(house: House) -> None:
     """To its client, and before that to who is asked."""
     policy = next(one for one in house.addons if one["use"].endswith("Policy"))

@@ -274,14 +274,6 @@ def test_sighup_with_a_bad_file_keeps_the_old_one(standing: Household, text: str
     standing.heard(f"revision {int(before) + 1}, is in force")
 
 
-def test_sighup_says_in_the_log_what_is_hardly_meant(standing: Household) -> None:
-    """It has nobody else to tell; the file is taken all the same."""
-    standing.write('[[addon]]\nuse = "addons.access.Access"\nrules = [{ name = "staff", groups = ["enginers"], targets = ["clinic"] }]\n')
-    standing.signal(signal.SIGHUP)
-    standing.heard(r"ostiary.toml:\d+: warning: addons.access.Access, staff: .*: nobody has the group 'enginers'")
-    standing.connect()
-
-
 @pytest.mark.parametrize("workers", [2, "inline"])
 def test_a_reload_by_command_says_what_became_of_it(tmp_path: Path, workers: int | str) -> None:
     """The number that is in force, or why nothing has changed; the evidence says who asked."""
