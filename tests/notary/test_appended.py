@@ -85,32 +85,40 @@ PLAIN = NUMBER | TEXT | BYTES | st.none() | st.booleans()
 VALUE = st.recursive(PLAIN | st.floats(allow_nan=False), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=2), max_leaves=6)
 
 
+TAME = st.integers(0, 300) | st.sampled_from(["", "simple", "x" * 40, b"", bytes(32), None, True, [1, ["a"]]])
+READ_APART = sorted(WORKER_KINDS - {Kind.OPENED, Kind.CLOSED})
+
+
 @st.composite
 def events(draw: st.DrawFn) -> bytes:
-    """Mostly a worker's; sometimes with one field that is no such field, or too few or many of them."""
-    kind = draw(st.sampled_from(sorted(WORKER_KINDS)) | st.sampled_from([Kind.INTENT, Kind.OUTCOME]))
-    own = [draw(NUMBER if name in ("command", "rows") else TEXT if name in ("path", "rule") else PLAIN) for name in FIELDS[kind]]
-    if kind == Kind.INTENT and draw(st.integers(0, 9)):
-        own[FIELDS[kind].index("grant")] = ""
+    """A worker's; of every fifth, fields may be anything, too few or too many."""
+    wild = draw(st.sampled_from([False] * 4 + [True]))
+    kind = draw(st.sampled_from(sorted(WORKER_KINDS) if wild else [Kind.INTENT, Kind.OUTCOME, *READ_APART]))
+    own = [draw(NUMBER if wild and name == "command" else PLAIN if wild else TAME) for name in FIELDS[kind]]
+    if kind == Kind.INTENT and not wild:
+        own[FIELDS[kind].index("command")], own[FIELDS[kind].index("grant")] = draw(st.integers(0, 1 << 40)), draw(st.sampled_from([""] * 9 + ["g"]))
     ref = draw(st.none() | st.tuples(st.sampled_from([WORKER, 8]), st.integers(0, 5)))
-    fields = [int(kind), draw(st.sampled_from([A, B, b""])), draw(st.integers(0, 2**40)), draw(st.sampled_from(["clinic", "", "é"])), draw(st.integers(0, 2)), ref, *own]
-    if not draw(st.integers(0, 7)):
+    target = draw(st.sampled_from(["clinic", "", "é" if wild else "web-1"]))
+    fields = [int(kind), draw(st.sampled_from([A, B, b""])), draw(st.integers(0, 2**40)), target, draw(st.integers(0, 2)), ref, *own]
+    if wild and draw(st.booleans()):
         fields[draw(st.integers(0, len(fields) - 1))] = draw(VALUE)
-    if not draw(st.integers(0, 9)):
+    if wild and draw(st.booleans()):
         fields = fields[: draw(st.integers(0, len(fields)))] + draw(st.lists(VALUE, max_size=12))
     return msgpack.packb(fields, use_bin_type=True)
 
 
-ITEM = st.tuples(events(), st.none() | st.binary(max_size=300), st.none() | st.lists(TEXT, max_size=9))
+ITEM = st.tuples(events(), st.none() | st.binary(max_size=300), st.sampled_from([None] * 4 + [["identity\0ada"], []]) | st.lists(TEXT, max_size=9))
 
 
 @st.composite
 def appends(draw: st.DrawFn) -> bytes:
-    """A frame, of which any byte may be another one, missing or one too many."""
-    items = draw(st.lists(ITEM, min_size=1, max_size=4) | st.lists(VALUE | ITEM, max_size=3))
-    frame = ["append", draw(st.sampled_from([WORKER] * 9 + [8])), draw(st.sampled_from([FIRST] * 9 + [FIRST + 1])), items]
+    """A frame; of every fourth, a byte or two may be another one, missing or one too many."""
+    items = draw(st.lists(ITEM, min_size=1, max_size=4))
+    if not draw(st.integers(0, 9)):
+        items.insert(draw(st.integers(0, len(items))), draw(VALUE))
+    frame = ["append", draw(st.sampled_from([WORKER] * 19 + [8])), draw(st.sampled_from([FIRST] * 19 + [FIRST + 1])), items]
     body = bytearray(msgpack.packb(frame, use_bin_type=True))
-    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+    for _ in range(draw(st.sampled_from([0] * 6 + [1, 2]))):
         place = draw(st.integers(0, len(body) - 1))
         body[place : place + draw(st.integers(0, 1))] = draw(st.binary(max_size=1))
     return link.LENGTH.pack(len(body)) + bytes(body)
