@@ -44,6 +44,7 @@ from protocols.postgres.phrases import DESCRIBE_AND_RUN, RUN
 from protocols.postgres.relay import PostgresRelay
 from protocols.result import Column, Columns
 from protocols.session import Identity, Session, Target
+from protocols.tally import Tally
 from tests.sql.little import snapshot
 
 ROUND = 200  # turns
@@ -69,9 +70,9 @@ class Failures:
             raise RuntimeError(f"{len(self.found)} errors were logged: what was measured is something else. The first: {self.found[0]}")
 
 
-def catalogs(session: Session) -> Catalogs:
+def catalogs(session: Session, tally: Tally) -> Catalogs:
     """The worker's own, which has read its target's and asks no more."""
-    made = Catalogs(lambda _session: Deferred(), Clock())  # whose time stands still: the reading that never comes is not given up
+    made = Catalogs(lambda _session: Deferred(), Clock(), tally=tally)  # whose time stands still: the reading that never comes is not given up
     made.refresh(session)
     made._shelves[session.target.name, session.database].last = Reading(snapshot(), None, {})
     return made
@@ -160,9 +161,10 @@ class House:
     """A worker's one pipeline and journal, and so many sessions."""
 
     def __init__(self, sessions: int, text: str) -> None:
-        self.notary, self.tracked = Notary(), Settings()
+        tally = Tally()  # one, as in a worker
+        self.notary, self.tracked = Notary(), Settings(tally=tally)
         self.journal = Journal(self.notary, reactor, timeout=3600.0)
-        read = catalogs(asking())
+        read = catalogs(asking(), tally)
         columns = [{"relation": "public.patients", "column": name, "clear": ["privacy"]} for name in ("ssn", "mrn")]
         default = {"read": "allow", "write": "allow", "transaction": "allow", "session": "allow"}
         addons = [

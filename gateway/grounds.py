@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from gateway.memory import Memory, Remembered
 from protocols.command import Statement
 from protocols.session import Session
+from protocols.tally import Tally
 from protocols.verdict import Allow, Decision
 
 
@@ -62,6 +63,10 @@ class Grounds:
         """Whether all is as it was that something rests on which was remembered, and nobody has to be asked whether it is."""
         tallied = self._one.count if self._one is not None else self.tallied()
         return tallied is not None and tallied == memory.tallied and known.rests_on is memory.rests_on
+
+    def counted(self, known: Remembered, memory: Memory) -> tuple[Tally, int] | None:
+        """Where it is counted, and how far, that all is `unmoved`; None where it is not, or in several places."""
+        return (self._one, self._one.count) if self._one is not None and self.unmoved(known, memory) else None
 
     def untold(self, session: Session, statement: Statement, sent: str) -> tuple[bool, ...]:
         """Of each addon, whether it promises that it learns nothing from hearing of this question again."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 from twisted.internet.interfaces import IReactorTime
@@ -21,11 +20,12 @@ from gateway.masked import told
 from gateway.notary.client import NotaryClient
 from gateway.notary.record import NAME_LIMIT, Kind, identity_terms
 from gateway.reactor import end_of_turn
-from protocols.command import Command, Digest, FunctionCall, Parameter
+from gateway.values import recorded, recorded_values
+from protocols.command import Command, FunctionCall, Transaction
 from protocols.errors import Unrecordable
 from protocols.journal import Waiter
 from protocols.recording import Chunk, Recorded
-from protocols.result import Outcome
+from protocols.result import Ending, Outcome
 from protocols.session import Session
 from protocols.verdict import Decision, Deny
 
@@ -41,11 +41,9 @@ LAZY = 0.005
 """Seconds that an outcome may wait for an intent to travel with: alone it would cost a flush of the disk
 that the next intent then waits behind. A worker that dies meanwhile leaves "outcome unknown", as it would anyway."""
 _GLANCE = 0.01  # seconds for the notary's word to be read, when it may lie unread
-VALUE_LIMIT = 4096
-"""Bytes of one parameter's value that are recorded as they are; a longer one by length and SHA-256."""
-VALUES_LIMIT = 1 << 20
-"""Bytes of all values of one command that are recorded as they are."""
 _ALLOW, _DENY = 1, 2
+_COUNT = 7  # where the values' count stands among an intent's fields
+_TEXT, _VALUES = 5, 7  # where they and the text stand in its body
 _NO_REASONS: Mapping[int, str] = {}
 
 
@@ -60,6 +58,15 @@ class _Open:
     commands: int = 0
     intents: dict[int, int] = field(default_factory=dict)  #: command number: sequence of its intent
     withdrawn: set[int] = field(default_factory=set)  #: commands whose waiter was told that they do not run
+
+
+class Score(NamedTuple):
+    """See `Journal.score`: an intent's fields and body, in which only the command's number and its values are another's."""
+
+    held: _Open
+    decision: Decision
+    fields: list[Any]
+    body: list[Any]
 
 
 class Journal:
@@ -110,17 +117,29 @@ class Journal:
     def intend(self, session: Session, number: int, decision: Decision, waiter: Waiter) -> int:
         """A command is about to be forwarded."""
         self._check(begins=True)
-        held, command = self._open(session), decision.command
-        text, name, oid, values = _asked(command)
-        sent = None if decision.sent in ("", text) else decision.sent
-        fields = [
-            number, command.path, decision.rule and _short(decision.rule), decision.grant and _short(decision.grant),
-            decision.request and _short(decision.request), decision.binding, sent is not None, len(values), len(decision.columns), session.policy_revision,
-        ]
-        body = [*held.who, text, sent, values, decision.columns, decision.addon, name, oid]
-        if decision.seen is not None and decision.seen.clear:
-            body.append(decision.seen.clear)
-        sequence = self._add(held, Kind.INTENT, _ALLOW, None, fields, body)
+        held = self._open(session)
+        return self._intent(held, *_intended(held, session, number, decision), waiter)
+
+    def score(self, session: Session, decision: Decision) -> Score:
+        """What the records of a statement's executions have in common."""
+        held = self._open(session)
+        return Score(held, decision, *_intended(held, session, 0, decision))
+
+    def intend_again(
+        self, score: Score, number: int, text: str | None, types: Sequence[int], formats: Sequence[int], values: Sequence[bytes | None],
+        waiter: Waiter,
+    ) -> int:
+        """As `intend`, while it is known that this can be recorded."""
+        if self._worker is None or self._why or self.full:
+            return 0
+        held, fields, body = score.held, score.fields, score.body
+        fields[0], fields[_COUNT], body[_VALUES] = number, len(values), recorded(types, formats, values) if values else []
+        if text is not None:
+            body[_TEXT] = text
+        return self._intent(held, fields, body, waiter)
+
+    def _intent(self, held: _Open, fields: list[Any], body: list[Any], waiter: Waiter) -> int:
+        number, sequence = fields[0], self._add(held, Kind.INTENT, _ALLOW, None, fields, body)
         held.intents[number] = sequence
         held.commands += 1
         self._waiting.append((sequence, waiter, held, number))
@@ -150,6 +169,18 @@ class Journal:
         if decision.columns or outcome.cells_masked:
             outcome = told(decision, outcome)
         return self._outcome(held, number, outcome.ending, outcome, micros)
+
+    def report_again(self, score: Score, number: int, tag: str, rows: int, size: int, micros: int) -> int:
+        """As `report`, of what was complete and left the session outside of a transaction; 0 when it cannot be recorded now."""
+        try:
+            self._check()
+        except Unrecordable:
+            return 0
+        if score.decision.columns:
+            outcome = Outcome(Ending.COMPLETE, (tag,), "", rows, size, transaction=Transaction.IDLE)
+            return self._outcome(score.held, number, Ending.COMPLETE, told(score.decision, outcome), micros)
+        fields = [number, Ending.COMPLETE, "", rows, size, 0, 0, micros, Transaction.IDLE]
+        return self._ended(score.held, number, fields, [(tag,), (), "", _NO_FACTS, b""])
 
     def chunk(self, session: Session, chunk: Chunk, waiter: Waiter) -> int:
         """Part of a recording."""
@@ -340,8 +371,6 @@ class Journal:
             self._end_of_turn()
 
     def _outcome(self, held: _Open, number: int, ending: str, outcome: Outcome | None, micros: int) -> int:
-        intent = held.intents.pop(number, None)
-        ref = None if intent is None else self._reference(intent)
         if outcome is None:
             fields: list[Any] = [number, ending, "", 0, 0, 0, 0, 0, ""]
             body: list[Any] = [(), (), "", {}, b""]
@@ -352,6 +381,11 @@ class Journal:
             ]
             facts = dict(sorted(outcome.facts.items())) if outcome.facts else {}
             body = [outcome.tags, outcome.columns, outcome.alarm, facts, outcome.copied_sha256]
+        return self._ended(held, number, fields, body)
+
+    def _ended(self, held: _Open, number: int, fields: list[Any], body: list[Any]) -> int:
+        intent = held.intents.pop(number, None)
+        ref = None if intent is None else self._reference(intent)
         return self._add(held, Kind.OUTCOME, _ALLOW, ref, fields, body, lazy=True)
 
     def _reference(self, sequence: int) -> list[int]:
@@ -403,6 +437,22 @@ class Journal:
 
 
 _NOBODY = _Open(b"", "", [])
+_NO_FACTS: Mapping[str, str] = {}
+
+
+def _intended(held: _Open, session: Session, number: int, decision: Decision) -> tuple[list[Any], list[Any]]:
+    """An intent's fields and body."""
+    command = decision.command
+    text, name, oid, values = _asked(command)
+    sent = None if decision.sent in ("", text) else decision.sent
+    fields = [
+        number, command.path, decision.rule and _short(decision.rule), decision.grant and _short(decision.grant),
+        decision.request and _short(decision.request), decision.binding, sent is not None, len(values), len(decision.columns), session.policy_revision,
+    ]
+    body = [*held.who, text, sent, values, decision.columns, decision.addon, name, oid]
+    if decision.seen is not None and decision.seen.clear:
+        body.append(decision.seen.clear)
+    return fields, body
 
 
 def _asked(command: Command) -> tuple[str, str, int, list[list[Any]]]:
@@ -410,34 +460,7 @@ def _asked(command: Command) -> tuple[str, str, int, list[list[Any]]]:
     if isinstance(command, FunctionCall):
         return "", "", command.oid, recorded_values(command.arguments)
     parameters = command.parameters
-    return command.text, getattr(command, "name", ""), 0, recorded_values(parameters) if parameters else []
-
-
-def recorded_values(parameters: Sequence[Parameter]) -> list[list[Any]]:
-    """
-    [type, format, value] each; a long value as [type, format, nil, length, SHA-256].
-
-    A value in text format is kept as text where it is UTF-8, so that people can read it.
-    """
-    room, values = VALUES_LIMIT, []
-    for parameter in parameters:
-        value = parameter.value
-        if isinstance(value, Digest):
-            values.append([parameter.type_oid, parameter.format, None, value.length, value.sha256])
-            continue
-        if value is not None and (len(value) > VALUE_LIMIT or len(value) > room):
-            values.append([parameter.type_oid, parameter.format, None, len(value), sha256(value).digest()])
-            continue
-        room -= len(value or b"")
-        values.append([parameter.type_oid, parameter.format, value if parameter.format else _as_text(value)])
-    return values
-
-
-def _as_text(value: bytes | None) -> str | bytes | None:
-    try:
-        return value if value is None else value.decode()
-    except UnicodeDecodeError:
-        return value
+    return command.text, getattr(command, "name", ""), 0, recorded_values(parameters)
 
 
 def _short(text: str) -> str:

@@ -7,6 +7,7 @@ asked again there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from addons.sql.form import kin
 from addons.sql.harmless import harmless
 from gateway.memory import Memory
 from gateway.pipeline import Pipeline
@@ -21,6 +23,7 @@ from protocols.command import Command, Path, Statement
 from protocols.hooks import ColumnsHook, ContentHook, DataHook, RowsHook, TextHook
 from protocols.result import Columns, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.session import Session
+from protocols.tally import Tally
 from protocols.verdict import Decision, Deny, Hold
 
 Current = Callable[[], tuple[Pipeline, int]]
@@ -85,6 +88,17 @@ class Opinions:
         question.wait(answer)
         self._questions = [each for each in self._questions if not each.answer.called] + [question]
         return question.answer
+
+    def standing(self, decision: Decision) -> tuple[Tally, int] | None:
+        """As Addons'; whoever puts another pipeline in force counts that too."""
+        pipeline, revision = self._current()
+        same = pipeline is self._pipeline and revision == self.session.policy_revision
+        return pipeline.standing(decision, self._memory) if same else None
+
+    def kin(self, decision: Decision) -> re.Pattern[bytes] | None:
+        """What texts match that have this one's form, where all was decided about that."""
+        formed = decision.mark is not None and decision.mark.formed
+        return kin(decision.command.text) if formed else None
 
     def reconsider(self) -> None:
         """The policy has changed: whatever waits for an answer is judged again, by the new one."""

@@ -35,6 +35,7 @@ from protocols.postgres import startup
 from protocols.result import NULL, Columns, Ending, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.session import Session
 from protocols.ssh import variables
+from protocols.tally import Tally
 from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Reveal, Seen, Verdict
 
 ADDON_DEADLINE = 10.0
@@ -184,6 +185,16 @@ class Pipeline:
             return run(self._decide(session, command, held, deque(said)))
         listeners = self._called["on_decided"] if decision.mark is None else decision.mark.decided
         return run(self._leave(session, decision, listeners)) if listeners else decision
+
+    def standing(self, decision: Decision, memory: Memory) -> tuple[Tally, int] | None:
+        """
+        Of a remembered decision: as long as this counts so far it would be made again, from memory alone, and nobody has to hear of
+        that nor of an end as ever. None where that is not so, or not counted in one place.
+
+        :param memory: of the session and this pipeline.
+        """
+        known = decision.mark
+        return self._grounds.counted(known, memory) if known.whole is not None and known.decided == [] and known.ended == [] else None
 
     def _at_once(self, session: Session, command: Statement, said: list[Any], memory: Memory | None) -> Decision | None:
         """

@@ -91,7 +91,7 @@ class Sitting(Seated):
 
     def reconsider(self) -> None:
         """As every session; and what open portals go on with is decided again when it is asked for."""
-        self.relay.reconsider()
+        self.adapter.reconsider()
         super().reconsider()
 
     @property

@@ -69,7 +69,7 @@ class Worker:
         self.new_id: Callable[[], str] = Ids()
         self.notary = NotaryClient(reactor, boot.sockets["notary"], boot.token)
         self.journal = Journal(self.notary, reactor, config.audit.timeout)
-        tally = Tally()
+        self._tally = tally = Tally()
         self.control = ControlClient(reactor, tally)
         self.control.on_kill = self._kill
         self.control.on_observed = self._observed
@@ -114,6 +114,7 @@ class Worker:
         if self._next is None or self._next[0] != revision:
             raise CannotSwitch(f"revision {revision} was not prepared")
         self.pipeline.retire()
+        self._tally.moved()
         (self.revision, self.config, self.pipeline), self._next = self._next, None
         self.spools.directory, self.spools.limit = self.config.spool, self.config.spool_bytes
         for live in list(self.sessions.values()):

@@ -28,6 +28,7 @@ from protocols.outflow import Outflow, Tap, Waiting
 from protocols.relay import Addons, Relay
 from protocols.session import Session
 from protocols.session_adapter import SessionAdapter
+from protocols.shortcut import Shortcut
 from protocols.spool import Spool
 from protocols.verdict import Decision, Hold
 
@@ -62,6 +63,9 @@ class Adapter(SessionAdapter):
         """
         super().__init__(session, addons, journal, clock, ended)
         self._relay, self._cancel_target = relay, cancel_target
+        self._shortcut = Shortcut(
+            relay, addons, journal, clock.seconds, self, clear=self._clear, hand_over=self._hand_over, unrecorded=self._unrecorded
+        )
         self._todo: deque[Effect] = deque()
         self._working = False
         self._turn_began = 0.0
@@ -98,6 +102,12 @@ class Adapter(SessionAdapter):
 
     def client_data(self, data: bytes | memoryview) -> None:
         """Bytes from the client; a view where it was asked to `lend` them."""
+        try:
+            if type(data) is bytes and self._shortcut.asked(data):
+                return
+        except Exception as error:  # as in `_drive`
+            self._crashed(error)
+            return
         if type(data) is memoryview and not (data := self._stream(data)):
             return
         if self._backlog["client"] or (self._asked is None and self._journal.full):
@@ -129,10 +139,27 @@ class Adapter(SessionAdapter):
         """Bytes from the target."""
         if self._closed:
             return
+        try:
+            if self._shortcut.answered(data, self._client):
+                return
+        except Exception as error:  # as in `_drive`
+            self._crashed(error)
+            return
         if self._backlog["target"]:
             self._target_said(data)
         else:
             self._gathering.add(data)
+
+    def _clear(self) -> bool:
+        """Whether nothing was read that the relay has not seen, and nothing is left to do: a target may answer what it was not sent yet."""
+        waits = self._backlog["client"] or self._backlog["target"] or self._todo or self._on_the_way
+        return not (self._closed or waits) and self._gathering.idle
+
+    def _hand_over(self, intend: Intend, sequence: int, began: float, sent: bool) -> None:
+        """What was on the short way goes on here."""
+        self._began[intend.number] = began
+        if not sent:
+            self._wait(Waiting(sequence, intend.number, intend.data, intend.poison))
 
     def _target_said(self, data: bytes) -> None:
         if self._backlog["target"] or self._journal.full:
@@ -158,6 +185,7 @@ class Adapter(SessionAdapter):
 
     def client_lost(self) -> None:
         """The client is gone. What it said goodbye after still leaves; what was held never runs."""
+        self._shortcut.leave()
         while self._rest is not None:  # its goodbye may be among what waits for a turn
             self._go_on()
         self._lost("client")
@@ -173,6 +201,7 @@ class Adapter(SessionAdapter):
     def close(self, why: str, farewell: str = "") -> None:
         if self._closed:
             return
+        self._shortcut.leave()
         self._closed = True
         stops = bool(farewell and self._began) and "target" in self._transports
         if self._asked is not None:
@@ -238,10 +267,16 @@ class Adapter(SessionAdapter):
             self._linger.cancel()
             self._linger = None
 
+    def reconsider(self) -> None:
+        """The configuration has changed."""
+        self._shortcut.leave()
+        self._relay.reconsider()
+
     def cancel(self) -> None:
         """The client asked, on another connection, to cancel what it waits for."""
         if self._closed:
             return
+        self._shortcut.leave()
         waits, runs = self._on_the_way, bool(self._began)  # before what is held makes way for what is behind it
         if self._asked is not None:
             self._asked.cancel()
@@ -253,7 +288,7 @@ class Adapter(SessionAdapter):
     @property
     def busy(self) -> bool:
         """Whether a command waits, runs, or is held."""
-        return bool(self._asked or self._waiting or self._began or self._rest)
+        return bool(self._asked or self._waiting or self._began or self._rest or self._shortcut.taken)
 
     @property
     def _on_the_way(self) -> bool:
@@ -264,6 +299,9 @@ class Adapter(SessionAdapter):
 
     def durable(self, sequence: int) -> None:
         """Release every decided byte that waited for records up to `sequence`."""
+        if self._shortcut.taken:
+            self._shortcut.durable(sequence, self._target)
+            return
         out: list[bytes | Spool] = []
         while self._waiting and (self._waiting[0].settled or self._waiting[0].sequence <= sequence):
             entry = self._waiting.popleft()
@@ -286,6 +324,7 @@ class Adapter(SessionAdapter):
 
     def refused(self, sequence: int, why: str) -> None:
         """One intent's grant is not good any more: the target gets something it must reject instead, in its turn."""
+        self._shortcut.leave()
         for entry in self._waiting:
             if entry.sequence == sequence:
                 self._settle(entry, self._relay.ungranted, why)
@@ -294,6 +333,7 @@ class Adapter(SessionAdapter):
 
     def unrecordable(self, why: str) -> None:
         """Nothing can be recorded: whatever waits is refused, in order."""
+        self._shortcut.leave()
         for entry in list(self._waiting):
             self._settle(entry, self._relay.refused, why)
         self.durable(-1)
@@ -413,7 +453,7 @@ class Adapter(SessionAdapter):
 
     def _intend(self, effect: Intend) -> None:
         try:
-            sequence = self._journal.intend(self.session, effect.number, effect.decision, self)
+            sequence = self._journal.intend(self._addons.session, effect.number, effect.decision, self)
         except Unrecordable as error:
             if not isinstance(effect.data, bytes):
                 effect.data.close()
@@ -421,10 +461,12 @@ class Adapter(SessionAdapter):
             self._to_target(effect.poison)
             return
         self._began[effect.number] = self._clock.seconds()
-        entry = Waiting(sequence, effect.number, effect.data, effect.poison)
+        self._wait(Waiting(sequence, effect.number, effect.data, effect.poison))
+
+    def _wait(self, entry: Waiting) -> None:
         self._waiting.append(entry)
-        if isinstance(effect.data, bytes):
-            self._grew(entry, len(effect.data))
+        if isinstance(entry.data, bytes):
+            self._grew(entry, len(entry.data))
         else:
             self._long += 1
             self._pause("client", "long values are on their way", True)  # one message's at a time in a spool

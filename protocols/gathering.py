@@ -54,6 +54,11 @@ class Gathering:
         self._least = 1  # bytes that it was last told to wait for
         self._over = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is gathered, here or by the system."""
+        return not (self._parts or self._came or self._deep)
+
     def add(self, data: bytes) -> None:
         """A read: shown now with those before it, or soon."""
         if self._deep:

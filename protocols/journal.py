@@ -6,8 +6,8 @@ What the wire needs of the evidence: somewhere to put records, and word when the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from protocols.recording import Chunk, Recorded
 from protocols.result import Outcome
@@ -48,6 +48,24 @@ class Journal(Protocol):
 
     def intend(self, session: Session, number: int, decision: Decision, waiter: Waiter) -> int:
         """A command is about to be forwarded."""
+
+    def score(self, session: Session, decision: Decision) -> Any:
+        """What is recorded of a decision on a statement whenever that is executed; made once, and given back with each execution."""
+
+    def intend_again(
+        self, score: Any, number: int, text: str | None, types: Sequence[int], formats: Sequence[int], values: Sequence[bytes | None],
+        waiter: Waiter,
+    ) -> int:
+        """
+        As `intend`, of a query with this text, or of an execution (None) with these values, as `Parameter` has them. 0 when it cannot be
+        recorded now, or clients should be paused.
+        """
+
+    def report_again(self, score: Any, number: int, tag: str, rows: int, size: int, micros: int) -> int:
+        """
+        As `report`, of one that was complete, with this command tag and so many bytes of rows, outside of a transaction; 0 when it
+        cannot be recorded now.
+        """
 
     def refuse(self, session: Session, number: int, decision: Decision) -> int:
         """A command was denied."""

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from protocols.command import Command
 from protocols.effects import Effect
+from protocols.session import Session
+from protocols.tally import Tally
 from protocols.verdict import Decision, Hold
 
 
@@ -17,6 +19,9 @@ class Relay(Protocol):
     What every protocol's relay can do. All return effects; none touches a transport, and what a
     peer may send raises nothing: it ends in Malformed, behind what was decided before.
     """
+
+    repeat: Any
+    """What the session does again and again, as `protocols.postgres.repeat.Repeat` is of PostgreSQL's; None where there is no such thing."""
 
     def from_client(self, data: bytes) -> list[Effect]: ...
     def hand_back(self) -> bytes | None:
@@ -55,5 +60,9 @@ class Relay(Protocol):
 class Addons(Protocol):
     """The pipeline, bound to one session."""
 
+    session: Session  #: as it is judged now
+
     def decide(self, command: Command, held: Callable[[str, Hold], None]) -> Decision | Awaitable[Decision]: ...
+    def standing(self, decision: Decision) -> tuple[Tally, int] | None:
+        """As long as this counts so far everybody would say so again, and nobody has to hear that they did, nor of an end as ever."""
     def ended(self, decision: Decision, outcome: Any) -> None: ...

@@ -63,7 +63,7 @@ class SessionAdapter(ABC):
 
     def _refuse(self, number: int, decision: Decision) -> None:
         try:
-            self._journal.refuse(self.session, number, decision)
+            self._journal.refuse(self._addons.session, number, decision)
         except Unrecordable:
             self.log.warn("session {id}: a refusal could not be recorded", id=self.session.id)
 
@@ -76,4 +76,7 @@ class SessionAdapter(ABC):
         try:
             self._journal.report(self.session, effect.number, effect.decision, effect.outcome, micros)
         except Unrecordable:  # the intent stands; recovery closes it as unknown
-            self.log.warn("session {id}: an outcome could not be recorded", id=self.session.id)
+            self._unrecorded()
+
+    def _unrecorded(self) -> None:
+        self.log.warn("session {id}: an outcome could not be recorded", id=self.session.id)

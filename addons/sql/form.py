@@ -40,6 +40,7 @@ _TOKENS = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+_LITERALS = {"text": r"(?>'[^'\\]*(?:''[^'\\]*)*')", "int": r"(?>[0-9]{1,9})"}
 _POSITIONS = re.compile("order|group|distinct", re.IGNORECASE)
 _WRITING = (tree.InsertStmt, tree.UpdateStmt, tree.DeleteStmt, tree.MergeStmt, tree.IntoClause)
 _PLACES = frozenset("location stmt_location stmt_len list_start list_end rexpr_list_start rexpr_list_end".split())
@@ -71,6 +72,23 @@ def form(statement: Statement) -> Statement | None:
 
 
 _last: list[Statement | None] = [None, None]  # what was asked last, and its form
+
+
+def kin(text: str) -> re.Pattern[bytes] | None:
+    """
+    What texts match that differ from this one in plain literals only, and so have its form; None where it has none. Each literal is
+    matched as `_TOKENS` does it, once and as far as it goes, so that the tokens around it are the same.
+    """
+    parts, at = [], 0
+    whole = _POSITIONS.search(text) is None
+    for token in _TOKENS.finditer(text):
+        kind = token.lastgroup
+        if kind in ("odd", "parameter"):
+            return None
+        if kind == "text" or (kind == "int" and whole):
+            parts += (re.escape(text[at:token.start()]), _LITERALS[kind])
+            at = token.end()
+    return re.compile("".join((*parts, re.escape(text[at:]))).encode("ascii"))
 
 
 def filled(text: str, statement: Statement) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 from gateway.control.store import Value
-from gateway.journal import recorded_values
+from gateway.values import recorded_values
 from protocols.command import Digest, Parameter
 
 _NAMES = ("subject", "on_behalf_of", "target", "account", "database", "session", "peer", "rule", "mode", "why", "quorum", "timeout", "lifetime")

@@ -21,7 +21,7 @@ from protocols.postgres.codec import Frame, FrameReader, Opened, lacks_behind
 from protocols.postgres.conversation import DONE_LIMIT, ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
 from protocols.postgres.exchange import answered
 from protocols.postgres.passage import Passage
-from protocols.postgres.phrases import LONGEST, NO_COLUMNS, NO_SHAPE, completed, ending, shape
+from protocols.postgres.phrases import LONGEST, NO_COLUMNS, NO_ROWS, NO_SHAPE, Shape, completed, ending, shape
 from protocols.postgres.refusal import Poisoned, denial
 from protocols.postgres.startup import meaning_changed
 from protocols.result import Columns, Ending, RowBatch, Search
@@ -70,6 +70,18 @@ class Backend:
         if len(self._talk.done) > DONE_LIMIT:
             effects += self._talk.overdue()
         return effects
+
+    @property
+    def rests(self) -> bool:
+        """Whether all that the target said is looked at, and more of it would be."""
+        return self._reader.idle and not self._deaf
+
+    def repeated(self, shape: Shape | None, size: int) -> None:
+        """A habit's answer went by, of so many bytes; its rows had this shape, if they were described."""
+        self._lacks, self._amid = None, False
+        self._reader.passed(size)
+        if shape is not None and shape is not NO_ROWS:
+            self._shape = shape
 
     def cut(self, data: bytes) -> bool:
         """

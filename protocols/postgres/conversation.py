@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ class Opinions(Protocol):
     hears_rows: bool
     hears_text: bool
 
+    def kin(self, decision: Decision) -> re.Pattern[bytes] | None:
+        """What other texts match about which the same was decided as about this query; None when there are none."""
     def plan(self, decision: Decision, columns: Columns) -> MaskPlan | None: ...
     def content(self, decision: Decision) -> Search | None: ...
     def inspection(self, decision: Decision) -> Inspection | None: ...
@@ -147,6 +150,7 @@ class Prepared:
     text: str
     sent: str
     types: tuple[int, ...] = ()
+    habit: Any = None  #: `habit.Habit`, once it was executed
 
 
 @dataclass(slots=True, eq=False)
@@ -208,6 +212,7 @@ class Conversation:
     texts: dict[str, str] = field(default_factory=dict)  #: name to text, what `Statement.prepared` shows
     text_length: int = 0  #: characters in `texts`
     portals: dict[str, Portal] = field(default_factory=dict)
+    queries: dict[str, Any] = field(default_factory=dict)  #: habits by their texts
     skipping: bool = False  #: the target ignores everything until the client's next Sync
     copying: Running | None = None  #: takes CopyData from the client
     step: int = 0
@@ -229,6 +234,12 @@ class Conversation:
         if not self.awaited:
             return False
         return len(self.awaited) > _PREPARING or any(entry.kind not in _PREPARES for entry in self.awaited)
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is awaited, open or to be told, and the target listens."""
+        busy = self.awaited or self.portals or self.done or self.intended or self.skipping or self.copying or self.dying
+        return not busy and self.transaction is Transaction.IDLE
 
     @property
     def head(self) -> Awaited | None:

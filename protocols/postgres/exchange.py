@@ -16,6 +16,7 @@ from protocols.errors import WireError
 from protocols.kernel import bound, mask_rows, scan
 from protocols.postgres.codec import STREAM_OVER
 from protocols.postgres.conversation import Awaited, Conversation, Kind, Opinions, Prepared, Running
+from protocols.postgres.habit import learn
 from protocols.postgres.messages import Bind
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, LONGEST, NO_ROWS, RUN, End, Shape, ending
 from protocols.result import Ending
@@ -83,6 +84,8 @@ def answered(talk: Conversation, opinions: Opinions, shape: Shape, data: bytes) 
         shown = b"".join((shown[: len(shown) - (len(data) - len(opening))], rows, data[stop:]))
     running.rows += count
     running.bytes += stop - len(opening)
+    if end.transaction is talk.transaction:
+        learn(talk, running, shape, told, hidden, data[stop:], end.tag, opinions.hears_columns)
     return [*_settled(talk, running, told, shape, end), ToClient(shown)]
 
 

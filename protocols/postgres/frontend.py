@@ -10,6 +10,7 @@ Source: PostgreSQL 18 manual, 54.2 "Message Flow".
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -64,7 +65,7 @@ class Frontend:
         self._intake = Intake(spools)
         self.portions = self._intake.portions  #: as FrameReader's
         self._long: LongMessage | None = None  # what is asked about, if that is spooled
-        self._number = 0
+        self.number = 0  #: of the last command
         self._release: _Release | None = None
         self._deaf = False  # it said goodbye or nonsense: nothing more is taken
         self.full = False  # it stopped taking messages until the target has answered some
@@ -81,9 +82,25 @@ class Frontend:
         """Bytes read and not looked at."""
         return len(self._intake)
 
+    @property
+    def rests(self) -> bool:
+        """Whether all that the client said is looked at and decided."""
+        return self._release is None and not self._deaf and self._intake.idle
+
     def terminates(self) -> bool:
         """Whether the client has already said goodbye behind what is held."""
         return self._intake.terminates()
+
+    def resume(self, read: bytes, decided: Decision) -> list[Effect]:
+        """Take a command that is decided, by what is remembered so, and intended: as if it had never been anything but its messages."""
+        command = self.feed(read)[0].command
+        same = decided.sent == decided.command.text
+        return self.answer(replace(decided, command=command, sent=command.text if same else decided.sent))
+
+    def repeated(self, count: int, size: int) -> None:
+        """So many executions went by, of so many bytes."""
+        self.number += count
+        self._intake.passed(size)
 
     def feed(self, data: bytes | memoryview) -> list[Effect]:
         """Bytes came: take what can be taken."""
@@ -460,8 +477,8 @@ class Frontend:
         return [Intend(running.number, decision, _content(source), poison_query(running.number))]
 
     def _next_number(self) -> int:
-        self._number += 1
-        return self._number
+        self.number += 1
+        return self.number
 
     def _running(self, decision: Decision) -> Running:
         running = Running(self._next_number(), decision)

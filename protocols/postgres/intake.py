@@ -69,9 +69,14 @@ class Intake:
         """As FrameReader, of COPY data; None while something large is on its way."""
         return self._reader.hand_back(_COPY) if self._opened is None else None
 
-    def passed(self, frames: int) -> None:
+    @property
+    def idle(self) -> bool:
+        """As FrameReader; where nothing large is on its way."""
+        return self._opened is None and self._reader.idle
+
+    def passed(self, size: int) -> None:
         """As FrameReader."""
-        self._reader.passed(frames)
+        self._reader.passed(size)
 
     def keep(self) -> bool:
         """Whether the frame taken last lies there as it came; then it is kept, as FrameReader does."""

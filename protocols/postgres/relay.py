@@ -16,6 +16,7 @@ from protocols.postgres.codec import LARGE, STREAM_OVER, goes_on
 from protocols.postgres.conversation import Conversation, Opinions
 from protocols.postgres.frontend import Frontend
 from protocols.postgres.refusal import denial, ungranted, unrecorded, waiting
+from protocols.postgres.repeat import Repeat
 from protocols.postgres.replies import ErrorResponse, NoticeResponse, error_fields
 from protocols.spool import Spools
 from protocols.verdict import Decision, Hold
@@ -35,9 +36,12 @@ class PostgresRelay:
         self._talk, self._opinions = Conversation(lower), opinions
         self._frontend = Frontend(self._talk, opinions, spools)
         self._backend = Backend(self._talk, opinions)
+        self.repeat = Repeat(self._talk, opinions, self._frontend, self._backend)  #: as Relay's
 
     def from_client(self, data: bytes) -> list[Effect]:
         """What the client said; Malformed comes last when it broke the protocol."""
+        if self.repeat.calm:
+            self.repeat.settle()
         if len(data) < LARGE:
             return self._frontend.feed(data)
         return [effect for portion in self._frontend.portions(data) for effect in self._frontend.feed(portion)]
@@ -63,6 +67,8 @@ class PostgresRelay:
 
     def from_target(self, data: bytes) -> list[Effect]:
         """What the target said; Malformed comes last when it broke the protocol or answered out of order."""
+        if self.repeat.calm:
+            self.repeat.settle()
         if len(data) < LARGE:
             effects = self._backend.feed(data)
         else:

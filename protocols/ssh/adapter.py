@@ -279,7 +279,7 @@ class SshAdapter(SessionAdapter):
 
     def _intend(self, effect: IntendCommand) -> None:
         try:
-            sequence = self._journal.intend(self.session, effect.number, effect.decision, self)
+            sequence = self._journal.intend(self._addons.session, effect.number, effect.decision, self)
         except Unrecordable as error:
             self._drive(self._relay.refused, effect.number, str(error))
             return

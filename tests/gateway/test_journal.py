@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "notary"))
 from recorded import DONE, Told, allowed, denied, session  # noqa: E402
 
 from gateway import journal as journals  # noqa: E402
-from gateway.journal import VALUE_LIMIT, WINDOW_RECORDS, Journal  # noqa: E402
+from gateway.journal import WINDOW_RECORDS, Journal  # noqa: E402
+from gateway.values import VALUE_LIMIT, VALUES_LIMIT  # noqa: E402
 from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, LEAF_LIMIT, Kind, parse_event, unpack  # noqa: E402
 from protocols.command import FunctionCall, Parameter, Statement  # noqa: E402
 from protocols.errors import Unrecordable  # noqa: E402
@@ -166,7 +167,7 @@ def test_long_values_are_recorded_by_length_and_digest(book: Journal, client: Cl
     book.flush()
     first, second = (body["parameters"] for _, body in client.items())
     assert first == [[25, 0, None, len(long), sha256(long).digest()], [25, 0, "y" * VALUE_LIMIT]]
-    assert len(second) == 1000 and len(client.appends[-1][2][-1][1]) < 2 * journals.VALUES_LIMIT
+    assert len(second) == 1000 and len(client.appends[-1][2][-1][1]) < 2 * VALUES_LIMIT
 
 
 def test_a_leaf_stays_small_whatever_names_are(book: Journal, client: Client) -> None:

@@ -181,6 +181,9 @@ class Silent:
     batches: list[RowBatch] = field(default_factory=list)
     judged: list[tuple[str, str]] = field(default_factory=list)
 
+    def kin(self, decision: Decision) -> None:
+        """It knows of no other texts."""
+
     def plan(self, decision: Decision, columns: Columns) -> MaskPlan | None:
         self.shapes.append(tuple(f"{c.name}:{c.format}" for c in columns.fields))
         return self.masks

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import journal
+from gateway.values import recorded_values
 from protocols.command import Digest, Parameter
 from protocols.errors import PeerError
 from protocols.postgres import long
@@ -109,7 +109,7 @@ def frames(data: bytes) -> list[Frame]:
 
 
 def recorded(values: tuple[Any, ...]) -> list[list[Any]]:
-    return journal.recorded_values([Parameter(0, 1, value) for value in values])
+    return recorded_values([Parameter(0, 1, value) for value in values])
 
 
 @settings(max_examples=150, deadline=None)

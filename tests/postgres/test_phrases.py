@@ -262,9 +262,9 @@ def test_an_ending_is_exactly_one(data: bytes, end: End | None) -> None:
     assert ending(data) == end
 
 
-def test_what_is_remembered_of_endings_is_short() -> None:
+def test_what_is_remembered_of_endings_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server's tag may be of any length; a thousand of them are kept."""
-    same = Same(pytest.MonkeyPatch())
+    same = Same(monkeypatch)
     before = ending.cache_info().currsize, phrases._completed.cache_info().currsize
     same.client(query("x"), [])
     same.target(complete("X" * 5000) + READY)

@@ -116,6 +116,7 @@ class Addons:
     """Everything is allowed but DROP; HOLD waits for a test's word."""
 
     hears_columns = hears_rows = hears_content = hears_data = hears_text = False
+    session = SESSION
 
     def __init__(self) -> None:
         self.held: list[tuple[Command, Deferred[Decision]]] = []
@@ -199,7 +200,7 @@ class Scene:
 class Scripted:
     """A relay that does what it is told."""
 
-    behind = 0
+    behind, repeat = 0, None
 
     def __init__(self, *effects: Effect) -> None:
         self.effects, self.bug, self.close_bug = list(effects), False, False

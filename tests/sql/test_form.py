@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from postgast import pg_query_pb2 as tree
 
 from addons.policy import Policy
-from addons.sql.form import LONGEST, filled, form
+from addons.sql.form import LONGEST, filled, form, kin
 from addons.sql.parse import Unparsable, parse, walk
 from protocols.command import Path, Statement
 from protocols.hooks import DecidedHook, JudgeHook
@@ -148,3 +148,36 @@ def test_rules_with_hours_are_asked_each_time() -> None:
     assert isinstance(asked(addon, "SELECT 1000"), Allow)
     now[0] = now[0].replace(hour=22)
     assert not isinstance(asked(addon, "SELECT 1000"), Allow) and not isinstance(asked(addon, "SELECT 1001"), Allow)
+
+
+_PIECES = st.sampled_from([
+    "SELECT a FROM t WHERE b = ", " AND c=", ", ", "(", ") ", "'", "''", '"', '"it\'s"', "-", ".", "x", " ", "\\", "$1", "--", "/*", "E", "1", "23", "4567890123", "",
+    "'q'", "'q''r'", "'1'", "n", "::text", ";", " OR 1=1",
+])  # fmt: skip
+
+
+@given(st.lists(_PIECES, max_size=7), st.lists(_PIECES, max_size=7))
+def test_only_what_has_the_same_tokens_around_its_literals_is_kin(pieces: list[str], others: list[str]) -> None:
+    text, other = "".join(pieces), "".join(others)
+    pattern, again = kin(text), kin(other)
+    if pattern is None:
+        return
+    assert pattern.fullmatch(text.encode())
+    matched = pattern.fullmatch(other.encode()) is not None
+    assert matched == (again is not None and again.pattern == pattern.pattern)
+
+
+@pytest.mark.parametrize("other", [
+    "SELECT a FROM t WHERE b = 7 AND c = 'it''s; DROP TABLE t'", "SELECT a FROM t WHERE b = 123456789 AND c = ''",
+], ids=["quotes", "nothing"])  # fmt: skip
+def test_other_values_are_kin(other: str) -> None:
+    assert kin("SELECT a FROM t WHERE b = 1 AND c = 'x'").fullmatch(other.encode())
+
+
+@pytest.mark.parametrize("other", [
+    "SELECT a FROM t WHERE b = 1 AND c = 'x' OR 'x'='x'", "SELECT a FROM t WHERE b = 1234567890 AND c = 'x'", "SELECT a FROM t WHERE b = -1 AND c = 'x'",
+    "SELECT a FROM t WHERE b = 1 AND c = E'x'", "SELECT a FROM t WHERE b = '1' AND c = 'x'", "SELECT a FROM t WHERE b = 1 AND c = 'x'; ",
+    "SELECT a FROM t WHERE b = 1 AND c = 'x\\'", "select a FROM t WHERE b = 1 AND c = 'x'",
+], ids=["another condition", "no int4", "an operator", "another kind of string", "another type", "more", "an escape", "another text"])  # fmt: skip
+def test_what_differs_in_more_than_values_is_not_kin(other: str) -> None:
+    assert not kin("SELECT a FROM t WHERE b = 1 AND c = 'x'").fullmatch(other.encode())

@@ -91,6 +91,8 @@ class Ledger:
 
 
 class Addons:
+    session = SESSION
+
     def __init__(self) -> None:
         self.asked: list[Deferred[Decision]] = []
         self.held: list[Callable[[str, Hold], None]] = []

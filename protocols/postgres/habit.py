@@ -1,0 +1,96 @@
+"""
+What a session does again and again, known by what came of it the last time: a query, or an execution of a statement that it has
+prepared, which is simply allowed, has rows that pass as they came, and leaves the conversation as it found it; see `repeat` for
+what that is good for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from protocols.command import Transaction
+from protocols.postgres.conversation import Conversation, Running
+from protocols.postgres.messages import Query
+from protocols.postgres.phrases import DESCRIBE_AND_RUN, NO_ROWS, RUN, Shape
+from protocols.tally import Tally
+from protocols.verdict import Decision
+
+_BEHIND = {"BDES": DESCRIBE_AND_RUN, "BES": RUN}
+
+
+KEPT = 64
+"""Queries of one session. One that asks more of them has them learnt again."""
+
+LONGEST = 4096
+"""Characters of such a query."""
+
+
+@dataclass(slots=True, eq=False)
+class Habit:
+    """
+    :ivar decision: on the statement, as somebody remembers it (`Decision.mark`); its values are those of the first time.
+    :ivar shape: of its rows, where they are described. `rowless`: it is known to have none.
+    :ivar behind: of an execution, what the client says behind its Bind; `sent`: what goes to the target there. Of a query b"", and what
+        goes to the target in its place, or b"" when that is the client's own.
+    :ivar opening: what the answer begins with; `shown`: what the client sees of that.
+    :ivar kin: of a query, what other texts match about which the same was decided; `asked`: whether that is known.
+    :ivar end: how an answer ended that left everything at rest; `tag`: its command's.
+    :ivar score: what a journal has made of the decision. `tally` and `count`: as long as it counts that, the decision stands.
+    """
+
+    decision: Decision
+    types: tuple[int, ...]
+    shape: Shape | None
+    rowless: bool
+    behind: bytes
+    sent: bytes
+    opening: bytes
+    shown: bytes
+    end: bytes
+    tag: str
+    kin: re.Pattern[bytes] | None = None
+    asked: bool = False
+    score: Any = None
+    tally: Tally | None = None
+    count: int = 0
+
+
+def learn(talk: Conversation, running: Running, shape: Shape, told: str, hidden: bool, end: bytes, tag: str, masks: bool) -> None:
+    """
+    A command is over, as `exchange.answered` takes it.
+
+    :param told: what of it was told, as in `Shape.openings`, and `hidden` whether its description was ours.
+    :param end: of the answer, with the command's `tag`. `masks`: whether anybody has a say in what is shown of rows.
+    """
+    decision, command = running.decision, running.decision.command
+    asked = not masks or shape is NO_ROWS or running.columns is shape.columns  # nobody is asked about a shape without a row
+    clear = asked and running.plan is None and not running.alarm and decision.mark is not None
+    if not clear or command.pipelined or command.transaction is not Transaction.IDLE:
+        return
+    if told == "Q":
+        _query(talk, decision, shape, end, tag)
+    elif told in _BEHIND and (prepared := talk.prepared.get(command.name)) is not None:
+        if prepared.habit is None or prepared.habit.decision.mark is not decision.mark:
+            prepared.habit = _execution(decision, prepared.types, shape, told, hidden, end, tag)
+
+
+def _execution(decision: Decision, types: tuple[int, ...], shape: Shape, told: str, hidden: bool, end: bytes, tag: str) -> Habit:
+    described, opening, sent = told == "BDES", shape.openings[told], _BEHIND[told]
+    return Habit(
+        decision, types, shape if described else None, described and shape is NO_ROWS, RUN if hidden else sent, sent,
+        opening, shape.openings["BES"] if hidden else opening, end, tag,
+    )  # fmt: skip
+
+
+def _query(talk: Conversation, decision: Decision, shape: Shape, end: bytes, tag: str) -> None:
+    text, queries = decision.command.text, talk.queries
+    if len(text) > LONGEST or not text.isascii() or any(one.decision.mark is decision.mark for one in queries.values()):
+        return
+    if len(queries) >= KEPT:
+        queries.clear()
+    opening = shape.openings["Q"]
+    sent = b"" if decision.sent == text else Query(decision.sent).encode(talk.codec)
+    queries.pop(text, None)  # the newest is the last
+    queries[text] = Habit(decision, (), shape, shape is NO_ROWS, b"", sent, opening, opening, end, tag)
