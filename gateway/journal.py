@@ -127,11 +127,14 @@ class Journal:
 
     def intend_again(
         self, score: Score, number: int, text: str | None, types: Sequence[int], formats: Sequence[int], values: Sequence[bytes | None],
-        waiter: Waiter,
+        waiter: Waiter, before: Score | None = None,
     ) -> int:
         """As `intend`, while it is known that this can be recorded."""
         if self._worker is None or self._why or self.full:
             return 0
+        if before is not None:
+            before.fields[0] = number - 1
+            self._intent(before.held, before.fields, before.body, waiter)
         held, fields, body = score.held, score.fields, score.body
         fields[0], fields[_COUNT], body[_VALUES] = number, len(values), recorded(types, formats, values) if values else []
         if text is not None:
@@ -170,17 +173,18 @@ class Journal:
             outcome = told(decision, outcome)
         return self._outcome(held, number, outcome.ending, outcome, micros)
 
-    def report_again(self, score: Score, number: int, tag: str, rows: int, size: int, micros: int) -> int:
+    def report_again(self, score: Score, number: int, tag: str | None, rows: int, size: int, micros: int) -> int:
         """As `report`, of what was complete and left the session outside of a transaction; 0 when it cannot be recorded now."""
         try:
             self._check()
         except Unrecordable:
             return 0
+        tags = () if tag is None else (tag,)
         if score.decision.columns:
-            outcome = Outcome(Ending.COMPLETE, (tag,), "", rows, size, transaction=Transaction.IDLE)
+            outcome = Outcome(Ending.COMPLETE, tags, "", rows, size, transaction=Transaction.IDLE)
             return self._outcome(score.held, number, Ending.COMPLETE, told(score.decision, outcome), micros)
         fields = [number, Ending.COMPLETE, "", rows, size, 0, 0, micros, Transaction.IDLE]
-        return self._ended(score.held, number, fields, [(tag,), (), "", _NO_FACTS, b""])
+        return self._ended(score.held, number, fields, [tags, (), "", _NO_FACTS, b""])
 
     def chunk(self, session: Session, chunk: Chunk, waiter: Waiter) -> int:
         """Part of a recording."""

@@ -155,11 +155,12 @@ class Adapter(SessionAdapter):
         waits = self._backlog["client"] or self._backlog["target"] or self._todo or self._on_the_way
         return not (self._closed or waits) and self._gathering.idle
 
-    def _hand_over(self, intend: Intend, sequence: int, began: float, sent: bool) -> None:
+    def _hand_over(self, intends: list[Intend], last: int, began: float, sent: bool) -> None:
         """What was on the short way goes on here."""
-        self._began[intend.number] = began
-        if not sent:
-            self._wait(Waiting(sequence, intend.number, intend.data, intend.poison))
+        for sequence, intend in enumerate(intends, last - len(intends) + 1):
+            self._began[intend.number] = began
+            if not sent:
+                self._wait(Waiting(sequence, intend.number, intend.data, intend.poison))
 
     def _target_said(self, data: bytes) -> None:
         if self._backlog["target"] or self._journal.full:

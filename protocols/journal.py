@@ -54,16 +54,18 @@ class Journal(Protocol):
 
     def intend_again(
         self, score: Any, number: int, text: str | None, types: Sequence[int], formats: Sequence[int], values: Sequence[bytes | None],
-        waiter: Waiter,
+        waiter: Waiter, before: Any = None,
     ) -> int:
         """
         As `intend`, of a query with this text, or of an execution (None) with these values, as `Parameter` has them. 0 when it cannot be
         recorded now, or clients should be paused.
+
+        :param before: what is intended right before it, under the number and the sequence before.
         """
 
-    def report_again(self, score: Any, number: int, tag: str, rows: int, size: int, micros: int) -> int:
+    def report_again(self, score: Any, number: int, tag: str | None, rows: int, size: int, micros: int) -> int:
         """
-        As `report`, of one that was complete, with this command tag and so many bytes of rows, outside of a transaction; 0 when it
+        As `report`, of one that was complete, with this command tag (None of a Parse) and so many bytes of rows, outside of a transaction; 0 when it
         cannot be recorded now.
         """
 

@@ -17,8 +17,8 @@ from protocols.gathering import SMALL
 from protocols.journal import Journal, Waiter
 from protocols.relay import Addons, Relay
 
-HandOver = Callable[[Intend, int, float, bool], None]
-"""Takes what is recorded and goes on in the general way: with its sequence, when that began, and whether the target has it."""
+HandOver = Callable[[list[Intend], int, float, bool], None]
+"""Takes what is recorded and goes on in the general way: with the last one's sequence, when that began, and whether the target has it."""
 
 
 class Shortcut:
@@ -56,7 +56,10 @@ class Shortcut:
             return False
         habit = repeat.habit
         if habit.tally is not None and habit.tally.count == habit.count or self._stands(habit):
-            sequence = self._journal.intend_again(habit.score, repeat.number, repeat.text, repeat.types, repeat.formats, repeat.values, self._waiter)
+            before = None if habit.first is None else habit.first.score
+            sequence = self._journal.intend_again(
+                habit.score, repeat.number, repeat.text, repeat.types, repeat.formats, repeat.values, self._waiter, before
+            )
             if sequence:
                 self._sequence, self._began, self._sent, self.taken = sequence, self._seconds(), False, True
                 return True
@@ -78,6 +81,8 @@ class Shortcut:
             if habit.tally.count == habit.count and repeat.over(data):
                 self.taken = False
                 micros = int((self._seconds() - self._began) * 1_000_000)
+                if habit.first is not None and not self._journal.report_again(habit.first.score, number - 1, None, 0, 0, micros):
+                    self._unrecorded()
                 if not self._journal.report_again(habit.score, number, repeat.tag, repeat.rows, repeat.size, micros):
                     self._unrecorded()
                 client.write(repeat.shown)
@@ -89,7 +94,7 @@ class Shortcut:
         """The session goes on in the general way, and what is on this one with it."""
         if self.taken:
             self.taken = False
-            self._hand_over(self._repeat.resume()[0], self._sequence, self._began, self._sent)
+            self._hand_over(self._repeat.resume(), self._sequence, self._began, self._sent)
         elif self._repeat is not None and self._repeat.calm:
             self._repeat.settle()
 
@@ -98,8 +103,11 @@ class Shortcut:
         standing = self._addons.standing(habit.decision)
         if standing is None:
             return False
+        if habit.first is not None and self._addons.standing(habit.first.decision) != standing:
+            return False
         habit.tally, habit.count = standing
-        if habit.score is None:
-            habit.score = self._journal.score(self._addons.session, habit.decision)
+        for each in (habit, habit.first):
+            if each is not None and each.score is None:
+                each.score = self._journal.score(self._addons.session, each.decision)
         return True
 

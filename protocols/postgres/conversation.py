@@ -213,6 +213,7 @@ class Conversation:
     text_length: int = 0  #: characters in `texts`
     portals: dict[str, Portal] = field(default_factory=dict)
     queries: dict[str, Any] = field(default_factory=dict)  #: habits by their texts
+    parsings: dict[bytes, Any] = field(default_factory=dict)  #: habits by the Parse message that comes first
     skipping: bool = False  #: the target ignores everything until the client's next Sync
     copying: Running | None = None  #: takes CopyData from the client
     step: int = 0

@@ -91,11 +91,14 @@ class Frontend:
         """Whether the client has already said goodbye behind what is held."""
         return self._intake.terminates()
 
-    def resume(self, read: bytes, decided: Decision) -> list[Effect]:
-        """Take a command that is decided, by what is remembered so, and intended: as if it had never been anything but its messages."""
-        command = self.feed(read)[0].command
-        same = decided.sent == decided.command.text
-        return self.answer(replace(decided, command=command, sent=command.text if same else decided.sent))
+    def resume(self, read: bytes, *decided: Decision) -> list[Effect]:
+        """Take commands that are decided, by what is remembered so, and intended: as if it had never been anything but its messages."""
+        effects = self.feed(read)
+        for each in decided:
+            command = effects.pop().command
+            same = each.sent == each.command.text
+            effects += self.answer(replace(each, command=command, sent=command.text if same else each.sent))
+        return effects
 
     def repeated(self, count: int, size: int) -> None:
         """So many executions went by, of so many bytes."""

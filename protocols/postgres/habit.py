@@ -1,7 +1,7 @@
 """
 What a session does again and again, known by what came of it the last time: a query, or an execution of a statement that it has
-prepared, which is simply allowed, has rows that pass as they came, and leaves the conversation as it found it; see `repeat` for
-what that is good for.
+prepared, or prepares each time, which is simply allowed, has rows that pass as they came, and leaves the conversation as it found
+it; see `repeat` for what that is good for.
 """
 
 from __future__ import annotations
@@ -11,20 +11,36 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocols.command import Transaction
-from protocols.postgres.conversation import Conversation, Running
-from protocols.postgres.messages import Query
+from protocols.postgres.conversation import Awaited, Conversation, Prepared, Running
+from protocols.postgres.messages import Parse, Query
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, NO_ROWS, RUN, Shape
 from protocols.tally import Tally
 from protocols.verdict import Decision
 
-_BEHIND = {"BDES": DESCRIBE_AND_RUN, "BES": RUN}
+_BEHIND = {"BDES": DESCRIBE_AND_RUN, "BES": RUN, "PBDES": DESCRIBE_AND_RUN, "PBES": RUN}
+_DESCRIBED, _WITHOUT = ("BDES", "PBDES"), {"BDES": "BES", "PBDES": "PBES"}
 
 
 KEPT = 64
-"""Queries of one session. One that asks more of them has them learnt again."""
+"""Queries of one session, and as many texts that it prepares each time. One that asks more of them has them learnt again."""
 
 LONGEST = 4096
 """Characters of such a query."""
+
+
+@dataclass(slots=True, eq=False)
+class Parsing:
+    """
+    How the statement without a name is prepared each time before it is executed.
+
+    :ivar asks: the client's message; `sent`: what goes to the target. `score`: as a habit's.
+    """
+
+    decision: Decision
+    prepared: Prepared
+    asks: bytes
+    sent: bytes
+    score: Any = None
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +52,7 @@ class Habit:
         goes to the target in its place, or b"" when that is the client's own.
     :ivar opening: what the answer begins with; `shown`: what the client sees of that.
     :ivar kin: of a query, what other texts match about which the same was decided; `asked`: whether that is known.
+    :ivar first: what comes before an execution.
     :ivar end: how an answer ended that left everything at rest; `tag`: its command's.
     :ivar score: what a journal has made of the decision. `tally` and `count`: as long as it counts that, the decision stands.
     """
@@ -50,6 +67,7 @@ class Habit:
     shown: bytes
     end: bytes
     tag: str
+    first: Parsing | None = None
     kin: re.Pattern[bytes] | None = None
     asked: bool = False
     score: Any = None
@@ -71,26 +89,46 @@ def learn(talk: Conversation, running: Running, shape: Shape, told: str, hidden:
         return
     if told == "Q":
         _query(talk, decision, shape, end, tag)
-    elif told in _BEHIND and (prepared := talk.prepared.get(command.name)) is not None:
+    elif told in ("PBDES", "PBES"):
+        if (first := _parsing(talk, talk.awaited[0])) is not None and first.prepared is talk.prepared.get(command.name):
+            _keep(talk.parsings, first.asks, _execution(decision, first.prepared.types, shape, told, hidden, end, tag, first))
+    elif (prepared := talk.prepared.get(command.name)) is not None:
         if prepared.habit is None or prepared.habit.decision.mark is not decision.mark:
             prepared.habit = _execution(decision, prepared.types, shape, told, hidden, end, tag)
 
 
-def _execution(decision: Decision, types: tuple[int, ...], shape: Shape, told: str, hidden: bool, end: bytes, tag: str) -> Habit:
-    described, opening, sent = told == "BDES", shape.openings[told], _BEHIND[told]
+def _execution(
+    decision: Decision, types: tuple[int, ...], shape: Shape, told: str, hidden: bool, end: bytes, tag: str, first: Parsing | None = None
+) -> Habit:
+    described, opening, sent = told in _DESCRIBED, shape.openings[told], _BEHIND[told]
     return Habit(
         decision, types, shape if described else None, described and shape is NO_ROWS, RUN if hidden else sent, sent,
-        opening, shape.openings["BES"] if hidden else opening, end, tag,
+        opening, shape.openings[_WITHOUT[told]] if hidden else opening, end, tag, first,
     )  # fmt: skip
+
+
+def _parsing(talk: Conversation, awaited: Awaited) -> Parsing | None:
+    """Of a Parse that the target answered with the execution behind it."""
+    decision = awaited.running.decision
+    command = decision.command
+    if command.name or decision.mark is None or command.pipelined or command.transaction is not Transaction.IDLE or len(command.text) > LONGEST:
+        return None
+    asks = Parse("", command.text, command.types).encode(talk.codec)
+    sent = asks if decision.sent == command.text else Parse("", decision.sent, command.types).encode(talk.codec)
+    return Parsing(decision, awaited.prepared, asks, sent)
+
+
+def _keep(habits: dict[Any, Habit], key: str | bytes, habit: Habit) -> None:
+    if len(habits) >= KEPT:
+        habits.clear()
+    habits.pop(key, None)  # the newest is the last
+    habits[key] = habit
 
 
 def _query(talk: Conversation, decision: Decision, shape: Shape, end: bytes, tag: str) -> None:
     text, queries = decision.command.text, talk.queries
     if len(text) > LONGEST or not text.isascii() or any(one.decision.mark is decision.mark for one in queries.values()):
         return
-    if len(queries) >= KEPT:
-        queries.clear()
     opening = shape.openings["Q"]
     sent = b"" if decision.sent == text else Query(decision.sent).encode(talk.codec)
-    queries.pop(text, None)  # the newest is the last
-    queries[text] = Habit(decision, (), shape, shape is NO_ROWS, b"", sent, opening, opening, end, tag)
+    _keep(queries, text, Habit(decision, (), shape, shape is NO_ROWS, b"", sent, opening, opening, end, tag))

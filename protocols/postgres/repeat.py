@@ -15,14 +15,14 @@ from typing import Any
 from protocols.command import Transaction
 from protocols.kernel import bound, scan
 from protocols.postgres.codec import STREAM_OVER
-from protocols.postgres.conversation import Conversation, Opinions
+from protocols.postgres.conversation import Conversation, Opinions, Prepared
 from protocols.postgres.habit import LONGEST as LONGEST_QUERY
 from protocols.postgres.habit import Habit
 from protocols.postgres.phrases import LONGEST, Shape, ending
 
 _ROWS = frozenset(b"D")
 _IDLE = Transaction.IDLE
-_BIND, _QUERY = b"BQ"
+_BIND, _PARSE, _QUERY = b"BPQ"
 _LEAST = 8  # bytes; less is no query that has rows
 _UNKNOWN = (0,)
 _length_at = Struct("!xI").unpack_from  # of the message that begins there, behind its tag
@@ -32,14 +32,14 @@ class Repeat:
     """
     Of one conversation; at most one exchange at a time.
 
-    :ivar habit: whose, while one is on its way; else None. `number`: its command's; `data`: what goes to the target.
+    :ivar habit: whose, while one is on its way; else None. `number`: its command's, or its last one's; `data`: what goes to the target.
     :ivar text: a query's; None of an execution, whose is the habit's. `types`: of its parameters, OIDs, one each; `formats` likewise; `values`.
     :ivar rows: what came of the last one, of so many bytes (`size`); the command's `tag`, and what the client is `shown`.
     :ivar calm: whether nothing else has happened since everything was at rest.
     """
 
     __slots__ = (
-        "_asked", "_backend", "_count", "_frontend", "_last", "_name", "_opinions", "_read", "_shape", "_talk", "_told",
+        "_asked", "_backend", "_commands", "_count", "_frontend", "_last", "_name", "_opinions", "_read", "_shape", "_talk", "_told",
         "calm", "data", "formats", "habit", "number", "rows", "shown", "size", "tag", "text", "types", "values",
     )  # fmt: skip
 
@@ -57,32 +57,49 @@ class Repeat:
         self._name: bytes | None = None  # while calm: of the last one's statement
         self._last: Habit | None = None  # and its habit
         self._shape: Shape | None = None  # of the last rows that were described
-        self._count = self._asked = self._told = 0  # exchanges that the conversation does not know of, and their bytes
+        self._count = self._commands = self._asked = self._told = 0  # exchanges that the conversation does not know of, and what was in them
 
     def again(self, data: bytes) -> bool:
         """Whether this read of the client's asks for one, and for nothing else. It is on its way then, until `over` or `resume`."""
         if len(data) < _LEAST or not (self.calm or self._rests()):
             return False
         tag = data[0]
-        habit = self._executed(data) if tag == _BIND else self._queried(data) if tag == _QUERY else None
+        habit = self._executed(data) if tag == _BIND else self._queried(data) if tag == _QUERY else self._parsed(data) if tag == _PARSE else None
         if habit is None:
             return False
-        self.habit, self.number, self._read = habit, self.number + 1, data
+        self.habit, self._read = habit, data
+        self.number += 1 if habit.first is None else 2
         return True
 
     def _executed(self, data: bytes) -> Habit | None:
         """The habit that it is to execute a statement by a portal without a name, with its values."""
-        behind, stop = len(data), _length_at(data)[0] + 1
-        begin = data.find(b"\0", 6, stop) + 1
-        if data[5] or not begin or stop >= behind or stop > STREAM_OVER:
+        begin = data.find(b"\0", 6) + 1
+        if data[5] or not begin:
             return None
         name = data[6 : begin - 1]
         habit = self._last if name == self._name else self._find(name)
-        if habit is None or behind - stop != len(habit.behind) or not data.endswith(habit.behind):
+        return habit if habit is not None and self._bound(habit, data, begin) else None
+
+    def _parsed(self, data: bytes) -> Habit | None:
+        """The habit that it is to prepare the statement without a name, and then to execute it likewise."""
+        stop = _length_at(data)[0] + 1
+        habit = self._talk.parsings.get(data[:stop])
+        if habit is None or habit.decision.command.settings is not self._talk.settings:
             return None
+        rest, first = data[stop:], habit.first
+        if rest[:1] != b"B" or rest[5:7] != b"\0\0" or not self._bound(habit, rest, 7):
+            return None
+        self.data = data if self.data is rest and first.sent is first.asks else first.sent + self.data
+        return habit
+
+    def _bound(self, habit: Habit, data: bytes, begin: int) -> bool:
+        """Whether this is a Bind, whose formats and values begin there, and what stands behind it in this habit; nothing else."""
+        stop = _length_at(data)[0] + 1
+        if begin > stop or stop > STREAM_OVER or len(data) - stop != len(habit.behind) or not data.endswith(habit.behind):
+            return False
         found = bound(data, begin, stop)
         if found is None:
-            return None
+            return False
         self.formats, self.values = found
         count = len(self.values)
         if len(self.formats) != count:
@@ -92,7 +109,7 @@ class Repeat:
             self.types = (self.types + _UNKNOWN * count)[:count]
         self.text = None
         self.data = data if habit.sent is habit.behind else data[:stop] + habit.sent
-        return habit
+        return True
 
     def _queried(self, data: bytes) -> Habit | None:
         """The habit that a query is, or one whose kin."""
@@ -134,6 +151,10 @@ class Repeat:
         self.shown = data if habit.shown is opening else habit.shown + data[begin:]
         if habit.shape is not None:
             self._shape = habit.shape
+        if habit.first is not None:
+            self._commands += 1
+            self._prepare(habit.first.prepared)
+        self._commands += 1
         self._count += 1
         self._asked += len(self._read)
         self._told += len(data)
@@ -141,27 +162,33 @@ class Repeat:
         self.calm = True
         return True
 
+    def _prepare(self, prepared: Prepared) -> None:
+        """Under no name stands what was prepared each time."""
+        if self._talk.prepared.get("") is not prepared:
+            self._talk.replace(self._talk.prepared, "", prepared)
+            self._name = None
+
     def withdraw(self) -> None:
         """It goes another way, and nothing was done about it."""
+        self.number -= 1 if self.habit.first is None else 2
         self.habit = None
-        self.number -= 1
 
     def resume(self) -> list[Any]:
-        """It goes on as any other: its Intend, which was performed already."""
+        """It goes on as any other: its Intends, which were performed already."""
         habit = self.habit
         self.withdraw()
         self.settle()
-        return self._frontend.resume(self._read, habit.decision)
+        return self._frontend.resume(self._read, *(() if habit.first is None else (habit.first.decision,)), habit.decision)
 
     def settle(self) -> None:
         """The general way goes on."""
         self.calm = False
         self._last = self._name = None
         if self._count:
-            self._frontend.repeated(self._count, self._asked)
+            self._frontend.repeated(self._commands, self._asked)
             self._backend.repeated(self._shape, self._told)
             self._talk.step += self._count
-            self._count = self._asked = self._told = 0
+            self._count = self._commands = self._asked = self._told = 0
             self._shape = None
 
     def _rests(self) -> bool:

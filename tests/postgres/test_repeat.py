@@ -79,6 +79,60 @@ def test_the_short_way_is_taken_by_queries_and_their_kin(masks: bool) -> None:
         assert not taken(both, query(other))
 
 
+@pytest.mark.parametrize("masks", [False, True], ids=["nobody", "columns"])
+@pytest.mark.parametrize("behind", [DESCRIBE_AND_RUN, RUN], ids=["described", "run"])
+def test_the_short_way_is_taken_by_what_is_prepared_each_time(behind: bytes, masks: bool) -> None:
+    both = Both(masks=masks)
+    one, other = (parse(text) + run("", b"1", behind=behind) for text in ("rows", "rows 2"))
+    for _ in range(3):
+        both.ask(one)
+        both.ask(other)
+    assert taken(both, one) and taken(both, other)
+    both.rest()
+    assert taken(both, parse("rows") + run("", b"2", None, formats=(1,), behind=behind))
+    for way in (parse("rows 3") + run("", behind=behind), parse("rows", "s") + run("s", behind=behind), parse("rows") + describe("S") + run("", behind=behind)):
+        assert not taken(both, way)
+    assert not taken(both, parse("rows") + SYNC)
+
+
+def test_what_was_prepared_without_a_name_the_short_way_is_what_is_executed_next() -> None:
+    both = Both(masks=True)
+    for _ in range(3):
+        both.ask(parse("rows") + run(""))
+        both.ask(parse("rows 2") + run(""))
+    assert taken(both, parse("rows") + run(""))
+    both.ask(run(""))
+    both.rest()
+    texts = [body[5] for _, fields, body, _ in both.quick.notary.records() if fields[0] == journal.Kind.INTENT]
+    assert texts[-1] == "rows"
+
+
+@pytest.mark.parametrize("how", ["cancel", "client_lost", "target_lost", "refused", "down", "more"])
+@pytest.mark.parametrize("when", ["said", "durable"])
+def test_what_is_prepared_each_time_goes_on_as_any_other_whatever_happens(when: str, how: str) -> None:
+    both, one = Both(), parse("rows") + run("", b"1")
+    for _ in range(3):
+        both.ask(one)
+    both.say(one)
+    assert both.quick.short.taken
+    if when == "durable":
+        both.ack()
+    match how:
+        case "refused":
+            both.each("turn")
+            both.each("acknowledge", True)
+        case "down":
+            both.each("down")
+        case "more":
+            both.say(one)
+        case _:
+            both.each(f"adapter.{how}")
+    assert not both.quick.short.taken or (when == "durable" and how in ("refused", "down"))  # then it is not concerned
+    both.ack()
+    both.tell(both.hear())
+    both.rest()
+
+
 @pytest.mark.parametrize("when", ["between", "said", "durable"])
 def test_a_mask_that_comes_into_force_is_obeyed_by_the_next_rows_of_a_query(when: str) -> None:
     text = query("SELECT 'rows' AS ssn, 1")
@@ -328,13 +382,17 @@ def step(both: Both, what: str, *said: Any) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(["", "masks", "masks", "masked"]), st.sampled_from(["rows", SSN, SSN, "none"]), BEHIND, st.booleans(), st.integers(0, 1), STEPS, ENDS, STEPS)
+@given(
+    st.sampled_from(["", "masks", "masks", "masked"]), st.sampled_from(["rows", SSN, SSN, "none"]), BEHIND, st.sampled_from(["query", "bind", "parse"]),
+    st.integers(0, 1), STEPS, ENDS, STEPS,
+)  # fmt: skip
 def test_the_short_way_does_what_the_general_way_does(
-    masks: str, text: str, behind: bytes, simple: bool, many: int, steps: list[Any], end: Any, after: list[Any]
+    masks: str, text: str, behind: bytes, first: str, many: int, steps: list[Any], end: Any, after: list[Any]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal, "WINDOW_RECORDS", 12)
         both = prepared(text, masks != "", behind, many=many, masked=masks == "masked")
-        habit = query("SELECT 'rows' AS ssn, 1") if simple else run(behind=behind)
+        habits = {"query": query("SELECT 'rows' AS ssn, 1"), "bind": run(behind=behind), "parse": parse(text) + run("", b"1", behind=behind)}
+        habit = habits[first]
         perform(both, habit, [("ask", habit), ("ask", habit), *steps, end, *after[:4]])
         both.rest()
