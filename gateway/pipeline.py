@@ -15,11 +15,11 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
-from twisted.logger import Logger
 
 from addons.needs import Clock
 from addons.sql.form import form
 from gateway import revealing
+from gateway.abilities import ADDON_DEADLINE, Abilities, safely
 from gateway.answers import both, broken, sendable, verdict_of, withheld
 from gateway.control.errors import BadCall, NotAllowed
 from gateway.grounds import Grounds
@@ -31,15 +31,10 @@ from protocols.hooks import (
     HOOKS, AskCommandHook, AskHook, ClosedHook, ColumnsHook, CommandHook, ContentHook, DataHook, DecidedHook, Hook, JudgeHook,
     LeavingHook, OutcomeHook, RewriteHook, RowsHook, SessionHook, TextHook,
 )
-from protocols.postgres import startup
 from protocols.result import NULL, Columns, Ending, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.session import Session
-from protocols.ssh import variables
 from protocols.tally import Tally
 from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Reveal, Seen, Verdict
-
-ADDON_DEADLINE = 10.0
-"""Seconds one addon may think. A person's answer is a Hold, which has its own timeout."""
 
 Steps = Generator[Deferred[Any], Any, Decision]
 Held = Callable[[str, Hold], None]
@@ -55,15 +50,8 @@ _BY_NAME = (Forward, AgentForward, X11Forward)
 """What widens a session's reach: it passes only by a rule that allows it."""
 
 
-def _safely(value: Any) -> str:
-    """An exception's class, never its text: that may hold what the client sent."""
-    return type(value).__name__
-
-
-class Pipeline:
+class Pipeline(Abilities):
     """One chain of addons, shared by all sessions of a worker."""
-
-    log = Logger()
 
     def __init__(self, addons: Sequence[object], approvals: Approvals, clock: Clock) -> None:
         """
@@ -94,65 +82,6 @@ class Pipeline:
     def hears(self, method: str) -> bool:
         """Whether any addon defines this hook, so that the wire can skip what nobody asked for."""
         return bool(self._called[method])
-
-    def accepts(self, name: str, value: str) -> bool:
-        """Whether a connection may bring this setting: every addon with an `accepts` agrees, else a short list does."""
-        asked = [addon.accepts for addon in self._addons if callable(getattr(addon, "accepts", None))]
-        try:
-            return all(accepts(name, value) for accepts in asked) if asked else startup.harmless(name, value)
-        except Exception as error:
-            self.log.error("asked about a setting, an addon failed: {error}", error=_safely(error))
-            return False
-
-    def accepts_variable(self, name: str, value: str) -> bool:
-        """As `accepts`, for a variable that an SSH client wants set at its target."""
-        asked = [addon.accepts_variable for addon in self._addons if callable(getattr(addon, "accepts_variable", None))]
-        try:
-            accepted = all(accepts(name, value) for accepts in asked) if asked else variables.harmless(name)
-            return accepted and variables.legible(name, value)
-        except Exception as error:
-            self.log.error("asked about a variable, an addon failed: {error}", error=_safely(error))
-            return False
-
-    @property
-    def reads_lines(self) -> bool:
-        """Whether an addon has rules about lines that are typed in a shell."""
-        return any(getattr(addon, "reads_lines", False) for addon in self._addons)
-
-    def refuses_line(self, session: Session, line: str) -> Deny | None:
-        """The first addon's refusal of a line that was typed in a shell."""
-        for addon in self._addons:
-            if getattr(addon, "reads_lines", False):
-                name = type(addon).__name__
-                try:
-                    answer = addon.refuses_line(session, line)
-                except Exception as error:  # fail closed: the line is not sent
-                    self.log.error("addon {addon} failed in refuses_line: {error}", addon=name, error=_safely(error))
-                    return broken(name, "failed")
-                if answer is not None:
-                    return answer if isinstance(answer, Deny) else broken(name, "gave no verdict")
-        return None
-
-    def masks(self, session: Session, terminal: bool) -> Callable[[], Any] | None:
-        """
-        Makes what masks one stream of a channel's output (`protocols.ssh.veil.Mask`); None when it passes as it is. Raises what
-        an addon raises, which ends the session: output that nobody could mask is not shown.
-        """
-        for addon in self._addons:
-            stars = getattr(addon, "stars", None)
-            if callable(stars) and stars(session, terminal) is not None:
-                return lambda: stars(session, terminal)
-        return None
-
-    def floor(self, session: Session) -> Any:
-        """
-        A Deferred of what the target must hold for the session to run on a floor; None when no addon wants one, a Deny
-        when there can be no session.
-        Whatever goes wrong is raised, or fails it.
-        """
-        asked = (addon.floor(session) for addon in self._addons if callable(getattr(addon, "floor", None)))
-        needed = next((one for one in asked if one is not None), None)
-        return needed.addTimeout(ADDON_DEADLINE, self._clock) if needed is not None else None
 
     # -- questions ---------------------------------------------------------------------
 
@@ -342,7 +271,7 @@ class Pipeline:
             return broken(name, "did not answer in time")
         if isinstance(error, CancelledError):
             return Deny("cancelled while it was decided", "OST-304", hint="ask again", sqlstate="57014")
-        self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=_safely(error))
+        self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=safely(error))
         return broken(name, "failed")
 
     # -- people ------------------------------------------------------------------------
@@ -380,7 +309,7 @@ class Pipeline:
             self._withdraw(request, "it cannot be asked for")
             return denied(*unaskable(error))
         except Exception as error:  # control's failure must refuse, whatever it is
-            self.log.error("no approval could be asked for: {error}", error=_safely(error))
+            self.log.error("no approval could be asked for: {error}", error=safely(error))
             self._withdraw(request, "the gateway could not wait for its answer")
             return denied("approval cannot be asked for now", "OST-305", "try again when the gateway's control is back")
 
@@ -391,7 +320,7 @@ class Pipeline:
         try:
             self._approvals.withdraw(request, why)
         except Exception as error:  # the command is refused already
-            self.log.error("a request could not be withdrawn: {error}", error=_safely(error))
+            self.log.error("a request could not be withdrawn: {error}", error=safely(error))
 
     # -- what comes back ---------------------------------------------------------------
 
@@ -420,7 +349,7 @@ class Pipeline:
                 if answer is not None and len(answer.cells) != len(columns.fields):
                     raise ValueError("a mask for each column, no more and no fewer")
             except Exception as error:  # what cannot be masked with certainty is masked whole
-                self.log.error("addon {addon} failed in on_columns: {error}", addon=name, error=_safely(error))
+                self.log.error("addon {addon} failed in on_columns: {error}", addon=name, error=safely(error))
                 answer = MaskPlan((NULL,) * len(columns.fields), f"{name} failed")
             plan = both(plan, answer)
         return plan
@@ -455,7 +384,7 @@ class Pipeline:
             try:
                 answer = method(RowsHook(session, decision, batch))
             except Exception as error:  # fail closed: the result ends in an error
-                self.log.error("addon {addon} failed in on_rows: {error}", addon=name, error=_safely(error))
+                self.log.error("addon {addon} failed in on_rows: {error}", addon=name, error=safely(error))
                 return broken(name, "failed")
             if answer is not None:
                 return answer if isinstance(answer, Deny) else broken(name, "gave no verdict")
@@ -469,7 +398,7 @@ class Pipeline:
                 if answer is not None and not sendable(answer, fields):
                     raise ValueError("fields of the message's own form")
             except Exception as error:  # text that nobody could judge is not shown
-                self.log.error("addon {addon} failed in on_text: {error}", addon=name, error=_safely(error))
+                self.log.error("addon {addon} failed in on_text: {error}", addon=name, error=safely(error))
                 answer = withheld(fields)
             fields = fields if answer is None else answer
         return fields
@@ -495,7 +424,7 @@ class Pipeline:
             try:
                 method(hook)
             except Exception as error:  # told, not asked: it cannot change what was decided
-                self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=_safely(error))
+                self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=safely(error))
 
 
 def _hooks(session: Session, command: Command, sent: str) -> Sequence[Hook]:

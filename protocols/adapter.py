@@ -21,10 +21,12 @@ from protocols.effects import (
     Ask, CancelTarget, Effect, Hangup, Intend, Malformed, Refused, Report, StartTls, ToClient, ToTarget,
 )
 from protocols.errors import Unrecordable
+from protocols.backlog import Backlog
 from protocols.command import Command
 from protocols.gathering import Gathering
 from protocols.journal import Journal
 from protocols.outflow import Outflow, Tap, Waiting
+from protocols.pauses import Pauses
 from protocols.relay import Addons, Relay
 from protocols.session import Session
 from protocols.session_adapter import SessionAdapter
@@ -63,9 +65,8 @@ class Adapter(SessionAdapter):
         """
         super().__init__(session, addons, journal, clock, ended)
         self._relay, self._cancel_target = relay, cancel_target
-        self._shortcut = Shortcut(
-            relay, addons, journal, clock.seconds, self, clear=self._clear, hand_over=self._hand_over, unrecorded=self._unrecorded
-        )
+        ways = {"clear": self._clear, "hand_over": self._hand_over, "unrecorded": self._unrecorded}
+        self._shortcut = Shortcut(relay, addons, journal, clock.seconds, self, **ways)
         self._todo: deque[Effect] = deque()
         self._working = False
         self._turn_began = 0.0
@@ -77,11 +78,10 @@ class Adapter(SessionAdapter):
             lambda data: self._target.write(data), lambda call: clock.callLater(0, call), ended=self._flowed, failed=self._crashed
         )
         self._gathering = Gathering(clock.callLater, relay.cut, self._target_said, lambda least: self._target.wait_for(least))
-        self._backlog = {"client": bytearray(), "target": bytearray()}  # read, and not shown to the relay while evidence is behind
+        self._backlog = Backlog(journal, self._shown_again, lambda side, why, on: self._pauses.put(side, why, on))
         self._asked: Deferred[Decision] | None = None
-        self._pauses: dict[str, set[str]] = {"client": set(), "target": set()}
-        self._paused: set[str] = set()
         self._transports: dict[str, Any] = {}
+        self._pauses = Pauses(self._transports, lambda: self._asked is not None)
         self._closing = ""
         self._linger: Any = None
         self._cancel_wanted = False
@@ -92,13 +92,13 @@ class Adapter(SessionAdapter):
     def attach(self, client: Any, target: Any) -> None:
         """Both transports are connected and logged in; start relaying."""
         self._client, self._target = client, target
-        self._transports = {"client": client, "target": target}
-        client.registerProducer(Tap(lambda on: self._pause("target", "client is slow", on)), True)
+        self._transports.update(client=client, target=target)
+        client.registerProducer(Tap(lambda on: self._pauses.put("target", "client is slow", on)), True)
         target.registerProducer(Tap(self._target_full), True)
 
     def _target_full(self, on: bool) -> None:
         self._outflow.full(on)
-        self._pause("client", "target is slow", on)
+        self._pauses.put("client", "target is slow", on)
 
     def client_data(self, data: bytes | memoryview) -> None:
         """Bytes from the client; a view where it was asked to `lend` them."""
@@ -110,8 +110,8 @@ class Adapter(SessionAdapter):
             return
         if type(data) is memoryview and not (data := self._stream(data)):
             return
-        if self._backlog["client"] or (self._asked is None and self._journal.full):
-            self._wait_for_room("client", data)
+        if self._backlog.sides["client"] or (self._asked is None and self._journal.full):
+            self._backlog.wait("client", data)
             return
         self._drive(self._relay.from_client, data)
         self._crowd()
@@ -122,7 +122,7 @@ class Adapter(SessionAdapter):
 
     def _stream(self, data: memoryview) -> bytes:
         """Pass what is only counted and digested from where it lies; the rest, which is to be looked at."""
-        if self._closed or self._working or self._todo or self._on_the_way or self._backlog["client"] or self._journal.full:
+        if self._closed or self._working or self._todo or self._on_the_way or self._backlog.sides["client"] or self._journal.full:
             return bytes(data)
         try:
             size, goes_on = self._relay.stream(data)
@@ -145,15 +145,14 @@ class Adapter(SessionAdapter):
         except Exception as error:  # as in `_drive`
             self._crashed(error)
             return
-        if self._backlog["target"]:
+        if self._backlog.sides["target"]:
             self._target_said(data)
         else:
             self._gathering.add(data)
 
     def _clear(self) -> bool:
         """Whether nothing was read that the relay has not seen, and nothing is left to do: a target may answer what it was not sent yet."""
-        waits = self._backlog["client"] or self._backlog["target"] or self._todo or self._on_the_way
-        return not (self._closed or waits) and self._gathering.idle
+        return not (self._closed or self._backlog or self._todo or self._on_the_way) and self._gathering.idle
 
     def _hand_over(self, intends: list[Intend], last: int, began: float, sent: bool) -> None:
         """What was on the short way goes on here."""
@@ -163,26 +162,14 @@ class Adapter(SessionAdapter):
                 self._wait(Waiting(sequence, intend.number, intend.data, intend.poison))
 
     def _target_said(self, data: bytes) -> None:
-        if self._backlog["target"] or self._journal.full:
-            self._wait_for_room("target", data)
+        if self._backlog.sides["target"] or self._journal.full:
+            self._backlog.wait("target", data)
             return
         self._drive(self._relay.from_target, data)
 
-    def _wait_for_room(self, side: str, data: bytes) -> None:
-        """The evidence is behind, by this session's records or by others': one read waits here, the rest in the kernel."""
-        first = not self._backlog[side]
-        self._backlog[side] += data
-        self._pause(side, "evidence is behind", True)
-        if first:
-            self._journal.when_drained(lambda: self._room(side))
-
-    def _room(self, side: str) -> None:
-        data, self._backlog[side] = bytes(self._backlog[side]), bytearray()
-        if self._closed:
-            return
-        (self.client_data if side == "client" else self._target_said)(data)
-        if not self._backlog[side]:
-            self._pause(side, "evidence is behind", False)
+    def _shown_again(self, side: str, data: bytes) -> None:
+        if not self._closed:
+            (self.client_data if side == "client" else self._target_said)(data)
 
     def client_lost(self) -> None:
         """The client is gone. What it said goodbye after still leaves; what was held never runs."""
@@ -246,10 +233,9 @@ class Adapter(SessionAdapter):
 
         :param stopped: what the target waits for: a pooler forgets whom to cancel with the connection.
         """
+        self._pauses.end()
         for side, transport in list(self._transports.items()):
             transport.unregisterProducer()
-            if side in self._paused:  # TLS ends with the peer's answer, which a paused transport never reads
-                transport.resumeProducing()
             if side == "client" or stopped is None:
                 transport.loseConnection()
             else:
@@ -320,7 +306,7 @@ class Adapter(SessionAdapter):
         """Nothing waits behind a spool that is being sent."""
         self._long = sum(not isinstance(entry.data, bytes) for entry in self._waiting)
         if not self._long:
-            self._pause("client", "long values are on their way", False)
+            self._pauses.put("client", "long values are on their way", False)
         self._released()
 
     def refused(self, sequence: int, why: str) -> None:
@@ -347,7 +333,7 @@ class Adapter(SessionAdapter):
     def _released(self) -> None:
         """Bytes left that had waited."""
         if self._waiting_bytes <= WAITING_LIMIT // 2:
-            self._pause("client", "evidence is slow", False)
+            self._pauses.put("client", "evidence is slow", False)
         if self._on_the_way:
             return
         if self._cancel_wanted:
@@ -376,7 +362,7 @@ class Adapter(SessionAdapter):
         behind = self._relay.behind > HELD_LIMIT
         if behind != self._crowded:
             self._crowded = behind
-            self._pause("client", "much is in flight", behind)
+            self._pauses.put("client", "much is in flight", behind)
 
     def _work(self) -> None:
         """What comes with each command by its type; `match` would try one pattern after another, twice as long."""
@@ -450,7 +436,7 @@ class Adapter(SessionAdapter):
         entry.size += count
         self._waiting_bytes += count
         if self._waiting_bytes > WAITING_LIMIT:
-            self._pause("client", "evidence is slow", True)
+            self._pauses.put("client", "evidence is slow", True)
 
     def _intend(self, effect: Intend) -> None:
         try:
@@ -470,7 +456,7 @@ class Adapter(SessionAdapter):
             self._grew(entry, len(entry.data))
         else:
             self._long += 1
-            self._pause("client", "long values are on their way", True)  # one message's at a time in a spool
+            self._pauses.put("client", "long values are on their way", True)  # one message's at a time in a spool
 
     def _hang_up(self, why: str, drain: bool) -> None:
         if drain and self._on_the_way:
@@ -489,7 +475,7 @@ class Adapter(SessionAdapter):
             return
         self._asked = answer
         answer.addCallbacks(self._answered, self._unanswered)
-        self._steer("client")
+        self._pauses.steer("client")
 
     def _held(self, request: str, hold: Hold) -> None:
         if not self._closed:
@@ -499,7 +485,7 @@ class Adapter(SessionAdapter):
     def _answered(self, decision: Decision) -> None:
         self._asked = None
         self._drive(self._relay.answer, decision)
-        self._steer("client")
+        self._pauses.steer("client")
 
     def _unanswered(self, failure: Failure) -> None:
         """Cancelled with the session, or a bug: either way nothing runs."""
@@ -512,24 +498,3 @@ class Adapter(SessionAdapter):
             self.close("client left while its command was held")
         elif self._relay.behind > HELD_LIMIT:
             self._asked.cancel()
-
-    # -- back-pressure -----------------------------------------------------------------
-
-    def _pause(self, side: str, why: str, on: bool) -> None:
-        reasons = self._pauses[side]
-        if on != (why in reasons):
-            (reasons.add if on else reasons.discard)(why)
-            self._steer(side)
-
-    def _steer(self, side: str) -> None:
-        """Pause or resume a side as its reasons say; a client that is being asked about is always listened to."""
-        transport = self._transports.get(side)
-        wanted = bool(self._pauses[side]) and not (side == "client" and self._asked is not None)
-        if self._closed or transport is None or wanted == (side in self._paused):
-            return
-        if wanted:
-            self._paused.add(side)
-            transport.pauseProducing()
-        else:
-            self._paused.discard(side)
-            transport.resumeProducing()

@@ -9,7 +9,6 @@ Source: PostgreSQL 18 manual, 54.2 "Message Flow".
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import ClassVar
 
 from protocols.command import FunctionCall, Transaction
@@ -24,6 +23,7 @@ from protocols.postgres.passage import Passage
 from protocols.postgres.phrases import LONGEST, NO_COLUMNS, NO_ROWS, NO_SHAPE, Shape, completed, ending, shape
 from protocols.postgres.refusal import Poisoned, denial
 from protocols.postgres.startup import meaning_changed
+from protocols.postgres.texts import Texts
 from protocols.result import Columns, Ending, RowBatch, Search
 
 _STREAMED = frozenset(b"DdV")
@@ -37,7 +37,7 @@ class Backend:
     """The target's half of a relay."""
 
     def __init__(self, conversation: Conversation, opinions: Opinions) -> None:
-        self._talk, self._opinions = conversation, opinions
+        self._talk, self._opinions, self._texts = conversation, opinions, Texts(conversation, opinions)
         self._reader = FrameReader(limit=16 << 20, streamed=_STREAMED)
         self.portions = self._reader.portions  #: as FrameReader's
         self._passage: Passage | None = None  # the last message that came in pieces
@@ -456,7 +456,7 @@ class Backend:
             running.refusal = running.refusal or denial(running.halting, running.number)
         shown = running.refusal if running is not None else None
         if shown is None:
-            shown = self._shown("error", dict(error.fields), running)
+            shown = self._texts.shown("error", dict(error.fields), running)
             self._talk.dying = self._talk.dying or error.fields.get("V", error.fields.get("S")) in ("FATAL", "PANIC")
         if running is not None:
             running.failed(error.sqlstate)
@@ -472,25 +472,6 @@ class Backend:
                 self._talk.end(head.running)
             self._talk.skip_to_sync()
 
-    def _notice(self, frame: Frame) -> list[Effect] | None:
-        head = self._talk.head
-        shown = self._shown("notice", dict(replies.NoticeResponse.parse(frame.body).fields), head and head.running)
-        return None if shown is None else [ToClient(replies.NoticeResponse(shown).encode())]
-
-    def _shown(self, kind: str, fields: dict[str, str], running: Running | None) -> dict[str, str] | None:
-        """What the addons make of it; None when it may pass as it came."""
-        if not self._opinions.hears_text:
-            return None
-        shown = self._opinions.text(kind, fields, running.decision if running else None)
-        return None if shown == fields else shown
-
-    def _notification(self, frame: Frame) -> list[Effect] | None:
-        message = replies.NotificationResponse.parse(frame.body, self._talk.codec)
-        shown = self._shown("notification", {"channel": message.channel, "payload": message.payload}, None)
-        if shown is None:
-            return None
-        return [ToClient(replace(message, channel=shown["channel"], payload=shown["payload"]).encode(self._talk.codec))]
-
     def _parameter(self, frame: Frame) -> list[Effect] | None:
         message = replies.ParameterStatus.parse(frame.body)
         changed = meaning_changed(message.name, message.value)
@@ -500,13 +481,14 @@ class Backend:
             why = "client_encoding changed before text that was already on its way"
             return self._end_session(replies.error_fields("0A000", f"{why} [OST-705]", "FATAL"), why)
         cause = self._talk.blamed  # servers since 14 tell of it before ReadyForQuery
-        shown = self._shown("parameter", {"name": message.name, "value": message.value}, cause)
+        shown = self._texts.shown("parameter", {"name": message.name, "value": message.value}, cause)
         if shown is None:
             return None
         return [ToClient(replies.ParameterStatus(message.name, shown["value"]).encode())]
 
     _takers: ClassVar[dict[bytes, Callable[[Backend, Frame], list[Effect] | None]]] = {  # of the class: bound methods take memory
         b"1": _parse_complete, b"2": _bind_complete, b"3": _close_complete, b"T": _row_description, b"n": _no_data,
-        b"t": _parameter_description, b"C": _command_complete, b"I": _empty_query, b"s": _portal_suspended, b"E": _error, b"N": _notice,
-        b"A": _notification, b"S": _parameter, b"Z": _ready, b"G": _copy_in, b"H": _copy_out, b"c": _copy_done, b"V": _call_result,
+        b"t": _parameter_description, b"C": _command_complete, b"I": _empty_query, b"s": _portal_suspended, b"E": _error,
+        b"N": lambda self, frame: self._texts.notice(frame), b"A": lambda self, frame: self._texts.notification(frame),
+        b"S": _parameter, b"Z": _ready, b"G": _copy_in, b"H": _copy_out, b"c": _copy_done, b"V": _call_result,
     }

@@ -25,11 +25,11 @@ from protocols.postgres.conversation import (
     ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Portal, Prepared, Running,
 )
 from protocols.postgres.exchange import asked
+from protocols.postgres.feed import Feed
 from protocols.postgres.intake import Intake, Piece, TooLarge
 from protocols.postgres.long import LongMessage
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, RUN, described, executed
 from protocols.postgres.refusal import CHANGED, denial, poison_parse, poison_query
-from protocols.result import Inspection, Uninspected
 from protocols.spool import Spool, Spools
 from protocols.verdict import Allow, Decision, Deny
 
@@ -69,7 +69,7 @@ class Frontend:
         self._release: _Release | None = None
         self._deaf = False  # it said goodbye or nonsense: nothing more is taken
         self.full = False  # it stopped taking messages until the target has answered some
-        self._copier: Awaited | None = None  # the last command, which may want COPY data
+        self._feed = Feed(conversation, opinions)
         self._texts = MappingProxyType(conversation.texts)
 
     @property
@@ -191,9 +191,9 @@ class Frontend:
         if type(message) is Frame:
             return self._take_frame(message)
         if isinstance(message, Piece):
-            return self._copy_data(message.data, b"" if message.head else message.data, message)
+            return self._feed.data(message.data, b"" if message.head else message.data, message)
         if isinstance(message, Run):
-            return self._copy_data(message.data, payload(message.data))
+            return self._feed.data(message.data, payload(message.data))
         if isinstance(message, LongMessage):
             return self._take_long(message)
         return [] if self._talk.skipping else self._too_large(message)
@@ -322,57 +322,12 @@ class Frontend:
         command = FunctionCall(call.oid, arguments, self._talk.transaction, self._talk.settings)
         return self._ask(command, lambda decision: self._run_call(source, decision))
 
+    def _copy_end(self, frame: Frame) -> list[Effect] | None:
+        return self._feed.end(frame)
+
     def _terminate(self, frame: Frame) -> list[Effect]:
         self._deaf = True
         return [ToTarget(_encoded(frame)), Hangup("client said goodbye", drain=True)]
-
-    def _copy_data(self, data: bytes, content: bytes | memoryview, piece: Piece | None = None) -> list[Effect]:
-        running = self._talk.copying or self._next_copy()
-        if running is None:
-            return []  # outside COPY a server drops it
-        running.copy(content)
-        if self._opinions.hears_data and running.halting is None:
-            running.halting = self._inspection(running).take(content)
-        if running.halting is None:
-            return [ToTarget(data)]
-        begun = [ToTarget(data)] if piece else []  # the target waits for all of a message whose head it has
-        return begun if piece and piece.left else [*begun, self._halt(running)]
-
-    def _copy_end(self, frame: Frame) -> list[Effect] | None:
-        running = self._talk.copying or self._next_copy()
-        if running is None:
-            return []
-        if self._opinions.hears_data and frame.tag == b"c":
-            running.halting = running.halting or self._inspection(running).end()
-        if running.halting is not None:
-            return [self._halt(running)]
-        self._fed()
-        return None
-
-    def _inspection(self, running: Running) -> Inspection:
-        if not running.inspected:
-            running.inspected, running.inspection = True, self._opinions.inspection(running.decision)
-        return running.inspection or _NOTHING
-
-    def _halt(self, running: Running) -> Effect:
-        """Have the target fail a COPY, and whatever stands in one string or transaction with it, in our words."""
-        running.halted = True
-        running.alarm = running.alarm or f"the client's data was refused ({running.halting.code})"
-        self._fed()
-        return ToTarget(messages.CopyFail("refused").encode())
-
-    def _fed(self) -> None:
-        """The data of a COPY has come to its end."""
-        if self._talk.copying is None:
-            self._talk.awaited[-1].fed += 1
-        self._talk.copying = None
-
-    def _next_copy(self) -> Running | None:
-        """The command whose COPY a client may already be feeding before the target asked for data."""
-        if self._copier is None or not self._talk.awaited or self._talk.skipping:
-            return None
-        running = self._copier.running
-        return None if running is None or running.ended or running.halted else running
 
     # -- questions ---------------------------------------------------------------------
 
@@ -455,8 +410,8 @@ class Frontend:
         portal.described = own or self._opinions.hears_columns
         if portal.described:
             awaited.append(Awaited(_DESCRIBE, None, portal, hidden=not own, step=step))
-        self._copier = Awaited(_EXECUTE, portal.running, portal, step=step)
-        awaited.extend((self._copier, Awaited(_SYNC, step=step)))
+        self._feed.asker = Awaited(_EXECUTE, portal.running, portal, step=step)
+        awaited.extend((self._feed.asker, Awaited(_SYNC, step=step)))
         talk.step = step + 1
         return DESCRIBE_AND_RUN if portal.described else RUN
 
@@ -495,16 +450,13 @@ class Frontend:
         if kind in ENDS_IN_READY:
             talk.step += 1
         if kind is not _SYNC:  # a target that copies in ignores Sync
-            self._copier = entry if kind is _EXECUTE or kind is _QUERY else None
+            self._feed.asker = entry if kind is _EXECUTE or kind is _QUERY else None
 
     _takers: ClassVar[dict[bytes, Callable[[Frontend, Frame], list[Effect] | None]]] = {  # of the class: bound methods take memory
         b"Q": _query, b"P": _parse, b"B": _bind, b"D": _describe, b"E": _execute,
         b"C": _close, b"S": _sync, b"H": _flush, b"F": _call, b"X": _terminate,
         b"c": _copy_end, b"f": _copy_end,
     }
-
-
-_NOTHING = Uninspected()
 
 
 def _content(source: Frame | LongMessage | bytes) -> bytes | Spool:

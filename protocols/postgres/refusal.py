@@ -9,6 +9,7 @@ needs no privilege, touches no name, and shows in the server's log with the comm
 from __future__ import annotations
 
 import json
+import re
 
 from protocols.errors import PeerError
 from protocols.postgres.codec import encode
@@ -25,6 +26,11 @@ _POISON = b"ostiary refused command %d\0"
 class Poisoned(PeerError):
     """The target accepted what every PostgreSQL must reject. Nothing it says can be believed."""
 
+
+_CODED = re.compile(r"\[(OST-\d{3})\]$")
+
+_ENDED = {"OST-405": "57P05", "OST-650": "57P01", "OST-651": "57P01", "OST-652": "57P01"}
+"""SQLSTATEs of sessions that are ended on purpose: PostgreSQL's own for idle_session_timeout, and for pg_terminate_backend and a shutdown."""
 
 CHANGED = Deny(
     "what this prepared statement means has changed since it was prepared", code="OST-704", sqlstate="0A000",
@@ -63,6 +69,12 @@ def ungranted(why: str) -> Deny:
         f"not sent: {why}", code="OST-308", sqlstate="42501",
         hint="another command used it meanwhile, or its time ended; send this again to have it decided anew, as without the grant",
     )
+
+
+def ending(why: str) -> dict[str, str]:
+    """The FATAL error of a session that the gateway ends; `why` may end in a code in brackets."""
+    coded = _CODED.search(why)
+    return error_fields(_ENDED.get(coded[1] if coded else "", "08006"), why, "FATAL")
 
 
 def waiting(request: str, hold: Hold) -> dict[str, str]:

@@ -15,9 +15,9 @@ from protocols.postgres.backend import Backend
 from protocols.postgres.codec import LARGE, STREAM_OVER, goes_on
 from protocols.postgres.conversation import Conversation, Opinions
 from protocols.postgres.frontend import Frontend
-from protocols.postgres.refusal import denial, ungranted, unrecorded, waiting
+from protocols.postgres.refusal import denial, ending, ungranted, unrecorded, waiting
 from protocols.postgres.repeat import Repeat
-from protocols.postgres.replies import ErrorResponse, NoticeResponse, error_fields
+from protocols.postgres.replies import ErrorResponse, NoticeResponse
 from protocols.spool import Spools
 from protocols.verdict import Decision, Hold
 
@@ -122,7 +122,7 @@ class PostgresRelay:
         """
         if self._talk.dying or self._backend.midway:
             return b""
-        return ErrorResponse(error_fields("08006", why, "FATAL")).encode()
+        return ErrorResponse(ending(why)).encode()
 
     @property
     def behind(self) -> int:

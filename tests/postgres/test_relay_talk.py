@@ -68,6 +68,7 @@ def test_the_targets_own_fatal_error_is_its_last_word() -> None:
     fatal = error("57P01", "terminating connection", "FATAL")
     play = Playbook()
     assert b"08006" in play.relay.farewell("the target closed the connection")
+    assert b"57P01" in play.relay.farewell("ended by an operator: why not [OST-650]") and b"57P05" in play.relay.farewell("idle too long [OST-405]")
     play.target(fatal, to_client(fatal))
     assert play.relay.farewell("the target closed the connection") == b""
 
