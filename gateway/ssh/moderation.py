@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from gateway.opinions import Opinions
 from protocols.command import Command, Shell
 from protocols.result import Outcome
+from protocols.session import Session
 from protocols.ssh.pause import Pause
 from protocols.verdict import Allow, Decision, Deny, Hold
 
@@ -40,6 +41,11 @@ class Moderation:
         self._opinions, self._clock, self._groups, self._note, self._end = opinions, clock, groups, note, end
         self._observers: dict[str, Any] = {}  # name: the timer of its lease
         self._pauses: dict[int, Pause] = {}  # by the client's number of the channel
+
+    @property
+    def session(self) -> Session:
+        """As it is judged now."""
+        return self._opinions.session
 
     @property
     def needed(self) -> bool:

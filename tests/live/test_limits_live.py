@@ -101,7 +101,8 @@ def test_who_is_idle_outside_a_transaction_is_told_and_closed(limited: House) ->
         busy.execute("SELECT 1")
         idle.execute("SELECT 1")
         assert select.select([idle.fileno()], [], [], 60)[0], "nothing is said to it"
-        with pytest.raises(psycopg.Error, match="OST-405"):
+        with pytest.raises(psycopg.Error, match="OST-405") as caught:
             idle.execute("SELECT 1")
+        assert caught.value.sqlstate == "57P05"  # idle_session_timeout, as the server says it
         assert busy.execute("SELECT 2").fetchone() == (2,)
         busy.rollback()

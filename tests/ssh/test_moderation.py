@@ -159,3 +159,12 @@ def test_the_end_of_a_session_forgets_its_observers() -> None:
     house.clock.advance(0)
     house.moderation.closed()
     assert not house.clock.getDelayedCalls()
+
+
+def test_what_is_recorded_is_of_the_session_as_it_is_judged_now() -> None:
+    """A reload gives it another revision; the adapter asks here."""
+    house = House()
+    judged: Any = house.moderation._opinions
+    assert house.moderation.session is judged.session
+    judged.session = Session("s-1", Identity("claude"), Target("web1", "ssh", "h", 22), "a", "", "p", policy_revision=2)
+    assert house.moderation.session.policy_revision == 2
