@@ -101,6 +101,7 @@ class Entrance(Stranger, Protocol):
         self._deadline: Any = None
         self._proved: Mapping[str, Any] | None = None  # what a token proved
         self._tokens: list[str] = []  # whose SCRAM keys were tried, in order
+        self._where: dict[str, str] = {}  # to, as it asked when it had proved that
         self._subject = ""  # who the client says it is, once it was asked to prove it
 
     # -- what Twisted calls ------------------------------------------------------------
@@ -239,7 +240,7 @@ class Entrance(Stranger, Protocol):
 
     def _logged_in(self, done: LoggedIn) -> None:
         self._login = None
-        self._subject = done.selection.identity
+        self._subject, self._where = done.selection.identity, done.selection.told()
         self._done_waiting()
         self._early += done.leftover
         if self._proved is None:
@@ -271,7 +272,7 @@ class Entrance(Stranger, Protocol):
         error = refusal(failure)
         if error is None:
             return
-        self._note("session.refused", code=error.code, why=getattr(error, "record", "") or error.why, **self._whose())
+        self._note("session.refused", code=error.code, why=getattr(error, "record", "") or error.why, **self._whose(), **self._where)
         state, hint = getattr(error, "sqlstate", "57P03"), getattr(error, "hint", "")
         self.transport.write(fatal(error.code, state, error.why, hint))
         self._leave()

@@ -29,6 +29,10 @@ class Selection:
     target: str
     account: str = ""
 
+    def told(self) -> dict[str, str]:
+        """Where to, for a record; whoever asked may have made the names up."""
+        return {name: value[:128] for name, value in (("target", self.target), ("account", self.account)) if value}
+
 
 def select(user: str, database: str = "") -> Selection:
     """

@@ -77,6 +77,7 @@ class Entrance(Stranger, ServerLeg):
         self._deadline: Any = None
         self._waiting: Deferred[Any] | None = None
         self._login: Login | None = None
+        self._where: dict[str, str] = {}  # to, once that is proved
         self._heard = self._done = False
         self.on_broken = lambda why: self._ended("malformed", why)
         self.on_lost = lambda why: self._ended("login.abandoned", "the client left before it had logged in")
@@ -129,7 +130,7 @@ class Entrance(Stranger, ServerLeg):
         """The way in ends here, and the client is told why."""
         if self._done:
             return
-        self._note(kind, code=code, why=record or why, **self._whose())
+        self._note(kind, code=code, why=record or why, **self._whose(), **self._where)
         self._over_here()
         if self._waiting is not None:
             self._waiting.cancel()
@@ -165,6 +166,7 @@ class Entrance(Stranger, ServerLeg):
             self._deadline.cancel()
 
     def _proven(self, selection: Selection, proof: Proved, method: str) -> None:
+        self._where = selection.told()
         identity = Identity(
             proof["subject"], proof["kind"], frozenset(proof["groups"]), proof["proof"], proof["on_behalf_of"] or None
         )

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.house import ADA, CLEAR, PATIENCE, House, environment, psql, until
@@ -239,3 +240,13 @@ def test_control_c_cancels_a_running_statement(house: House, program: str) -> No
         running.send_signal(signal.SIGINT)
         said.append((*running.communicate(timeout=PATIENCE), running.returncode))
     assert said[0] == said[1] and "canceling statement due to user request" in said[1][1]
+
+
+def test_where_somebody_may_not_go_is_recorded(house15: House) -> None:
+    """Whoever tries names of targets and accounts is told nothing, and leaves them all behind."""
+    facts = house15.facts(CLEAR)
+    for user in (f"{CLEAR}@payroll", f"{CLEAR}@db+root"):
+        with pytest.raises(psycopg.OperationalError, match="OST-101"):
+            psycopg.connect(**{**facts, "user": user})
+    tried = [r["body"]["facts"] for r in house15.records("--kind", "note") if r["fields"]["what"] == "session.refused"][-2:]
+    assert [(one["subject"], one["target"], one.get("account")) for one in tried] == [(CLEAR, "payroll", None), (CLEAR, "db", "root")]

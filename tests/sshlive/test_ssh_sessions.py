@@ -119,7 +119,8 @@ def test_a_target_with_another_host_key_is_refused_and_recorded(own_house: SshHo
         before = sshd.log.read_text().count("Accepted")
         done = own_house.ssh("echo in", client=("-o", "LogLevel=INFO"))
         assert done.returncode == 255 and b"OST-646" in done.stderr
-        assert "SHA256:" in notes(own_house, "session.refused")[-1]["why"]
+        refused = notes(own_house, "session.refused")[-1]
+        assert "SHA256:" in refused["why"] and refused["target"] == "web"
         assert sshd.log.read_text().count("Accepted") == before
 
 
