@@ -11,6 +11,7 @@ import fcntl
 import functools
 import hashlib
 import os
+import re
 import socket
 import stat
 import sys
@@ -24,6 +25,8 @@ import click
 import msgpack
 
 from gateway.frame import FRAME_LIMIT, pack, peer_credentials
+
+_STATE = re.compile(r"""^[ \t]*state[ \t]*=[ \t]*(["'])([^"'\n\\]+)\1[ \t]*(?:#.*)?$""", re.MULTILINE)  # the only such key of a file
 
 TIMEOUT = 60.0  # seconds; control answers at once, a target that is dialled for `target check` may not
 
@@ -160,7 +163,15 @@ class Door:
         except OSError as error:
             leave(f"{self._config}: {(error.strerror or 'cannot be read').lower()}; give --config, or set OSTIARY_CONFIG")
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
+            return self._half_written(error)
+
+    def _half_written(self, error: Exception) -> Path:
+        """As `_state`, of a file that is no TOML now, where a gateway runs by what it says all the same; else leaves."""
+        said = _STATE.search(self._config.read_bytes().decode(errors="replace"))
+        state = self._config.resolve().parent / (said[2] if said else "state")
+        if not (state / "run" / "control.sock").exists():
             leave(f"{self._config}: not a configuration: {error}")
+        return state
 
     def _here(self, method: str, arguments: dict[str, Any]) -> Any:
         """Without control: its store, opened by this process alone. Nobody is let in meanwhile, so hosts need not be known yet."""

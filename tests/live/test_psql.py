@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -250,3 +251,19 @@ def test_where_somebody_may_not_go_is_recorded(house15: House) -> None:
             psycopg.connect(**{**facts, "user": user})
     tried = [r["body"]["facts"] for r in house15.records("--kind", "note") if r["fields"]["what"] == "session.refused"][-2:]
     assert [(one["subject"], one["target"], one.get("account")) for one in tried] == [(CLEAR, "payroll", None), (CLEAR, "db", "root")]
+
+
+def test_a_half_written_file_keeps_nobody_from_asking_a_gateway_that_runs(house15: House) -> None:
+    """Ending a session least of all."""
+    before = house15.file.read_text()
+    try:
+        house15.file.write_text(before + "\nworkers = \n")
+        with house15.connect(CLEAR) as connection:
+            listed = house15.ostiary("session", "list", "--json")
+            assert listed.returncode == 0, listed.stderr
+            (session,) = [one["id"] for one in json.loads(listed.stdout) if one["subject"] == CLEAR]
+            assert house15.ostiary("session", "kill", session, "--why", "now").returncode == 0
+            with pytest.raises(psycopg.Error, match="OST-650"):
+                connection.execute("SELECT 1")
+    finally:
+        house15.file.write_text(before)
