@@ -376,13 +376,16 @@ def _anchor_text(file: Path) -> str:
 
 def _anchors(files: Iterable[Path], verifier: Verifier, strays: list[str]) -> list[Checkpoint]:
     """The checkpoints in these files. What the log's key did not sign is no finding about the log, and goes to `strays`."""
-    found = []
+    found, unsigned = [], 0
     for file in files:
         for note in anchor.notes(file.read_text(errors="replace")):
             try:
                 found += anchor.parse(note, verifier)
             except NoteError:
-                strays.append("the anchor file's checkpoint is not signed by this log's key")
+                unsigned += 1
+    if unsigned:
+        what = "checkpoint is" if unsigned == 1 else f"checkpoints are ({unsigned} of them)"
+        strays.append(f"the anchor file's {what} not signed by this log's key")
     return found
 
 
