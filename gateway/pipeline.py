@@ -406,7 +406,8 @@ class Pipeline(Abilities):
     def ended(self, session: Session, decision: Decision, outcome: Outcome, memory: Memory | None = None) -> None:
         """A command ended. :param memory: as for `decide`."""
         known = decision.mark
-        as_ever = known is not None and outcome.ending is Ending.COMPLETE and outcome.transaction == decision.command.transaction
+        alone = not outcome.among and not outcome.undone
+        as_ever = alone and known is not None and outcome.ending is Ending.COMPLETE and outcome.transaction == decision.command.transaction
         if as_ever and memory is not None and self._grounds.unmoved(known, memory):
             listeners = known.ended  # whoever was not told that it was decided needs no word of such an end
         else:

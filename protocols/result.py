@@ -127,7 +127,12 @@ class Ending(enum.StrEnum):
 
 @value
 class Outcome:
-    """What came of a command."""
+    """
+    What came of a command.
+
+    :ivar among: of several that one ReadyForQuery ends "last", and of the others "more": its status is not what they left behind them.
+    :ivar undone: behind it came an error that no reported command had, such as a refusal's.
+    """
 
     ending: Ending
     tags: tuple[str, ...] = ()  #: command tags, e.g. ("SELECT 3",)
@@ -141,3 +146,5 @@ class Outcome:
     alarm: str = ""
     columns: tuple[str, ...] = ()  #: names of the masked columns
     facts: Mapping[str, str] = field(default_factory=dict)
+    among: str = ""
+    undone: bool = False

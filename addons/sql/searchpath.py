@@ -163,12 +163,13 @@ class Tracker:
         if todo:
             self._sent.append((key, todo))
 
-    def ended(self, key: object, ending: str, transaction: str) -> bool:
+    def ended(self, key: object, ending: str, transaction: str, undone: bool = False) -> bool:
         """
         A text is done. Whether `path` may answer otherwise now.
 
         :param ending: "complete", "error", or anything else for "did not run".
-        :param transaction: the status after it: "I", "T", "E", or "" when no ReadyForQuery came yet.
+        :param transaction: the status after it: "I", "T", "E", or "" when no ReadyForQuery came yet, or others ended before that.
+        :param undone: an error came behind it that is nobody's who is told of here.
         """
         ahead, before = bool(self._sent), self._stack.path
         at = next((i for i, (k, _) in enumerate(self._sent) if k is key), None)
@@ -178,6 +179,8 @@ class Tracker:
                 self._stack.apply(step)
         elif ending == "error":
             self._broke(todo)
+        if undone:
+            self._broke(())
         self._settle(transaction)
         return ahead or self._stack.path != before
 

@@ -220,7 +220,8 @@ class Settings:
     def ended(self, session: Session, decision: Decision, outcome: Outcome, teller: str) -> None:
         """A command ended."""
         tracker = self._trackers.get(session.id)
-        if tracker is not None and self._teller == teller and tracker.ended(decision, outcome.ending.value, outcome.transaction):
+        status = "" if outcome.among == "more" else outcome.transaction
+        if tracker is not None and self._teller == teller and tracker.ended(decision, outcome.ending.value, status, outcome.undone):
             self.tally.moved()
 
     def closed(self, session: Session) -> None:

@@ -294,7 +294,9 @@ class Backend:
         return head
 
     def _parse_complete(self, frame: Frame) -> None:
-        self._talk.end(self._expect(Kind.PARSE).running)
+        entry = self._expect(Kind.PARSE)
+        self._talk.end(entry.running)
+        entry.prepared.step = -1
         self._talk.awaited.popleft()
 
     def _bind_complete(self, frame: Frame) -> None:
@@ -310,6 +312,7 @@ class Backend:
     def _close_complete(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.CLOSE)
         self._talk.awaited.popleft()
+        self._talk.closed(entry)
         if entry.portal is not None:
             self._talk.drop(entry.portal)
         return None
@@ -461,6 +464,8 @@ class Backend:
         if running is not None:
             running.failed(error.sqlstate)
         self._after_error(head)
+        if head is not None:
+            self._talk.broke(running)
         return None if shown is None else [ToClient(replies.ErrorResponse(shown).encode())]
 
     def _after_error(self, head: Awaited | None) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from protocols.command import Statement, Transaction
+from protocols.command import Path, Statement, Transaction
 from protocols.effects import Effect, Report
 from protocols.encodings import UTF8, codec_of
 from protocols.kernel import carried
@@ -87,6 +87,7 @@ class Running:
     ending: Ending = Ending.COMPLETE
     refusal: dict[str, str] | None = None  #: fields that take the place of the target's error
     cut: bool = False  #: a limit ended it; rows are dropped until the target says so too
+    undone: bool = False  #: as its outcome's
     late: bool = False  #: the target had finished it before it could be cancelled
     copied: int = 0
     digest: Any = None
@@ -133,13 +134,14 @@ class Running:
             self.alarm = self.alarm or plan.alarm
             self.masked = {**self.masked, **{c.name: None for c, mask in zip(columns.fields, plan.cells) if mask is not None}}
 
-    def outcome(self, transaction: str) -> Outcome:
+    def outcome(self, transaction: str, among: str = "") -> Outcome:
         alarm = self.alarm
         if self.search is not None:
             alarm = "; ".join(filter(None, (alarm, self.search.alarm)))
         return Outcome(
             self.ending, self.tags, self.sqlstate, self.rows, self.bytes, self.cells_masked,
             self.copied, self.digest.digest() if self.digest else b"", transaction, alarm, tuple(self.masked),
+            among=among, undone=self.undone,
         )
 
 
@@ -150,6 +152,7 @@ class Prepared:
     text: str
     sent: str
     types: tuple[int, ...] = ()
+    step: int = -1  #: pipeline step of its Parse, until the target has answered that
     habit: Any = None  #: `habit.Habit`, once it was executed
 
 
@@ -196,6 +199,10 @@ class Awaited:
             self.portal.described = self.portal.columns is not None
 
 
+_DEALLOCATES = re.compile(r"deallocate|discard\s+all", re.IGNORECASE)
+_DEALLOCATE = re.compile(r"""\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!(?:all|prepare)\b)([a-z_][a-z0-9_$]*))\s*;?\s*""", re.IGNORECASE | re.ASCII)
+
+
 def _ascii(running: Running) -> bool:
     command = running.decision.command
     return not isinstance(command, Statement) or (command.text + command.name).isascii()
@@ -213,6 +220,7 @@ class Conversation:
     text_length: int = 0  #: characters in `texts`
     portals: dict[str, Portal] = field(default_factory=dict)
     queries: dict[str, Any] = field(default_factory=dict)  #: habits by their texts
+    closing: dict[str, Awaited] = field(default_factory=dict)  #: Close messages that are not answered, by the statement's name
     parsings: dict[bytes, Any] = field(default_factory=dict)  #: habits by the Parse message that comes first
     skipping: bool = False  #: the target ignores everything until the client's next Sync
     copying: Running | None = None  #: takes CopyData from the client
@@ -272,6 +280,29 @@ class Conversation:
         running = head.running
         return last and running.refusal is None and not running.cut and not running.halted
 
+    def deallocate(self, text: str) -> None:
+        """
+        SQL that is sent may take prepared statements away, and give others their names: what is bound by such a name is asked about in SQL's words
+        from here on. What is no plain DEALLOCATE of one name may take them all. A name that stays after all is asked about likewise.
+        """
+        if _DEALLOCATES.search(text) is None:
+            return
+        one = _DEALLOCATE.fullmatch(text)
+        name = None if one is None else one[2].lower() if one[1] is None else one[1].replace('""', '"')
+        for gone in [each for each in self.prepared if each and (name is None or each == name)]:
+            self._put(self.prepared, gone, None)
+            for entry in self.awaited:
+                if entry.undo and entry.undo[0] is self.prepared and entry.undo[1] == gone:
+                    entry.undo = None
+
+    def unsettled(self, name: str) -> bool:
+        """
+        Whether nobody can tell yet which statement has this name: a message before the last Sync gives it one, or takes it, and the target may
+        still refuse that, or skip it. In the same step as what is asked about it is certain, since that would be skipped too.
+        """
+        prepared, closing = self.prepared.get(name), self.closing.get(name)
+        return (prepared is not None and -1 < prepared.step < self.step) or (prepared is None and closing is not None and closing.step < self.step)
+
     def replace(self, table: dict[str, Any], name: str, value: Any) -> tuple[dict[str, Any], str, Any]:
         """Put a value (None removes) under a name, and say how to take it back."""
         before = table.get(name)
@@ -307,13 +338,33 @@ class Conversation:
             undone.append(self.awaited.popleft())
         for entry in reversed(undone):
             if entry.undo:
-                self._put(*entry.undo)
+                self._undo(*entry.undo)
+            if entry.kind is Kind.CLOSE and self.closing:
+                self.closed(entry)
             if entry.kind is Kind.DESCRIBE:
                 entry.forget()
             if entry.running:
                 self._skipped(entry)
         self.skipping = self.skipping or not self.awaited
         self.copying = None
+
+    def closed(self, entry: Awaited) -> None:
+        """A Close was answered, or was skipped."""
+        for name in [name for name, one in self.closing.items() if one is entry]:
+            del self.closing[name]
+
+    def _undo(self, table: dict[str, Any], name: str, before: Any) -> None:
+        """Put back what stood there; where a later message has put something in its place, that one comes behind it."""
+        later = next((one for one in self.awaited if one.undo and one.undo[0] is table and one.undo[1] == name), None)
+        if later is None:
+            self._put(table, name, before)
+        else:
+            later.undo = table, name, before
+
+    def broke(self, running: Running | None) -> None:
+        """The target said an error in answer to this; what is reported of it stands among the others, or else behind the last of them."""
+        if self.done and running not in self.done:
+            self.done[-1].undone = True
 
     def _skipped(self, entry: Awaited) -> None:
         """A portal that stays open can be resumed, after a rollback to a savepoint: its command has not ended."""
@@ -328,8 +379,15 @@ class Conversation:
         done, self.done = self.done, []
         if not done:
             return []
-        status = transaction or ""
-        return [Report(r.number, r.decision, r.outcome(status)) for r in done]
+        status, last = transaction or "", done[-1]
+        among = ("", "") if self._alone(done) else ("more", "last")
+        return [Report(r.number, r.decision, r.outcome(status, among[r is last])) for r in done]
+
+    def _alone(self, done: list[Running]) -> bool:
+        """Whether one of these at most did anything; a Parse does nothing, unless it fails."""
+        if self.lost or len(done) > 2:
+            return False
+        return len(done) == 1 or (done[0].decision.command.path is Path.PARSE and all(one.ending is Ending.COMPLETE for one in done))
 
     def overdue(self) -> list[Effect]:
         """
@@ -344,11 +402,12 @@ class Conversation:
 
     def ready(self, transaction: Transaction, step: int) -> list[Effect]:
         """ReadyForQuery: the portals of a transaction that ended are gone."""
-        self.transaction, self.lost = transaction, False
+        self.transaction = transaction
         if transaction is Transaction.IDLE:
             for name in [n for n, p in self.portals.items() if p.step <= step]:
                 self.drop(self.portals.pop(name))
-        return self.reports(transaction)
+        reports, self.lost = self.reports(transaction), False
+        return reports
 
     def drop(self, portal: Portal) -> None:
         """A portal is gone from the target."""

@@ -121,6 +121,7 @@ def _settled(talk: Conversation, running: Running, told: str, shape: Shape, end:
     first: Awaited = talk.awaited[0]
     if first.kind is _PARSE:
         talk.end(first.running)
+        first.prepared.step = -1
         first = talk.awaited[1]
     step = talk.awaited[-1].step
     talk.awaited.clear()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from protocols.command import Command, FunctionCall, Parameter, Path, Statement
 from protocols.effects import Ask, Effect, Hangup, Intend, Malformed, Refused, ToTarget
@@ -69,13 +69,14 @@ class Frontend:
         self._release: _Release | None = None
         self._deaf = False  # it said goodbye or nonsense: nothing more is taken
         self.full = False  # it stopped taking messages until the target has answered some
+        self._later: Any = None  # a Bind that was taken, and waits for the target's word on its statement
         self._feed = Feed(conversation, opinions)
         self._texts = MappingProxyType(conversation.texts)
 
     @property
     def intake(self) -> Intake | None:
         """What it takes messages from as they come; None while it takes none."""
-        return None if self._deaf or self._release is not None else self._intake
+        return None if self._deaf or self._release is not None or self._later is not None else self._intake
 
     @property
     def behind(self) -> int:
@@ -85,7 +86,7 @@ class Frontend:
     @property
     def rests(self) -> bool:
         """Whether all that the client said is looked at and decided."""
-        return self._release is None and not self._deaf and self._intake.idle
+        return self._release is None and self._later is None and not self._deaf and self._intake.idle
 
     def terminates(self) -> bool:
         """Whether the client has already said goodbye behind what is held."""
@@ -117,10 +118,10 @@ class Frontend:
     def _bind_at_once(self, data: bytes) -> list[Effect] | None:
         """As `pull` would take the Bind of all that is there, if that is `exchange.asked`; None for all else, of which nothing is taken."""
         talk = self._talk
-        if talk.skipping or len(talk.awaited) >= IN_FLIGHT_LIMIT or len(talk.portals) >= PREPARED_LIMIT:
+        if talk.skipping or self._later is not None or len(talk.awaited) >= IN_FLIGHT_LIMIT or len(talk.portals) >= PREPARED_LIMIT:
             return None
         found = asked(talk, data)
-        if found is None:
+        if found is None or (talk.awaited and talk.unsettled(found.bind.statement)):
             return None
         self.full = False
         self._intake.take(found.size)
@@ -133,8 +134,12 @@ class Frontend:
         try:
             while self._release is None and not self._deaf:
                 self.full = len(awaited) >= IN_FLIGHT_LIMIT
-                message = None if self.full else intake.next_message()
+                message = None if self.full else self._later or intake.next_message()
                 if message is None:
+                    break
+                self.full = bool(awaited) and self._unsettled(message)
+                self._later = message if self.full else None
+                if self.full:
                     break
                 wanted = self._take(message)
                 if wanted is None and type(message) is Frame and intake.keep():
@@ -147,6 +152,16 @@ class Frontend:
             effects.append(Malformed("client", error.why))
         self._pass(effects)
         return effects
+
+    def _unsettled(self, message: Any) -> bool:
+        """Whether it binds a statement of which nobody can tell yet what it is."""
+        if type(message) is Frame and message.tag == b"B":
+            name = message.body.split(b"\0", 2)[1:2]
+        elif isinstance(message, LongMessage) and message.tag == b"B" and not message.failure:
+            name = [message.statement]
+        else:
+            return False
+        return bool(name) and self._talk.unsettled(bytes(name[0]).decode(self._talk.codec, "replace"))
 
     def _pass(self, effects: list[Effect]) -> None:
         """What goes to the target as it came, in one piece."""
@@ -177,8 +192,9 @@ class Frontend:
     def discard(self) -> None:
         """The session is over: forget what is spooled."""
         self._intake.discard()
-        if self._long is not None:
-            self._long.close()
+        for one in (self._long, self._later):
+            if isinstance(one, LongMessage):
+                one.close()
 
     def _moot(self, decision: Decision) -> list[Effect]:
         """While it was held an earlier command failed, and the target would read past this one."""
@@ -302,8 +318,10 @@ class Frontend:
         close = messages.Close.parse(frame.body, self._talk.codec)
         table = self._talk.prepared if close.kind == "S" else self._talk.portals
         portal = self._talk.portals.get(close.name) if close.kind == "P" else None
-        undo = self._talk.replace(table, close.name, None)
-        self._await(Awaited(Kind.CLOSE, portal=portal, undo=undo))
+        entry = Awaited(Kind.CLOSE, portal=portal, undo=self._talk.replace(table, close.name, None))
+        if close.kind == "S":
+            self._talk.closing[close.name] = entry
+        self._await(entry)
 
     def _sync(self, frame: Frame) -> None:
         messages.Sync.parse(frame.body)
@@ -378,7 +396,7 @@ class Frontend:
     def _run_parse(self, parse: messages.Parse, frame: Frame, decision: Decision) -> list[Effect]:
         if isinstance(decision.verdict, Deny):
             return self._refused(decision, simple=False)
-        running, prepared = self._running(decision), Prepared(parse.text, decision.sent, parse.type_oids)
+        running, prepared = self._running(decision), Prepared(parse.text, decision.sent, parse.type_oids, self._talk.step)
         undo = self._talk.replace(self._talk.prepared, parse.name, prepared)
         self._await(Awaited(Kind.PARSE, running, prepared=prepared, undo=undo))
         same = decision.sent == parse.text
@@ -441,6 +459,8 @@ class Frontend:
     def _running(self, decision: Decision) -> Running:
         running = Running(self._next_number(), decision)
         self._talk.intended[running.number] = running
+        if isinstance(decision.command, Statement) and decision.command.path is not Path.PARSE:
+            self._talk.deallocate(decision.sent)
         return running
 
     def _await(self, entry: Awaited) -> None:

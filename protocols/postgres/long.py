@@ -75,6 +75,11 @@ class LongMessage:
         """
         return self._with_digests(Bind.parse(bytes(self._small), codec))
 
+    @property
+    def statement(self) -> bytes:
+        """The name of the statement that a Bind is of."""
+        return b"".join(bytes(self._small).split(b"\0", 2)[1:2])
+
     def call(self) -> FunctionCall:
         """The same of a FunctionCall."""
         return self._with_digests(FunctionCall.parse(bytes(self._small)))

@@ -68,3 +68,19 @@ def test_the_question_is_marked_in_the_servers_log(house15: House, postgres15: P
     with house15.connect(CLEAR, application_name=tmp_path.name) as connection:
         connection.execute("SELECT 'mine'")
     assert "SHOW /* ostiary */ search_path" in postgres15.statements()
+
+
+@pytest.mark.parametrize("behind", ["SELECT 1/0", "SELECT nosuch FROM wards", "SELECT count(*) FROM wards WHERE name LIKE 'x%'"], ids=["error", "parse", "refusal"])
+def test_a_path_that_a_failed_pipeline_takes_back_is_not_the_path(astray: House, behind: str) -> None:
+    """What stands between two Syncs is one transaction: its error, be it a refusal of ours, undoes the SET before it."""
+    with astray.connect(ADA) as connection:
+        connection.execute('SET search_path TO other, public')
+        with pytest.raises(psycopg.Error), connection.pipeline():
+            connection.execute("SET search_path TO public")
+            connection.execute(behind)
+        assert connection.execute("SHOW search_path").fetchone() == ("other, public",)
+        assert connection.execute("SELECT name FROM wards").fetchall() == [("***",)]
+        with connection.pipeline():
+            connection.execute("SET search_path TO public")
+            connection.execute("SELECT 1")
+        assert connection.execute("SELECT name FROM wards WHERE id = 1").fetchone() == ("north",)

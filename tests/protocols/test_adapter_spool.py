@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 import pytest
-from scene import TERMINATE, Scene, query
+from scene import READY, TERMINATE, Scene, query
 from twisted.internet.defer import Deferred
 
 from protocols.command import Command, Digest, Statement
@@ -125,6 +125,8 @@ def test_refused_long_values_are_forgotten_and_the_session_goes_on() -> None:
 def test_values_of_a_held_command_wait_with_it_and_go_when_it_is_cancelled() -> None:
     scene = Long()
     scene.say(messages.Parse("h", "SELECT $1").encode() + SYNC)
+    scene.durable()
+    scene.adapter.target_data(encode(b"1") + READY)
     scene.addons.decide = lambda command, held: scene.addons.held.append(command) or Deferred(refuse)  # type: ignore[method-assign]
     scene.say(messages.Bind("", "h", (), (VALUE,)).encode())
     assert scene.spools.open_now == 1 and not scene.client.paused, "its client is listened to"
