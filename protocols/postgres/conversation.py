@@ -203,6 +203,11 @@ _DEALLOCATES = re.compile(r"deallocate|discard\s+all", re.IGNORECASE)
 _DEALLOCATE = re.compile(r"""\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!(?:all|prepare)\b)([a-z_][a-z0-9_$]*))\s*;?\s*""", re.IGNORECASE | re.ASCII)
 
 
+def deallocates(text: str) -> bool:
+    """Whether SQL may take prepared statements away."""
+    return _DEALLOCATES.search(text) is not None
+
+
 def _ascii(running: Running) -> bool:
     command = running.decision.command
     return not isinstance(command, Statement) or (command.text + command.name).isascii()
@@ -285,7 +290,7 @@ class Conversation:
         SQL that is sent may take prepared statements away, and give others their names: what is bound by such a name is asked about in SQL's words
         from here on. What is no plain DEALLOCATE of one name may take them all. A name that stays after all is asked about likewise.
         """
-        if _DEALLOCATES.search(text) is None:
+        if not deallocates(text):
             return
         one = _DEALLOCATE.fullmatch(text)
         name = None if one is None else one[2].lower() if one[1] is None else one[1].replace('""', '"')

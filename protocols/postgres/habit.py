@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocols.command import Transaction
-from protocols.postgres.conversation import Awaited, Conversation, Prepared, Running
+from protocols.postgres.conversation import Awaited, Conversation, Prepared, Running, deallocates
 from protocols.postgres.messages import Parse, Query
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, NO_ROWS, RUN, Shape
 from protocols.tally import Tally
@@ -85,7 +85,7 @@ def learn(talk: Conversation, running: Running, shape: Shape, told: str, hidden:
     decision, command = running.decision, running.decision.command
     asked = not masks or shape is NO_ROWS or running.columns is shape.columns  # nobody is asked about a shape without a row
     clear = asked and running.plan is None and not running.alarm and decision.mark is not None
-    if not clear or command.pipelined or command.transaction is not Transaction.IDLE:
+    if not clear or command.pipelined or command.transaction is not Transaction.IDLE or deallocates(decision.sent):
         return
     if told == "Q":
         _query(talk, decision, shape, end, tag)

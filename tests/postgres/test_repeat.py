@@ -396,3 +396,15 @@ def test_the_short_way_does_what_the_general_way_does(
         habit = habits[first]
         perform(both, habit, [("ask", habit), ("ask", habit), *steps, end, *after[:4]])
         both.rest()
+
+
+@pytest.mark.parametrize("way", ["query", "bind", "parse"])
+def test_what_takes_prepared_statements_away_never_goes_the_short_way(way: str) -> None:
+    """The conversation has to know: a name may be given to another statement then."""
+    both, text = Both(), "DEALLOCATE t"
+    both.ask(parse(text, "d") + SYNC)
+    said = {"query": query(text), "bind": run("d"), "parse": parse(text) + run("")}[way]
+    for _ in range(4):
+        both.ask(parse("rows", "t") + SYNC)
+        assert not taken(both, said) and "t" not in both.quick.relay._talk.prepared
+    both.rest()
