@@ -79,7 +79,7 @@ async def _flood(folder: Path, rounds: int, children: list[subprocess.Popen[byte
             elif what[0] == "unrecordable":
                 sent.clear()
         told.told.clear()
-        if len(acknowledged) >= until_kill * (killed + 1):
+        if killed < rounds and client.worker is not None and len(acknowledged) >= until_kill * (killed + 1):  # many may be acknowledged at once
             children[-1].send_signal(signal.SIGKILL)
             children[-1].wait()
             killed += 1
