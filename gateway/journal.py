@@ -61,7 +61,7 @@ class _Open:
 
 
 class Score(NamedTuple):
-    """See `Journal.score`: an intent's fields and body, in which only the command's number and its values are another's."""
+    """See `Journal.score`: an intent's fields and body, in which only the command's number, a query's text and the values are another's."""
 
     held: _Open
     decision: Decision

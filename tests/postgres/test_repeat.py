@@ -5,6 +5,7 @@ way, and nobody can tell them apart: not the client, nor the target, nor who rea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -246,12 +247,12 @@ def test_what_was_allowed_in_a_pipeline_is_not_yet_allowed_alone() -> None:
     assert rules[-3:] == ["alone"] * 3 and "in a pipeline" in rules
 
 
-def test_a_query_whose_answer_is_cut_is_not_over() -> None:
-    """Wherever it is; also behind its description, or behind its last row."""
+def cut_everywhere(made: Callable[[], Both], said: bytes) -> None:
+    """The answer to that comes in two reads, cut at each of its bytes."""
     answer, size = b"..", 0
     while (size := size + 1) < len(answer):
-        both = asked(masks=True)
-        both.say(query("SELECT 'rows' AS a, 1"))
+        both = made()
+        both.say(said)
         both.ack()
         answer = both.hear()
         both.tell(answer[:size])
@@ -259,21 +260,16 @@ def test_a_query_whose_answer_is_cut_is_not_over() -> None:
         both.tell(answer[size:])
         both.rest()
     assert size == len(answer) > 40
+
+
+def test_a_query_whose_answer_is_cut_is_not_over() -> None:
+    """Wherever it is; also behind its description, or behind its last row."""
+    cut_everywhere(lambda: asked(masks=True), query("SELECT 'rows' AS a, 1"))
 
 
 def test_an_answer_that_is_cut_behind_a_message_is_not_over() -> None:
     """Also the first time that the short way is taken."""
-    answer, size = b"..", 0
-    while (size := size + 1) < len(answer):
-        both = prepared(times=2)
-        both.say(run())
-        both.ack()
-        answer = both.hear()
-        both.tell(answer[:size])
-        assert both.quick.adapter.busy
-        both.tell(answer[size:])
-        both.rest()
-    assert size == len(answer) > 40
+    cut_everywhere(lambda: prepared(times=2), run())
 
 
 def test_an_execution_after_a_reload_is_recorded_under_its_revision() -> None:

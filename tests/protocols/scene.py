@@ -29,6 +29,16 @@ def query(text: str) -> bytes:
     return messages.Query(text).encode()
 
 
+def in_reads(stream: bytes, sizes: list[int]) -> list[bytes]:
+    """Cut to these sizes, which begin again at their end."""
+    reads, at = [], 0
+    while at < len(stream):
+        size = sizes[len(reads) % len(sizes)]
+        reads.append(stream[at : at + size])
+        at += size
+    return reads
+
+
 class Wire(StringTransport):
     """One side. `abortConnection`, both kinds of closing and how much is waited for are remembered."""
 

@@ -15,7 +15,7 @@ from protocols.gathering import ENOUGH, LONGEST, MUCH, PATIENCE, PLENTY, SMALL, 
 from protocols.postgres import replies
 from protocols.postgres.codec import STREAM_OVER, FrameReader, encode, lacks_behind
 from protocols.result import Outcome
-from tests.protocols.scene import READY, Addons, Scene, query
+from tests.protocols.scene import READY, Addons, Scene, in_reads, query
 
 ROW = encode(b"D", b"\0\1\0\0\0\x60" + bytes(96))
 COPIED = encode(b"d", b"x" * 113)
@@ -39,16 +39,6 @@ def asked(text: str = "SELECT 1") -> Scene:
     scene.adapter.client_data(query(text))
     scene.durable()
     return scene
-
-
-def in_reads(stream: bytes, sizes: list[int]) -> list[bytes]:
-    """Cut to these sizes, which begin again at their end."""
-    reads, at = [], 0
-    while at < len(stream):
-        size = sizes[len(reads) % len(sizes)]
-        reads.append(stream[at : at + size])
-        at += size
-    return reads
 
 
 # -- in time -----------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from protocols.postgres.conversation import Awaited, Kind
 from protocols.postgres.frontend import IN_FLIGHT_LIMIT
 from protocols.result import Outcome
 from protocols.verdict import Decision
-from tests.protocols.scene import READY, REFUSED, TERMINATE, Addons, Scene, query
+from tests.protocols.scene import READY, REFUSED, TERMINATE, Addons, Scene, in_reads, query
 
 COPY, COPY_IN, COPY_DONE = "COPY t FROM STDIN", encode(b"G", b"\0\0\0"), encode(b"c")
 ROWS = encode(b"d", b"x" * 8187) * 8
@@ -181,16 +181,6 @@ def test_whole_messages_that_wait_are_never_handed_back() -> None:
 ], ids=repr)
 def test_only_the_beginning_of_one_more_message_is_shown_again(data: bytes, expected: bool) -> None:
     assert goes_on(memoryview(data), b"d"[0]) is expected
-
-
-def in_reads(stream: bytes, sizes: list[int]) -> list[bytes]:
-    """Cut to these sizes, which begin again at their end."""
-    reads, at = [], 0
-    while at < len(stream):
-        size = sizes[len(reads) % len(sizes)]
-        reads.append(stream[at : at + size])
-        at += size
-    return reads
 
 
 @settings(deadline=None)
