@@ -67,7 +67,7 @@ def parse(text: bytes, file: Path, *, vetted: bool = False, unpinned: bool = Fal
     try:
         values = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _wrong(file, [Problem("", f"not TOML: {error}", "correct it there")]) from None
+        raise _wrong(file, [_no_toml(error, text)]) from None
     whole = Section(values, "", file.parent, problems)
     config = _config(whole, file, text, vetted)
     whole.end()
@@ -77,6 +77,21 @@ def parse(text: bytes, file: Path, *, vetted: bool = False, unpinned: bool = Fal
     if problems:
         raise _wrong(file, placed(problems, values, text))
     return config
+
+
+_AT = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
+"""Where `tomllib` says that it stopped."""
+
+
+def _no_toml(error: tomllib.TOMLDecodeError | UnicodeDecodeError, text: bytes) -> Problem:
+    """Where a text ceases to be TOML, by its line."""
+    if isinstance(error, UnicodeDecodeError):
+        before = text[: error.start].split(b"\n")
+        return Problem("", f"not TOML: byte {len(before[-1]) + 1} of this line is no UTF-8", "save it as UTF-8", len(before))
+    at = _AT.search(str(error))
+    said = _AT.sub(f" (column {at['column']})" if at and at["column"] else "", str(error))
+    line = int(at["line"]) if at and at["line"] else len(text.splitlines()) or 1
+    return Problem("", f"not TOML: {said}", "correct it there, or above it", line)
 
 
 def _config(whole: Section, file: Path, text: bytes, vetted: bool) -> Config:

@@ -2,7 +2,7 @@
 How commands reach control: over its socket when it runs, else by opening its store themselves.
 
 Either way the same methods of `gateway.control.admin` answer. What a person is told when
-something is wrong goes to stderr, and the exit code is 1.
+something is wrong goes to stderr, and the exit code is 1; with --json a program reads it on stdout, as the API has it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from typing import Any, NoReturn
 import click
 import msgpack
 
+from gateway.cli.show import say
+from gateway.control.errors import ControlError, from_wire
 from gateway.frame import FRAME_LIMIT, pack, peer_credentials
 
 _STATE = re.compile(r"""^[ \t]*state[ \t]*=[ \t]*(["'])([^"'\n\\]+)\1[ \t]*(?:#.*)?$""", re.MULTILINE)  # the only such key of a file
@@ -41,19 +43,46 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @functools.wraps(command)
     def opened(config: Path, as_json: bool, **options: Any) -> Any:
-        return command(door=Door(config), as_json=as_json, **options)
+        try:
+            return command(door=Door(config), as_json=as_json, **options)
+        except Left as left:
+            if as_json:
+                say({"error": {"code": left.refusal, "text": left.why}})
+            raise
 
     return opened
 
 
-def leave(why: str) -> NoReturn:
-    """Say what is wrong and what to do; exit 1."""
-    click.echo(f"ostiary: {why}", err=True)
-    raise SystemExit(1)
+class Left(SystemExit):
+    """
+    A command that ends without what it was asked for; exit 1.
+
+    :ivar refusal: the code of what refused it; None where nothing did that has one.
+    """
+
+    def __init__(self, why: str, refusal: str | None = None) -> None:
+        super().__init__(1)
+        self.why, self.refusal = why, refusal
+
+
+def leave(why: str, refusal: str | None = None) -> NoReturn:
+    """Say what is wrong and what to do, with the code behind its first line; exit 1."""
+    first, newline, rest = why.partition("\n")
+    colon = ":" if newline and first.endswith(":") else ""
+    click.echo(f"ostiary: {first.removesuffix(colon)}{f' [{refusal}]' if refusal else ''}{colon}{newline}{rest}", err=True)
+    raise Left(why, refusal)
 
 
 class Said(Exception):
-    """Control refused; its words are for the person who asked."""
+    """
+    Control refused; its words are for the person who asked.
+
+    :ivar code: of what it refused.
+    """
+
+    def __init__(self, refusal: ControlError) -> None:
+        super().__init__(refusal.why)
+        self.code = refusal.code
 
 
 class Door:
@@ -67,7 +96,7 @@ class Door:
         try:
             return self.ask(method, **arguments)
         except Said as refusal:
-            leave(str(refusal))
+            leave(str(refusal), refusal.code)
 
     def ask(self, method: str, **arguments: Any) -> Any:
         """
@@ -162,15 +191,15 @@ class Door:
             return self._config.resolve().parent / state
         except OSError as error:
             leave(f"{self._config}: {(error.strerror or 'cannot be read').lower()}; give --config, or set OSTIARY_CONFIG")
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
-            return self._half_written(error)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, TypeError):
+            return self._half_written()
 
-    def _half_written(self, error: Exception) -> Path:
+    def _half_written(self) -> Path:
         """As `_state`, of a file that is no TOML now, where a gateway runs by what it says all the same; else leaves."""
         said = _STATE.search(self._config.read_bytes().decode(errors="replace"))
         state = self._config.resolve().parent / (said[2] if said else "state")
         if not (state / "run" / "control.sock").exists():
-            leave(f"{self._config}: not a configuration: {error}")
+            self.config()
         return state
 
     def _here(self, method: str, arguments: dict[str, Any]) -> Any:
@@ -178,21 +207,20 @@ class Door:
         from twisted.internet.defer import maybeDeferred
 
         from gateway.control.admin import Admin
-        from gateway.control.errors import ControlError
         from gateway.control.office import Office
 
         config, reactor = self.config(unpinned=True), _LateReactor()
         try:
             office = Office.of(config, reactor)
         except ControlError as error:
-            raise Said(error.why) from None
+            raise Said(error) from None
         try:
             office.take_up()
             office.requests.start(None)
             answered = maybeDeferred(Admin(office, reactor).methods[method], **arguments)
             return reactor.wait(answered)
         except ControlError as error:
-            raise Said(error.why) from None
+            raise Said(error) from None
         finally:
             office.close()
 
@@ -280,8 +308,8 @@ def _asked(connection: socket.socket, method: str, arguments: dict[str, Any]) ->
     match _frame(connection):
         case ["answer", 1, value]:
             return value
-        case ["error", 1, _, str(why)]:
-            raise Said(why)
+        case ["error", 1, str(name), str(why)]:
+            raise Said(from_wire(name, why))
     leave("control answered what nobody understands; are both of the same version?")
 
 

@@ -209,5 +209,4 @@ def _nobody_reloads(by: str) -> Deferred[int]:
 
 
 def _not_reloaded(failure: Failure) -> NoReturn:
-    why = failure.getErrorMessage()
-    raise Conflict(f"nothing has changed:{chr(10) if chr(10) in why else ' '}{why}")
+    raise Conflict(f"nothing has changed:\n{failure.getErrorMessage()}")

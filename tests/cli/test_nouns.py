@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -288,9 +289,18 @@ def test_a_mistake_in_the_file_is_said_and_nothing_is_opened(tool: Any) -> None:
     assert "did you mean 'drain'" in tool("token", "list", code=1).stderr
 
 
+def test_what_control_refuses_is_said_with_its_code_and_to_programs_as_json(tool: Any) -> None:
+    """As the HTTPS API answers; what no code stands for says so."""
+    refused = tool("identity", "restore", ADA, "--json", code=1)
+    told = json.loads(refused.stdout)["error"]
+    assert told["code"] == "OST-606" and refused.stderr == f"ostiary: {told['text']} [OST-606]\n"
+    idle = tool("session", "kill", "x", "--json", code=1)
+    assert json.loads(idle.stdout) == {"error": {"code": None, "text": idle.stderr.removeprefix("ostiary: ").rstrip()}}
+
+
 def test_no_file_or_a_broken_one(tool: Any) -> None:
-    tool.config.write_text("[gateway\n")
-    assert "not a configuration" in tool("token", "list", code=1).stderr
+    tool.config.write_text("# mine\n[gateway\n")
+    assert tool("token", "list", code=1).stderr.startswith(f"ostiary: {tool.config}:2: not TOML: ")
     tool.config.unlink()
     assert "--config" in tool("token", "list", code=1).stderr
 

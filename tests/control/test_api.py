@@ -339,4 +339,4 @@ async def test_a_refused_reload_says_the_key_and_that_nothing_changed(api: Api) 
     api.office.on_reload = lambda by: fail(CannotSwitch("gatewya: unknown key"))
     status, told, _ = await api.post("/api/reload", {}, ROOT)
     assert (status, told["error"]["code"]) == (409, "OST-606")
-    assert told["error"]["text"] == "nothing has changed: gatewya: unknown key"
+    assert told["error"]["text"] == "nothing has changed:\ngatewya: unknown key"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import socket
 import time
@@ -287,9 +288,16 @@ def test_a_reload_by_command_says_what_became_of_it(tmp_path: Path, workers: int
         refused = house.ostiary("reload")
         assert refused.returncode == 1 and refused.stdout == ""
         heading, *problems = refused.stderr.splitlines()
-        assert heading == "ostiary: nothing has changed:" and len(problems) == 2, refused.stderr
+        assert heading == "ostiary: nothing has changed [OST-606]:" and len(problems) == 2, refused.stderr
         assert "gatewya: unknown key" in problems[0] and "identity[0].subject" in problems[1]
         assert caller.ask("revision") == "2" and house.connect().ask("revision") == "2"
+        told = json.loads(house.ostiary("reload", "--json").stdout)["error"]
+        assert told == {"code": "OST-606", "text": "\n".join(["nothing has changed:", *problems])}
+        house.write("[gateway\n")
+        torn = house.ostiary("reload")
+        _, problem = torn.stderr.splitlines()
+        assert torn.returncode == 1 and re.match(rf"{re.escape(str(house.file))}:\d+: not TOML: ", problem), torn.stderr
+        house.heard(f"reload refused, revision 2 stays: {re.escape(problem)}")
         house.write(IDENTITY)
         assert house.ostiary("reload").stdout == "revision 2 is in force\n"
         found = house.ostiary("audit", "search", "--json", "--text", "config.reloaded")
