@@ -39,10 +39,16 @@ def percentile(samples: Iterable[float], share: float) -> float:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes so far, and of their children that have ended (proc(5), fields 14 to 17 of stat)."""
+    """
+    User and system time of these processes so far, and of their children that have ended (proc(5), fields 14 to 17 of stat).
+    One of them that has ended is among its parent's.
+    """
     ticks = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
         ticks += sum(map(int, fields[11:15]))
     return ticks / _TICK
 
