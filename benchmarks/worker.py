@@ -195,7 +195,7 @@ class House:
         reactor.runUntilCurrent()
         marks.append(clock())
         self.notary.acknowledge()
-        while any(adapter._rest or adapter._waiting for adapter in self.adapters):  # the machine was busy: sessions took turns
+        while any(adapter._rest or adapter._withheld for adapter in self.adapters):  # the machine was busy: sessions took turns
             reactor.runUntilCurrent()
             self.notary.acknowledge()
         marks.append(clock())

@@ -2,7 +2,7 @@
 Joins a relay to two Twisted transports: bytes in, effects out, performed one at a time.
 
 The only file where relay, transport and journal meet. Decided bytes queue behind the
-records that must be durable first; a later message never overtakes an earlier one. A
+records that must be durable first (`withheld`); a later message never overtakes an earlier one. A
 client that goes away while its command is held takes the question with it.
 """
 
@@ -25,17 +25,14 @@ from protocols.backlog import Backlog
 from protocols.command import Command
 from protocols.gathering import Gathering
 from protocols.journal import Journal
-from protocols.outflow import Outflow, Tap, Waiting
+from protocols.outflow import Tap
 from protocols.pauses import Pauses
 from protocols.relay import Addons, Relay
 from protocols.session import Session
 from protocols.session_adapter import SessionAdapter
 from protocols.shortcut import Shortcut
-from protocols.spool import Spool
 from protocols.verdict import Decision, Hold
-
-WAITING_LIMIT = 4 << 20
-"""Bytes that may wait for durability before the client is paused; a pipeline of 10,000 fits."""
+from protocols.withheld import Waiting, Withheld
 
 HELD_LIMIT = 2 << 20
 """Bytes a client may send behind a held command. More would need a pause, and a paused transport is deaf."""
@@ -71,12 +68,10 @@ class Adapter(SessionAdapter):
         self._working = False
         self._turn_began = 0.0
         self._rest: Any = None  # while others have their turn; what is to be done waits in _todo
-        self._waiting: deque[Waiting] = deque()
-        self._waiting_bytes = 0
-        self._long = 0  # how many spools wait or are being sent
-        self._outflow = Outflow(
-            lambda data: self._target.write(data), lambda call: clock.callLater(0, call), ended=self._flowed, failed=self._crashed
-        )
+        self._withheld = Withheld(
+            lambda data: self._target.write(data), lambda call: clock.callLater(0, call), lambda why, on: self._pauses.put("client", why, on),
+            released=self._released, failed=self._crashed,
+        )  # fmt: skip
         self._gathering = Gathering(clock.callLater, relay.cut, self._target_said, lambda least: self._target.wait_for(least))
         self._backlog = Backlog(journal, self._shown_again, lambda side, why, on: self._pauses.put(side, why, on))
         self._asked: Deferred[Decision] | None = None
@@ -97,7 +92,7 @@ class Adapter(SessionAdapter):
         target.registerProducer(Tap(self._target_full), True)
 
     def _target_full(self, on: bool) -> None:
-        self._outflow.full(on)
+        self._withheld.full(on)
         self._pauses.put("client", "target is slow", on)
 
     def client_data(self, data: bytes | memoryview) -> None:
@@ -122,7 +117,7 @@ class Adapter(SessionAdapter):
 
     def _stream(self, data: memoryview) -> bytes:
         """Pass what is only counted and digested from where it lies; the rest, which is to be looked at."""
-        if self._closed or self._working or self._todo or self._on_the_way or self._backlog.sides["client"] or self._journal.full:
+        if self._closed or self._working or self._todo or self._withheld or self._backlog.sides["client"] or self._journal.full:
             return bytes(data)
         try:
             size, goes_on = self._relay.stream(data)
@@ -152,14 +147,14 @@ class Adapter(SessionAdapter):
 
     def _clear(self) -> bool:
         """Whether nothing was read that the relay has not seen, and nothing is left to do: a target may answer what it was not sent yet."""
-        return not (self._closed or self._backlog or self._todo or self._on_the_way) and self._gathering.idle
+        return not (self._closed or self._backlog or self._todo or self._withheld) and self._gathering.idle
 
     def _hand_over(self, intends: list[Intend], last: int, began: float, sent: bool) -> None:
         """What was on the short way goes on here."""
         for sequence, intend in enumerate(intends, last - len(intends) + 1):
             self._began[intend.number] = began
             if not sent:
-                self._wait(Waiting(sequence, intend.number, intend.data, intend.poison))
+                self._withheld.wait(Waiting(sequence, intend.number, intend.data, intend.poison))
 
     def _target_said(self, data: bytes) -> None:
         if self._backlog.sides["target"] or self._journal.full:
@@ -177,7 +172,7 @@ class Adapter(SessionAdapter):
         while self._rest is not None:  # its goodbye may be among what waits for a turn
             self._go_on()
         self._lost("client")
-        if not (self._closing and self._on_the_way):
+        if not (self._closing and self._withheld):
             self.close("client gone")
 
     def target_lost(self) -> None:
@@ -207,17 +202,14 @@ class Adapter(SessionAdapter):
     def _forget(self) -> None:
         """What was decided and has not left never will; what was not looked at is dropped."""
         self._gathering.discard()
-        for entry in self._waiting:
-            entry.forget()
+        self._withheld.discard()
         for effect in self._todo:
             if isinstance(effect, Intend) and not isinstance(effect.data, bytes):
                 effect.data.close()
-        self._waiting.clear()
         self._todo.clear()
         if self._rest is not None and self._rest.active():
             self._rest.cancel()
         self._rest = None
-        self._outflow.discard()
 
     def _last_effects(self, why: str, farewell: str) -> None:
         for effect in self._relay.close(why):
@@ -264,7 +256,7 @@ class Adapter(SessionAdapter):
         if self._closed:
             return
         self._shortcut.leave()
-        waits, runs = self._on_the_way, bool(self._began)  # before what is held makes way for what is behind it
+        waits, runs = bool(self._withheld), bool(self._began)  # before what is held makes way for what is behind it
         if self._asked is not None:
             self._asked.cancel()
         if waits:
@@ -275,12 +267,7 @@ class Adapter(SessionAdapter):
     @property
     def busy(self) -> bool:
         """Whether a command waits, runs, or is held."""
-        return bool(self._asked or self._waiting or self._began or self._rest or self._shortcut.taken)
-
-    @property
-    def _on_the_way(self) -> bool:
-        """Whether something was decided and has not left."""
-        return bool(self._waiting or self._long)
+        return bool(self._asked or self._withheld.undurable or self._began or self._rest or self._shortcut.taken)
 
     # -- durability --------------------------------------------------------------------
 
@@ -289,39 +276,19 @@ class Adapter(SessionAdapter):
         if self._shortcut.taken:
             self._shortcut.durable(sequence, self._target)
             return
-        out: list[bytes | Spool] = []
-        while self._waiting and (self._waiting[0].settled or self._waiting[0].sequence <= sequence):
-            entry = self._waiting.popleft()
-            out.append(entry.data)
-            out += entry.behind
-            self._waiting_bytes -= entry.size
-        if out:
-            if self._long:
-                self._outflow.push(out)
-            else:
-                self._target.write(b"".join(out))
-            self._released()
-
-    def _flowed(self) -> None:
-        """Nothing waits behind a spool that is being sent."""
-        self._long = sum(not isinstance(entry.data, bytes) for entry in self._waiting)
-        if not self._long:
-            self._pauses.put("client", "long values are on their way", False)
-        self._released()
+        self._withheld.durable(sequence)
 
     def refused(self, sequence: int, why: str) -> None:
         """One intent's grant is not good any more: the target gets something it must reject instead, in its turn."""
         self._shortcut.leave()
-        for entry in self._waiting:
-            if entry.sequence == sequence:
-                self._settle(entry, self._relay.ungranted, why)
-                break
+        for entry in self._withheld.unsettled(sequence):
+            self._settle(entry, self._relay.ungranted, why)
         self.durable(-1)
 
     def unrecordable(self, why: str) -> None:
         """Nothing can be recorded: whatever waits is refused, in order."""
         self._shortcut.leave()
-        for entry in list(self._waiting):
+        for entry in self._withheld.unsettled():
             self._settle(entry, self._relay.refused, why)
         self.durable(-1)
 
@@ -331,11 +298,7 @@ class Adapter(SessionAdapter):
             self._drive(tell, entry.number, why)
 
     def _released(self) -> None:
-        """Bytes left that had waited."""
-        if self._waiting_bytes <= WAITING_LIMIT // 2:
-            self._pauses.put("client", "evidence is slow", False)
-        if self._on_the_way:
-            return
+        """All that had waited has left."""
         if self._cancel_wanted:
             self._cancel_wanted = False
             self._cancel_target()
@@ -374,7 +337,7 @@ class Adapter(SessionAdapter):
                 if kind is ToClient:
                     self._client.write(self._joined(effect) if todo else effect.data)
                 elif kind is ToTarget:
-                    self._to_target(effect.data)
+                    self._withheld.send(effect.data)
                 elif kind is Ask:
                     self._ask(effect.command)
                 elif kind is Intend:
@@ -422,22 +385,6 @@ class Adapter(SessionAdapter):
                 break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _to_target(self, data: bytes) -> None:
-        if self._waiting:
-            entry = self._waiting[-1]
-            entry.behind.append(data)
-            self._grew(entry, len(data))
-        elif self._long:
-            self._outflow.push([data])
-        else:
-            self._target.write(data)
-
-    def _grew(self, entry: Waiting, count: int) -> None:
-        entry.size += count
-        self._waiting_bytes += count
-        if self._waiting_bytes > WAITING_LIMIT:
-            self._pauses.put("client", "evidence is slow", True)
-
     def _intend(self, effect: Intend) -> None:
         try:
             sequence = self._journal.intend(self._addons.session, effect.number, effect.decision, self)
@@ -445,21 +392,13 @@ class Adapter(SessionAdapter):
             if not isinstance(effect.data, bytes):
                 effect.data.close()
             self._drive(self._relay.refused, effect.number, str(error))
-            self._to_target(effect.poison)
+            self._withheld.send(effect.poison)
             return
         self._began[effect.number] = self._clock.seconds()
-        self._wait(Waiting(sequence, effect.number, effect.data, effect.poison))
-
-    def _wait(self, entry: Waiting) -> None:
-        self._waiting.append(entry)
-        if isinstance(entry.data, bytes):
-            self._grew(entry, len(entry.data))
-        else:
-            self._long += 1
-            self._pauses.put("client", "long values are on their way", True)  # one message's at a time in a spool
+        self._withheld.wait(Waiting(sequence, effect.number, effect.data, effect.poison))
 
     def _hang_up(self, why: str, drain: bool) -> None:
-        if drain and self._on_the_way:
+        if drain and self._withheld:
             self._closing = why
         else:
             self.close(why)

@@ -1,41 +1,16 @@
 """
-What goes to a target, in its order: behind records that are not durable yet, and behind what lies in a spool, which is
-read as fast as the target takes it.
+What goes to a target in its order, behind what lies in a spool, which is read as fast as the target takes it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from protocols.spool import Spool
 
 TURN = 4 << 20
 """Bytes of spools that are sent in one turn of the reactor: other sessions have theirs in between."""
-
-
-@dataclass(slots=True)
-class Waiting:
-    """An intent that is not durable yet, and the bytes that may not overtake it."""
-
-    sequence: int
-    number: int
-    data: bytes | Spool
-    poison: bytes
-    settled: bool = False  #: refused: nothing of it needs a record any more
-    behind: list[bytes] = field(default_factory=list)
-    size: int = 0
-
-    def settle(self) -> None:
-        """Its poison leaves instead."""
-        self.settled = True
-        self.forget()
-        self.data = self.poison
-
-    def forget(self) -> None:
-        if not isinstance(self.data, bytes):
-            self.data.close()
 
 
 class Tap:

@@ -174,7 +174,7 @@ class House:
         copier = self.relay._frontend._feed.asker
         found = list(known(self.relay))
         found[10] = found[10] if copier and not copier.running.ended else None
-        return found, self.relay._frontend.number, sorted(self.adapter._began), len(self.adapter._waiting)
+        return found, self.relay._frontend.number, sorted(self.adapter._began), len(self.adapter._withheld.unsettled())
 
 
 class Target(Server):

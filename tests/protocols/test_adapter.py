@@ -13,13 +13,14 @@ from scene import READY, REFUSED, TERMINATE, Addons, Scene, Scripted, allowed, q
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from protocols.adapter import HELD_LIMIT, LINGER, WAITING_LIMIT
+from protocols.adapter import HELD_LIMIT, LINGER
 from protocols.command import Command
 from protocols.postgres import messages, replies
 from protocols.postgres.codec import encode
 from protocols.postgres.frontend import IN_FLIGHT_LIMIT
 from protocols.postgres.refusal import denial, poison_query, ungranted
 from protocols.verdict import Decision, Hold
+from protocols.withheld import LIMIT
 
 
 # -- durability --------------------------------------------------------------------------
@@ -288,7 +289,7 @@ def test_slow_evidence_pauses_the_client_until_half_is_released() -> None:
     """What waits for durability is bounded; reasons add up and each must go."""
     scene = Scene()
     big = query("x" * 900_000)
-    for _ in range(WAITING_LIMIT // len(big) + 1):
+    for _ in range(LIMIT // len(big) + 1):
         scene.adapter.client_data(big)
     assert scene.client.paused and not scene.target.paused
     scene.target.producer.pauseProducing()
