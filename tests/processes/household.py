@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import queue
 import re
 import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import psutil
 
@@ -41,6 +44,27 @@ def until(true: Callable[[], object], what: str) -> None:
         select.select([], [], [], 0.01)
 
 
+class Speech:
+    """What a process says, read as it comes: it never waits for a test that does not listen, nor a test for it without end."""
+
+    def __init__(self, output: IO[str]) -> None:
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._overhear, args=[output], daemon=True).start()
+
+    def _overhear(self, output: IO[str]) -> None:
+        with output:
+            for line in output:
+                self._lines.put(line)
+        self._lines.put("")
+
+    def line(self, end: float) -> str | None:
+        """The next one, "" behind the last; `None` when none came until then, on the monotonic clock."""
+        try:
+            return self._lines.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            return None
+
+
 class Household:
     """
     :param workers: as in the file.
@@ -63,6 +87,7 @@ class Household:
         write_pair(tls / "server.pem", tls / "server.key", issue(authority("house"), ["localhost"]))
         self.log: list[str] = []
         self._process: subprocess.Popen[str] | None = None
+        self._speech: Speech | None = None
 
     def write(self, more: str = "", target: str = "clinic") -> None:
         """The configuration, with this behind it."""
@@ -94,6 +119,8 @@ class Household:
             self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
             env={**os.environ, "PYTHONPATH": path},
         )
+        assert self._process.stdout is not None
+        self._speech = Speech(self._process.stdout)
         self.heard(r"serving revision \d+")
 
     def __exit__(
@@ -106,9 +133,7 @@ class Household:
             except psutil.NoSuchProcess:
                 pass
         psutil.wait_procs(family, timeout=PATIENCE)
-        assert self._process is not None and self._process.stdout is not None
-        self._process.wait()
-        self._process.stdout.close()
+        self.code()
 
     def _leftovers(self) -> list[psutil.Process]:
         """Children of a supervisor that is gone: known by the names this test has heard."""
@@ -118,23 +143,27 @@ class Household:
 
     def heard(self, pattern: str) -> re.Match[str]:
         """The first line from here on that matches; lines before it are kept in `log`."""
-        assert self._process is not None and self._process.stdout is not None
-        end, out = time.monotonic() + PATIENCE, self._process.stdout
-        while time.monotonic() < end:
-            line = out.readline()
-            if not line:
-                break
-            self.log.append(line)
+        end = time.monotonic() + PATIENCE
+        while line := self._line(end):
             found = re.search(pattern, line)
             if found:
                 return found
-        raise AssertionError(f"never said {pattern!r}:\n{''.join(self.log)}")
+        why = "ended, and" if line == "" else f"in {PATIENCE:.0f} s"
+        raise AssertionError(f"{why} never said {pattern!r}:\n{''.join(self.log)}")
 
     def rest(self) -> str:
         """Everything it said, once it has ended."""
-        assert self._process is not None and self._process.stdout is not None
-        self.log.extend(self._process.stdout)
+        end = time.monotonic() + PATIENCE
+        while line := self._line(end):
+            pass
+        assert line == "", f"{PATIENCE:.0f} s later somebody may still say something:\n{''.join(self.log)}"
         return "".join(self.log)
+
+    def _line(self, end: float) -> str | None:
+        assert self._speech is not None
+        line = self._speech.line(end)
+        self.log.append(line or "")
+        return line
 
     def pids(self) -> dict[str, int]:
         """Who is which process, by the newest word of the log."""
