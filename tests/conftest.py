@@ -22,6 +22,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("timeless", settings(), deadline=None)
 settings.load_profile("timeless")
 
+pytest_plugins = ["tests.limit"]
+
 LONG = os.environ.get("OSTIARY_PROFILE") == "soak"
 
 
