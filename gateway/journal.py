@@ -21,7 +21,7 @@ from gateway.notary.client import NotaryClient
 from gateway.notary.record import NAME_LIMIT, Kind, identity_terms
 from gateway.reactor import end_of_turn
 from gateway.values import recorded, recorded_values
-from protocols.command import Command, FunctionCall, Transaction
+from protocols.command import Command, FunctionCall
 from protocols.errors import Unrecordable
 from protocols.journal import Waiter
 from protocols.recording import Chunk, Recorded
@@ -174,16 +174,16 @@ class Journal:
         return self._outcome(held, number, outcome.ending, outcome, micros)
 
     def report_again(self, score: Score, number: int, tag: str | None, rows: int, size: int, micros: int) -> int:
-        """As `report`, of what was complete and left the session outside of a transaction; 0 when it cannot be recorded now."""
+        """As `report`, of what was complete and left the transaction as it was; 0 when it cannot be recorded now."""
         try:
             self._check()
         except Unrecordable:
             return 0
-        tags = () if tag is None else (tag,)
+        tags, transaction = () if tag is None else (tag,), score.decision.command.transaction
         if score.decision.columns:
-            outcome = Outcome(Ending.COMPLETE, tags, "", rows, size, transaction=Transaction.IDLE)
+            outcome = Outcome(Ending.COMPLETE, tags, "", rows, size, transaction=transaction)
             return self._outcome(score.held, number, Ending.COMPLETE, told(score.decision, outcome), micros)
-        fields = [number, Ending.COMPLETE, "", rows, size, 0, 0, micros, Transaction.IDLE]
+        fields = [number, Ending.COMPLETE, "", rows, size, 0, 0, micros, transaction]
         return self._ended(score.held, number, fields, [tags, (), "", _NO_FACTS, b""])
 
     def chunk(self, session: Session, chunk: Chunk, waiter: Waiter) -> int:

@@ -65,8 +65,8 @@ class Journal(Protocol):
 
     def report_again(self, score: Any, number: int, tag: str | None, rows: int, size: int, micros: int) -> int:
         """
-        As `report`, of one that was complete, with this command tag (None of a Parse) and so many bytes of rows, outside of a transaction; 0 when it
-        cannot be recorded now.
+        As `report`, of one that was complete, with this command tag (None of a Parse) and so many bytes of rows, and left the transaction as it was;
+        0 when it cannot be recorded now.
         """
 
     def refuse(self, session: Session, number: int, decision: Decision) -> int:

@@ -153,7 +153,8 @@ class Prepared:
     sent: str
     types: tuple[int, ...] = ()
     step: int = -1  #: pipeline step of its Parse, until the target has answered that
-    habit: Any = None  #: `habit.Habit`, once it was executed
+    habit: Any = None  #: `habit.Habit`, once it was executed outside of a transaction block
+    habit_within: Any = None  #: and once it was inside one
 
 
 @dataclass(slots=True, eq=False)
@@ -213,6 +214,14 @@ def _ascii(running: Running) -> bool:
     return not isinstance(command, Statement) or (command.text + command.name).isascii()
 
 
+@dataclass(slots=True, eq=False)
+class Habits:
+    """What is learnt where the transaction stands as it does: whoever decides may say otherwise elsewhere."""
+
+    queries: dict[str, Any] = field(default_factory=dict)  #: `habit.Habit`s by their texts
+    parsings: dict[bytes, Any] = field(default_factory=dict)  #: by the Parse message that comes first
+
+
 @dataclass(slots=True)
 class Conversation:
     """The state of one session's protocol."""
@@ -224,9 +233,9 @@ class Conversation:
     texts: dict[str, str] = field(default_factory=dict)  #: name to text, what `Statement.prepared` shows
     text_length: int = 0  #: characters in `texts`
     portals: dict[str, Portal] = field(default_factory=dict)
-    queries: dict[str, Any] = field(default_factory=dict)  #: habits by their texts
+    outside: Habits = field(default_factory=Habits)  #: of a transaction block
+    inside: Habits = field(default_factory=Habits)
     closing: dict[str, Awaited] = field(default_factory=dict)  #: Close messages that are not answered, by the statement's name
-    parsings: dict[bytes, Any] = field(default_factory=dict)  #: habits by the Parse message that comes first
     skipping: bool = False  #: the target ignores everything until the client's next Sync
     copying: Running | None = None  #: takes CopyData from the client
     step: int = 0
@@ -251,9 +260,23 @@ class Conversation:
 
     @property
     def rests(self) -> bool:
-        """Whether nothing is awaited, open or to be told, and the target listens."""
-        busy = self.awaited or self.portals or self.done or self.intended or self.skipping or self.copying or self.dying
-        return not busy and self.transaction is Transaction.IDLE
+        """
+        Whether nothing is awaited, open or to be told, and the target listens. Inside a transaction block the portal without a name stays;
+        it has ended, or it would be intended still.
+        """
+        if self.awaited or self.done or self.intended or self.skipping or self.copying or self.dying:
+            return False
+        return self.transaction is not Transaction.FAILED and all(not name and self.within for name in self.portals)
+
+    @property
+    def within(self) -> bool:
+        """Whether this is inside a transaction block, which has not failed."""
+        return self.transaction is Transaction.OPEN
+
+    @property
+    def habits(self) -> Habits:
+        """Those that are known as the transaction stands."""
+        return self.inside if self.within else self.outside
 
     @property
     def head(self) -> Awaited | None:

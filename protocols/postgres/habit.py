@@ -1,7 +1,7 @@
 """
 What a session does again and again, known by what came of it the last time: a query, or an execution of a statement that it has
 prepared, or prepares each time, which is simply allowed, has rows that pass as they came, and leaves the conversation as it found
-it; see `repeat` for what that is good for.
+it; see `repeat` for what that is good for. What was learnt outside of a transaction block is not known inside one, nor the other way round.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Habit:
     :ivar opening: what the answer begins with; `shown`: what the client sees of that.
     :ivar kin: of a query, what other texts match about which the same was decided; `asked`: whether that is known.
     :ivar first: what comes before an execution.
-    :ivar end: how an answer ended that left everything at rest; `tag`: its command's.
+    :ivar end: how an answer ended that left everything at rest, and the transaction as it stood; `tag`: its command's.
     :ivar score: what a journal has made of the decision. `tally` and `count`: as long as it counts that, the decision stands.
     """
 
@@ -85,16 +85,24 @@ def learn(talk: Conversation, running: Running, shape: Shape, told: str, hidden:
     decision, command = running.decision, running.decision.command
     asked = not masks or shape is NO_ROWS or running.columns is shape.columns  # nobody is asked about a shape without a row
     clear = asked and running.plan is None and not running.alarm and decision.mark is not None
-    if not clear or command.pipelined or command.transaction is not Transaction.IDLE or deallocates(decision.sent):
+    if not clear or not _stays(talk, decision) or deallocates(decision.sent):
         return
     if told == "Q":
         _query(talk, decision, shape, end, tag)
     elif told in ("PBDES", "PBES"):
         if (first := _parsing(talk, talk.awaited[0])) is not None and first.prepared is talk.prepared.get(command.name):
-            _keep(talk.parsings, first.asks, _execution(decision, first.prepared.types, shape, told, hidden, end, tag, first))
+            _keep(talk.habits.parsings, first.asks, _execution(decision, first.prepared.types, shape, told, hidden, end, tag, first))
     elif (prepared := talk.prepared.get(command.name)) is not None:
-        if prepared.habit is None or prepared.habit.decision.mark is not decision.mark:
-            prepared.habit = _execution(decision, prepared.types, shape, told, hidden, end, tag)
+        known = prepared.habit_within if talk.within else prepared.habit
+        if known is None or known.decision.mark is not decision.mark:
+            habit = _execution(decision, prepared.types, shape, told, hidden, end, tag)
+            prepared.habit, prepared.habit_within = (prepared.habit, habit) if talk.within else (habit, prepared.habit_within)
+
+
+def _stays(talk: Conversation, decision: Decision) -> bool:
+    """Whether the transaction stood as it stands when that was decided, and nothing else was on its way."""
+    command = decision.command
+    return not command.pipelined and command.transaction is talk.transaction and command.transaction is not Transaction.FAILED
 
 
 def _execution(
@@ -111,7 +119,7 @@ def _parsing(talk: Conversation, awaited: Awaited) -> Parsing | None:
     """Of a Parse that the target answered with the execution behind it."""
     decision = awaited.running.decision
     command = decision.command
-    if command.name or decision.mark is None or command.pipelined or command.transaction is not Transaction.IDLE or len(command.text) > LONGEST:
+    if command.name or decision.mark is None or not _stays(talk, decision) or len(command.text) > LONGEST:
         return None
     asks = Parse("", command.text, command.types).encode(talk.codec)
     sent = asks if decision.sent == command.text else Parse("", decision.sent, command.types).encode(talk.codec)
@@ -126,7 +134,7 @@ def _keep(habits: dict[Any, Habit], key: str | bytes, habit: Habit) -> None:
 
 
 def _query(talk: Conversation, decision: Decision, shape: Shape, end: bytes, tag: str) -> None:
-    text, queries = decision.command.text, talk.queries
+    text, queries = decision.command.text, talk.habits.queries
     if len(text) > LONGEST or not text.isascii() or any(one.decision.mark is decision.mark for one in queries.values()):
         return
     opening = shape.openings["Q"]

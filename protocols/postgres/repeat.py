@@ -9,19 +9,19 @@ would have been (`tests/postgres/test_repeat.py`).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from struct import Struct
 from typing import Any
 
-from protocols.command import Transaction
+from protocols.command import Parameter
 from protocols.kernel import bound, scan
 from protocols.postgres.codec import STREAM_OVER
-from protocols.postgres.conversation import Conversation, Opinions, Prepared
+from protocols.postgres.conversation import Conversation, Opinions, Portal, Prepared, Running
 from protocols.postgres.habit import LONGEST as LONGEST_QUERY
 from protocols.postgres.habit import Habit
 from protocols.postgres.phrases import LONGEST, Shape, ending
 
 _ROWS = frozenset(b"D")
-_IDLE = Transaction.IDLE
 _BIND, _PARSE, _QUERY = b"BPQ"
 _LEAST = 8  # bytes; less is no query that has rows
 _UNKNOWN = (0,)
@@ -39,8 +39,8 @@ class Repeat:
     """
 
     __slots__ = (
-        "_asked", "_backend", "_commands", "_count", "_frontend", "_last", "_name", "_opinions", "_read", "_shape", "_talk", "_told",
-        "calm", "data", "formats", "habit", "number", "rows", "shown", "size", "tag", "text", "types", "values",
+        "_asked", "_backend", "_bound_last", "_commands", "_count", "_frontend", "_habits", "_last", "_name", "_opinions", "_read", "_shape",
+        "_talk", "_told", "_within", "calm", "data", "formats", "habit", "number", "rows", "shown", "size", "tag", "text", "types", "values",
     )  # fmt: skip
 
     def __init__(self, talk: Conversation, opinions: Opinions, frontend: Any, backend: Any) -> None:
@@ -56,6 +56,8 @@ class Repeat:
         self._read = b""  # what the client said of it
         self._name: bytes | None = None  # while calm: of the last one's statement
         self._last: Habit | None = None  # and its habit
+        self._within, self._habits = False, talk.habits  # while calm: whether this is inside a transaction block, and what is known there
+        self._bound_last: tuple[Any, ...] = ()  # inside one, the last execution: habit, command, step, types, formats, values
         self._shape: Shape | None = None  # of the last rows that were described
         self._count = self._commands = self._asked = self._told = 0  # exchanges that the conversation does not know of, and what was in them
 
@@ -83,7 +85,7 @@ class Repeat:
     def _parsed(self, data: bytes) -> Habit | None:
         """The habit that it is to prepare the statement without a name, and then to execute it likewise."""
         stop = _length_at(data)[0] + 1
-        habit = self._talk.parsings.get(data[:stop])
+        habit = self._habits.parsings.get(data[:stop])
         if habit is None or habit.decision.command.settings is not self._talk.settings:
             return None
         rest, first = data[stop:], habit.first
@@ -113,13 +115,12 @@ class Repeat:
 
     def _queried(self, data: bytes) -> Habit | None:
         """The habit that a query is, or one whose kin."""
-        talk = self._talk
         said, end = data[5:-1], len(data) - 1
         if _length_at(data)[0] != end or data.find(b"\0", 5) != end or end > LONGEST_QUERY or not said.isascii():
             return None
         text = said.decode("ascii")
-        habit = talk.queries.get(text) or self._kin(said)
-        if habit is None or habit.decision.command.settings is not talk.settings:
+        habit = self._habits.queries.get(text) or self._kin(said)
+        if habit is None or habit.decision.command.settings is not self._talk.settings:
             return None
         self.text, self.types, self.formats, self.values = text, (), (), ()
         self.data = habit.sent or data
@@ -127,7 +128,7 @@ class Repeat:
 
     def _kin(self, text: bytes) -> Habit | None:
         """The habit about which the same was decided, the newest first."""
-        for habit in reversed(self._talk.queries.values()):
+        for habit in reversed(self._habits.queries.values()):
             if not habit.asked:
                 habit.asked, habit.kin = True, self._opinions.kin(habit.decision)
             if habit.kin is not None and habit.kin.fullmatch(text):
@@ -154,6 +155,8 @@ class Repeat:
         if habit.first is not None:
             self._commands += 1
             self._prepare(habit.first.prepared)
+        if self._within and self.text is None:
+            self._bound_last = habit, self.number, self._count, self.types, self.formats, self.values
         self._commands += 1
         self._count += 1
         self._asked += len(self._read)
@@ -184,6 +187,9 @@ class Repeat:
         """The general way goes on."""
         self.calm = False
         self._last = self._name = None
+        if self._bound_last:
+            self._open(*self._bound_last)
+            self._bound_last = ()
         if self._count:
             self._frontend.repeated(self._commands, self._asked)
             self._backend.repeated(self._shape, self._told)
@@ -191,16 +197,24 @@ class Repeat:
             self._count = self._commands = self._asked = self._told = 0
             self._shape = None
 
+    def _open(self, habit: Habit, number: int, count: int, types: tuple[int, ...], formats: tuple[int, ...], values: tuple[bytes | None, ...]) -> None:
+        """The portal without a name, which is what was executed last; inside a transaction block it stays."""
+        parameters = tuple([Parameter(*each) for each in zip(types, formats, values)])
+        running = Running(number, replace(habit.decision, command=replace(habit.decision.command, parameters=parameters)))
+        running.ended = True
+        columns = None if habit.shape is None else habit.shape.columns
+        self._talk.portals[""] = Portal(running, self._talk.step + count, columns is not None, columns, bound=True)
+
     def _rests(self) -> bool:
         if not (self._talk.rests and self._frontend.rests and self._backend.rests):
             return False
-        self.number = self._frontend.number
+        self.number, self._within, self._habits = self._frontend.number, self._talk.within, self._talk.habits
         return True
 
     def _find(self, name: bytes) -> Habit | None:
         """The habit with this statement, if there is one; remembered while nothing can change that."""
         prepared = self._talk.prepared.get(name.decode("ascii")) if name.isascii() else None
-        habit = None if prepared is None else prepared.habit
+        habit = None if prepared is None else prepared.habit_within if self._within else prepared.habit
         if habit is not None and habit.decision.command.settings is not self._talk.settings:
             habit = None
         self._name, self._last = name if self.calm else None, habit
@@ -210,7 +224,7 @@ class Repeat:
 def _ends(habit: Habit, data: bytes) -> bool:
     """Whether an answer that leaves everything at rest ends like this; it often ends so again."""
     end = ending(data) if len(data) <= LONGEST else None
-    if end is None or end.transaction is not _IDLE or end.tag == "DECLARE CURSOR":
+    if end is None or end.transaction is not habit.decision.command.transaction or end.tag == "DECLARE CURSOR":
         return False
     habit.end, habit.tag = data, end.tag
     return True

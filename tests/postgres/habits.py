@@ -5,6 +5,7 @@ addons whose minds a test changes, a notary that it plays, and the target behind
 
 from __future__ import annotations
 
+import re
 import sys
 import uuid
 from collections.abc import Sequence
@@ -17,17 +18,19 @@ from twisted.internet.task import Clock
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "protocols"))
 
-from playbook import SETTINGS, columns, row  # noqa: E402
+from playbook import READY_FAILED, SETTINGS, columns, complete, error, row  # noqa: E402
 from scene import SESSION, Wire  # noqa: E402
 from test_conversation import Server  # noqa: E402
 from test_phrases import known  # noqa: E402
 
+from addons.sql.settings import Settings  # noqa: E402
 from gateway.journal import Journal  # noqa: E402
 from gateway.notary.record import FIELDS, Kind, parse_event, unpack  # noqa: E402
 from gateway.opinions import Opinions  # noqa: E402
 from gateway.pipeline import Pipeline  # noqa: E402
 from protocols.adapter import Adapter  # noqa: E402
-from protocols.hooks import ColumnsHook, JudgeHook  # noqa: E402
+from protocols.command import Transaction  # noqa: E402
+from protocols.hooks import ColumnsHook, DecidedHook, JudgeHook, OutcomeHook  # noqa: E402
 from protocols.postgres.codec import Frame  # noqa: E402
 from protocols.postgres import messages  # noqa: E402
 from protocols.postgres.relay import PostgresRelay  # noqa: E402
@@ -36,6 +39,8 @@ from protocols.session import Session  # noqa: E402
 from protocols.tally import Tally  # noqa: E402
 from protocols.verdict import Allow, Decision, Deny  # noqa: E402
 
+_FOLLOWED = re.compile("BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET")
+_ENDING = ("COMMIT", "ROLLBACK")
 _MICROS = FIELDS[Kind.OUTCOME].index("micros") + 6  # behind what all records begin with
 
 
@@ -84,10 +89,32 @@ class Mind:
 
 
 class Judge(Mind):
+    """Its rule says all that it answers by: also how the transaction stands, and where names are looked up."""
+
+    def __init__(self, tally: Tally, session: Session) -> None:
+        super().__init__(tally)
+        self._settings = Settings(tally=tally)
+        self._settings.start(session, "public")
+
+    def standing(self, session: Session) -> Any:
+        return self.strict, self._settings.standing(session)
+
+    def untold(self, session: Session, decision: Decision) -> bool:
+        return not _FOLLOWED.match(decision.command.text)
+
     def on_judge(self, hook: JudgeHook) -> Allow | Deny:
         if self.strict and "ssn" in hook.sent:
             return Deny("no", rule="strict")
-        return Allow("in a pipeline" if hook.command.pipelined else "alone", remember=True, formed=True)
+        rule, path = "in a pipeline" if hook.command.pipelined else "alone", self._settings.search_path(hook.session)
+        rule += "" if hook.command.transaction is Transaction.IDLE else f" in {hook.command.transaction}"
+        return Allow(rule if path == ("public",) else f"{rule} by {path}", remember=True, formed=True)
+
+    def on_decided(self, hook: DecidedHook) -> None:
+        if _FOLLOWED.match(hook.decision.command.text):
+            self._settings.decided(hook.session, hook.decision, "Judge")
+
+    def on_outcome(self, hook: OutcomeHook) -> None:
+        self._settings.ended(hook.session, hook.decision, hook.outcome, "Judge")
 
 
 class Masks(Mind):
@@ -103,9 +130,9 @@ class House:
         self.clock, self.tally, self.notary, self.revision = Clock(), Tally(), Notary(), 1
         self.client, self.target, self.endings, self.cancels = Wire(), Wire(), [], 0
         self.journal = Journal(self.notary, self.clock, 2.0)
-        self.judge, self.masks = Judge(self.tally), Masks(self.tally)
-        self._addons = [self.judge, self.masks] if masks else [self.judge]
         self.session = replace(SESSION, id=str(uuid.UUID(int=7)), policy_revision=1)
+        self.judge, self.masks = Judge(self.tally, self.session), Masks(self.tally)
+        self._addons = [self.judge, self.masks] if masks else [self.judge]
         self._load()
         opinions = Opinions(lambda: (self.pipeline, self.revision), self.session)
         self.relay = PostgresRelay(opinions, SETTINGS)
@@ -178,20 +205,58 @@ class House:
 
 
 class Target(Server):
-    """Also gives so many rows as it has, named as the text says, and in the format that is asked for."""
+    """
+    Also gives so many rows as it has, named as the text says, and in the format that is asked for; and begins and ends transactions, which
+    fail with whatever fails in them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.many, self._codes = 1, {}
+        self.many, self._codes, self.failed = 1, {}, False
 
     def _take(self, frame: Frame) -> bytes:
+        message = messages.parse(frame)
+        if isinstance(message, messages.Query) and not self.skipping:
+            word = self._word(message.text)
+            if word or self.failed:
+                return (self._turned(message.text, word) or error()) + self._ready()
+            self.failed = self.open and (self._wrong(message.text) or "boom" in message.text)
         answer = super()._take(frame)
+        self.failed = self.failed or self.open and answer[:1] == b"E"
         if frame.tag == b"Q" and answer[:1] == b"T":
             name = "ssn" if b"ssn" in frame.body else "a"
             answer = answer.replace(columns("a") + row(b"1") * 3, columns(name) + row(b"1") * self.many)
         return answer
 
+    @staticmethod
+    def _word(text: str) -> str:
+        """What a text does to the transaction; "" where it is something else."""
+        found = _FOLLOWED.match(text)
+        return found[0] if found else ""
+
+    def _turned(self, text: str, word: str) -> bytes:
+        """b"" is an error."""
+        back = text.startswith("ROLLBACK TO")
+        if (self.failed and word not in _ENDING) or (back and not self.open):
+            return b""
+        self.open, self.failed = word == "BEGIN" or (self.open and (back or word not in _ENDING)), False
+        return complete(word)
+
+    def _ready(self) -> bytes:
+        return READY_FAILED if self.failed else super()._ready()
+
     def _extended(self, message: messages.Message) -> bytes:
+        match message:
+            case messages.Parse(_, text):
+                bars = self.failed and self._word(text) not in _ENDING
+            case messages.Bind(_, name):
+                bars = self.failed and self._word(self.statements.get(name, "")) not in _ENDING
+            case messages.Execute(portal) if portal in self.portals and (word := self._word(text := str(self.portals[portal][0]))):
+                return self._turned(text, word)
+            case _:
+                bars = self.failed and isinstance(message, messages.Execute)
+        if bars:
+            return b""
         answer = super()._extended(message)
         if isinstance(message, messages.Bind) and answer:
             self._codes[message.portal] = (message.result_formats or (0,))[0]

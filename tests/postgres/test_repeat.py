@@ -12,7 +12,7 @@ import pytest
 from habits import Both
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playbook import BOUND, SYNC, TERMINATE, close, columns, complete, describe, error, execute, parse, query, row
+from playbook import BOUND, READY_OPEN, SYNC, TERMINATE, close, columns, complete, describe, error, execute, parse, query, row
 
 from gateway import journal
 from protocols.postgres import messages, replies
@@ -131,6 +131,88 @@ def test_what_is_prepared_each_time_goes_on_as_any_other_whatever_happens(when: 
     assert not both.quick.short.taken or (when == "durable" and how in ("refused", "down"))  # then it is not concerned
     both.ack()
     both.tell(both.hear())
+    both.rest()
+
+
+WAYS = {
+    "query": query("SELECT 'rows' AS a, 1"), "bind": run(), "parse": parse("rows") + run("", b"1"), "run": run(behind=RUN),
+}  # fmt: skip
+
+
+def rules(both: Both) -> list[str]:
+    return [fields[8] for _, fields, _, _ in both.quick.notary.records() if fields[0] == journal.Kind.INTENT]
+
+
+@pytest.mark.parametrize("masks", [False, True], ids=["nobody", "columns"])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_short_way_is_taken_inside_a_transaction(way: str, masks: bool) -> None:
+    both = prepared(masks=masks, behind=RUN if way == "run" else DESCRIBE_AND_RUN)
+    both.ask(query("BEGIN"))
+    for _ in range(2):
+        both.ask(WAYS[way])
+    assert taken(both, WAYS[way]) and taken(both, WAYS[way])
+    both.rest()
+    both.ask(query("COMMIT"))
+    both.rest()
+    both.each("wait", 1.0)
+    outcomes = [fields[-1] for _, fields, _, _ in both.quick.notary.records() if fields[0] == journal.Kind.OUTCOME]
+    assert outcomes[-3:] == ["T", "T", "I"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_allowed_outside_of_a_transaction_is_not_yet_allowed_inside_one(way: str) -> None:
+    """Nor the other way round: whoever decides is asked, and its rule is in the record."""
+    both = prepared(behind=RUN if way == "run" else DESCRIBE_AND_RUN)
+    for text, rule in [("toggle", "alone in T"), ("toggle", "alone"), ("toggle", "alone in T"), ("toggle", "alone")]:
+        both.ask(query(text))
+        for _ in range(4):
+            both.ask(WAYS[way])
+            assert rules(both)[-1] == rule
+        assert taken(both, WAYS[way])
+
+
+@pytest.mark.parametrize("way", ["bind", "parse", "run"])
+def test_what_was_executed_the_short_way_inside_a_transaction_stays_open(way: str) -> None:
+    """Its portal can be asked for more, and is gone with the transaction."""
+    both = prepared(behind=RUN if way == "run" else DESCRIBE_AND_RUN)
+    both.ask(query("BEGIN"))
+    for _ in range(4):
+        both.ask(WAYS[way])
+    assert taken(both, WAYS[way])
+    assert both.ask(execute() + SYNC) == complete("OK") + READY_OPEN
+    both.rest()
+    assert taken(both, WAYS[way])
+    both.each("reload")
+    assert complete("OK") in both.ask(execute() + SYNC)
+    both.ask(query("ROLLBACK"))
+    assert b"34000" in both.ask(execute() + SYNC)
+    both.rest()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_fails_inside_a_transaction_ends_the_short_way(way: str) -> None:
+    both = prepared(behind=RUN if way == "run" else DESCRIBE_AND_RUN)
+    both.ask(query("BEGIN"))
+    for _ in range(3):
+        both.ask(WAYS[way])
+    both.ask(query("bad"))
+    for _ in range(3):
+        assert not taken(both, WAYS[way])
+    both.ask(query("ROLLBACK"))
+    both.rest()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_search_path_set_for_one_transaction_is_known_to_who_judges_the_next_command(way: str) -> None:
+    both = prepared(behind=RUN if way == "run" else DESCRIBE_AND_RUN)
+    for turn, rule in [
+        ("BEGIN", "alone in T"), ("SAVEPOINT a", "alone in T"), ("SET LOCAL search_path TO a", "alone in T by ('a',)"), ("ROLLBACK TO a", "alone in T"),
+        ("SET search_path TO b", "alone in T by ('b',)"), ("ROLLBACK", "alone"), ("BEGIN", "alone in T"),
+    ]:  # fmt: skip
+        both.ask(query(turn))
+        for _ in range(4):
+            both.ask(WAYS[way])
+            assert rules(both)[-1] == rule
     both.rest()
 
 
@@ -293,8 +375,11 @@ RUNS = st.one_of(
     st.builds(lambda name, behind: run(name, behind=behind), NAMES, BEHIND),
     st.just(run()), st.just(run()), st.just(run(behind=RUN)),
 )  # fmt: skip
+TURNING = st.sampled_from([
+    "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT a", "SAVEPOINT b", "ROLLBACK TO a", "RELEASE a", "SET LOCAL search_path TO a", "SET search_path TO b",
+])  # fmt: skip
 SHAPES = st.one_of(  # each is one exchange of a driver's
-    RUNS, RUNS, RUNS, RUNS, st.builds(query, TEXTS), st.builds(lambda n, what: query(f"SELECT 'rows' AS {what}, {n}"), st.integers(0, 3), st.sampled_from(["a", "ssn"])), st.builds(lambda text, name: parse(text, name) + SYNC, TEXTS, NAMES),
+    RUNS, RUNS, RUNS, RUNS, st.builds(query, TURNING), st.builds(query, TURNING), st.builds(lambda text, behind: parse(text) + run("", behind=behind), TURNING, BEHIND), st.builds(query, TEXTS), st.builds(lambda n, what: query(f"SELECT 'rows' AS {what}, {n}"), st.integers(0, 3), st.sampled_from(["a", "ssn"])), st.builds(lambda text, name: parse(text, name) + SYNC, TEXTS, NAMES),
     st.builds(lambda text, behind: parse(text) + run("", behind=behind), TEXTS, BEHIND),
     st.builds(lambda text, behind: parse(text) + describe("S") + run("", behind=behind), TEXTS, BEHIND),
     st.builds(lambda kind, name: close(kind, name) + SYNC, st.sampled_from("SP"), NAMES),
@@ -318,7 +403,8 @@ TURNS = st.sampled_from([
     ("many", 0), ("many", 1), ("many", 1), ("open", True), ("tally.moved",),
 ])  # fmt: skip
 SELDOM = st.one_of(st.none(), st.none(), st.none(), TURNS, TURNS, EVENTS)
-ROUNDS = st.tuples(st.just("round"), SELDOM, st.one_of(st.none(), st.none(), st.none(), RUNS), SELDOM, SELDOM)
+BEFORE = st.one_of(SELDOM, st.tuples(st.just("ask"), st.builds(query, TURNING)))
+ROUNDS = st.tuples(st.just("round"), BEFORE, st.one_of(st.none(), st.none(), st.none(), RUNS), SELDOM, SELDOM)
 STEPS = st.lists(st.one_of(*[ROUNDS] * 6, ASKS, SAYS, TELLS, EVENTS), min_size=4, max_size=12)
 
 
@@ -336,17 +422,24 @@ def amid(answer: bytes, stray: bytes, place: int) -> bytes:
     return answer[:at] + stray + answer[at:]
 
 
-def perform(both: Both, habit: bytes, steps: list[Any]) -> None:
-    """:param habit: what is asked again and again."""
+def perform(both: Both, habit: bytes, steps: list[Any], inside: bool = False) -> None:
+    """:param habit: what is asked again and again. :param inside: it is, as a rule, in a transaction block."""
     for one in steps:
         match one:
             case ("round", before, data, asked, durable):
                 parts = [before, ("say", [data or habit], []), asked, ("ack",), durable, ("tell", [], b"", 0, False)]
                 perform(both, habit, [part for part in parts if part is not None])
-                if both.server.open:
-                    both.ask(query("toggle"))
+                stand(both, inside)
             case (what, *said):
                 step(both, what, *said)
+
+
+def stand(both: Both, inside: bool) -> None:
+    """Bring the transaction to where it is to stand."""
+    if both.server.failed or both.server.open and not inside:
+        both.ask(query("ROLLBACK"))
+    if inside and not both.server.open:
+        both.ask(query("BEGIN"))
 
 
 def step(both: Both, what: str, *said: Any) -> None:
@@ -380,17 +473,18 @@ def step(both: Both, what: str, *said: Any) -> None:
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(["", "masks", "masks", "masked"]), st.sampled_from(["rows", SSN, SSN, "none"]), BEHIND, st.sampled_from(["query", "bind", "parse"]),
-    st.integers(0, 1), STEPS, ENDS, STEPS,
+    st.integers(0, 1), st.booleans(), STEPS, ENDS, STEPS,
 )  # fmt: skip
 def test_the_short_way_does_what_the_general_way_does(
-    masks: str, text: str, behind: bytes, first: str, many: int, steps: list[Any], end: Any, after: list[Any]
+    masks: str, text: str, behind: bytes, first: str, many: int, inside: bool, steps: list[Any], end: Any, after: list[Any]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal, "WINDOW_RECORDS", 12)
         both = prepared(text, masks != "", behind, many=many, masked=masks == "masked")
         habits = {"query": query("SELECT 'rows' AS ssn, 1"), "bind": run(behind=behind), "parse": parse(text) + run("", b"1", behind=behind)}
         habit = habits[first]
-        perform(both, habit, [("ask", habit), ("ask", habit), *steps, end, *after[:4]])
+        stand(both, inside)
+        perform(both, habit, [("ask", habit), ("ask", habit), *steps, end, *after[:4]], inside)
         both.rest()
 
 
