@@ -10,8 +10,7 @@ Source: PostgreSQL 18 manual, SET ("Notes") and ROLLBACK TO SAVEPOINT; 54.2.2.1 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
@@ -158,20 +157,22 @@ class Tracker:
         self._stack = Stack(initial, kept=initial)
         self._sent: list[tuple[object, tuple[Step, ...]]] = []
 
-    def sent(self, key: object, todo: tuple[Step, ...]) -> None:
-        """A text is on its way. `key` is repeated to `ended`."""
+    def sent(self, key: object, todo: tuple[Step, ...]) -> bool:
+        """A text is on its way. `key` is repeated to `ended`. Whether `path` answers otherwise now."""
+        before = self.path()
         if todo:
             self._sent.append((key, todo))
+        return self.path() != before
 
     def ended(self, key: object, ending: str, transaction: str, undone: bool = False) -> bool:
         """
-        A text is done. Whether `path` may answer otherwise now.
+        A text is done. Whether `path` answers otherwise now.
 
         :param ending: "complete", "error", or anything else for "did not run".
         :param transaction: the status after it: "I", "T", "E", or "" when no ReadyForQuery came yet, or others ended before that.
         :param undone: an error came behind it that is nobody's who is told of here.
         """
-        ahead, before = bool(self._sent), self._stack.path
+        before = self.path()
         at = next((i for i, (k, _) in enumerate(self._sent) if k is key), None)
         todo = () if at is None else self._sent.pop(at)[1]
         if ending == "complete":
@@ -182,13 +183,13 @@ class Tracker:
         if undone:
             self._broke(())
         self._settle(transaction)
-        return ahead or self._stack.path != before
+        return self.path() != before
 
     def path(self) -> Path:
         """The path now; None while what is on its way may change it, or when it was lost."""
         if not self._sent:
             return self._stack.path
-        ahead, seen = deepcopy(self._stack), {self._stack.path}
+        ahead, seen = replace(self._stack, marks=[*self._stack.marks]), {self._stack.path}
         for _, todo in self._sent:
             for step in todo:
                 ahead.apply(step)

@@ -200,9 +200,10 @@ class Settings:
             return
         todo = known if known is not None else self._steps_of(getattr(decision.command, "text", ""), findings)
         if todo:
-            self.tally.moved()
+            begins = session.id not in self._trackers
             tracker = self._trackers.setdefault(session.id, Tracker(self._first(decision.command.settings)))
-            tracker.sent(decision, todo)
+            if tracker.sent(decision, todo) or begins:
+                self.tally.moved()
 
     def learn(self, text: str, findings: Sequence[Finding]) -> None:
         """What `classify` found in a text, so that it is not looked through again when it is decided."""

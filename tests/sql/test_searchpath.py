@@ -12,9 +12,15 @@ from hypothesis import strategies as st
 from addons.sql.changes import split_identifiers
 from addons.sql.parse import parse
 from addons.sql.searchpath import Tracker, steps
+from addons.sql.settings import Settings
+from protocols.command import Statement
+from protocols.result import Ending, Outcome
+from protocols.session import Identity, Session, Target
+from protocols.verdict import Allow, Decision
 from tests.servers import POSTGRES_15, PostgresServer
 
 START = ("$user", "public")
+SESSION = Session("s-1", Identity("ada"), Target("clinic", "postgres", "db", 5432), "rw", "clinicdb", "10.0.0.9:5555")
 
 
 def after(*texts: tuple[str, str, str]) -> tuple[str, ...] | None:
@@ -110,6 +116,36 @@ TEXTS = st.sampled_from([
     "SET search_path = g; SELECT 1/0", "BEGIN; SET search_path = h", "SET LOCAL search_path = i; SELECT 1", "BEGIN; SET LOCAL search_path = j; COMMIT",
     "SET search_path = k; COMMIT; SELECT 1/0",
 ])
+
+
+ENDINGS = st.tuples(st.sampled_from([Ending.COMPLETE, Ending.COMPLETE, Ending.ERROR, Ending.SKIPPED]), st.sampled_from(["I", "T", "E", ""]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(TEXTS, ENDINGS), min_size=1, max_size=16))
+def test_whatever_changes_the_path_of_a_session_is_counted_and_nothing_else(happened: list[str | tuple[Ending, str]]) -> None:
+    """One that begins and ends transactions has nobody's remembered answers asked for again, in which all sessions of a worker would be."""
+    tracked, running = Settings(), []
+    tracked.start(SESSION, "public")
+    for one in happened:
+        before, stood = tracked.tally.count, tracked.standing(SESSION)
+        if isinstance(one, str):
+            running.append(Decision(Statement(one), Allow(), one))
+            tracked.decided(SESSION, running[-1], "Policy")
+        elif running:
+            tracked.ended(SESSION, running.pop(0), Outcome(one[0], transaction=one[1]), "Policy")
+        assert (tracked.tally.count == before) is (tracked.standing(SESSION) == stood)
+
+
+def test_a_transaction_that_sets_nothing_is_not_counted() -> None:
+    tracked = Settings()
+    tracked.start(SESSION, "public")
+    counted = tracked.tally.count
+    for text, status in [("BEGIN", "T"), ("SAVEPOINT a", "T"), ("ROLLBACK TO a", "T"), ("RELEASE a", "T"), ("COMMIT", "I"), ("BEGIN", "T"), ("ROLLBACK", "I")]:
+        decision = Decision(Statement(text), Allow(), text)
+        tracked.decided(SESSION, decision, "Policy")
+        tracked.ended(SESSION, decision, Outcome(Ending.COMPLETE, transaction=status), "Policy")
+    assert tracked.tally.count == counted
 
 
 @pytest.mark.live
