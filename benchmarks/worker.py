@@ -114,43 +114,58 @@ def asking() -> Session:
     return Session(str(uuid.uuid4()), Identity("ada", groups=frozenset({"staff"})), target, "rw", "clinicdb", "10.0.0.9:5555")
 
 
-Talk = Callable[[int], tuple[bytes, bytes]]
-"""The n-th read of a client, and the target's answer to it."""
+Talk = Callable[[int, int], tuple[bytes, bytes]]
+"""The n-th read of all clients, in the t-th turn of each, and the target's answer to it."""
 
 
 def _bind(number: int, name: str = "P0", behind: bytes = DESCRIBE_AND_RUN) -> bytes:
     return Bind("", name, (), (str(number).encode(),)).encode() + behind
 
 
-def _result(number: int) -> bytes:
+def _result(number: int, transaction: Transaction = Transaction.IDLE) -> bytes:
     columns = Columns((Column("name", 20002, 3, 25),))
     row = replies.DataRow((b"department %d" % number,)).encode()
-    return replies.RowDescription(columns, ((-1, -1),)).encode() + row + replies.CommandComplete("SELECT 1").encode() + replies.ReadyForQuery(Transaction.IDLE).encode()
+    return replies.RowDescription(columns, ((-1, -1),)).encode() + row + replies.CommandComplete("SELECT 1").encode() + replies.ReadyForQuery(transaction).encode()
 
 
 _PARSED, _BOUND = b"1\0\0\0\4", b"2\0\0\0\4"
 
 
 def prepared(text: str) -> Talk:
-    return lambda number: (_bind(number), _BOUND + _result(number))
+    return lambda number, turn: (_bind(number), _BOUND + _result(number))
+
+
+def inside(text: str, most: int) -> Talk:
+    """So many executions in each transaction block."""
+
+    def say(number: int, turn: int) -> tuple[bytes, bytes]:
+        at = turn % (most + 2)
+        if 0 < at <= most:
+            return _bind(number), _BOUND + _result(number, Transaction.OPEN)
+        text, transaction = ("COMMIT", Transaction.IDLE) if at else ("BEGIN", Transaction.OPEN)
+        return Query(text).encode(), replies.CommandComplete(text).encode() + replies.ReadyForQuery(transaction).encode()
+
+    return say
 
 
 def described(text: str) -> Talk:
-    return lambda number: (_bind(number, behind=RUN), _BOUND + _result(number))
+    return lambda number, turn: (_bind(number, behind=RUN), _BOUND + _result(number))
 
 
 def extended(text: str) -> Talk:
-    return lambda number: (Parse("", text).encode() + _bind(number, ""), _PARSED + _BOUND + _result(number))
+    return lambda number, turn: (Parse("", text).encode() + _bind(number, ""), _PARSED + _BOUND + _result(number))
 
 
 def simple(text: str, new: bool) -> Talk:
-    return lambda number: (Query(text.replace("$1", str(number if new else 1))).encode(), _result(number))
+    return lambda number, turn: (Query(text.replace("$1", str(number if new else 1))).encode(), _result(number))
 
 
 MODES: dict[str, tuple[str, Callable[[str], Talk]]] = {
     "prepared": (CLEAN, prepared),
     "prepared, masked table": (MASKED, prepared),
     "prepared, described before": (CLEAN, described),
+    "prepared, in a transaction": (CLEAN, lambda text: inside(text, 1_000_000)),
+    "BEGIN, prepared, COMMIT": (CLEAN, lambda text: inside(text, 1)),
     "extended": (CLEAN, extended),
     "simple, same text": (CLEAN, lambda text: simple(text, new=False)),
     "simple, new text": (CLEAN, lambda text: simple(text, new=True)),
@@ -172,8 +187,8 @@ class House:
             Policy(default=default, rules=RULES, catalogs=read, settings=self.tracked),
         ]
         pipeline = Pipeline(addons, None, reactor)
-        self.adapters = [self._session(pipeline) for _ in range(sessions)]
-        self.turn(lambda _: (Parse("P0", text).encode() + Sync().encode(), _PARSED + replies.ReadyForQuery(Transaction.IDLE).encode()), itertools.count(), [0] * 4)
+        self.adapters, self.turns = [self._session(pipeline) for _ in range(sessions)], -1
+        self.turn(lambda *_: (Parse("P0", text).encode() + Sync().encode(), _PARSED + replies.ReadyForQuery(Transaction.IDLE).encode()), itertools.count(), [0] * 4)
 
     def _session(self, pipeline: Pipeline) -> Adapter:
         session = asking()
@@ -187,7 +202,8 @@ class House:
 
     def turn(self, talk: Talk, numbers: Iterator[int], spent: list[int]) -> None:
         """Every session asks once and is answered; nanoseconds of each stage are added."""
-        said = [talk(next(numbers)) for _ in self.adapters]
+        said = [talk(next(numbers), self.turns) for _ in self.adapters]
+        self.turns += 1
         clock, marks = time.thread_time_ns, [time.thread_time_ns()]
         for adapter, (asked, _) in zip(self.adapters, said):
             adapter.client_data(asked)

@@ -41,6 +41,9 @@ _KINDS = {
     tree.TRANS_STMT_ROLLBACK_TO: "rollback to", tree.TRANS_STMT_PREPARE: "commit",
 }
 
+_TURNS = frozenset({"begin", "commit", "rollback", "savepoint"})
+"""What sets no path, and takes none back where none was set."""
+
 
 def path_of(change: Change) -> Path:
     """The path that a change of search_path sets; None when it cannot be told."""
@@ -106,6 +109,11 @@ class Stack:
     @property
     def path(self) -> Path:
         return self.local if self.is_local else self.kept
+
+    @property
+    def still(self) -> bool:
+        """Whether neither a commit nor a rollback would change the path."""
+        return not self.is_local and (not self.open or self.kept == self.base)
 
     def begin(self, implicit: bool) -> None:
         if not self.open:
@@ -187,7 +195,7 @@ class Tracker:
 
     def path(self) -> Path:
         """The path now; None while what is on its way may change it, or when it was lost."""
-        if not self._sent:
+        if not self._sent or (self._stack.still and all(step.what in _TURNS for _, todo in self._sent for step in todo)):
             return self._stack.path
         ahead, seen = replace(self._stack, marks=[*self._stack.marks]), {self._stack.path}
         for _, todo in self._sent:
