@@ -312,6 +312,17 @@ class House:
         assert found.returncode == 0, found.stderr
         return [json.loads(line) for line in found.stdout.splitlines()]
 
+    def recorded(self, *filters: str, count: int = 1) -> list[dict[str, Any]]:
+        """The same, once there are so many: outcomes, ends and notes may become durable after a client has been told."""
+        found: list[dict[str, Any]] = []
+
+        def enough() -> bool:
+            found[:] = self.records(*filters)
+            return len(found) >= count
+
+        until(enough, f"{count} records of {filters}")
+        return found
+
     def verify(self) -> subprocess.CompletedProcess[str]:
         """`ostiary audit verify` with the public key that an auditor holds."""
         return self.audit("verify", "--key", str(self.public_key))

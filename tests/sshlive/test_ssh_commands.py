@@ -27,7 +27,8 @@ def test_every_exit_code_comes_through(ssh_house: SshHouse) -> None:
 def test_a_signal_comes_through(ssh_house: SshHouse) -> None:
     """exit-signal: the client says 255, and the record says which."""
     assert ssh_house.ssh("kill -TERM $$").returncode == 255
-    outcome = [r for r in ssh_house.records("--kind", "outcome") if r["body"]["facts"].get("signal")][-1]
+    session = ssh_house.records("--kind", "intent", "--text", "kill -TERM $$")[-1]["session"]
+    [outcome] = ssh_house.recorded("--session", session, "--kind", "outcome")
     assert outcome["body"]["facts"]["signal"] == "TERM"
 
 
@@ -110,7 +111,7 @@ def test_a_command_is_recorded_before_it_runs_and_what_came_of_it_after(ssh_hous
     ssh_house.ssh("echo remember-me; exit 5")
     found = [r for r in ssh_house.records("--text", "remember-me") if r["kind"] == "intent"]
     assert found[-1]["body"]["text"] == "echo remember-me; exit 5" and found[-1]["fields"]["path"] == "exec"
-    of_it = [r for r in ssh_house.records("--kind", "outcome") if r["session"] == found[-1]["session"]]
+    of_it = ssh_house.recorded("--session", found[-1]["session"], "--kind", "outcome")
     assert of_it[0]["body"]["facts"]["exit"] == "5" and of_it[0]["fields"]["bytes"] == 12
 
 

@@ -66,7 +66,8 @@ def test_a_session_of_sftp_is_recorded_operation_by_operation(filed: SshHouse, a
         "setstat /a mode=600", "rename /a to /b", "symlink /b to /s", "hardlink /b to /h", "remove /h", "list /", "rmdir /x",
     ]
     session = operations(filed, "intent", here)[0]["session"]
-    facts = [r["body"]["facts"] for r in filed.records("--kind", "outcome") if r["session"] == session]
+    filed.recorded("--session", session, "--kind", "closed")
+    facts = [r["body"]["facts"] for r in filed.records("--session", session, "--kind", "outcome")]
     digest = hashlib.sha256(data).hexdigest()
     assert {"written_bytes": "300000", "written_sha256": digest} in facts
     assert {"read_bytes": "300000", "read_sha256": digest} in facts

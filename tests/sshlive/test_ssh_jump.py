@@ -15,7 +15,7 @@ from gateway.ssh import lines
 from tests.house import until
 from tests.ssh_house import ADA, GRACE, HOPE, WEB, SshHouse
 from tests.sshd import USER, Sshd, keygen
-from tests.sshlive.test_ssh_sessions import notes
+from tests.sshlive.test_ssh_sessions import noted, notes
 
 pytestmark = pytest.mark.live
 
@@ -130,7 +130,7 @@ def test_nobody_becomes_somebody_else_inside(jumper: Jumper, tmp_path: Path) -> 
     assert jumper.ssh(f"app@{WEB}", "echo in", outside=grace, inside=grace, user=GRACE).stdout == b"in\n"
     done = jumper.ssh(f"app@{WEB}", "echo in", inside=grace)
     assert done.returncode == 255 and b"Permission denied" in done.stderr
-    assert notes(jumper.house, "login.failed")[-1]["subject"] == ADA
+    noted(jumper.house, "login.failed", lambda facts: facts["subject"] == ADA)
 
 
 def test_a_jump_alone_lets_nobody_in(jumper: Jumper, tmp_path: Path) -> None:
@@ -227,7 +227,8 @@ def test_what_proved_the_outer_login_ends_everything_behind_it_when_it_is_revoke
         assert client.wait(30) == 255 and client.stderr is not None and b"its certificate was revoked" in client.stderr.read()
     until(lambda: not jumper.house.call("session_list"), "the end of both")
     opened = jumper.house.records("--session", inner["id"], "--kind", "opened")[-1]["body"]["facts"]
-    assert opened["jump_id"] == outer["id"] == notes(jumper.house, "jump.closed")[-1]["jump_id"]
+    assert opened["jump_id"] == outer["id"]
+    noted(jumper.house, "jump.closed", lambda facts: facts["jump_id"] == outer["id"])
     assert jumper.ssh(f"app@{WEB}", "echo in").stdout == b"in\n"
 
 

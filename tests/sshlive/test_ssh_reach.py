@@ -16,7 +16,7 @@ from tests.house import until
 from tests.servers import free_port
 from tests.ssh_house import ADA, SshHouse
 from tests.sshd import Sshd
-from tests.sshlive.test_ssh_tools import echo, forwarding, listens
+from tests.sshlive.test_ssh_tools import echo, forwarding, hears, listens
 
 pytestmark = pytest.mark.live
 
@@ -93,6 +93,7 @@ def test_a_display_that_the_target_refuses_is_said_and_the_command_runs(ruled_ho
     done = subprocess.run(line, capture_output=True, timeout=120, check=False, env=here, stdin=subprocess.DEVNULL)
     assert done.stdout == b"ran\n" and b"X11 forwarding request failed" in done.stderr, done.stderr
     [asked] = [r for r in ruled_house.records("--kind", "intent") if r["fields"]["path"] == "x11"]
+    ruled_house.recorded("--session", asked["session"], "--kind", "closed")
     [ended] = [r for r in ruled_house.records("--session", asked["session"], "--kind", "outcome") if r["fields"].get("command") == asked["fields"].get("command")]
     assert ended["body"]["facts"]["connections"] == "0"
 
@@ -121,15 +122,6 @@ def test_a_script_that_may_not_in_fails_without_a_question(ssh_house: SshHouse, 
 
 
 # -- forwards --------------------------------------------------------------------------------------
-
-
-def hears(connection: socket.socket, length: int) -> bytes:
-    """So many bytes, fewer if it ends."""
-    connection.settimeout(60)
-    heard = b""
-    while len(heard) < length and (data := connection.recv(length - len(heard))):
-        heard += data
-    return heard
 
 
 def test_sockets_are_forwarded_both_ways(ruled_house: SshHouse, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "terminal"))
 
-from programs import EDITOR, Program  # noqa: E402
+from programs import EDITOR, PATIENCE, Program  # noqa: E402
 
 from protocols.screen import Screen  # noqa: E402
 from tests.house import as_recorded, until  # noqa: E402
 from tests.servers import free_port  # noqa: E402
 from tests.ssh_house import ADA, GRACE, WEB, SshHouse  # noqa: E402
 from tests.sshd import Sshd  # noqa: E402
+from tests.sshlive.test_ssh_tools import hears  # noqa: E402
 
 pytestmark = pytest.mark.live
 
@@ -39,6 +41,12 @@ class Terminal(Program):
 
     def __init__(self, house: SshHouse, *words: str) -> None:
         super().__init__(house.line("-tt", "127.0.0.1", *(words or ("exec env PS1='demo$ ' bash --norc --noprofile",))), house.client)
+
+    def shows(self, text: str) -> None:
+        """Read until it stands on the screen, in whatever pieces it comes."""
+        end = time.monotonic() + PATIENCE
+        while not any(text in line for line in self.screen()):
+            assert self.read(end - time.monotonic()), f"{text!r} is not on the screen: {self.screen()}"
 
     def screen(self) -> list[str]:
         screen = Screen(80, 24)
@@ -72,16 +80,16 @@ def replayed(file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("keys", [
-    [b"echo hello; seq 30\r", b"printf '\\033[5;5Hthere\\033[1m!\\n'\r", b"cat /nonexistent\r"],
-    [EDITOR.encode() + b" -u NONE -N\r", b"isome text\x1b", b"yy5p", b":set number\r", b":q!\r"],
+    {b"echo hello; seq 30\r": "30", b"printf '\\033[5;5Hthere\\033[1m!\\n'\r": "there!", b"cat /nonexistent\r": "No such file"},
+    {EDITOR.encode() + b" -u NONE -N\r": "~", b"isome text\x1b": "some text", b"yy5p:set number\r": "6 some text", b":q!\r": "demo$"},
 ], ids=["a shell", "an editor"])
-def test_a_recording_replays_to_the_screen_that_the_person_saw(house: SshHouse, tmp_path: Path, keys: list[bytes]) -> None:
+def test_a_recording_replays_to_the_screen_that_the_person_saw(house: SshHouse, tmp_path: Path, keys: dict[bytes, str]) -> None:
     """Through real ssh and sshd; the bundle verifies and says that the recording is whole."""
     with Terminal(house) as terminal:
         terminal.until(b"demo$ ")
-        for key in keys:
+        for key, shown in keys.items():
             terminal.send(key)
-            terminal.quiet(0.3)
+            terminal.shows(shown)
         terminal.send(b"exit 5\r")
         assert terminal.exit() == 5
         seen = terminal.screen()
@@ -142,6 +150,7 @@ def test_when_the_store_does_not_answer_the_terminal_stops_and_goes_on_by_itself
     sshd: Sshd, tmp_path: Path, terminal_setting: str
 ) -> None:
     """Nothing passes unrecorded, in either direction; the person is told; nothing is lost."""
+    unseen = tmp_path / "unseen"
     with SshHouse(tmp_path / "h", sshd, recording={"terminal": terminal_setting}, audit={"timeout": 1.0}) as house:
         notary = house.pid("notary")
         with Terminal(house) as terminal:
@@ -149,13 +158,14 @@ def test_when_the_store_does_not_answer_the_terminal_stops_and_goes_on_by_itself
             os.kill(notary, signal.SIGSTOP)
             terminal.send(b"echo one$((1+1))\r")
             told = terminal.until(b"nothing can be recorded now")
-            terminal.send(b"touch ran-unseen; echo two$((1+2))\r")
+            terminal.send(f"touch {unseen}; echo two$((1+2))\r".encode())
             assert b"two3" not in told + terminal.quiet(0.5)
-            assert not sshd_file(sshd, "ran-unseen").exists()
+            assert not unseen.exists()
             os.kill(notary, signal.SIGCONT)
             again = terminal.until(b"it is recorded again")
             assert b"two3" in again or terminal.until(b"two3")  # one read may bring both
-            terminal.send(b"rm ran-unseen; exit\r")
+            assert unseen.exists()
+            terminal.send(b"exit\r")
             assert terminal.exit() == 0
             shown = b"".join(terminal.reads)
         assert b"one2" in shown
@@ -163,11 +173,6 @@ def test_when_the_store_does_not_answer_the_terminal_stops_and_goes_on_by_itself
         until(lambda: house.records("--session", session, "--kind", "recorded"), "the recording has ended")
         said, file = cast(house, session, tmp_path / "out")
         assert "complete" in said and "two3" in file.read_text()
-
-
-def sshd_file(sshd: Sshd, name: str) -> Path:
-    """In the home of who logs in there."""
-    return Path(os.path.expanduser("~")) / name
 
 
 def test_a_live_session_can_be_watched(house: SshHouse) -> None:
@@ -182,8 +187,7 @@ def test_a_live_session_can_be_watched(house: SshHouse) -> None:
             terminal.send(b"echo watched-$((6*7))\r")
             watcher.until(b"watched-42")
             terminal.send(b"exit\r")
-            while watcher.read(20):
-                pass
+            watcher.exit()
     watched = [record for record in house.records("--kind", "admin") if record["fields"]["what"] == "watched"]
     assert watched[-1]["body"]["facts"]["by"] == ADA and watched[-1]["body"]["facts"]["session"] == session
 
@@ -219,7 +223,7 @@ def test_a_reload_that_wants_an_observer_ends_what_runs_unobserved(sshd: Sshd, t
             terminal.until(b"begun-42")
             with socket.create_connection(("127.0.0.1", port), 30) as near, there.accept()[0] as far:
                 near.sendall(b"before")
-                assert far.recv(6) == b"before"
+                assert hears(far, 6) == b"before"
                 house.recording["observers"] = ["approvers"]
                 house.reload()
                 terminal.until(b"OST-214")

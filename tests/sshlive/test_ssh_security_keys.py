@@ -13,7 +13,7 @@ import pytest
 
 from tests.ssh_house import ADA, SshHouse
 from tests.sshd import Sshd
-from tests.sshlive.test_ssh_sessions import notes
+from tests.sshlive.test_ssh_sessions import noted
 
 pytestmark = pytest.mark.live
 
@@ -63,7 +63,7 @@ def test_a_security_key_lets_in_when_somebody_was_there(touched: Touched) -> Non
 def test_a_security_key_that_nobody_touched_lets_nobody_in(touched: Touched) -> None:
     """The signature is right, and says that nobody was there."""
     assert touched.ssh("echo in", flags=0).returncode == 255
-    assert notes(touched.house, "login.failed")[-1]["why"] == "a wrong publickey"
+    noted(touched.house, "login.failed", lambda facts: facts["why"] == "a wrong publickey")
 
 
 def test_a_certificate_of_a_security_key(touched: Touched, tmp_path: Path) -> None:

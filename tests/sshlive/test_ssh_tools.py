@@ -147,6 +147,15 @@ def says(port: int, text: bytes = b"again") -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
+def hears(connection: socket.socket, length: int) -> bytes:
+    """So many bytes, fewer if it ends."""
+    connection.settimeout(60)
+    heard = b""
+    while len(heard) < length and (data := connection.recv(length - len(heard))):
+        heard += data
+    return heard
+
+
 def hears_nothing(port: int) -> bool:
     """The connection ends without a byte."""
     try:
@@ -189,10 +198,10 @@ def test_a_socks_proxy(ruled_house: SshHouse) -> None:
         until(lambda: listens(port), "the proxy")
         with socket.create_connection(("127.0.0.1", port), 30) as connection:
             connection.sendall(b"\x05\x01\x00")
-            assert connection.recv(2) == b"\x05\x00"
+            assert hears(connection, 2) == b"\x05\x00"
             connection.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01" + there.to_bytes(2))
-            assert connection.recv(10)[1] == 0
-            assert connection.recv(6) == b"hello\n"
+            assert hears(connection, 10)[1] == 0
+            assert hears(connection, 6) == b"hello\n"
 
 
 def test_forwards_are_off_unless_a_rule_allows_them(ssh_house: SshHouse) -> None:
@@ -215,13 +224,9 @@ def test_two_hundred_channels_at_once(ruled_house: SshHouse) -> None:
         every = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(200)]
         try:
             for n, one in enumerate(every):
-                one.settimeout(30)
                 one.sendall(b"%03d" % n)
             for n, one in enumerate(every):
-                heard = b""
-                while len(heard) < 9:
-                    heard += one.recv(9)
-                assert heard == b"hello\n%03d" % n
+                assert hears(one, 9) == b"hello\n%03d" % n
         finally:
             for one in every:
                 one.close()

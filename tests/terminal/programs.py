@@ -11,11 +11,12 @@ import signal
 import struct
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds until what does not come fails a test
 EDITOR = next((name for name in ("vim", "vim.tiny", "vi") if shutil.which(name)), "vi")
+WORKING = {"R", "D"}  # proc(5): running or runnable, waiting for a disk
 ENVIRONMENT = {
     "TERM": "xterm-256color", "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", "PS1": "demo$ ",
     "HISTFILE": "/dev/null",
@@ -49,8 +50,10 @@ class Program:
 
     def exit(self) -> int:
         """Its exit code, once it has ended; what it still says is read."""
-        while self.read(PATIENCE):
+        end = time.monotonic() + PATIENCE
+        while self.read(end - time.monotonic()):
             pass
+        assert time.monotonic() < end, f"it does not end, but said {b''.join(self.reads)[-300:]!r}"
         _, status = os.waitpid(self.pid, 0)
         self._waited = True
         return os.waitstatus_to_exitcode(status)
@@ -63,7 +66,7 @@ class Program:
 
     def read(self, patience: float) -> bytes:
         """What comes next; nothing when nothing comes in time, or nothing more will."""
-        if not select.select([self._fd], [], [], patience)[0]:
+        if not select.select([self._fd], [], [], max(0.0, patience))[0]:
             return b""
         try:
             data = os.read(self._fd, 65536)
@@ -82,8 +85,18 @@ class Program:
         return came
 
     def quiet(self, pause: float = 0.15) -> bytes:
-        """Read until nothing came for a while: what a person would wait for too."""
+        """Read until nothing came for a while, and nothing is at work on what will: what a person would wait for too."""
         came = b""
-        while data := self.read(pause):
+        while (data := self.read(pause)) or set(_states(self.pid)) & WORKING:
             came += data
         return came
+
+
+def _states(pid: int) -> Iterator[str]:
+    """Of a process and those it began. On a busy machine they wait for their turn with work to do."""
+    try:
+        yield Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield from _states(int(child))
+    except OSError:  # it has ended
+        return
