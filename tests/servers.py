@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import importlib.util
 import ipaddress
+import itertools
 import os
 import pwd
 import shutil
@@ -19,6 +20,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,9 +127,19 @@ def _dated(builder: x509.CertificateBuilder, days: tuple[int, int]) -> x509.Cert
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """
+    One that nobody has, nor is likely to have before it is used: each is handed out once, they begin elsewhere in every process, and
+    the kernel gives none of them to whoever asks for any (ip(7), ip_local_port_range begins at 32768).
+    """
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+_FIRST, _COUNT = 10_000, 22_000
+_PORTS = (_FIRST + (os.getpid() * 1009 + number) % _COUNT for number in itertools.count())
 
 
 class PostgresServer:

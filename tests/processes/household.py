@@ -23,17 +23,11 @@ from gateway.config import Audit
 from gateway.control.office import key_file
 from gateway.control.seal import write_key
 from gateway.notary.process import init_store
+from tests.servers import free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PATIENCE = 30.0  # seconds until an event that does not come fails its test
-
-
-def free_port() -> int:
-    """One that nobody has right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(true: Callable[[], object], what: str) -> None:
