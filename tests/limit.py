@@ -44,6 +44,16 @@ def arm(seconds: float, stderr: int) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds, GRACE)
 
 
+def disarm() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_enter_pdb() -> None:
+    """A person at a debugger has as long as they like."""
+    disarm()
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Around a test with its fixtures."""
@@ -52,8 +62,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     try:
         return (yield)  # type: ignore[return-value]
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        faulthandler.cancel_dump_traceback_later()
+        disarm()
         signal.signal(signal.SIGALRM, before)
 
 
