@@ -57,7 +57,7 @@ class Settling:
     def waiting(self) -> list[Batch]:
         """What LMDB may not hold yet."""
         with self._turn:
-            return [batch for batch, _ in self._batches]
+            return self._all()
 
     def stop(self) -> None:
         """Take over nothing more."""
@@ -89,7 +89,11 @@ class Settling:
             self._turn.wait_for(lambda: self._ending or bool(self._batches))
             self._idle = False
             self._turn.wait_for(self._has_enough, PATIENCE)
-            return None if self._ending else [batch for batch, _ in self._batches]
+            return None if self._ending else self._all()
+
+    def _all(self) -> list[Batch]:
+        """Copied in one step of the interpreter: somebody adds without a lock, and a deque that changes cannot be walked."""
+        return [batch for batch, _ in list(self._batches)]
 
     def _has_enough(self) -> bool:
         return self._ending or self._added - self._taken >= _ENOUGH or self._wanted > self._size

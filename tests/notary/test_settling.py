@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import random
 import shutil
+import sys
+import threading
 import time
 from pathlib import Path
+from typing import cast
 
 import lmdb
 import pytest
@@ -51,6 +54,33 @@ def crashed(folder: Path, commands: int = 12) -> tuple[Store, list[bytes]]:
     store.abandon()
     assert held(store) < 5 < len(leaves)
     return store, leaves
+
+
+def test_what_is_added_while_others_read_keeps_neither_up() -> None:
+    """Threads change places as often as they can: the one that adds takes no lock."""
+    added: list[ahead.Batch] = []
+    taken: list[ahead.Batch] = []
+    enough, usual, seen = threading.Event(), sys.getswitchinterval(), [0]
+    over = settling.Settling(cast(lmdb.Environment, None), lambda _, batches: taken.extend(batches))
+
+    def adds() -> None:
+        while not enough.is_set():
+            added.append(ahead.Batch(len(added), [(b"", b"", b"")], ""))
+            over.add(added[-1], 1)
+
+    sys.setswitchinterval(1e-6)
+    adding = threading.Thread(target=adds)
+    try:
+        adding.start()
+        while adding.is_alive() and seen[-1] < 20_000:  # long enough to be walked that the other's turn comes meanwhile
+            seen.append(len(over.waiting()))
+    finally:
+        enough.set()
+        adding.join()
+        sys.setswitchinterval(usual)
+        over.wait(len(added))
+        over.stop()
+    assert taken == added and seen == sorted(seen) and seen[-1] >= 20_000
 
 
 def test_an_auditor_reads_and_proves_it_before_anybody_recovers(tmp_path: Path) -> None:
