@@ -27,6 +27,8 @@ ALPN = b"postgresql"
 _TLS_HANDSHAKE = 0x16  # ContentType handshake (RFC 8446, section 5.1): no start-up packet begins so
 _SECRET_LIMIT = 64 << 10  # bytes; tokens and JWTs are some thousands
 _BEHIND_LIMIT = 64 << 10  # bytes that may come while a question is open
+_TERMINATE = 5  # bytes of a whole Terminate
+_GOODBYE = b"X\0\0\0"  # its first four: as a length, more than any start-up packet has
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,8 @@ class ClientLogin:
     def _next(self) -> list[Effect] | None:
         """What the next frame leads to; None when there is none, or none is wanted now."""
         if self._state is _State.OPENING:
+            if self._reader.rest(_TERMINATE)[:4] == _GOODBYE:
+                return self._leave()
             body = self._reader.next_startup()
             return None if body is None else self._open(messages.parse_opening(body))
         handler = self._HANDLERS.get(self._state)
@@ -238,6 +242,11 @@ class ClientLogin:
         if isinstance(frame, Opened) or frame.tag != messages.Secret.tag:
             raise PeerError(f"message {frame.tag!r} where an answer to the authentication request is due")
         return handler(self, messages.Secret(frame.body))
+
+    def _leave(self) -> list[Effect]:
+        """It thought better of it, as node-postgres does that is ended while it connects: a server closes without a word too."""
+        self._state = _State.OVER
+        return [Hangup("the client left in front of its login")]
 
     # -- the opening ---------------------------------------------------------------------
 

@@ -215,6 +215,22 @@ def test_garbage_gets_an_error_and_a_hangup(raw: bytes) -> None:
     refused(begun().from_client(raw), "OST-620", "08P01")
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
+@pytest.mark.parametrize("pieces", [[5], [4, 1], [1, 1, 1, 1, 1]], ids=["whole", "cut", "bytes"])
+def test_a_goodbye_in_front_of_the_login_is_answered_by_a_hangup_alone(tls: bool, pieces: list[int]) -> None:
+    """As a server does: a client that is ended while it connects (node-postgres says Terminate first) hears of no error."""
+    login, rest = secure() if tls else begun(), messages.Terminate().encode()
+    effects: list[Any] = []
+    for size in pieces:
+        effects += login.from_client(rest[:size])
+        rest = rest[size:]
+    assert [type(one) for one in effects] == [Hangup]
+
+
+def test_what_only_begins_as_a_goodbye_is_garbage() -> None:
+    refused(begun().from_client(messages.Terminate().encode() + b"x"), "OST-620", "08P01")
+
+
 @pytest.mark.parametrize("version", [2 << 16, 1 << 16, 4 << 16, 0, 0xFFFFFFFF])
 def test_other_protocols_are_named(version: int) -> None:
     refused(secure().from_client(encode_startup(version.to_bytes(4, "big") + bytes(60))), "OST-621", "0A000")
