@@ -11,7 +11,7 @@ import pytest
 from bystanders import Others
 from rough import GSS_REQUEST, SSL_REQUEST, Rough, message, promise, query, startup
 
-from tests.house import BENCH, TARGET, House
+from tests.house import BENCH, TARGET, House, until
 
 pytestmark = pytest.mark.live
 
@@ -100,9 +100,11 @@ def test_whoever_leaves_in_the_middle_is_recorded(house: House, others: Others) 
 
 def _recorded(house: House, peers: dict[str, str]) -> None:
     """Who came is in the evidence, by address."""
-    records = house.records("--kind", "note")
-    found = {record["body"]["facts"].get("peer") for record in records}
-    assert not [name for peer, name in peers.items() if peer not in found]
+
+    def found() -> set[str]:
+        return {record["body"]["facts"].get("peer", "") for record in house.records("--kind", "note")}
+
+    until(lambda: peers.keys() <= found(), f"a note of each of {peers}")
 
 
 def test_secured_clients_break_the_rules_too(house: House, others: Others) -> None:

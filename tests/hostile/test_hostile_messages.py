@@ -96,12 +96,12 @@ def test_a_broken_frame_ends_its_session_and_nothing_else(house: House, others: 
         peers[client.peer] = name
         client.close()
         others.work()
-    ended = {record["session"]: record for record in house.records("--kind", "closed")}
     opened = {record["session"]: record["body"]["peer"] for record in house.records("--kind", "opened")}
+    theirs = {session for session, peer in opened.items() if peer in peers}
+    until(lambda: theirs <= {record["session"] for record in house.records("--kind", "closed")}, "the end of each")
     malformed = {opened[record["session"]] for record in house.records("--kind", "note")
                  if record.get("session") in opened and record["fields"]["what"] == "malformed"}
     assert not {name for peer, name in peers.items() if peer not in malformed}
-    assert {session for session, peer in opened.items() if peer in peers} <= set(ended)
 
 
 def test_a_wrong_message_gets_an_error_and_the_session_goes_on(house: House, others: Others) -> None:

@@ -82,8 +82,7 @@ def test_a_floor_that_does_not_hold_refuses_the_session_and_the_record_says_why(
     try:
         with pytest.raises(psycopg.OperationalError, match="OST-660"):
             house.connect(ADA)
-        said = house.records("--kind", "note", "--text", "reads public.people.ssn")
-        assert said
+        assert house.recorded("--kind", "note", "--text", "reads public.people.ssn")
         house.target["floor"] = "report"
         house.reload()
         with house.connect(ADA) as connection:

@@ -109,6 +109,8 @@ def test_what_rewriting_masked_is_counted_and_what_nobody_counts_is_said_so(hous
             connection.execute(text, prepare=False)
         with connection.cursor().copy("COPY people TO STDOUT") as copy:
             assert b"***" in b"".join(copy)
+    copied = house.records("--identity", ADA, "--kind", "intent", "--text", "COPY people TO STDOUT")[-1]
+    house.recorded("--session", copied["session"], "--kind", "closed")
     found = house.records("--identity", ADA)
     intents = {(one["worker"], one["sequence"]): one for one in found if one["kind"] == "intent"}
     told = {}
