@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocols.command import FunctionCall, Path, Statement
-from protocols.hooks import ClosedHook, CommandHook, DecidedHook, JudgeHook, OutcomeHook, RowsHook, TextHook
+from protocols.hooks import ClosedHook, CommandHook, DecidedHook, JudgeHook, OutcomeHook, RowsHook, SessionHook, TextHook
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Verdict
 
@@ -95,13 +95,23 @@ class Limits:
             table.wrong("hours", "limits hold at all hours; take hours and days out")
         return made, _amounts(table)
 
+    def on_session(self, hook: SessionHook) -> Verdict:
+        """Who has come in and asks nothing is idle from here on. What a session that others refuse leaves behind goes with its time."""
+        if not hook.again and self._amounts(hook.session).idle is not None:
+            self._rest(hook.session, self._watch(hook.session), "I")
+        return Allow()
+
     def on_judge(self, hook: JudgeHook) -> Verdict:
-        if hook.command.path is Path.PARSE or self._watch(hook.session).amounts.per_minute is None:
+        """Whatever becomes of it, and however long somebody has to be waited for, who asks is not idle."""
+        watch = self._watch(hook.session)
+        _stop(watch.idle)
+        if hook.command.path is Path.PARSE or watch.amounts.per_minute is None:
             return Allow(remember=True)
         return self._count(hook.session, _statements(hook.command))
 
     def on_command(self, hook: CommandHook) -> Verdict:
         """What runs and what connects counts as a statement does; of the files of one transfer there may be thousands."""
+        _stop(self._watch(hook.session).idle)
         return Allow() if hook.command.path is Path.FILE else self._count(hook.session)
 
     def _count(self, session: Session, many: int = 1) -> Verdict:
@@ -175,11 +185,13 @@ class Limits:
     def _watch(self, session: Session) -> _Watch:
         found = self._watches.get(session.id)
         if found is None:
-            own = next((amounts for fits, amounts in self._rules if fits.fits(session)), Amounts())
-            found = self._watches[session.id] = _Watch(own.over(self._default))
+            found = self._watches[session.id] = _Watch(self._amounts(session))
             if found.amounts.per_minute is not None:
                 found.tokens, found.filled = found.amounts.per_minute, self._clock.seconds()
         return found
+
+    def _amounts(self, session: Session) -> Amounts:
+        return next((amounts for fits, amounts in self._rules if fits.fits(session)), Amounts()).over(self._default)
 
     def _take(self, watch: _Watch, many: int) -> bool:
         now, most = self._clock.seconds(), watch.amounts.per_minute
@@ -199,7 +211,11 @@ class Limits:
         _stop(watch.idle)
         if watch.amounts.idle is not None and transaction == "I":
             why = Deny(f"Nothing was asked for {_plain(watch.amounts.idle)} seconds.", "OST-405", watch.amounts.name, "Connect again.", "57P05")
-            watch.idle = self._clock.callLater(watch.amounts.idle, self._sessions.end, session, why)
+            watch.idle = self._clock.callLater(watch.amounts.idle, self._end, session, why)
+
+    def _end(self, session: Session, why: Deny) -> None:
+        self._watches.pop(session.id, None)
+        self._sessions.end(session, why)
 
     def _cut(self, session: Session, watch: _Watch) -> None:
         watch.cut = True

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 
 from addons.limits import Limits
 from protocols.command import Path, Statement, Transaction
-from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook, RowsHook, TextHook
+from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook, RowsHook, SessionHook, TextHook
 from protocols.result import Ending, Outcome, RowBatch
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Allow, Decision, Deny
@@ -157,6 +157,38 @@ def test_a_refused_command_does_not_keep_the_idle_away() -> None:
     refused = Decision(Statement("x", transaction=Transaction.OPEN), Deny("no"))
     limits.on_decided(DecidedHook(SESSION, refused))
     assert not clock.getDelayedCalls()
+
+
+def test_who_comes_in_and_asks_nothing_is_idle() -> None:
+    """A reload begins nothing: what runs, or a transaction, may be older than it."""
+    clock, ended = Clock(), Ended()
+    limits = Limits(idle=60, clock=clock, sessions=ended)
+    assert limits.on_session(SessionHook(SESSION, again=True)) == Allow() and not clock.getDelayedCalls()
+    assert limits.on_session(SessionHook(SESSION)) == Allow()
+    clock.advance(60)
+    assert ended.heard == [("end", "OST-405")]
+
+
+@pytest.mark.parametrize("options", [{"idle": 60}, {"rows": 5}], ids=["idle", "none"])
+def test_who_was_never_let_in_leaves_nothing_behind(options: dict[str, float]) -> None:
+    """Others may refuse the session, and of that nobody is told."""
+    clock = Clock()
+    limits = Limits(**options, clock=clock, sessions=Ended())
+    limits.on_session(SessionHook(SESSION))
+    clock.advance(60)
+    assert not limits._watches and not clock.getDelayedCalls()
+
+
+def test_who_waits_for_somebody_elses_word_is_not_idle() -> None:
+    clock, ended = Clock(), Ended()
+    limits = Limits(idle=60, clock=clock, sessions=ended)
+    limits.on_session(SessionHook(SESSION))
+    judge(limits)
+    clock.advance(1000)
+    limits.on_decided(DecidedHook(SESSION, decision(verdict=Deny("nobody answered"))))
+    assert not ended.heard
+    clock.advance(60)
+    assert ended.heard == [("end", "OST-405")]
 
 
 @pytest.mark.parametrize("how", ["closed", "stop"])
