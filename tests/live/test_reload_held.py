@@ -171,7 +171,7 @@ def test_what_is_held_never_runs_when_the_reload_that_would_allow_it_takes_acces
 def test_a_killed_session_has_its_statement_stopped(house: House) -> None:
     """Nothing is committed behind a kill."""
     connection = house.connect(ADA)
-    marked = "UPDATE reloaded SET v = 7 FROM pg_sleep(30) WHERE v >= 0"
+    marked = "UPDATE reloaded SET v = 7 FROM pg_sleep(600) WHERE v >= 0"
     running = f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{marked[:40]}%'"
     ended: Future[Any] = Future()
 
