@@ -34,7 +34,7 @@ HIDDEN = session(ADA)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     Two segments, the second still open, and bundles made while they were written: `all`, `ada`, `one` (a session with
-    a grant); and `stopped` and `stopped-one`, which no record of the log speaks of.
+    a grant), `intents`; and `stopped` and `stopped-one`, which no record of the log speaks of.
     """
     made = tmp_path_factory.mktemp("store")
     store = new_store(made)
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     book.flush()
     fill(store, 3, session("bob@clinic.example"))
     view = DirectView(store)
-    for name, query in (("early", Query()), ("all", Query()), ("ada", Query(identity=ADA)), ("one", Query(session=HIDDEN.id))):
+    for name, query in (("early", Query()), ("all", Query()), ("ada", Query(identity=ADA)), ("one", Query(session=HIDDEN.id)), ("intents", Query(kind="intent"))):
         export(made, view, made / name, query)
     anchor.append(made / "kept", store.ledger.checkpoint)
     store.close()
@@ -227,10 +227,10 @@ def test_what_is_left_out_of_a_recorded_bundle_is_named_where_the_tree_or_a_sess
 @pytest.mark.parametrize(("source", "code", "tells"), [
     ("all", 0, ["records of segment 1\n", "records of segment 2\n", " 0 withheld", "query: the whole log\n"]),
     ("early", 0, ["records of segment 2\n"]),
-    ("ada", 0, ['query: {"identity": "ada@clinic.example"}\n', "what was left out is not proved"]),
+    ("ada", 0, ['query: {"identity": "ada@clinic.example"}\n', "exactly those that the log recorded as this query's"]),
     ("one", 0, ["complete, records 0..3"]),
     ("stopped-one", 2, ["INCOMPLETE: what was asked for is only claimed", "complete, records 0..3"]),
-    ("stopped-ada", 2, ["INCOMPLETE: what was asked for is only claimed"]),
+    ("stopped-ada", 2, ["INCOMPLETE: what was asked for is only claimed", "what was left out is not proved"]),
     ("closed", 1, ["withheld: the body of approval 1/"]),
 ])  # fmt: skip
 def test_an_untouched_bundle_says_how_much_of_the_log_it_is(folder: Path, source: str, code: int, tells: list[str]) -> None:
@@ -239,6 +239,19 @@ def test_an_untouched_bundle_says_how_much_of_the_log_it_is(folder: Path, source
     assert said == code and all(told in text for told in tells), text
     assert "0 records came after the newest checkpoint" in text or not stopped
     assert "the newest of 20" in text
+
+
+def test_what_a_recorded_filter_left_out_is_called_that_and_never_incomplete(folder: Path, tmp_path: Path) -> None:
+    """The log recorded the query, and that exactly these records are its answer; with one less, they are not."""
+    code, text = verdict(folder, folder / "intents", "--anchor", folder / "kept")
+    assert code == 0 and f"session {HIDDEN.id}: 1 record of it; the others up to 1 were left out by the query, as the log recorded\n" in text, text
+    assert "INCOMPLETE" not in text
+    copy = Path(shutil.copytree(folder / "intents", tmp_path / "copy"))
+    gone = [line["index"] for line in lines(copy) if line["kind"] == "intent" and line["segment"] == 1][1]
+    drop(lambda r: (r["segment"], r["index"]) == (1, gone))(copy)
+    remanifest(copy)
+    code, text = verdict(folder, copy, "--anchor", folder / "kept")
+    assert code == 1 and "INCOMPLETE, without record" in text and "as the log recorded" not in text, text
 
 
 def test_a_bundle_older_than_the_anchor_is_never_sound(folder: Path) -> None:

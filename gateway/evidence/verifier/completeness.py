@@ -36,6 +36,11 @@ class Completeness:
         self.coverage: List[Dict[str, Any]] = []
         self.bodies: Dict[str, Any] = {}
 
+    @property
+    def filtered(self) -> bool:
+        """Whether the log recorded that these are the records that a query chose, which asked for less than whole sessions."""
+        return self.order is not None and not self.bundle.problems and list(self.query) not in ([], ["session"])
+
     @staticmethod
     def place(place: Dict[str, Any]) -> str:
         return "%d/%d" % (place["segment"], place["index"])

@@ -9,10 +9,15 @@ from gateway.evidence.verifier.record import clean, counted
 
 Event = Tuple[List[Any], Optional[List[Any]]]
 NOBODY = "somebody whose name is not opened here"
+FILTERED = "left out by the query, as the log recorded"
 
 
-def sessions_of(events: Sequence[Event]) -> List[Dict[str, Any]]:
-    """Each session: whether its numbers run from its opening to its close without a gap, whose it was, what it was shown."""
+def sessions_of(events: Sequence[Event], filtered: bool = False) -> List[Dict[str, Any]]:
+    """
+    Each session: whether its numbers run from its opening to its close without a gap, whose it was, what it was shown.
+
+    :param filtered: the log recorded that a query chose exactly these records, and not whole sessions.
+    """
     sessions: Dict[bytes, Dict[str, Any]] = {}
     for event, body in events:
         if not event[1]:
@@ -29,12 +34,12 @@ def sessions_of(events: Sequence[Event]) -> List[Dict[str, Any]]:
             kept["numbers"].add(event[2])
         if event[0] == 11:
             kept["closed"] = event[2]
-    return [judged(kept) for kept in sessions.values()]
+    return [judged(kept, filtered) for kept in sessions.values()]
 
 
-def judged(session: Dict[str, Any]) -> Dict[str, Any]:
+def judged(session: Dict[str, Any], filtered: bool) -> Dict[str, Any]:
     numbers, closed = session.pop("numbers"), session.pop("closed")
-    state, told = run_of(numbers, closed)
+    state, told = run_of(numbers, closed, filtered)
     return dict(session, records=len(numbers), state=state, told=told)
 
 
@@ -63,12 +68,14 @@ def session_gaps(events: Sequence[Event], wanted: str, closed: bool) -> Iterator
         yield "grant %s, which the session spent, is not in this bundle" % clean(grant)
 
 
-def run_of(numbers: Any, closed: Optional[int]) -> Tuple[str, str]:
-    """Of a session's record numbers: "complete", "incomplete", "open" or "abandoned"; and the same for people."""
+def run_of(numbers: Any, closed: Optional[int], filtered: bool = False) -> Tuple[str, str]:
+    """Of a session's record numbers: "complete", "incomplete", "filtered", "open" or "abandoned"; and the same for people."""
     last = max(numbers | {closed or 0})
     missing = [number for number in range(min(last + 1, len(numbers) + 10)) if number not in numbers]
     if missing:
         more = " and more" if last + 1 - len(numbers) > len(missing[:10]) else ""
+        if filtered:
+            return "filtered", "%s of it; the others up to %d were %s" % (counted(len(numbers), "record"), last, FILTERED)
         return "incomplete", "INCOMPLETE, without record %s of 0..%d%s" % (", ".join(map(str, missing[:10])), last, more)
     if closed:
         return "complete", "complete, records 0..%d, opened to closed" % last
@@ -77,14 +84,15 @@ def run_of(numbers: Any, closed: Optional[int]) -> Tuple[str, str]:
     return "open", "records 0..%d without a gap, but no close: it went on, or the rest is not in this bundle" % last
 
 
-def recordings_of(recordings: Dict[Tuple[bytes, int], Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """Each recording: whether all of its chunks are here; `of` is None where its end is not here."""
+def recordings_of(recordings: Dict[Tuple[bytes, int], Dict[str, Any]], filtered: bool = False) -> List[Dict[str, Any]]:
+    """Each recording: whether all of its chunks are here; `of` is None where its end is not here. `filtered`: as of sessions."""
     found = []
     for (session, number), kept in recordings.items():
         chunks, ended = set(kept["chunks"]), kept["ended"]
         count = ended if ended is not None else max(chunks, default=-1) + 1
         missing = [chunk for chunk in range(min(count, len(chunks) + 10)) if chunk not in chunks]
-        state = "incomplete" if missing else "open" if ended is None else "complete"
+        lacking = "filtered" if filtered else "incomplete"
+        state = lacking if missing else "open" if ended is None else "complete"
         found.append({
             "session": str(uuid.UUID(bytes=session)), "recording": number, "state": state, "chunks": len(chunks), "of": ended,
             "missing": missing[:10], "until": count,
@@ -96,6 +104,7 @@ def told_recordings(recordings: Sequence[Dict[str, Any]]) -> Iterator[str]:
     for one in recordings:
         told = {
             "incomplete": "INCOMPLETE, without chunk %s of %d" % (", ".join(map(str, one["missing"])), one["until"]),
+            "filtered": "%s of it; the others up to %d were %s" % (counted(one["chunks"], "chunk"), one["until"] - 1, FILTERED),
             "open": "%s without a gap, but no end: it went on, was cut short, or the rest is not in this bundle" % counted(one["until"], "chunk"),
             "complete": "complete, %s" % counted(one["until"], "chunk"),
         }[one["state"]]

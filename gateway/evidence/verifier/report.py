@@ -36,7 +36,8 @@ def examined(folder: str, key: Optional[str], anchor: Optional[str], own: Option
         "bundle": folder, "log": name, "trusted_key": key is not None, "entries": len(bundle.entries), "newest_entry": newest_of(bundle.entries),
         "records": len(bundle.lines), "segments": len(bundle.sizes), "newest_record": moment(max([place["time"] for place in bundle.places] or [0])),
         "query": completeness.query, "query_recorded": completeness.order is not None, "coverage": completeness.coverage, "bodies": completeness.bodies,
-        "sessions": sessions_of(bundle.events), "recordings": recordings_of(bundle.recordings), "grants": grants_of(bundle.events),
+        "sessions": sessions_of(bundle.events, completeness.filtered), "recordings": recordings_of(bundle.recordings, completeness.filtered),
+        "grants": grants_of(bundle.events),
         "disclosures": disclosures_of(bundle.events), "masking": masking_of(bundle.events), "anchor": "independent" if anchored else "none", "anchored": anchored,
         "unanchored_records": bundle.after(anchored), "problems": bundle.problems, "strays": bundle.strays, "gaps": bundle.gaps, "remarks": [],
     }
@@ -95,7 +96,7 @@ def holdings(found: Dict[str, Any]) -> Iterator[str]:
     yield "log %s: %s, the newest of %s" % (found["log"], counted(found["entries"], "ledger entry", "ledger entries"), found["newest_entry"])
     yield "%s of %s, the newest of %s" % (counted(found["records"], "record"), counted(found["segments"], "segment"), found["newest_record"])
     yield "query: %s%s" % (shown_query(found["query"]), "" if found["query_recorded"] else " (only claimed, by MANIFEST.json)")
-    for line in covered(found["coverage"], found["bodies"]):
+    for line in covered(found["coverage"], found["query_recorded"] and not found["problems"], found["bodies"]):
         yield line
     for lines in (
         told_sessions(found["sessions"]), told_recordings(found["recordings"]), told_grants(found["grants"]), told_disclosures(found["disclosures"]),
@@ -107,14 +108,15 @@ def holdings(found: Dict[str, Any]) -> Iterator[str]:
         yield "%s came after the newest checkpoint that you kept" % counted(found["unanchored_records"], "record")
 
 
-def covered(coverage: List[Dict[str, Any]], bodies: Dict[str, Any]) -> Iterator[str]:
-    """How much of the log it has, and how many bodies are open."""
+def covered(coverage: List[Dict[str, Any]], recorded: bool, bodies: Dict[str, Any]) -> Iterator[str]:
+    """How much of the log it has, and how many bodies are open. :param recorded: the log's own record says so, of a filter too."""
     for one in coverage:
         if one["segment"] is not None:
             yield "%d of %s of segment %d" % (one["here"], counted(one["of"], "record"), one["segment"])
         else:
             of = "%s%s" % ("at least " if one["at_least"] else "", counted(one["of"], "record"))
-            yield "%d of %s; what was left out is not proved" % (one["here"], of)
+            rest = "exactly those that the log recorded as this query's; the rest was left out by the query, and is not proved here"
+            yield "%d of %s: %s" % (one["here"], of, rest if recorded else "what was left out is not proved")
     expired = ", %d expired" % bodies["expired"] if bodies["expired"] else ""
     yield "bodies: %d opened of %d committed, %d withheld%s" % (bodies["opened"], bodies["committed"], len(bodies["withheld"]), expired)
     for place in bodies["withheld"][:20]:
