@@ -245,6 +245,19 @@ def test_an_added_or_missing_file_is_found(folder: Path, bobs: Path, tmp_path: P
     assert "README.txt is missing" in run(copy, "--key", key(folder))[1]
 
 
+def test_a_changed_byte_of_the_manifest_blames_no_innocent_file(folder: Path, bobs: Path, tmp_path: Path) -> None:
+    """Nothing proves it, so what contradicts it is named with it: in its digests, names, key, query and counts."""
+    copy = Path(shutil.copytree(bobs, tmp_path / "copy"))
+    manifest = copy / "MANIFEST.json"
+    whole = manifest.read_bytes()
+    for at in range(3, len(whole), 37):
+        changed = bytes([*whole[:at], whole[at] ^ 1, *whole[at + 1 :]])
+        manifest.write_bytes(changed)
+        found = verifier.looked_at(str(copy), key(folder), None, standalone.digest())
+        blamed = [problem for problem in found["problems"] if "MANIFEST.json" not in problem]
+        assert found["code"] == 1 and not blamed, (changed[max(0, at - 20) : at + 20], found["problems"])
+
+
 def relisted(copy: Path, *gone: str, **added: bytes) -> None:
     """A forger's MANIFEST.json: it lists what is there."""
     told = json.loads((copy / "MANIFEST.json").read_text())
@@ -392,7 +405,7 @@ def test_json_says_what_the_words_say(folder: Path, whole: Path, bobs: Path, tmp
     copy = Path(shutil.copytree(bobs, tmp_path / "copy"))
     change_byte(copy / "README.txt")
     code, text = run(copy, "--key", key(folder), "--json")
-    assert code == 1 and json.loads(text)["problems"] == ["README.txt was changed"] and json.loads(text)["code"] == 1
+    assert code == 1 and json.loads(text)["problems"] == ["README.txt is not what MANIFEST.json says it is: one of the two was changed"] and json.loads(text)["code"] == 1
 
 
 def test_the_verifiers_tables_are_those_of_the_product() -> None:

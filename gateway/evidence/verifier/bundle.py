@@ -90,14 +90,14 @@ class Bundle:
                 present.add(path.replace(os.sep, "/"))
         present.discard("MANIFEST.json")
         for name in sorted((WORDS | set(listed)) - present):
-            raise Tampered("%s is missing" % name)
+            raise Tampered("%s is missing%s" % (name, "" if name in WORDS else ", or MANIFEST.json, which lists it, was changed"))
         for name in sorted(present - set(listed)):
-            raise Tampered("%s is not listed in MANIFEST.json" % name)
+            raise Tampered("%s is not listed in MANIFEST.json: somebody has added the one or changed the other" % name)
         for name in sorted(listed):
             require(name in WORDS or PARTS.fullmatch(name), "%s is no part of a bundle: somebody has added it" % name)
         self.empty = sorted(name for name in empty if name not in ("segments", os.path.join("readable", "sessions")))
         for name, digest in sorted(listed.items()):
-            require(hashlib.sha256(self.read(name)).hexdigest() == digest, "%s was changed" % name)
+            require(hashlib.sha256(self.read(name)).hexdigest() == digest, "%s is not what MANIFEST.json says it is: one of the two was changed" % name)
 
     def check_ledger(self, name: str, public: bytes) -> None:
         """Its entries are those that the key has signed."""
