@@ -28,6 +28,7 @@ from gateway.evidence.cast import FORMATS
 from gateway.evidence.order import Chosen, told
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time, search
 from gateway.evidence.readable import CONFIGURATION, HEADING, canonical, clean, counted, printed, table_row
+from gateway.evidence.verifier.fault import CODES, ending
 from gateway.evidence.view import LiveView, Unreadable, View, open_view
 from gateway.notary import anchor, keys
 from gateway.notary.body import Bodies
@@ -310,7 +311,10 @@ def verifier(digest: bool, as_json: bool) -> None:
     click.echo(standalone.digest() if digest else standalone.joined(), nl=digest)
 
 
-@audit.command("verify")
+_EXITS = "\b\n" + "\n".join(["Exit code:", *(f"  {code}  {what}" for code, what in CODES.items())])
+
+
+@audit.command("verify", epilog=_EXITS)
 @click.argument("where", required=False, type=PATH)
 @click.option("--key", default="", help="The log's public key, or a file that holds it.")
 @click.option("--anchor", "kept", multiple=True, type=PATH, help="Checkpoints that somebody else kept.")
@@ -342,6 +346,8 @@ def verify_(
     finally:
         view.close()
     _tell(report, public, as_json)
+    if not as_json:
+        click.echo(ending(report.code))
     sys.exit(report.code)
 
 

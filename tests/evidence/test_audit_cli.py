@@ -22,6 +22,7 @@ from twisted.internet.threads import deferToThread
 from gateway.cli.place import Place
 from gateway.cli.main import main
 from gateway.journal import Journal
+from gateway.evidence.verifier.fault import CODES
 from gateway.notary import anchor, keys
 from gateway.notary.client import NotaryClient, connect
 from gateway.notary.process import Notary, init_store
@@ -113,6 +114,14 @@ def test_verify_grades_its_anchor(stopped: Path, tmp_path: Path) -> None:
     assert kept.exit_code == 0 and "anchored by: independent" in kept.stdout
     shown = json.loads(ostiary("verify", store, "--anchor", mailed, "--json").stdout)
     assert shown["code"] == 0 and shown["problems"] == [] and shown["log"] == ORIGIN
+
+
+def test_verify_of_a_store_says_what_its_exit_code_means(stopped: Path, tmp_path: Path) -> None:
+    """As its last line, and in its help."""
+    told = ostiary("verify", stopped / "audit")
+    assert told.exit_code == 2 and told.stdout.splitlines()[-1] == f"exit code 2: {CODES[2]}"
+    assert all(f"{code}  {what}\n" in ostiary("verify", "--help").stdout for code, what in CODES.items())
+    assert "exit code" not in ostiary("verify", stopped / "audit", "--json").stdout
 
 
 def test_verify_names_what_was_done_and_exits_1(stopped: Path, tmp_path: Path) -> None:

@@ -389,6 +389,17 @@ def test_a_reader_that_stops_early_is_no_verdict(folder: Path, whole: Path, opti
     assert (ran.returncode, ran.stderr) == (141, "")
 
 
+def test_the_last_line_and_the_help_say_what_the_exit_code_means(folder: Path, bobs: Path, tmp_path: Path) -> None:
+    """Whoever runs it in a script meets the code there, and not in our documentation."""
+    copy = Path(shutil.copytree(bobs, tmp_path / "copy"))
+    change_byte(copy / "README.txt")
+    for given, options, wanted in ((bobs, ("--key", key(folder)), 0), (copy, ("--key", key(folder)), 1), (bobs, (), 2)):
+        code, text = run(given, *options)
+        assert code == wanted and text.splitlines()[-1] == f"exit code {code}: {verifier.CODES[code]}", text
+    helped = " ".join(run(bobs, "--help")[1].split())
+    assert all(f"{code} {what}" in helped for code, what in verifier.CODES.items()), helped
+
+
 def test_json_says_what_the_words_say(folder: Path, whole: Path, bobs: Path, tmp_path: Path) -> None:
     """Facts for programs: docs/evidence.md names each field."""
     code, text = run(bobs, "--key", key(folder), "--anchor", str(folder / "anchor"), "--json")

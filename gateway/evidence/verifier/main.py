@@ -14,8 +14,8 @@ at its place (RFC 6962); that each opened body is the one that the record commit
 everything under readable/ follows from these bytes; and that nothing was left out: of a whole log by
 the heads' sizes, otherwise by the record that the log made of this export.
 
-Exit code: 0 sound; 1 tampered with, or something left out; 2 incomplete, not all of it proved, older than
-your anchor, or no key given; 3 usage; 4 unreadable.
+Exit code: 0 sound; 1 tampered with, something left out, or an anchor of another log; 2 incomplete, not all of it
+proved, older than your anchor, or no key given; 3 usage; 4 unreadable.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import sys
 from typing import Any, Dict, Optional, Sequence
 
 from gateway.evidence.verifier.checkpoint import kept_notes, parse_key
-from gateway.evidence.verifier.fault import INCOMPLETE, READ_ENOUGH, UNREADABLE, USAGE, Tampered
+from gateway.evidence.verifier.fault import CODES, INCOMPLETE, READ_ENOUGH, UNREADABLE, USAGE, Tampered
 from gateway.evidence.verifier.report import as_json, examined, tampered, words
 
 
@@ -69,7 +69,8 @@ def main(arguments: Optional[Sequence[str]] = None, own: Optional[str] = None, w
     :param own: the SHA-256 of this verifier, where it does not run as one file.
     :param wants_anchor: without one it is incomplete.
     """
-    parser = argparse.ArgumentParser(description="Verify a bundle of Ostiary evidence.")
+    codes = "; ".join("%d %s" % code for code in CODES.items())
+    parser = argparse.ArgumentParser(description="Verify a bundle of Ostiary evidence.", epilog="Exit code: %s." % codes)
     parser.add_argument("bundle", nargs="?", default=os.path.dirname(os.path.abspath(__file__)))
     parser.add_argument("--key", help="the log's public key, or a file that holds it; never taken from the bundle")
     parser.add_argument("--anchor", action="append", default=[], help="a file of checkpoints that you kept")

@@ -9,7 +9,7 @@ from gateway.evidence.verifier.bundle import Bundle
 from gateway.evidence.verifier.checkpoint import parse_key
 from gateway.evidence.verifier.completeness import Completeness, shown_query
 from gateway.evidence.verifier.explained import readme
-from gateway.evidence.verifier.fault import INCOMPLETE, TAMPERED
+from gateway.evidence.verifier.fault import INCOMPLETE, TAMPERED, ending
 from gateway.evidence.verifier.holdings import grants_of, recordings_of, sessions_of, told_grants, told_recordings, told_sessions
 from gateway.evidence.verifier.masking import disclosures_of, masking_of, told_disclosures, told_masking
 from gateway.evidence.verifier.packed import unpack
@@ -64,7 +64,14 @@ def as_json(found: Dict[str, Any]) -> str:
 
 
 def words(found: Dict[str, Any]) -> Iterator[str]:
-    """The same for people, a line each, the verdict last."""
+    """The same for people, a line each, the verdict last, and what the exit code means."""
+    for line in judgement(found):
+        yield line
+    yield ending(found["code"])
+
+
+def judgement(found: Dict[str, Any]) -> Iterator[str]:
+    """What was found, and the verdict where it is not among that."""
     for path in found["own_anchors"]:
         yield "NOT INDEPENDENT: %s is the same file as in the bundle, so it is no anchor" % path
     if "log" in found:
