@@ -157,21 +157,22 @@ def test_which_store_is_asked_for_when_none_is_named(tmp_path: Path, monkeypatch
 
 
 def test_export_and_the_bundles_verifier_agree(stopped: Path, tmp_path: Path) -> None:
-    out = tmp_path / "bundle"
+    out, mailed = tmp_path / "bundle", shutil.copy(stopped / "anchor", tmp_path)
     made = ostiary("export", "--store", stopped / "audit", "--out", out)
     assert " records in " in made.stdout and "only claim" in made.stderr
     public = stopped / keys.FOLDER / keys.PUBLIC
     ran = subprocess.run([sys.executable, out / "verify.py", "--key", public], capture_output=True, check=False)
     assert ran.returncode == 0 and b"SOUND" in ran.stdout
     assert ostiary("verify", out, "--key", public).exit_code == 2  # sound, but no anchor
-    assert ostiary("verify", out, "--key", public, "--anchor", stopped / "anchor").exit_code == 0
-    shown = json.loads(ostiary("verify", out, "--key", public, "--anchor", stopped / "anchor", "--json").stdout)
+    assert ostiary("verify", out, "--key", public, "--anchor", mailed).exit_code == 0
+    assert ostiary("verify", out, "--key", public, "--anchor", stopped / "anchor").exit_code == 2  # kept beside the evidence
+    shown = json.loads(ostiary("verify", out, "--key", public, "--anchor", mailed, "--json").stdout)
     assert shown["code"] == 0 and shown["anchor"] == "independent" and shown["log"] == ORIGIN and shown["sessions"]
     assert json.loads(ostiary("verify", out, "--key", public, "--json").stdout)["code"] == 2
     assert ostiary("export", "--store", stopped / "audit", "--out", out).exit_code == 4
     made = ostiary("export", "--store", stopped / "audit", "--out", tmp_path / "part", "--identity", "ada@clinic.example", "--json")
     assert json.loads(made.stdout)["records"] == 10 and json.loads(made.stdout)["recorded"] is None
-    assert ostiary("verify", tmp_path / "part", "--key", public, "--anchor", stopped / "anchor").exit_code == 2  # claimed only
+    assert ostiary("verify", tmp_path / "part", "--key", public, "--anchor", mailed).exit_code == 2  # claimed only
 
 
 def test_a_bundle_that_could_never_verify_is_not_made(stopped: Path, tmp_path: Path) -> None:

@@ -51,10 +51,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     book.flush()
     export(made, DirectView(store), made / "whole")
     export(made, DirectView(store), made / "bobs", Query(identity="bob@clinic.example"))
-    anchor.append(made / "anchor", store.ledger.checkpoint)
+    anchor.append(auditors(made) / "anchor", store.ledger.checkpoint)
     store.close()
-    anchor.append(made / "later", store.ledger.checkpoint)
+    anchor.append(auditors(made) / "later", store.ledger.checkpoint)
     return made
+
+
+def auditors(folder: Path) -> Path:
+    """Where somebody else keeps checkpoints."""
+    there = folder.with_name(f"{folder.name}-auditor")
+    there.mkdir(exist_ok=True)
+    return there
 
 
 def exported(folder: Path, out: Path, query: Query = Query()) -> Path:
@@ -92,7 +99,7 @@ def key(folder: Path) -> str:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_a_bundle_verifies_with_plain_python_and_the_key(folder: Path, whole: Path, bobs: Path, python: str) -> None:
     for one in (whole, bobs):
-        code, text = run(one, "--key", key(folder), "--anchor", str(folder / "anchor"), python=python)
+        code, text = run(one, "--key", key(folder), "--anchor", str(auditors(folder) / "anchor"), python=python)
         assert code == 0 and "SOUND" in text, text
 
 
@@ -253,7 +260,7 @@ def test_a_changed_byte_of_the_manifest_blames_no_innocent_file(folder: Path, bo
     for at in range(3, len(whole), 37):
         changed = bytes([*whole[:at], whole[at] ^ 1, *whole[at + 1 :]])
         manifest.write_bytes(changed)
-        found = verifier.looked_at(str(copy), key(folder), None, standalone.digest())
+        found = verifier.looked_at(str(copy), key(folder), verifier.Anchors(), standalone.digest())
         blamed = [problem for problem in found["problems"] if "MANIFEST.json" not in problem]
         assert found["code"] == 1 and not blamed, (changed[max(0, at - 20) : at + 20], found["problems"])
 
@@ -348,6 +355,25 @@ def test_a_bundles_own_checkpoint_is_no_independent_anchor(folder: Path, bobs: P
     assert code == 0 and "anchor:" not in text and "no independent" not in text
 
 
+def test_a_checkpoint_kept_beside_the_evidence_is_no_independent_anchor(folder: Path, bobs: Path, tmp_path: Path) -> None:
+    """In the folder of the key that signs, under whichever name: who can write there can change both. It must fit all the same."""
+    beside, linked = folder / "anchors" / "newest", tmp_path / "linked"
+    beside.parent.mkdir()
+    shutil.copy(auditors(folder) / "anchor", beside)
+    linked.symlink_to(beside)
+    for given in (beside, linked):
+        code, text = run(bobs, "--key", key(folder), "--anchor", str(given))
+        assert code == 2 and f"NOT INDEPENDENT: {given} is kept beside the evidence" in text and f"own {folder.resolve()}: " in text, text
+        assert "SOUND (no independent anchor" in text
+    told = json.loads(run(bobs, "--key", key(folder), "--anchor", str(beside), "--json")[1])
+    assert (told["anchor"], told["kept_beside"], told["code"]) == ("same administration", {str(beside): str(folder.resolve())}, 2)
+    code, text = run(bobs, "--key", key(folder), "--anchor", str(beside), "--anchor", str(auditors(folder) / "anchor"))
+    assert code == 0 and "SOUND\n" in text
+    beside.write_text(keys.load(folder, "test-gw").identity.sign(Checkpoint("test-gw", 2, bytes(32)).text))
+    code, text = run(bobs, "--key", key(folder), "--anchor", str(beside))
+    assert code == 1 and "not the one that was anchored" in text
+
+
 def test_a_missing_bundle_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "verify.py").write_bytes(standalone.joined())
     assert run(tmp_path)[0] == 4
@@ -402,7 +428,7 @@ def test_the_last_line_and_the_help_say_what_the_exit_code_means(folder: Path, b
 
 def test_json_says_what_the_words_say(folder: Path, whole: Path, bobs: Path, tmp_path: Path) -> None:
     """Facts for programs: docs/evidence.md names each field."""
-    code, text = run(bobs, "--key", key(folder), "--anchor", str(folder / "anchor"), "--json")
+    code, text = run(bobs, "--key", key(folder), "--anchor", str(auditors(folder) / "anchor"), "--json")
     found = json.loads(text)
     assert (code, found["code"], found["problems"], found["gaps"], found["anchor"]) == (0, 0, [], [], "independent")
     assert found["query"] == {"identity": "bob@clinic.example"} and found["query_recorded"] is True and found["trusted_key"] is True

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from auditor import verifier
 from recorded import BINDING_OF_TESTS, DirectView, Told, allowed, export, fill, journal, new_store, seal_all, session
-from test_bundle import key, remanifest
+from test_bundle import auditors, key, remanifest
 
 from gateway.evidence import standalone
 from gateway.evidence.query import Query
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     view = DirectView(store)
     for name, query in (("early", Query()), ("all", Query()), ("ada", Query(identity=ADA)), ("one", Query(session=HIDDEN.id)), ("intents", Query(kind="intent"))):
         export(made, view, made / name, query)
-    anchor.append(made / "kept", store.ledger.checkpoint)
+    anchor.append(auditors(made) / "kept", store.ledger.checkpoint)
     store.close()
     stopped = StoppedView(made / "audit")
     export(made, stopped, made / "stopped")
@@ -64,8 +64,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export(made, stopped, made / "closed", closed=True)
     stopped.close()
     (made / "auditor.py").write_bytes(standalone.joined())
-    anchor.append(made / "later", store.ledger.checkpoint)
-    anchor.append(made / "both", (made / "kept").read_text() + store.ledger.checkpoint)
+    anchor.append(auditors(made) / "later", store.ledger.checkpoint)
+    anchor.append(auditors(made) / "both", (auditors(made) / "kept").read_text() + store.ledger.checkpoint)
     return made
 
 
@@ -204,7 +204,7 @@ def test_what_is_left_out_of_a_bundle_is_found(folder: Path, tmp_path: Path, nam
     copy = Path(shutil.copytree(folder / source, tmp_path / "copy"))
     doctor(copy)
     remanifest(copy)
-    said, text = verdict(folder, copy, "--anchor", folder / "both")
+    said, text = verdict(folder, copy, "--anchor", auditors(folder) / "both")
     assert (said, finding in text) == (code, True), text
     assert "SOUND\n" not in text
 
@@ -219,7 +219,7 @@ def test_what_is_left_out_of_a_recorded_bundle_is_named_where_the_tree_or_a_sess
         copy = Path(shutil.copytree(folder / source, tmp_path / source))
         drop(lambda r: is_hidden(r) and r["kind"] == "intent")(copy)
         remanifest(copy)
-        code, text = verdict(folder, copy, "--anchor", folder / "both")
+        code, text = verdict(folder, copy, "--anchor", auditors(folder) / "both")
         assert code == 1 and "TAMPERED: this bundle has " in text and re.search(says, text), text
         assert "bodies are opened here" not in text  # it follows from the rest, and says less
 
@@ -235,7 +235,7 @@ def test_what_is_left_out_of_a_recorded_bundle_is_named_where_the_tree_or_a_sess
 ])  # fmt: skip
 def test_an_untouched_bundle_says_how_much_of_the_log_it_is(folder: Path, source: str, code: int, tells: list[str]) -> None:
     stopped = source.startswith(("stopped", "closed"))
-    said, text = verdict(folder, folder / source, "--anchor", folder / ("later" if stopped else "kept"))
+    said, text = verdict(folder, folder / source, "--anchor", auditors(folder) / ("later" if stopped else "kept"))
     assert said == code and all(told in text for told in tells), text
     assert "0 records came after the newest checkpoint" in text or not stopped
     assert "the newest of 20" in text
@@ -243,21 +243,21 @@ def test_an_untouched_bundle_says_how_much_of_the_log_it_is(folder: Path, source
 
 def test_what_a_recorded_filter_left_out_is_called_that_and_never_incomplete(folder: Path, tmp_path: Path) -> None:
     """The log recorded the query, and that exactly these records are its answer; with one less, they are not."""
-    code, text = verdict(folder, folder / "intents", "--anchor", folder / "kept")
+    code, text = verdict(folder, folder / "intents", "--anchor", auditors(folder) / "kept")
     assert code == 0 and f"session {HIDDEN.id}: 1 record of it; the others up to 1 were left out by the query, as the log recorded\n" in text, text
     assert "INCOMPLETE" not in text
     copy = Path(shutil.copytree(folder / "intents", tmp_path / "copy"))
     gone = [line["index"] for line in lines(copy) if line["kind"] == "intent" and line["segment"] == 1][1]
     drop(lambda r: (r["segment"], r["index"]) == (1, gone))(copy)
     remanifest(copy)
-    code, text = verdict(folder, copy, "--anchor", folder / "kept")
+    code, text = verdict(folder, copy, "--anchor", auditors(folder) / "kept")
     assert code == 1 and "INCOMPLETE, without record" in text and "as the log recorded" not in text, text
 
 
 def test_a_bundle_older_than_the_anchor_is_never_sound(folder: Path) -> None:
     """It was made before, or cut back to an older checkpoint: nobody can tell which."""
     for kept in ("later", "both"):
-        code, text = verdict(folder, folder / "all", "--anchor", folder / kept)
+        code, text = verdict(folder, folder / "all", "--anchor", auditors(folder) / kept)
         assert code == 2 and "INCOMPLETE: your anchor has seen " in text and "older than your checkpoint, or was cut" in text
         assert "SOUND\n" not in text
 
@@ -266,7 +266,7 @@ def cut_back(folder: Path) -> Doctor:
     """The ledger ends where an older checkpoint did."""
 
     def doctor(bundle: Path) -> None:
-        older = (folder / "kept").read_text().strip() + "\n"
+        older = (auditors(folder) / "kept").read_text().strip() + "\n"
         entries = list(verifier.framed((bundle / "ledger" / "entries.bin").read_bytes()))[: int(older.split("\n")[1])]
         (bundle / "ledger" / "entries.bin").write_bytes(b"".join(struct.pack("!I", len(e)) + e for e in entries))
         (bundle / "ledger" / "checkpoint").write_text(older)
@@ -278,7 +278,7 @@ def test_a_ledger_cut_back_to_an_older_checkpoint_is_found_by_a_newer_one(folder
     copy = Path(shutil.copytree(folder / "stopped", tmp_path / "copy"))
     cut_back(folder)(copy)
     remanifest(copy)
-    code, text = verdict(folder, copy, "--anchor", folder / "later")
+    code, text = verdict(folder, copy, "--anchor", auditors(folder) / "later")
     assert code == 2 and "or was cut" in text, text
 
 
@@ -286,7 +286,7 @@ def test_a_ledger_cut_back_to_an_older_checkpoint_is_found_by_a_newer_one(folder
 
 
 def checkpoint(folder: Path) -> str:
-    return (folder / "later").read_text().strip() + "\n"
+    return (auditors(folder) / "later").read_text().strip() + "\n"
 
 
 def edited(text: str) -> str:
@@ -374,8 +374,8 @@ def test_the_verifier_says_for_whom_an_agent_acted_what_floor_was_in_force_and_w
 
 def test_a_verifier_that_came_with_the_bundle_and_is_another_is_told(folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folder / "all", tmp_path / "copy"))
-    assert "NOTE" not in verdict(folder, copy, "--anchor", folder / "kept")[1]
+    assert "NOTE" not in verdict(folder, copy, "--anchor", auditors(folder) / "kept")[1]
     (copy / "verify.py").write_text("print('SOUND')\n")
     remanifest(copy)
-    code, text = verdict(folder, copy, "--anchor", folder / "kept")
+    code, text = verdict(folder, copy, "--anchor", auditors(folder) / "kept")
     assert code == 0 and "NOTE: the bundle's own verify.py is not this one" in text

@@ -6,7 +6,8 @@ packages; it shares no code with the product that wrote the bundle.
 
 PUB is the log's public key ("name+hash+base64", or a file that holds it), which you must have
 from somewhere else than this bundle. So must this very file: whoever made the bundle could have
-changed the copy in it. FILE holds checkpoints of the log that you kept; a mail that has one will do.
+changed the copy in it. FILE holds checkpoints of the log that you kept; a mail that has one will do. What lies in the
+gateway's own folder is compared, and proves nothing against who can write there.
 
 It checks that the bundle's files are whole; that the ledger is signed by the key; that each
 segment's head is signed by the key that the ledger names; that each record is in its segment,
@@ -29,7 +30,7 @@ from typing import Any, Dict, Optional, Sequence
 
 from gateway.evidence.verifier.checkpoint import kept_notes, parse_key
 from gateway.evidence.verifier.fault import CODES, INCOMPLETE, READ_ENOUGH, UNREADABLE, USAGE, Tampered
-from gateway.evidence.verifier.report import as_json, examined, tampered, words
+from gateway.evidence.verifier.report import Anchors, as_json, examined, tampered, words
 
 
 def anchor_text(path: str) -> str:
@@ -48,6 +49,16 @@ def lies_in(path: str, folder: str) -> bool:
         return True
     carried = os.path.join(folder, "ledger", "checkpoint")
     return os.path.exists(carried) and os.path.samefile(path, carried)
+
+
+def keeper_of(path: str) -> str:
+    """The gateway's own folder that a file lies in, which has the key that signs; "" for none."""
+    folder = os.path.dirname(os.path.realpath(path))
+    while not os.path.isdir(os.path.join(folder, "audit-keys")):
+        if folder == os.path.dirname(folder):
+            return ""
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def key_text(value: str) -> str:
@@ -86,10 +97,12 @@ def main(arguments: Optional[Sequence[str]] = None, own: Optional[str] = None, w
         print(e, file=sys.stderr)
         return USAGE
     inside = [path for path in texts if lies_in(path, options.bundle)]
-    kept = [text for path, text in texts.items() if path not in inside]
-    found = looked_at(options.bundle, key, "\n".join(kept) if kept else None, own or digest_of(__file__))
-    found["own_anchors"] = inside
-    if found["code"] == 0 and not kept and (inside or wants_anchor):
+    beside = {path: keeper_of(path) for path in texts if path not in inside and keeper_of(path)}
+    others = [text for path, text in texts.items() if path not in inside and path not in beside]
+    anchors = Anchors("\n".join(texts[path] for path in beside), "\n".join(others))
+    found = looked_at(options.bundle, key, anchors, own or digest_of(__file__))
+    found["own_anchors"], found["kept_beside"] = inside, beside
+    if found["code"] == 0 and not others and (inside or beside or wants_anchor):
         found["code"] = INCOMPLETE
     if options.json:
         print(as_json(found))
@@ -102,10 +115,10 @@ def main(arguments: Optional[Sequence[str]] = None, own: Optional[str] = None, w
     return found["code"]
 
 
-def looked_at(folder: str, key: Optional[str], anchor: Optional[str], own: str) -> Dict[str, Any]:
+def looked_at(folder: str, key: Optional[str], anchors: Anchors, own: str) -> Dict[str, Any]:
     """What was found; of a bundle that cannot be read or contradicts itself, that."""
     try:
-        return examined(folder, key, anchor, own)
+        return examined(folder, key, anchors, own)
     except Tampered as e:
         return tampered(folder, str(e))
     except OSError as e:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from gateway.evidence.verifier.bundle import Bundle
 from gateway.evidence.verifier.checkpoint import parse_key
@@ -16,7 +16,14 @@ from gateway.evidence.verifier.packed import unpack
 from gateway.evidence.verifier.record import counted, moment
 
 
-def examined(folder: str, key: Optional[str], anchor: Optional[str], own: Optional[str]) -> Dict[str, Any]:
+class Anchors(NamedTuple):
+    """Texts that hold checkpoints of the log: kept beside the evidence, and by somebody else. "" for none."""
+
+    beside: str = ""
+    independent: str = ""
+
+
+def examined(folder: str, key: Optional[str], anchors: Anchors, own: Optional[str]) -> Dict[str, Any]:
     """
     Everything that was found, as `--json` prints it; docs/evidence.md says what each field is. Raises Tampered.
 
@@ -26,7 +33,8 @@ def examined(folder: str, key: Optional[str], anchor: Optional[str], own: Option
     name, public = parse_key(key) if key is not None else bundle.own_key()
     bundle.check_files()
     bundle.check_ledger(name, public)
-    anchored = bundle.check_anchor(anchor, name, public) if anchor is not None else 0
+    beside, independent = [bundle.check_anchor(text, name, public) for text in anchors]
+    anchored, grade = independent or beside, "independent" if independent else "same administration" if beside else "none"
     bundle.check_segments(name)
     bundle.check_readable()
     completeness = Completeness(bundle)
@@ -38,7 +46,7 @@ def examined(folder: str, key: Optional[str], anchor: Optional[str], own: Option
         "query": completeness.query, "query_recorded": completeness.order is not None, "coverage": completeness.coverage, "bodies": completeness.bodies,
         "sessions": sessions_of(bundle.events, completeness.filtered), "recordings": recordings_of(bundle.recordings, completeness.filtered),
         "grants": grants_of(bundle.events),
-        "disclosures": disclosures_of(bundle.events), "masking": masking_of(bundle.events), "anchor": "independent" if anchored else "none", "anchored": anchored,
+        "disclosures": disclosures_of(bundle.events), "masking": masking_of(bundle.events), "anchor": grade, "anchored": anchored,
         "unanchored_records": bundle.after(anchored), "problems": bundle.problems, "strays": bundle.strays, "gaps": bundle.gaps, "remarks": [],
     }
     if bundle.manifest["files"].get("verify.py") != own:
@@ -74,6 +82,8 @@ def judgement(found: Dict[str, Any]) -> Iterator[str]:
     """What was found, and the verdict where it is not among that."""
     for path in found["own_anchors"]:
         yield "NOT INDEPENDENT: %s is the same file as in the bundle, so it is no anchor" % path
+    for path, keeper in sorted(found["kept_beside"].items()):
+        yield "NOT INDEPENDENT: %s is kept beside the evidence, in the gateway's own %s: it proves nothing against who can write there" % (path, keeper)
     if "log" in found:
         for line in holdings(found):
             yield line
@@ -91,10 +101,10 @@ def judgement(found: Dict[str, Any]) -> Iterator[str]:
         yield "SELF-CONSISTENT ONLY: no --key was given, and the bundle's own key proves nothing"
     elif found["gaps"]:
         yield "SOUND, but incomplete"
-    elif found["anchored"]:
+    elif found["anchor"] == "independent":
         yield "SOUND"
     else:
-        lacks = "no independent anchor" if found["own_anchors"] else "no anchor given"
+        lacks = "no independent anchor" if found["own_anchors"] or found["kept_beside"] else "no anchor given"
         yield "SOUND (%s: whoever holds the signing key could have made another log)" % lacks
 
 
