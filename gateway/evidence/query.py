@@ -3,7 +3,7 @@ Which records somebody asks for, and finding them.
 
 Exact fields are searched in clear. Identities are found by their pseudonyms, so also where a body has expired;
 text is searched in opened bodies, in what is clear, and on recorded screens. What a session or a request was allowed
-by belongs to it: approvals and the notes of its requests, though they carry no session.
+by belongs to it: approvals and the notes of its requests, though they carry no session. So does who ended a session.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class Search:
         return body is not None and self._shown.feed(record.session, record.get("recording"), record.get("chunk"), body[0])
 
     def _is_of_session(self, found: Found) -> bool:
-        """Its own record, or what tells of its requests; another session's command is that session's."""
+        """Its own record, or what tells of it or of its requests: who ended it, who watched it. Another session's command is that session's."""
         if found.record.session:
             return _session(found.record) == self.query.session
         told = _facts(found)
@@ -243,6 +243,8 @@ class Search:
         if told.get("request") and told.get("session") == self.query.session:  # a submission, maybe never granted
             if self.query.request in ("", told["request"]):
                 self._requests.add(told["request"])
+        if not told.get("request") and self.query.session in (told.get("session"), *str(told.get("sessions", "")).split()):
+            return True
         return self._is_referred_to(found)
 
     def _is_first_of(self, revision: str) -> bool:

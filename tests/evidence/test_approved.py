@@ -105,6 +105,29 @@ def test_the_table_names_who_approved(place: tuple[Path, str]) -> None:
     assert len(answered) == 2 and all(PAT in row[:90] for row in answered)
 
 
+def test_who_ended_a_session_belongs_to_it(tmp_path: Path) -> None:
+    """An operator's kill, a reload that ended several, and who watched it; nothing of another's. Its export has them, too."""
+    store, ada, other, waiter = new_store(tmp_path), session(), session(), Told()
+    book = journal(store)
+    for one in (ada, other):
+        book.opened(one, {}, waiter)
+        book.flush()
+        told(store, "session.killed", by=PAT, session=one.id, subject="ada", why="enough")
+    told(store, "session.ended", sessions=f"{other.id} {ada.id}", why="a reload of the configuration ended it")
+    told(store, "session.ended", sessions=other.id, why="a reload of the configuration ended it")
+    told(store, "watched", by=PAT, session=ada.id, recording="")
+    book.closed(ada, "an operator ended this session")
+    book.flush()
+    store.close()
+    wanted = ["opened", "session.killed", "session.ended", "watched", "closed"]
+    found = ostiary("search", "--store", tmp_path / "audit", "--session", ada.id, "--json")
+    assert what(found) == wanted and PAT in found.stdout
+    assert what(ostiary("show", ada.id, "--store", tmp_path / "audit", "--json")) == wanted
+    verified(tmp_path, tmp_path / "out", "--session", ada.id)
+    lines = (tmp_path / "out" / "readable" / "records.jsonl").read_text().splitlines()
+    assert [line["fields"].get("what") or line["kind"] for line in map(json.loads, lines)] == wanted
+
+
 def verified(folder: Path, out: Path, *query: str) -> str:
     """What the verifier says of an export of a stopped store, which no record of the log speaks of."""
     assert ostiary("export", "--store", folder / "audit", "--out", out, *query).exit_code == 0
