@@ -50,7 +50,7 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--until", default="", help="Before this time; as --since."),
             click.option("--kind", default="", help="intent, outcome, refusal, opened, note, …"),
             click.option("--verdict", default="", help="allow or deny."),
-            click.option("--text", default="", help="Part of a statement or of any other text, in any case."),
+            click.option("--text", default="", help="Part of a statement or of any other text, in any case; of configurations with --kind admin alone."),
             click.option("--session", default="", help="A session's id; with what approved its commands."),
             click.option("--alarm", is_flag=True, help="Only alarms: masking met what it should not have had to mask."),
             click.option("--request", default="", help="A request's id: its asking, answers, grant and commands."),
@@ -202,6 +202,9 @@ def search_(place: Place, query: Query, limit: int, as_json: bool) -> None:
         finder = Search(query, looking.bodies)
         if not _listing(islice(_asked(looking.find(finder), query), limit or None), as_json):
             _nothing(looking, query)
+        if finder.unsearched:
+            held = counted(finder.unsearched, "configuration holds it too and is", "configurations hold it too and are")
+            click.echo(f"{held} left out here: --kind admin", err=True)
         if finder.unopened:
             click.echo(f"{counted(finder.unopened, 'body is', 'bodies are')} not opened by this key", err=True)
 

@@ -127,6 +127,7 @@ class Search:
     query: Query
     bodies: Bodies | None
     unopened: int = 0  #: bodies that this key does not open
+    unsearched: int = 0  #: configurations that hold the wanted text, which was not looked for there
     _identities: dict[bytes, str] = field(default_factory=dict)
     _protocols: dict[bytes, str] = field(default_factory=dict)
     _sessions: set[bytes] = field(default_factory=set)
@@ -211,8 +212,16 @@ class Search:
             and (not query.alarm or _alarm(found) != "")
             and (not query.disclosed or _discloses(found, query.disclosed))
             and (not query.identity or self._is_of_identity(found))
-            and (not query.text or on_screen or _holds([found.body, record.fields[len(COMMON):]], query.text.casefold()))
+            and (not query.text or on_screen or self._tells(found, query.text.casefold()))
         )
+
+    def _tells(self, found: Found, text: str) -> bool:
+        """Whether it holds the wanted text. A configuration's own, which names half of everything, counts for who asks for its kind."""
+        own, facts = found.record.fields[len(COMMON):], _facts(found)
+        if self.query.kind or "text" not in facts or not _is_configuration(found.record):
+            return _holds([found.body, own], text)
+        self.unsearched += _holds(facts["text"], text)
+        return _holds([{name: value for name, value in facts.items() if name != "text"}, own], text)
 
     def _is_on_target(self, found: Found) -> bool:
         """Something done on the wanted target, or a note about it: of its accounts, checks, and requests, which only their asking names it in."""
@@ -238,7 +247,7 @@ class Search:
         if found.record.session:
             return _session(found.record) == self.query.session
         told = _facts(found)
-        if found.record.kind == Kind.ADMIN and found.record.get("what").startswith(CONFIGURATION):
+        if _is_configuration(found.record):
             return self._is_first_of(str(told.get("revision", "")))
         if told.get("request") and told.get("session") == self.query.session:  # a submission, maybe never granted
             if self.query.request in ("", told["request"]):
@@ -301,6 +310,10 @@ _WITH_FACTS = {Kind.NOTE, Kind.ADMIN, Kind.APPROVAL}
 
 def _session(record: Record) -> str:
     return str(uuid.UUID(bytes=record.session)) if record.session else ""
+
+
+def _is_configuration(record: Record) -> bool:
+    return record.kind == Kind.ADMIN and str(record.get("what")).startswith(CONFIGURATION)
 
 
 def _names(record: Record) -> tuple[str, str]:

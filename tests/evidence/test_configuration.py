@@ -57,3 +57,13 @@ def test_a_session_names_its_configuration_whose_record_shows_it(place: tuple[Pa
     assert "gw-2" not in shown
     assert '[gateway]\nname = "gw-2"\n' in ostiary(place, "show", first).stdout
     assert "gw-2" not in ostiary(place, "search", "--text", "config.reloaded").stdout
+
+
+def test_a_search_for_a_text_is_not_answered_by_configurations_unless_they_are_asked_for(place: tuple[Path, str]) -> None:
+    """A file names every target and table; what was done to them is what is looked for. That it was left out is said."""
+    alone = ostiary(place, "search", "--text", "GW-2", "--json")
+    assert alone.stdout == "" and "2 configurations hold it too and are left out here: --kind admin" in alone.stderr
+    asked = ostiary(place, "search", "--text", "gw-2", "--kind", "admin", "--json")
+    assert len(asked.stdout.splitlines()) == 2 and "left out" not in asked.stderr
+    assert len(ostiary(place, "search", "--text", "config.reloaded", "--json").stdout.splitlines()) == 3
+    assert "left out" not in ostiary(place, "search", "--text", "SELECT 1").stderr
