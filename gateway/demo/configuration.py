@@ -1,4 +1,4 @@
-"""The demo's ostiary.toml: two people, a workload and an agent, one database, and rules that the tour shows."""
+"""The demo's ostiary.toml: three people, a workload and an agent, one database, and rules that the tour shows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from gateway.demo.database import APPLICATION, CATALOG, NAME
 ADA, GRACE = "ada@clinic.example", "grace@clinic.example"
 REPORT, CLAUDE = "nightly-report", "claude"
 IDENTITIES = (ADA, GRACE, REPORT, CLAUDE)
+"""Whom one meets in the demo."""
+
+BARBARA = "barbara@clinic.example"
 TARGET, HOST_TARGET = "clinic", "host"
 
 
@@ -42,7 +45,7 @@ def text(ports: Ports, workers: int | str, host: HostFacts | None = None) -> str
     return _FILE.substitute(
         ssh=ssh, rule=rule, policy=policy,
         gateway=ports.gateway, control=ports.control, database=ports.database, workers=count, name=NAME,
-        application=APPLICATION, catalog=CATALOG, ada=ADA, grace=GRACE, report=REPORT, claude=CLAUDE, target=TARGET,
+        application=APPLICATION, catalog=CATALOG, ada=ADA, grace=GRACE, barbara=BARBARA, report=REPORT, claude=CLAUDE, target=TARGET,
     )  # fmt: skip
 
 
@@ -137,6 +140,10 @@ groups = ["engineers"]
 [[identity]]
 subject = "$grace"
 groups = ["engineers", "approvers", "privacy"]
+
+[[identity]]
+subject = "$barbara"   # who answers what Grace herself asks: nobody approves their own
+groups = ["approvers"]
 
 [[identity]]
 subject = "$report"

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from addons.policy import Policy
 from addons.sql.rules import strictest
-from gateway.demo.configuration import ADA, CLAUDE, GRACE, IDENTITIES, REPORT, TARGET, Ports, text
+from gateway.cli.main import main
+from gateway.demo.configuration import ADA, BARBARA, CLAUDE, GRACE, IDENTITIES, REPORT, TARGET, Ports, text
 from gateway.demo.database import APPLICATION
 from gateway.demo.place import CannotServe
 from gateway.demo.site import Site, _free, _written, shown
@@ -30,9 +32,11 @@ def site(module_directory: Path) -> Iterator[Site]:
 
 @pytest.mark.live
 def test_its_configuration_has_no_problem(site: Site) -> None:
-    """As `ostiary check` reads it, addons built and files looked at."""
+    """As `ostiary check` reads it, addons built and files looked at; nor anything that is hardly meant."""
     config = load(site.file)
-    assert set(config.identities) == set(IDENTITIES) and config.workers == "inline"
+    checked = CliRunner().invoke(main, ["check", str(site.file)], catch_exceptions=False)
+    assert (checked.exit_code, checked.stderr) == (0, "")
+    assert set(config.identities) == {*IDENTITIES, BARBARA} and config.workers == "inline"
     assert config.targets[TARGET].tls == "verify" and config.targets[TARGET].catalog_account.user == "clinic_catalog"
     assert {i.kind for i in config.identities.values()} == {"human", "workload", "agent"}
     assert config.identities[CLAUDE].on_behalf_of == ADA
