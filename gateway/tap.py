@@ -32,12 +32,29 @@ class Options(usage.Options):
 
 
 class Root(MultiService):
-    """What twistd runs. Its application's log has one line per event, unless twistd was told of a logger."""
+    """
+    What twistd runs. Its application's log has one line per event, unless twistd was told of a logger.
 
-    def __init__(self, supervisor: Supervisor, observer: ILogObserver | None) -> None:
+    :param pidfile: where twistd writes this process's number; "" for nowhere.
+    """
+
+    def __init__(self, supervisor: Supervisor, observer: ILogObserver | None, pidfile: str) -> None:
         super().__init__()
-        self._observer = observer
+        self._observer, self._pidfile = observer, pidfile
         supervisor.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        """
+        As every service.
+
+        :raises SystemExit: it cannot start. Of other exceptions alone twistd takes its file back itself.
+        """
+        try:
+            super().privilegedStartService()
+        except SystemExit:
+            if self._pidfile:
+                Path(self._pidfile).unlink(missing_ok=True)
+            raise
 
     def setServiceParent(self, parent: Any) -> None:
         if self._observer is not None:
@@ -63,7 +80,8 @@ def makeService(options: Options) -> IService:
     supervisor = Supervisor(read(Path(options["config"])), reactor)
     gc.freeze()
     gc.enable()
-    return Root(supervisor, _observer(options.parent or {}))
+    twistd = options.parent or {}
+    return Root(supervisor, _observer(twistd), twistd.get("pidfile") or "")
 
 
 def read(file: Path) -> Revision:

@@ -70,9 +70,9 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", house.port))
         taken.listen()
-        ended = twistd("-n", "--pidfile=", "ostiary", "--config", str(house.file))
+        ended = twistd("-n", f"--pidfile={tmp_path}/pid", "ostiary", "--config", str(house.file))
     said = ended.stdout + ended.stderr
-    assert ended.returncode == 1 and "Traceback" not in said
+    assert ended.returncode == 1 and "Traceback" not in said and not (tmp_path / "pid").exists(), "a failed start leaves no process's number"
     assert "listen[0].endpoint" in said and "in use" in said
 
 
