@@ -1,6 +1,6 @@
 """
 One convention for every `--json` and for the HTTPS API: moments are ISO 8601 in UTC with a Z, what is not there is null, a name
-says what it holds, and no command is left out.
+says what it holds, what is recorded as facts is text, and no command is left out.
 """
 
 from __future__ import annotations
@@ -69,8 +69,20 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
+def facts(value: Any) -> Iterator[tuple[str, Any]]:
+    """What records tell as facts."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for one in inside:
+        yield from facts(one)
+    if isinstance(value, dict) and isinstance(value.get("facts"), dict):
+        yield from value["facts"].items()
+
+
 def complaints(value: Any, evidence: bool) -> Iterator[str]:
     """:param evidence: whose fields are as they are stored: a fact `token` is its id, a verifier's `opened` is a count."""
+    for name, fact in facts(value):
+        if not all(isinstance(one, str) for one in (fact if isinstance(fact, list) else [fact])):
+            yield f"the fact {name} = {fact!r} is neither a text nor a list of texts"
     for name, leaf in leaves(value):
         if name not in NO_NUMBERS and not isinstance(leaf, bool) and EPOCH.fullmatch(str(leaf)):
             yield f"{name} = {leaf!r} looks like seconds since 1970"
