@@ -1,12 +1,12 @@
 """
-The tour: what Ostiary does with SQL, one claim after the other, each shown and then checked.
+The tour: what Ostiary does with SQL, and at a host, one claim after the other, each shown and then checked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.demo.configuration import ADA, CLAUDE, GRACE, REPORT
+from gateway.demo.configuration import ADA, CLAUDE, GRACE, HOST_TARGET, REPORT
 from gateway.demo.proof import proof, tampering
 from gateway.demo.stage import Stage, request_in
 
@@ -141,6 +141,28 @@ def naming(stage: Stage) -> None:
     stage.check("COPY of what nobody masks works", free.code == 0 and "Emergency" in free.text)
 
 
+def visiting(stage: Stage) -> None:
+    """A host is guarded as a database is"""
+    if stage.site.host is None:
+        stage.say("There is no OpenSSH server here (Debian: openssh-server), so there is no host to show.")
+        return
+    stage.say("Ada's own ssh, with her token as the password. The key to the account there is the gateway's:")
+    made = stage.ssh(ADA, "mkdir -p reports && date > reports/june && uname -s")
+    stage.check("it runs, and answers", made.code == 0 and "Linux" in made.text)
+    ended = stage.ssh(ADA, "exit 3")
+    stage.check("how it ended is told as it was", ended.code == 3)
+    removed = stage.ssh(ADA, "rm -rf reports")
+    hidden = stage.ssh(ADA, r"echo tidy; r\m -rf reports")
+    both = all("Nothing is deleted here" in one.text and one.code == 126 for one in (removed, hidden))
+    stage.check("refused by policy, by what a shell would make of it too", both)
+    secret = stage.ssh(ADA, "cat /etc/shadow")
+    stage.check("so is reading what nobody reads there", "Keys and passwords" in secret.text and secret.code == 126)
+    kept = stage.ssh(ADA, "ls reports")
+    stage.check("the host heard of none of it: the file is there", kept.text.split() == ["june"])
+    refused = stage.records("--target", HOST_TARGET, "--kind", "refusal")
+    stage.check("the evidence has every command, also those that the host never heard of", len(refused) == 3)
+
+
 def dying(stage: Stage) -> None:
     """A worker is killed, and the next client does not notice"""
     stage.say("A statement runs. The process that holds its session is killed with -9:")
@@ -161,7 +183,7 @@ def dying(stage: Stage) -> None:
 
 
 CHAPTERS: tuple[Callable[[Stage], None], ...] = (
-    masking, dropping, approving, leaving, returning, committing, naming, dying, proof, tampering,
+    masking, dropping, approving, leaving, returning, committing, naming, visiting, dying, proof, tampering,
 )
 """In the order they are shown; each one's docstring is its title."""
 

@@ -21,10 +21,11 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+from gateway.demo.configuration import HOST_TARGET
 from gateway.demo.database import environment
 from gateway.demo.running import Gateway
 from gateway.demo.screen import Screen
-from gateway.demo.site import Site, has_psql
+from gateway.demo.site import HOST, Site, has_psql
 
 PATIENCE = 60  #: seconds that any one command may take before the tour calls it wrong
 
@@ -128,6 +129,18 @@ class Stage:
         words = [word for query in queries for word in ("-c", query)]
         self.screen.command("psql " + " ".join(f'-c "{query}"' for query in queries), _first(who))
         return Waiting([*self._psql, *words], self.site.client(who, self._tokens[who]))
+
+    def ssh(self, who: str, command: str) -> Said:
+        """Run a command on the host; ssh asks for the person's token, and gets it from a program that reads it from the environment."""
+        asked = self.site.directory / "askpass"
+        asked.write_text("#!/bin/sh\necho \"$DEMO_TOKEN\"\n")
+        asked.chmod(0o700)
+        env = {**os.environ, "SSH_ASKPASS": str(asked), "SSH_ASKPASS_REQUIRE": "force", "DEMO_TOKEN": self._tokens[who]}
+        self.screen.command(f"ssh {who}@{HOST_TARGET}@{HOST} {shlex.quote(command)}", _first(who))
+        words = [*shlex.split(self.site.ssh(who)), command]
+        said = self._run([words[0], "-F", "none", "-o", "PubkeyAuthentication=no", *words[1:]], env, Path.cwd())
+        self.screen.output(said.text)
+        return said
 
     def ostiary(self, who: str, *words: str, show: int = 14) -> Said:
         """The command line, with the person's own token where it wants one."""

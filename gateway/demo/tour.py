@@ -42,11 +42,11 @@ def demo(yes: bool, directory: Path | None) -> None:
 def tour(directory: Path, screen: Screen, yes: bool) -> int:
     """All chapters; 0 when every check was right, 1 when one was not, 130 when somebody left."""
     screen.say(
-        "Ostiary stands between people and their databases. This tour starts a PostgreSQL with 10,000 invented"
+        "Ostiary stands between people and their databases and hosts. This tour starts a PostgreSQL with 10,000 invented"
         f" patients and a gateway in front of it, in {directory}. What you see is typed and answered for real."
     )
     try:
-        with Site(directory, _ANY) as site:
+        with Site(directory, _ANY, ssh=True) as site:
             tokens = {subject: site.token(subject) for subject in IDENTITIES}
             gateway = Gateway(site.file)
             try:
