@@ -59,6 +59,11 @@ _OVERTAKES = Deny(
     hint="Read the portal to its end or close it, and send it again.",
 )  # fmt: skip
 
+_BLINDS = Deny(
+    "The statement sets what would make text ambiguous (standard_conforming_strings, client_encoding): no other could be judged.",
+    "OST-207", hint="Leave standard_conforming_strings on, and client_encoding at UTF8 or a single-byte one.",
+)  # fmt: skip
+
 _CLOSED = Deny(
     "What the cursor was opened for is not simply allowed any more.", "OST-218", hint="Open it again.", sqlstate="0A000",
 )  # fmt: skip
@@ -188,8 +193,10 @@ class Policy:
             stepping = Stepping(command.text, self._revision(session))
             self._analysis.all(session, (stepping, self._assessing(session, command.text)), self._snapshot(session))
         rulings = self.explain(session, command)
-        ruling = strictest(rulings)
-        by_name = any(p.finding.executes or p.finding.prepares for p in self._parts(session, command.text))
+        ruling, parts = strictest(rulings), self._parts(session, command.text)
+        if ruling.verdict != DENY and any(self.gate.blinds(change) for part in parts for change in part.finding.changes):
+            return _BLINDS
+        by_name = any(p.finding.executes or p.finding.prepares for p in parts)
         alike = not by_name and not any(r.timed for r in rulings) and not self._alters(session, command)
         if alike and len(command.text) <= _KEPT_LENGTH:
             self._ruled[key] = ruling

@@ -35,6 +35,13 @@ UNCONVERTED = "sqlascii"
 """The name of no encoding: the server takes the bytes as they are, in its database's encoding."""
 
 
+UNREADABLE = frozenset("""
+    big5 euccn eucjis2004 eucjp euckr euctw gb18030 gbk johab mskanji muleinternal shiftjis shiftjis2004 sjis uhc win932 win936
+    win949 win950 windows932 windows936 windows949 windows950
+""".split())
+"""What the server knows besides, by name likewise: under these no text can be judged."""
+
+
 def plain(name: str) -> str:
     """A name as the server compares it."""
     return re.sub("[^a-z0-9]", "", name.lower())

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from protocols.command import Path as CommandPath, Statement
-from protocols.encodings import safe
+from protocols.encodings import UNREADABLE, plain, safe
 from protocols.result import Outcome
 from protocols.session import Session
 from protocols.tally import Tally
@@ -128,6 +128,14 @@ class Gate:
     def ambiguous(self, reported: Mapping[str, str]) -> str:
         """Why no text can be judged under what the server last reported; "" when it can."""
         return _ambiguous(reported.get("standard_conforming_strings", "on"), reported.get("client_encoding", "utf8"))
+
+    def blinds(self, change: Change) -> bool:
+        """Whether no text could be judged any more once the server has done this: it would end the session."""
+        if change.form == "reset" or len(change.values or ()) != 1:
+            return False
+        value = change.values[0].strip().lower()
+        off = change.name == "standard_conforming_strings" and value in _OFF
+        return off or change.name == "client_encoding" and plain(value) in UNREADABLE
 
 
 @lru_cache(maxsize=64)

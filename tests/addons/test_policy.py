@@ -24,6 +24,7 @@ CLINIC = [
     {"name": "privileged-writes", "classes": ["write-unfiltered", "ddl"], "verdict": "approve", "approvers": ["approvers"]},
     {"name": "no-drop", "classes": ["ddl-destructive"], "verdict": "deny", "reason": "DROP is done by migrations"},
 ]
+EVERYTHING = dict.fromkeys(CLASSES, "allow")
 TARGET = Target("clinic", "postgres", "h", 5432)
 
 
@@ -196,6 +197,25 @@ def test_text_under_settings_that_change_its_meaning_is_refused() -> None:
     verdict = ask(policy, "SELECT 1", settings={"standard_conforming_strings": "off"})
     assert verdict.code == "OST-207"
     assert ask(policy, "SELECT 1", settings={"client_encoding": "SJIS"}).code == "OST-207"
+
+
+@pytest.mark.parametrize("text", [
+    "SET standard_conforming_strings = off", "BEGIN; SET LOCAL standard_conforming_strings TO 'f'", "SET client_encoding TO 'EUC_JP'",
+    "SET NAMES 'sjis'", "SELECT set_config('client_encoding', 'BIG5', true)", "SELECT 1; SELECT set_config('standard_conforming_strings', 'off', false)",
+])
+def test_what_would_end_the_session_is_refused_whatever_is_allowed(text: str) -> None:
+    """The server would report it, and the session would have to end; before it does nothing is lost by saying no."""
+    policy = Policy(default=EVERYTHING)
+    assert [ask(policy, text, path=path).code for path in (Path.SIMPLE, Path.PARSE, Path.SIMPLE)] == ["OST-207"] * 3
+
+
+@pytest.mark.parametrize("text", [
+    "SET client_encoding TO 'nonsense'", "SET standard_conforming_strings TO nonsense", "SET client_encoding TO latin1", "RESET client_encoding",
+    "SET standard_conforming_strings TO DEFAULT", "ALTER ROLE ada SET client_encoding = 'SJIS'", "ALTER DATABASE d SET standard_conforming_strings = off",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET standard_conforming_strings = off AS 'SELECT 1'",
+])
+def test_what_ends_no_session_is_the_servers_to_refuse(text: str) -> None:
+    assert isinstance(ask(Policy(default=EVERYTHING), text), Allow)
 
 
 class Catalogs:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.pq import DiagnosticField, TransactionStatus
 
 from tests.house import BENCH, House
 from tests.servers import POSTGRES_15, PostgresServer
@@ -39,10 +40,24 @@ def test_names_values_and_errors_in_a_single_byte_encoding(house: House) -> None
         assert b'relation "foo\xa4bar" does not exist' in failed.error_message
 
 
+@pytest.mark.parametrize("change", ["SET client_encoding TO sjis", "SET NAMES 'EUC_JP'", "SET standard_conforming_strings TO off"], ids=["sjis", "names", "quotes"])
+def test_a_setting_that_no_text_can_be_judged_under_is_refused_and_the_session_goes_on(house: House, change: str) -> None:
+    """In a transaction too, which then is what the server says it is."""
+    with psycopg.connect(house.dsn(BENCH), autocommit=True) as connection:
+        wire = connection.pgconn
+        for opening, after in ((b"", TransactionStatus.IDLE), (b"BEGIN", TransactionStatus.INERROR)):
+            wire.exec_(opening)
+            refused = wire.exec_(change.encode())
+            assert (refused.error_field(DiagnosticField.SQLSTATE), wire.transaction_status) == (b"42501", after)
+            assert b"OST-207" in refused.error_message
+        wire.exec_(b"ROLLBACK")
+        assert wire.exec_(b"SELECT 'reached'").get_value(0, 0) == b"reached"
+
+
 def test_an_encoding_that_can_hide_a_quote_ends_the_session(house: House) -> None:
-    """psql says what libpq's own result of a session that ended no longer does."""
+    """Where no text said so before. psql says what libpq's own result of a session that ended no longer does."""
     said = subprocess.run(
-        ["psql", "-X", house.dsn(BENCH), "-c", "SET client_encoding TO sjis", "-c", "SELECT 'reached'"],
+        ["psql", "-X", house.dsn(BENCH), "-c", "DO $$BEGIN SET client_encoding TO sjis; END$$", "-c", "SELECT 'reached'"],
         capture_output=True, text=True, timeout=60,
     )
     assert "OST-705" in said.stderr and "reached" not in said.stdout and said.returncode == 2
