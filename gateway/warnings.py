@@ -7,6 +7,7 @@ People and secrets are also in control's store. Where that is not known, only th
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ from gateway.toml import placed
 
 _NAMING = ("groups", "identities", "approvers")
 """Keys under which rules of any addon name people."""
+
+_SPELT = (("programs",), ("relations", "relation"))
+"""Keys under which rules of any addon name the same things, which nothing else in the file names."""
+
+SHORTEST = 4  # letters of a name that may be another one, misspelt; below that most are like another
 
 _SECRETS = {"password": "password", "key": "key"}
 """What an account with this `auth` logs in with, in words."""
@@ -60,7 +66,7 @@ def warnings(config: Config, known: Known, relations: Mapping[str, frozenset[str
     :param relations: as "schema.name", of the targets whose catalog was read.
     """
     named = list(_named(config))
-    found = [*_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_closed(config, known), *_nowhere(config, relations)]
+    found = [*_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_closed(config, known), *_misspelt(config), *_nowhere(config, relations)]
     return placed(found, tomllib.loads(config.text.decode()), config.text)
 
 
@@ -88,19 +94,21 @@ def in_words(file: Path, found: Mapping[str, Any]) -> Iterator[str]:
 def _named(config: Config) -> Iterator[tuple[str, str, str]]:
     """Where people are named: key path, key, name."""
     for index, addon in enumerate(config.addons):
-        yield from _inside(addon.options, f"addon[{index}]")
+        yield from _inside(addon.options, f"addon[{index}]", _NAMING)
     yield from (("ssh.second_step.groups", "groups", group) for group in sorted(config.second_step.groups))
 
 
-def _inside(value: Any, at: str) -> Iterator[tuple[str, str, str]]:
+def _inside(value: Any, at: str, keys: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """The same of what is under one of these keys."""
     if isinstance(value, Mapping):
         for key, inside in value.items():
-            if key in _NAMING and isinstance(inside, list | tuple):
-                yield from ((f"{at}.{key}", key, name) for name in inside if isinstance(name, str))
-            yield from _inside(inside, f"{at}.{key}")
+            if key in keys:
+                names = inside if isinstance(inside, list | tuple) else [inside]
+                yield from ((f"{at}.{key}", key, name) for name in names if isinstance(name, str))
+            yield from _inside(inside, f"{at}.{key}", keys)
     elif isinstance(value, list | tuple):
         for index, inside in enumerate(value):
-            yield from _inside(inside, f"{at}[{index}]")
+            yield from _inside(inside, f"{at}[{index}]", keys)
 
 
 def _strangers(named: Collection[tuple[str, str, str]], known: Known) -> Iterator[Problem]:
@@ -142,6 +150,36 @@ def _unanswered(config: Config) -> Iterator[Problem]:
                 f"target {entry.name} has a floor for {', '.join(floored)}, where nothing is looked up by a masked column: `lookup` of "
                 f"{', '.join(sought)} serves only sessions without a floor", "whoever looks up needs an account without one",
             )
+
+
+def _misspelt(config: Config) -> Iterator[Problem]:
+    """
+    Programs and relations that the file itself names otherwise elsewhere; the rarer of the two, or the later. Nobody knows which
+    there are, so one that is named only once is believed.
+    """
+    for keys in _SPELT:
+        found = [one for index, addon in enumerate(config.addons) for one in _inside(addon.options, f"addon[{index}]", keys)]
+        times = Counter(name for _, _, name in found)
+        first = {name: at for at, _, name in reversed(found)}
+        ranked = sorted(times, key=lambda name: -times[name])  # stable: of the same rank, the earlier
+        for place, name in enumerate(ranked):
+            for other in (one for one in ranked[:place] if slipped(name, one)):
+                yield Problem(first[name], f"{name!r} is written {other!r} elsewhere in this file", "correct it, if the same is meant")
+
+
+def slipped(one: str, other: str) -> bool:
+    """
+    Whether the one may be the other, typed by slipping fingers: two letters changed places, or one within is left out or too many.
+    One that begins or ends otherwise, or differs in a letter or number, is mostly another name: mount and umount, order and orders.
+    """
+    (where, _, one), (there, _, other) = one.rpartition("."), other.rpartition(".")
+    longer, shorter = sorted((one, other), key=len, reverse=True)
+    if where != there or len(shorter) < SHORTEST or one == other:
+        return False
+    if len(longer) == len(shorter):
+        at = next(n for n, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+        return one[:at] + one[at : at + 2][::-1] + one[at + 2 :] == other
+    return any(longer[:n] + longer[n + 1 :] == shorter for n in range(1, len(longer) - 1) if longer[n].isalpha())
 
 
 def _nowhere(config: Config, relations: Mapping[str, frozenset[str]]) -> Iterator[Problem]:
