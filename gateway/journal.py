@@ -18,7 +18,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from gateway.masked import told
 from gateway.notary.client import NotaryClient
-from gateway.notary.record import NAME_LIMIT, Kind, identity_terms
+from gateway.notary.record import BODY_FIELDS, NAME_LIMIT, Kind, identity_terms
+from gateway.preparations import Preparations
 from gateway.reactor import end_of_turn
 from gateway.values import recorded, recorded_values
 from protocols.command import Command, FunctionCall
@@ -44,6 +45,7 @@ _GLANCE = 0.01  # seconds for the notary's word to be read, when it may lie unre
 _ALLOW, _DENY = 1, 2
 _COUNT = 7  # where the values' count stands among an intent's fields
 _TEXT, _VALUES = 5, 7  # where they and the text stand in its body
+_CLEAR = BODY_FIELDS[Kind.INTENT].index("clear_columns")  # what stands there and behind it is left out where there is nothing
 _NO_REASONS: Mapping[int, str] = {}
 
 
@@ -58,6 +60,7 @@ class _Open:
     commands: int = 0
     intents: dict[int, int] = field(default_factory=dict)  #: command number: sequence of its intent
     withdrawn: set[int] = field(default_factory=set)  #: commands whose waiter was told that they do not run
+    prepared: Preparations = field(default_factory=Preparations)
 
 
 class Score(NamedTuple):
@@ -118,7 +121,10 @@ class Journal:
         """A command is about to be forwarded."""
         self._check(begins=True)
         held = self._open(session)
-        return self._intent(held, *_intended(held, session, number, decision), waiter)
+        fields, body = _intended(held, session, number, decision)
+        if executes := held.prepared.intended(number, decision.command):
+            body += [*[()][len(body) - _CLEAR :], executes]
+        return self._intent(held, fields, body, waiter)
 
     def score(self, session: Session, decision: Decision) -> Score:
         """What the records of a statement's executions have in common."""
@@ -166,6 +172,7 @@ class Journal:
         """A command ended."""
         self._check()
         held = self._open(session)
+        held.prepared.ended(number, outcome.ending is Ending.COMPLETE)
         if number in held.withdrawn:  # its outcome is recorded: it did not run
             held.withdrawn.discard(number)
             return self._sequence

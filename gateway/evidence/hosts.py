@@ -24,7 +24,7 @@ _AMOUNTS = (
 
 _ELSEWHERE = frozenset({
     "rows", "cells_masked", "copied_bytes", "copied_sha256", "transaction", "sqlstate", "tags", "columns", "parameter_count",
-    "masked_columns", "function_oid", "rewritten", "sent", "clear_columns", "database",
+    "masked_columns", "function_oid", "rewritten", "sent", "clear_columns", "executes", "database",
 })  # fmt: skip
 """Fields that only databases have anything in; they are told where there is something all the same."""
 

@@ -12,6 +12,7 @@ import json
 import re
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.evidence import hosts
@@ -126,6 +127,7 @@ def summary(shown: dict[str, Any], protocol: str = "") -> str:
             text = body.get("text") or called
             if body.get("clear_columns"):
                 text = f"{', '.join(body['clear_columns'])} in the clear: {text}"
+            text += "".join(map(_executed, body.get("executes") or ()))
             why = body.get("reason") or fields.get("why") or ""
             return f"{text}  -- {why}" if why else text
         case "outcome":
@@ -189,6 +191,13 @@ def _masked(cells: int, facts: dict[str, Any]) -> str:
     if facts.get("cells_rewritten") == "unknown":
         return f", masked by {facts['masked_by']}"
     return f", {counted(cells, 'cell')} masked" if cells else ""
+
+
+def _executed(stands: Sequence[Any]) -> str:
+    """What a name that a command executes stands for."""
+    name, text, command = stands
+    known = "nobody saw what" if command is None else f"see command {command}"
+    return f'; "{name}" is: {known if text is None else text}'
 
 
 def table_row(shown: dict[str, Any], identity: str, protocol: str = "") -> str:

@@ -94,10 +94,10 @@ _WHO = ("identity", "on_behalf_of", "account", "database", "peer")
 BODY_FIELDS: dict[int, tuple[str, ...]] = {  # the last may be left out: a later version's, or what is not there
     Kind.OPENED: (*_WHO, "identity_kind", "groups", "proof", "application", "facts"),
     Kind.CLOSED: ("why",),
-    Kind.INTENT: (*_WHO, "text", "sent", "parameters", "columns", "addon", "name", "function_oid", "clear_columns"),
+    Kind.INTENT: (*_WHO, "text", "sent", "parameters", "columns", "addon", "name", "function_oid", "clear_columns", "executes"),
     Kind.OUTCOME: ("tags", "columns", "alarm", "facts", "copied_sha256"),
     Kind.REFUSAL: (*_WHO, "text", "sent", "parameters", "reason", "hint", "sqlstate", "name", "function_oid"),
-    Kind.UNGRANTED: (*_WHO, "text", "sent", "parameters", "columns", "addon", "name", "function_oid", "clear_columns"),
+    Kind.UNGRANTED: (*_WHO, "text", "sent", "parameters", "columns", "addon", "name", "function_oid", "clear_columns", "executes"),
     Kind.CHUNK: ("events",),
     Kind.RECORDED: ("sha256",),
     Kind.NOTE: ("facts",),

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocols.command import Transaction
-from protocols.postgres.conversation import Awaited, Conversation, Prepared, Running, deallocates
+from protocols.postgres.conversation import Awaited, Conversation, Prepared, Running
 from protocols.postgres.messages import Parse, Query
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, NO_ROWS, RUN, Shape
 from protocols.tally import Tally
 from protocols.verdict import Decision
 
 _BEHIND = {"BDES": DESCRIBE_AND_RUN, "BES": RUN, "PBDES": DESCRIBE_AND_RUN, "PBES": RUN}
+_NAMES = re.compile(r"deallocate|discard\s+all|prepare|execute", re.IGNORECASE)  # what gives or takes names, or may run another text by them each time
 _DESCRIBED, _WITHOUT = ("BDES", "PBDES"), {"BDES": "BES", "PBDES": "PBES"}
 
 
@@ -85,7 +86,7 @@ def learn(talk: Conversation, running: Running, shape: Shape, told: str, hidden:
     decision, command = running.decision, running.decision.command
     asked = not masks or shape is NO_ROWS or running.columns is shape.columns  # nobody is asked about a shape without a row
     clear = asked and running.plan is None and not running.alarm and decision.mark is not None
-    if not clear or not _stays(talk, decision) or deallocates(decision.sent):
+    if not clear or not _stays(talk, decision) or _NAMES.search(decision.sent):
         return
     if told == "Q":
         _query(talk, decision, shape, end, tag)

@@ -53,7 +53,8 @@ class Client:
 def named(item: list[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     fields = parse_event(item[0])
     names, body = (*COMMON, *FIELDS[fields[0]]), unpack(item[1])
-    known = [name for name in BODY_FIELDS[fields[0]] if name != "clear_columns" or len(body) == len(BODY_FIELDS[fields[0]])]
+    known = BODY_FIELDS[fields[0]][: len(body)]
+    assert "function_oid" in known or "function_oid" not in BODY_FIELDS[fields[0]]
     return dict(zip(names, fields, strict=True)), dict(zip(known, body, strict=True))
 
 
@@ -117,6 +118,17 @@ def test_an_intent_names_the_columns_that_it_reads_in_the_clear(book: Journal, c
     book.flush()
     [(_, body)] = client.items()
     assert body["clear_columns"] == ["public.patients.ssn"] and body["columns"] == []
+
+
+@pytest.mark.parametrize("clear", [(), ("public.patients.ssn",)], ids=["masked", "clear"])
+def test_an_intent_names_the_text_that_it_executes(book: Journal, client: Client, clear: tuple[str, ...]) -> None:
+    prepare, who = Decision(Statement("PREPARE q AS SELECT 1"), Allow()), session()
+    book.intend(who, 1, prepare, Told())
+    book.report(who, 1, prepare, Outcome(Ending.COMPLETE), 5)
+    book.intend(who, 2, Decision(Statement('EXECUTE "q"', name="q"), Allow(), seen=Seen(clear=clear)), Told())
+    book.flush()
+    [(_, first), _, (_, body)] = client.items()
+    assert body["executes"] == [["q", "PREPARE q AS SELECT 1", 1]] and body["clear_columns"] == list(clear) and "executes" not in first
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_who_read_a_column_in_the_clear_is_listed_without_reading_sql(house: Hou
         assert clear.execute("EXECUTE charts", prepare=False).fetchall() == [("MRN-1",)]
     executed = {one["body"]["identity"]: one["body"] for one in house.records("--kind", "intent", "--text", "EXECUTE charts")}
     assert (executed[ADA]["columns"], executed[PRIVILEGED]["clear_columns"]) == (["public.people.mrn"], ["public.people.mrn"])
-    assert "clear_columns" not in executed[ADA] and not executed[PRIVILEGED]["columns"]
+    assert not executed[ADA]["clear_columns"] and not executed[PRIVILEGED]["columns"]
     found = house.records("--disclosed", "public.people.mrn", "--text", "AS x")
     assert [(one["body"]["identity"], one["body"]["clear_columns"]) for one in found] == [(PRIVILEGED, ["public.people.mrn"])]
     bundle = house.directory / "disclosed"

@@ -498,3 +498,12 @@ def test_what_takes_prepared_statements_away_never_goes_the_short_way(way: str) 
         both.ask(parse("rows", "t") + SYNC)
         assert not taken(both, said) and "t" not in both.quick.relay._talk.prepared
     both.rest()
+
+
+@pytest.mark.parametrize("text", ["PREPARE t AS rows", "EXECUTE t", "EXPLAIN EXECUTE t"])
+def test_what_runs_another_text_by_its_name_never_goes_the_short_way(text: str) -> None:
+    """Which it is stands in each record."""
+    both = Both()
+    for _ in range(4):
+        assert not taken(both, query(text)) and not taken(both, parse(text) + run(""))
+    both.rest()

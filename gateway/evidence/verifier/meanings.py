@@ -30,7 +30,7 @@ FIELDS = {
     70: "what pid uid".split(),
 }
 
-COMMAND_BODY = WHO + "text sent parameters columns addon name function_oid clear_columns".split()
+COMMAND_BODY = WHO + "text sent parameters columns addon name function_oid clear_columns executes".split()
 
 BODIES = {
     10: WHO + "identity_kind groups proof application facts".split(),
