@@ -6,6 +6,9 @@ To write out a view takes locks that a session's open ALTER TABLE or CREATE OR R
 What is committed of a view is its row in pg_rewrite, which names everything by OID: its text is the same as long as that row's version
 is, and nothing that both readings know has another name.
 
+What is locked meanwhile is let go as soon as the texts are there, and nothing is waited for as long as a server waits before it
+looks for a deadlock: else a session that drops a table could wait for us, we for it, and the server would end its transaction.
+
 Source: PostgreSQL 18 manual, 52.44 "pg_rewrite", 5.15 "Dependency Tracking"; src/backend/utils/adt/ruleutils.c for what it locks.
 """
 
@@ -26,7 +29,9 @@ VIEWS = (
     " WHERE c.relkind IN ('v','m') AND n.nspname NOT IN ('pg_catalog','information_schema')"
 )
 WRITTEN = "SELECT ev_class, oid, xmin FROM pg_catalog.pg_rewrite WHERE oid >= 16384 AND ev_type = '1'"  # _RETURN rules
-SAVEPOINT, BACK = "SAVEPOINT views", "ROLLBACK TO SAVEPOINT views"
+SAVEPOINT, BACK = "SAVEPOINT views", "ROLLBACK TO SAVEPOINT views"  # going back lets go of the locks
+HURRIED = "SELECT pg_catalog.set_config('lock_timeout', '400ms', true)"  # deadlock_timeout is 1 s unless a server is told otherwise
+TRIES = 5  # with which it waits as long as for any other lock
 
 _LOCKED = "55P03"  #: lock_not_available: lock_timeout is over
 
@@ -63,15 +68,25 @@ class Views:
         """
         self.written = {row[0]: row[1:] for row in (yield connection.query(WRITTEN))}
         yield connection.query(SAVEPOINT)
-        try:
-            return (yield connection.query(VIEWS))
-        except QueryError as error:
-            if self._before is None or error.sqlstate != _LOCKED:
-                raise
-            self._locked = error
-        yield connection.query(BACK)
+        for _ in range(TRIES):
+            yield connection.query(HURRIED)
+            try:
+                rows = yield connection.query(VIEWS)
+            except QueryError as error:
+                if error.sqlstate != _LOCKED:
+                    raise
+                self._locked = error
+                yield connection.query(BACK)
+            else:
+                self._locked = None
+                yield connection.query(BACK)
+                return rows
+        if self._before is None:
+            raise self._locked
         same = [(str(r.oid), r.definition) for r in self._before.snapshot.relations.values() if self._same(r)]
+        yield connection.query(HURRIED)
         more = yield connection.query(f"{VIEWS} AND c.oid <> ALL ('{{{','.join(oid for oid, _text in same)}}}'::pg_catalog.oid[])")
+        yield connection.query(BACK)
         return [*more, *same]
 
     def _same(self, view: Relation) -> bool:

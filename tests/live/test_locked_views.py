@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from addons.sql.catalog import Snapshot
 from gateway.catalog import Catalogs
+from gateway.locked import VIEWS
 from gateway.query import QueryError
 from tests.masking.gate import Connection, _rows, session
 from tests.servers import PostgresServer
@@ -36,6 +37,28 @@ def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     found.sql("CREATE TABLE t (a int, b int); CREATE VIEW v AS SELECT a FROM t; CREATE VIEW w AS SELECT b FROM t", "locked")
     yield found
     found.sql("DROP DATABASE locked WITH (FORCE)")
+
+
+class Noting(Honest):
+    """Before each query, the user's relations that its session has locked, and how long it would wait for a lock, in seconds."""
+
+    def __init__(self, port: int, database: str, user: str) -> None:
+        super().__init__(port, database, user)
+        self._other = psycopg.connect(host="127.0.0.1", port=port, user=user, dbname=database, autocommit=True)
+        self.noted: list[tuple[str, int, float]] = []
+
+    def query(self, sql: str) -> Deferred:
+        pid = self._connection.info.backend_pid
+        held = self._other.execute("SELECT count(*) FROM pg_locks WHERE pid = %s AND relation >= 16384 AND granted", [pid]).fetchone()[0]
+        waits = 0.0
+        if sql == VIEWS:
+            waits = float(_rows(self._connection.pgconn.exec_(b"SELECT extract(epoch FROM current_setting('lock_timeout')::interval)"), decode=True)[0][0])
+        self.noted.append((sql, held, waits))
+        return super().query(sql)
+
+    def close(self) -> None:
+        self._other.close()
+        super().close()
 
 
 def refreshed(catalogs: Catalogs) -> Snapshot | Failure:
@@ -68,3 +91,37 @@ def test_a_locked_view_is_not_read_as_it_was_once_a_name_has_changed(server: Pos
         other.execute("ALTER VIEW v SET (security_barrier)")
         server.sql("ALTER TABLE apart RENAME COLUMN c TO d", "locked")
         assert refreshed(catalogs).value.sqlstate == "55P03"
+
+
+def test_no_session_is_a_deadlocks_victim_for_the_sake_of_a_reading(server: PostgresServer) -> None:
+    """
+    A DROP TABLE that a foreign key ties to a view's table waited for a reading, and the reading for it: what writing out views has
+    locked is let go before anything else is read, and none of them is waited for until the server looks for deadlocks.
+    """
+    made: list[Noting] = []
+
+    def connect(_session: object) -> Deferred:
+        made.append(Noting(server.port, "locked", "watcher"))
+        return succeed(made[-1])
+
+    assert isinstance(refreshed(Catalogs(connect, Clock())), Snapshot)
+    patience = float(server.sql("SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)"))
+    after = [sql for sql, _held, _waits in made[0].noted].index(VIEWS) + 2
+    assert all(0 < waits < patience / 2 for sql, _held, waits in made[0].noted if sql == VIEWS)
+    assert [held for _sql, held, _waits in made[0].noted[after:]] == [0] * (len(made[0].noted) - after) and len(made[0].noted) > after + 5
+
+
+def test_a_view_that_is_locked_for_a_moment_is_waited_for(server: PostgresServer) -> None:
+    """Also the first time, when there is nothing to go back to."""
+    other = psycopg.connect(host="127.0.0.1", port=server.port, user="watcher", dbname="locked")
+    other.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+
+    class Freed(Honest):
+        def query(self, sql: str) -> Deferred:
+            found = super().query(sql)
+            if sql == VIEWS:
+                other.commit()
+            return found
+
+    assert isinstance(refreshed(Catalogs(lambda _session: succeed(Freed(server.port, "locked", "watcher")), Clock())), Snapshot)
+    other.close()
