@@ -151,16 +151,16 @@ def visiting(stage: Stage) -> None:
     stage.check("it runs, and answers", made.code == 0 and "Linux" in made.text)
     ended = stage.ssh(ADA, "exit 3")
     stage.check("how it ended is told as it was", ended.code == 3)
-    removed = stage.ssh(ADA, "rm -rf reports")
-    hidden = stage.ssh(ADA, r"echo tidy; r\m -rf reports")
-    both = all("Nothing is deleted here" in one.text and one.code == 126 for one in (removed, hidden))
+    *removing, reading = refusals = ("rm -rf reports", r"echo tidy; r\m -rf reports", "cat /etc/shadow")
+    removed = [stage.ssh(ADA, command) for command in removing]
+    both = all("Nothing is deleted here" in one.text and one.code == 126 for one in removed)
     stage.check("refused by policy, by what a shell would make of it too", both)
-    secret = stage.ssh(ADA, "cat /etc/shadow")
+    secret = stage.ssh(ADA, reading)
     stage.check("so is reading what nobody reads there", "Keys and passwords" in secret.text and secret.code == 126)
     kept = stage.ssh(ADA, "ls reports")
     stage.check("the host heard of none of it: the file is there", kept.text.split() == ["june"])
-    refused = stage.records("--target", HOST_TARGET, "--kind", "refusal")
-    stage.check("the evidence has every command, also those that the host never heard of", len(refused) == 3)
+    told = {one["body"]["text"] for one in stage.records("--target", HOST_TARGET, "--kind", "refusal")}
+    stage.check("the evidence has every command, also those that the host never heard of", told >= set(refusals))
 
 
 def dying(stage: Stage) -> None:
