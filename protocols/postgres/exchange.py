@@ -85,7 +85,7 @@ def answered(talk: Conversation, opinions: Opinions, shape: Shape, data: bytes) 
     running.rows += count
     running.bytes += stop - len(opening)
     if end.transaction is talk.transaction:
-        learn(talk, running, shape, told, hidden, data[stop:], end.tag, opinions.hears_columns)
+        learn(talk, opinions, running, shape, told, hidden, data[stop:], end.tag)
     return [*_settled(talk, running, told, shape, end), ToClient(shown)]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocols.command import Transaction
-from protocols.postgres.conversation import Awaited, Conversation, Prepared, Running
+from protocols.postgres.conversation import Awaited, Conversation, Opinions, Prepared, Running
 from protocols.postgres.messages import Parse, Query
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, NO_ROWS, RUN, Shape
 from protocols.tally import Tally
@@ -76,28 +76,34 @@ class Habit:
     count: int = 0
 
 
-def learn(talk: Conversation, running: Running, shape: Shape, told: str, hidden: bool, end: bytes, tag: str, masks: bool) -> None:
+def learn(talk: Conversation, opinions: Opinions, running: Running, shape: Shape, told: str, hidden: bool, end: bytes, tag: str) -> None:
     """
     A command is over, as `exchange.answered` takes it.
 
     :param told: what of it was told, as in `Shape.openings`, and `hidden` whether its description was ours.
-    :param end: of the answer, with the command's `tag`. `masks`: whether anybody has a say in what is shown of rows.
+    :param end: of the answer, with the command's `tag`.
     """
     decision, command = running.decision, running.decision.command
-    asked = not masks or shape is NO_ROWS or running.columns is shape.columns  # nobody is asked about a shape without a row
-    clear = asked and running.plan is None and not running.alarm and decision.mark is not None
+    clear = running.plan is None and not running.alarm and decision.mark is not None
     if not clear or not _stays(talk, decision) or _NAMES.search(decision.sent):
         return
     if told == "Q":
         _query(talk, decision, shape, end, tag)
     elif told in ("PBDES", "PBES"):
-        if (first := _parsing(talk, talk.awaited[0])) is not None and first.prepared is talk.prepared.get(command.name):
+        first = _parsing(talk, talk.awaited[0])
+        if first is not None and first.prepared is talk.prepared.get(command.name) and _shows(opinions, running, shape):
             _keep(talk.habits.parsings, first.asks, _execution(decision, first.prepared.types, shape, told, hidden, end, tag, first))
     elif (prepared := talk.prepared.get(command.name)) is not None:
         known = prepared.habit_within if talk.within else prepared.habit
-        if known is None or known.decision.mark is not decision.mark:
+        if (known is None or known.decision.mark is not decision.mark) and _shows(opinions, running, shape):
             habit = _execution(decision, prepared.types, shape, told, hidden, end, tag)
             prepared.habit, prepared.habit_within = (prepared.habit, habit) if talk.within else (habit, prepared.habit_within)
+
+
+def _shows(opinions: Opinions, running: Running, shape: Shape) -> bool:
+    """Whether rows of this shape pass as they come. Whoever masks was not asked about a shape without a row."""
+    asked = not opinions.hears_columns or shape is NO_ROWS or running.columns is shape.columns
+    return asked or opinions.plan(running.decision, shape.columns) is None
 
 
 def _stays(talk: Conversation, decision: Decision) -> bool:

@@ -242,6 +242,29 @@ def test_masks_hold_for_a_statement_whose_first_results_were_empty(behind: bytes
         assert row(b"*") in both.ask(run(behind=behind))
 
 
+@pytest.mark.parametrize("way", ["bind", "run", "parse", "query"])
+def test_the_short_way_is_taken_by_what_never_had_a_row(way: str) -> None:
+    """Whoever masks is asked about its columns all the same, and again when it says otherwise."""
+    both, behind = Both(masks=True), RUN if way == "run" else DESCRIBE_AND_RUN
+    both.ask(parse(SSN, "s") + SYNC)
+    both.server.many = 0
+    said = {"parse": parse(SSN) + run("", b"1"), "query": query("SELECT 'rows' AS ssn, 1")}.get(way, run(behind=behind))
+    for _ in range(2):
+        both.ask(said)
+    assert taken(both, said)
+    both.server.many = 1
+    assert row(b"1") in both.ask(said)
+    both.server.many = 0
+    assert taken(both, said)
+    both.each("masks.turn", True)
+    for _ in range(3):
+        assert not taken(both, said)
+    both.server.many = 1
+    for _ in range(3):
+        assert row(b"*") in both.ask(said)
+    both.rest()
+
+
 @pytest.mark.parametrize("behind", [DESCRIBE_AND_RUN, RUN], ids=["described", "run"])
 @pytest.mark.parametrize("when", ["between", "asked", "durable"])
 def test_a_mask_that_comes_into_force_is_obeyed_by_the_next_rows(when: str, behind: bytes) -> None:
