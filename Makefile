@@ -35,7 +35,7 @@ soak: $(VENV)/.installed $(VENV)/.tools
 	  $(BIN)/python -m pytest -v --durations=25 -m "soak or not soak" --junitxml=$(REPORT) $(TESTS)
 
 suites: $(VENV)/.installed $(VENV)/.tools
-	@test -d "$(SRC)" || { echo "make suites SRC=DIR: DIR holds source trees: DIR/psycopg, DIR/postgresql-15.*" >&2; exit 2; }
+	@test -d "$(SRC)" || { echo "make suites SRC=DIR: DIR holds source trees: DIR/psycopg, DIR/postgresql-15.*, DIR/node/node_modules" >&2; exit 2; }
 	deploy/prepare servers
 	OSTIARY_SUITES="$(abspath $(SRC))" $(BIN)/python -m pytest --junitxml=$(REPORT) tests/suites
 
