@@ -27,8 +27,7 @@ ALPN = b"postgresql"
 _TLS_HANDSHAKE = 0x16  # ContentType handshake (RFC 8446, section 5.1): no start-up packet begins so
 _SECRET_LIMIT = 64 << 10  # bytes; tokens and JWTs are some thousands
 _BEHIND_LIMIT = 64 << 10  # bytes that may come while a question is open
-_TERMINATE = 5  # bytes of a whole Terminate
-_GOODBYE = b"X\0\0\0"  # its first four: as a length, more than any start-up packet has
+_GOODBYE = b"X\0\0\0"  # how Terminate begins: as a length, more than any start-up packet has
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +228,7 @@ class ClientLogin:
     def _next(self) -> list[Effect] | None:
         """What the next frame leads to; None when there is none, or none is wanted now."""
         if self._state is _State.OPENING:
-            if self._reader.rest(_TERMINATE)[:4] == _GOODBYE:
+            if self._reader.rest(_BEHIND_LIMIT).startswith(_GOODBYE):
                 return self._leave()
             body = self._reader.next_startup()
             return None if body is None else self._open(messages.parse_opening(body))
@@ -244,7 +243,7 @@ class ClientLogin:
         return handler(self, messages.Secret(frame.body))
 
     def _leave(self) -> list[Effect]:
-        """It thought better of it, as node-postgres does that is ended while it connects: a server closes without a word too."""
+        """It thought better of it; whatever it says behind that, a server closes without a word too."""
         self._state = _State.OVER
         return [Hangup("the client left in front of its login")]
 
