@@ -16,6 +16,13 @@ from addons.sql.constants import strings, text_of
 from addons.sql.functions import SETTERS
 from addons.sql.parse import unwrap
 
+_WHOLE = frozenset({"text", "name", "varchar", "bool"})
+_BOOLEANS = {
+    **dict.fromkeys("true tru tr t yes ye y on 1".split(), True),
+    **dict.fromkeys("false fals fal fa f no n off of 0".split(), False),
+}  # fmt: skip
+"""What the server reads as a boolean."""
+
 _RESETS = (tree.VAR_SET_DEFAULT, tree.VAR_RESET)
 
 
@@ -29,7 +36,8 @@ class Change:
     :ivar form: "set" (a list of literals), "text" (one string that the server splits), "reset",
         "all" (RESET ALL, DISCARD ALL), "transaction" (SET TRANSACTION and SESSION CHARACTERISTICS).
     :ivar local: until the transaction ends.
-    :ivar certain: it happens exactly once when the statement runs.
+    :ivar certain: nothing that a row holds decides on it.
+    :ivar once: it happens exactly once when the statement runs, and `local` is what the text says.
     """
 
     name: str
@@ -37,6 +45,7 @@ class Change:
     form: str = "set"
     local: bool = False
     certain: bool = True
+    once: bool = True
 
 
 def change_of(node: tree.VariableSetStmt) -> Change:
@@ -69,12 +78,46 @@ def set_config(call: tree.FuncCall, select: tree.SelectStmt | None = None) -> Ch
         row of pg_settings that its WHERE names.
     """
     if len(call.args) != 3:
-        return Change("", certain=False)
-    name, value, local = (text_of(arg) for arg in call.args)
+        return Change("", certain=False, once=False)
+    name, value, local = (_literal(arg) for arg in call.args)
+    whether = _whether(call.args[2], local)
     certain = select is not None and not select.from_clause and not select.where_clause.WhichOneof("node")
     if name is None and select is not None:
         name = _named_row(call.args[0], select)
-    return Change((name or "").lower(), None if value is None else (value,), "text", local != "false", certain)
+    return Change((name or "").lower(), None if value is None else (value,), "text", whether is not False, certain, certain and whether is not None and _once(select))
+
+
+def _literal(node: Message) -> str | None:
+    """A literal's text, as the server reads it: a cast to a type that has no length, if any, leaves it as it is."""
+    node = unwrap(node)
+    while isinstance(node, tree.TypeCast):
+        if node.type_name.typmods or node.type_name.array_bounds or strings(node.type_name.names)[-1] not in _WHOLE:
+            return None
+        node = unwrap(node.arg)
+    return text_of(node)
+
+
+def _whether(node: Message, text: str | None) -> bool | None:
+    """A boolean argument; NULL is no, for this function. None where the text does not say."""
+    inside = unwrap(node)
+    if isinstance(inside, tree.A_Const) and inside.isnull:
+        return False
+    return _BOOLEANS.get((text or "").strip().lower())
+
+
+def _once(select: tree.SelectStmt) -> bool:
+    """Whether it gives one row, whatever is called: no call but these may stand in it, since another may give none."""
+    if select.sort_clause or select.HasField("into_clause"):
+        return False
+    targets = (unwrap(unwrap(target).val) for target in select.target_list)
+    return all(is_set_config(one) and all(_simple(arg) for arg in one.args) or _simple(one) for one in targets)
+
+
+def _simple(node: Message) -> bool:
+    node = unwrap(node)
+    while isinstance(node, tree.TypeCast):
+        node = unwrap(node.arg)
+    return isinstance(node, (tree.A_Const, tree.ParamRef))
 
 
 def _named_row(argument: Message, select: tree.SelectStmt) -> str | None:

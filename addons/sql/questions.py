@@ -10,7 +10,8 @@ from addons.sql.assess import Assessed, Assessor, classified
 from addons.sql.catalog import Snapshot
 from addons.sql.flux import Flux
 from addons.sql.parse import Unparsable, parse
-from addons.sql.searchpath import Step, steps
+from addons.sql.searchpath import steps
+from addons.sql.worlds import Step
 
 
 @dataclass(frozen=True, slots=True)

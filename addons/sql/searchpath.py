@@ -4,13 +4,14 @@ The search path that holds in a session, through transactions, savepoints, SET L
 A pure machine: texts that were sent go in (`sent`), what came of them goes in (`ended`), the path comes
 out. None is "cannot be told", and whoever asks must then refuse what depends on it.
 
-Source: PostgreSQL 18 manual, SET ("Notes") and ROLLBACK TO SAVEPOINT; 54.2.2.1 for implicit transactions.
+Source: PostgreSQL 18 manual, SET ("Notes") and ROLLBACK TO SAVEPOINT; 54.2.2.1 for implicit transactions; xact.c, PreventInTransactionBlock,
+for what is committed at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
@@ -19,21 +20,9 @@ from addons.sql.changes import Change, split_identifiers
 from addons.sql.classify import classify
 from addons.sql.finding import Finding
 from addons.sql.parse import Parsed
-
-Path = tuple[str, ...] | None
+from addons.sql.worlds import Path, Step, World, Worlds
 
 DEFAULT: tuple[str, ...] = ("$user", "public")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that a text does to the path or to the transaction it lives in."""
-
-    what: str  #: set, local, reset, lost, begin, commit, rollback, savepoint, release, rollback to
-    path: Path = None
-    name: str = ""
-    chain: bool = False
-
 
 _KINDS = {
     tree.TRANS_STMT_BEGIN: "begin", tree.TRANS_STMT_START: "begin", tree.TRANS_STMT_COMMIT: "commit",
@@ -41,8 +30,22 @@ _KINDS = {
     tree.TRANS_STMT_ROLLBACK_TO: "rollback to", tree.TRANS_STMT_PREPARE: "commit",
 }
 
+_RUNS = frozenset("Select Insert Update Delete Merge Copy Explain CreateTableAs".split())
+"""What is done when it is sent and complete, and not when somebody uses what it makes."""
+
+_STAYS = _RUNS | frozenset(
+    """
+    VariableSet VariableShow Prepare Execute Deallocate DeclareCursor Fetch ClosePortal Listen Unlisten Notify Lock ConstraintsSet
+    Create View CreateFunction Truncate Comment Grant
+    """.split()
+)
+"""What surely leaves an implicit transaction open: it is neither among what must run outside of a block nor code that may commit."""
+
 _TURNS = frozenset({"begin", "commit", "rollback", "savepoint"})
 """What sets no path, and takes none back where none was set."""
+
+_CODE = frozenset({"Call", "Do"})
+_SETTERS = frozenset({"set", "local", "reset", "local reset", "lost", "haunted", "given"})
 
 
 def path_of(change: Change) -> Path:
@@ -60,24 +63,49 @@ def steps(parsed: Parsed, findings: Sequence[Finding] | None = None) -> tuple[St
     :raises Unparsable: it is more than `classify` looks into.
     """
     findings = classify(parsed) if findings is None else findings
-    return tuple(step for s, f in zip(parsed.statements, findings, strict=True) for step in _steps(s, f))
+    found = tuple(step for s, f in zip(parsed.statements, findings, strict=True) for step in _steps(s, f))
+    return (*found, Step("more")) if found and len(parsed.statements) > 1 else found
 
 
 def idle(findings: Sequence[Finding]) -> bool:
     """Whether a string surely does nothing to the path or the transaction, told without its trees."""
-    return not any(f.changes or f.kind in ("Transaction", "Discard") for f in findings)
+    return not any(f.changes or f.kind not in _STAYS or _configures(f) for f in findings)
+
+
+def moves(todo: Sequence[Step]) -> bool:
+    """Whether a text that does this may set the path, at once or whenever somebody uses what it makes."""
+    return any(step.what in _SETTERS for step in todo)
+
+
+def _configures(finding: Finding) -> bool:
+    """Whether it writes the view whose rule sets what is written there."""
+    return any(name == "pg_settings" for _schema, name in finding.written)
 
 
 def _steps(statement: Message, finding: Finding) -> Iterator[Step]:
     if isinstance(statement, tree.TransactionStmt):
         if statement.kind in _KINDS:
             yield Step(_KINDS[statement.kind], name=statement.savepoint_name, chain=statement.chain)
-    elif isinstance(statement, tree.DiscardStmt):
-        if statement.target == tree.DISCARD_ALL:
-            yield Step("reset")
-    else:
-        for change in finding.changes:
-            yield from _step(change)
+        return
+    if isinstance(statement, tree.DiscardStmt) and statement.target == tree.DISCARD_ALL:
+        yield Step("reset")
+    for change in finding.changes:
+        yield from _moving(finding.kind, _step(change))
+    if _configures(finding):
+        yield from _moving(finding.kind, (Step("lost"),))
+    if finding.kind not in _STAYS:
+        yield Step("may end" if finding.kind in _CODE else "may commit")
+
+
+def _moving(kind: str, found: Iterable[Step]) -> Iterator[Step]:
+    """When a change is made: by a SET at once, by a query as it gives its rows, by a view's or a cursor's whenever somebody reads that."""
+    for step in found:
+        if kind == "VariableSet":
+            yield step
+        elif kind in _RUNS:
+            yield replace(step, rows=True)
+        else:
+            yield Step("given" if kind == "Prepare" else "haunted")
 
 
 def _step(change: Change) -> Iterator[Step]:
@@ -85,144 +113,125 @@ def _step(change: Change) -> Iterator[Step]:
         yield Step("reset")
     elif change.form == "transaction":
         return
-    elif change.name == "" or (change.name == "search_path" and not change.certain):
+    elif change.name == "" or (change.name == "search_path" and not change.once):
         yield Step("lost")
+    elif change.name == "search_path" and change.form == "reset":
+        yield Step("local reset" if change.local else "reset")
     elif change.name == "search_path":
-        what = "reset" if change.form == "reset" else "local" if change.local else "set"
-        yield Step(what, path_of(change))
+        yield Step("local" if change.local else "set", path_of(change))
 
 
 @dataclass(slots=True)
-class Stack:
-    """Values inside and outside the open transaction."""
+class _Sent:
+    """:ivar portal: its name; None for a Query, which is done in its turn. :ivar overtaken: others may have been done since it was begun."""
 
-    initial: Path
-    kept: Path = None  #: what a commit leaves
-    local: Path = None
-    is_local: bool = False
-    base: Path = None  #: what a rollback leaves
-    open: bool = False
-    implicit: bool = False
-    failed: bool = False
-    marks: list[tuple[str, Path, Path, bool]] = field(default_factory=list)
+    key: object
+    todo: tuple[Step, ...]
+    portal: str | None
+    overtaken: bool = False
 
     @property
-    def path(self) -> Path:
-        return self.local if self.is_local else self.kept
+    def lasting(self) -> bool:
+        """Whether it may be done some time before it ends, by rows that somebody fetches from its portal."""
+        return self.portal is not None and any(step.rows or step.what == "may end" for step in self.todo)
 
-    @property
-    def still(self) -> bool:
-        """Whether neither a commit nor a rollback would change the path."""
-        return not self.is_local and (not self.open or self.kept == self.base)
-
-    def begin(self, implicit: bool) -> None:
-        if not self.open:
-            self.open, self.implicit, self.failed, self.base = True, implicit, False, self.kept
-        elif self.implicit and not implicit:
-            self.implicit = False
-
-    def end(self, commit: bool, chain: bool = False) -> None:
-        if self.open and not (commit and not self.failed):
-            self.kept = self.base
-        self.open = self.implicit = self.failed = self.is_local = False
-        self.marks.clear()
-        if chain:
-            self.begin(implicit=False)
-
-    def apply(self, step: Step) -> None:
-        match step.what:
-            case "begin":
-                self.begin(implicit=False)
-            case "commit" | "rollback":
-                self.end(step.what == "commit", step.chain)
-            case "savepoint":
-                self.marks.append((step.name, self.kept, self.local, self.is_local))
-            case "release" | "rollback to":
-                self._unwind(step)
-            case "local":
-                self.begin(implicit=True)
-                self.local, self.is_local = step.path, True
-            case _:
-                self.begin(implicit=True)
-                self.kept, self.is_local = self.initial if step.what == "reset" else step.path, False
-
-    def _unwind(self, step: Step) -> None:
-        at = next((i for i in reversed(range(len(self.marks))) if self.marks[i][0] == step.name), None)
-        if at is None:
-            self.kept, self.is_local = None, False
-        elif step.what == "release":
-            del self.marks[at:]
-        else:
-            _, self.kept, self.local, self.is_local = self.marks[at]
-            self.failed = False
-            del self.marks[at + 1 :]
+    def once(self, rows: int) -> bool:
+        """Whether it was done once, and nothing else since, where it gave so many rows."""
+        return not self.overtaken and (rows == 1 or not rows and all(step.what in ("lost", "may end") for step in self.todo))
 
 
 class Tracker:
     """One session's search path."""
 
     def __init__(self, initial: Path = DEFAULT) -> None:
-        self._stack = Stack(initial, kept=initial)
-        self._sent: list[tuple[object, tuple[Step, ...]]] = []
+        self._initial, self._haunted = initial, False
+        self._worlds = Worlds((World(initial),))
+        self._sent: list[_Sent] = []
 
-    def sent(self, key: object, todo: tuple[Step, ...]) -> bool:
-        """A text is on its way. `key` is repeated to `ended`. Whether `path` answers otherwise now."""
+    def sent(self, key: object, todo: tuple[Step, ...], portal: str | None = None) -> bool:
+        """
+        A text is on its way. `key` is repeated to `ended`. Whether `path` answers otherwise now.
+
+        :param portal: the name of the portal that it is bound to; None where it is a Query.
+        """
         before = self.path()
         if todo:
-            self._sent.append((key, todo))
+            self._haunted = self._haunted or any(step.what == "haunted" for step in todo)
+            self._sent.append(_Sent(key, todo, portal))
         return self.path() != before
 
-    def ended(self, key: object, ending: str, transaction: str, undone: bool = False) -> bool:
+    def ended(self, key: object, ending: str, transaction: str, undone: bool = False, rows: int = 0) -> bool:
         """
         A text is done. Whether `path` answers otherwise now.
 
-        :param ending: "complete", "error", or anything else for "did not run".
+        :param ending: an `Ending`'s value.
         :param transaction: the status after it: "I", "T", "E", or "" when no ReadyForQuery came yet, or others ended before that.
         :param undone: an error came behind it that is nobody's who is told of here.
+        :param rows: that it gave by itself.
         """
         before = self.path()
-        at = next((i for i, (k, _) in enumerate(self._sent) if k is key), None)
-        todo = () if at is None else self._sent.pop(at)[1]
-        if ending == "complete":
-            for step in todo:
-                self._stack.apply(step)
-        elif ending == "error":
-            self._broke(todo)
+        sent = self._take(key)
+        if sent is not None and sent.lasting:
+            self._worlds = self._fetched(sent, ending, rows)
+        else:
+            self._worlds = self._done(() if sent is None else sent.todo, ending)
         if undone:
-            self._broke(())
-        self._settle(transaction)
+            self._worlds = self._worlds.broken()
+        if undone or ending == "error":
+            self._overtake(self._sent)
+        if transaction:
+            self._worlds = self._worlds.settled(transaction)
         return self.path() != before
 
     def path(self) -> Path:
-        """The path now; None while what is on its way may change it, or when it was lost."""
-        if not self._sent or (self._stack.still and all(step.what in _TURNS for _, todo in self._sent for step in todo)):
-            return self._stack.path
-        ahead, seen = replace(self._stack, marks=[*self._stack.marks]), {self._stack.path}
-        for _, todo in self._sent:
-            for step in todo:
-                ahead.apply(step)
-                seen.add(ahead.path)
+        """The path now; None while what is on its way may change it, be it by an error, or when it was lost."""
+        if self._haunted:
+            return None
+        worlds, seen = self._worlds, self._worlds.paths()
+        if not self._sent or worlds.still and all(step.what in _TURNS for sent in self._sent for step in sent.todo):
+            return seen.pop() if len(seen) == 1 else None
+        for sent in self._sent:
+            worlds |= worlds.broken()
+            for here in worlds.through(sent.todo, self._initial):
+                worlds = worlds | here | here.synced()
+            seen |= worlds.paths()
+            if len(seen) > 1:
+                return None
         return seen.pop() if len(seen) == 1 else None
 
-    def _broke(self, todo: tuple[Step, ...]) -> None:
-        """An error: how far a string got is not known, and only a string that ends transactions can have kept anything."""
-        stack = self._stack
-        if any(s.what in ("commit", "rollback") for s in todo) and len(todo) > 1:
-            stack.kept, stack.base, stack.is_local = None, None, False
-        if any(s.what == "begin" for s in todo):
-            stack.begin(implicit=False)
-        stack.begin(implicit=True)
-        stack.failed = True
+    def _take(self, key: object) -> _Sent | None:
+        """What was sent in front of it and has not ended may have been begun before; where portals have names, so may what was sent behind."""
+        at = next((i for i, sent in enumerate(self._sent) if sent.key is key), None)
+        if at is None:
+            return None
+        sent = self._sent.pop(at)
+        self._overtake(self._sent if sent.portal else self._sent[:at])
+        return sent
 
-    def _settle(self, transaction: str) -> None:
-        stack = self._stack
-        if transaction == "I" and stack.open:
-            if not stack.implicit and not stack.failed and stack.kept != stack.base:
-                stack.kept = stack.base = None
-            stack.end(commit=True)
-        elif transaction == "T":
-            stack.begin(implicit=False)
-            stack.failed = False
-        elif transaction == "E":
-            stack.begin(implicit=False)
-            stack.failed = True
+    @staticmethod
+    def _overtake(pending: Iterable[_Sent]) -> None:
+        for sent in pending:
+            sent.overtaken = True
+
+    def _done(self, todo: tuple[Step, ...], ending: str) -> Worlds:
+        """After what is done in its turn, whole or up to an error. A limit's word may come when it is done all the same."""
+        worlds, initial = self._worlds, self._initial
+        match ending:
+            case "complete":
+                return worlds.done(todo, initial) if todo else worlds
+            case "suspended" | "skipped":
+                return worlds  # it was not begun
+            case "error":
+                return worlds.failed_in(todo, initial)
+        return worlds.done(todo, initial) | worlds.failed_in(todo, initial)
+
+    def _fetched(self, sent: _Sent, ending: str, rows: int) -> Worlds:
+        """After what gives rows: whoever fetches some has begun it, and it may go on long after, or never."""
+        worlds, begun = self._worlds, rows > 0 or bool(sent.portal) or sent.overtaken
+        if ending in ("complete", "suspended") and sent.once(rows):
+            return worlds.done(sent.todo, self._initial)
+        if ending == "skipped" and not begun:
+            return worlds
+        if ending == "error":
+            return worlds.lost().broken() if begun else worlds.failed_in(sent.todo, self._initial)
+        return worlds.lost() | worlds.lost().broken()

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from protocols.command import Path as CommandPath, Statement
+from protocols.command import Command, FunctionCall, Path as CommandPath, Statement
 from protocols.encodings import UNREADABLE, plain, safe
 from protocols.result import Outcome
 from protocols.session import Session
@@ -23,11 +23,12 @@ from protocols.verdict import Allow, Decision
 
 from addons.sql.changes import Change, split_identifiers
 from addons.sql.finding import Finding
-from addons.sql.given import Given
+from addons.sql.given import Given, uses
 from addons.sql.parse import Unparsable, parse
 from addons.sql.prepared import Prepared
-from addons.sql.searchpath import DEFAULT, Path, Step, Tracker, idle, path_of, steps
+from addons.sql.searchpath import DEFAULT, Tracker, idle, moves, path_of, steps
 from addons.sql.underway import Underway
+from addons.sql.worlds import Path, Step
 
 HARMLESS = frozenset("""
     application_name bytea_output check_function_bodies client_connection_check_interval client_min_messages
@@ -50,6 +51,9 @@ HARMLESS = frozenset("""
     tcp_keepalives_interval tcp_user_timeout temp_buffers timezone transaction_deferrable transaction_isolation
     transaction_read_only transaction_timeout work_mem xmlbinary xmloption
 """.split())
+
+_SET_CONFIG = 2078  #: its OID (pg_proc.dat)
+_COMMITTING = frozenset({"may commit", "may end", "more"})  #: what changes nothing where nothing was set
 
 _KEPT, _KEPT_LENGTH = 4096, 64 << 10  # texts whose steps are remembered, and characters of one
 
@@ -204,14 +208,26 @@ class Settings:
         self._teller = self._teller or teller
         if self._teller != teller or not isinstance(decision.verdict, Allow):
             return
-        if getattr(decision.command, "path", None) is CommandPath.PARSE:
+        command = decision.command
+        if getattr(command, "path", None) is CommandPath.PARSE:
             return
-        todo = known if known is not None else self._steps_of(getattr(decision.command, "text", ""), findings)
-        if todo:
+        todo = known if known is not None else self._steps_of(getattr(command, "text", ""), findings)
+        if self._moved_by_name(session.id, command):
+            todo = (*todo, Step("lost"))
+        if todo and (session.id in self._trackers or not _COMMITTING.issuperset(step.what for step in todo)):
             begins = session.id not in self._trackers
-            tracker = self._trackers.setdefault(session.id, Tracker(self._first(decision.command.settings)))
-            if tracker.sent(decision, todo) or begins:
+            tracker = self._trackers.setdefault(session.id, Tracker(self._first(command.settings)))
+            if tracker.sent(decision, tuple(todo), command.portal if command.path is CommandPath.BIND else None) or begins:
                 self.tally.moved()
+
+    def _moved_by_name(self, session: str, command: Command) -> bool:
+        """Whether what it runs or reads on by name may set the path, or is not known; or what it calls by number does."""
+        if not isinstance(command, Statement):
+            return isinstance(command, FunctionCall) and command.oid == _SET_CONFIG
+        if not uses(command):
+            return False
+        behind = self.given.behind(session, self.given.used(session, command))
+        return behind is None or any(moves(self._steps_of(each.text, None)) for each in behind)
 
     def learn(self, text: str, findings: Sequence[Finding]) -> None:
         """What `classify` found in a text, so that it is not looked through again when it is decided."""
@@ -230,7 +246,9 @@ class Settings:
         """A command ended."""
         tracker = self._trackers.get(session.id)
         status = "" if outcome.among == "more" else outcome.transaction
-        if tracker is not None and self._teller == teller and tracker.ended(decision, outcome.ending.value, status, outcome.undone):
+        if tracker is None or self._teller != teller:
+            return
+        if tracker.ended(decision, outcome.ending.value, status, outcome.undone, outcome.rows):
             self.tally.moved()
 
     def closed(self, session: Session) -> None:

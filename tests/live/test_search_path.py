@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from protocols.postgres import messages
+from protocols.postgres.codec import FrameReader, encode
 from tests.house import ADA, CLEAR, House
 from tests.servers import PostgresServer
 
@@ -84,3 +88,59 @@ def test_a_path_that_a_failed_pipeline_takes_back_is_not_the_path(astray: House,
             connection.execute("SET search_path TO public")
             connection.execute("SELECT 1")
         assert connection.execute("SELECT name FROM wards WHERE id = 1").fetchone() == ("north",)
+
+
+OTHER = "SELECT set_config('search_path', 'other, public', false)"
+
+
+def bound(text: str, limit: int = 0, portal: str = "") -> bytes:
+    """One statement in the extended protocol, without its Sync."""
+    executed = messages.Execute(portal, limit).encode() if limit >= 0 else b""
+    return messages.Parse("", text, ()).encode() + messages.Bind(portal, "", (), (), ()).encode() + executed
+
+
+def sent(connection: psycopg.Connection, *what: str | bytes) -> None:
+    """Query after Query, and what is bytes with a Sync, behind the driver's back; each is answered before the next."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as raw:
+        raw.settimeout(60)
+        for each in what:
+            raw.sendall(messages.Query(each).encode() if isinstance(each, str) else each + encode(b"S"))
+            reader = FrameReader()
+            while (frame := reader.next_frame()) is None or frame.tag != b"Z":
+                if frame is None:
+                    heard = raw.recv(65536)
+                    assert heard, "the session ended"
+                    reader.feed(heard)
+        raw.setblocking(False)  # as the driver has it
+
+
+BEHIND = {
+    "limit": [bound(OTHER, 1)],
+    "limit in a transaction": ["BEGIN", bound(OTHER, 1, "p"), "COMMIT"],
+    "limit, resumed": ["BEGIN", bound("SELECT set_config('search_path', 'public', false)", 1, "p"), OTHER, messages.Execute("p", 0).encode(), "COMMIT"],
+    "discard": [bound("DISCARD ALL") + bound("SELECT 1/0")],
+    "null": ["SELECT set_config('search_path', 'other, public', NULL)"],
+    "commit, error": ["BEGIN; SET search_path = other, public", "COMMIT; SELECT 1/0"],
+    "savepoints": ["BEGIN", "SAVEPOINT a", "SET search_path = other, public; SAVEPOINT a; SELECT 1/0", "ROLLBACK TO a", "COMMIT"],
+    "prepared": ["PREPARE n AS " + OTHER, "SET search_path = public", "EXECUTE n"],
+    "prepared by the protocol": [messages.Parse("n", OTHER, ()).encode(), "SET search_path = public", "EXECUTE n"],
+    "cursor": ["BEGIN", "DECLARE c CURSOR FOR " + OTHER, "SET search_path = public", "FETCH c", "COMMIT"],
+    "portal": ["BEGIN", bound(OTHER, -1, "p"), "SET search_path = public", "FETCH p", "COMMIT"],
+    "view of settings": ["UPDATE pg_settings SET setting = 'other, public' WHERE name = 'search_path'"],
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+def test_whatever_sets_the_path_no_name_is_looked_up_elsewhere_than_it_was_judged(astray: House, behind: list[str | bytes]) -> None:
+    """The server looks into `other` in the end; the session was last seen to set `public`."""
+    with astray.connect(ADA, sslmode="disable") as connection:
+        sent(connection, "SET search_path = public", *behind)
+        assert connection.execute("SHOW search_path").fetchone() == ("other, public",)
+        try:
+            found = connection.execute("SELECT name || '' FROM wards").fetchall()
+        except psycopg.Error as error:
+            found = str(error)
+        assert found == [("***",)] or "OST-504" in found
+        connection.execute("SET search_path = public")
+        if "DECLARE" not in str(behind):  # whenever somebody reads the cursor it may set the path again
+            assert connection.execute("SELECT name FROM wards WHERE id = 1").fetchone() == ("north",)

@@ -98,6 +98,105 @@ def test_a_pipeline_is_one_implicit_transaction() -> None:
     assert after(ok("SET LOCAL search_path = a", ""), ok("SELECT 1", "I")) == START
 
 
+BEGUN = [ok("SET search_path = a"), ok("BEGIN", "T")]
+
+
+@pytest.mark.parametrize("code", ["VACUUM t", "CREATE DATABASE d", "REINDEX DATABASE CONCURRENTLY d", "CREATE INDEX CONCURRENTLY i ON t (x)", "CALL p()"])
+def test_what_may_have_been_committed_at_once_is_not_known_to_be_taken_back(code: str) -> None:
+    """In a pipeline, by a command that must run outside of a block, or by code; in a block an error takes all of it back."""
+    assert after(ok("SET search_path = a", ""), ok(code, ""), ("SELECT 1/0", "error", "I")) is None
+    assert after(ok("SET search_path = a", ""), (code, "error", "I")) is None
+    assert after(ok("SET search_path = a", ""), ok(code, ""), ("SELECT 1/0", "error", "I"), ok("SET search_path = b")) == ("b",)
+    assert after(ok("BEGIN", "T"), ok("SET search_path = a", "T"), (code, "error", "E"), ok("ROLLBACK")) == START
+
+
+def test_discard_all_is_not_known_to_be_taken_back() -> None:
+    pipeline = [ok("SET search_path = a"), ok("DISCARD ALL", ""), ("SELECT 1/0", "error", "I")]
+    assert after(*pipeline) is None
+    assert after(*pipeline, ok("DISCARD ALL")) == START
+
+
+def test_a_commit_in_front_of_an_error_stays() -> None:
+    """Of a string that failed nobody says how far it got."""
+    assert after(*BEGUN, ok("SET search_path = b", "T"), ("COMMIT; SELECT 1/0", "error", "I")) is None
+
+
+@pytest.mark.parametrize("text", ["SET search_path = b; SAVEPOINT s; SELECT 1/0", "SET search_path = b; COMMIT; BEGIN; SAVEPOINT s; SELECT 1/0"], ids=["savepoint", "begin"])
+def test_a_savepoint_is_not_taken_for_one_that_stood_before(text: str) -> None:
+    assert after(*BEGUN, ok("SAVEPOINT s", "T"), (text, "error", "E"), ok("ROLLBACK TO s", "T")) is None
+
+
+def test_a_local_reset_ends_with_the_transaction() -> None:
+    local = ok("SET LOCAL search_path TO DEFAULT", "T")
+    assert after(*BEGUN, local) == START
+    assert after(*BEGUN, local, ok("COMMIT")) == ("a",)
+    assert after(ok("SET search_path = a"), ok("SET LOCAL search_path TO DEFAULT")) == ("a",)
+
+
+ONE = "SELECT set_config('search_path', 'b', false)"
+
+
+def bound(*ends: tuple[str, str, str, int], text: str = ONE, name: str = "") -> tuple[str, ...] | None:
+    """The path after `text` was bound and these ended: (text, ending, status, rows)."""
+    tracker = Tracker(START)
+    tracker.sent(text, steps(parse(text)), name)
+    for one, ending, status, rows in ends:
+        if one != text:
+            tracker.sent(one, steps(parse(one)))
+        tracker.ended(one, ending, status, rows=rows)
+    return tracker.path()
+
+
+def test_what_a_suspended_portal_did_counts() -> None:
+    """A row limit ends it "suspended", be it done or not; where it gives one row by one call, it is done."""
+    assert bound((ONE, "suspended", "I", 1)) == ("b",)
+    assert bound((ONE, "suspended", "I", 0)) is None
+    many = "SELECT set_config('search_path', 'b', false) FROM generate_series(1, 3)"
+    assert bound((many, "suspended", "I", 1), text=many) is None
+    assert bound(("SET search_path = b", "suspended", "I", 0), text="SET search_path = b") == START
+
+
+@pytest.mark.parametrize("ending", ["complete", "suspended", "error", "skipped", "limit", "refused"])
+def test_what_was_done_behind_a_portal_may_have_been_done_after_it(ending: str) -> None:
+    """It set the path when it gave its row, and ended when it was resumed or closed."""
+    assert bound(("SET search_path = a", "complete", "T", 0), (ONE, ending, "T", 1)) is None
+
+
+@pytest.mark.parametrize("ending", ["limit", "refused", "unknown"])
+def test_what_a_limit_cut_may_be_done_all_the_same(ending: str) -> None:
+    assert after((ONE, ending, "I")) is None
+    assert after(ok("SET search_path = b", ""), ("SELECT 1", ending, "I")) is None
+    assert bound((ONE, ending, "I", 1)) is None
+
+
+@pytest.mark.parametrize("text", [
+    "DECLARE c CURSOR WITH HOLD FOR SELECT set_config('search_path', 'b', false)", "CREATE VIEW v AS SELECT set_config('search_path', 'b', false)",
+    "CREATE TABLE t (x text DEFAULT set_config('search_path', 'b', false))",
+], ids=["cursor", "view", "default"])  # fmt: skip
+def test_what_sets_the_path_whenever_it_is_read_is_never_followed(text: str) -> None:
+    assert after(ok(text), ok("SET search_path = a")) is None
+
+
+@pytest.mark.parametrize("text", [
+    "UPDATE pg_settings SET setting = 'b' WHERE name = 'search_path'", "UPDATE pg_catalog.pg_settings SET setting = 'b'",
+    "WITH x AS (UPDATE pg_settings SET setting = 'b' RETURNING 1) SELECT 1",
+    "MERGE INTO pg_settings s USING t ON s.name = t.name WHEN MATCHED THEN UPDATE SET setting = 'b'",
+], ids=["update", "schema", "cte", "merge"])  # fmt: skip
+def test_writing_the_view_of_settings_may_set_the_path(text: str) -> None:
+    assert after(ok(text)) is None
+    assert after(ok(text), ok("SET search_path = a")) == ("a",)
+
+
+def test_an_error_that_is_on_its_way_may_take_the_path_back() -> None:
+    """Behind it, a commit keeps nothing."""
+    tracker = Tracker(START)
+    for text, status in (("BEGIN", "T"), ("SET search_path = a", "T")):
+        tracker.sent(text, steps(parse(text)))
+        tracker.ended(text, "complete", status)
+    tracker.sent(3, steps(parse("COMMIT")))
+    assert tracker.path() is None
+
+
 @pytest.fixture(scope="module")
 def connection() -> Iterator[psycopg.Connection]:
     server = PostgresServer(POSTGRES_15)
@@ -114,7 +213,8 @@ TEXTS = st.sampled_from([
     "RELEASE s", "RELEASE u", "SET search_path = a", "SET search_path = b, c", "SET LOCAL search_path = d", "RESET search_path", "SELECT 1",
     "SELECT 1/0", "DISCARD ALL", "SELECT set_config('search_path', 'e', true)", "SELECT set_config('search_path', 'f', false)",
     "SET search_path = g; SELECT 1/0", "BEGIN; SET search_path = h", "SET LOCAL search_path = i; SELECT 1", "BEGIN; SET LOCAL search_path = j; COMMIT",
-    "SET search_path = k; COMMIT; SELECT 1/0",
+    "SET search_path = k; COMMIT; SELECT 1/0", "COMMIT; SELECT 1/0", "SET LOCAL search_path TO DEFAULT", "SET search_path = l; SAVEPOINT s; SELECT 1/0",
+    "SELECT set_config('search_path', 'm', null)", "SELECT set_config('search_path', 'n', 'f')", "RELEASE s; SAVEPOINT s; SELECT 1/0",
 ])
 
 
