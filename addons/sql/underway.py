@@ -1,7 +1,7 @@
 """
 What sessions' open transactions have changed of the catalog, and no reading of it can show yet.
 
-It is known from the moment that a statement is sent, and until the transaction ends: also what is rolled back to a savepoint, which costs a
+It is known from the moment that a statement is sent, and until no transaction is open: also what is rolled back to a savepoint, which costs a
 commit and lets nothing through. A pipeline may have sent the next transaction's changes before the word comes that the last one ended.
 """
 
@@ -11,6 +11,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING
 
+from addons.sql.committing import may_commit
 from addons.sql.flux import Flux
 from addons.sql.overtaken import Overtaken
 from protocols.command import FunctionCall, Path, Statement, Transaction
@@ -97,7 +98,8 @@ class Underway:
 
     def ended(self, session: Session, decision: Decision, outcome: Outcome, catalogs: Catalogs) -> bool | None:
         """
-        Committed or not, the catalog tells the truth again; whoever reads it from here on knows.
+        Committed or not, the catalog tells the truth again; whoever reads it from here on knows. What may have been committed by a session
+        that is in a transaction still, such as by COMMIT AND CHAIN, counts as committed, and as not.
 
         :returns: whether that means anything to others; None where the catalogs were not told with this command's end.
         """
@@ -110,13 +112,13 @@ class Underway:
         sent = self._sent[session.id]
         if any(one is decision for one in sent):
             del sent[: next(i for i, one in enumerate(sent) if one is decision) + 1]
-        if outcome.transaction != Transaction.IDLE:
+        if outcome.transaction != Transaction.IDLE and not may_commit(decision.command):
             return None
         changed, loud = session.id in self._changing, session.id in self._loud
         if changed:
             catalogs.doubt(session)
             self._known[session.id] = decision, loud
-        if not sent:
+        if not sent and outcome.transaction == Transaction.IDLE:
             self._tally.moved()
             del self._flux[session.id], self._sent[session.id]
             self._changing.discard(session.id)

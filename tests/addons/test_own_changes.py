@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from addons.policy import Policy
 from addons.sql.catalog import Snapshot, build
 from addons.sql.flux import changed_by, spoken
+from addons.sql.kinds import CLASSES
 from addons.sql.settings import Settings
 from protocols.command import FunctionCall, Path, Statement, Transaction
 from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
@@ -131,6 +132,34 @@ def test_commit_and_chain_lets_nothing_through(talk: Talk) -> None:
     talk.did(MAKES)
     talk.did("COMMIT AND CHAIN")
     assert code(talk.ask("SELECT calm()")) == "OST-217"
+
+
+COMMITTING = {
+    "one string": "BEGIN; {}; COMMIT; BEGIN", "chain": "{}|COMMIT AND CHAIN", "a comment": "{}|COMMIT/**/AND CHAIN", "end": "{}|END AND CHAIN",
+    "begin behind it": "{}|COMMIT; BEGIN", "savepoint": "SAVEPOINT a; {}|RELEASE a|COMMIT AND CHAIN", "code": "{}|CALL p()", "block": "{}|DO 'BEGIN COMMIT; END'",
+    "prepared": "{}|PREPARE TRANSACTION 'x'; BEGIN", "at once": "{}|VACUUM",
+}
+
+
+@pytest.mark.parametrize("texts", COMMITTING.values(), ids=COMMITTING)
+@pytest.mark.parametrize("status", [Transaction.OPEN, Transaction.FAILED, ""], ids=["open", "failed", "unsaid"])
+def test_what_may_be_committed_is_news_whatever_status_follows(texts: str, status: str) -> None:
+    """Its session is in a transaction all the same, and what that did is unknown as before."""
+    talk = Talk(default=dict.fromkeys(CLASSES, "allow"))
+    for text in texts.format(MAKES).split("|"):
+        talk.did(text, status)
+    assert talk.shelf.doubts == 1 and talk.settings.underway.of(SESSION) is not None
+    talk.did("ROLLBACK", Transaction.IDLE)
+    assert talk.shelf.doubts == 2 and talk.settings.underway.of(SESSION) is None
+
+
+@pytest.mark.parametrize("text", ["SELECT CASE WHEN true THEN 1 END", "ROLLBACK TO SAVEPOINT s", "ROLLBACK AND CHAIN", MAKES, "CREATE VIEW v AS SELECT CASE WHEN true THEN 1 END"], ids=["select", "savepoint", "rollback", "function", "view"])
+def test_what_surely_commits_nothing_has_no_catalog_read(text: str) -> None:
+    """A migration in one transaction has it read once."""
+    talk = Talk(default=dict.fromkeys(CLASSES, "allow"))
+    talk.did(MAKES)
+    talk.did(text)
+    assert talk.shelf.doubts == 0
 
 
 def test_a_prepared_transaction_that_is_committed_is_news(talk: Talk) -> None:

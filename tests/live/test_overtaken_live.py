@@ -78,3 +78,24 @@ def test_a_view_that_is_replaced_under_a_waiting_statement_shows_nothing(house: 
                     asked.result(60)
     with house.connect(ADA) as ada:
         assert ada.execute("SELECT y FROM overtaken_v").fetchall() == [("***",)]
+
+
+@pytest.mark.parametrize("owners", ["worker-1", "worker-2"], ids=["the same worker", "another worker"])
+@pytest.mark.parametrize("commit", ["COMMIT AND CHAIN", "COMMIT; BEGIN", "COMMIT; BEGIN; SELECT 1/0"], ids=["chain", "begin", "error"])
+def test_what_is_committed_by_a_session_that_stays_in_a_transaction_is_heard_of(house: House, commit: str, owners: str) -> None:
+    """No status says that it was committed; a read that was remembered shows nothing raw."""
+    with connect(house, "worker-1", ADA) as ada, connect(house, owners, CLEAR) as owner:
+        owner.execute("CREATE OR REPLACE VIEW overtaken_v AS SELECT note AS y FROM overtaken")
+        until(lambda: reads(ada), "the worker has heard of it")
+        for _ in range(3):
+            assert rows(ada, READ, False) == [("CALM",)]
+        owner.execute("BEGIN; CREATE OR REPLACE VIEW overtaken_v AS SELECT ssn AS y FROM overtaken")
+        try:
+            owner.execute(commit)
+        except psycopg.errors.DivisionByZero:
+            pass
+        try:
+            shown = str(rows(ada, READ, False))
+        except psycopg.Error as error:
+            shown = str(error)
+        assert "raw-ssn" not in shown.lower()
