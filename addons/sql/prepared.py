@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 STRANGER = "executes a prepared statement that this session did not prepare in the open"
+_CUT = 14  #: characters; a server may cut a longer name that is not ASCII elsewhere than our parser does, by its own encoding
 _NAMES = 4096  #: names kept for one session; what is beyond is unknown, and so refused when executed
 
 
@@ -21,6 +22,8 @@ class Prepared:
 
     def learn(self, session: str, name: str, text: str) -> None:
         """`text` (a whole string that holds the PREPARE) was allowed."""
+        if len(name) > _CUT and not name.isascii():
+            return
         names = self._sessions.setdefault(session, {})
         known = names.get(name, ())
         if text not in known and (known or len(names) < _NAMES):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from struct import Struct
 
 from protocols.errors import LocalError, PeerError
+from protocols.postgres.names import SURELY, too_long
 
 _U16 = Struct("!H")  # a count, a format code, an attribute number
 _U32 = Struct("!I")  # an OID, a process id, a protocol version
@@ -18,6 +19,10 @@ _unpack_length, _unpack_u16 = _I32.unpack_from, _U16.unpack_from
 
 class NotText(PeerError):
     """Bytes that are no text in the encoding in force. A server would answer 22021 and go on."""
+
+
+class LongName(PeerError):
+    """A name that a server would cut, so that it would mean another's."""
 
 
 class Body:
@@ -78,6 +83,18 @@ class Body:
             return self._data[at:end].decode(self._codec)
         except UnicodeDecodeError:
             raise NotText(f"{self._what}: a string is not {self._codec}", offset=at) from None
+
+    def name(self) -> str:
+        """
+        As `text`, of a prepared statement or a portal.
+
+        :raises LongName: it is too long.
+        """
+        at = self._at
+        name = self.text()
+        if len(name) > SURELY and too_long(name):
+            raise LongName(f"{self._what}: a name of {len(name)} characters", offset=at)
+        return name
 
     def value(self) -> bytes | None:
         """A length and so many bytes; None for SQL NULL."""

@@ -22,6 +22,7 @@ from protocols.command import Path, Statement, Transaction
 from protocols.effects import Effect, Report
 from protocols.encodings import UTF8, codec_of
 from protocols.kernel import carried
+from protocols.postgres.names import deallocated, deallocates, moves_cursors
 from protocols.result import Columns, Ending, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.verdict import Decision, Deny
 
@@ -166,6 +167,7 @@ class Portal:
     described: bool = False  #: a Describe of it was sent
     columns: Columns | None = None  #: from that Describe; one of its statement proves nothing, views change
     bound: bool = False  #: the target has made it
+    doubtful: bool = False  #: SQL that was sent may have given its name to a cursor
     gone: bool = False  #: closed, replaced or past its transaction; SQL may have given its name to a cursor
     stale: bool = False  #: the configuration has changed since its command was decided
 
@@ -200,15 +202,6 @@ class Awaited:
             self.portal.described = self.portal.columns is not None
 
 
-_DEALLOCATES = re.compile(r"deallocate|discard\s+all", re.IGNORECASE)
-_DEALLOCATE = re.compile(r"""\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!(?:all|prepare)\b)([a-z_][a-z0-9_$]*))\s*;?\s*""", re.IGNORECASE | re.ASCII)
-
-
-def deallocates(text: str) -> bool:
-    """Whether SQL may take prepared statements away."""
-    return _DEALLOCATES.search(text) is not None
-
-
 def _ascii(running: Running) -> bool:
     command = running.decision.command
     return not isinstance(command, Statement) or (command.text + command.name).isascii()
@@ -235,7 +228,7 @@ class Conversation:
     portals: dict[str, Portal] = field(default_factory=dict)
     outside: Habits = field(default_factory=Habits)  #: of a transaction block
     inside: Habits = field(default_factory=Habits)
-    closing: dict[str, Awaited] = field(default_factory=dict)  #: Close messages that are not answered, by the statement's name
+    closing: dict[tuple[str, str], Awaited] = field(default_factory=dict)  #: Close messages that are not answered, by kind and name
     skipping: bool = False  #: the target ignores everything until the client's next Sync
     copying: Running | None = None  #: takes CopyData from the client
     step: int = 0
@@ -308,28 +301,40 @@ class Conversation:
         running = head.running
         return last and running.refusal is None and not running.cut and not running.halted
 
-    def deallocate(self, text: str) -> None:
+    def rename(self, text: str) -> None:
         """
-        SQL that is sent may take prepared statements away, and give others their names: what is bound by such a name is asked about in SQL's words
-        from here on. What is no plain DEALLOCATE of one name may take them all. A name that stays after all is asked about likewise.
+        SQL that is sent may take prepared statements or portals away, and give others their names: what has such a name is asked about in
+        SQL's words from here on. One that stays after all is asked about likewise.
         """
-        if not deallocates(text):
-            return
-        one = _DEALLOCATE.fullmatch(text)
-        name = None if one is None else one[2].lower() if one[1] is None else one[1].replace('""', '"')
-        for gone in [each for each in self.prepared if each and (name is None or each == name)]:
-            self._put(self.prepared, gone, None)
-            for entry in self.awaited:
-                if entry.undo and entry.undo[0] is self.prepared and entry.undo[1] == gone:
-                    entry.undo = None
+        if deallocates(text):
+            name = deallocated(text)
+            for gone in [each for each in self.prepared if each and (name is None or each == name)]:
+                self._put(self.prepared, gone, None)
+                for entry in self._replacing(self.prepared):
+                    if entry.undo[1] == gone:
+                        entry.undo = None
+        if moves_cursors(text):
+            for portal in (*self.portals.values(), *(entry.undo[2] for entry in self._replacing(self.portals) if entry.undo[2])):
+                portal.doubtful = True
 
-    def unsettled(self, name: str) -> bool:
+    def _replacing(self, table: dict[str, Any]) -> list[Awaited]:
+        """What is awaited that would put back what stood there if it failed."""
+        return [entry for entry in self.awaited if entry.undo and entry.undo[0] is table]
+
+    def unsettled(self, kind: str, name: str) -> bool:
         """
-        Whether nobody can tell yet which statement has this name: a message before the last Sync gives it one, or takes it, and the target may
-        still refuse that, or skip it. In the same step as what is asked about it is certain, since that would be skipped too.
+        Whether nobody can tell yet which statement ("S") or portal ("P") has this name: a message before the last Sync gives it one, or
+        takes it, and the target may still refuse that, or skip it. In the same step as what is asked about it is certain, since that would be skipped too.
         """
-        prepared, closing = self.prepared.get(name), self.closing.get(name)
-        return (prepared is not None and -1 < prepared.step < self.step) or (prepared is None and closing is not None and closing.step < self.step)
+        if kind == "S":
+            prepared = self.prepared.get(name)
+            made = -1 if prepared is None else prepared.step
+        else:
+            portal = self.portals.get(name)
+            made = -1 if portal is None or portal.bound else portal.step
+            prepared = portal
+        closing = self.closing.get((kind, name))
+        return -1 < made < self.step or (prepared is None and closing is not None and closing.step < self.step)
 
     def replace(self, table: dict[str, Any], name: str, value: Any) -> tuple[dict[str, Any], str, Any]:
         """Put a value (None removes) under a name, and say how to take it back."""

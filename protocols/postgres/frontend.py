@@ -19,15 +19,16 @@ from protocols.effects import Ask, Effect, Hangup, Intend, Malformed, Refused, T
 from protocols.errors import PeerError
 from protocols.kernel import payload
 from protocols.postgres import messages
-from protocols.postgres.body import NotText
+from protocols.postgres.body import LongName, NotText
 from protocols.postgres.codec import Frame, Run
 from protocols.postgres.conversation import (
     ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Portal, Prepared, Running,
 )
 from protocols.postgres.exchange import asked
 from protocols.postgres.feed import Feed
-from protocols.postgres.intake import Intake, Piece, TooLarge
+from protocols.postgres.intake import Intake, Piece, TooLarge, about
 from protocols.postgres.long import LongMessage
+from protocols.postgres.names import LONGEST
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, RUN, described, executed
 from protocols.postgres.refusal import CHANGED, denial, poison_parse, poison_query
 from protocols.spool import Spool, Spools
@@ -121,7 +122,7 @@ class Frontend:
         if talk.skipping or self._later is not None or len(talk.awaited) >= IN_FLIGHT_LIMIT or len(talk.portals) >= PREPARED_LIMIT:
             return None
         found = asked(talk, data)
-        if found is None or (talk.awaited and talk.unsettled(found.bind.statement)):
+        if found is None or (talk.awaited and talk.unsettled("S", found.bind.statement)):
             return None
         self.full = False
         self._intake.take(found.size)
@@ -154,14 +155,9 @@ class Frontend:
         return effects
 
     def _unsettled(self, message: Any) -> bool:
-        """Whether it binds a statement of which nobody can tell yet what it is."""
-        if type(message) is Frame and message.tag == b"B":
-            name = message.body.split(b"\0", 2)[1:2]
-        elif isinstance(message, LongMessage) and message.tag == b"B" and not message.failure:
-            name = [message.statement]
-        else:
-            return False
-        return bool(name) and self._talk.unsettled(bytes(name[0]).decode(self._talk.codec, "replace"))
+        """Whether it is about a statement or a portal of which nobody can tell yet what it is."""
+        kind, name = about(message)
+        return bool(kind) and self._talk.unsettled(kind, name.decode(self._talk.codec, "replace"))
 
     def _pass(self, effects: list[Effect]) -> None:
         """What goes to the target as it came, in one piece."""
@@ -222,8 +218,8 @@ class Frontend:
             raise PeerError(f"no client sends a message {message.tag!r} here")
         try:
             return taker(self, message)
-        except NotText:
-            return self._not_text(message.tag)
+        except (NotText, LongName) as error:
+            return self._misread(message.tag, error)
 
     def _take_long(self, message: LongMessage) -> list[Effect]:
         """Values that lie in a spool."""
@@ -237,13 +233,15 @@ class Frontend:
             if message.tag == b"F":
                 return self._ask_call(message.call(), message)
             return self._ask_bind(message.bind(self._talk.codec), message)
-        except NotText:
-            return self._not_text(message.tag)
+        except (NotText, LongName) as error:
+            return self._misread(message.tag, error)
         finally:
             if self._release is None:
                 self._hand_over([])
 
-    def _not_text(self, tag: bytes) -> list[Effect]:
+    def _misread(self, tag: bytes, error: NotText | LongName) -> list[Effect]:
+        if isinstance(error, LongName):
+            return self._refuse_unread(tag, f"the name of a statement or a portal has more than {LONGEST} bytes", "42622", "OST-709", "shorten it")
         why = f"text that is not {self._talk.codec}, as client_encoding says it is"
         return self._refuse_unread(tag, why, "22021", "OST-702")
 
@@ -282,14 +280,14 @@ class Frontend:
 
     def _describing(self, message: messages.Describe, hidden: bool) -> None:
         prepared = self._talk.prepared.get(message.name) if message.kind == "S" else None
-        portal = self._talk.portals.get(message.name) if message.kind == "P" else None
+        portal = self._portal(message.name) if message.kind == "P" else None
         if portal is not None:
             portal.described = True
         self._await(Awaited(Kind.DESCRIBE, None, portal, prepared, None, hidden))
 
     def _execute(self, frame: Frame) -> list[Effect] | None:
         execute = executed(frame.body, self._talk.codec)
-        portal = self._talk.portals.get(execute.portal)
+        portal = self._portal(execute.portal)
         if portal is not None and portal.stale:
             return self._ask(portal.running.decision.command, lambda decision: self._run_stale(portal, execute, frame, decision))
         if portal is not None:
@@ -299,7 +297,13 @@ class Frontend:
         statement = self._statement(f"FETCH FORWARD {execute.limit or 'ALL'} FROM {_quoted(execute.portal)}", Path.BIND)
         return self._ask(statement, lambda decision: self._run_cursor(execute, frame, decision))
 
+    def _portal(self, name: str) -> Portal | None:
+        """The one that surely has this name."""
+        portal = self._talk.portals.get(name)
+        return None if portal is None or portal.doubtful and name else portal
+
     def _run_portal(self, portal: Portal, execute: messages.Execute, frame: Frame) -> list[Effect] | None:
+        self._talk.rename(portal.running.decision.sent)  # now it runs; it may have been bound long ago
         hidden = self._opinions.hears_columns and not portal.described
         message = messages.Describe("P", execute.portal)
         if hidden:
@@ -319,8 +323,7 @@ class Frontend:
         table = self._talk.prepared if close.kind == "S" else self._talk.portals
         portal = self._talk.portals.get(close.name) if close.kind == "P" else None
         entry = Awaited(Kind.CLOSE, portal=portal, undo=self._talk.replace(table, close.name, None))
-        if close.kind == "S":
-            self._talk.closing[close.name] = entry
+        self._talk.closing[close.kind, close.name] = entry
         self._await(entry)
 
     def _sync(self, frame: Frame) -> None:
@@ -460,7 +463,7 @@ class Frontend:
         running = Running(self._next_number(), decision)
         self._talk.intended[running.number] = running
         if isinstance(decision.command, Statement) and decision.command.path is not Path.PARSE:
-            self._talk.deallocate(decision.sent)
+            self._talk.rename(decision.sent)
         return running
 
     def _await(self, entry: Awaited) -> None:

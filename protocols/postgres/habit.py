@@ -13,6 +13,7 @@ from typing import Any
 from protocols.command import Transaction
 from protocols.postgres.conversation import Awaited, Conversation, Opinions, Prepared, Running
 from protocols.postgres.messages import Parse, Query
+from protocols.postgres.names import deallocates
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, NO_ROWS, RUN, Shape
 from protocols.tally import Tally
 from protocols.verdict import Decision

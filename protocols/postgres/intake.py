@@ -7,7 +7,7 @@ the session; values of any size go to a spool, and COPY data of any size comes i
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from protocols.postgres.codec import STREAM_LIMIT, Frame, FrameReader, Opened, Run, encode_head
 from protocols.postgres.long import LongMessage
@@ -154,3 +154,19 @@ class Intake:
     def terminates(self) -> bool:
         """Whether a Terminate waits among the whole messages not taken yet."""
         return not self._reader.body_left and self._reader.has_waiting(b"X")
+
+
+def about(message: Any) -> tuple[str, bytes]:
+    """Which statement ("S") or portal ("P") is bound, described or executed; "" for none."""
+    if isinstance(message, LongMessage):
+        return ("S", message.statement) if message.tag == b"B" and not message.failure else ("", b"")
+    if type(message) is not Frame:
+        return "", b""
+    tag, body = message.tag, message.body
+    if tag == b"B":
+        return "S", b"".join(body.split(b"\0", 2)[1:2])
+    if tag == b"E":
+        return "P", body.partition(b"\0")[0]
+    if tag == b"D" and body[:1] in (b"S", b"P"):
+        return body[:1].decode(), body[1:].partition(b"\0")[0]
+    return "", b""

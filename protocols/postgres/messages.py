@@ -74,7 +74,7 @@ class Parse:
     @classmethod
     def parse(cls, body: bytes, codec: str = "utf-8") -> Self:
         reader = Body(body, "Parse", codec)
-        name, text = reader.text(), reader.text()
+        name, text = reader.name(), reader.text()
         oids = tuple(reader.u32() for _ in range(reader.u16()))
         reader.end()
         return cls(name, text, oids)
@@ -98,7 +98,7 @@ class Bind:
     @classmethod
     def parse(cls, body: bytes, codec: str = "utf-8") -> Self:
         reader = Body(body, "Bind", codec)
-        names = reader.text(), reader.text()
+        names = reader.name(), reader.name()
         formats, values = reader.formats(), reader.values()
         if len(formats) > 1 and len(formats) != len(values):
             raise reader.wrong(f"{len(formats)} formats for {len(values)} values")
@@ -130,7 +130,7 @@ class _Named:
         kind = reader.take(1)
         if kind not in (b"S", b"P"):
             raise reader.wrong(f"kind {kind!r}")
-        name = reader.text()
+        name = reader.name()
         reader.end()
         return cls(kind.decode(), name)
 
@@ -163,7 +163,7 @@ class Execute:
     @classmethod
     def parse(cls, body: bytes, codec: str = "utf-8") -> Self:
         reader = Body(body, "Execute", codec)
-        portal, limit = reader.text(), reader.i32()
+        portal, limit = reader.name(), reader.i32()
         reader.end()
         return cls(portal, max(limit, 0))  # the server takes any number below 1 for "all"
 

@@ -4,11 +4,17 @@ Which statement a name stands for: what the target may still refuse, skip or tak
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from playbook import PARSED, READY_IDLE, SYNC, Playbook, asks, bind, close, error, execute, intends, parse, query, to_client, to_target
+from playbook import (
+    BOUND, CLOSED, PARSED, READY_FAILED, READY_IDLE, READY_OPEN, SYNC, Playbook, asks, bind, close, complete, describe, error, execute, intends,
+    parse, query, refuses, to_client, to_target,
+)  # fmt: skip
 
 from protocols.command import Path
 from protocols.postgres.phrases import DESCRIBE_AND_RUN
+from protocols.postgres.refusal import poison_parse
 from protocols.verdict import Allow
 
 OLD, NEW = "DELETE FROM t", "SELECT 1"
@@ -74,8 +80,99 @@ def test_a_name_that_sql_may_have_given_to_another_is_asked_about_in_sqls_words(
     play.client(bind("", "s") + execute() + SYNC, asks('EXECUTE "s"', Path.BIND))
 
 
-@pytest.mark.parametrize("text", ["DEALLOCATE other", 'DEALLOCATE "S"', "SELECT 1"])
+@pytest.mark.parametrize("text", ["DEALLOCATE other", 'DEALLOCATE "S"', "SELECT 1", "SELECT discard FROM bin WHERE why = 'to discard'", "SELECT discarded"])
 def test_other_names_stay_what_they_are(text: str) -> None:
     play = prepared()
     play.client(query(text), asks(text)).verdict(Allow(), intends(2, query(text)))
     play.client(bind("", "s") + execute() + SYNC, asks(OLD, Path.BIND))
+
+
+@pytest.mark.parametrize("text", ["DISCARD/**/ALL", "DISCARD -- all\n ALL", "discard\tall", "SELECT 1;DISCARD\fALL"])
+def test_everything_is_forgotten_however_discard_all_is_spelt(text: str) -> None:
+    play = prepared()
+    play.client(query(text), asks(text)).verdict(Allow(), intends(2, query(text)))
+    play.client(bind("", "s") + execute() + SYNC, asks('EXECUTE "s"', Path.BIND))
+
+
+LONG = "a" * 63
+
+
+def test_a_name_that_the_server_cuts_is_taken_away_by_what_it_is_cut_to() -> None:
+    play = Playbook()
+    play.client(parse(OLD, LONG) + SYNC, asks(OLD, Path.PARSE)).verdict(Allow(), intends(1, parse(OLD, LONG)), to_target(SYNC))
+    play.target(PARSED + READY_IDLE, ("reports", 1, "complete"), to_client(PARSED + READY_IDLE))
+    text = f'DEALLOCATE "{LONG}zzz"'
+    play.client(query(text), asks(text)).verdict(Allow(), intends(2, query(text)))
+    play.client(bind("", LONG) + execute() + SYNC, asks(f'EXECUTE "{LONG}"', Path.BIND))
+
+
+@pytest.mark.parametrize("name", ["a" * 64, "é" * 16])
+@pytest.mark.parametrize(
+    "message",
+    [lambda name: parse(OLD, name), lambda name: bind("", name), lambda name: bind(name, "s"), lambda name: execute(name),
+     lambda name: describe("S", name), lambda name: describe("P", name), lambda name: close("S", name), lambda name: close("P", name)],
+    ids=["parse", "bind", "bind-portal", "execute", "describe", "describe-portal", "close", "close-portal"],
+)  # fmt: skip
+def test_a_name_that_the_server_would_cut_is_refused(message: Callable[[str], bytes], name: str) -> None:
+    """Else two names would be one there and two here."""
+    play = prepared()
+    play.client(message(name) + SYNC, refuses(2), to_target(poison_parse(2) + SYNC))
+
+
+def portal(play: Playbook) -> Playbook:
+    """In a transaction, `p` is bound to the old text, and open."""
+    play.client(query("BEGIN"), asks("BEGIN")).verdict(Allow(), intends(2, query("BEGIN")))
+    play.target(complete("BEGIN") + READY_OPEN, ("reports", 2, "complete"), to_client(complete("BEGIN") + READY_OPEN))
+    play.client(bind("p", "s") + SYNC, asks(OLD, Path.BIND)).verdict(Allow(), intends(3, bind("p", "s")), to_target(SYNC))
+    return play.target(BOUND + READY_OPEN, to_client(BOUND + READY_OPEN))
+
+
+@pytest.mark.parametrize("said", [execute("p"), describe("P", "p")], ids=["execute", "describe"])
+def test_what_is_asked_of_a_portal_waits_while_a_close_of_it_may_still_be_skipped(said: bytes) -> None:
+    """The target takes neither the Close nor the Bind behind what fails: the old portal is what runs."""
+    play = portal(prepared())
+    play.client(parse("bad", "b") + close("P", "p") + SYNC + said + SYNC, asks("bad", Path.PARSE))
+    play.verdict(Allow(), intends(4, parse("bad", "b")), to_target(close("P", "p") + SYNC))
+    failed = error() + READY_FAILED
+    play.target(failed, ("reports", 4, "error"), to_client(failed), to_target(said + SYNC))
+
+
+def test_an_execute_waits_while_the_bind_of_its_portal_may_still_fail() -> None:
+    play = portal(prepared())
+    play.client(parse(NEW, "n") + bind("p", "n") + SYNC + execute("p") + SYNC, asks(NEW, Path.PARSE))
+    play.verdict(Allow(), intends(4, parse(NEW, "n")), asks(NEW, Path.BIND)).verdict(Allow(), intends(5, bind("p", "n")), to_target(SYNC))
+    failed = PARSED + error() + READY_FAILED
+    play.target(failed, ("reports", 4, "complete"), ("reports", 5, "error"), to_client(failed), to_target(execute("p") + SYNC))
+
+
+def test_what_is_bound_takes_a_name_away_when_it_is_executed() -> None:
+    """Not before: the name may be another's by then."""
+    play = prepared()
+    play.client(parse("DEALLOCATE s", "d") + SYNC, asks("DEALLOCATE s", Path.PARSE)).verdict(Allow(), intends(2, parse("DEALLOCATE s", "d")), to_target(SYNC))
+    play.target(PARSED + READY_IDLE, ("reports", 2, "complete"), to_client(PARSED + READY_IDLE))
+    play.client(query("BEGIN"), asks("BEGIN")).verdict(Allow(), intends(3, query("BEGIN")))
+    play.target(complete("BEGIN") + READY_OPEN, ("reports", 3, "complete"), to_client(complete("BEGIN") + READY_OPEN))
+    play.client(bind("p", "d") + close("S", "s") + parse(NEW, "s") + SYNC, asks("DEALLOCATE s", Path.BIND))
+    play.verdict(Allow(), intends(4, bind("p", "d")), to_target(close("S", "s")), asks(NEW, Path.PARSE))
+    play.verdict(Allow(), intends(5, parse(NEW, "s")), to_target(SYNC))
+    done = BOUND + CLOSED + PARSED + READY_OPEN
+    play.target(done, ("reports", 5, "complete"), to_client(done))
+    play.client(execute("p") + SYNC, to_target(execute("p") + SYNC))
+    done = complete("DEALLOCATE") + READY_OPEN
+    play.target(done, ("reports", 4, "complete"), to_client(done))
+    play.client(bind("", "s") + execute() + SYNC, asks('EXECUTE "s"', Path.BIND))
+
+
+@pytest.mark.parametrize("text", ["CLOSE p", "close all", "/* */ CLOSE p; DECLARE p CURSOR FOR SELECT 2", "-- c\r\ndeclare x cursor for select 2"])
+def test_a_portal_whose_name_sql_may_have_given_to_a_cursor_is_asked_about_in_sqls_words(text: str) -> None:
+    """Before the target has answered, too."""
+    play = portal(prepared())
+    play.client(query(text), asks(text)).verdict(Allow(), intends(4, query(text)))
+    play.client(execute("p") + SYNC, asks('FETCH FORWARD ALL FROM "p"', Path.BIND))
+
+
+@pytest.mark.parametrize("text", ["SELECT close FROM prices", "SELECT 'close p'", "SELECT 1 AS declared"])
+def test_a_portal_stays_what_it_is_where_no_statement_closes_or_declares_one(text: str) -> None:
+    play = portal(prepared())
+    play.client(query(text), asks(text)).verdict(Allow(), intends(4, query(text)))
+    play.client(execute("p") + SYNC, to_target(execute("p") + SYNC))

@@ -311,13 +311,13 @@ def test_a_portal_that_sql_may_have_replaced_is_asked_about_again() -> None:
 
 
 def test_rows_of_a_portal_that_sql_replaced_in_the_same_pipeline_do_not_pass() -> None:
-    """The Execute was sent before anybody could know; its rows belong to no recorded command."""
+    """Where its text did not say so, the Execute was sent before anybody could know; its rows belong to no recorded command."""
     play = Playbook().client(parse("SELECT 1") + bind("p") + SYNC, asks("SELECT 1", Path.PARSE))
     play.verdict(Allow(), intends(1, parse("SELECT 1")), asks("SELECT 1", Path.BIND))
     play.verdict(Allow(), intends(2, bind("p")), to_target(SYNC))
     play.target(PARSED + BOUND + READY_OPEN, to_client(PARSED + BOUND), reports(1), to_client(READY_OPEN))
-    play.client(query("CLOSE p; DECLARE p ...") + execute("p"), asks("CLOSE p; DECLARE p ..."))
-    play.verdict(Allow(), intends(3, query("CLOSE p; DECLARE p ...")), to_target(execute("p")))
+    play.client(query("SELECT opens(p)") + execute("p"), asks("SELECT opens(p)"))
+    play.verdict(Allow(), intends(3, query("SELECT opens(p)")), to_target(execute("p")))
     done = complete("CLOSE CURSOR") + complete("DECLARE CURSOR")
     play.target(
         done + READY_OPEN + row(b"078-05-1120"),

@@ -1,0 +1,56 @@
+"""
+Names of prepared statements and portals: they are the protocol's and SQL's at once, so SQL that passes can take one away, or give it to another.
+
+Nothing is parsed here. Where a text only looks as if it did, what has such a name is asked about in SQL's words all the same.
+Source: PostgreSQL 18, commands/prepare.c, utils/mmgr/portalmem.c, utils/hash/dynahash.c; manual, DEALLOCATE, DISCARD, DECLARE, CLOSE.
+"""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 63
+"""Bytes of a name. A server cuts what is longer there (NAMEDATALEN), so that two names are one."""
+
+_WIDEST = 4  # bytes of a character in whatever encoding a server keeps names in
+
+SURELY = LONGEST // _WIDEST
+"""Characters that are never too many."""
+
+_LINE = r"^[^\n-]*+(?:-(?!-)[^\n-]*+)*+--[^\n]*+\n"  # one that ends in a comment; nothing is looked at twice
+_BEGINS = rf"(?m:(?:\A|;|\*/|{_LINE})[ \t\n\f\v]*+"  # where a statement may begin: behind nothing, another one or a comment
+_DEALLOCATES = re.compile(rf"deallocate|discard\s+all|{_BEGINS}discard(?![a-z0-9_$]))")  # procedures execute some, too
+_DEALLOCATE = re.compile(
+    r"""\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!(?:all|prepare)\b)([a-z_][a-z0-9_$]*))\s*;?\s*""", re.IGNORECASE | re.ASCII
+)
+_CURSORS = re.compile(rf"{_BEGINS}(?:close|declare)(?![a-z0-9_$]))")
+
+
+def too_long(name: str) -> bool:
+    """Whether a server might cut it: in its own encoding, which may not be the client's."""
+    return len(name) > LONGEST if name.isascii() else _WIDEST * len(name) > LONGEST
+
+
+def deallocates(text: str) -> bool:
+    """Whether SQL may take prepared statements away."""
+    return _has(text, ("deallocate", "discard"), _DEALLOCATES)
+
+
+def deallocated(text: str) -> str | None:
+    """The one prepared statement that it takes away; None for more, or where that cannot be told."""
+    found = _DEALLOCATE.fullmatch(text)
+    if found is None:
+        return None
+    name = found[2].lower() if found[1] is None else found[1].replace('""', '"')
+    return name[:LONGEST] if name.isascii() else None
+
+
+def moves_cursors(text: str) -> bool:
+    """Whether SQL may close a portal, or make another one of its name: a statement in it begins with CLOSE or DECLARE."""
+    return _has(text, ("close", "declare"), _CURSORS)
+
+
+def _has(text: str, words: tuple[str, str], where: re.Pattern[str]) -> bool:
+    """Whether one of the words stands there; most texts have neither, which is quickly seen."""
+    low = text.lower()
+    return (words[0] in low or words[1] in low) and where.search(low.replace("\r", "\n")) is not None
