@@ -32,7 +32,7 @@ from addons.sql.given import uses
 from addons.sql.form import form
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
-from addons.sql.prepared import STRANGER
+from addons.sql.prepared import STRANGER, UNTOLD
 from addons.sql.questions import Assessing, Stepping
 from addons.sql.rules import Rule, Rules, Ruling, rule, strictest
 from addons.sql.samples import WHY
@@ -59,6 +59,7 @@ _OVERTAKES = Deny(
     hint="Read the portal to its end or close it, and send it again.",
 )  # fmt: skip
 
+_UNTOLD = Deny(f"EXECUTE is refused: {UNTOLD}.", "OST-209", hint="Prepare it again.", sqlstate="26000")
 _BLINDS = Deny(
     "The statement sets what would make text ambiguous (standard_conforming_strings, client_encoding): no other could be judged.",
     "OST-207", hint="Leave standard_conforming_strings on, and client_encoding at UTF8 or a single-byte one.",
@@ -196,6 +197,8 @@ class Policy:
         ruling, parts = strictest(rulings), self._parts(session, command.text)
         if ruling.verdict != DENY and any(self.gate.blinds(change) for part in parts for change in part.finding.changes):
             return _BLINDS
+        if any(command.prepared.get(name, "") is None for part in parts for name in part.finding.executes):
+            return _UNTOLD
         by_name = any(p.finding.executes or p.finding.prepares for p in parts)
         alike = not by_name and not any(r.timed for r in rulings) and not self._alters(session, command)
         if alike and len(command.text) <= _KEPT_LENGTH:
@@ -392,7 +395,10 @@ class Policy:
             for text in self._settings.prepared.texts(session.id, name):
                 found.extend(p for p in self._parts(session, text) if p.finding.prepares == name)
             if name in command.prepared:
-                found.extend(self._parts(session, command.prepared[name]))
+                text = command.prepared[name]
+                if text is None:
+                    return []  # nobody knows what would run, whatever SQL prepared under that name
+                found.extend(self._parts(session, text))
             return found
 
         return with_prepared(part, lookup)

@@ -72,8 +72,11 @@ class Statement:
     pipelined: bool = False  #: others that run were sent before it, and are not answered
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """The server's last reported parameters (ParameterStatus), names lower-case."""
-    prepared: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Read-only live view: names prepared by Parse in this session, to the text the client sent."""
+    prepared: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
+    """
+    Read-only live view: names prepared by Parse in this session, to the text the client sent; None where SQL's EXECUTE must not run what
+    has, or may still have, that name: nobody can tell what it is, or it is no query.
+    """
     types: tuple[int, ...] = ()  #: of its parameters, OIDs as Parse declared them; 0 where that is left to the target
 
 

@@ -73,7 +73,7 @@ def _starry(value: bytes) -> bool:
     return value.count(b"*") >= _STARS or b"\\" in value
 
 
-def issued_in(text: str, prepared: Mapping[str, str], bound: Bound, marks: Marks) -> str:
+def issued_in(text: str, prepared: Mapping[str, str | None], bound: Bound, marks: Marks) -> str:
     """As `issued`, of what that looks at."""
     try:
         return _issued(parse(text), prepared, bound, marks)
@@ -81,7 +81,7 @@ def issued_in(text: str, prepared: Mapping[str, str], bound: Bound, marks: Marks
         return ""  # the target says so itself
 
 
-def _issued(parsed: Parsed, prepared: Mapping[str, str], bound: Bound, marks: Marks) -> str:
+def _issued(parsed: Parsed, prepared: Mapping[str, str | None], bound: Bound, marks: Marks) -> str:
     marks = marks.behind(map(changed, parsed.statements))
     for one in parsed.statements:
         if isinstance(one, tree.ExecuteStmt):
@@ -95,11 +95,11 @@ def _issued(parsed: Parsed, prepared: Mapping[str, str], bound: Bound, marks: Ma
     return ""
 
 
-def _executed(execute: tree.ExecuteStmt, prepared: Mapping[str, str], bound: Bound, marks: Marks) -> str:
+def _executed(execute: tree.ExecuteStmt, prepared: Mapping[str, str | None], bound: Bound, marks: Marks) -> str:
     """By what the protocol prepared under that name; what SQL did may be anything that writes."""
     plain, inside = _given(execute, bound)
-    if execute.name in prepared:
-        meant = parse(prepared[execute.name])
+    if (known := prepared.get(execute.name)) is not None:
+        meant = parse(known)
         tried = [plain or bound, *({**plain, n: text.encode()} for n, text in inside)]
         return next((label for given in tried if (label := _issued(meant, {}, given, marks))), "")
     values = [text for value in (plain or bound).values() for text in _values(value)]

@@ -71,7 +71,7 @@ class Issuing:
     revision: str
     clear: tuple[Declaration, ...]
     listed: frozenset[str]
-    prepared: tuple[tuple[str, str], ...]
+    prepared: tuple[tuple[str, str | None], ...]
     bound: tuple[tuple[int, bytes], ...]
     flux: Flux | None = None
 

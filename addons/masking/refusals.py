@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from addons.sql.lineage import Use
+from addons.sql.prepared import UNTOLD
 from protocols.verdict import Deny
 
 RULE = "masking"
@@ -40,6 +41,10 @@ def opaque_kind(kind: str) -> Deny:
         f"{kind} is refused while you see masked columns: what it would do cannot be seen from here",
         "ask somebody with clear access to run it",
     )
+
+
+def untold_name() -> Deny:
+    return _deny("OST-502", f"EXECUTE is refused: {UNTOLD}", "prepare it again", sqlstate="26000")
 
 
 def unlisted(call: str, vouchable: bool) -> Deny:

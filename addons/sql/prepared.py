@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 STRANGER = "executes a prepared statement that this session did not prepare in the open"
+UNTOLD = "which statement has this name cannot be told any more, or it is no query of its own"
 _CUT = 14  #: characters; a server may cut a longer name that is not ASCII elsewhere than our parser does, by its own encoding
 _NAMES = 4096  #: names kept for one session; what is beyond is unknown, and so refused when executed
 

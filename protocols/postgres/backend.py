@@ -17,11 +17,12 @@ from protocols.errors import PeerError
 from protocols.kernel import mask_rows, payload
 from protocols.postgres import replies
 from protocols.postgres.codec import Frame, FrameReader, Opened, lacks_behind
-from protocols.postgres.conversation import DONE_LIMIT, ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Running
+from protocols.postgres.conversation import DONE_LIMIT, ENDS_IN_READY, Awaited, Conversation, Kind, Opinions
 from protocols.postgres.exchange import answered
 from protocols.postgres.passage import Passage
 from protocols.postgres.phrases import LONGEST, NO_COLUMNS, NO_ROWS, NO_SHAPE, Shape, completed, ending, shape
 from protocols.postgres.refusal import Poisoned, denial
+from protocols.postgres.running import Running
 from protocols.postgres.startup import meaning_changed
 from protocols.postgres.texts import Texts
 from protocols.result import Columns, Ending, RowBatch, Search
@@ -296,7 +297,7 @@ class Backend:
     def _parse_complete(self, frame: Frame) -> None:
         entry = self._expect(Kind.PARSE)
         self._talk.end(entry.running)
-        entry.prepared.step = -1
+        self._talk.parsed(entry)
         self._talk.awaited.popleft()
 
     def _bind_complete(self, frame: Frame) -> None:
@@ -312,7 +313,7 @@ class Backend:
     def _close_complete(self, frame: Frame) -> list[Effect] | None:
         entry = self._expect(Kind.CLOSE)
         self._talk.awaited.popleft()
-        self._talk.closed(entry)
+        self._talk.closed(entry, taken=True)
         if entry.portal is not None:
             self._talk.drop(entry.portal)
         return None

@@ -10,7 +10,6 @@ Source: PostgreSQL 18 manual, 54.2.3 "Extended Query" and 54.2.4 "Pipelining".
 from __future__ import annotations
 
 import enum
-import hashlib
 import re
 from collections import deque
 from collections.abc import Mapping
@@ -21,9 +20,9 @@ from typing import Any, Protocol
 from protocols.command import Path, Statement, Transaction
 from protocols.effects import Effect, Report
 from protocols.encodings import UTF8, codec_of
-from protocols.kernel import carried
-from protocols.postgres.names import deallocated, deallocates, moves_cursors
-from protocols.result import Columns, Ending, Inspection, MaskPlan, Outcome, RowBatch, Search
+from protocols.postgres.names import deallocated, deallocates, executable, executes, gives_names, moves_cursors
+from protocols.postgres.running import Running
+from protocols.result import Columns, Ending, Inspection, MaskPlan, RowBatch, Search
 from protocols.verdict import Decision, Deny
 
 
@@ -66,84 +65,13 @@ class Kind(enum.Enum):
 
 # Tuples: a member of an Enum is hashed by a function of Python's, in a tuple it is found by identity.
 _READS = ("SELECT", "FETCH", "SHOW")
+_ALL_GONE = ("DISCARD ALL", "DEALLOCATE ALL")  # command tags
 _PREPARES = (Kind.PARSE, Kind.DESCRIBE, Kind.CLOSE)
 _PREPARING = 8  # messages; more of them are a pipeline, and need not be looked through
 
 _QUERY, _BIND, _DESCRIBE, _EXECUTE, _SYNC = Kind.QUERY, Kind.BIND, Kind.DESCRIBE, Kind.EXECUTE, Kind.SYNC
 
 ENDS_IN_READY = (Kind.QUERY, Kind.CALL, Kind.SYNC)
-
-
-class Running:
-    """One command on its way, and what came of it so far. No dataclass: most of this is seldom otherwise than at first."""
-
-    def __init__(self, number: int, decision: Decision) -> None:
-        self.number, self.decision = number, decision
-
-    rows: int = 0
-    bytes: int = 0
-    cells_masked: int = 0
-    tags: tuple[str, ...] = ()
-    sqlstate: str = ""
-    ending: Ending = Ending.COMPLETE
-    refusal: dict[str, str] | None = None  #: fields that take the place of the target's error
-    cut: bool = False  #: a limit ended it; rows are dropped until the target says so too
-    undone: bool = False  #: as its outcome's
-    late: bool = False  #: the target had finished it before it could be cancelled
-    copied: int = 0
-    digest: Any = None
-    alarm: str = ""
-    columns: Columns | None = None
-    plan: MaskPlan | None = None
-    clean: bool = True  #: `plan` masks nothing
-    searched: bool = False  #: `search` was asked for
-    search: Search | None = None  #: what looks through its result
-    masked: Mapping[str, None] = MappingProxyType({})  #: names of masked columns, of every result it had
-    ended: bool = False
-    inspected: bool = False  #: `inspection` was asked for
-    inspection: Inspection | None = None  #: what looks through the COPY data that the client sends for it
-    halting: Deny | None = None  #: why the target is to be told that this COPY failed
-    halted: bool = False  #: the target was told; what the client sends on is dropped
-
-    def copy(self, data: bytes) -> None:
-        """Count and digest COPY data."""
-        if self.digest is None:
-            self.digest = hashlib.sha256()
-        self.digest.update(data)
-        self.copied += len(data)
-
-    def copy_run(self, frames: memoryview, largest: int) -> int:
-        """Count and digest what the whole CopyData messages carry that `frames` begins with; how many bytes those are."""
-        if self.digest is None:
-            self.digest = hashlib.sha256()
-        size, content = carried(frames, largest, self.digest.update)
-        self.copied += content
-        return size
-
-    def failed(self, sqlstate: str) -> None:
-        """The target said an error in answer to it, be it ended already: a commit can fail at Sync."""
-        self.sqlstate = sqlstate
-        if self.cut or (self.ended and self.ending is not Ending.COMPLETE):
-            return
-        self.ending = Ending.ERROR if self.refusal is None else Ending.REFUSED
-
-    def shaped(self, columns: Columns, plan: MaskPlan | None) -> None:
-        """Rows are about to come, and these are their masks."""
-        self.columns, self.plan = columns, plan
-        self.clean = plan is None or plan.clean
-        if plan is not None:
-            self.alarm = self.alarm or plan.alarm
-            self.masked = {**self.masked, **{c.name: None for c, mask in zip(columns.fields, plan.cells) if mask is not None}}
-
-    def outcome(self, transaction: str, among: str = "") -> Outcome:
-        alarm = self.alarm
-        if self.search is not None:
-            alarm = "; ".join(filter(None, (alarm, self.search.alarm)))
-        return Outcome(
-            self.ending, self.tags, self.sqlstate, self.rows, self.bytes, self.cells_masked,
-            self.copied, self.digest.digest() if self.digest else b"", transaction, alarm, tuple(self.masked),
-            among=among, undone=self.undone,
-        )
 
 
 @dataclass(slots=True, eq=False)
@@ -167,6 +95,7 @@ class Portal:
     described: bool = False  #: a Describe of it was sent
     columns: Columns | None = None  #: from that Describe; one of its statement proves nothing, views change
     bound: bool = False  #: the target has made it
+    naming: int = 0  #: the conversation's when it was decided
     doubtful: bool = False  #: SQL that was sent may have given its name to a cursor
     gone: bool = False  #: closed, replaced or past its transaction; SQL may have given its name to a cursor
     stale: bool = False  #: the configuration has changed since its command was decided
@@ -223,7 +152,9 @@ class Conversation:
     transaction: Transaction = Transaction.IDLE
     awaited: deque[Awaited] = field(default_factory=deque)
     prepared: dict[str, Prepared] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)  #: name to text, what `Statement.prepared` shows
+    texts: dict[str, str | None] = field(default_factory=dict)  #: name to text, what `Statement.prepared` shows
+    naming: int = 0  #: counts whatever may give a statement's name to another, or take it
+    doubted: set[str] = field(default_factory=set)  #: names of statements that SQL may have taken away, or not
     text_length: int = 0  #: characters in `texts`
     portals: dict[str, Portal] = field(default_factory=dict)
     outside: Habits = field(default_factory=Habits)  #: of a transaction block
@@ -306,9 +237,12 @@ class Conversation:
         SQL that is sent may take prepared statements or portals away, and give others their names: what has such a name is asked about in
         SQL's words from here on. One that stays after all is asked about likewise.
         """
+        if gives_names(text):
+            self.naming += 1
         if deallocates(text):
             name = deallocated(text)
             for gone in [each for each in self.prepared if each and (name is None or each == name)]:
+                self.doubted.add(gone)
                 self._put(self.prepared, gone, None)
                 for entry in self._replacing(self.prepared):
                     if entry.undo[1] == gone:
@@ -336,6 +270,33 @@ class Conversation:
         closing = self.closing.get((kind, name))
         return -1 < made < self.step or (prepared is None and closing is not None and closing.step < self.step)
 
+    def unclear(self, kind: str, name: str) -> bool:
+        """Likewise, or whether it executes by name, in SQL's words, what nobody can tell."""
+        if self.unsettled(kind, name):
+            return True
+        prepared, portal = self.prepared.get(name), self.portal(name)
+        text = (prepared.text if prepared else "EXECUTE") if kind == "S" else portal.running.decision.sent if portal else ""
+        return executes(text) and self.renaming
+
+    def portal(self, name: str) -> Portal | None:
+        """The one that surely has this name."""
+        portal = self.portals.get(name)
+        return None if portal is None or portal.doubtful and name else portal
+
+    @property
+    def renaming(self) -> bool:
+        """Whether it is unsettled of any name of a statement."""
+        if any(kind == "S" and one.step < self.step for (kind, _), one in self.closing.items()):
+            return True
+        return any(name and -1 < one.step < self.step for name, one in self.prepared.items())
+
+    def parsed(self, entry: Awaited) -> None:
+        """A Parse was answered: its name had no statement, and has one."""
+        entry.prepared.step = -1
+        name = entry.undo[1] if entry.undo else ""
+        if self.doubted and self.prepared.get(name) is entry.prepared:
+            self.doubted.discard(name)
+
     def replace(self, table: dict[str, Any], name: str, value: Any) -> tuple[dict[str, Any], str, Any]:
         """Put a value (None removes) under a name, and say how to take it back."""
         before = table.get(name)
@@ -343,13 +304,19 @@ class Conversation:
         return table, name, before
 
     def _put(self, table: dict[str, Any], name: str, value: Any) -> None:
-        if value is None:
-            table.pop(name, None)
-        else:
+        before = table.pop(name, None) if value is None else table.get(name)
+        if value is not None:
             table[name] = value
-        if table is self.prepared:
-            self.text_length += len(value.text if value else "") - len(self.texts.get(name, ""))
-            self._put(self.texts, name, value and value.text)
+        if table is not self.prepared:
+            return
+        self.naming += 1 if name else 0
+        self.text_length += len(value.text if value else "") - len(before.text if before else "")
+        if value is not None:
+            self.texts[name] = value.text if executable(value.text) else None
+        elif name in self.doubted:
+            self.texts[name] = None
+        else:
+            self.texts.pop(name, None)
 
     def end(self, running: Running, ending: Ending | None = None) -> None:
         """A command is over; that a limit cut it stays."""
@@ -359,6 +326,18 @@ class Conversation:
         running.ending = running.ending if running.cut else ending or running.ending
         self.intended.pop(running.number, None)
         self.done.append(running)
+        if self.doubted and running.ending is Ending.COMPLETE:
+            self._took_away(running)
+
+    def _took_away(self, running: Running) -> None:
+        """What was doubted is certain when SQL has taken it away, and nothing is behind that."""
+        if not running.tags or any(entry.running not in (None, running) for entry in self.awaited):
+            return
+        certain = {deallocated(running.decision.sent)} if running.tags == ("DEALLOCATE",) else self.doubted if running.tags[-1] in _ALL_GONE else set()
+        for name in certain & self.doubted:
+            self.doubted.discard(name)
+            if name not in self.prepared:
+                self.texts.pop(name, None)
 
     def belied(self, running: Running, tag: str, opinions: Opinions) -> bool:
         """Whether an error would deny something that was done: by what the target completed with `tag`, or before that, where an error takes it back."""
@@ -373,7 +352,7 @@ class Conversation:
             if entry.undo:
                 self._undo(*entry.undo)
             if entry.kind is Kind.CLOSE and self.closing:
-                self.closed(entry)
+                self.closed(entry, taken=False)
             if entry.kind is Kind.DESCRIBE:
                 entry.forget()
             if entry.running:
@@ -381,10 +360,14 @@ class Conversation:
         self.skipping = self.skipping or not self.awaited
         self.copying = None
 
-    def closed(self, entry: Awaited) -> None:
-        """A Close was answered, or was skipped."""
+    def closed(self, entry: Awaited, *, taken: bool) -> None:
+        """A Close was answered, and nothing has its name; or it was skipped."""
         for name in [name for name, one in self.closing.items() if one is entry]:
             del self.closing[name]
+        table, name, _ = entry.undo or (None, "", None)
+        if taken and table is self.prepared and name in self.doubted and name not in self.prepared:
+            self.doubted.discard(name)
+            self.texts.pop(name, None)
 
     def _undo(self, table: dict[str, Any], name: str, before: Any) -> None:
         """Put back what stood there; where a later message has put something in its place, that one comes behind it."""

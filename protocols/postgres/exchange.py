@@ -15,10 +15,11 @@ from protocols.effects import Effect, ToClient
 from protocols.errors import WireError
 from protocols.kernel import bound, mask_rows, scan
 from protocols.postgres.codec import STREAM_OVER
-from protocols.postgres.conversation import Awaited, Conversation, Kind, Opinions, Prepared, Running
+from protocols.postgres.conversation import Awaited, Conversation, Kind, Opinions, Prepared
 from protocols.postgres.habit import learn
 from protocols.postgres.messages import Bind
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, LONGEST, NO_ROWS, RUN, End, Shape, ending
+from protocols.postgres.running import Running
 from protocols.result import Ending
 
 _LENGTH = Struct("!xI").unpack_from  # of the message that begins there, behind its tag
@@ -121,7 +122,7 @@ def _settled(talk: Conversation, running: Running, told: str, shape: Shape, end:
     first: Awaited = talk.awaited[0]
     if first.kind is _PARSE:
         talk.end(first.running)
-        first.prepared.step = -1
+        talk.parsed(first)
         first = talk.awaited[1]
     step = talk.awaited[-1].step
     talk.awaited.clear()

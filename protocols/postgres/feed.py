@@ -9,8 +9,9 @@ from __future__ import annotations
 from protocols.effects import Effect, ToTarget
 from protocols.postgres import messages
 from protocols.postgres.codec import Frame
-from protocols.postgres.conversation import Awaited, Conversation, Opinions, Running
+from protocols.postgres.conversation import Awaited, Conversation, Opinions
 from protocols.postgres.intake import Piece
+from protocols.postgres.running import Running
 from protocols.result import Inspection, Uninspected
 
 _NOTHING = Uninspected()

@@ -22,15 +22,16 @@ from protocols.postgres import messages
 from protocols.postgres.body import LongName, NotText
 from protocols.postgres.codec import Frame, Run
 from protocols.postgres.conversation import (
-    ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Portal, Prepared, Running,
+    ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Portal, Prepared,
 )
 from protocols.postgres.exchange import asked
 from protocols.postgres.feed import Feed
 from protocols.postgres.intake import Intake, Piece, TooLarge, about
 from protocols.postgres.long import LongMessage
-from protocols.postgres.names import LONGEST
+from protocols.postgres.names import LONGEST, executes
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, RUN, described, executed
 from protocols.postgres.refusal import CHANGED, denial, poison_parse, poison_query
+from protocols.postgres.running import Running
 from protocols.spool import Spool, Spools
 from protocols.verdict import Allow, Decision, Deny
 
@@ -122,7 +123,7 @@ class Frontend:
         if talk.skipping or self._later is not None or len(talk.awaited) >= IN_FLIGHT_LIMIT or len(talk.portals) >= PREPARED_LIMIT:
             return None
         found = asked(talk, data)
-        if found is None or (talk.awaited and talk.unsettled("S", found.bind.statement)):
+        if found is None or (talk.awaited and talk.unclear("S", found.bind.statement)):
             return None
         self.full = False
         self._intake.take(found.size)
@@ -135,7 +136,8 @@ class Frontend:
         try:
             while self._release is None and not self._deaf:
                 self.full = len(awaited) >= IN_FLIGHT_LIMIT
-                message = None if self.full else self._later or intake.next_message()
+                waited = self._later
+                message = None if self.full else waited or intake.next_message()
                 if message is None:
                     break
                 self.full = bool(awaited) and self._unsettled(message)
@@ -143,7 +145,7 @@ class Frontend:
                 if self.full:
                     break
                 wanted = self._take(message)
-                if wanted is None and type(message) is Frame and intake.keep():
+                if wanted is None and type(message) is Frame and not waited and intake.keep():  # else its bytes are there no more
                     continue
                 self._pass(effects)  # also when it is dropped: it must not go on with its neighbours
                 effects += [ToTarget(_encoded(message))] if wanted is None else wanted
@@ -156,8 +158,10 @@ class Frontend:
 
     def _unsettled(self, message: Any) -> bool:
         """Whether it is about a statement or a portal of which nobody can tell yet what it is."""
+        if type(message) is Frame and message.tag == b"Q":
+            return executes(message.body) and self._talk.renaming
         kind, name = about(message)
-        return bool(kind) and self._talk.unsettled(kind, name.decode(self._talk.codec, "replace"))
+        return bool(kind) and self._talk.unclear(kind, name.decode(self._talk.codec, "replace"))
 
     def _pass(self, effects: list[Effect]) -> None:
         """What goes to the target as it came, in one piece."""
@@ -280,15 +284,15 @@ class Frontend:
 
     def _describing(self, message: messages.Describe, hidden: bool) -> None:
         prepared = self._talk.prepared.get(message.name) if message.kind == "S" else None
-        portal = self._portal(message.name) if message.kind == "P" else None
+        portal = self._talk.portal(message.name) if message.kind == "P" else None
         if portal is not None:
             portal.described = True
         self._await(Awaited(Kind.DESCRIBE, None, portal, prepared, None, hidden))
 
     def _execute(self, frame: Frame) -> list[Effect] | None:
         execute = executed(frame.body, self._talk.codec)
-        portal = self._portal(execute.portal)
-        if portal is not None and portal.stale:
+        portal = self._talk.portal(execute.portal)
+        if portal is not None and (portal.stale or portal.naming != self._talk.naming and executes(portal.running.decision.sent)):
             return self._ask(portal.running.decision.command, lambda decision: self._run_stale(portal, execute, frame, decision))
         if portal is not None:
             return self._run_portal(portal, execute, frame)
@@ -296,11 +300,6 @@ class Frontend:
             return self._refuse_unread(frame.tag, 'portal "" does not exist', "34000", "OST-708")
         statement = self._statement(f"FETCH FORWARD {execute.limit or 'ALL'} FROM {_quoted(execute.portal)}", Path.BIND)
         return self._ask(statement, lambda decision: self._run_cursor(execute, frame, decision))
-
-    def _portal(self, name: str) -> Portal | None:
-        """The one that surely has this name."""
-        portal = self._talk.portals.get(name)
-        return None if portal is None or portal.doubtful and name else portal
 
     def _run_portal(self, portal: Portal, execute: messages.Execute, frame: Frame) -> list[Effect] | None:
         self._talk.rename(portal.running.decision.sent)  # now it runs; it may have been bound long ago
@@ -316,6 +315,7 @@ class Frontend:
             decision = Decision(decision.command, CHANGED, decision.sent, columns=decision.columns)
         if isinstance(decision.verdict, Deny):
             return self._refused(decision, simple=False)
+        portal.naming = self._talk.naming
         return self._run_portal(portal, execute, frame) or [ToTarget(_encoded(frame))]
 
     def _close(self, frame: Frame) -> None:
@@ -414,7 +414,7 @@ class Frontend:
         if isinstance(decision.verdict, Deny):
             return self._refused(decision, simple=False)
         running = self._running(decision)
-        portal = Portal(running, self._talk.step)
+        portal = Portal(running, self._talk.step, naming=self._talk.naming)
         undo = self._talk.replace(self._talk.portals, bind.portal, portal)
         self._await(Awaited(Kind.BIND, running, portal, undo=undo))
         data, poison = _content(source), poison_parse(running.number)

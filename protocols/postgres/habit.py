@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocols.command import Transaction
-from protocols.postgres.conversation import Awaited, Conversation, Opinions, Prepared, Running
+from protocols.postgres.conversation import Awaited, Conversation, Opinions, Prepared
 from protocols.postgres.messages import Parse, Query
-from protocols.postgres.names import deallocates
+from protocols.postgres.names import executes, gives_names
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, NO_ROWS, RUN, Shape
+from protocols.postgres.running import Running
 from protocols.tally import Tally
 from protocols.verdict import Decision
 
 _BEHIND = {"BDES": DESCRIBE_AND_RUN, "BES": RUN, "PBDES": DESCRIBE_AND_RUN, "PBES": RUN}
-_NAMES = re.compile(r"deallocate|discard\s+all|prepare|execute", re.IGNORECASE)  # what gives or takes names, or may run another text by them each time
 _DESCRIBED, _WITHOUT = ("BDES", "PBDES"), {"BDES": "BES", "PBDES": "PBES"}
 
 
@@ -86,7 +86,7 @@ def learn(talk: Conversation, opinions: Opinions, running: Running, shape: Shape
     """
     decision, command = running.decision, running.decision.command
     clear = running.plan is None and not running.alarm and decision.mark is not None
-    if not clear or not _stays(talk, decision) or _NAMES.search(decision.sent):
+    if not clear or not _stays(talk, decision) or gives_names(decision.sent) or executes(decision.sent):
         return
     if told == "Q":
         _query(talk, decision, shape, end, tag)

@@ -26,6 +26,10 @@ _DEALLOCATE = re.compile(
 _CURSORS = re.compile(rf"{_BEGINS}(?:close|declare)(?![a-z0-9_$]))")
 
 
+_QUERY = re.compile(r"[\s(]*(?:select|insert|update|delete|merge|values|with|table)(?![a-z0-9_$])")
+_SETS = ("set_config", "pg_settings", "u&")  # the last spells anything otherwise
+
+
 def too_long(name: str) -> bool:
     """Whether a server might cut it: in its own encoding, which may not be the client's."""
     return len(name) > LONGEST if name.isascii() else _WIDEST * len(name) > LONGEST
@@ -48,6 +52,25 @@ def deallocated(text: str) -> str | None:
 def moves_cursors(text: str) -> bool:
     """Whether SQL may close a portal, or make another one of its name: a statement in it begins with CLOSE or DECLARE."""
     return _has(text, ("close", "declare"), _CURSORS)
+
+
+def executes(text: str | bytes) -> bool:
+    """Whether SQL may run, in it, what has been prepared under a name."""
+    return ("execute" if isinstance(text, str) else b"execute") in text.lower()
+
+
+def gives_names(text: str) -> bool:
+    """Whether SQL may give a prepared statement's name, or take it."""
+    return "prepare" in text.lower() or deallocates(text)
+
+
+def executable(text: str) -> bool:
+    """
+    Whether SQL's EXECUTE may run what the protocol prepared so: a query, and none that sets anything. The protocol prepares every kind of
+    statement, SQL only queries.
+    """
+    low = text.lower()
+    return _QUERY.match(low) is not None and not any(word in low for word in _SETS)
 
 
 def _has(text: str, words: tuple[str, str], where: re.Pattern[str]) -> bool:

@@ -9,7 +9,7 @@ from protocols.effects import Effect, ToClient
 from protocols.errors import PeerError
 from protocols.kernel import mask_rows
 from protocols.postgres.codec import Opened, encode_head
-from protocols.postgres.conversation import Running
+from protocols.postgres.running import Running
 
 MASKED_ROW_LIMIT = 64 << 20
 """Bytes of one row that must be masked on the wire."""

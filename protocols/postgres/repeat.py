@@ -16,10 +16,11 @@ from typing import Any
 from protocols.command import Parameter
 from protocols.kernel import bound, scan
 from protocols.postgres.codec import STREAM_OVER
-from protocols.postgres.conversation import Conversation, Opinions, Portal, Prepared, Running
+from protocols.postgres.conversation import Conversation, Opinions, Portal, Prepared
 from protocols.postgres.habit import LONGEST as LONGEST_QUERY
 from protocols.postgres.habit import Habit
 from protocols.postgres.phrases import LONGEST, Shape, ending
+from protocols.postgres.running import Running
 
 _ROWS = frozenset(b"D")
 _BIND, _PARSE, _QUERY = b"BPQ"

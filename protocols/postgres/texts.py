@@ -7,7 +7,8 @@ from dataclasses import replace
 from protocols.effects import Effect, ToClient
 from protocols.postgres import replies
 from protocols.postgres.codec import Frame
-from protocols.postgres.conversation import Conversation, Opinions, Running
+from protocols.postgres.conversation import Conversation, Opinions
+from protocols.postgres.running import Running
 
 
 class Texts:

@@ -123,7 +123,6 @@ BEHIND = {
     "commit, error": ["BEGIN; SET search_path = other, public", "COMMIT; SELECT 1/0"],
     "savepoints": ["BEGIN", "SAVEPOINT a", "SET search_path = other, public; SAVEPOINT a; SELECT 1/0", "ROLLBACK TO a", "COMMIT"],
     "prepared": ["PREPARE n AS " + OTHER, "SET search_path = public", "EXECUTE n"],
-    "prepared by the protocol": [messages.Parse("n", OTHER, ()).encode(), "SET search_path = public", "EXECUTE n"],
     "cursor": ["BEGIN", "DECLARE c CURSOR FOR " + OTHER, "SET search_path = public", "FETCH c", "COMMIT"],
     "portal": ["BEGIN", bound(OTHER, -1, "p"), "SET search_path = public", "FETCH p", "COMMIT"],
     "view of settings": ["UPDATE pg_settings SET setting = 'other, public' WHERE name = 'search_path'"],
@@ -144,3 +143,14 @@ def test_whatever_sets_the_path_no_name_is_looked_up_elsewhere_than_it_was_judge
         connection.execute("SET search_path = public")
         if "DECLARE" not in str(behind):  # whenever somebody reads the cursor it may set the path again
             assert connection.execute("SELECT name FROM wards WHERE id = 1").fetchone() == ("north",)
+
+
+def test_sqls_execute_sets_nothing_that_the_protocol_prepared(astray: House) -> None:
+    """SQL itself prepares queries only."""
+    with astray.connect(ADA, sslmode="disable") as connection:
+        sent(connection, "SET search_path = public", messages.Parse("n", OTHER, ()).encode(), messages.Parse("m", "SET search_path = other, public", ()).encode())
+        for name in "nm":
+            with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+                connection.execute(f"EXECUTE {name}")
+            connection.rollback()
+        assert connection.execute("SHOW search_path").fetchone() == ("public",)

@@ -17,8 +17,9 @@ from protocols.command import Statement, Transaction
 from protocols.effects import Ask, Effect, Intend, Malformed, Refused, Report, ToClient, ToTarget
 from protocols.postgres import messages
 from protocols.postgres.codec import Frame, FrameReader, encode
-from protocols.postgres.conversation import Awaited, Conversation, Kind, Portal, Prepared, Running
+from protocols.postgres.conversation import Awaited, Conversation, Kind, Portal, Prepared
 from protocols.postgres.relay import PostgresRelay
+from protocols.postgres.running import Running
 from protocols.result import Column, Columns, Ending, MaskPlan
 from protocols.verdict import Allow, Decision, Deny
 
@@ -240,14 +241,14 @@ def running(number: int = 1) -> Running:
 def test_what_is_replaced_can_be_taken_back() -> None:
     """In reverse order, back to what stood there first; the texts that addons see follow."""
     talk = Conversation(MappingProxyType({}))
-    first = Prepared("one", "one")
+    first = Prepared("TABLE t", "x")
     talk.replace(talk.prepared, "s", first)
     steps = [talk.replace(talk.prepared, "s", Prepared("second", "x")), talk.replace(talk.prepared, "s", None)]
     assert "s" not in talk.prepared and talk.texts == {} and talk.text_length == 0
     for undo in steps:
         talk.awaited.append(Awaited(Kind.CLOSE, undo=undo))
     talk.skip_to_sync()
-    assert talk.prepared["s"] is first and talk.texts == {"s": "one"} and talk.text_length == 3 and talk.skipping
+    assert talk.prepared["s"] is first and talk.texts == {"s": "TABLE t"} and talk.text_length == 7 and talk.skipping
 
 
 def test_skipping_stops_at_the_next_sync() -> None:

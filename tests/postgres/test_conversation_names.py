@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import pytest
 from playbook import (
-    BOUND, CLOSED, PARSED, READY_FAILED, READY_IDLE, READY_OPEN, SYNC, Playbook, asks, bind, close, complete, describe, error, execute, intends,
+    BOUND, CLOSED, PARSED, READY_FAILED, READY_IDLE, READY_OPEN, SUSPENDED, SYNC, Playbook, asks, bind, close, complete, describe, error, execute, intends,
     parse, query, refuses, to_client, to_target,
 )  # fmt: skip
 
 from protocols.command import Path
 from protocols.postgres.phrases import DESCRIBE_AND_RUN
 from protocols.postgres.refusal import poison_parse
-from protocols.verdict import Allow
+from protocols.verdict import Allow, Deny
 
 OLD, NEW = "DELETE FROM t", "SELECT 1"
 
@@ -176,3 +176,82 @@ def test_a_portal_stays_what_it_is_where_no_statement_closes_or_declares_one(tex
     play = portal(prepared())
     play.client(query(text), asks(text)).verdict(Allow(), intends(4, query(text)))
     play.client(execute("p") + SYNC, to_target(execute("p") + SYNC))
+
+
+def shown(play: Playbook, text: str) -> dict[str, str | None]:
+    """What addons see of names when they are asked about this."""
+    play.client(query(text), asks(text))
+    return dict(play.asked[-1].prepared)
+
+
+def test_sqls_execute_runs_nothing_under_a_name_that_sql_may_have_taken_away_or_not() -> None:
+    """A text that only mentions it, one that fails: the target may have the old statement still, whatever SQL prepared before."""
+    play = prepared()
+    play.client(query("SELECT 'deallocate'"), asks("SELECT 'deallocate'")).verdict(Allow(), intends(2, query("SELECT 'deallocate'")))
+    play.target(complete("SELECT 1") + READY_IDLE, to_client(complete("SELECT 1")), ("reports", 2, "complete"), to_client(READY_IDLE))
+    assert shown(play, "EXECUTE s") == {"s": None}
+
+
+@pytest.mark.parametrize(("text", "tag"), [("DEALLOCATE s", "DEALLOCATE"), ("DEALLOCATE ALL", "DEALLOCATE ALL"), ("DISCARD ALL", "DISCARD ALL")])
+def test_a_name_is_free_when_the_target_says_that_it_was_taken_away(text: str, tag: str) -> None:
+    play = prepared()
+    play.client(query(text), asks(text)).verdict(Allow(), intends(2, query(text)))
+    done = complete(tag) + READY_IDLE
+    play.target(done, ("reports", 2, "complete"), to_client(done))
+    assert shown(play, "PREPARE s AS SELECT 1") == {}
+
+
+def test_a_doubtful_name_is_certain_again_when_the_target_has_parsed_it() -> None:
+    play = prepared()
+    play.client(query("SELECT 'deallocate'"), asks("SELECT 'deallocate'")).verdict(Allow(), intends(2, query("SELECT 'deallocate'")))
+    done = complete("SELECT 1") + READY_IDLE
+    play.target(done, ("reports", 2, "complete"), to_client(done))
+    play.client(close("S", "s") + parse(NEW, "s") + SYNC, to_target(close("S", "s")), asks(NEW, Path.PARSE)).verdict(Allow(), intends(3, parse(NEW, "s")), to_target(SYNC))
+    done = CLOSED + PARSED + READY_IDLE
+    play.target(done, ("reports", 3, "complete"), to_client(done))
+    assert shown(play, "EXECUTE s") == {"s": NEW}
+
+
+@pytest.mark.parametrize("text", ["SET search_path = x", "ROLLBACK", "select set_config('a', 'b', false)", 'SELECT U&"\\0073et"()', "DEALLOCATE s"])
+def test_sqls_execute_runs_no_more_of_the_protocols_than_sql_itself_could_have_prepared_and_nothing_that_sets(text: str) -> None:
+    play = Playbook()
+    play.client(parse(text, "s") + SYNC, asks(text, Path.PARSE)).verdict(Allow(), intends(1, parse(text, "s")), to_target(SYNC))
+    play.target(PARSED + READY_IDLE, ("reports", 1, "complete"), to_client(PARSED + READY_IDLE))
+    assert shown(play, "EXECUTE s") == {"s": None}
+
+
+@pytest.mark.parametrize("way", ["query", "bind", "prepared"])
+def test_sqls_execute_waits_while_a_parse_or_close_of_a_name_may_still_fail(way: str) -> None:
+    """Else it would be judged by what the target refuses, and run the old statement."""
+    play, name = prepared(), "x" if way == "prepared" else ""
+    if way != "query":
+        play.client(parse("EXECUTE s", name) + SYNC, asks("EXECUTE s", Path.PARSE)).verdict(Allow(), intends(2, parse("EXECUTE s", name)), to_target(SYNC))
+        play.target(PARSED + READY_IDLE, ("reports", 2, "complete"), to_client(PARSED + READY_IDLE))
+    number = 2 if way == "query" else 3
+    said = query("EXECUTE s") if way == "query" else bind("", name) + execute() + SYNC
+    play.client(parse(NEW, "s") + SYNC + said, asks(NEW, Path.PARSE)).verdict(Allow(), intends(number, parse(NEW, "s")), to_target(SYNC))
+    taken = error("42P05") + READY_IDLE
+    play.target(taken, ("reports", number, "error"), to_client(taken), asks("EXECUTE s", Path.SIMPLE if way == "query" else Path.BIND))
+    assert play.asked[-1].prepared["s"] == OLD
+
+
+def test_a_portal_that_executes_by_name_is_decided_again_when_it_runs() -> None:
+    """The name may be another's since it was bound."""
+    play = prepared()
+    play.client(parse("EXECUTE s", "x") + SYNC, asks("EXECUTE s", Path.PARSE)).verdict(Allow(), intends(2, parse("EXECUTE s", "x")), to_target(SYNC))
+    play.target(PARSED + READY_IDLE, ("reports", 2, "complete"), to_client(PARSED + READY_IDLE))
+    play.client(query("BEGIN"), asks("BEGIN")).verdict(Allow(), intends(3, query("BEGIN")))
+    play.target(complete("BEGIN") + READY_OPEN, ("reports", 3, "complete"), to_client(complete("BEGIN") + READY_OPEN))
+    play.client(bind("p", "x") + SYNC, asks("EXECUTE s", Path.BIND)).verdict(Allow(), intends(4, bind("p", "x")), to_target(SYNC))
+    play.target(BOUND + READY_OPEN, to_client(BOUND + READY_OPEN))
+    play.client(execute("p", 1) + SYNC, to_target(execute("p", 1) + SYNC))  # nothing has happened
+    play.target(SUSPENDED + READY_OPEN, to_client(SUSPENDED + READY_OPEN))
+    play.client(close("S", "s") + SYNC, to_target(close("S", "s") + SYNC)).target(CLOSED + READY_OPEN, to_client(CLOSED + READY_OPEN))
+    play.client(execute("p") + SYNC, asks("EXECUTE s", Path.BIND)).verdict(Deny("no"), refuses(5), to_target(poison_parse(5) + SYNC))
+
+
+def test_what_has_waited_is_sent_as_itself() -> None:
+    """And not as what was read last."""
+    play = portal(prepared())
+    play.client(close("P", "p") + SYNC + describe("P", "p") + SYNC, to_target(close("P", "p") + SYNC))
+    play.target(CLOSED + READY_OPEN, to_client(CLOSED), ("reports", 3, "suspended"), to_client(READY_OPEN), to_target(describe("P", "p") + SYNC))
