@@ -20,6 +20,7 @@ from addons.sql.changes import Change, split_identifiers
 from addons.sql.classify import classify
 from addons.sql.finding import Finding
 from addons.sql.parse import Parsed
+from addons.sql.stored import HIDDEN, SETTINGS
 from addons.sql.worlds import Path, Step, World, Worlds
 
 DEFAULT: tuple[str, ...] = ("$user", "public")
@@ -77,9 +78,14 @@ def moves(todo: Sequence[Step]) -> bool:
     return any(step.what in _SETTERS for step in todo)
 
 
+def unseen(findings: Iterable[Finding]) -> tuple[Step, ...]:
+    """What the catalog says that a string may do, and its text does not: its steps are remembered by the text alone."""
+    return tuple(step for f in findings if HIDDEN in f.changes for step in _moving(f.kind, (Step("lost"),), "haunted"))
+
+
 def _configures(finding: Finding) -> bool:
-    """Whether it writes the view whose rule sets what is written there."""
-    return any(name == "pg_settings" for _schema, name in finding.written)
+    """Whether it writes the view whose rule sets what is written there, or makes what leads there."""
+    return any(name == SETTINGS for _schema, name in (finding.relations if finding.kind in ("View", "Rule") else finding.written))
 
 
 def _steps(statement: Message, finding: Finding) -> Iterator[Step]:
@@ -97,7 +103,7 @@ def _steps(statement: Message, finding: Finding) -> Iterator[Step]:
         yield Step("may end" if finding.kind in _CODE else "may commit")
 
 
-def _moving(kind: str, found: Iterable[Step]) -> Iterator[Step]:
+def _moving(kind: str, found: Iterable[Step], prepared: str = "given") -> Iterator[Step]:
     """When a change is made: by a SET at once, by a query as it gives its rows, by a view's or a cursor's whenever somebody reads that."""
     for step in found:
         if kind == "VariableSet":
@@ -105,7 +111,7 @@ def _moving(kind: str, found: Iterable[Step]) -> Iterator[Step]:
         elif kind in _RUNS:
             yield replace(step, rows=True)
         else:
-            yield Step("given" if kind == "Prepare" else "haunted")
+            yield Step(prepared if kind == "Prepare" else "haunted")
 
 
 def _step(change: Change) -> Iterator[Step]:

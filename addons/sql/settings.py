@@ -26,7 +26,7 @@ from addons.sql.finding import Finding
 from addons.sql.given import Given, uses
 from addons.sql.parse import Unparsable, parse
 from addons.sql.prepared import Prepared
-from addons.sql.searchpath import DEFAULT, Tracker, idle, moves, path_of, steps
+from addons.sql.searchpath import DEFAULT, Tracker, idle, moves, path_of, steps, unseen
 from addons.sql.underway import Underway
 from addons.sql.worlds import Path, Step
 
@@ -54,6 +54,7 @@ HARMLESS = frozenset("""
 
 _SET_CONFIG = 2078  #: its OID (pg_proc.dat)
 _COMMITTING = frozenset({"may commit", "may end", "more"})  #: what changes nothing where nothing was set
+_MOST = 16384  #: texts of which the catalog says that they set something
 
 _KEPT, _KEPT_LENGTH = 4096, 64 << 10  # texts whose steps are remembered, and characters of one
 
@@ -166,6 +167,8 @@ class Settings:
         self.prepared, self.given, self.underway = Prepared(), Given(), Underway(self.tally)
         self._trackers: dict[str, Tracker] = {}
         self._teller = ""
+        self._unseen: dict[str, tuple[Step, ...]] = {}  #: by text, what the catalog said that it does
+        self._crowded: tuple[Step, ...] = ()
         self._steps: dict[str, tuple[Step, ...]] = {}
         self._long: tuple[str, tuple[Step, ...]] = ("", ())  # of long texts the last
 
@@ -192,7 +195,7 @@ class Settings:
 
     def idle(self, text: str) -> bool:
         """Whether `decided` learns nothing of a text."""
-        return not self._steps_of(text, None)
+        return not self._steps_of(text, None) and text not in self._unseen and not self._crowded
 
     def decided(
         self, session: Session, decision: Decision, teller: str, findings: Sequence[Finding] | None = None,
@@ -214,6 +217,7 @@ class Settings:
         todo = known if known is not None else self._steps_of(getattr(command, "text", ""), findings)
         if self._moved_by_name(session.id, command):
             todo = (*todo, Step("lost"))
+        todo = (*todo, *self._unseen.get(getattr(command, "text", ""), self._crowded))
         if todo and (session.id in self._trackers or not _COMMITTING.issuperset(step.what for step in todo)):
             begins = session.id not in self._trackers
             tracker = self._trackers.setdefault(session.id, Tracker(self._first(command.settings)))
@@ -231,6 +235,11 @@ class Settings:
 
     def learn(self, text: str, findings: Sequence[Finding]) -> None:
         """What `classify` found in a text, so that it is not looked through again when it is decided."""
+        if found := unseen(findings):
+            if len(self._unseen) >= _MOST:
+                self._crowded = found  # nothing is forgotten: from here on any text may do it
+            else:
+                self._unseen[text] = found
         if idle(findings):
             self._keep(text, ())
 

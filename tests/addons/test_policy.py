@@ -228,7 +228,7 @@ class Catalogs:
             Function(3, "pg_catalog", "length", "f", "i", "internal", False, False, 23, (25,), 1, False),
         ]
         self.found = SimpleNamespace(
-            revision="1", functions={f.oid: f for f in functions}, operators={}, by_function_name={f.name: (f,) for f in functions},
+            revision="1", relations={}, functions={f.oid: f for f in functions}, operators={}, by_function_name={f.name: (f,) for f in functions},
             named=lambda schema, name: (),
         )
 
