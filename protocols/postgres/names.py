@@ -19,7 +19,8 @@ SURELY = LONGEST // _WIDEST
 
 _LINE = r"^[^\n-]*+(?:-(?!-)[^\n-]*+)*+--[^\n]*+\n"  # one that ends in a comment; nothing is looked at twice
 _BEGINS = rf"(?m:(?:\A|;|\*/|{_LINE})[ \t\n\f\v]*+"  # where a statement may begin: behind nothing, another one or a comment
-_DEALLOCATES = re.compile(rf"deallocate|discard\s+all|{_BEGINS}discard(?![a-z0-9_$]))")  # procedures execute some, too
+_DEALLOCATES = re.compile(rf"{_BEGINS}(?:deallocate|discard)(?![a-z0-9_$]))")
+_DOES = re.compile(rf"{_BEGINS}do(?![a-z0-9_$]))")  # and what it has in its body it may execute
 _DEALLOCATE = re.compile(
     r"""\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!(?:all|prepare)\b)([a-z_][a-z0-9_$]*))\s*;?\s*""", re.IGNORECASE | re.ASCII
 )
@@ -37,7 +38,7 @@ def too_long(name: str) -> bool:
 
 def deallocates(text: str) -> bool:
     """Whether SQL may take prepared statements away."""
-    return _has(text, ("deallocate", "discard"), _DEALLOCATES)
+    return _has(text, ("deallocate", "discard"), _DEALLOCATES) or _has(text, ("deallocate", "discard"), _DOES)
 
 
 def deallocated(text: str) -> str | None:

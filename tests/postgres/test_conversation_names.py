@@ -80,14 +80,14 @@ def test_a_name_that_sql_may_have_given_to_another_is_asked_about_in_sqls_words(
     play.client(bind("", "s") + execute() + SYNC, asks('EXECUTE "s"', Path.BIND))
 
 
-@pytest.mark.parametrize("text", ["DEALLOCATE other", 'DEALLOCATE "S"', "SELECT 1", "SELECT discard FROM bin WHERE why = 'to discard'", "SELECT discarded"])
+@pytest.mark.parametrize("text", ["DEALLOCATE other", 'DEALLOCATE "S"', "SELECT 1", "SELECT discard FROM bin WHERE why = 'to discard'", "SELECT discarded", "SELECT 'DEALLOCATE s'", "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING -- deallocate"])
 def test_other_names_stay_what_they_are(text: str) -> None:
     play = prepared()
     play.client(query(text), asks(text)).verdict(Allow(), intends(2, query(text)))
     play.client(bind("", "s") + execute() + SYNC, asks(OLD, Path.BIND))
 
 
-@pytest.mark.parametrize("text", ["DISCARD/**/ALL", "DISCARD -- all\n ALL", "discard\tall", "SELECT 1;DISCARD\fALL"])
+@pytest.mark.parametrize("text", ["DISCARD/**/ALL", "DISCARD -- all\n ALL", "discard\tall", "SELECT 1;DISCARD\fALL", "DO $$ BEGIN EXECUTE 'deallocate all'; END $$"])
 def test_everything_is_forgotten_however_discard_all_is_spelt(text: str) -> None:
     play = prepared()
     play.client(query(text), asks(text)).verdict(Allow(), intends(2, query(text)))
@@ -185,10 +185,11 @@ def shown(play: Playbook, text: str) -> dict[str, str | None]:
 
 
 def test_sqls_execute_runs_nothing_under_a_name_that_sql_may_have_taken_away_or_not() -> None:
-    """A text that only mentions it, one that fails: the target may have the old statement still, whatever SQL prepared before."""
+    """Where that fails, the target has the old statement still, whatever SQL prepared before."""
     play = prepared()
-    play.client(query("SELECT 'deallocate'"), asks("SELECT 'deallocate'")).verdict(Allow(), intends(2, query("SELECT 'deallocate'")))
-    play.target(complete("SELECT 1") + READY_IDLE, to_client(complete("SELECT 1")), ("reports", 2, "complete"), to_client(READY_IDLE))
+    play.client(query("DEALLOCATE s"), asks("DEALLOCATE s")).verdict(Allow(), intends(2, query("DEALLOCATE s")))
+    failed = error() + READY_IDLE
+    play.target(failed, ("reports", 2, "error"), to_client(failed))
     assert shown(play, "EXECUTE s") == {"s": None}
 
 
@@ -203,9 +204,9 @@ def test_a_name_is_free_when_the_target_says_that_it_was_taken_away(text: str, t
 
 def test_a_doubtful_name_is_certain_again_when_the_target_has_parsed_it() -> None:
     play = prepared()
-    play.client(query("SELECT 'deallocate'"), asks("SELECT 'deallocate'")).verdict(Allow(), intends(2, query("SELECT 'deallocate'")))
-    done = complete("SELECT 1") + READY_IDLE
-    play.target(done, ("reports", 2, "complete"), to_client(done))
+    play.client(query("DEALLOCATE s"), asks("DEALLOCATE s")).verdict(Allow(), intends(2, query("DEALLOCATE s")))
+    failed = error() + READY_IDLE
+    play.target(failed, ("reports", 2, "error"), to_client(failed))
     play.client(close("S", "s") + parse(NEW, "s") + SYNC, to_target(close("S", "s")), asks(NEW, Path.PARSE)).verdict(Allow(), intends(3, parse(NEW, "s")), to_target(SYNC))
     done = CLOSED + PARSED + READY_IDLE
     play.target(done, ("reports", 3, "complete"), to_client(done))
