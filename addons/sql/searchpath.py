@@ -153,6 +153,7 @@ class Tracker:
         self._initial, self._haunted = initial, False
         self._worlds = Worlds((World(initial),))
         self._sent: list[_Sent] = []
+        self._path = initial  #: what `path` says
 
     def sent(self, key: object, todo: tuple[Step, ...], portal: str | None = None) -> bool:
         """
@@ -160,11 +161,11 @@ class Tracker:
 
         :param portal: the name of the portal that it is bound to; None where it is a Query.
         """
-        before = self.path()
-        if todo:
-            self._haunted = self._haunted or any(step.what == "haunted" for step in todo)
-            self._sent.append(_Sent(key, todo, portal))
-        return self.path() != before
+        if not todo:
+            return False
+        self._haunted = self._haunted or any(step.what == "haunted" for step in todo)
+        self._sent.append(_Sent(key, todo, portal))
+        return self._moved()
 
     def ended(self, key: object, ending: str, transaction: str, undone: bool = False, rows: int = 0) -> bool:
         """
@@ -175,7 +176,6 @@ class Tracker:
         :param undone: an error came behind it that is nobody's who is told of here.
         :param rows: that it gave by itself.
         """
-        before = self.path()
         sent = self._take(key)
         if sent is not None and sent.lasting:
             self._worlds = self._fetched(sent, ending, rows)
@@ -187,10 +187,17 @@ class Tracker:
             self._overtake(self._sent)
         if transaction:
             self._worlds = self._worlds.settled(transaction)
-        return self.path() != before
+        return self._moved()
 
     def path(self) -> Path:
         """The path now; None while what is on its way may change it, be it by an error, or when it was lost."""
+        return self._path
+
+    def _moved(self) -> bool:
+        before, self._path = self._path, self._found()
+        return self._path != before
+
+    def _found(self) -> Path:
         if self._haunted:
             return None
         worlds, seen = self._worlds, self._worlds.paths()

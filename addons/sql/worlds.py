@@ -116,6 +116,12 @@ class World(NamedTuple):
             return (self.end(commit=True),)
         return (self.end(commit=False),) if self.failed else (self.end(commit=True), self.end(commit=False))
 
+    def stands(self, transaction: str) -> bool:
+        """Whether it is as the status says already."""
+        if transaction == "I":
+            return not self.block
+        return self.block == "explicit" and self.failed is (transaction == "E")
+
     def fits(self, transaction: str) -> bool:
         return transaction == "I" or self.block == "explicit" and self.failed is (transaction == "E")
 
@@ -126,7 +132,9 @@ class Worlds:
     __slots__ = ("_all",)
 
     def __init__(self, worlds: Iterable[World]) -> None:
-        found = tuple(dict.fromkeys(worlds))
+        found = tuple(worlds)
+        if len(found) > 1:
+            found = tuple(dict.fromkeys(found))
         self._all = found if len(found) <= MOST else (World(None),)
 
     def __or__(self, other: Worlds) -> Worlds:
@@ -171,6 +179,8 @@ class Worlds:
         return self._each(lambda world: (world.end(commit=True) if world.block == "implicit" else world,))
 
     def settled(self, transaction: str) -> Worlds:
+        if len(self._all) == 1 and self._all[0].stands(transaction):
+            return self
         fitting = tuple(world for world in self._all if world.fits(transaction))
         return Worlds(then for world in fitting or self._all for then in world.settled(transaction))
 
