@@ -216,7 +216,7 @@ class Settings:
             return
         todo = known if known is not None else self._steps_of(getattr(command, "text", ""), findings)
         if self._moved_by_name(session.id, command):
-            todo = (*todo, Step("lost"))
+            todo = (*todo, Step("lost", rows=True))
         todo = (*todo, *self._unseen.get(getattr(command, "text", ""), self._crowded))
         if todo and (session.id in self._trackers or not _COMMITTING.issuperset(step.what for step in todo)):
             begins = session.id not in self._trackers

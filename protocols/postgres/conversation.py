@@ -241,13 +241,13 @@ class Conversation:
             self.naming += 1
         if deallocates(text):
             name = deallocated(text)
-            for gone in [each for each in self.prepared if each and (name is None or each == name)]:
+            pending = self._replacing(self.prepared)
+            for gone in [each for each in {*self.prepared, *(entry.undo[1] for entry in pending)} if each and (name is None or each == name)]:
                 self.doubted.add(gone)
                 self._put(self.prepared, gone, None)
-                for entry in self._replacing(self.prepared):
-                    if entry.undo[1] == gone:
-                        entry.undo = None
-        if moves_cursors(text):
+                for entry in pending:
+                    entry.undo = None if entry.undo and entry.undo[1] == gone else entry.undo
+        if (self.portals or self.awaited) and moves_cursors(text):
             for portal in (*self.portals.values(), *(entry.undo[2] for entry in self._replacing(self.portals) if entry.undo[2])):
                 portal.doubtful = True
 

@@ -24,7 +24,7 @@ _DOES = re.compile(rf"{_BEGINS}do(?![a-z0-9_$]))")  # and what it has in its bod
 _DEALLOCATE = re.compile(
     r"""\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!(?:all|prepare)\b)([a-z_][a-z0-9_$]*))\s*;?\s*""", re.IGNORECASE | re.ASCII
 )
-_CURSORS = re.compile(rf"{_BEGINS}(?:close|declare)(?![a-z0-9_$]))")
+_CURSORS = re.compile(rf"{_BEGINS}(?:close|declare|commit|end|rollback|abort|prepare\s+transaction)(?![a-z0-9_$]))")
 
 
 _QUERY = re.compile(r"[\s(]*(?:select|insert|update|delete|merge|values|with|table)(?![a-z0-9_$])")
@@ -51,8 +51,8 @@ def deallocated(text: str) -> str | None:
 
 
 def moves_cursors(text: str) -> bool:
-    """Whether SQL may close a portal, or make another one of its name: a statement in it begins with CLOSE or DECLARE."""
-    return _has(text, ("close", "declare"), _CURSORS)
+    """Whether a cursor may have a portal's name afterwards: a statement in it begins with CLOSE or DECLARE, or ends a transaction or a part of one."""
+    return _has(text, ("close", "declare", "commit", "end", "rollback", "abort", "transaction"), _CURSORS)
 
 
 def executes(text: str | bytes) -> bool:
@@ -74,7 +74,7 @@ def executable(text: str) -> bool:
     return _QUERY.match(low) is not None and not any(word in low for word in _SETS)
 
 
-def _has(text: str, words: tuple[str, str], where: re.Pattern[str]) -> bool:
-    """Whether one of the words stands there; most texts have neither, which is quickly seen."""
+def _has(text: str, words: tuple[str, ...], where: re.Pattern[str]) -> bool:
+    """Whether one of the words stands there; most texts have none, which is quickly seen."""
     low = text.lower()
-    return (words[0] in low or words[1] in low) and where.search(low.replace("\r", "\n")) is not None
+    return any([word in low for word in words]) and where.search(low.replace("\r", "\n")) is not None

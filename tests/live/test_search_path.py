@@ -123,6 +123,8 @@ BEHIND = {
     "commit, error": ["BEGIN; SET search_path = other, public", "COMMIT; SELECT 1/0"],
     "savepoints": ["BEGIN", "SAVEPOINT a", "SET search_path = other, public; SAVEPOINT a; SELECT 1/0", "ROLLBACK TO a", "COMMIT"],
     "prepared": ["PREPARE n AS " + OTHER, "SET search_path = public", "EXECUTE n"],
+    "prepared, bound by the protocol, limit": ["PREPARE n AS " + OTHER, "SET search_path = public", messages.Bind("", "n", (), (), ()).encode() + messages.Execute("", 1).encode()],
+    "prepared, limit": ["PREPARE n AS " + OTHER, "SET search_path = public", bound("EXECUTE n", 1)],
     "cursor": ["BEGIN", "DECLARE c CURSOR FOR " + OTHER, "SET search_path = public", "FETCH c", "COMMIT"],
     "portal": ["BEGIN", bound(OTHER, -1, "p"), "SET search_path = public", "FETCH p", "COMMIT"],
     "view of settings": ["UPDATE pg_settings SET setting = 'other, public' WHERE name = 'search_path'"],

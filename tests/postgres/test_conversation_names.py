@@ -256,3 +256,22 @@ def test_what_has_waited_is_sent_as_itself() -> None:
     play = portal(prepared())
     play.client(close("P", "p") + SYNC + describe("P", "p") + SYNC, to_target(close("P", "p") + SYNC))
     play.target(CLOSED + READY_OPEN, to_client(CLOSED), ("reports", 3, "suspended"), to_client(READY_OPEN), to_target(describe("P", "p") + SYNC))
+
+
+@pytest.mark.parametrize("text", ["DEALLOCATE s", "DEALLOCATE ALL"])
+def test_a_close_that_is_skipped_puts_nothing_back_that_sql_took_away_behind_it(text: str) -> None:
+    play = prepared()
+    play.client(parse("bad", "b") + close("S", "s") + SYNC + query(text), asks("bad", Path.PARSE))
+    play.verdict(Allow(), intends(2, parse("bad", "b")), to_target(close("S", "s") + SYNC), asks(text)).verdict(Allow(), intends(3, query(text)))
+    failed = error() + READY_IDLE
+    play.target(failed, ("reports", 2, "error"), to_client(failed))
+    play.client(bind("", "s") + execute() + SYNC, asks('EXECUTE "s"', Path.BIND))
+    assert play.asked[-1].prepared["s"] is None
+
+
+@pytest.mark.parametrize("text", ["COMMIT AND CHAIN", "COMMIT; BEGIN", "END AND CHAIN", "ROLLBACK TO a", "/**/abort and chain"])
+def test_a_portal_whose_transaction_may_have_ended_is_asked_about_in_sqls_words(text: str) -> None:
+    """A function that was called since may have opened a cursor of its name."""
+    play = portal(prepared())
+    play.client(query(text), asks(text)).verdict(Allow(), intends(4, query(text)))
+    play.client(execute("p") + SYNC, asks('FETCH FORWARD ALL FROM "p"', Path.BIND))
