@@ -12,6 +12,7 @@ from collections.abc import Iterable
 STRANGER = "executes a prepared statement that this session did not prepare in the open"
 UNTOLD = "which statement has this name cannot be told any more, or it is no query of its own"
 _CUT = 14  #: characters; a server may cut a longer name that is not ASCII elsewhere than our parser does, by its own encoding
+_TEXTS = 8  #: texts of one name
 _NAMES = 4096  #: names kept for one session; what is beyond is unknown, and so refused when executed
 
 
@@ -26,9 +27,12 @@ class Prepared:
         if len(name) > _CUT and not name.isascii():
             return
         names = self._sessions.setdefault(session, {})
-        known = names.get(name, ())
-        if text not in known and (known or len(names) < _NAMES):
-            names[name] = (*known[-7:], text) if len(known) < 8 else ()
+        known = names.get(name)
+        if known is None:
+            if len(names) < _NAMES:
+                names[name] = (text,)
+        elif known and text not in known:  # none where they were too many: nothing is known of that name any more
+            names[name] = (*known, text) if len(known) < _TEXTS else ()
 
     def texts(self, session: str, name: str) -> Iterable[str]:
         return self._sessions.get(session, {}).get(name, ())

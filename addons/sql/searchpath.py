@@ -127,6 +127,12 @@ def _step(change: Change) -> Iterator[Step]:
         yield Step("local" if change.local else "set", path_of(change))
 
 
+MOST_STEPS, MOST_SENT = 64, 64
+"""Of one text, and texts on their way, that are followed one by one; where there are more, the path cannot be told."""
+
+_LONG = Step("lost"), Step("more")  # what a text does that does more
+
+
 @dataclass(slots=True)
 class _Sent:
     """:ivar portal: its name; None for a Query, which is done in its turn. :ivar overtaken: others may have been done since it was begun."""
@@ -164,7 +170,7 @@ class Tracker:
         if not todo:
             return False
         self._haunted = self._haunted or any(step.what == "haunted" for step in todo)
-        self._sent.append(_Sent(key, todo, portal))
+        self._sent.append(_Sent(key, todo if len(todo) <= MOST_STEPS else _LONG, portal))
         return self._moved()
 
     def ended(self, key: object, ending: str, transaction: str, undone: bool = False, rows: int = 0) -> bool:
@@ -198,7 +204,7 @@ class Tracker:
         return self._path != before
 
     def _found(self) -> Path:
-        if self._haunted:
+        if self._haunted or len(self._sent) > MOST_SENT:
             return None
         worlds, seen = self._worlds, self._worlds.paths()
         if not self._sent or worlds.still and all(step.what in _TURNS for sent in self._sent for step in sent.todo):

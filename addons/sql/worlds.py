@@ -16,6 +16,7 @@ from typing import NamedTuple
 Path = tuple[str, ...] | None
 
 MOST = 64  #: ways that are followed; where there are more, nothing is known
+MARKS = 128  #: savepoints of one transaction, likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ class World(NamedTuple):
             return (self.end(what == "commit", step.chain),)
         if what in ("may commit", "may end"):
             return self._perhaps(what)
+        if what == "savepoint" and len(self.marks) >= MARKS:
+            return (World(None, block="explicit"),)
         if what == "savepoint":
             return (self.begin("implicit")._replace(marks=(*self.marks, (step.name, self.kept, self.local, self.is_local))),)
         if what in ("release", "rollback to"):

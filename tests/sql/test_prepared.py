@@ -23,6 +23,8 @@ def test_what_is_too_much_becomes_unknown() -> None:
     for n in range(9):
         names.learn("s", "p", f"PREPARE p AS SELECT {n}")
     assert not names.texts("s", "p")
+    names.learn("s", "p", "PREPARE p AS SELECT 10")
+    assert not names.texts("s", "p"), "the first ones still count"
 
 
 def test_the_names_of_a_session_are_bounded(monkeypatch: object) -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from addons.sql.changes import split_identifiers
 from addons.sql.parse import parse
-from addons.sql.searchpath import Tracker, steps
+from addons.sql.searchpath import MOST_SENT, MOST_STEPS, Tracker, steps
 from addons.sql.settings import Settings
+from addons.sql.worlds import MARKS
 from protocols.command import Statement
 from protocols.result import Ending, Outcome
 from protocols.session import Identity, Session, Target
@@ -185,6 +186,32 @@ def test_what_sets_the_path_whenever_it_is_read_is_never_followed(text: str) -> 
 def test_writing_the_view_of_settings_may_set_the_path(text: str) -> None:
     assert after(ok(text)) is None
     assert after(ok(text), ok("SET search_path = a")) == ("a",)
+
+
+def test_a_text_that_does_more_than_is_followed_leaves_the_path_unknown_until_the_next_set() -> None:
+    """To follow it would keep the others waiting."""
+    many = ("; ".join(["SET search_path = a"] * (MOST_STEPS + 1)), "complete", "I")
+    assert after(many) is None and after(many, ok("SET search_path = b")) == ("b",)
+    failed = (many[0] + "; SELECT 1/0", "error", "I")
+    assert after(failed) is None and after(failed, ok("SET search_path = b")) == ("b",)
+
+
+def test_savepoints_beyond_what_is_followed_leave_the_path_unknown_and_the_end_of_the_transaction_known() -> None:
+    marks = [step for n in range(MARKS + 1) for step in (ok(f"SAVEPOINT s{n}", "T"), ok("SET LOCAL search_path = a", "T"))]
+    assert after(ok("BEGIN", "T"), *marks[:-2]) == ("a",)
+    assert after(ok("BEGIN", "T"), *marks, ok("COMMIT")) is None
+    assert after(ok("BEGIN", "T"), *marks, ok("COMMIT"), ok("SET search_path = b")) == ("b",)
+
+
+def test_while_more_is_on_its_way_than_is_followed_the_path_is_unknown() -> None:
+    tracker, text = Tracker(("a",)), "SET search_path = a"
+    keys = [object() for _ in range(MOST_SENT + 1)]
+    for key in keys:
+        tracker.sent(key, steps(parse(text)))
+    assert tracker.path() is None
+    for key in keys:
+        tracker.ended(key, "complete", "I")
+    assert tracker.path() == ("a",)
 
 
 def test_an_error_that_is_on_its_way_may_take_the_path_back() -> None:
