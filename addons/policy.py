@@ -197,7 +197,7 @@ class Policy:
         ruling, parts = strictest(rulings), self._parts(session, command.text)
         if ruling.verdict != DENY and any(self.gate.blinds(change) for part in parts for change in part.finding.changes):
             return _BLINDS
-        if any(command.prepared.get(name, "") is None for part in parts for name in part.finding.executes):
+        if any(command.untold(part.finding.executes) for part in parts):
             return _UNTOLD
         by_name = any(p.finding.executes or p.finding.prepares for p in parts)
         alike = not by_name and not any(r.timed for r in rulings) and not self._alters(session, command)

@@ -112,7 +112,7 @@ class Rows:
         if snapshot is None and about.foreign:
             return _unknown(next(rule for rule in self._touched if rule.conditions.fits(session)))
         inside = self._inside(session, statement, snapshot)
-        if any(statement.prepared.get(name, "") is None for name in inside.executes):
+        if statement.untold(inside.executes):
             return _unknown(next(rule for rule in self._touched if rule.conditions.fits(session)))
         hidden = self._strictest(session, snapshot, inside)
         if hidden is not None and inside.doubtful:

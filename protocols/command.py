@@ -9,7 +9,7 @@ digested in its outcome, never a command of its own.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
@@ -78,6 +78,10 @@ class Statement:
     has, or may still have, that name: nobody can tell what it is, or it is no query.
     """
     types: tuple[int, ...] = ()  #: of its parameters, OIDs as Parse declared them; 0 where that is left to the target
+
+    def untold(self, names: Iterable[str]) -> bool:
+        """Whether SQL's EXECUTE of one of these must not run; see `prepared`."""
+        return any(name in self.prepared and self.prepared[name] is None for name in names)
 
 
 @dataclass(frozen=True, slots=True)

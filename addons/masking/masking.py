@@ -220,7 +220,7 @@ class Masking:
         self._learn(hook, judged)
         if judged.crowded and any(name in hook.statement.prepared for name in judged.executes):
             return refusals.opaque_kind("EXECUTE of what the protocol prepared")  # what its names mean may have changed
-        if any(hook.statement.prepared.get(name, "") is None for name in judged.executes):
+        if hook.statement.untold(judged.executes):
             return refusals.untold_name()
         if self._executed.hidden(session, judged.executes, judged.explains):
             return refusals.opaque_kind("EXPLAIN of EXECUTE")

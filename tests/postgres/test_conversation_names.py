@@ -119,6 +119,15 @@ def test_a_name_that_the_server_would_cut_is_refused(message: Callable[[str], by
     play.client(message(name) + SYNC, refuses(2), to_target(poison_parse(2) + SYNC))
 
 
+def within(text: str, name: str) -> Playbook:
+    """In a transaction, where another one is prepared as well."""
+    play = prepared()
+    play.client(parse(text, name) + SYNC, asks(text, Path.PARSE)).verdict(Allow(), intends(2, parse(text, name)), to_target(SYNC))
+    play.target(PARSED + READY_IDLE, ("reports", 2, "complete"), to_client(PARSED + READY_IDLE))
+    play.client(query("BEGIN"), asks("BEGIN")).verdict(Allow(), intends(3, query("BEGIN")))
+    return play.target(complete("BEGIN") + READY_OPEN, ("reports", 3, "complete"), to_client(complete("BEGIN") + READY_OPEN))
+
+
 def portal(play: Playbook) -> Playbook:
     """In a transaction, `p` is bound to the old text, and open."""
     play.client(query("BEGIN"), asks("BEGIN")).verdict(Allow(), intends(2, query("BEGIN")))
@@ -147,11 +156,7 @@ def test_an_execute_waits_while_the_bind_of_its_portal_may_still_fail() -> None:
 
 def test_what_is_bound_takes_a_name_away_when_it_is_executed() -> None:
     """Not before: the name may be another's by then."""
-    play = prepared()
-    play.client(parse("DEALLOCATE s", "d") + SYNC, asks("DEALLOCATE s", Path.PARSE)).verdict(Allow(), intends(2, parse("DEALLOCATE s", "d")), to_target(SYNC))
-    play.target(PARSED + READY_IDLE, ("reports", 2, "complete"), to_client(PARSED + READY_IDLE))
-    play.client(query("BEGIN"), asks("BEGIN")).verdict(Allow(), intends(3, query("BEGIN")))
-    play.target(complete("BEGIN") + READY_OPEN, ("reports", 3, "complete"), to_client(complete("BEGIN") + READY_OPEN))
+    play = within("DEALLOCATE s", "d")
     play.client(bind("p", "d") + close("S", "s") + parse(NEW, "s") + SYNC, asks("DEALLOCATE s", Path.BIND))
     play.verdict(Allow(), intends(4, bind("p", "d")), to_target(close("S", "s")), asks(NEW, Path.PARSE))
     play.verdict(Allow(), intends(5, parse(NEW, "s")), to_target(SYNC))
@@ -238,11 +243,7 @@ def test_sqls_execute_waits_while_a_parse_or_close_of_a_name_may_still_fail(way:
 
 def test_a_portal_that_executes_by_name_is_decided_again_when_it_runs() -> None:
     """The name may be another's since it was bound."""
-    play = prepared()
-    play.client(parse("EXECUTE s", "x") + SYNC, asks("EXECUTE s", Path.PARSE)).verdict(Allow(), intends(2, parse("EXECUTE s", "x")), to_target(SYNC))
-    play.target(PARSED + READY_IDLE, ("reports", 2, "complete"), to_client(PARSED + READY_IDLE))
-    play.client(query("BEGIN"), asks("BEGIN")).verdict(Allow(), intends(3, query("BEGIN")))
-    play.target(complete("BEGIN") + READY_OPEN, ("reports", 3, "complete"), to_client(complete("BEGIN") + READY_OPEN))
+    play = within("EXECUTE s", "x")
     play.client(bind("p", "x") + SYNC, asks("EXECUTE s", Path.BIND)).verdict(Allow(), intends(4, bind("p", "x")), to_target(SYNC))
     play.target(BOUND + READY_OPEN, to_client(BOUND + READY_OPEN))
     play.client(execute("p", 1) + SYNC, to_target(execute("p", 1) + SYNC))  # nothing has happened
