@@ -31,7 +31,7 @@ from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
 from addons.sql.prepared import STRANGER
 from addons.sql.reach import reach
 from addons.sql.samples import sampled, showing
-from addons.sql.stored import HIDDEN, hidden
+from addons.sql.stored import with_hidden
 from addons.sql.settings import Gate
 from addons.sql.stirred import SERVERS, called, changing, user_functions
 
@@ -469,18 +469,11 @@ def classified(parsed: Parsed, snapshot: Snapshot | None, flux: Flux | None = No
     """
     global _last
     if len(parsed.text) <= LONG:
-        return _with_hidden(classify(parsed, columns_of(snapshot, flux)), snapshot)
+        return with_hidden(classify(parsed, columns_of(snapshot, flux)), snapshot)
     revision = snapshot.revision if snapshot is not None else ""
     if _last is None or _last[0] is not parsed or _last[1] != (revision, flux):
-        _last = parsed, (revision, flux), _with_hidden(classify(parsed, columns_of(snapshot, flux)), snapshot)
+        _last = parsed, (revision, flux), with_hidden(classify(parsed, columns_of(snapshot, flux)), snapshot)
     return _last[2]
-
-
-def _with_hidden(found: tuple[Finding, ...], snapshot: Snapshot | None) -> tuple[Finding, ...]:
-    for finding in found:
-        if hidden(finding, snapshot):
-            finding.changes.append(HIDDEN)
-    return found
 
 
 _last: tuple[Parsed, tuple[str, Flux | None], tuple[Finding, ...]] | None = None

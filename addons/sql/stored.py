@@ -58,7 +58,15 @@ def _says(texts: Iterable[str], names: Iterable[str]) -> bool:
     return any(name in text for text in texts for name in names)
 
 
-def hidden(finding: Finding, snapshot: Snapshot | None) -> bool:
+def with_hidden(found: tuple[Finding, ...], snapshot: Snapshot | None) -> tuple[Finding, ...]:
+    """The same findings, each with HIDDEN among its changes where the catalog says that it may set something."""
+    for finding in found:
+        if _hidden(finding, snapshot):
+            finding.changes.append(HIDDEN)
+    return found
+
+
+def _hidden(finding: Finding, snapshot: Snapshot | None) -> bool:
     """Whether it reads or writes one of these."""
     if snapshot is None or not finding.relations:
         return False
