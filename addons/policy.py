@@ -289,7 +289,9 @@ class Policy:
         decision, session = hook.decision, hook.session
         command = decision.command
         if isinstance(command, FunctionCall) and self._catalogs is not None:
-            self._settings.underway.decided(session, decision, None, self._assessor.changes(command.oid, self._catalogs.snapshot(session)))
+            snapshot = self._catalogs.snapshot(session)
+            self._settings.underway.decided(session, decision, None, self._assessor.changes(command.oid, snapshot))
+            self._settings.decided(session, decision, "Policy", snapshot=snapshot)
         if isinstance(command, Statement) and command.path is not Path.PARSE and isinstance(decision.verdict, Allow):
             if self._known(session):
                 self._learn(session, command, decision)

@@ -48,6 +48,13 @@ def _names(relation: str, numbers: str) -> str:
     )
 
 
+def _called(*kept: tuple[str, str, str]) -> str:
+    """SQL of the functions, set_config() or users', that are called by trees which the catalog keeps; not written out, so that nothing is locked."""
+    trees = " UNION ALL ".join(f"SELECT {of}, {tree}::pg_catalog.text FROM pg_catalog.pg_{table} WHERE {tree} IS NOT NULL AND {of} >= 16384" for of, tree, table in kept)
+    found = "pg_catalog.regexp_matches(k.tree, ':(?:op)?funcid (2078|[0-9]{5,})', 'g')"
+    return f"SELECT DISTINCT k.of, f.found[1] FROM ({trees}) k(of, tree), LATERAL {found} f(found) WHERE f.found[1]::pg_catalog.oid NOT BETWEEN 2079 AND 16383"
+
+
 QUERIES: dict[str, str] = {
     "schemas": "SELECT nspname FROM pg_catalog.pg_namespace",
     "relations": (
@@ -120,6 +127,11 @@ QUERIES: dict[str, str] = {
         " JOIN pg_catalog.pg_class c ON c.oid = p.polrelid AND c.relrowsecurity,"
         " LATERAL (VALUES (p.polqual), (p.polwithcheck)) v(x) WHERE x IS NOT NULL"
     ),
+    "runs": _called(
+        ("adrelid", "adbin", "attrdef"), ("conrelid", "conbin", "constraint"), ("tgrelid", "tgqual", "trigger"), ("indrelid", "indexprs", "index"),
+        ("indrelid", "indpred", "index"),
+    ),
+    "type_runs": _called(("contypid", "conbin", "constraint"), ("oid", "typdefaultbin", "type")),
 }
 
 DIGEST = (

@@ -120,7 +120,7 @@ class Masking:
         statement = decision.command
         if self._analysis.long(statement.text) or (statement.path is Path.PARSE and _wrote(decision)[1]):
             return False
-        if self._settings is not None and (gives(statement) or not self._settings.idle(statement.text)):
+        if self._settings is not None and (gives(statement) or not self._settings.idle(statement.text, self._catalogs.snapshot(session))):
             return False
         return self._fresh.untold(session, statement)
 
@@ -459,7 +459,7 @@ class Masking:
         if _wrote(hook.decision)[1] and isinstance(hook.decision.verdict, Allow):
             self._executed.rewritten(hook.session.id, hook.decision.command, names)
         if self._settings is not None:
-            self._settings.decided(hook.session, hook.decision, "Masking", known=steps)
+            self._settings.decided(hook.session, hook.decision, "Masking", known=steps, snapshot=self._catalogs.snapshot(hook.session))
 
     def on_outcome(self, hook: OutcomeHook) -> None:
         self._fresh.ended(hook.session, hook.decision, hook.outcome)

@@ -137,6 +137,8 @@ class Snapshot:
     ranges: Mapping[int, int]  #: a range's or multirange's type OID to its subtype's
     triggers: tuple[tuple[int, int], ...]  #: relation and function OIDs
     policies: Mapping[int, tuple[str, ...]]  #: by relation that has row security: its policies' expressions
+    runs: Mapping[int, tuple[int, ...]]  #: by relation: functions, set_config() or users', of its defaults, checks, indexes and triggers' conditions
+    type_runs: Mapping[int, tuple[int, ...]]  #: likewise by domain
     by_relation_name: Mapping[str, tuple[Relation, ...]] = field(repr=False)
     by_function_name: Mapping[str, tuple[Function, ...]] = field(repr=False)
     by_type_name: Mapping[str, tuple[Type, ...]] = field(repr=False)
@@ -220,6 +222,7 @@ def build(rows: Mapping[str, Sequence[Row]]) -> Snapshot:
         ranges=MappingProxyType({int(end): int(row[2]) for row in rows.get("ranges", ()) for end in row[:2] if end}),
         triggers=tuple((int(relation), int(function)) for relation, function in rows.get("triggers", ())),
         policies=_grouped((int(relation), text or "") for relation, text in rows.get("policies", ())),
+        **{name: _grouped((int(oid), int(function)) for oid, function in rows.get(name, ())) for name in ("runs", "type_runs")},
         **indices(*by_oid),
     )
 

@@ -10,7 +10,7 @@ from addons.sql.assess import Assessed, Assessor, classified
 from addons.sql.catalog import Snapshot
 from addons.sql.flux import Flux
 from addons.sql.parse import Unparsable, parse
-from addons.sql.searchpath import steps
+from addons.sql.searchpath import steps, unseen
 from addons.sql.worlds import Step
 
 
@@ -47,6 +47,7 @@ class Stepping:
         """What cannot be followed loses the path."""
         try:
             parsed = parse(self.text)
-            return steps(parsed, classified(parsed, snapshot))
+            found = classified(parsed, snapshot)
+            return (*steps(parsed, found), *unseen(found))
         except Unparsable:
             return (Step("lost"),)

@@ -20,7 +20,8 @@ from addons.sql.changes import Change, split_identifiers
 from addons.sql.classify import classify
 from addons.sql.finding import Finding
 from addons.sql.parse import Parsed
-from addons.sql.stored import HIDDEN, SETTINGS
+from addons.sql.spreading import SETTINGS
+from addons.sql.stored import HIDDEN
 from addons.sql.worlds import Path, Step, World, Worlds
 
 DEFAULT: tuple[str, ...] = ("$user", "public")
@@ -70,7 +71,7 @@ def steps(parsed: Parsed, findings: Sequence[Finding] | None = None) -> tuple[St
 
 def idle(findings: Sequence[Finding]) -> bool:
     """Whether a string surely does nothing to the path or the transaction, told without its trees."""
-    return not any(f.changes or f.kind not in _STAYS or _configures(f) for f in findings)
+    return not any(f.changes or f.strays or f.kind not in _STAYS or _configures(f) for f in findings)
 
 
 def moves(todo: Sequence[Step]) -> bool:
@@ -80,7 +81,7 @@ def moves(todo: Sequence[Step]) -> bool:
 
 def unseen(findings: Iterable[Finding]) -> tuple[Step, ...]:
     """What the catalog says that a string may do, and its text does not: its steps are remembered by the text alone."""
-    return tuple(step for f in findings if HIDDEN in f.changes for step in _moving(f.kind, (Step("lost"),), "haunted"))
+    return tuple(step for f in findings if f.strays or HIDDEN in f.changes for step in _moving(f.kind, (Step("lost"),), "haunted"))
 
 
 def _configures(finding: Finding) -> bool:

@@ -21,12 +21,17 @@ from protocols.session import Session
 from protocols.tally import Tally
 from protocols.verdict import Allow, Decision
 
+from addons.sql.catalog import Snapshot
 from addons.sql.changes import Change, split_identifiers
+from addons.sql.classify import classify
+from addons.sql.deeds import PATH
 from addons.sql.finding import Finding
 from addons.sql.given import Given, uses
 from addons.sql.parse import Unparsable, parse
 from addons.sql.prepared import Prepared
 from addons.sql.searchpath import DEFAULT, Tracker, idle, moves, path_of, steps, unseen
+from addons.sql.spreading import SET_CONFIG
+from addons.sql.stored import doing, with_hidden
 from addons.sql.underway import Underway
 from addons.sql.worlds import Path, Step
 
@@ -52,7 +57,6 @@ HARMLESS = frozenset("""
     transaction_read_only transaction_timeout work_mem xmlbinary xmloption
 """.split())
 
-_SET_CONFIG = 2078  #: its OID (pg_proc.dat)
 _COMMITTING = frozenset({"may commit", "may end", "more"})  #: what changes nothing where nothing was set
 _MOST = 16384  #: texts of which the catalog says that they set something
 
@@ -169,6 +173,7 @@ class Settings:
         self._teller = ""
         self._unseen: dict[str, tuple[Step, ...]] = {}  #: by text, what the catalog said that it does
         self._crowded: tuple[Step, ...] = ()
+        self._heeded: set[tuple[str, str]] = set()  #: texts of which it was asked, and by which catalog
         self._steps: dict[str, tuple[Step, ...]] = {}
         self._long: tuple[str, tuple[Step, ...]] = ("", ())  # of long texts the last
 
@@ -193,18 +198,20 @@ class Settings:
         tracker = self._trackers.get(session.id)
         return None if tracker is None else (tracker.path(),)
 
-    def idle(self, text: str) -> bool:
+    def idle(self, text: str, snapshot: Snapshot | None = None) -> bool:
         """Whether `decided` learns nothing of a text."""
+        self._heed(text, snapshot)
         return not self._steps_of(text, None) and text not in self._unseen and not self._crowded
 
     def decided(
         self, session: Session, decision: Decision, teller: str, findings: Sequence[Finding] | None = None,
-        known: Sequence[Step] | None = None,
+        known: Sequence[Step] | None = None, snapshot: Snapshot | None = None,
     ) -> None:
         """
         A command was decided. Of several addons that tell, the first stays the only one heard.
 
         :param findings: of the command's own text, when the teller has them. :param known: its steps, likewise.
+        :param snapshot: of the catalog, from a teller that has neither: what is set unseen is found out here.
         """
         if isinstance(decision.command, Statement) and isinstance(decision.verdict, Allow):
             self.given.learn(session.id, decision.command, decision.sent or decision.command.text, session.policy_revision)
@@ -215,7 +222,9 @@ class Settings:
         if getattr(command, "path", None) is CommandPath.PARSE:
             return
         todo = known if known is not None else self._steps_of(getattr(command, "text", ""), findings)
-        if self._moved_by_name(session.id, command):
+        if known is None and isinstance(command, Statement):
+            self._heed(command.text, snapshot)
+        if self._moved_by_name(session.id, command, snapshot):
             todo = (*todo, Step("lost", rows=True))
         todo = (*todo, *self._unseen.get(getattr(command, "text", ""), self._crowded))
         if todo and (session.id in self._trackers or not _COMMITTING.issuperset(step.what for step in todo)):
@@ -224,14 +233,16 @@ class Settings:
             if tracker.sent(decision, tuple(todo), command.portal if command.path is CommandPath.BIND else None) or begins:
                 self.tally.moved()
 
-    def _moved_by_name(self, session: str, command: Command) -> bool:
+    def _moved_by_name(self, session: str, command: Command, snapshot: Snapshot | None) -> bool:
         """Whether what it runs or reads on by name may set the path, or is not known; or what it calls by number does."""
         if not isinstance(command, Statement):
-            return isinstance(command, FunctionCall) and command.oid == _SET_CONFIG
+            if not isinstance(command, FunctionCall):
+                return False
+            return command.oid == SET_CONFIG or snapshot is not None and command.oid in doing(snapshot, PATH).functions
         if not uses(command):
             return False
         behind = self.given.behind(session, self.given.used(session, command))
-        return behind is None or any(moves(self._steps_of(each.text, None)) for each in behind)
+        return behind is None or any(each.text in self._unseen or moves(self._steps_of(each.text, None)) for each in behind)
 
     def learn(self, text: str, findings: Sequence[Finding]) -> None:
         """What `classify` found in a text, so that it is not looked through again when it is decided."""
@@ -242,6 +253,20 @@ class Settings:
                 self._unseen[text] = found
         if idle(findings):
             self._keep(text, ())
+
+    def _heed(self, text: str, snapshot: Snapshot | None) -> None:
+        """Learn what the catalog says of a text that nobody has looked through with it."""
+        if snapshot is None or not any(doing(snapshot, PATH)) or (key := (text, snapshot.revision)) in self._heeded:
+            return
+        try:
+            found = with_hidden(classify(parse(text)), snapshot)
+        except Unparsable:
+            return
+        self.learn(text, found)
+        if len(text) <= _KEPT_LENGTH:
+            if len(self._heeded) >= _KEPT:
+                self._heeded.clear()
+            self._heeded.add(key)
 
     def _keep(self, text: str, found: tuple[Step, ...]) -> None:
         if len(text) > _KEPT_LENGTH:

@@ -29,6 +29,12 @@ CREATE TRIGGER t BEFORE UPDATE ON "Odd Name".tied FOR EACH ROW EXECUTE FUNCTION 
 CREATE POLICY p ON "Odd Name".tied USING (a > 1);
 ALTER TABLE "Odd Name".tied ENABLE ROW LEVEL SECURITY;
 CREATE OPERATOR "Odd Name".<+> (RIGHTARG = int, FUNCTION = "Odd Name".g);
+CREATE DOMAIN "Odd Name".filled AS text DEFAULT set_config('a.b', 'x', false) CHECK ("Odd Name".g(1) > 0);
+CREATE FUNCTION "Odd Name".i(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+CREATE TABLE "Odd Name".runs (k serial, a text DEFAULT set_config('a.b', 'x', false), b int CHECK ((OPERATOR("Odd Name".<+>) b) > 0 AND length('x') > 0), c int);
+CREATE INDEX ON "Odd Name".runs ((c + 1)) WHERE "Odd Name".i(c) > 0;
+CREATE FUNCTION "Odd Name".j(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE TRIGGER t BEFORE UPDATE ON "Odd Name".runs FOR EACH ROW WHEN ("Odd Name".j(2) IS NULL) EXECUTE FUNCTION suppress_redundant_updates_trigger();
 """
 
 
@@ -87,11 +93,21 @@ def test_keys_triggers_policies_and_domains(snapshot: Snapshot) -> None:
     (tied,), (base,) = snapshot.named("Odd Name", "tied"), snapshot.named("Odd Name", "base")
     (key,) = snapshot.foreign_keys
     assert (key.source, key.columns, key.target, key.keys, key.deletes, key.updates) == (tied.oid, ("a",), base.oid, ("id",), "c", "a")
-    assert [relation for relation, _function in snapshot.triggers] == [tied.oid] and snapshot.policies == {tied.oid: ("(a > 1)",)}
+    (runs,) = snapshot.named("Odd Name", "runs")
+    assert [relation for relation, _function in snapshot.triggers] == [tied.oid, runs.oid] and snapshot.policies == {tied.oid: ("(a > 1)",)}
     (chart,), (charts,) = snapshot.by_type_name["chart"], snapshot.by_type_name["charts"]
-    assert [check.domain for check in snapshot.checks] == [chart.oid] and snapshot.ranges[charts.oid] == chart.oid
+    (filled,) = snapshot.by_type_name["filled"]
+    assert [check.domain for check in snapshot.checks] == [chart.oid, filled.oid] and snapshot.ranges[charts.oid] == chart.oid
     assert len(snapshot.ranges) == 2  # and its multirange
     assert snapshot.implicit == {charts.oid}
+
+
+def test_what_a_relation_calls_by_itself(snapshot: Snapshot) -> None:
+    """Of the server's own functions set_config() alone; also through an operator, in an index and in a trigger's condition."""
+    (runs,), (filled,) = snapshot.named("Odd Name", "runs"), snapshot.by_type_name["filled"]
+    g, i, j = (snapshot.by_function_name[name][0].oid for name in "gij")
+    assert {oid: sorted(found) for oid, found in snapshot.runs.items()} == {runs.oid: sorted([2078, g, i, j])}
+    assert {oid: sorted(found) for oid, found in snapshot.type_runs.items()} == {filled.oid: [2078, g]}
 
 
 def test_operators_outside_the_catalog(snapshot: Snapshot) -> None:

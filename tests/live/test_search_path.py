@@ -17,15 +17,30 @@ from tests.servers import PostgresServer
 
 pytestmark = pytest.mark.live
 
+MOVING = """
+CREATE SCHEMA moving;
+CREATE DOMAIN moving.checked AS text CHECK (VALUE <> set_config('search_path', 'other, public', false));
+CREATE FUNCTION moving.moved() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM set_config(''search_path'', ''other, public'', false); RETURN NEW; END';
+CREATE FUNCTION moving.moves() RETURNS text LANGUAGE plpgsql AS 'BEGIN SET search_path = other, public; RETURN ''x''; END';
+CREATE TABLE moving.filled (x text DEFAULT set_config('search_path', 'other, public', false), y int);
+CREATE TABLE moving.typed (x moving.checked);
+CREATE TABLE moving.held (x text CHECK (x <> set_config('search_path', 'other, public', false)));
+CREATE TABLE moving.watched (x int);
+CREATE TRIGGER t BEFORE INSERT ON moving.watched FOR EACH ROW EXECUTE FUNCTION moving.moved();
+GRANT USAGE ON SCHEMA moving TO elsewhere; GRANT INSERT ON ALL TABLES IN SCHEMA moving TO elsewhere;
+"""
+
 
 @pytest.fixture(scope="module")
 def astray(postgres15: PostgresServer, house15: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Its account's role looks into the schema `other` first; there `wards` has a masked column."""
+    postgres15.sql(MOVING, "clinic")
     with House(
         tmp_path_factory.mktemp("astray") / "h", postgres15, database="clinic", user="elsewhere", workers=1,
-        masked={"other.wards": ["name"]}, options={"search_paths": ["other, public"]},
+        masked={"other.wards": ["name"]}, options={"search_paths": ["other, public"], "functions": ["moving.moves"]}, masking={"functions": ["moving.moves"]},
     ) as house:  # fmt: skip
         yield house
+    postgres15.sql("DROP SCHEMA moving CASCADE", "clinic")
 
 
 @pytest.mark.parametrize("path", ["public", '"$user", public', "pg_catalog"])
@@ -127,6 +142,12 @@ BEHIND = {
     "prepared, limit": ["PREPARE n AS " + OTHER, "SET search_path = public", bound("EXECUTE n", 1)],
     "cursor": ["BEGIN", "DECLARE c CURSOR FOR " + OTHER, "SET search_path = public", "FETCH c", "COMMIT"],
     "portal": ["BEGIN", bound(OTHER, -1, "p"), "SET search_path = public", "FETCH p", "COMMIT"],
+    "default": ["INSERT INTO moving.filled (y) VALUES (1)"],
+    "default, by the protocol": [bound("INSERT INTO moving.filled (y) VALUES (1)")],
+    "domain's check": ["INSERT INTO moving.typed VALUES ('x')"],
+    "check": ["INSERT INTO moving.held VALUES ('x')"],
+    "trigger": ["INSERT INTO moving.watched VALUES (1)"],
+    "listed function": ["SELECT moving.moves()"],
     "view of settings": ["UPDATE pg_settings SET setting = 'other, public' WHERE name = 'search_path'"],
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from addons.masking import Masking
 from addons.policy import Policy
 from addons.sql.assess import classified
 from addons.sql.catalog import Snapshot, build
@@ -11,22 +12,39 @@ from addons.sql.kinds import CLASSES
 from addons.sql.parse import parse
 from addons.sql.settings import Settings
 from addons.sql.stored import HIDDEN
-from protocols.command import Statement
+from protocols.command import FunctionCall, Statement
 from protocols.hooks import DecidedHook, JudgeHook, OutcomeHook
 from protocols.result import Ending, Outcome
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Allow, Decision, Deny
 from tests.gateway.test_catalog import ROWS
 from tests.masking.gate import OneWorker
+from tests.masking.shelf import done
 
 SESSION = Session("s", Identity("ada"), Target("clinic", "postgres", "h", 1), "rw", "clinicdb", "p")
 SNAPSHOT = build(ROWS | {
     "relations": [(str(30000 + at), "public", name, kind, "0") for at, (name, kind) in enumerate([
         ("t", "r"), ("calling", "v"), ("over", "v"), ("tuned", "v"), ("ruled", "r"), ("guarded", "r"), ("calm", "v"),
+        ("filled", "r"), ("typed", "r"), ("watched", "r"), ("through", "v"), ("whole", "p"), ("part", "r"), ("referred", "r"), ("logged", "r"),
     ])],
+    "columns": [("30008", "1", "x", "40002", "label[]", "f", None, "f", "f"), ("30000", "1", "id", "23", "integer", "f", None, "f", "f")],
+    "types": [("40001", "public", "label", "d", "S", "0", "0", "25"), ("40002", "public", "_label", "b", "A", "0", "40001", "0")],
+    "inherits": [("30012", "30011")],
+    "runs": [("30007", "2078"), ("30012", "2078"), ("30000", "50009")],
+    "type_runs": [("40001", "2078")],
+    "triggers": [("30009", "50001"), ("30014", "50003")],
+    "foreign_keys": [("30009", "x", "30013", "id", "c", "a")],
+    "functions": [
+        (str(50001 + at), "public", name, "f", "v", language, "f", "f", "25", "", "0", "f", body) for at, (name, language, body) in enumerate([
+            ("strays", "plpgsql", "BEGIN PERFORM set_config('search_path', 'other', false); RETURN NEW; END"), ("calls", "sql", "SELECT strays()"),
+            ("notes", "plpgsql", "BEGIN PERFORM set_config('app.tenant', '1', false); RETURN NEW; END"), ("other", "plpython3u", ""),
+        ])
+    ],
+    "operators": [("@@@", "50002")],
     "views": [
         ("30001", "SELECT set_config('search_path'::text, 'public'::text, false) AS x"), ("30002", "SELECT calling.x FROM calling"),
         ("30003", "SELECT pg_settings.name, pg_settings.setting FROM pg_settings"), ("30006", "SELECT t.id FROM t"),
+        ("30010", "SELECT calls() AS calls"),
     ],
     "rules": [("30004", "CREATE RULE r AS ON INSERT TO ruled DO ALSO SELECT set_config('search_path'::text, 'public'::text, false)")],
     "policies": [("30005", "(set_config('search_path'::text, 'public'::text, false) IS NOT NULL)")],
@@ -34,7 +52,10 @@ SNAPSHOT = build(ROWS | {
 
 SETS = ["SELECT * FROM calling", "SELECT * FROM public.over", "UPDATE tuned SET setting = 'x'", "INSERT INTO ruled VALUES (1)", "SELECT 1 FROM guarded",
         "MERGE INTO tuned USING t ON tuned.name = 'a' WHEN MATCHED THEN UPDATE SET setting = 'x'", "PREPARE p AS SELECT * FROM calling"]  # fmt: skip
-SETS_NOTHING = ["SELECT * FROM tuned", "SELECT * FROM ruled", "SELECT * FROM calm", "UPDATE t SET id = 1", "UPDATE calm SET id = 1"]
+FILLS = ["INSERT INTO filled VALUES (1)", "UPDATE public.typed SET x = '{a}'", "COPY filled FROM STDIN", "INSERT INTO whole VALUES (1)"]
+STRAYS = ["SELECT strays()", "SELECT public.calls()", "SELECT * FROM through", "INSERT INTO watched VALUES (1)", "DELETE FROM referred", "SELECT 1 @@@ 2",
+          "SELECT other() FROM t", "SELECT 'x'::label", "SELECT t.strays FROM t"]  # fmt: skip
+SETS_NOTHING = ["INSERT INTO logged VALUES (1)", "SELECT notes()", "SELECT * FROM filled", "SELECT * FROM watched", "SELECT * FROM tuned", "SELECT * FROM ruled", "SELECT * FROM calm", "UPDATE t SET id = 1", "UPDATE calm SET id = 1"]
 
 
 class Shelf(OneWorker):
@@ -42,9 +63,14 @@ class Shelf(OneWorker):
         return SNAPSHOT
 
 
-@pytest.mark.parametrize(("text", "sets"), [*((text, True) for text in SETS), *((text, False) for text in SETS_NOTHING)])
+@pytest.mark.parametrize(("text", "sets"), [*((text, True) for text in SETS + FILLS), *((text, False) for text in SETS_NOTHING)])
 def test_what_sets_something_is_known_by_its_relations(text: str, sets: bool) -> None:
     assert [HIDDEN in finding.changes for finding in classified(parse(text), SNAPSHOT)] == [sets]
+
+
+@pytest.mark.parametrize(("text", "strays"), [*((text, True) for text in SETS + FILLS + STRAYS), *((text, False) for text in SETS_NOTHING)])
+def test_what_may_move_the_path_unseen_is_known_by_what_it_writes_and_calls(text: str, strays: bool) -> None:
+    assert [finding.strays for finding in classified(parse(text), SNAPSHOT)] == [strays]
 
 
 def did(policy: Policy, settings: Settings, text: str) -> None:
@@ -58,7 +84,7 @@ def did(policy: Policy, settings: Settings, text: str) -> None:
     policy.on_outcome(OutcomeHook(SESSION, decision, outcome))
 
 
-@pytest.mark.parametrize("text", SETS[:-1])
+@pytest.mark.parametrize("text", SETS[:-1] + FILLS + STRAYS)
 def test_the_path_is_unknown_after_it_whoever_tells(text: str) -> None:
     settings = Settings()
     policy = Policy(default=dict.fromkeys(CLASSES, "allow"), catalogs=Shelf(), settings=settings)
@@ -76,6 +102,39 @@ def test_what_is_prepared_of_it_is_never_followed() -> None:
     did(policy, settings, SETS[-1])
     did(policy, settings, "SET search_path = public")
     assert settings.search_path(SESSION) is None
+
+
+@pytest.mark.parametrize("text", SETS[:-1] + FILLS + STRAYS)
+def test_masking_alone_believes_no_path_that_something_unseen_moved(text: str) -> None:
+    """Each time, also where a text of the same form was decided before."""
+    settings = Settings()
+    masking = Masking(columns=[{"relation": "public.t", "column": "id", "strategy": "null"}], catalogs=Shelf(), settings=settings)
+    for _ in range(2):
+        done(masking, "SET search_path = public", who=SESSION)
+        assert settings.search_path(SESSION) == ("public",)
+        done(masking, text, who=SESSION)
+        assert settings.search_path(SESSION) is None
+    assert not masking.untold(SESSION, Decision(Statement(text), Allow(), text)) and masking.untold(SESSION, Decision(Statement("SELECT 1"), Allow(), "SELECT 1"))
+
+
+@pytest.mark.parametrize("oid", [2078, 50001, 50002])
+def test_a_function_called_by_its_number_moves_the_path_likewise(oid: int) -> None:
+    settings = Settings()
+    policy = Policy(default=dict.fromkeys(CLASSES, "allow"), catalogs=Shelf(), settings=settings)
+    policy.on_decided(DecidedHook(SESSION, Decision(FunctionCall(50003), Allow())))
+    assert settings.search_path(SESSION) is not None
+    policy.on_decided(DecidedHook(SESSION, Decision(FunctionCall(oid), Allow())))
+    assert settings.search_path(SESSION) is None
+
+
+def test_what_a_function_does_is_no_class_of_the_statement_that_calls_it() -> None:
+    """An owner's trigger takes no write away, and who lists a function lets it be called."""
+    policy = Policy(default=dict.fromkeys(("read", "write", "write-unfiltered"), "allow"), functions=["calls"], catalogs=Shelf(), settings=Settings())
+    for text in ("INSERT INTO watched VALUES (1)", "SELECT calls()"):
+        assert isinstance(policy.on_judge(JudgeHook(SESSION, Statement(text), text)), Allow)
+    for text in FILLS[:3]:
+        found = policy.on_judge(JudgeHook(SESSION, Statement(text), text))
+        assert isinstance(found, Deny) and "server-config" in found.reason
 
 
 def test_a_view_of_settings_is_no_way_around_server_config() -> None:
