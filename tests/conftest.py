@@ -22,7 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("timeless", settings(), deadline=None)
 settings.load_profile("timeless")
 
-pytest_plugins = ["tests.limit"]
+pytest_plugins = ["tests.limit", "tests.order"]
 
 LONG = os.environ.get("OSTIARY_PROFILE") == "soak"
 

@@ -28,6 +28,7 @@ from addons.sql.kinds import CLASSES
 from gateway.cli.door import Door
 from gateway.cli.init import HOSTS, make
 from gateway.notary.keys import FOLDER, PUBLIC
+from tests import warm
 from tests.servers import SUPERUSER, PostgresServer, free_port
 
 ROOT = Path(__file__).parent.parent
@@ -297,10 +298,7 @@ class House:
     def ostiary(self, *words: str, token: str = "", stdin: str = "") -> subprocess.CompletedProcess[str]:
         """The command line on this house, such as ("request", "approve", ID, "--as", GRACE)."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OSTIARY_CONFIG": str(self.file), "OSTIARY_TOKEN": token}
-        return subprocess.run(
-            [sys.executable, "-m", "gateway.cli.main", *words], env=environment, input=stdin, text=True,
-            capture_output=True, timeout=PATIENCE * 2, check=False, cwd=self.directory,
-        )
+        return warm.run(words, environment=environment, directory=self.directory, stdin=stdin, timeout=PATIENCE * 2)
 
     def audit(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`ostiary audit …`."""

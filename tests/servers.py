@@ -7,7 +7,9 @@ without it and brings protocol 3.2. Neither runs as root: the user `postgres` (o
 
 from __future__ import annotations
 
+import atexit
 import datetime
+import functools
 import importlib.util
 import ipaddress
 import itertools
@@ -244,11 +246,7 @@ class PostgresServer:
         if self._user is not None:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
         self.folder.chmod(0o755)
-        subprocess.run(
-            [self.binaries / "initdb", "-D", self.data, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8",
-             "--locale=C", "--no-sync"],
-            check=True, capture_output=True, timeout=120, **self._as_user(),
-        )  # fmt: skip
+        subprocess.run(["cp", "-a", _template(self.binaries), self.data], check=True, timeout=120)
 
     def _configure(self) -> None:
         settings = {
@@ -292,10 +290,7 @@ class PostgresServer:
         raise RuntimeError("the server was not ready in time")
 
     def _as_user(self) -> dict[str, object]:
-        if self._user is None:
-            return {"cwd": self.folder}
-        user = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
-        return {**user, "cwd": self.folder, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}}
+        return _as(self._user, self.folder)
 
     def _psql(self) -> Path:
         return self.binaries / "psql"
@@ -311,3 +306,24 @@ def _borrowed_user() -> pwd.struct_passwd | None:
         except KeyError:
             continue
     raise RuntimeError("no user to run PostgreSQL as")
+
+
+def _as(user: pwd.struct_passwd | None, folder: Path) -> dict[str, object]:
+    """How to start a program as this user."""
+    if user is None:
+        return {"cwd": folder}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": folder, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}}
+
+
+@functools.cache
+def _template(binaries: Path) -> Path:
+    """A cluster that nobody has started, made once by each process: a copy takes a fifth of what initdb does."""
+    folder, user = Path(tempfile.mkdtemp(prefix="ostiary-pg-")), _borrowed_user()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if user is not None:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    subprocess.run(
+        [binaries / "initdb", "-D", folder / "data", "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"],
+        check=True, capture_output=True, timeout=120, **_as(user, folder),
+    )  # fmt: skip
+    return folder / "data"

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -36,23 +37,54 @@ def corpus() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="session", params=[15, 18])
-def server(request: pytest.FixtureRequest, corpus: ModuleType) -> Iterator[PostgresServer]:
-    """The wheel's 18 is built without XML and two extensions, whose functions nobody may call here anyway."""
-    server = PostgresServer(POSTGRES_15 if request.param == 15 else postgres_18(), SETTINGS)
-    try:
+class Rack:
+    """The servers, each started when it is first asked for and kept, whichever version the next file begins with."""
+
+    def __init__(self, corpus: ModuleType, ends: ExitStack) -> None:
+        self._corpus, self._ends, self._servers, self._wide = corpus, ends, {}, set()
+
+    def server(self, version: int) -> PostgresServer:
+        """PostgreSQL 15 or 18."""
+        if version not in self._servers:
+            self._servers[version] = self._start(version)
+        return self._servers[version]
+
+    def _start(self, version: int) -> PostgresServer:
+        """The wheel's 18 is built without XML and two extensions, whose functions nobody may call here anyway."""
+        server = PostgresServer(POSTGRES_15 if version == 15 else postgres_18(), SETTINGS)
+        self._ends.callback(server.stop)
         server.start()
         server.sql("CREATE ROLE app SUPERUSER LOGIN")
         server.sql("CREATE DATABASE clinic OWNER app")
-        corpus.PORT = server.port
-        setup = corpus.text(str(CORPUS / "postgres" / "setup.sql"))
-        if request.param == 18:
+        self._corpus.PORT = server.port
+        setup = self._corpus.text(str(CORPUS / "postgres" / "setup.sql"))
+        if version == 18:
             setup = re.sub(r"CREATE EXTENSION IF NOT EXISTS (pgcrypto|xml2);", "", setup)
             setup = setup.replace("xmlelement(name patient, xmlattributes(ssn as ssn), full_name)", "NULL")
         server.sql(setup, "clinic")
-        yield server
-    finally:
-        server.stop()
+        return server
+
+    def wide(self, server: PostgresServer) -> PostgresServer:
+        """With a second database that has more roads to the same values."""
+        if server.port not in self._wide:
+            server.sql("CREATE DATABASE wide OWNER app TEMPLATE clinic")
+            server.sql((Path(__file__).parent / "schema.sql").read_text(), "wide")
+            self._wide.add(server.port)
+        return server
+
+
+@pytest.fixture(scope="session")
+def rack(corpus: ModuleType) -> Iterator[Rack]:
+    with ExitStack() as ends:
+        yield Rack(corpus, ends)
+
+
+@pytest.fixture(scope="session", params=[15, 18])
+def server(request: pytest.FixtureRequest, corpus: ModuleType, rack: Rack) -> PostgresServer:
+    """Of both versions, one after the other."""
+    server = rack.server(request.param)
+    corpus.PORT = server.port
+    return server
 
 
 @pytest.fixture(scope="session")
@@ -62,11 +94,9 @@ def version(server: PostgresServer) -> int:
 
 
 @pytest.fixture(scope="session")
-def wide(server: PostgresServer) -> PostgresServer:
-    """The same server, with a second database that has more roads to the same values."""
-    server.sql("CREATE DATABASE wide OWNER app TEMPLATE clinic")
-    server.sql((Path(__file__).parent / "schema.sql").read_text(), "wide")
-    return server
+def wide(server: PostgresServer, rack: Rack) -> PostgresServer:
+    """The same server, with the second database."""
+    return rack.wide(server)
 
 
 @pytest.fixture(scope="session")

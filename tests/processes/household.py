@@ -23,6 +23,7 @@ from gateway.config import Audit
 from gateway.control.office import key_file
 from gateway.control.seal import write_key
 from gateway.notary.process import init_store
+from tests import warm
 from tests.servers import free_port
 
 HERE = Path(__file__).parent
@@ -186,9 +187,8 @@ class Household:
 
     def ostiary(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command about this house."""
-        return subprocess.run(
-            [sys.executable, "-m", "gateway.cli.main", *words, "--config", str(self.file)],
-            capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        return warm.run(
+            (*words, "--config", str(self.file)), environment={**os.environ, "PYTHONPATH": str(ROOT)}, directory=ROOT, timeout=PATIENCE,
         )
 
     def code(self) -> int:
