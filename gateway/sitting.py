@@ -59,6 +59,7 @@ class Sitting(Seated):
         client.write(self._prompt(upstream, secret))
         self.adapter.attach(client, upstream.transport)
         upstream.attach(self)
+        upstream.forget()
 
     def _prompt(self, upstream: Upstream, secret: bytes) -> bytes:
         """What a server says between AuthenticationOk and its first ReadyForQuery."""

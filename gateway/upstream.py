@@ -12,6 +12,7 @@ import base64
 import secrets
 import ssl
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol as Shape
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -57,6 +58,9 @@ _PASSED = {
     "22023": "the target does not accept one of the connection's settings",
     "42704": "the target does not know one of the connection's settings",
 }
+
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class DialError(Exception):
@@ -113,6 +117,10 @@ class Upstream:
             receiver.connection_lost(self._lost)
         else:
             self.transport.resumeProducing()
+
+    def forget(self) -> None:
+        """What the login brought is told and recorded; each session would keep it."""
+        self.parameters, self.notices, self.facts = _NOTHING, (), _NOTHING
 
     def data_received(self, data: bytes) -> None:
         if self._receiver is None:  # TLS may deliver what it had decrypted when reading was paused

@@ -68,15 +68,12 @@ class Adapter(SessionAdapter):
         self._working = False
         self._turn_began = 0.0
         self._rest: Any = None  # while others have their turn; what is to be done waits in _todo
-        self._withheld = Withheld(
-            lambda data: self._target.write(data), lambda call: clock.callLater(0, call), lambda why, on: self._pauses.put("client", why, on),
-            released=self._released, failed=self._crashed,
-        )  # fmt: skip
-        self._gathering = Gathering(clock.callLater, relay.cut, self._target_said, lambda least: self._target.wait_for(least))
-        self._backlog = Backlog(journal, self._shown_again, lambda side, why, on: self._pauses.put(side, why, on))
         self._asked: Deferred[Decision] | None = None
         self._transports: dict[str, Any] = {}
-        self._pauses = Pauses(self._transports, lambda: self._asked is not None)
+        self._pauses = Pauses(self._transports, self._holds)
+        self._withheld = Withheld(self._to_target, self._soon, self._pause_client, released=self._released, failed=self._crashed)
+        self._gathering = Gathering(clock.callLater, relay.cut, self._target_said, self._wait_for)
+        self._backlog = Backlog(journal, self._shown_again, self._pauses.put)
         self._closing = ""
         self._linger: Any = None
         self._cancel_wanted = False
@@ -88,8 +85,28 @@ class Adapter(SessionAdapter):
         """Both transports are connected and logged in; start relaying."""
         self._client, self._target = client, target
         self._transports.update(client=client, target=target)
-        client.registerProducer(Tap(lambda on: self._pauses.put("target", "client is slow", on)), True)
+        client.registerProducer(Tap(self._pause_target), True)
         target.registerProducer(Tap(self._target_full), True)
+
+    # Methods, not closures: each session has them, and a closure is twice as large.
+
+    def _holds(self) -> bool:
+        return self._asked is not None
+
+    def _to_target(self, data: bytes) -> None:
+        self._target.write(data)
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        self._clock.callLater(0, call)
+
+    def _wait_for(self, least: int) -> None:
+        self._target.wait_for(least)
+
+    def _pause_client(self, why: str, on: bool) -> None:
+        self._pauses.put("client", why, on)
+
+    def _pause_target(self, on: bool) -> None:
+        self._pauses.put("target", "client is slow", on)
 
     def _target_full(self, on: bool) -> None:
         self._withheld.full(on)

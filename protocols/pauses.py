@@ -19,28 +19,26 @@ class Pauses:
         :param held: whether the client is being asked about: then it is listened to, whatever else there is.
         """
         self._transports, self._held = transports, held
-        self._reasons: dict[str, set[str]] = {"client": set(), "target": set()}
-        self._paused: set[str] = set()
+        self._reasons: frozenset[tuple[str, str]] = frozenset()  # and the side; of an empty one there is one for all sessions
+        self._paused: frozenset[str] = frozenset()
         self._over = False
 
     def put(self, side: str, why: str, on: bool) -> None:
         """There is this reason, or it is gone."""
-        reasons = self._reasons[side]
-        if on != (why in reasons):
-            (reasons.add if on else reasons.discard)(why)
+        if on != ((side, why) in self._reasons):
+            self._reasons ^= {(side, why)}
             self.steer(side)
 
     def steer(self, side: str) -> None:
         """Pause or resume a side as its reasons say."""
         transport = self._transports.get(side)
-        wanted = bool(self._reasons[side]) and not (side == "client" and self._held())
+        wanted = any(of == side for of, _ in self._reasons) and not (side == "client" and self._held())
         if self._over or transport is None or wanted == (side in self._paused):
             return
+        self._paused ^= {side}
         if wanted:
-            self._paused.add(side)
             transport.pauseProducing()
         else:
-            self._paused.discard(side)
             transport.resumeProducing()
 
     def end(self) -> None:

@@ -5,7 +5,6 @@ target is to have them.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -45,7 +44,7 @@ class Waiting:
 class Withheld:
     """Of one session, toward its target."""
 
-    __slots__ = ("_entries", "_long", "_outflow", "_pause", "_released", "_size", "_write")
+    __slots__ = ("_entries", "_failed", "_full", "_later", "_long", "_outflow", "_pause", "_released", "_size", "_write")
 
     def __init__(
         self, write: Callable[[bytes], None], later: Callable[[Callable[[], None]], object], pause: Callable[[str, bool], None],
@@ -58,11 +57,12 @@ class Withheld:
         :param released: called when bytes have left that had waited.
         :param failed: called with what reading a spool raised; nothing more is sent.
         """
-        self._write, self._pause, self._released = write, pause, released
-        self._entries: deque[Waiting] = deque()
+        self._write, self._later, self._pause, self._released, self._failed = write, later, pause, released, failed
+        self._entries: list[Waiting] = []  # an empty deque is ten times an empty list, and each session has one
         self._size = 0
         self._long = 0  # how many spools wait or are being sent
-        self._outflow = Outflow(write, later, ended=self._flowed, failed=failed)
+        self._full = False
+        self._outflow: Outflow | None = None  # while there are spools
 
     def __bool__(self) -> bool:
         """Whether something was decided and has not left."""
@@ -80,6 +80,9 @@ class Withheld:
             self._grew(entry, len(entry.data))
         else:
             self._long += 1
+            if self._outflow is None:
+                self._outflow = Outflow(self._write, self._later, ended=self._flowed, failed=self._failed)
+                self._outflow.full(self._full)
             self._pause(LONG, True)  # one message's at a time in a spool
 
     def send(self, data: bytes) -> None:
@@ -88,22 +91,26 @@ class Withheld:
             entry = self._entries[-1]
             entry.behind.append(data)
             self._grew(entry, len(data))
-        elif self._long:
+        elif self._outflow is not None:
             self._outflow.push([data])
         else:
             self._write(data)
 
     def durable(self, sequence: int) -> None:
         """Release every byte that waited for records up to `sequence`."""
-        entries = self._entries
         out: list[bytes | Spool] = []
-        while entries and (entries[0].settled or entries[0].sequence <= sequence):
-            entry = entries.popleft()
+        count = 0
+        for count, entry in enumerate(self._entries):
+            if not entry.settled and entry.sequence > sequence:
+                break
             out.append(entry.data)
             out += entry.behind
             self._size -= entry.size
+        else:
+            count = len(self._entries)
         if out:
-            if self._long:
+            del self._entries[:count]
+            if self._outflow is not None:
                 self._outflow.push(out)
             else:
                 self._write(b"".join(out))
@@ -115,14 +122,17 @@ class Withheld:
 
     def full(self, on: bool) -> None:
         """The target's own buffer is full, or has room again."""
-        self._outflow.full(on)
+        self._full = on
+        if self._outflow is not None:
+            self._outflow.full(on)
 
     def discard(self) -> None:
         """None of it will ever leave."""
         for entry in self._entries:
             entry.forget()
         self._entries.clear()
-        self._outflow.discard()
+        if self._outflow is not None:
+            self._outflow.discard()
 
     def _grew(self, entry: Waiting, count: int) -> None:
         entry.size += count
@@ -134,6 +144,7 @@ class Withheld:
         """Nothing waits behind a spool that is being sent."""
         self._long = sum(not isinstance(entry.data, bytes) for entry in self._entries)
         if not self._long:
+            self._outflow = None
             self._pause(LONG, False)
         self._went()
 

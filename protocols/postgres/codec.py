@@ -11,6 +11,7 @@ Source: PostgreSQL 18 manual, 54.7 "Message Formats" and 54.2.1 "Start-up".
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from struct import Struct
 from types import MappingProxyType
 from typing import NamedTuple
@@ -117,6 +118,12 @@ def _lacks(data: bytes | bytearray, start: int) -> int:
     return max(0, 1 + length - there) if 4 <= length <= STREAM_LIMIT + 4 else -1
 
 
+@cache
+def _limits(streamed: frozenset[int], limits: frozenset[tuple[int, int]]) -> Mapping[int, int]:
+    """One for all sessions' readers."""
+    return MappingProxyType({tag: STREAM_LIMIT for tag in streamed} | dict(limits))
+
+
 class FrameReader:
     """
     Frames out of one direction of a connection.
@@ -133,7 +140,7 @@ class FrameReader:
         limit: int = BODY_LIMIT,
         streamed: frozenset[int] = frozenset(),
     ) -> None:
-        self._limits, self._limit = {tag: STREAM_LIMIT for tag in streamed} | dict(limits), limit
+        self._limits, self._limit = _limits(streamed, frozenset(limits.items())), limit
         self._streamed = streamed
         # A read that finds nothing pending is kept as the bytes it is: no copy.
         self._buffer: bytes | bytearray = b""

@@ -154,7 +154,7 @@ class Conversation:
     prepared: dict[str, Prepared] = field(default_factory=dict)
     texts: dict[str, str | None] = field(default_factory=dict)  #: name to text, what `Statement.prepared` shows
     naming: int = 0  #: counts whatever may give a statement's name to another, or take it
-    doubted: set[str] = field(default_factory=set)  #: names of statements that SQL may have taken away, or not
+    doubted: set[str] | frozenset[str] = frozenset()  #: names of statements that SQL may have taken away, or not; a set once there are any
     text_length: int = 0  #: characters in `texts`
     portals: dict[str, Portal] = field(default_factory=dict)
     outside: Habits = field(default_factory=Habits)  #: of a transaction block
@@ -242,8 +242,9 @@ class Conversation:
         if deallocates(text):
             name = deallocated(text)
             pending = self._replacing(self.prepared)
-            for gone in [each for each in {*self.prepared, *(entry.undo[1] for entry in pending)} if each and (name is None or each == name)]:
-                self.doubted.add(gone)
+            taken = {each for each in (*self.prepared, *(entry.undo[1] for entry in pending)) if each and (name is None or each == name)}
+            self.doubted = {*self.doubted, *taken}
+            for gone in taken:
                 self._put(self.prepared, gone, None)
                 for entry in pending:
                     entry.undo = None if entry.undo and entry.undo[1] == gone else entry.undo
