@@ -13,7 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 # A file's tests run in one process, so its servers are started once; a failure is the same with JOBS=0, in one process.
-JOBS ?= logical
+# One more than there are processors: tests of live programs wait for half of their time.
+JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 SOAK_SECONDS ?= 21600
 REPORT := $(VENV)/junit.xml
 SOURCES := setup.py $(shell find gateway protocols addons twisted -type f -not -path '*/__pycache__/*')
