@@ -201,9 +201,10 @@ def test_what_the_floor_cannot_answer_is_refused_by_name(floored: Floored) -> No
 
 
 def test_who_compares_on_the_floor_is_told_that_the_floor_is_why(floored: Floored) -> None:
-    for sql in ("SELECT id FROM patients WHERE mrn = 'MRN-1'", "UPDATE patients SET state = 'ZZ' WHERE mrn = 'MRN-1'"):
-        for on in (True, False):
-            results, _misc = attempted(floored.gate(floored.masking(), floored=on), [sql])
+    for on in (True, False):
+        addon = floored.masking()
+        for sql in ("SELECT id FROM patients WHERE mrn = 'MRN-1'", "UPDATE patients SET state = 'ZZ' WHERE mrn = 'MRN-1'"):
+            results, _misc = attempted(floored.gate(addon, floored=on), [sql])
             deny = results[-1].refused
             assert deny is not None and ("on the target's floor" in deny.hint) is on, (sql, on, deny)
 

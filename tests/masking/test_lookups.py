@@ -74,10 +74,16 @@ def counts() -> Counts:
     return Counts()
 
 
+@pytest.fixture(scope="module")
+def catalogs(wide: PostgresServer) -> Catalogs:
+    """Read once: nothing here changes what is read."""
+    return Catalogs(wide.port, "wide")
+
+
 @pytest.fixture
-def masking(wide: PostgresServer, columns: list[dict[str, Any]], counts: Counts) -> Masking:
+def masking(catalogs: Catalogs, columns: list[dict[str, Any]], counts: Counts) -> Masking:
     permitted = [{**one, "lookup": one["relation"] == "public.patients" and one["column"] in ("mrn", "ssn")} for one in columns]
-    return Masking(columns=[*permitted, *MORE], catalogs=Catalogs(wide.port, "wide"), counts=counts, lookups_per_minute=5)
+    return Masking(columns=[*permitted, *MORE], catalogs=catalogs, counts=counts, lookups_per_minute=5)
 
 
 @pytest.fixture
@@ -88,8 +94,8 @@ def gate(masking: Masking, wide: PostgresServer) -> Iterator[Gate]:
 
 
 @pytest.fixture
-def bare(wide: PostgresServer) -> Iterator[Gate]:
-    gate = Gate(Masking(columns=[], catalogs=Catalogs(wide.port, "wide")), wide.port, session(database="wide"), "wide")
+def bare(wide: PostgresServer, catalogs: Catalogs) -> Iterator[Gate]:
+    gate = Gate(Masking(columns=[], catalogs=catalogs), wide.port, session(database="wide"), "wide")
     yield gate
     gate.close()
 
@@ -154,13 +160,13 @@ def test_a_function_cannot_look_up_uncounted(gate: Gate) -> None:
     assert gate.run(f"CREATE FUNCTION looks() RETURNS void LANGUAGE sql AS '{body}'")[0].refused is not None
 
 
-def test_when_nobody_can_count_nothing_is_looked_up(wide: PostgresServer) -> None:
+def test_when_nobody_can_count_nothing_is_looked_up(wide: PostgresServer, catalogs: Catalogs) -> None:
     class Gone:
         def count(self, subject: str, statements: int) -> Deferred[int]:
             return fail(RuntimeError("control cannot be reached"))
 
     columns = [{"relation": "public.patients", "column": "mrn", "lookup": True}]
-    addon = Masking(columns=columns, catalogs=Catalogs(wide.port, "wide"), counts=Gone())
+    addon = Masking(columns=columns, catalogs=catalogs, counts=Gone())
     gate = Gate(addon, wide.port, session(database="wide"), "wide")
     try:
         with pytest.raises(AssertionError):  # the pipeline makes a refusal of the failure
