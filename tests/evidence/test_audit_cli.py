@@ -27,6 +27,7 @@ from gateway.notary import anchor, keys
 from gateway.notary.client import NotaryClient, connect
 from gateway.notary.process import Notary, init_store
 from gateway.notary.record import Kind
+from tests import warm
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -218,9 +219,8 @@ class Live:
 
     async def ostiary(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         """In a process of its own, while the notary's reactor turns."""
-        command = [sys.executable, "-m", "gateway.cli.main", "audit", *map(str, words)]
-        options = {"capture_output": True, "text": True, "cwd": ROOT, "timeout": 30, "check": False}
-        return await deferToThread(subprocess.run, command, **options)
+        command = ["audit", *map(str, words)]
+        return await deferToThread(warm.run, command, environment=os.environ, directory=ROOT, timeout=60.0)
 
     async def stop(self) -> None:
         if self.client is not None:
