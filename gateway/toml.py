@@ -7,11 +7,12 @@ to others, names used twice, addons that do not build, settings that contradict 
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 import stat
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from os.path import isdir, isfile  # false where a path cannot even be one
 from pathlib import Path
@@ -22,7 +23,7 @@ from gateway.config import MASKING, Audit, Config, TargetEntry
 from gateway.entries import UNPINNED, addons, identities, listens, spot, ssh, targets
 from gateway.notary import keys
 from gateway.notary.note import NoteError
-from gateway.section import Problem, Problems, Section
+from gateway.section import UNKNOWN, Problem, Problems, Section
 from gateway.tls import ServerTls, TlsProblem
 
 MOST_WORKERS = 64
@@ -46,12 +47,7 @@ def load(path: Path, *, vetted: bool = False, unpinned: bool = False) -> Config:
 
     :raises WrongConfig: with all of its problems.
     """
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        problem = Problem("", (error.strerror or "cannot be read").lower(), "make a configuration with `ostiary init`")
-        raise _wrong(path, [problem]) from None
-    return parse(text, path.resolve(), vetted=vetted, unpinned=unpinned)
+    return parse(_bytes(path), path.resolve(), vetted=vetted, unpinned=unpinned)
 
 
 def parse(text: bytes, file: Path, *, vetted: bool = False, unpinned: bool = False) -> Config:
@@ -63,6 +59,53 @@ def parse(text: bytes, file: Path, *, vetted: bool = False, unpinned: bool = Fal
     :param unpinned: targets of SSH may be without host keys. Nobody can be let in to one; its key can be looked at.
     :raises WrongConfig: with all of its problems.
     """
+    config, problems = _read(text, file, vetted)
+    if unpinned:
+        problems = [problem for problem in problems if problem.wrong != UNPINNED]
+    if problems:
+        raise _wrong(file, problems)
+    return config
+
+
+def glance(path: Path, needed: Collection[str]) -> tuple[Config, list[Problem]]:
+    """
+    A file of which only some is needed, and what is wrong elsewhere in it: there the configuration has stand-ins. No addon is loaded,
+    and targets of SSH may be without host keys.
+
+    :param needed: key paths, such as "gateway.state"; what is below them too.
+    :raises WrongConfig: with what is wrong with those, and with the file itself.
+    """
+    config, problems = _read(_bytes(path), path.resolve(), vetted=True)
+    problems = [problem for problem in problems if problem.wrong != UNPINNED]
+    wrong = [problem for problem in problems if _concerns(problem, needed)]
+    if wrong:
+        raise _wrong(path.resolve(), wrong)
+    return config, problems
+
+
+def _concerns(problem: Problem, needed: Collection[str]) -> bool:
+    """A key that means nothing may be one of these, misspelt: what stands there would be missed."""
+    key = re.sub(r"\[\d+\]", "", problem.key)
+    if not key or any(f"{key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{key}.") for one in needed):
+        return True
+    table, _, last = key.rpartition(".")
+    words = {one.removeprefix(f"{table}." if table else "").partition(".")[0] for one in needed if not table or one.startswith(f"{table}.")}
+    return problem.wrong == UNKNOWN and bool(difflib.get_close_matches(last, words, 1))
+
+
+def _bytes(path: Path) -> bytes:
+    """
+    :raises WrongConfig: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        problem = Problem("", (error.strerror or "cannot be read").lower(), "make a configuration with `ostiary init`")
+        raise _wrong(path, [problem]) from None
+
+
+def _read(text: bytes, file: Path, vetted: bool) -> tuple[Config, list[Problem]]:
+    """A file's values, and all that is wrong with it, where it is: what is wrong has stand-ins."""
     problems: Problems = []
     try:
         values = tomllib.loads(text.decode())
@@ -72,11 +115,7 @@ def parse(text: bytes, file: Path, *, vetted: bool = False, unpinned: bool = Fal
     config = _config(whole, file, text, vetted)
     whole.end()
     _file_mode(file, problems)
-    if unpinned:
-        problems = [problem for problem in problems if problem.wrong != UNPINNED]
-    if problems:
-        raise _wrong(file, placed(problems, values, text))
-    return config
+    return config, placed(problems, values, text)
 
 
 _AT = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
@@ -229,5 +268,9 @@ def placed(problems: Problems, values: Mapping[str, Any], text: bytes) -> list[P
 
 
 def _wrong(file: Path, problems: Sequence[Problem]) -> WrongConfig:
-    text = "\n".join(f"{file}{f':{problem.line}' if problem.line else ''}: {problem}" for problem in problems)
-    return WrongConfig(text, problems)
+    return WrongConfig("\n".join(told(file, problem) for problem in problems), problems)
+
+
+def told(file: Path, problem: Problem) -> str:
+    """A line for people."""
+    return f"{file}{f':{problem.line}' if problem.line else ''}: {problem}"

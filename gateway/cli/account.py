@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.door import Door, configured, key, leave, secret
+from gateway.cli.door import Door, configured, key, secret
+from gateway.cli.left import leave
 from gateway.cli.show import rows
 from gateway.config import Account, Config, TargetEntry
 
@@ -24,7 +25,7 @@ def list_(door: Door, as_json: bool) -> None:
 
     CATALOG: which account reads the database's catalog for policy and masking; where none is marked, the first one does.
     """
-    config, secrets = door.config(), {(s["target"], s["account"]): s for s in door.call("account_list")}
+    config, secrets = door.config("target"), {(s["target"], s["account"]): s for s in door.call("account_list")}
     found = [
         {
             "target": target.name, "account": one.name, "user": one.user, "auth": one.auth, "catalog": _catalog(target, one, as_json),
@@ -42,7 +43,7 @@ def list_(door: Door, as_json: bool) -> None:
 @configured
 def secret_(door: Door, as_json: bool, target: str, name: str) -> None:
     """Enter an account's password, from a prompt or the first line of stdin; or its private key, all of stdin."""
-    auth = _find(door.config(), target, name).auth
+    auth = _find(door.config("target"), target, name).auth
     if auth not in ("password", "key"):
         leave(f"{target}+{name} does not log in with a password; see its `auth` in the file")
     entered = secret(f"Password of {target}+{name}") if auth == "password" else key(f"{target}+{name}")

@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from gateway.cli.door import Door, Said, configured, leave
+from gateway.cli.door import Door, Said, configured
+from gateway.cli.left import leave
 from gateway.cli.show import clean as printable
 from gateway.cli.show import rows as table
 from gateway.cli.show import say
@@ -37,9 +38,10 @@ def discover(door: Door, as_json: bool, name: str, database: str, account: str, 
     if not door.runs:  # it is asked once for every table
         leave("no gateway runs on this configuration; start it, since it is what logs in to targets")
     where = {"target": name, "account": account, "database": database}
-    entry = door.config().targets.get(name)
+    config = door.config("target", "addon")
+    entry = config.targets.get(name)
     found = door.call("target_relations", **where)
-    declared = _declared(door.config().addons, name, database or (entry.database if entry else ""))
+    declared = _declared(config.addons, name, database or (entry.database if entry else ""))
     proposals: list[dict[str, Any]] = []
     failed: list[str] = []
     clean: list[str] = []
@@ -79,11 +81,11 @@ def _watched(found: list[list[str]]) -> Iterator[list[str]]:
         yield from bar
 
 
-def _declared(addons: Any, target: str, database: str) -> set[tuple[str, str]]:
+def _declared(addons: Any, target: str, database: str) -> set[tuple[str | None, str | None]]:
     """What the file masks there already."""
     entries = [one for addon in addons if addon.use == _MASKING for one in addon.options.get("columns", ())]
     return {
-        (one["relation"], one["column"]) for one in entries
+        (one.get("relation"), one.get("column")) for one in entries
         if target in (one.get("targets") or [target]) and database in (one.get("databases") or [database])
     }
 

@@ -2,7 +2,7 @@
 How commands reach control: over its socket when it runs, else by opening its store themselves.
 
 Either way the same methods of `gateway.control.admin` answer. What a person is told when
-something is wrong goes to stderr, and the exit code is 1; with --json a program reads it on stdout, as the API has it.
+something is wrong goes to stderr, and the exit code is 1 (`gateway.cli.left`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import stat
 import sys
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import msgpack
 
-from gateway.cli.show import say
+from gateway.cli.left import leave
 from gateway.control.errors import ControlError, from_wire
 from gateway.frame import FRAME_LIMIT, pack, peer_credentials
 
@@ -43,34 +43,16 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @functools.wraps(command)
     def opened(config: Path, as_json: bool, **options: Any) -> Any:
-        try:
-            return command(door=Door(config), as_json=as_json, **options)
-        except Left as left:
-            if as_json:
-                say({"error": {"code": left.refusal, "text": left.why}})
-            raise
+        return command(door=Door(config), as_json=as_json, **options)
 
     return opened
 
 
-class Left(SystemExit):
-    """
-    A command that ends without what it was asked for; exit 1.
-
-    :ivar refusal: the code of what refused it; None where nothing did that has one.
-    """
-
-    def __init__(self, why: str, refusal: str | None = None) -> None:
-        super().__init__(1)
-        self.why, self.refusal = why, refusal
-
-
-def leave(why: str, refusal: str | None = None) -> NoReturn:
-    """Say what is wrong and what to do, with the code behind its first line; exit 1."""
-    first, newline, rest = why.partition("\n")
-    colon = ":" if newline and first.endswith(":") else ""
-    click.echo(f"ostiary: {first.removesuffix(colon)}{f' [{refusal}]' if refusal else ''}{colon}{newline}{rest}", err=True)
-    raise Left(why, refusal)
+def elsewhere(config: Path, others: Sized) -> None:
+    """Mention what is wrong where a command does not look."""
+    if others:
+        what = f"{len(others)} mistakes" if len(others) > 1 else "a mistake"
+        click.echo(f"ostiary: warning: {config} has {what} where this command does not look; ostiary check says which", err=True)
 
 
 class Said(Exception):
@@ -125,14 +107,23 @@ class Door:
         except (OSError, Said):
             return None
 
-    def config(self, *, vetted: bool = False, unpinned: bool = False) -> Any:
-        """The whole configuration; leaves with its problems. `vetted`, `unpinned`: as `gateway.toml.parse`."""
-        from gateway.toml import WrongConfig, load
+    def config(self, *needed: str, unpinned: bool = False) -> Any:
+        """
+        The configuration; leaves with its problems.
+
+        :param needed: all that it is read for, as `gateway.toml.glance`: mistakes elsewhere are only mentioned. The whole by default.
+        :param unpinned: as `gateway.toml.parse`.
+        """
+        from gateway.toml import WrongConfig, glance, load
 
         try:
-            return load(self._config, vetted=vetted, unpinned=unpinned)
+            if not needed:
+                return load(self._config, unpinned=unpinned)
+            config, others = glance(self._config, needed)
         except WrongConfig as error:
             leave(str(error))
+        elsewhere(self._config, others)
+        return config
 
     @property
     def path(self) -> Path:

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from gateway.certificates import authority, issue, write_pair
-from gateway.cli.door import Door, leave
+from gateway.cli.door import Door
+from gateway.cli.left import leave
 from gateway.cli.show import say
 from gateway.cli.span import SPAN
 from gateway.cli.template import CONFIG, ELSEWHERE, NEXT

@@ -10,9 +10,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import click
+
+from gateway.cli.left import Left
 
 NOUNS = {
     "init": "gateway.cli.init:init",
@@ -51,13 +55,19 @@ class LazyGroup(click.Group):
         """As click's, with its complaints in the one form that all of ours have."""
         if not standalone_mode:
             return super().main(*args, standalone_mode=False, **extra)
+        given = args[0] if args else extra.get("args")
         try:
             code = super().main(*args, standalone_mode=False, **extra)
+        except Left as left:
+            _tell(given, left.why, left.refusal, left.more)
+            raise
         except click.ClickException as error:
             _complain(error)
+            _tell(given, error.format_message())
             sys.exit(error.exit_code)
         except click.Abort:
             click.echo("ostiary: aborted", err=True)
+            _tell(given, "aborted")
             sys.exit(1)
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -68,6 +78,14 @@ def _complain(error: click.ClickException) -> None:
     if context is not None:
         click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)
     click.echo(f"ostiary: {error.format_message()}", err=True)
+
+
+def _tell(given: Sequence[str] | None, why: str, refusal: str | None = None, more: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Programs read on stdout what is wrong, as the API has it, also where a call is too wrong to be taken apart."""
+    if "--json" in (sys.argv[1:] if given is None else given):
+        from gateway.cli.show import say
+
+        say({"error": {"code": refusal, "text": why}, **more}, None)
 
 
 def _exists(path: str) -> bool:

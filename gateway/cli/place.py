@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -11,16 +10,19 @@ from typing import Any, NoReturn
 
 import click
 
+from gateway.cli import left
 from gateway.notary import keys
 from gateway.notary.body import Bodies
 
 USAGE, UNREADABLE = 3, 4
 
+NEEDED = ("gateway.state", "audit")
+"""What says where evidence lies; nothing else of a configuration is about that."""
+
 
 def leave(code: int, why: str) -> NoReturn:
-    """Say why on stderr and exit."""
-    click.echo(f"ostiary: {why}", err=True)
-    sys.exit(code)
+    """Say why and exit."""
+    left.leave(why, exit_code=code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,18 @@ def find(config: Path | None, store: Path | None, state: Path | None) -> Place:
         config = Path("ostiary.toml")
         if not config.exists():
             leave(USAGE, "which store? Give --config ostiary.toml, --store DIR, or set OSTIARY_CONFIG")
-    from gateway.revision import WrongConfig, parse  # only this way needs the whole configuration
+    read, state = _configured(config, state)
+    return Place(read.audit.directory, state, read.audit.anchor_file)
+
+
+def _configured(config: Path, state: Path | None) -> tuple[Any, Path]:
+    """The configuration, as far as it says where evidence lies, and the state directory. Its mistakes elsewhere keep nobody from evidence."""
+    from gateway.cli.door import elsewhere  # only this way needs a configuration
+    from gateway.toml import WrongConfig, glance
 
     try:
-        read = parse(config.read_bytes(), config.resolve())
-    except OSError as e:
-        leave(USAGE, f"{config}: {e.strerror}")
+        read, others = glance(config, NEEDED)
     except WrongConfig as e:
-        leave(USAGE, str(e))
-    return Place(read.audit.directory, state or read.state, read.audit.anchor_file)
+        leave(USAGE, f"{e}\n(--store DIR --state DIR say where evidence lies without the file)")
+    elsewhere(config, others)
+    return read, state or read.state

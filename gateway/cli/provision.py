@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from gateway.cli.door import Door, configured, leave
+from gateway.cli.door import Door, configured
+from gateway.cli.left import leave
 from gateway.cli.show import say
 from gateway.config import MASKING, Account, Config, TargetEntry
 

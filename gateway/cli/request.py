@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from gateway.cli.door import Door, configured, leave, own_token
+from gateway.cli.door import Door, configured, own_token
+from gateway.cli.left import leave
 from gateway.cli.show import as_text, clean, clean_lines, one, rows, say
 from gateway.cli.span import SPAN
 from gateway.config import MASKING
@@ -119,7 +120,7 @@ def submit(
     asked |= {key: value for key, value in usual.items() if not asked[key]}
     if not asked["approvers"]:
         leave("name the groups to ask: --approver GROUP")
-    entry = door.config().targets.get(target)
+    entry = door.config("target").targets.get(target)
     account = entry.account(asked["account"]) if entry else None
     if entry is None or account is None:
         leave(f"the file has no target {target} with that account. `ostiary target list` shows them.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.door import Door, configured, leave
+from gateway.cli.door import Door, configured
+from gateway.cli.left import leave
 from gateway.cli.show import as_text, one, rows
 from gateway.cli.watch import watch
 from gateway.control.sessions import shown

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from gateway.cli.door import Door, configured, leave
+from gateway.cli.door import Door, configured
+from gateway.cli.left import leave
 from gateway.cli.show import as_text, rows, say
 from gateway.cli.span import SPAN
 from gateway.config import Listen, TargetEntry
@@ -105,7 +106,7 @@ def known_hosts(door: Door, as_json: bool, hosts: tuple[str, ...]) -> None:
 
     The second kind, @cert-authority, is for `ssh -J GATEWAY ACCOUNT@TARGET`.
     """
-    config = door.config(unpinned=True)
+    config = door.config("target", "listen", "gateway.state")
     found = [each for listen in config.listens if listen.protocol == PROTOCOL for each in _own(listen, hosts or (gethostname(),))]
     if not found:
         leave('there is no [[listen]] with protocol = "ssh"')

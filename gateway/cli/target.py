@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from gateway.cli.discover import discover
-from gateway.cli.door import Door, configured, leave
+from gateway.cli.door import Door, configured
+from gateway.cli.left import leave
 from gateway.cli.provision import provision
 from gateway.cli.show import one, rows
 from gateway.config import TargetEntry
@@ -33,7 +34,7 @@ def list_(door: Door, as_json: bool) -> None:
 
     TLS is about databases; HOST KEY is how a host of SSH proves itself: one that the file registers, or one certified by an authority.
     """
-    found = [_shown(entry) for entry in door.config().targets.values()]
+    found = [_shown(entry) for entry in door.config("target").targets.values()]
     rows(found, COLUMNS, as_json, "There are none. Add a [[target]] to the file.")
 
 
@@ -42,7 +43,7 @@ def list_(door: Door, as_json: bool) -> None:
 @configured
 def show(door: Door, as_json: bool, name: str) -> None:
     """One target."""
-    entry = door.config().targets.get(name)
+    entry = door.config("target").targets.get(name)
     if entry is None:
         leave(f"the file has no target {name}. `ostiary target list` shows them.")
     one(_shown(entry), as_json)
@@ -74,7 +75,7 @@ def trust(door: Door, as_json: bool, name: str) -> None:
     /etc/ssh/ssh_host_ed25519_key.pub), write the line, and reload. The target must be in the file, without `host_keys`
     if need be; it need not be in force.
     """
-    entry = door.config(unpinned=True).targets.get(name)
+    entry = door.config("target").targets.get(name)
     if entry is None or entry.protocol != "ssh":
         leave(f"the file has no SSH target {name}. `ostiary target list` shows its targets.")
     seen = door.call("target_host_key", target=name, host=entry.host, port=entry.port)

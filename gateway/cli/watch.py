@@ -15,7 +15,9 @@ from typing import BinaryIO
 
 import click
 
-from gateway.cli.door import Door, Said, configured, leave, own_token
+from gateway.cli.door import Door, Said, configured, own_token
+from gateway.cli.left import leave
+from gateway.cli.place import NEEDED
 from gateway.cli.show import one
 from gateway.evidence.cast import Event, Recording, Recordings
 from gateway.evidence.playing import RESTORED, Harmless, moment, paced
@@ -50,7 +52,7 @@ def watch(
         start = moment(at)
     except ValueError as error:
         leave(str(error))
-    config, token = door.config(), own_token(subject)
+    config, token = door.config(*NEEDED), own_token(subject)
     door.call("identity_check", subject=subject, token=token, session=str(session))
     try:
         view = open_view(config.audit.directory)

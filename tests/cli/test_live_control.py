@@ -17,7 +17,8 @@ from twisted.logger import capturedLogs, formatEvent
 from gateway.cli import door
 from gateway.control.client import ControlClient
 from gateway.control.process import Control, admin_socket
-from gateway.revision import first
+from gateway.parts import CannotSwitch
+from gateway.revision import WrongConfig, first
 from gateway.toml import load
 
 ADA, GRACE = "ada@clinic.example", "grace@clinic.example"
@@ -239,6 +240,22 @@ async def test_a_mistake_in_the_file_keeps_nobody_from_ending_a_session(live: Li
     live.worker.session_opened({"id": "s-1", "subject": ADA})
     await live.worker.count(ADA, 0)
     await live("session", "kill", "s-1")
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_reload_found_wrong_is_told_to_programs_as_a_check_tells_it(live: Live) -> None:
+    """By key, words and mend; what only the gateway finds, such as an addon that this shell can import and it cannot, by its words."""
+    text = live.tool.config.read_text()
+    live.tool.config.write_text(text.replace('auth = "trust"', 'auth = "trusd"'))
+    ours = (await live.json("check", code=1))["problems"]
+    theirs = f"{live.tool.config}:7: addon[0].use: there is no module site; write a class"
+    with pytest.raises(WrongConfig) as wrong:
+        load(live.tool.config)
+    live.control.office.on_reload = lambda by: fail(CannotSwitch(f"{wrong.value}\n{theirs}"))
+    told = await live.json("reload", code=1)
+    assert told["error"]["code"] == "OST-606" and theirs in told["error"]["text"]
+    other = {"line": 7, "in": [], "key": None, "wrong": "addon[0].use: there is no module site", "mend": "write a class"}
+    assert ours[0]["key"] == "target[0].account[1].auth" and told["problems"] == [*ours, other]
 
 
 @pytest_twisted.ensureDeferred
