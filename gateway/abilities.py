@@ -5,6 +5,7 @@ which typed lines are refused and what of an output is hidden.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +21,14 @@ from protocols.verdict import Deny
 ADDON_DEADLINE = 10.0
 """Seconds one addon may think. A person's answer is a Hold, which has its own timeout."""
 
+CALLERS = 3
+"""Of the place at which an addon failed, so many are logged with it."""
 
-def safely(value: Any) -> str:
-    """An exception's class, never its text: that may hold what the client sent."""
-    return type(value).__name__
+
+def safely(error: BaseException) -> str:
+    """An exception's class and where it was raised, never its text: that may hold what the client sent."""
+    called = [f"{frame.f_code.co_name} {frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
+    return " < ".join([f"{type(error).__name__} at {called[-1]}", *called[:-1][::-1][:CALLERS]]) if called else type(error).__name__
 
 
 class Abilities:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway import chain
+from gateway.abilities import safely
 from gateway.config import AddonEntry
 from gateway.matrix import holes
 from gateway.section import Section
@@ -60,7 +61,8 @@ def _vet(section: Section, entry: AddonEntry, protocols: Iterable[str]) -> None:
         _explain(section, entry, error)
         return
     except _THEIR_BUGS as error:
-        section.wrong("use", f"{entry.use} fails when it is loaded: {type(error).__name__}", "mend that addon")
+        where = f"{type(error).__name__} at {error.filename}:{error.lineno}" if isinstance(error, SyntaxError) else safely(error)
+        section.wrong("use", f"{entry.use} fails when it is loaded: {where}", "mend that addon")
         return
     for name in dir(addon):
         if name.startswith("on_") and name not in HOOKS:

@@ -48,7 +48,7 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--target", default="", help="A target's name."),
             click.option("--since", default="", help="From this time on: 2026-11-22T10:00Z, …+01:00, without a zone UTC; or 90m ago (s, m, h, d, w)."),
             click.option("--until", default="", help="Before this time; as --since."),
-            click.option("--kind", default="", help="intent, outcome, refusal, opened, note, …"),
+            click.option("--kind", default="", help="intent, outcome, refusal, opened, note, …; or a note's own, such as site.ticket or site.*"),
             click.option("--verdict", default="", help="allow or deny."),
             click.option("--text", default="", help="Part of a statement or of any other text, in any case; of configurations with --kind admin alone."),
             click.option("--session", default="", help="A session's id; with what approved its commands."),

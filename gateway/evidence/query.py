@@ -25,6 +25,7 @@ from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, IDENTITY_FACTS, V
 
 _AGO = re.compile(r"(\d+)([smhdw])")
 _FRACTION = re.compile(r"(?<=:\d\d)\.(\d{1,9})")
+_OF_NOTES = re.compile(r"[\w-]+\.[\w.-]*\*?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FORMATS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%d%z")
 
@@ -54,8 +55,9 @@ class Query:
     disclosed: str = ""  #: only commands that may have read this declared column in the clear; "*" is any
 
     def __post_init__(self) -> None:
-        if self.kind and self.kind.upper() not in Kind.__members__:
-            raise BadQuery(f"no kind {self.kind!r}; there are {', '.join(sorted(k.lower() for k in Kind.__members__))}")
+        if self.kind and self.kind.upper() not in Kind.__members__ and not _OF_NOTES.fullmatch(self.kind):
+            kinds = ", ".join(sorted(k.lower() for k in Kind.__members__))
+            raise BadQuery(f"no kind {self.kind!r}; there are {kinds}, and those of notes, such as site.ticket, or site.* for all that begin so")
         if self.verdict and self.verdict not in VERDICTS:
             raise BadQuery("a verdict is allow or deny")
         if self.since_ns is not None and self.until_ns is not None and self.since_ns >= self.until_ns:
@@ -204,7 +206,7 @@ class Search:
         return (
             (query.since_ns is None or at >= query.since_ns)
             and (query.until_ns is None or at < query.until_ns)
-            and (not query.kind or record.kind == Kind[query.kind.upper()])
+            and (not query.kind or _is_of_kind(record, query.kind))
             and (not query.verdict or VERDICTS[record.fields[4]] == query.verdict)
             and (not query.target or on_target)
             and (not query.session or self._is_of_session(found))
@@ -310,6 +312,14 @@ _WITH_FACTS = {Kind.NOTE, Kind.ADMIN, Kind.APPROVAL}
 
 def _session(record: Record) -> str:
     return str(uuid.UUID(bytes=record.session)) if record.session else ""
+
+
+def _is_of_kind(record: Record, wanted: str) -> bool:
+    """Of a record's kind, or of a note's own, which may end in a star; control's notes have theirs too."""
+    if wanted.upper() in Kind.__members__:
+        return record.kind == Kind[wanted.upper()]
+    told = str(record.get("what")) if record.kind in (Kind.NOTE, Kind.ADMIN) else ""
+    return told.startswith(wanted[:-1]) if wanted.endswith("*") else told == wanted
 
 
 def _is_configuration(record: Record) -> bool:

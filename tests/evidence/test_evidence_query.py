@@ -54,6 +54,16 @@ def test_an_identity_is_found_across_segments_and_for_whom_it_acted(folder: Path
     assert not found(folder, identity="nobody")
 
 
+def test_notes_are_found_by_their_own_kind(folder: Path) -> None:
+    """Whole, or all that begin alike; a word that is neither is no kind."""
+    for kind in ("login.failed", "login.*"):
+        assert [one.record.get("what") for one in found(folder, kind=kind)] == ["login.failed"]
+    assert not found(folder, kind="log.*") and not found(folder, kind="login.fail")
+    for kind in ("intnet", "*", "login failed"):
+        with pytest.raises(BadQuery, match="site"):
+            Query(kind=kind)
+
+
 def test_filters_are_exact_and_add_up(folder: Path) -> None:
     assert {f.record.kind for f in found(folder, kind="intent")} == {Kind.INTENT}
     assert [f.record.kind for f in found(folder, verdict="deny")] == [Kind.REFUSAL]

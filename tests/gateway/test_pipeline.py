@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from gateway.control.errors import BadCall, NotAllowed
 from gateway.pipeline import ADDON_DEADLINE, Pipeline, UnknownHook, binding
@@ -166,6 +167,24 @@ def test_an_addon_that_misbehaves_is_a_deny_with_its_name(phase: str, fault: str
     refused = deny(results[0])
     assert refused.code == "OST-901" and "Said" in refused.reason and results[0].addon == "Said"
     assert "078-05-1120" not in refused.reason + caplog.text
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+def test_the_log_says_where_an_addon_failed_and_not_what_it_said(later: bool) -> None:
+    """File and line, so that its author can mend it; the text may quote what a client sent."""
+
+    def fails(hook: Any) -> Any:
+        raise ValueError("078-05-1120")
+
+    line = fails.__code__.co_firstlineno + 1
+    with capturedLogs() as logged:
+        chain = pipeline(Said(judge=(lambda hook: maybeDeferred(fails, hook)) if later else fails))
+        found: list[Any] = [chain.decide(SESSION, SELECT, lambda *_: None)]
+        if isinstance(found[0], Deferred):
+            found[0].addCallback(found.append)
+    assert deny(found[-1]).code == "OST-901"
+    [said] = [str(formatEvent(event)) for event in logged]
+    assert f"ValueError at fails {__file__}:{line}" in said and "078-05-1120" not in said
 
 
 @pytest.mark.parametrize("phase", ["rewrite", "judge", "ask"])
