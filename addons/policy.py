@@ -124,6 +124,11 @@ class Policy:
         self._given: dict[str, Snapshot | None] = {}
         self.tallies = tallies_of((catalogs, self._settings))
 
+    def catalog(self, session: Session) -> Snapshot | None:
+        """What functions are known by; None while they may be others."""
+        flux = self._settings.underway.of(session)
+        return None if flux is not None and flux.calls else self._snapshot(session)
+
     def accepts(self, name: str, value: str) -> bool:
         """Whether a connection may bring this setting in its start-up packet or its options."""
         return self.gate.accepts(name, value)

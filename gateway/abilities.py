@@ -12,6 +12,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from addons.needs import Clock
+from addons.sql.catalog import Snapshot
 from gateway.answers import broken
 from protocols.postgres import startup
 from protocols.session import Session
@@ -85,6 +86,18 @@ class Abilities:
             stars = getattr(addon, "stars", None)
             if callable(stars) and stars(session, terminal) is not None:
                 return lambda: stars(session, terminal)
+        return None
+
+    def catalog(self, session: Session) -> Snapshot | None:
+        """What an addon with a `catalog` knows of the target's functions; None where none knows all."""
+        for addon in self._addons:
+            known = getattr(addon, "catalog", None)
+            if callable(known):
+                try:
+                    return known(session)
+                except Exception as error:  # fail closed: any function may be anybody's
+                    self.log.error("addon {addon} failed in catalog: {error}", addon=type(addon).__name__, error=safely(error))
+                    return None
         return None
 
     def floor(self, session: Session) -> Any:

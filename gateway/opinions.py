@@ -17,9 +17,10 @@ from twisted.python.failure import Failure
 
 from addons.sql.form import kin
 from addons.sql.harmless import harmless
+from addons.sql.moving import called, moves
 from gateway.memory import Memory
 from gateway.pipeline import Pipeline
-from protocols.command import Command, Path, Statement
+from protocols.command import Command, FunctionCall, Path, Statement
 from protocols.hooks import ColumnsHook, ContentHook, DataHook, RowsHook, TextHook
 from protocols.result import Columns, Inspection, MaskPlan, Outcome, RowBatch, Search
 from protocols.session import Session
@@ -155,6 +156,11 @@ class Opinions:
         """Of a command that was completed."""
         command = decision.command
         return isinstance(command, Statement) and (command.path is Path.PARSE or harmless(command.text))
+
+    def moves(self, decision: Decision, portals: bool) -> tuple[bool, bool]:
+        """Of a command that is about to be sent."""
+        command, catalog = decision.command, self._pipeline.catalog(self.session)
+        return called(command.oid, catalog) if isinstance(command, FunctionCall) else moves(decision.sent, catalog, portals=portals)
 
     def text(self, kind: str, fields: dict[str, str], decision: Decision | None) -> dict[str, str]:
         """Before any other text."""

@@ -115,6 +115,11 @@ class Masking:
         path = self._settings.standing(session) if self._settings is not None else None
         return self._fresh.standing(session), path, self._may_reveal(session)
 
+    def catalog(self, session: Session) -> Snapshot | None:
+        """What functions are known by; None while they may be others."""
+        flux = self._fresh.flux(session)
+        return None if flux is not None and flux.calls else self._fresh.snapshot(session)
+
     def untold(self, session: Session, decision: Decision) -> bool:
         """Whether it learns nothing from hearing of this again; see `protocols.verdict`."""
         statement = decision.command

@@ -16,7 +16,7 @@ from addons.sql.stirred import SERVERS
 
 PATH, CURSORS, NAMES = "path", "cursors", "names"
 
-_EVERYTHING = frozenset({PATH, CURSORS, NAMES})
+_UNREAD = frozenset({PATH, CURSORS})
 _NOTHING: frozenset[str] = frozenset()
 _SPOKEN = {
     PATH: frozenset({"search_path", "set_config", "reset", "discard"}),
@@ -32,7 +32,7 @@ def deeds(function: Function) -> frozenset[str]:
     """Which of these calling it may do, itself."""
     if function.schema in SERVERS or function.extension and function.language in ("c", "internal"):
         return _NOTHING
-    return said(function.body) if function.language in ("sql", "plpgsql") and function.body else _EVERYTHING
+    return said(function.body) if function.language in ("sql", "plpgsql") and function.body else _UNREAD
 
 
 @lru_cache(maxsize=4096)

@@ -25,7 +25,7 @@ class Finding:
     :ivar samples: what it reads or calls that may show values of any relation (`addons.sql.samples`).
     :ivar renamed: it writes a view that may call columns otherwise.
     :ivar unsettled: what it calls is not what the catalog shows.
-    :ivar strays: what runs along with it, and is not in its text, may set the search path.
+    :ivar strays: what runs along with it, and is not in its text, may set the search path; `renames`: may take prepared statements away.
     :ivar columns: last parts of column names, "*" for stars.
     :ivar types: what it casts to.
     :ivar fields: names after a parenthesis, `(x).name`: a composite's field, or a function's call.
@@ -44,6 +44,7 @@ class Finding:
     renamed: bool = False
     unsettled: bool = False
     strays: bool = False
+    renames: bool = False
     columns: set[str] = field(default_factory=set)
     functions: set[Name] = field(default_factory=set)
     called: set[Name] = field(default_factory=set)

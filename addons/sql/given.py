@@ -95,6 +95,12 @@ class Given:
             return None
         return tuple(each.statement for _name, given in known for each in given)
 
+    def lose(self, session: str) -> None:
+        """Any name may stand for something else now that nobody was told of."""
+        if self._sessions.get(session):
+            self._sessions[session], self._sizes[session] = {}, 0
+            self._partial.add(session)
+
     def forget(self, session: str) -> None:
         self._sessions.pop(session, None)
         self._sizes.pop(session, None)

@@ -24,13 +24,13 @@ from protocols.verdict import Allow, Decision
 from addons.sql.catalog import Snapshot
 from addons.sql.changes import Change, split_identifiers
 from addons.sql.classify import classify
-from addons.sql.deeds import PATH
+from addons.sql.deeds import NAMES, PATH
 from addons.sql.finding import Finding
 from addons.sql.given import Given, uses
 from addons.sql.parse import Unparsable, parse
 from addons.sql.prepared import Prepared
 from addons.sql.searchpath import DEFAULT, Tracker, idle, moves, path_of, steps, unseen
-from addons.sql.spreading import SET_CONFIG
+from addons.sql.spreading import NOTHING, SET_CONFIG
 from addons.sql.stored import doing, with_hidden
 from addons.sql.underway import Underway
 from addons.sql.worlds import Path, Step
@@ -174,6 +174,8 @@ class Settings:
         self._unseen: dict[str, tuple[Step, ...]] = {}  #: by text, what the catalog said that it does
         self._crowded: tuple[Step, ...] = ()
         self._heeded: set[tuple[str, str]] = set()  #: texts of which it was asked, and by which catalog
+        self._quiet: Snapshot | None = None  #: a catalog in which nothing does anything unseen
+        self._renaming: set[str] = set()  #: texts that may take prepared statements away, likewise
         self._steps: dict[str, tuple[Step, ...]] = {}
         self._long: tuple[str, tuple[Step, ...]] = ("", ())  # of long texts the last
 
@@ -213,6 +215,8 @@ class Settings:
         :param findings: of the command's own text, when the teller has them. :param known: its steps, likewise.
         :param snapshot: of the catalog, from a teller that has neither: what is set unseen is found out here.
         """
+        if isinstance(decision.verdict, Allow):
+            self._rename(session.id, decision.command, findings or (), snapshot if known is None and findings is None else None)
         if isinstance(decision.command, Statement) and isinstance(decision.verdict, Allow):
             self.given.learn(session.id, decision.command, decision.sent or decision.command.text, session.policy_revision)
         self._teller = self._teller or teller
@@ -222,8 +226,6 @@ class Settings:
         if getattr(command, "path", None) is CommandPath.PARSE:
             return
         todo = known if known is not None else self._steps_of(getattr(command, "text", ""), findings)
-        if known is None and isinstance(command, Statement):
-            self._heed(command.text, snapshot)
         if self._moved_by_name(session.id, command, snapshot):
             todo = (*todo, Step("lost", rows=True))
         todo = (*todo, *self._unseen.get(getattr(command, "text", ""), self._crowded))
@@ -251,12 +253,31 @@ class Settings:
                 self._crowded = found  # nothing is forgotten: from here on any text may do it
             else:
                 self._unseen[text] = found
+        if any(finding.renames for finding in findings) and len(self._renaming) < _MOST:
+            self._renaming.add(text)
         if idle(findings):
             self._keep(text, ())
 
+    def _rename(self, session: str, command: Command, findings: Sequence[Finding], snapshot: Snapshot | None) -> None:
+        """Whatever a name stood for, it may stand for something else where code that is called takes prepared statements away."""
+        if isinstance(command, Statement):
+            self._heed(command.text, snapshot)
+            known = self._renaming and (command.text in self._renaming or len(self._renaming) >= _MOST)  # then any text may
+            lost = command.path is not CommandPath.PARSE and (bool(known) or any([finding.renames for finding in findings]))
+        else:
+            lost = isinstance(command, FunctionCall) and snapshot is not None and command.oid in doing(snapshot, NAMES).functions
+        if lost:
+            self.given.lose(session)
+            self.prepared.forget(session)
+
     def _heed(self, text: str, snapshot: Snapshot | None) -> None:
         """Learn what the catalog says of a text that nobody has looked through with it."""
-        if snapshot is None or not any(doing(snapshot, PATH)) or (key := (text, snapshot.revision)) in self._heeded:
+        if snapshot is None or snapshot is self._quiet:
+            return
+        if doing(snapshot, PATH) is NOTHING and doing(snapshot, NAMES) is NOTHING:
+            self._quiet = snapshot
+            return
+        if (key := (text, snapshot.revision)) in self._heeded:
             return
         try:
             found = with_hidden(classify(parse(text)), snapshot)

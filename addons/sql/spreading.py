@@ -41,13 +41,16 @@ class Doing(NamedTuple):
 
     def by(self, finding: Finding) -> bool:
         """Whether a statement does it."""
-        if not any(self):
+        if self is NOTHING:
             return False
         calls = (*finding.functions, *finding.called)
         named = ((self.read, finding.relations), (self.written, finding.written), (self.types, finding.types), (self.operators, finding.operators), (self.routines, calls))
         if any(name in doing for doing, names in named for _schema, name in names):
             return True
         return any(name.removeprefix(".") in self.routines for name in (*finding.fields, *finding.constructs))
+
+
+NOTHING = Doing()
 
 
 class _Stored(NamedTuple):

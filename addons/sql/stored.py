@@ -9,9 +9,9 @@ from collections import OrderedDict
 
 from addons.sql.catalog import Snapshot
 from addons.sql.changes import Change
-from addons.sql.deeds import PATH, deeds
+from addons.sql.deeds import NAMES, PATH, deeds
 from addons.sql.finding import Finding
-from addons.sql.spreading import CALL, SET_CONFIG, SETTINGS, Doing, Spreading
+from addons.sql.spreading import CALL, NOTHING, SET_CONFIG, SETTINGS, Doing, Spreading
 
 HIDDEN = Change("", None, "text", certain=False, once=False)
 """Some setting, to some value; the text does not say that it is one."""
@@ -35,11 +35,12 @@ def doing(snapshot: Snapshot, deed: str) -> Doing:
 
 
 def _found(snapshot: Snapshot, deed: str) -> Doing:
-    functions = {f.oid for f in snapshot.functions.values() if deed in deeds(f)} if deed != SETS else set()
-    sets = deed == SETS or deed == PATH
+    if deed == SETS:
+        return Spreading(snapshot, set()).found() if _sets_any(snapshot) else NOTHING
+    functions = {f.oid for f in snapshot.functions.values() if deed in deeds(f)}
     if not functions:
-        return doing(snapshot, SETS) if deed == PATH else Spreading(snapshot, functions).found() if sets and _sets_any(snapshot) else Doing()
-    return Spreading(snapshot, functions, relations=sets).found()
+        return doing(snapshot, SETS) if deed == PATH else NOTHING
+    return Spreading(snapshot, functions, relations=deed == PATH).found()
 
 
 def _sets_any(snapshot: Snapshot) -> bool:
@@ -51,9 +52,9 @@ def _sets_any(snapshot: Snapshot) -> bool:
 
 
 def with_hidden(found: tuple[Finding, ...], snapshot: Snapshot | None) -> tuple[Finding, ...]:
-    """The same findings, each with HIDDEN among its changes where the catalog says that it may set something, and `strays` where it may set the path."""
+    """The same findings, each with HIDDEN among its changes where the catalog says that it may set something, and what else it may do."""
     for finding in found if snapshot is not None else ():
         if doing(snapshot, SETS).by(finding):
             finding.changes.append(HIDDEN)
-        finding.strays = doing(snapshot, PATH).by(finding)
+        finding.strays, finding.renames = (doing(snapshot, deed).by(finding) for deed in (PATH, NAMES))
     return found

@@ -47,6 +47,8 @@ class Opinions(Protocol):
     def rows(self, decision: Decision, batch: RowBatch) -> Deny | None: ...
     def harmless(self, decision: Decision) -> bool:
         """Whether it changed nothing, so that it may be called failed though it ran."""
+    def moves(self, decision: Decision, portals: bool) -> tuple[bool, bool]:
+        """Whether code that it calls may give portals' names to cursors, looked for where there are `portals`; and take prepared statements away."""
     def text(self, kind: str, fields: dict[str, str], decision: Decision | None) -> dict[str, str]: ...
 
 
@@ -232,25 +234,36 @@ class Conversation:
         running = head.running
         return last and running.refusal is None and not running.cut and not running.halted
 
-    def rename(self, text: str) -> None:
+    def rename(self, decision: Decision, opinions: Opinions, own: Portal | None = None) -> None:
         """
-        SQL that is sent may take prepared statements or portals away, and give others their names: what has such a name is asked about in
-        SQL's words from here on. One that stays after all is asked about likewise.
+        SQL that is sent, and code that it calls, may take prepared statements or portals away, and give others their names: what has such a
+        name is asked about in SQL's words from here on. One that stays after all is asked about likewise.
+
+        :param own: the portal that is run; what it calls cannot close it.
         """
-        if gives_names(text):
+        text, held = decision.sent, any(self.portals) or bool(self.closing)
+        asked = held or "(" in text and any(self.prepared)  # nearly nothing else takes a statement away
+        portals, statements = opinions.moves(decision, held) if asked else (False, False)
+        if statements or gives_names(text):
             self.naming += 1
-        if deallocates(text):
-            name = deallocated(text)
-            pending = self._replacing(self.prepared)
-            taken = {each for each in (*self.prepared, *(entry.undo[1] for entry in pending)) if each and (name is None or each == name)}
-            self.doubted = {*self.doubted, *taken}
-            for gone in taken:
-                self._put(self.prepared, gone, None)
-                for entry in pending:
-                    entry.undo = None if entry.undo and entry.undo[1] == gone else entry.undo
-        if (self.portals or self.awaited) and moves_cursors(text):
+        if statements:
+            self._take_away(None)
+        elif deallocates(text):
+            self._take_away(deallocated(text))
+        moved = (self.portals or self.awaited) and moves_cursors(text)
+        if moved or portals:
             for portal in (*self.portals.values(), *(entry.undo[2] for entry in self._replacing(self.portals) if entry.undo[2])):
-                portal.doubtful = True
+                portal.doubtful = portal.doubtful or bool(moved) or portal is not own
+
+    def _take_away(self, name: str | None) -> None:
+        """A prepared statement may be gone; None for all of them."""
+        pending = self._replacing(self.prepared)
+        taken = {each for each in (*self.prepared, *(entry.undo[1] for entry in pending)) if each and (name is None or each == name)}
+        self.doubted = {*self.doubted, *taken}
+        for gone in taken:
+            self._put(self.prepared, gone, None)
+            for entry in pending:
+                entry.undo = None if entry.undo and entry.undo[1] == gone else entry.undo
 
     def _replacing(self, table: dict[str, Any]) -> list[Awaited]:
         """What is awaited that would put back what stood there if it failed."""

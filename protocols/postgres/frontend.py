@@ -302,7 +302,7 @@ class Frontend:
         return self._ask(statement, lambda decision: self._run_cursor(execute, frame, decision))
 
     def _run_portal(self, portal: Portal, execute: messages.Execute, frame: Frame) -> list[Effect] | None:
-        self._talk.rename(portal.running.decision.sent)  # now it runs; it may have been bound long ago
+        self._talk.rename(portal.running.decision, self._opinions, portal)  # now it runs; it may have been bound long ago
         hidden = self._opinions.hears_columns and not portal.described
         message = messages.Describe("P", execute.portal)
         if hidden:
@@ -462,8 +462,8 @@ class Frontend:
     def _running(self, decision: Decision) -> Running:
         running = Running(self._next_number(), decision)
         self._talk.intended[running.number] = running
-        if isinstance(decision.command, Statement) and decision.command.path is not Path.PARSE:
-            self._talk.rename(decision.sent)
+        if decision.command.path is not Path.PARSE:
+            self._talk.rename(decision, self._opinions)
         return running
 
     def _await(self, entry: Awaited) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from protocols.postgres import messages
 from tests.house import ADA, EVERYTHING, GRACE, PEOPLE, House, mask
+from tests.live.test_search_path import bound, sent
 from tests.servers import PostgresServer
 
 pytestmark = pytest.mark.live
@@ -23,6 +25,8 @@ CREATE TABLE given.patients (id int PRIMARY KEY, ssn text);
 CREATE TABLE given.notes (id int PRIMARY KEY, body text);
 INSERT INTO given.patients SELECT i, '900-11-' || lpad(i::text, 4, '0') FROM generate_series(1, 9) i;
 INSERT INTO given.notes SELECT i, 'n' || i FROM generate_series(1, 9) i;
+CREATE FUNCTION given.reopens(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS 'BEGIN CLOSE c; OPEN c FOR SELECT ssn FROM given.patients; RETURN c; END';
+CREATE FUNCTION given.reprepares() RETURNS int LANGUAGE sql AS 'DEALLOCATE s; PREPARE s AS SELECT ssn FROM given.patients; SELECT 1';
 CREATE VIEW given.seen AS SELECT id, body AS x FROM given.notes;
 """
 SEEING = {**PEOPLE, GRACE: {**PEOPLE[GRACE], "groups": [*PEOPLE[GRACE]["groups"], "privacy"]}}
@@ -33,7 +37,8 @@ MASKS = [mask("given.patients", "ssn")]
 def house(tmp_path_factory: pytest.TempPathFactory, postgres15: PostgresServer) -> Iterator[House]:
     masked = {"given.patients": ["ssn"]}
     postgres15.sql(SETUP)
-    with House(tmp_path_factory.mktemp("given"), postgres15, masked=masked, people=SEEING, workers=1) as made:
+    listed = {"functions": ["given.reopens", "given.reprepares"]}
+    with House(tmp_path_factory.mktemp("given"), postgres15, masked=masked, people=SEEING, workers=1, options=listed, masking=listed) as made:
         yield made
 
 
@@ -127,3 +132,23 @@ def test_a_cursor_is_not_read_on_when_a_reload_denies_what_it_reads(house: House
         refused(ada, "FETCH 2 FROM c", "OST-218")
         declared(house, MASKS)
         assert ada.execute("FETCH 1 FROM c").fetchall() == [("n1",)]
+
+
+@pytest.mark.parametrize("how", ["SELECT given.reopens('p')", "PREPARE n AS SELECT given.reopens('p')"], ids=["called", "executed"])
+def test_a_portals_name_that_a_listed_function_gives_to_a_cursor_shows_that_under_its_own_decision(house: House, how: str) -> None:
+    """Masked, and on record as what it is."""
+    with house.connect(ADA, sslmode="disable") as connection:
+        text = "SELECT body FROM given.notes ORDER BY id"
+        assert sent(connection, "BEGIN", bound(text, 1, "p"))[0].endswith(b"n1")
+        sent(connection, how, *(["EXECUTE n"] if how.startswith("PREPARE") else []))
+        rows = sent(connection, messages.Execute("p", 0).encode(), "COMMIT")
+    assert rows and all(row.endswith(b"***") for row in rows)
+    assert any((record.get("body") or {}).get("text") == 'FETCH FORWARD ALL FROM "p"' for record in house.records("--kind", "intent"))
+
+
+def test_a_statements_name_that_a_listed_function_gives_to_another_is_not_run_under_the_old_decision(house: House) -> None:
+    with house.connect(ADA, sslmode="disable") as connection:
+        sent(connection, messages.Parse("s", "SELECT body FROM given.notes", ()).encode(), "SELECT given.reprepares()")
+        rows = sent(connection, messages.Bind("", "s", (), (), ()).encode() + messages.Execute("", 0).encode())
+        assert rows == [], "nobody knows what it runs"
+        connection.execute("SELECT 1")

@@ -251,6 +251,9 @@ class Hearing:
     def rows(self, decision: Decision, batch: RowBatch) -> Deny | None:
         return None
 
+    def moves(self, decision: Decision, portals: bool) -> tuple[bool, bool]:
+        return False, False
+
     def text(self, kind: str, fields: dict[str, str], decision: Decision | None) -> dict[str, str]:
         return fields
 

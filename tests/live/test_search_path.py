@@ -114,8 +114,9 @@ def bound(text: str, limit: int = 0, portal: str = "") -> bytes:
     return messages.Parse("", text, ()).encode() + messages.Bind(portal, "", (), (), ()).encode() + executed
 
 
-def sent(connection: psycopg.Connection, *what: str | bytes) -> None:
-    """Query after Query, and what is bytes with a Sync, behind the driver's back; each is answered before the next."""
+def sent(connection: psycopg.Connection, *what: str | bytes) -> list[bytes]:
+    """Query after Query, and what is bytes with a Sync, behind the driver's back; each is answered before the next. The rows, as they came."""
+    rows = []
     with socket.socket(fileno=os.dup(connection.fileno())) as raw:
         raw.settimeout(60)
         for each in what:
@@ -126,7 +127,10 @@ def sent(connection: psycopg.Connection, *what: str | bytes) -> None:
                     heard = raw.recv(65536)
                     assert heard, "the session ended"
                     reader.feed(heard)
+                elif frame.tag == b"D":
+                    rows.append(frame.body)
         raw.setblocking(False)  # as the driver has it
+    return rows
 
 
 BEHIND = {

@@ -177,6 +177,7 @@ class Silent:
     hears_data: bool = False
     hears_rows: bool = False
     hears_text: bool = False
+    calling: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
     shapes: list[tuple[str, ...]] = field(default_factory=list)
     batches: list[RowBatch] = field(default_factory=list)
     judged: list[tuple[str, str]] = field(default_factory=list)
@@ -194,6 +195,10 @@ class Silent:
 
     def harmless(self, decision: Decision) -> bool:
         return not decision.command.text.startswith("WITH")
+
+    def moves(self, decision: Decision, portals: bool) -> tuple[bool, bool]:
+        closes, deallocates = self.calling.get(decision.sent, (False, False))
+        return closes and portals, deallocates
 
     def text(self, kind: str, fields: dict[str, str], decision: Decision | None) -> dict[str, str]:
         self.judged.append((kind, decision.sent if decision else ""))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from playbook import (
-    BOUND, CLOSED, PARSED, READY_FAILED, READY_IDLE, READY_OPEN, SUSPENDED, SYNC, Playbook, asks, bind, close, complete, describe, error, execute, intends,
+    BOUND, CLOSED, PARSED, READY_FAILED, READY_IDLE, READY_OPEN, SUSPENDED, SYNC, Playbook, Silent, asks, bind, close, complete, describe, error, execute, intends,
     parse, query, refuses, to_client, to_target,
 )  # fmt: skip
 
@@ -20,9 +20,9 @@ from protocols.verdict import Allow, Deny
 OLD, NEW = "DELETE FROM t", "SELECT 1"
 
 
-def prepared() -> Playbook:
-    """`s` is the old text."""
-    play = Playbook()
+def prepared(**calling: tuple[bool, bool]) -> Playbook:
+    """`s` is the old text. `calling`: functions, to whether they close portals, and whether they deallocate."""
+    play = Playbook(Silent(calling={f"SELECT {name}()": does for name, does in calling.items()}))
     play.client(parse(OLD, "s") + SYNC, asks(OLD, Path.PARSE)).verdict(Allow(), intends(1, parse(OLD, "s")), to_target(SYNC))
     return play.target(PARSED + READY_IDLE, ("reports", 1, "complete"), to_client(PARSED + READY_IDLE))
 
@@ -276,3 +276,52 @@ def test_a_portal_whose_transaction_may_have_ended_is_asked_about_in_sqls_words(
     play = portal(prepared())
     play.client(query(text), asks(text)).verdict(Allow(), intends(4, query(text)))
     play.client(execute("p") + SYNC, asks('FETCH FORWARD ALL FROM "p"', Path.BIND))
+
+
+def test_a_portal_whose_name_a_called_function_may_have_given_to_a_cursor_is_asked_about_in_sqls_words() -> None:
+    """However it is called; the others stay what they are."""
+    play, text = portal(prepared(f=(True, False), g=(False, False))), "SELECT f()"
+    play.client(query("SELECT g()"), asks("SELECT g()")).verdict(Allow(), intends(4, query("SELECT g()")))
+    play.target(complete("SELECT 0") + READY_OPEN, ("reports", 4, "complete"), to_client(complete("SELECT 0") + READY_OPEN))
+    play.client(execute("p", 1) + SYNC, to_target(execute("p", 1) + SYNC)).target(SUSPENDED + READY_OPEN, to_client(SUSPENDED + READY_OPEN))
+    play.client(parse(text) + bind() + execute() + SYNC, asks(text, Path.PARSE)).verdict(Allow(), intends(5, parse(text)), asks(text, Path.BIND))
+    play.verdict(Allow(), intends(6, bind()), to_target(execute() + SYNC))
+    play.client(execute("p") + SYNC, asks('FETCH FORWARD ALL FROM "p"', Path.BIND))
+
+
+def test_a_portal_that_calls_such_a_function_itself_is_read_on_as_it_is_and_others_are_not() -> None:
+    """Nothing closes a portal while it runs."""
+    play, text = portal(prepared(f=(True, False))), "SELECT f()"
+    play.client(parse(text) + bind("q") + execute("q", 1) + SYNC, asks(text, Path.PARSE)).verdict(Allow(), intends(4, parse(text)), asks(text, Path.BIND))
+    play.verdict(Allow(), intends(5, bind("q")), to_target(execute("q", 1) + SYNC))
+    done = PARSED + BOUND + SUSPENDED + READY_OPEN
+    play.target(done, ("reports", 4, "complete"), to_client(done))
+    play.client(execute("q", 1) + SYNC, to_target(execute("q", 1) + SYNC)).target(SUSPENDED + READY_OPEN, to_client(SUSPENDED + READY_OPEN))
+    play.client(execute("p") + SYNC, asks('FETCH FORWARD ALL FROM "p"', Path.BIND))
+
+
+def test_a_portal_whose_close_may_be_skipped_is_asked_about_in_sqls_words_likewise() -> None:
+    """The Close was skipped, the call was before it failed."""
+    play, text = portal(prepared(f=(True, False))), "SELECT f()"
+    play.client(close("P", "p") + SYNC, to_target(close("P", "p") + SYNC))
+    play.client(query(text), asks(text)).verdict(Allow(), intends(4, query(text)))
+    failed = error() + READY_OPEN
+    play.target(failed, to_client(failed))
+    play.target(complete("SELECT 0") + READY_OPEN, ("reports", 4, "complete"), to_client(complete("SELECT 0") + READY_OPEN))
+    play.client(execute("p") + SYNC, asks('FETCH FORWARD ALL FROM "p"', Path.BIND))
+
+
+def test_a_name_that_a_called_function_may_have_given_to_another_statement_is_asked_about_in_sqls_words() -> None:
+    play, text = prepared(f=(False, True)), "SELECT f()"
+    play.client(query(text), asks(text)).verdict(Allow(), intends(2, query(text)))
+    play.client(bind("", "s") + execute() + SYNC, asks('EXECUTE "s"', Path.BIND))
+    assert play.asked[-1].prepared["s"] is None
+
+
+def test_a_portal_that_ends_its_own_transaction_is_asked_about_in_sqls_words() -> None:
+    play, text = portal(prepared()), "COMMIT AND CHAIN"
+    play.client(parse(text) + bind("q") + execute("q") + SYNC, asks(text, Path.PARSE)).verdict(Allow(), intends(4, parse(text)), asks(text, Path.BIND))
+    play.verdict(Allow(), intends(5, bind("q")), to_target(execute("q") + SYNC))
+    done = PARSED + BOUND + complete("COMMIT") + READY_OPEN
+    play.target(done, ("reports", 4, "complete"), ("reports", 5, "complete"), to_client(done))
+    play.client(execute("q") + SYNC, asks('FETCH FORWARD ALL FROM "q"', Path.BIND))
