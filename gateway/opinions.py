@@ -94,7 +94,7 @@ class Opinions:
         """As Addons'; whoever puts another pipeline in force counts that too."""
         pipeline, revision = self._current()
         same = pipeline is self._pipeline and revision == self.session.policy_revision
-        return pipeline.standing(decision, self._memory) if same else None
+        return pipeline.standing(self.session, decision, self._memory) if same else None
 
     def kin(self, decision: Decision) -> re.Pattern[bytes] | None:
         """What texts match that have this one's form, where all was decided about that."""

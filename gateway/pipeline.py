@@ -23,6 +23,7 @@ from gateway.abilities import ADDON_DEADLINE, Abilities, safely
 from gateway.answers import both, broken, sendable, verdict_of, withheld
 from gateway.control.errors import BadCall, NotAllowed
 from gateway.grounds import Grounds
+from gateway.lists import Lists
 from gateway.memory import Called, Memory, Remembered, allowed, seen
 from gateway.request import Approvals, binding, grant_of, made, request_for, together, unaskable, unfavourable
 from gateway.steps import run
@@ -53,11 +54,13 @@ _BY_NAME = (Forward, AgentForward, X11Forward)
 class Pipeline(Abilities):
     """One chain of addons, shared by all sessions of a worker."""
 
-    def __init__(self, addons: Sequence[object], approvals: Approvals, clock: Clock) -> None:
+    def __init__(self, addons: Sequence[object], approvals: Approvals, clock: Clock, lists: Lists | None = None) -> None:
         """
+        :param lists: those that were approved ahead; none when not given.
         :raises UnknownHook: an addon has an `on_*` attribute that is no hook.
         """
         self._approvals, self._clock, self._addons, self._retired = approvals, clock, tuple(addons), False
+        self._lists = Lists() if lists is None else lists
         self._called: dict[str, list[tuple[str, Callable[[Any], Any]]]] = {name: [] for name in HOOKS}
         self._whose: dict[str, list[int]] = {name: [] for name in HOOKS}  # the addons' places
         for place, addon in enumerate(addons):
@@ -113,9 +116,9 @@ class Pipeline(Abilities):
         if decision is None:
             return run(self._decide(session, command, held, deque(said)))
         listeners = self._called["on_decided"] if decision.mark is None else decision.mark.decided
-        return run(self._leave(session, decision, listeners)) if listeners else decision
+        return run(self._leave(session, decision, listeners)) if listeners or self._lists.known else decision
 
-    def standing(self, decision: Decision, memory: Memory) -> tuple[Tally, int] | None:
+    def standing(self, session: Session, decision: Decision, memory: Memory) -> tuple[Tally, int] | None:
         """
         Of a remembered decision: as long as this counts so far it would be made again, from memory alone, and nobody has to hear of
         that nor of an end as ever. None where that is not so, or not counted in one place.
@@ -123,6 +126,8 @@ class Pipeline(Abilities):
         :param memory: of the session and this pipeline.
         """
         known = decision.mark
+        if self._lists.concern(session):  # control has to hear of each statement that may be a list's next
+            return None
         return self._grounds.counted(known, memory) if known.whole is not None and known.decided == [] and known.ended == [] else None
 
     def _at_once(self, session: Session, command: Statement, said: list[Any], memory: Memory | None) -> Decision | None:
@@ -186,6 +191,10 @@ class Pipeline(Abilities):
 
     def _leave(self, session: Session, decision: Decision, listeners: Called) -> Steps:
         """Whatever has to be said elsewhere first; then all are told what is decided."""
+        if self._lists.known and isinstance(decision.verdict, Allow):
+            deny = yield from self._lists.moved(session, decision)
+            if deny is not None:
+                decision, listeners = replace(decision, verdict=deny, mark=None), self._called["on_decided"]
         for name, method in self._called[LeavingHook.method] if isinstance(decision.verdict, Allow) else ():
             hook = LeavingHook(session, decision)
             verdict = yield from self._awaited(name, self._asked(name, method, hook), hook)

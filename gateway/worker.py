@@ -194,7 +194,7 @@ class Worker:
             self.catalogs, self.settings, self.reactor, self.journal, self.sessions, self.control, registry, self._estimates, self.analyses
         )
         try:
-            return Pipeline(chain.build(config.addons, needs), self.control, self.reactor)
+            return Pipeline(chain.build(config.addons, needs), self.control, self.reactor, self.control.lists)
         except (chain.WrongAddon, UnknownHook) as error:
             raise CannotSwitch(f"{config.file}: {error}") from None
 

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from gateway.control.errors import ControlUnavailable
 from gateway.control.rpc import Rpc, place
 from gateway.control.store import Value
+from gateway.lists import Lists
 from protocols.tally import Tally
 
 PING = 1.0  # seconds between signs of life
@@ -64,6 +65,7 @@ class ControlClient:
         self._early: list[Deferred[None]] = []  # questions for control, once it is back
         self._reveals: dict[str, tuple[str, ...]] = {}
         self._commits: dict[str, tuple[str, str]] = {}
+        self.lists = Lists(lambda **ran: self._call("passed", **ran))
         self.on_kill: Callable[[str, str], None] = lambda session, why: None
         self.on_observed: Callable[[str, str, frozenset[str]], None] = lambda session, by, groups: None
         self.on_cancel: Callable[[str], None] = lambda session: None
@@ -255,6 +257,10 @@ class ControlClient:
         self._reveals = {request: tuple(where) for request, *where in live}
         self.tally.moved()
 
+    def _lists_are(self, live: list[list[Any]]) -> None:
+        self.lists.are(live)
+        self.tally.moved()
+
     # -- sessions ----------------------------------------------------------------------
 
     def session_opened(self, session: Mapping[str, Any]) -> None:
@@ -334,7 +340,8 @@ class ControlClient:
             self._later("dial", BACKOFF, self._dial)
 
     def _made(self, greet: bool) -> Rpc:
-        link = _Joining({"commit_begins": lambda key, target, database: self.on_commit(key, target, database)}, {
+        begins = {"commit_begins": lambda key, target, database: self.on_commit(key, target, database)}
+        link = _Joining({**begins, "lists": self._lists_are}, {
             "answered": self._settle, "kill": self._kill, "cancel": lambda s: self.on_cancel(s),
             "observed": lambda told: self.on_observed(told["session"], told["by"], frozenset(told["groups"])),
             "catalog": lambda place: self.on_catalog(*place), "reveals": self._reveals_are,
@@ -368,6 +375,7 @@ class ControlClient:
             self._withdrawn.pop(request, None)
         self._renew(told)
         self._reveals_are(told["reveals"])
+        self._lists_are(told["lists"])
         self.on_back(told["commits"])
         for answer in told["answers"].values():
             if answer is not None:

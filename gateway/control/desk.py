@@ -27,7 +27,7 @@ METHODS = (
     "ssh_device", "ssh_device_result", "ssh_device_end",
     "ssh_certificate_result", "ssh_certificate", "ssh_host_certificate", "ssh_jumps", "identity", "secret", "submit", "withdraw",
     "session_opened", "session_closed", "cancel_key", "cancel", "count", "catalog_changed", "commit_begins", "commit_ended",
-    "reveals", "revealed",
+    "reveals", "revealed", "passed",
 )
 
 
@@ -66,7 +66,8 @@ class Desk:
             self.withdraw(request, why)
         answers = {request: self._rejoin(request) for request in waiting}
         elsewhere = self._commits.joined(self, [(_text(key), _text(target), _text(database)) for key, target, database in commits])
-        return {"lease": LEASE, "answers": answers, "reveals": self._office.requests.reveals.live(), "commits": elsewhere}
+        requests = self._office.requests
+        return {"lease": LEASE, "answers": answers, "reveals": requests.reveals.live(), "lists": requests.lists.live(), "commits": elsewhere}
 
     def _rejoin(self, request: str) -> Value | None:
         try:
@@ -191,6 +192,11 @@ class Desk:
     def revealed(self, request: str) -> None:
         """A statement ran that showed something of it."""
         self._office.requests.reveals.used(_text(request))
+
+    def passed(self, subject: str, target: str, account: str, database: str, session: str, text: str) -> None:
+        """A statement is about to run that is allowed as it is: lists whose next one it is go on."""
+        ran = {"subject": subject, "target": target, "account": account, "database": database, "session": session, "text": text}
+        self._office.requests.lists.passed({name: _text(value) for name, value in ran.items()})
 
     def catalog_changed(self, target: str, database: str) -> None:
         """DDL passed in this worker: the others read that catalog again before they decide."""

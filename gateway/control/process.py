@@ -39,6 +39,9 @@ from gateway.whereabouts import place
 GRACE = 10.0
 """Seconds after a start in which workers come back for the requests they wait for."""
 
+HEARD = 2.0
+"""Seconds that whoever says yes to a list waits for workers to know of it, so that its first statement is known for what it is."""
+
 Peers = Callable[[str], str | None]
 
 
@@ -71,6 +74,7 @@ class Control(Service):
         self.office = Office.of(self._config, self._clock)
         self.office.on_answered = self._answered
         self.office.requests.reveals.changed = self._push_reveals
+        self.office.requests.lists.changed = self._tell_lists
         self._looks = looks = Looks(self.office, self._reactor)
         self.office.on_look = lambda: looks.look(self._config)
         self.office.start(self._notary)
@@ -178,6 +182,14 @@ class Control(Service):
     def _push_reveals(self) -> None:
         for desk in self._desks:
             desk.push("reveals", self._running.requests.reveals.live())
+
+    def _tell_lists(self) -> Deferred[Any]:
+        """Fires when all workers know, or have had time to."""
+        live = self._running.requests.lists.live()
+        told = [desk.link.call("lists", live=live) for desk in self._desks if desk.link is not None]
+        for one in told:
+            one.addTimeout(HEARD, self._clock).addErrback(lambda _: None)  # who is gone is told when it joins again
+        return gatherResults(told)
 
     def _push_to_others(self, sender: Desk, name: str, value: Any) -> None:
         for desk in self._desks - {sender}:

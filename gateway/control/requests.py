@@ -23,6 +23,8 @@ from gateway.control.book import Book
 from gateway.control.caller import IN_SESSION, ITSELF, Caller
 from gateway.control.errors import BadCall, Conflict, ControlUnavailable, NotAllowed
 from gateway.control.identity.local import Identities
+from gateway.control.lists import MODE as LIST
+from gateway.control.lists import Lists, follows
 from gateway.control.outbox import RETRY, Notary, Outbox
 from gateway.control.quorum import check_answerable, check_approver, satisfies, too_late
 from gateway.control.reveals import MODE as REVEAL
@@ -55,7 +57,7 @@ class Requests:
         self._notary: Notary | None = None
         self._answered = answered
         self._book = Book(store, outbox, clock, self._lapse)
-        self._releasing: set[str] = set()
+        self.lists = Lists(self._book, identities)
         self.reveals = Reveals(self._book, identities, clock, self._ask)
 
     def start(self, notary: Notary | None) -> None:
@@ -83,7 +85,7 @@ class Requests:
         if self._identities.live(asked["subject"]) is None:
             raise NotAllowed(f"{asked['subject'][:255]} may not ask for anything any more")
         for record in self._book:
-            if record["mode"] == "list" and self._is_next(record, asked):
+            if self.lists.next_is(record, asked) and satisfies(record, asked, self._identities.live):
                 return self._release_next(record, asked)
         known = self._identical(asked)
         if known is not None and known["state"] == "granted":
@@ -106,7 +108,7 @@ class Requests:
             "binding": bytes(shape.BINDING), "subject": subject, "text": "\n".join(statements), **asked,
         }
         checked = shape.read(whole)
-        return shape.shown(self._ask(checked, checked["text"], list(statements), "list", via))
+        return shape.shown(self._ask(checked, checked["text"], list(statements), LIST, via))
 
     def withdraw(self, request: str, why: str) -> None:
         """
@@ -210,24 +212,19 @@ class Requests:
     def _missed(self, asked: Value) -> str:
         """That the last yes to the same command of the same identity was never used, for who asks again."""
         for record in self.expired():
-            if record["reason"] == UNUSED and record["subject"] == asked["subject"] and (record["binding"] == asked["binding"] or _follows(record, asked)):
+            if record["reason"] == UNUSED and record["subject"] == asked["subject"] and (record["binding"] == asked["binding"] or follows(record, asked)):
                 return f"{record['id']} was {UNUSED}"
         return ""
-
-    def _is_next(self, record: Value, asked: Value) -> bool:
-        if record["state"] != "granted" or record["id"] in self._releasing:
-            return False
-        return _follows(record, asked) and satisfies(record, asked, self._identities.live)
 
     # -- granting ----------------------------------------------------------------------
 
     def _grant(self, record: Value) -> Deferred[None]:
         """Have the notary record it; only then does anybody get it. Tried again until the request is too old."""
         lifetime = self._clock.seconds() + record["lifetime"]
-        if record["mode"] == "list":
+        if record["mode"] == LIST:
             # Nothing to bind yet: each statement is bound, and told to the notary, as it comes.
             self._granted(record, "", lifetime)
-            return succeed(None)
+            return self.lists.changed()
         grant = shape.new_grant()
         told = self._tell_notary(record, grant, record["binding"], lifetime)
         told.addCallback(lambda _: self._granted(record, grant, lifetime))
@@ -270,21 +267,18 @@ class Requests:
     def _release_next(self, record: Value, asked: Value) -> Deferred[Value]:
         """The next statement of a list: bound to what is about to run, recorded, then released."""
         grant = shape.new_grant()
-        self._releasing.add(record["id"])
+        self.lists.releasing.add(record["id"])
         expires = min(record["expires"], self._clock.seconds() + asked["lifetime"])
         told = self._tell_notary(record, grant, asked["binding"], expires)
 
         def recorded(_: Any) -> Value:
             if record["state"] != "granted":
                 raise Conflict(f"request {record['id']} ended before its next statement was recorded")
-            following = record["next"] + 1
-            state = "released" if following == len(record["statements"]) else "granted"
-            told = {"grant": grant, "statement": following, **released(asked)}
-            self._book.change(record, "request.released", told, next=following, state=state)
+            self.lists.moved(record, "request.released", {"grant": grant, **released(asked)})
             return shape.answer(record) | {"state": "granted", "grant": grant}
 
         def always(result: Any) -> Any:
-            self._releasing.discard(record["id"])
+            self.lists.releasing.discard(record["id"])
             return result
 
         return told.addCallback(recorded).addBoth(always)
@@ -311,6 +305,8 @@ class Requests:
             self._answered(shape.answer(record))
         if record["mode"] == REVEAL:
             self.reveals.changed()
+        if record["mode"] == LIST:
+            self.lists.changed()
 
     def _answerable(self, request: str, approver: str) -> Value:
         record = self.get(request)
@@ -327,11 +323,3 @@ class Requests:
 
     def _said(self, who: str, yes: bool, why: str) -> Value:
         return {"who": who, "yes": yes, "why": why, "at": self._clock.seconds()}
-
-
-def _follows(record: Value, asked: Value) -> bool:
-    """Whether a command is the next statement of a list, sent by who asked for it and where."""
-    if record["next"] >= len(record["statements"]) or asked["parameters"]:
-        return False
-    same = all(record[name] == asked[name] for name in ("subject", "target", "account", "database"))
-    return same and shape.same_text(record["statements"][record["next"]], asked["text"])

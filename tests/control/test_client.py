@@ -25,7 +25,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.answers: dict[str, Any] = {"join": {"lease": LEASE, "answers": {}, "reveals": [], "commits": []}, "ping": {"lease": LEASE}, "hello": "worker-1"}
+        self.answers: dict[str, Any] = {"join": {"lease": LEASE, "answers": {}, "reveals": [], "lists": [], "commits": []}, "ping": {"lease": LEASE}, "hello": "worker-1"}
         self.rpc = Rpc({name: self._method(name) for name in (
             "hello", "join", "ping", "submit", "withdraw", "session_opened", "session_closed", "cancel_key", "count",
         )})
@@ -195,7 +195,7 @@ def test_an_answer_missed_is_told_at_joining(wire: Wire, asked: Asked) -> None:
     waiting = hold(wire, asked)
     wire.lose()
     missed = {"request": "r-1", "state": "granted", "grant": "g", "by": "grace", "reason": ""}
-    wire.desk.answers["join"] = {"lease": LEASE, "answers": {"r-1": missed}, "reveals": [], "commits": []}
+    wire.desk.answers["join"] = {"lease": LEASE, "answers": {"r-1": missed}, "reveals": [], "lists": [], "commits": []}
     wire.reactor.advance(BACKOFF)
     wire.reach()
     assert waiting == [missed]

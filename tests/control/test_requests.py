@@ -291,6 +291,88 @@ def test_a_statement_of_a_list_waits_for_the_notary(office: Office, asked: Asked
     assert got(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))["state"] == "granted"
 
 
+def ran(text: str, session: str = "s-1", **where: str) -> dict[str, str]:
+    """What a worker says of a statement that needs no list's yes."""
+    return {"subject": ADA, "target": "clinic", "account": "rw", "database": "clinicdb"} | where | {"session": session, "text": text}
+
+
+def granted_list(office: Office, *statements: str) -> str:
+    request: str = office.requests.submit_list(ADA, AHEAD, statements)["id"]
+    got(office.requests.approve(request, GRACE))
+    return request
+
+
+def stands(office: Office, request: str) -> tuple[str, int]:
+    record = office.requests.get(request)
+    return record["state"], record["next"]
+
+
+def test_what_is_allowed_anyway_moves_a_list_on_and_ends_it(office: Office, asked: Asked, notary: Any) -> None:
+    """A migration's BEGIN and COMMIT spend nothing; what its rule holds, between them, finds its turn."""
+    request = granted_list(office, "begin", MIGRATION[0], "commit")
+    told: list[list[Any]] = []
+    office.requests.lists.changed = lambda: told.append(office.requests.lists.live())  # type: ignore[assignment,return-value]
+    office.requests.lists.passed(ran("begin;"))
+    assert got(office.requests.submit(asked(text=MIGRATION[0], parameters=[])))["request"] == request
+    assert stands(office, request) == ("granted", 2) and len(notary.grants) == 1
+    office.requests.lists.passed(ran("commit;", "s-2"))
+    assert stands(office, request) == ("released", 3) and office.requests.lists.live() == []
+    assert [[one[0] for one in live] for live in told] == [[request], [request], []]
+    passed = noted(notary, "request.passed")
+    assert [(one["request"], one["statement"], one["session"], one["text"]) for one in passed] == [
+        (request, "1", "s-1", "begin;"), (request, "3", "s-2", "commit;"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "run", [ran(MIGRATION[1]), ran(MIGRATION[0] + " "), *(ran(MIGRATION[0], **{where: "other"}) for where in ("subject", "target", "account", "database"))],
+    ids=["later", "next", "subject", "target", "account", "database"],
+)  # fmt: skip
+def test_only_the_next_statement_of_a_list_moves_it_and_only_where_it_was_asked_for(office: Office, run: dict[str, str]) -> None:
+    request = granted_list(office, *MIGRATION)
+    office.requests.lists.passed(run)
+    assert stands(office, request) == ("granted", int(run == ran(MIGRATION[0] + " ")))
+
+
+def test_a_statement_of_a_list_that_is_being_released_is_not_passed_too(office: Office, asked: Asked, notary: Any) -> None:
+    """Two sessions at once: the list moves by one."""
+    request = granted_list(office, "SELECT 1", "SELECT 1", "SELECT 1")
+    notary.slow = True
+    released = office.requests.submit(asked(text="SELECT 1", parameters=[]))
+    office.requests.lists.passed(ran("SELECT 1", "s-2"))
+    assert waits(released) and stands(office, request) == ("granted", 0)
+    notary.held[0].callback(None)
+    assert got(released)["request"] == request and stands(office, request) == ("granted", 1)
+
+
+def test_a_statement_that_is_allowed_anyway_moves_every_list_that_waits_for_it(office: Office, asked: Asked) -> None:
+    """Two migrations that begin alike: whichever is run, its own statement is next."""
+    first, second = granted_list(office, "begin", MIGRATION[0]), granted_list(office, "begin", MIGRATION[1])
+    office.requests.lists.passed(ran("begin"))
+    assert [got(office.requests.submit(asked(text=text, parameters=[])))["request"] for text in reversed(MIGRATION)] == [second, first]
+
+
+def test_nothing_moves_a_list_that_nobody_has_said_yes_to_or_whose_asker_was_revoked(office: Office) -> None:
+    request = office.requests.submit_list(ADA, AHEAD, MIGRATION)["id"]
+    office.requests.lists.passed(ran(MIGRATION[0]))
+    assert stands(office, request) == ("pending", 0) and office.requests.lists.live() == []
+    got(office.requests.approve(request, GRACE))
+    with office.store.write() as txn:
+        office.identities.revoke(txn, ADA, "local", "left")
+    office.requests.lists.passed(ran(MIGRATION[0]))
+    assert stands(office, request) == ("granted", 0)
+
+
+def test_where_a_list_stands_survives_kill_9(open_office: Callable[[], Office]) -> None:
+    office = open_office()
+    request = granted_list(office, "begin", *MIGRATION)
+    office.requests.lists.passed(ran("begin"))
+    office = open_office()
+    assert stands(office, request) == ("granted", 1)
+    [[name, *where, _]] = office.requests.lists.live()
+    assert (name, where) == (request, [ADA, "clinic", "rw", "clinicdb"])
+
+
 # -- crashes -------------------------------------------------------------------------
 
 

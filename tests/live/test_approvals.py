@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 import signal
 import socket
@@ -15,12 +16,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.house import ADA, CLAUDE, GRACE, HOPE, PATIENCE, House, environment, until
+from tests.house import ADA, CLAUDE, GRACE, HOPE, PATIENCE, TARGET, House, environment, until
 
 pytestmark = pytest.mark.live
 
@@ -436,6 +438,40 @@ def test_a_grant_that_is_not_used_in_time_is_nothing(house15: House, mark: str) 
         connection.execute("BEGIN")
         refused(connection, emptying(mark, "perishable", "v"))
     assert reached(house15, mark) == 0
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["psql", "a session that was there"])
+def test_a_migration_that_was_asked_for_ahead_runs_whole_with_what_needed_nobodys_word(house15: House, mark: str, tmp_path: Path, connected: bool) -> None:
+    """Its BEGIN, INSERT and COMMIT are allowed anyway, and asked again and again before; each moves the list on, and the last one ends it."""
+    allowed = f"INSERT INTO hurried SELECT 1, 2 WHERE false /* {mark} */"
+    statements = ["begin", emptying(mark), allowed, emptying(mark), "commit"]
+    file = tmp_path / "migration.sql"
+    file.write_text(";\n".join(statements) + ";\n")
+    with house15.connect(ADA) as connection:
+        for _ in range(5):
+            for text in ("begin", allowed, "commit"):
+                connection.execute(text)
+        asked = house15.ostiary(
+            "request", "submit", "--as", ADA, "--target", TARGET, "--approver", "approvers", "--why", "release", str(file), "--json", token=house15.token(ADA)
+        )
+        assert asked.returncode == 0, asked.stderr
+        request = json.loads(asked.stdout)["id"]
+        house15.approve(request)
+        if connected:
+            assert [connection.execute(text).rowcount for text in statements][1:4:2] == [3, 3]
+        else:
+            said = subprocess.run(
+                ["psql", "-X", "-v", "ON_ERROR_STOP=1", "-f", str(file)], capture_output=True, text=True, timeout=PATIENCE,
+                env={**os.environ, **environment(house15.facts(ADA))},
+            )  # fmt: skip
+            assert said.returncode == 0 and said.stdout.split("\n")[:5] == ["BEGIN", "UPDATE 3", "INSERT 0 0", "UPDATE 3", "COMMIT"], said.stderr
+        assert house15.call("request_show", request=request)["state"] == "released"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):  # once is once
+            connection.execute("begin")
+            connection.execute(emptying(mark))
+    notes = house15.recorded("--request", request, "--kind", "admin", count=3 + len(statements))  # and that it was asked for, approved and granted
+    moved = [(one["fields"]["what"], one["body"]["facts"]["statement"]) for one in notes if "statement" in one["body"]["facts"]]
+    assert moved == [(f"request.{what}", str(n)) for n, what in enumerate(("passed", "released", "passed", "released", "passed"), 1)]
 
 
 def test_the_evidence_tells_the_whole_story(house15: House, mark: str) -> None:
