@@ -29,8 +29,7 @@ def request() -> None:
 @configured
 def list_(door: Door, as_json: bool, everything: bool) -> None:
     """Requests that wait, and below them those that expired in the last day."""
-    found = [one for one in door.call("request_list", everything=everything) if everything or one["state"] != "spent"]
-    rows(found, COLUMNS, as_json, "There are none.")
+    rows(door.call("request_list", everything=everything), COLUMNS, as_json, "There are none.")
     alike: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for ended in () if everything or as_json else door.call("request_expired"):
         alike.setdefault((ended["subject"], ended["reason"]), []).append(ended)

@@ -98,6 +98,17 @@ class Book:
             self.forget(record["id"])
         self._outbox.deliver()
 
+    def end(self, record: Value, state: str) -> None:
+        """
+        It is over, and that is no news.
+
+        :raises StoreRefused: nothing changed.
+        """
+        with self._store.write() as txn:
+            self._table.put(txn, record["id"], record | {"state": state})
+        record["state"] = state
+        self.forget(record["id"])
+
     def later(self, name: str, seconds: float, call: Callable[[], None]) -> None:
         """One timer per name; the newest counts."""
         self._cancel(name)

@@ -58,7 +58,7 @@ def too_late(record: Value) -> str:
     """Why there is nothing left to answer."""
     name, state = record["id"], record["state"]
     who = ", ".join(said["who"] for said in record["answers"])
-    if state in ("granting", "granted", "released"):
+    if state in ("granting", "granted", "released", "spent"):
         return f"{name} was approved already, by {who}"
     if state == "denied":
         return f"{name} was denied already, by {who}"

@@ -22,6 +22,7 @@ from gateway.evidence.hosts import given
 Value = dict[str, Any]
 
 OPEN = frozenset({"pending", "granting", "granted"})
+SPENT = "spent"
 
 TEXT_LIMIT = 1 << 20  # characters; the relay refuses longer statements before they come here
 BINDING = 32  # bytes, a SHA-256
@@ -85,10 +86,10 @@ def answer(record: Value) -> Value:
     }
 
 
-def _state(record: Value) -> str:
+def state(record: Value) -> str:
     """For people: what was granted and has no use left is spent, although it is kept until its time ends."""
     uses = record.get("uses", 1)
-    return "spent" if record["state"] == "granted" and 0 < uses <= record.get("used", 0) else record["state"]
+    return SPENT if record["state"] == "granted" and 0 < uses <= record.get("used", 0) else record["state"]
 
 
 def shown(record: Value) -> Value:
@@ -98,7 +99,7 @@ def shown(record: Value) -> Value:
         "rule", "why", "sent", "approvers", "quorum", "created", "expires", "lifetime", "answers", "reason",
     )
     return {key: record[key] for key in keys} | {
-        "state": _state(record), "text": record["text"], "statements": record["statements"], "next": record["next"],
+        "state": state(record), "text": record["text"], "statements": record["statements"], "next": record["next"],
         "floor": record.get("floor", ""), "columns": record.get("columns", []), "uses": record.get("uses", 1), "used": record.get("used", 0),
         "parameters": [_named(record.get("path", ""), one) | _parameter(*one) for one in record["parameters"]], "binding": record["binding"].hex() if any(record["binding"]) else None,
     }
@@ -109,7 +110,7 @@ def summary(record: Value) -> Value:
     keys = ("id", "state", "mode", "subject", "target", "rule", "created", "expires")
     text = " ".join(record["text"].split())
     return {key: record[key] for key in keys} | {
-        "state": _state(record), "text": text if len(text) <= SHOWN_VALUE else text[:SHOWN_VALUE] + "…",
+        "state": state(record), "text": text if len(text) <= SHOWN_VALUE else text[:SHOWN_VALUE] + "…",
         "yes": sum(a["yes"] for a in record["answers"]), "quorum": record["quorum"],
     }
 

@@ -168,8 +168,8 @@ class Requests:
         return self._book.get(request)
 
     def listed(self, everything: bool = False) -> list[Value]:
-        """Open ones, or all that are kept; newest first."""
-        records = self._book.everything() if everything else [r for r in self._book if r["state"] in shape.OPEN]
+        """Those that wait or can be used, or all that are kept; newest first."""
+        records = self._book.everything() if everything else [r for r in self._book if shape.state(r) in shape.OPEN]
         return sorted(records, key=lambda record: (-record["created"], record["id"]))
 
     def expired(self) -> list[Value]:
@@ -289,7 +289,10 @@ class Requests:
         record = self._book.find(request)
         if record is None:
             return
-        if record["state"] in shape.OPEN:
+        if shape.state(record) == shape.SPENT:
+            self._book.end(record, shape.SPENT)  # nothing was left to end, so nothing is told
+            self.reveals.changed()
+        elif record["state"] in shape.OPEN:
             unused = record["state"] == "granted" and not record.get("used")
             over = UNUSED if unused else "its time is over" if record.get("used") else "nobody answered in time"
             self._close(record, "expired", over)

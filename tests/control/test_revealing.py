@@ -106,6 +106,30 @@ def test_a_reveal_without_a_use_left_is_listed_as_spent(office: Office) -> None:
         office.requests.reveals.used(request)
         record = office.requests.get(request)
         assert shape.summary(record)["state"] == shape.shown(record)["state"] == state
+        assert [one["id"] for one in office.requests.listed()] == ([request] if state == "granted" else [])
+        assert request in [one["id"] for one in office.requests.listed(True)]
+
+
+@pytest.mark.parametrize("after", ["in time", "after a restart"])
+def test_what_is_spent_stays_spent_and_is_not_said_to_have_expired(
+    open_office: Callable[[], Office], clock: Clock, notary: Any, after: str
+) -> None:
+    """Its time ends as well: no expiry is in the evidence, and it shows nothing any more."""
+    office = open_office()
+    spent, unspent = (submitted(office, uses) for uses in (1, 2))
+    for request in (spent, unspent):
+        got(office.requests.approve(request, GRACE))
+        office.requests.reveals.used(request)
+    if after == "after a restart":
+        office.requests.stop()
+        clock.advance(3601)
+        office = open_office()
+        clock.advance(0)
+    else:
+        clock.advance(3601)
+    assert {one["id"]: shape.summary(one)["state"] for one in office.requests.listed(True)} == {spent: "spent", unspent: "expired"}
+    assert [one["id"] for one in office.requests.expired()] == [unspent] and office.requests.reveals.live() == []
+    assert [facts["request"] for kind, facts in notary.notes if kind == "request.expired"] == [unspent]
 
 
 def test_time_ends_it(office: Office, clock: Clock) -> None:
