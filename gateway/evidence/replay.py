@@ -15,8 +15,9 @@ from typing import Any
 
 from addons.policy import Policy
 from addons.sql.rules import Ruling, strictest
+from gateway.control.errors import BadCall, NotAllowed
 from gateway.evidence.query import Found
-from gateway.evidence.readable import clean, moment
+from gateway.evidence.readable import clean, counted, moment
 from gateway.notary.record import Kind
 from protocols.command import Path, Statement
 from protocols.hooks import ClosedHook, DecidedHook
@@ -25,6 +26,12 @@ from protocols.verdict import Allow, Decision
 
 ALLOW, APPROVE, DENY = "allow", "approve", "deny"
 _POLICY = "Policy"  #: the addon's name in records
+
+_UNASKED = frozenset({"OST-304", "OST-305", "OST-306", "OST-307", *(error.code for error in (NotAllowed, BadCall))})
+"""Refusals of what a rule would have held, where nobody could be asked."""
+
+_RULED_BY_NONE = frozenset({"OST-207", "OST-208", "OST-215", "OST-216", "OST-218", "OST-901"})
+"""Refusals for what the session was or the gateway could not do then, whatever the rules say."""
 
 
 class Clock:
@@ -72,7 +79,7 @@ class Counts:
     """How many commands were looked at, and how many could not be."""
 
     replayed: int = 0
-    others: int = 0  #: refused or held by an addon that is not the policy
+    others: int = 0  #: refused or held by an addon that is not the policy, or for what no rule says
     closed: int = 0  #: without a text: a body that does not open, a call by OID, another protocol
 
     def shown(self) -> dict[str, int]:
@@ -81,9 +88,11 @@ class Counts:
 
     def told(self, kinds: Mapping[str, int]) -> str:
         """For a person: one line."""
-        different = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none differs"
-        left = f"; {self.others} were another addon's to decide, {self.closed} have no text here" if self.others + self.closed else ""
-        return f"{self.replayed} statements replayed: {different}{left}"
+        same = self.replayed - sum(kinds.values())
+        again = ", ".join([*(f"{count} from {kind}" for kind, count in sorted(kinds.items())), f"{same} as before"])
+        left = ((self.others, "not policy's to decide"), (self.closed, "without a text here"))
+        aside = "".join(f"; {count} {what}" for count, what in left if count)
+        return f"{counted(self.replayed + self.others + self.closed, 'command')} recorded: {self.replayed} decided again ({again}){aside}"
 
 
 @dataclass(slots=True)
@@ -197,6 +206,7 @@ def _recorded(found: Found) -> str:
             return APPROVE if by == _POLICY else ""
         return ALLOW
     by = record.get("addon")
-    if asked:
-        return APPROVE if by == _POLICY else ""
-    return DENY if by == _POLICY else ""
+    code = record.get("code")
+    if by != _POLICY or code in _RULED_BY_NONE:
+        return ""
+    return APPROVE if asked or (record.get("rule") and code in _UNASKED) else DENY

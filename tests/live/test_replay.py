@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.house import ADA, BENCH, EVERYTHING, TARGET, House
+from tests.house import ADA, BENCH, CLEAR, EVERYTHING, TARGET, House
 from tests.servers import PostgresServer
 
 pytestmark = pytest.mark.live
@@ -27,7 +28,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, postgres15: PostgresServe
     postgres15.sql(SETUP)
     default = {**EVERYTHING, "ddl-destructive": "deny"}
     options = {"functions": ["replay.shout"]}
-    with House(tmp_path_factory.mktemp("replay"), postgres15, default=default, options=options, workers=1) as house:
+    nobody = {"name": "nobody-can", "groups": ["privacy"], "classes": ["write"], "verdict": "approve", "approvers": ["nobody"]}
+    with House(tmp_path_factory.mktemp("replay"), postgres15, default=default, options=options, rules=[nobody], workers=1) as house:
         with house.connect(ADA) as ada:
             ada.execute("SELECT v FROM replay.t")
             ada.execute("UPDATE replay.t SET v = 'y' WHERE id = %s", [1])
@@ -38,6 +40,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, postgres15: PostgresServe
                 ada.execute("DROP TABLE replay.t")
         with house.connect(BENCH) as bench:
             bench.execute("UPDATE replay.t SET v = 'z' WHERE id = 1")
+        with house.connect(CLEAR) as clear, pytest.raises(psycopg.errors.InsufficientPrivilege, match="OST-605"):
+            clear.execute("UPDATE replay.t SET v = 'q' WHERE id = 1")
         yield house
 
 
@@ -55,9 +59,17 @@ OLD = {**EVERYTHING, "ddl-destructive": "deny"}
 
 
 def test_the_policy_in_force_decides_as_it_did(recorded: House, tmp_path: Path) -> None:
-    code, told = replayed(recorded, tmp_path, OLD, functions=["replay.shout"])
+    """Also what nobody could be asked about, which it would have held: refused all the same, by no rule. The line's numbers add up."""
+    code, told = replayed(recorded, tmp_path, OLD, "--identity", ADA, functions=["replay.shout"])
     assert (code, told[:-1]) == (0, [])
-    assert told[-1]["differences"] == {} and told[-1]["replayed"] >= 7
+    assert told[-1]["differences"] == {} and told[-1]["replayed"] >= 6
+    done = recorded.ostiary("policy", "replay", "--policy", str(recorded.file))
+    assert done.returncode == 0, done.stdout
+    whole, again, same = (int(number) for number in re.findall(r"\d+", done.stdout)[:3])
+    assert done.stdout.startswith(f"{whole} commands recorded: {again} decided again ({same} as before)") and again == same >= 8
+    assert whole == again + sum(map(int, re.findall(r"; (\d+) ", done.stdout)))
+    without = replayed(recorded, tmp_path, OLD, "--identity", CLEAR)[1][:-1]
+    assert [(one["was"], one["now"]) for one in without] == [("approve", "allow")]
 
 
 def test_what_would_be_refused_and_what_let_through(recorded: House, tmp_path: Path) -> None:
@@ -77,7 +89,7 @@ def test_what_would_be_refused_and_what_let_through(recorded: House, tmp_path: P
 def test_what_only_the_catalog_knows_is_marked(recorded: House, tmp_path: Path) -> None:
     """With the function taken from the list the old policy, which lists it, is sure; for another identity nothing differs."""
     new = {**OLD, "function-unlisted": "deny"}
-    _, told = replayed(recorded, tmp_path, new)
+    _, told = replayed(recorded, tmp_path, new, "--identity", ADA)
     assert [(one["text"], one["now"], one["unsure"]) for one in told[:-1]] == [("SELECT replay.shout('a')", "deny", False)]
     assert replayed(recorded, tmp_path, new, "--identity", BENCH)[1][:-1] == []
 
@@ -91,7 +103,7 @@ def test_for_people_and_in_the_evidence(recorded: House, tmp_path: Path) -> None
     new.write_text('[[addon]]\nuse = "addons.policy.Policy"\ndefault = { read = "allow", transaction = "allow", session = "allow" }\n')
     done = recorded.ostiary("policy", "replay", "--policy", str(new), "--target", TARGET)
     assert done.returncode == 1 and "allow -> deny by default.write: it changes rows" in done.stdout.replace("updates", "changes")
-    assert "statements replayed: " in done.stdout
+    assert " decided again (" in done.stdout and " from allow to deny, " in done.stdout
     assert any("policy replay" in json.dumps(one) for one in recorded.records("--kind", "admin"))
 
 
