@@ -110,8 +110,8 @@ class Child(Link):
                 return maybeDeferred(lambda: part.prepare(revision, self._reread(text)))
             case "record":
                 return maybeDeferred(part.record, revision, text.decode())
-            case "switch":
-                return maybeDeferred(part.switch, revision)
+            case "switch" | "look":
+                return maybeDeferred(getattr(part, what), revision)
         return fail(CannotSwitch(f"nobody here knows {what}"))
 
     def _reload(self, by: str) -> Deferred[int]:

@@ -41,6 +41,9 @@ class Part(Protocol):
     def record(self, revision: int, by: str) -> Any:
         """Control only: put the new revision, and who asked for it, into the evidence; fires when that is durable."""
 
+    def look(self, revision: int) -> Any:
+        """Control only: have the log say what is hardly meant in the revision in force."""
+
     def switch(self, revision: int) -> Any:
         """From here on, what was prepared for this revision holds."""
 

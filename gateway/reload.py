@@ -38,7 +38,7 @@ class Reload:
     @inlineCallbacks
     def run(self, adopt: Callable[[Revision], None]) -> Any:
         """
-        Fires when it is done; nothing happens when the file has not changed.
+        Fires when it is done; when the file has not changed, targets may have, and the log says again what does not fit.
 
         Fails with CannotSwitch, whose text says the key and the mend.
 
@@ -50,6 +50,7 @@ class Reload:
         except WrongConfig as error:
             raise CannotSwitch(str(error)) from None
         if new.text == self._old.text:
+            yield self._within(self._seats["control"].ask("look", self._old.number)).addErrback(lambda _: None)  # nothing rests on it
             return
         key = needs_restart(self._old.config, new.config)
         if key:

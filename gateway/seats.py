@@ -58,7 +58,7 @@ class Seat(Shape):
         """Fires when its occupant serves."""
 
     def ask(self, what: str, revision: int, text: bytes = b"") -> Deferred[None]:
-        """prepare (text: the file's), record (text: who asked) or switch. Fails with CannotSwitch."""
+        """prepare (text: the file's), record (text: who asked), switch or look. Fails with CannotSwitch."""
 
     def peers(self, tokens: Mapping[str, str]) -> None:
         """Who may connect to its occupant from now on."""

@@ -6,6 +6,7 @@ People and secrets are also in control's store. Where that is not known, only th
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,11 +17,16 @@ from typing import Any
 
 from addons.sql.conditions import near
 from gateway.config import MASKING, Config
+from gateway.edited import edited
+from gateway.nowhere import Holdings, nowhere
 from gateway.section import Problem
 from gateway.toml import placed
 
-_NAMING = ("groups", "identities", "approvers")
+_NAMING = ("groups", "identities", "approvers", "clear")
 """Keys under which rules of any addon name people."""
+
+_GROUPS = ("groups", "clear")
+"""Those of them that name groups, whose members something is allowed or refused."""
 
 _SPELT = (("programs",), ("relations", "relation"))
 """Keys under which rules of any addon name the same things, which nothing else in the file names."""
@@ -59,14 +65,17 @@ class Known:
         return frozenset(group for _, groups in self.people.values() for group in groups)
 
 
-def warnings(config: Config, known: Known, relations: Mapping[str, frozenset[str]] = MappingProxyType({})) -> list[Problem]:
+def warnings(config: Config, known: Known, seen: Mapping[str, Holdings] = MappingProxyType({}), began: float = math.inf) -> list[Problem]:
     """
     All of them, in the file's order.
 
-    :param relations: as "schema.name", of the targets whose catalog was read.
+    :param seen: by target, of those whose catalog was read. :param began: when the gateway did, in seconds of the epoch.
     """
     named = list(_named(config))
-    found = [*_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_closed(config, known), *_misspelt(config), *_nowhere(config, relations)]
+    found = [
+        *_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_closed(config, known), *_misspelt(config),
+        *nowhere(config, seen), *edited(config, began),
+    ]
     return placed(found, tomllib.loads(config.text.decode()), config.text)
 
 
@@ -114,7 +123,7 @@ def _inside(value: Any, at: str, keys: Collection[str]) -> Iterator[tuple[str, s
 def _strangers(named: Collection[tuple[str, str, str]], known: Known) -> Iterator[Problem]:
     """A rule for whom nobody is: what it refuses is let through, and whom it lets in stays out."""
     for at, key, name in named:
-        if key == "groups" and name not in known.groups:
+        if key in _GROUPS and name not in known.groups:
             mend = "correct it, or give somebody that group here or with `ostiary identity add`"
             yield Problem(at, f"nobody{known.here} has the group {name!r}{near(name, known.groups)}", mend)
         elif key == "identities" and name not in known.people:
@@ -180,34 +189,6 @@ def slipped(one: str, other: str) -> bool:
         at = next(n for n, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
         return one[:at] + one[at : at + 2][::-1] + one[at + 2 :] == other
     return any(longer[:n] + longer[n + 1 :] == shorter for n in range(1, len(longer) - 1) if longer[n].isalpha())
-
-
-def _nowhere(config: Config, relations: Mapping[str, frozenset[str]]) -> Iterator[Problem]:
-    """Rules about relations that no database they are about has: such a rule holds nothing up, and lets nothing through."""
-    databases = [entry.name for entry in config.targets.values() if entry.protocol != "ssh"]
-    for index, addon in enumerate(config.addons):
-        for at, rule in _rules(addon.options, f"addon[{index}]"):
-            about = [name for name in rule.get("targets") or databases if name in databases]
-            if not about or not relations.keys() >= set(about):
-                continue
-            there = frozenset().union(*(relations[name] for name in about))
-            bare = {one.partition(".")[2] for one in there}
-            for name in rule["relations"]:
-                if name not in there and name not in bare:
-                    like = near(name, there if "." in name else bare)
-                    yield Problem(f"{at}.relations", f"{', '.join(about)} has no relation {name!r}{like}", "correct it, or make it there")
-
-
-def _rules(value: Any, at: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Tables that name relations, each at its key path."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("relations"), list | tuple):
-            yield at, value
-        for key, inside in value.items():
-            yield from _rules(inside, f"{at}.{key}")
-    elif isinstance(value, list | tuple):
-        for index, inside in enumerate(value):
-            yield from _rules(inside, f"{at}[{index}]")
 
 
 def _closed(config: Config, known: Known) -> Iterator[Problem]:

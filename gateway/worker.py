@@ -109,6 +109,9 @@ class Worker:
     def record(self, revision: int, by: str) -> None:
         raise CannotSwitch("control records a reload")
 
+    def look(self, revision: int) -> None:
+        raise CannotSwitch("control looks at the configuration")
+
     def switch(self, revision: int) -> None:
         """Sessions meet the new chain at their next command, and with what waits for an answer. Whose target is gone is ended."""
         if self._next is None or self._next[0] != revision:

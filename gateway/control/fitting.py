@@ -11,6 +11,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from gateway.config import MASKING, AddonEntry, TargetEntry
+from gateway.nowhere import Holdings
 from gateway.query import Querying
 
 LOOKING = 10.0  # seconds that whoever reloads waits for targets' catalogs
@@ -22,12 +23,12 @@ class Fit:
     """
     :ivar columns: how many columns are declared for databases of the target.
     :ivar wrong: what its databases do not have, all of it; while there is any, everybody who sees a column masked is refused there.
-    :ivar relations: as "schema.name", of all of its databases; None where not all of them were read.
+    :ivar holdings: of all of its databases; None where not all of them were read.
     """
 
     columns: int
     wrong: tuple[str, ...]
-    relations: frozenset[str] | None = None
+    holdings: Holdings | None = None
 
 
 def names(addons: Sequence[AddonEntry], entry: TargetEntry) -> bool:
@@ -50,11 +51,11 @@ def fitted(addons: Sequence[AddonEntry], entry: TargetEntry, dial: Callable[[str
 
     declared = [one for addon in addons if addon.use == MASKING for one in declarations(addon.options.get("columns", ()))]
     looked, wrong = 0, []
-    relations: set[str] | None = set()
+    holdings: list[Holdings] | None = []
     for database in entry.databases:
         here = [one for one in declared if one.holds(entry.name, database)]
         if not here:
-            relations = None
+            holdings = None
             continue
         asks = Querying((yield dial(database)))
         try:
@@ -62,13 +63,13 @@ def fitted(addons: Sequence[AddonEntry], entry: TargetEntry, dial: Callable[[str
         finally:
             asks.close()
         looked += len(here)
-        if relations is not None:
-            relations |= {f"{one.schema}.{one.name}" for one in snapshot.relations.values()}
+        if holdings is not None:
+            holdings.append(Holdings.of(snapshot))
         try:
             yield deferToThread(lambda: Cover(snapshot, here, Calls(snapshot, frozenset()).opaque))
         except Misdeclared as error:
             wrong.append(f"database {database}: {error}" if len(entry.databases) > 1 else str(error))
-    return Fit(looked, tuple(wrong), None if relations is None else frozenset(relations))
+    return Fit(looked, tuple(wrong), None if holdings is None else Holdings.together(holdings))
 
 
 def misfits(targets: Iterable[TargetEntry], fit: Callable[[TargetEntry], Deferred[Fit]], clock: Any) -> Deferred[dict[str, Any]]:

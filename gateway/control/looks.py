@@ -1,10 +1,11 @@
 """
-What a reload says of a configuration that it has put in force: warnings about its file, and targets that have not what
-masking names. Whoever asked for it hears of it in the answer; everybody else reads it in the log.
+What a reload says of a configuration that is in force: warnings about its file, and targets that have not what
+masking names. Whoever asked for it hears of it in the answer; everybody else reads it in the log, as after a start.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -17,6 +18,7 @@ from gateway.control.fitting import Fit, misfits, names
 from gateway.control.office import Office
 from gateway.control.rpc import place
 from gateway.control.store import Value
+from gateway.nowhere import Holdings
 from gateway.warnings import Known, for_programs, in_words, warnings
 
 
@@ -27,6 +29,8 @@ class Looks:
 
     def __init__(self, office: Office, reactor: Any) -> None:
         self._office, self._accounts, self._reactor = office, Accounts(office, reactor), reactor
+        self._began: float = reactor.seconds()
+        self._told: frozenset[str] | None = frozenset()  # lines of this start; None after a reload, which has told all of them
         self._at: Config | None = None
         self._waiting: list[Deferred[Value]] = []
 
@@ -41,15 +45,32 @@ class Looks:
             return waiting
         masked = [entry for entry in config.targets.values() if entry.protocol != "ssh" and names(config.addons, entry)]
         self._at, self._waiting = config, [waiting]
-        seen: dict[str, frozenset[str]] = {}
+        seen: dict[str, Holdings] = {}
         looking = misfits(masked, lambda entry: self._accounts.fit(entry).addCallback(_kept, entry.name, seen), self._reactor)
-        looking.addCallback(lambda found: found | {"warnings": for_programs(warnings(config, self._known(config), seen))})
+        looking.addCallback(lambda found: found | {"warnings": self._warnings(config, seen)})
         looking.addBoth(self._found, config)
         return waiting
 
     def log(self, config: Config) -> None:
         """The same, for whoever reads the log."""
+        self._told = None
         self.look(config).addCallbacks(self._said, self._failed, [config])
+
+    def begin(self, config: Config) -> None:
+        """At a start the log has at once what the file alone shows: nobody waits for a target to be there."""
+        lines = list(in_words(config.file, {"refusing": {}, "not_looked_at": [], "warnings": self._warnings(config, {})}))
+        self._told = frozenset(lines)
+        for line in lines:
+            self._log.warn("{line}", line=line)
+
+    def settle(self, config: Config) -> None:
+        """A while after a start the log has the rest, which targets show; nothing where a reload has told it."""
+        if self._told is not None:
+            told, self._told = self._told, None
+            self.look(config).addCallbacks(self._said, self._failed, [config, told])
+
+    def _warnings(self, config: Config, seen: Mapping[str, Holdings]) -> list[dict[str, Any]]:
+        return for_programs(warnings(config, self._known(config), seen, self._began))
 
     def _known(self, config: Config) -> Known:
         with self._office.store.read() as txn:
@@ -66,13 +87,14 @@ class Looks:
     def _failed(self, failure: Failure) -> None:
         self._log.error("what is hardly meant in the configuration was not looked for: {what}", what=place(failure))
 
-    def _said(self, found: Value, config: Config) -> None:
+    def _said(self, found: Value, config: Config, told: frozenset[str] = frozenset()) -> None:
         for line in in_words(config.file, found):
-            self._log.warn("{line}", line=line)
+            if line not in told:
+                self._log.warn("{line}", line=line)
 
 
-def _kept(fit: Fit, name: str, seen: dict[str, frozenset[str]]) -> Fit:
+def _kept(fit: Fit, name: str, seen: dict[str, Holdings]) -> Fit:
     """Notes what a target was seen to have."""
-    if fit.relations is not None:
-        seen[name] = fit.relations
+    if fit.holdings is not None:
+        seen[name] = fit.holdings
     return fit

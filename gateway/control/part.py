@@ -64,6 +64,10 @@ class ControlPart:
             raise CannotSwitch(f"revision {revision} was not prepared")
         return self._evidence.note("config.reloaded", _facts(revision, self._next[1]) | {"by": by})
 
+    def look(self, revision: int) -> None:
+        """A reload that changes nothing asks for it: its targets may have changed."""
+        self._control.look()
+
     def switch(self, revision: int) -> Any:
         """Identities and everything judged by them are those of the new file from here on."""
         if self._next is None or self._next[0] != revision:

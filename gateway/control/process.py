@@ -37,7 +37,7 @@ from gateway.frame import peer_credentials
 from gateway.whereabouts import place
 
 GRACE = 10.0
-"""Seconds after a start in which workers come back for the requests they wait for."""
+"""Seconds after a start in which workers come back for the requests they wait for, and nobody dials targets only to look at them."""
 
 HEARD = 2.0
 """Seconds that whoever says yes to a list waits for workers to know of it, so that its first statement is known for what it is."""
@@ -78,11 +78,12 @@ class Control(Service):
         self._looks = looks = Looks(self.office, self._reactor)
         self.office.on_look = lambda: looks.look(self._config)
         self.office.start(self._notary)
-        self._grace = self._clock.callLater(GRACE, self._withdraw_orphans)
+        self._grace = self._clock.callLater(GRACE, self._settled)
         self.listen_for_people(admin_socket(self._config))
         if self._api:
             serve(self._config, self.office, self._reactor).addCallbacks(self._ports.append, self._api_failed)
         super().startService()
+        self._clock.callLater(0, lambda: self.running and looks.begin(self._config))
 
     def stopService(self) -> Deferred[Any]:
         super().stopService()
@@ -101,6 +102,10 @@ class Control(Service):
         ended = self._running.reload(config)
         if ended:
             self._log.info("a reload ended {count} sessions", count=len(ended))
+        self.look()
+
+    def look(self) -> None:
+        """Have the log say what is hardly meant in the configuration in force."""
         self._clock.callLater(0, self._look)
 
     def _look(self) -> None:
@@ -204,6 +209,11 @@ class Control(Service):
         desk = self._waiting.pop(answer["request"], None)
         if desk is not None:
             desk.push("answered", answer)
+
+    def _settled(self) -> None:
+        self._withdraw_orphans()
+        if self._looks is not None:
+            self._looks.settle(self._config)
 
     def _withdraw_orphans(self) -> None:
         """Requests held before a restart whose sessions did not come back."""

@@ -35,6 +35,9 @@ class NotaryPart:
     def record(self, revision: int, by: str) -> None:
         raise CannotSwitch("the notary records what it is told, nothing of its own")
 
+    def look(self, revision: int) -> None:
+        raise CannotSwitch("control looks at the configuration")
+
     def switch(self, revision: int) -> None:
         """See `prepare`."""
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 
 from gateway.cli import door
+from gateway.config import Config
 from gateway.control.client import ControlClient
+from gateway.control.looks import Looks
+from gateway.control.office import Office
 from gateway.control.process import Control, admin_socket
 from gateway.parts import CannotSwitch
 from gateway.revision import WrongConfig, first
@@ -218,6 +222,28 @@ async def test_a_reload_warns_of_misspelt_people_and_of_a_floor_that_nobody_can_
     told = (await live.json("reload"))["warnings"]
     assert len(told) == len([line for line in said.splitlines() if ": warning: " in line]) and told == (await live.json("check"))["warnings"]
     assert {"line", "in", "key", "wrong", "mend"} == set(told[0])
+
+
+def test_a_start_says_in_the_log_what_a_reload_would_say(tool: Any) -> None:
+    """What the file shows at once; what targets show when they were looked at, and nothing twice."""
+    tool.config.write_text(tool.config.read_text() + STRANGERS)
+    config = load(tool.config)
+    office = Office.of(config, Clock())
+    looks = Looks(office, Clock())
+
+    def logged(tell: Callable[[Config], None]) -> list[str]:
+        with capturedLogs() as events:
+            tell(config)
+        return [str(formatEvent(one)) for one in events]
+
+    try:
+        begun, settled, again, reloaded = map(logged, (looks.begin, looks.settle, looks.settle, looks.log))
+    finally:
+        office.close()
+    assert any("nobody has the group 'enginers'" in line for line in begun) and not any("not seen" in line for line in begun)
+    [unseen] = settled
+    assert unseen.startswith("clinic: whether it has the columns that masking names was not seen") and again == []
+    assert reloaded == [unseen, *begun]
 
 
 @pytest_twisted.ensureDeferred

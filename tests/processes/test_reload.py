@@ -117,11 +117,14 @@ def test_one_that_cannot_switch_is_replaced(trial: Trial) -> None:
     assert trial.ended == [None] and len(trial.adopted) == 1
 
 
-def test_an_unchanged_file_asks_nobody(trial: Trial) -> None:
-    """A SIGHUP too many is no revision."""
+@pytest.mark.parametrize("answer", [None, fail(CannotSwitch("control is not there"))], ids=["there", "gone"])
+def test_an_unchanged_file_is_no_revision_and_the_log_says_again_what_does_not_fit(trial: Trial, answer: Deferred[None] | None) -> None:
+    """Targets may have changed. Where nobody can look, nothing is refused."""
     trial.files.write()
+    if answer is not None:
+        trial.seats["control"].answers["look"] = answer
     trial.run()
-    assert trial.told == [] and trial.ended == [None]
+    assert trial.told == ["look 1 control"] and trial.ended == [None] and trial.adopted == []
 
 
 def test_a_file_that_is_gone(trial: Trial) -> None:
