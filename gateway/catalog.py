@@ -203,8 +203,8 @@ class _Shelf:
         self.waiting: list[Deferred] = []  #: for the reading under way
         self.next: list[Deferred] = []  #: came while one was under way: its answer may be older than their question
         self.reading = False
-        self.looks: list[Deferred] = []  #: for the look under way
-        self.next_looks: list[Deferred] = []
+        self.looks: list[Deferred[bool]] = []  #: for the look under way
+        self.next_looks: list[Deferred[bool]] = []
         self.doubts = self.settled = 0  #: changes heard of, and those that the snapshot shows
 
     @property
@@ -259,10 +259,14 @@ class Catalogs:
         Ask the target whether the snapshot still shows what is there, and read again if not. Never fails:
         a target that does not answer fails the session itself. Those who come together share one look.
         """
+        return self.current(session).addCallback(lambda _: None)
+
+    def current(self, session: Session) -> Deferred[bool]:
+        """As `check`: whether it is known. Where nothing was read, nothing is wrong."""
         shelf = self._shelves.get((session.target.name, session.database))
-        answer: Deferred[None] = Deferred()
+        answer: Deferred[bool] = Deferred()
         if shelf is None or shelf.snapshot is None:
-            answer.callback(None)
+            answer.callback(True)
         elif shelf.looks:
             shelf.next_looks.append(answer)
         else:
@@ -373,20 +377,20 @@ class Catalogs:
 
     def _look_at(self, shelf: _Shelf) -> None:
         looked = self._connected(shelf, self._changed).addCallback(lambda changed: changed and self.refresh(shelf.session))
-        looked.addErrback(lambda _why: None)  # the next look tries again
-        looked.addCallback(lambda _: self._looked(shelf))
+        looked.addCallbacks(lambda _: True, lambda _why: False)  # the next look tries again
+        looked.addCallback(lambda known: self._looked(shelf, known))
 
     @inlineCallbacks
     def _changed(self, connection: Querying, shelf: _Shelf) -> Any:
         rows = yield connection.query(DIGEST)
         return shelf.last is None or rows[0][0] != shelf.last.digest
 
-    def _looked(self, shelf: _Shelf) -> None:
+    def _looked(self, shelf: _Shelf, known: bool) -> None:
         waiting, shelf.looks, shelf.next_looks = shelf.looks, shelf.next_looks, []
         if shelf.looks:
             self._look_at(shelf)
         for answer in waiting:
-            answer.callback(None)
+            answer.callback(known)
 
     def _read(self, shelf: _Shelf) -> None:
         shelf.reading = True

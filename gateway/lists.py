@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from gateway.control.request import trace
-from protocols.command import FunctionCall, Path
+from protocols.command import Command, FunctionCall, Path
 from protocols.session import Session
 from protocols.verdict import Decision, Deny
 
@@ -63,8 +63,11 @@ class Lists:
 
     def _next(self, session: Session, decision: Decision) -> bool:
         """Whether it is some list's next statement, and not by that list's own grant, which has moved it."""
-        command = decision.command
-        if command.path is Path.PARSE or isinstance(command, FunctionCall) or command.parameters or decision.request in self.known:
+        return decision.request not in self.known and self.next_is(session, decision.command)
+
+    def next_is(self, session: Session, command: Command) -> bool:
+        """Whether it is some list's next statement, as far as is known here."""
+        if command.path is Path.PARSE or isinstance(command, FunctionCall) or command.parameters:
             return False
         return (*_where(session), trace(command.text)) in self.known.values()
 

@@ -21,11 +21,12 @@ from addons.sql.form import form
 from gateway import revealing
 from gateway.abilities import ADDON_DEADLINE, Abilities, safely
 from gateway.answers import both, broken, sendable, verdict_of, withheld
-from gateway.control.errors import BadCall, NotAllowed
 from gateway.grounds import Grounds
 from gateway.lists import Lists
 from gateway.memory import Called, Memory, Remembered, allowed, seen
-from gateway.request import Approvals, binding, grant_of, made, request_for, together, unaskable, unfavourable
+from gateway.people import Held, People, Question
+from gateway.premises import Premises
+from gateway.request import Approvals, together
 from gateway.steps import run
 from protocols.command import AgentForward, Command, Forward, FunctionCall, Path, Statement, X11Forward
 from protocols.hooks import (
@@ -37,9 +38,7 @@ from protocols.session import Session
 from protocols.tally import Tally
 from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Reveal, Seen, Verdict
 
-Steps = Generator[Deferred[Any], Any, Decision]
-Held = Callable[[str, Hold], None]
-"""Told the request's id when a command starts to wait for people."""
+Steps = Generator[Deferred[Any], Any, Any]
 
 
 class UnknownHook(Exception):
@@ -54,13 +53,16 @@ _BY_NAME = (Forward, AgentForward, X11Forward)
 class Pipeline(Abilities):
     """One chain of addons, shared by all sessions of a worker."""
 
-    def __init__(self, addons: Sequence[object], approvals: Approvals, clock: Clock, lists: Lists | None = None) -> None:
+    def __init__(
+        self, addons: Sequence[object], approvals: Approvals, clock: Clock, lists: Lists | None = None, premises: Premises | None = None
+    ) -> None:
         """
         :param lists: those that were approved ahead; none when not given.
         :raises UnknownHook: an addon has an `on_*` attribute that is no hook.
         """
-        self._approvals, self._clock, self._addons, self._retired = approvals, clock, tuple(addons), False
+        self._approvals, self._clock, self._addons = approvals, clock, tuple(addons)
         self._lists = Lists() if lists is None else lists
+        self._people = People(approvals, premises, self._lists)
         self._called: dict[str, list[tuple[str, Callable[[Any], Any]]]] = {name: [] for name in HOOKS}
         self._whose: dict[str, list[int]] = {name: [] for name in HOOKS}  # the addons' places
         for place, addon in enumerate(addons):
@@ -76,7 +78,7 @@ class Pipeline(Abilities):
 
     def retire(self) -> None:
         """Another pipeline has taken over: addons that keep timers (those with a `stop`) let go of them."""
-        self._retired = True
+        self._people.retired = True
         for addon in self._addons:
             stop = getattr(addon, "stop", None)
             if callable(stop):
@@ -208,6 +210,19 @@ class Pipeline(Abilities):
         """
         :param said: the answers that were given already, in the order in which they are asked for here.
         """
+        rests_on = self._grounds.now(session)
+
+        def again() -> Steps | None:
+            unmoved = rests_on is not None and rests_on == self._grounds.now(session)
+            return None if unmoved else self._asks(session, command, deque())
+
+        found = yield from self._asks(session, command, said)
+        if isinstance(found, Decision):
+            return found
+        return (yield from self._people.decide(session, command, found, held, again))
+
+    def _asks(self, session: Session, command: Command, said: deque[Any]) -> Steps:
+        """What all addons say: a Decision, or a Question to people."""
         sent, columns = ("" if isinstance(command, FunctionCall) else command.text), ()
         reveal: Reveal | None = None
         shows: Seen | None = None
@@ -233,8 +248,7 @@ class Pipeline(Abilities):
             if isinstance(hold, Deny) or reveal is not None:
                 deny = hold if isinstance(hold, Deny) else revealing.TWICE
                 return Decision(command, deny, sent, addon=name, rule=hold.rule, columns=columns)
-            decision = yield from self._approve(session, command, sent, columns, name, hold, held)
-            return decision if shows is None else replace(decision, seen=shows)
+            return Question(sent, columns, name, hold, shows)
         return revealing.allowed(command, rule, sent, columns, reveal, shows)
 
     def _rewrite(
@@ -282,54 +296,6 @@ class Pipeline(Abilities):
             return Deny("cancelled while it was decided", "OST-304", hint="ask again", sqlstate="57014")
         self.log.error("addon {addon} failed in {hook}: {error}", addon=name, hook=hook.method, error=safely(error))
         return broken(name, "failed")
-
-    # -- people ------------------------------------------------------------------------
-
-    def _approve(
-        self, session: Session, command: Command, sent: str, columns: tuple[str, ...], name: str, hold: Hold, held: Held,
-    ) -> Steps:
-        request = ""
-
-        def denied(reason: str, code: str, hint: str = "", sqlstate: str = "42501") -> Decision:
-            facts = (("request", request),) if request else ()
-            deny = Deny(reason, code, hold.rule, hint, sqlstate, facts=facts)
-            return Decision(command, deny, sent, name, hold.rule, request=request, columns=columns)
-
-        try:
-            bound = binding(session, command, sent)
-            answer = yield self._approvals.submit(request_for(session, command, sent, hold, bound))
-            request = answer["request"]
-            if answer["state"] == "pending" and hold.mode == "retry":
-                return denied(*made(request, hold, answer))
-            if answer["state"] == "pending":
-                waiting = self._approvals.answer(request)
-                held(request, hold)
-                answer = yield waiting
-            if answer["state"] != "granted":
-                return denied(*unfavourable(request, answer))
-            return Decision(
-                command, Allow(hold.rule, remember=False), sent, name, hold.rule,
-                grant=grant_of(answer), request=request, binding=bound, columns=columns,
-            )
-        except CancelledError:
-            self._withdraw(request, "the policy has changed" if self._retired else "the client is gone")
-            return denied("cancelled while it waited for approval", "OST-304", sqlstate="57014")
-        except (NotAllowed, BadCall) as error:
-            self._withdraw(request, "it cannot be asked for")
-            return denied(*unaskable(error))
-        except Exception as error:  # control's failure must refuse, whatever it is
-            self.log.error("no approval could be asked for: {error}", error=safely(error))
-            self._withdraw(request, "the gateway could not wait for its answer")
-            return denied("approval cannot be asked for now", "OST-305", "try again when the gateway's control is back")
-
-    def _withdraw(self, request: str, why: str) -> None:
-        """Nobody waits for it any more; where control cannot be told, the request expires by itself."""
-        if not request:
-            return
-        try:
-            self._approvals.withdraw(request, why)
-        except Exception as error:  # the command is refused already
-            self.log.error("a request could not be withdrawn: {error}", error=safely(error))
 
     # -- what comes back ---------------------------------------------------------------
 

@@ -32,14 +32,26 @@ class Approvals(Reveals, Protocol):
         """Nobody waits any more; the request must never be granted."""
 
 
-def binding(session: Session, command: Command, sent: str) -> bytes:
-    """32 bytes that change when anything changes that an approver saw or that the target would read."""
+class Changed(Exception):
+    """People's yes is for no question that the command is now. `why` is a clause, without values."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+def binding(session: Session, command: Command, sent: str, under: bytes = b"") -> bytes:
+    """
+    32 bytes that change when anything changes that an approver saw or that the target would read.
+
+    :param under: `gateway.premises.Under.bound`.
+    """
     text, parameters = _read(command)
     settings = sorted(item for item in command.settings.items() if item[0] not in _COSMETIC)
     return hashlib.sha256(msgpack.packb([
         session.identity.subject, session.identity.on_behalf_of, session.target.name, session.account,
         session.database, session.policy_revision, text, sent,
-        [[p.type_oid, p.format, *_told(p.value)] for p in parameters], settings,
+        [[p.type_oid, p.format, *_told(p.value)] for p in parameters], settings, under,
         *([] if isinstance(command, (Statement, FunctionCall)) else [command.path.value]),
     ])).digest()
 
@@ -86,6 +98,17 @@ def made(request: str, hold: Hold, answer: Mapping[str, Any]) -> tuple[str, str,
     again = f" again: {answer['reason']}" if answer.get("reason") else ""
     hint = f"ask for `ostiary request approve {request} --as NAME`, then send the identical command again"
     return f"{hold.reason.rstrip('.')}; request {request} was made{again}", "OST-301", hint
+
+
+def untold(hold: Hold) -> tuple[str, str, str]:
+    """Reason, code and hint of a command whose yes could be spent on another: what tells them apart is not known just now."""
+    hint = "send SET search_path = …, or a new PREPARE, by itself, wait for its answer, and send this again"
+    return f"{hold.reason.rstrip('.')}; what its names mean cannot be told now, so nobody could be asked about it", "OST-310", hint
+
+
+def changed(error: Changed) -> tuple[str, str, str]:
+    """Reason, code and hint of a command that was held, and is another question than people were asked."""
+    return f"{error.why}, and nobody was asked about that", "OST-309", "send it again: it is judged, and asked about, as it is now"
 
 
 def unfavourable(request: str, answer: Mapping[str, Any]) -> tuple[str, str]:

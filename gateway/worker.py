@@ -34,6 +34,7 @@ from gateway.notary.client import NotaryClient
 from gateway.parts import CannotSwitch, Reloader, named
 from gateway.pipeline import Pipeline, UnknownHook
 from gateway.powers import powers
+from gateway.premises import Premises
 from gateway.query import Querying
 from gateway.spool import Spools
 from gateway.upstream import Upstream
@@ -197,7 +198,8 @@ class Worker:
             self.catalogs, self.settings, self.reactor, self.journal, self.sessions, self.control, registry, self._estimates, self.analyses
         )
         try:
-            return Pipeline(chain.build(config.addons, needs), self.control, self.reactor, self.control.lists)
+            premises = Premises(self.catalogs, self.settings)
+            return Pipeline(chain.build(config.addons, needs), self.control, self.reactor, self.control.lists, premises)
         except (chain.WrongAddon, UnknownHook) as error:
             raise CannotSwitch(f"{config.file}: {error}") from None
 

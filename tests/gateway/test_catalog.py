@@ -199,8 +199,10 @@ def test_sessions_that_begin_together_share_a_look(server: Server, catalogs: Cat
 def test_a_look_that_fails_lets_the_session_try(server: Server, catalogs: Catalogs) -> None:
     """If the target is gone, dialling it says so in better words."""
     fired(catalogs.refresh(session()))
+    assert fired(catalogs.current(session())) == [True]
     server.down = True
     assert fired(catalogs.check(session())) == [None]
+    assert fired(catalogs.current(session())) == [False], "whoever has to know is told that nobody does"
 
 
 def test_doubt_lasts_until_a_reading_that_began_after_it(server: Server, catalogs: Catalogs) -> None:

@@ -12,7 +12,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from gateway.control.errors import BadCall, NotAllowed
-from gateway.pipeline import ADDON_DEADLINE, Pipeline, UnknownHook, binding
+from gateway.pipeline import ADDON_DEADLINE, Pipeline, UnknownHook
+from gateway.request import binding
 from protocols.command import FunctionCall, Parameter, Path, Statement
 from protocols.result import NULL, Column, Columns, Ending, MaskPlan, Outcome, RowBatch
 from protocols.session import Identity, Session, Target

@@ -12,7 +12,8 @@ from twisted.internet.task import Clock
 from addons.approval import Approval
 from addons.limits import Limits
 from gateway.opinions import Opinions
-from gateway.pipeline import Pipeline, binding
+from gateway.pipeline import Pipeline
+from gateway.request import binding
 from protocols.command import AgentForward, Exec, FileAction, FileOperation, Forward, ForwardKind, Pty, Shell, Statement, X11Forward
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Allow, Decision, Deny, Hold

@@ -1,0 +1,81 @@
+"""
+What a question to people rests on beside the command's own bytes: where its names are looked up, what they mean there, what the session's
+transaction changed of that, and what the names stand for that it runs or reads on by.
+
+An answer is good for a command that rests on the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred
+
+from addons.sql.catalog import Snapshot
+from addons.sql.meaning import digest, meaning
+from addons.sql.settings import Settings
+from gateway.catalog import Catalogs
+from protocols.command import Command, FunctionCall, Statement
+from protocols.session import Session
+
+Steps = Generator[Deferred[Any], Any, Any]
+
+
+class Under(NamedTuple):
+    """
+    :ivar bound: what a grant is bound to of it; empty for what is no SQL.
+    :ivar exact: what it is in this very moment: that differs too where names mean other things that look the same.
+    :ivar told: whether all of it is known, so that what is asked later can be told from it.
+    """
+
+    bound: bytes = b""
+    exact: bytes = b""
+    told: bool = True
+
+
+class Premises:
+    """Of one worker's sessions."""
+
+    def __init__(self, catalogs: Catalogs, settings: Settings) -> None:
+        self._catalogs, self._settings = catalogs, settings
+
+    def under(self, session: Session, command: Command) -> Steps:
+        """
+        An `Under`, by a catalog that shows all that was heard of.
+
+        :raises: whatever kept the catalog from being read.
+        """
+        if not isinstance(command, (Statement, FunctionCall)):
+            return Under()
+        snapshot = None if self._catalogs.stale(session) else self._catalogs.snapshot(session)
+        if snapshot is None:
+            snapshot = yield self._catalogs.refresh(session)
+        return self._by(session, command, snapshot)
+
+    def current(self, session: Session, command: Command) -> Steps:
+        """Whether the catalog is known to show what the target has now."""
+        if not isinstance(command, (Statement, FunctionCall)):
+            return True
+        yield self._catalogs.over(session)
+        return (yield self._catalogs.current(session))
+
+    def _by(self, session: Session, command: Statement | FunctionCall, snapshot: Snapshot) -> Under:
+        path, flux = self._settings.search_path(session, command.settings), self._settings.underway.of(session)
+        named = self._named(session, command)
+        texts = [text for _name, pair in named or () for text in pair]
+        if isinstance(command, Statement):
+            texts.append(command.text)
+        meant = meaning(texts, snapshot, command.oid if isinstance(command, FunctionCall) else 0)
+        rest = path, flux, named
+        return Under(digest((meant.shape, rest)), digest((meant.exact, rest)), path is not None and named is not None)
+
+    def _named(self, session: Session, command: Statement | FunctionCall) -> list[tuple[str, tuple[str, str]]] | None:
+        """Names that it runs or reads on by, with the texts that they may stand for and those that were sent; None where some are not known."""
+        if isinstance(command, FunctionCall):
+            return []
+        given = self._settings.given
+        names = sorted(given.used(session.id, command))
+        if names and given.behind(session.id, names) is None:
+            return None
+        return sorted((name, (each.statement.text, each.sent)) for name in names for each in given.of(session.id, name) if each.statement is not None)
