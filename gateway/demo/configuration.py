@@ -80,12 +80,14 @@ use = "addons.ssh.Ssh"
 default = { exec = "allow", shell = "allow", subsystem = "allow", file = "allow" }
 rules = [
   { name = "no-deleting", programs = ["rm", "shred", "dd"], verdict = "deny", reason = "Nothing is deleted here by hand, nor by what only the shell can know.", hint = "Write names out, without $, * and loops." },
+  { name = "no-deleting-files", actions = ["remove", "rmdir"], verdict = "deny", reason = "Nothing is deleted here by hand, nor by sftp." },
   { name = "no-secrets", commands = ["exec", "file"], paths = ["/etc/shadow", "~/.ssh/**"], verdict = "deny", reason = "Keys and passwords are not read here." },
   { name = "services-ask", programs = ["systemctl", "service", "reboot"], verdict = "approve", approvers = ["approvers"], reason = "It stops what others use." },
   { name = "agents-one-by-one", kinds = ["agent"], commands = ["shell"], verdict = "deny", reason = "An agent runs commands one by one, so that each is decided." },
 ]
 typed = [
   { name = "no-deleting-typed", programs = ["rm", "shred", "dd"], reason = "Nothing is deleted here by hand." },
+  { name = "services-from-outside", programs = ["systemctl", "service", "reboot"], reason = "What is typed in a shell waits for nobody's yes.", hint = "Send it as a command: ssh … systemctl …, which waits." },
 ]
 '''
 

@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from addons.ssh import Ssh
 from gateway.demo.configuration import HOST_TARGET, HostFacts, Ports, text
 from gateway.demo.home import PREFIX, Home, sweep
 from gateway.demo.host import Host, available
 from gateway.demo.place import Runner, runner
+from protocols.command import Exec, FileAction, FileOperation, SshCommand
+from protocols.hooks import CommandHook
+from protocols.session import Identity, Session, Target
+from protocols.verdict import Allow, Deny, Hold, Verdict
 from tests.servers import free_port
 
 
@@ -89,6 +94,21 @@ def test_what_a_killed_demo_left_is_removed_and_nothing_else(tmp_path: Path) -> 
     assert not left.exists() and used.path.is_dir() and link.is_symlink()
     used.remove()
     assert not used.path.exists()
+
+
+def test_the_hosts_rules_decide_as_the_printed_lines_say() -> None:
+    """As a command, by sftp and typed in a shell, where nothing can wait."""
+    [options] = [one for one in tomllib.loads(text(Ports(1, 2, 3, 4, 5), 2, HostFacts("me", "ssh-ed25519 AAAA")))["addon"] if one.pop("use") == "addons.ssh.Ssh"]
+    addon, ada = Ssh(**options), Session("s", Identity("ada", "human", frozenset({"engineers"})), Target(HOST_TARGET, "ssh", "h", 22), "visitor", "", "p")
+    commands: dict[SshCommand, type[Verdict]] = {
+        Exec(b"uname -a", 0): Allow, Exec(b"rm -rf reports", 0): Deny, Exec(b"cat /etc/shadow", 0): Deny, Exec(b"systemctl restart app", 0): Hold,
+        FileOperation(FileAction.REMOVE, b"/reports/june", 0): Deny, FileOperation(FileAction.OPEN, b"/etc/shadow", 0, flags=1): Deny,
+        FileOperation(FileAction.OPEN, b"/reports/june", 0, flags=1): Allow,
+    }
+    for command, verdict in commands.items():
+        assert type(addon.on_command(CommandHook(ada, command))) is verdict, command
+    refused = {line: addon.refuses_line(ada, line) is not None for line in ("rm -rf reports", "systemctl restart app", "cat /etc/shadow", "ls")}
+    assert refused == {"rm -rf reports": True, "systemctl restart app": True, "cat /etc/shadow": False, "ls": False}
 
 
 def test_the_file_has_a_listener_only_where_there_is_a_host() -> None:
