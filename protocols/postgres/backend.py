@@ -434,12 +434,10 @@ class Backend:
     # -- COPY --------------------------------------------------------------------------
 
     def _copy_in(self, frame: Frame) -> list[Effect] | None:
-        entry = last = self._expect(Kind.QUERY, Kind.EXECUTE)
-        while not last.fed and len(self._talk.awaited) > 1 and self._talk.awaited[1].kind is Kind.SYNC:
-            last = self._talk.awaited[1]  # sent before the COPY's end: a target that copies in ignores it
-            del self._talk.awaited[1]
-        self._talk.copying = None if last.fed else entry.running
-        last.fed -= last.fed > 0
+        entry = self._expect(Kind.QUERY, Kind.EXECUTE)
+        if entry is not self._talk.asking:
+            raise PeerError("a demand for COPY data of what copies none")
+        self._talk.copies(entry)
         return None
 
     def _copy_out(self, frame: Frame) -> list[Effect] | None:

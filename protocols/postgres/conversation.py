@@ -125,7 +125,7 @@ class Awaited:
     undo: tuple[dict[str, Any], str, Any] | None = None  #: table, name and what stood there before
     hidden: bool = False  #: ours, so its answer is not the client's
     step: int = 0
-    fed: int = 0  #: CopyDone or CopyFail messages sent behind it before the target asked for data
+    fed: int = 0  #: CopyDone or CopyFail messages sent for it before the target asked for data
 
     def forget(self) -> None:
         """A Describe that was not answered: the next Execute must ask again."""
@@ -163,6 +163,8 @@ class Conversation:
     inside: Habits = field(default_factory=Habits)
     closing: dict[tuple[str, str], Awaited] = field(default_factory=dict)  #: Close messages that are not answered, by kind and name
     skipping: bool = False  #: the target ignores everything until the client's next Sync
+    asking: Awaited | None = None  #: it may ask for CopyData, and is not answered
+    syncs: int = 0  #: that came behind that and were not sent
     copying: Running | None = None  #: takes CopyData from the client
     step: int = 0
     done: list[Running] = field(default_factory=list)  #: ended, reported at the next ReadyForQuery
@@ -203,6 +205,20 @@ class Conversation:
     def habits(self) -> Habits:
         """Those that are known as the transaction stands."""
         return self.inside if self.within else self.outside
+
+    def copies(self, entry: Awaited) -> None:
+        """The target asks for COPY data. Where some was sent ahead it reads past the Syncs before it; of an Execute whose data is whole it asks for no more."""
+        self.copying = None if entry.fed else entry.running
+        self.asking = None if entry.fed and entry.kind is Kind.EXECUTE else entry
+        self.syncs = 0 if entry.fed or entry.running.copied else self.syncs
+        entry.fed -= entry.fed > 0
+
+    def wait_for(self, entry: Awaited) -> None:
+        """The target will answer this too."""
+        entry.step = self.step
+        self.awaited.append(entry)
+        if entry.kind in ENDS_IN_READY:
+            self.step += 1
 
     @property
     def head(self) -> Awaited | None:

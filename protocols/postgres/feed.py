@@ -1,34 +1,89 @@
 """
 COPY data that a client feeds: counted and digested, shown to who looks through it, and ended where that refuses it.
 
-Source: PostgreSQL 18 manual, 54.2.6 "COPY Operations".
+A target that copies in reads past a Sync, and one whose COPY has failed answers it: only the target knows which of them it was when
+the Sync came. So none leaves while that is open, and what comes behind one that is held waits with it.
+
+Source: PostgreSQL 18 manual, 54.2.6 "COPY Operations"; what is read during one: CopyGetData (src/backend/commands/copyfromparse.c).
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from protocols.effects import Effect, ToTarget
+from protocols.errors import PeerError
 from protocols.postgres import messages
 from protocols.postgres.codec import Frame
-from protocols.postgres.conversation import Awaited, Conversation, Opinions
-from protocols.postgres.intake import Piece
+from protocols.postgres.conversation import Awaited, Conversation, Kind, Opinions
+from protocols.postgres.intake import Piece, Run
 from protocols.postgres.running import Running
 from protocols.result import Inspection, Uninspected
 
+SYNCS_LIMIT = 4096
+"""Sync messages that may be held: each is a hundred bytes once it leaves."""
+
 _NOTHING = Uninspected()
+_FLUSH, _SYNC = messages.Flush().encode(), messages.Sync().encode()
+_AMID = b"dcfHSX"  # what may come before a COPY's end
+
+
+def may_ask(text: str) -> bool:
+    """Whether a statement may ask for COPY data: then both words stand in it, keywords being ASCII and never escaped. Others that have them may wait."""
+    lower = text.lower()
+    return "stdin" in lower and "copy" in lower
 
 
 class Feed:
-    """
-    Of one session.
+    """Of one session."""
 
-    :ivar asker: the last command, which may want COPY data.
-    """
-
-    __slots__ = ("_opinions", "_talk", "asker")
+    __slots__ = ("_opinions", "_talk")
 
     def __init__(self, conversation: Conversation, opinions: Opinions) -> None:
         self._talk, self._opinions = conversation, opinions
-        self.asker: Awaited | None = None
+
+    def asked(self, entry: Awaited) -> None:
+        """A command is on its way that was not refused."""
+        if may_ask(entry.running.decision.sent):
+            self._talk.asking = entry
+
+    def waits(self, message: Any) -> bool:
+        """
+        Whether it must wait behind a Sync for the end of a COPY, or for word that there is none.
+
+        :raises PeerError: the target is being fed, and would end the session for it.
+        """
+        if self._talk.asking is None or isinstance(message, (Piece, Run)) or (type(message) is Frame and message.tag in _AMID):
+            return False
+        if self._talk.copying is not None:
+            raise PeerError("a message that is no COPY data, before the end of the data")
+        return self._talk.syncs > 0
+
+    def hold(self) -> list[Effect] | None:
+        """
+        A Sync came: what is sent in its place when it is held; None when it is not. Of an Execute the target would keep the word that it
+        is complete until a Sync, or a Flush.
+        """
+        asking = self._talk.asking
+        if asking is None or (asking.kind is Kind.EXECUTE and asking.fed):
+            return None
+        if self._talk.syncs >= SYNCS_LIMIT:
+            raise PeerError("too many Syncs before the end of COPY data")
+        self._talk.syncs += 1
+        return [ToTarget(_FLUSH)] if asking.kind is Kind.EXECUTE and self._talk.copying is None else []
+
+    def answered(self) -> list[Effect]:
+        """What may have asked for data is answered: the Syncs that no COPY has read past leave."""
+        talk = self._talk
+        if talk.asking is None or any(entry is talk.asking for entry in talk.awaited):
+            return []
+        talk.asking, count, talk.syncs = None, talk.syncs, 0
+        if not count:
+            return []
+        talk.skipping = False
+        for _ in range(count):
+            talk.wait_for(Awaited(Kind.SYNC))
+        return [ToTarget(_SYNC * count)]
 
     def data(self, data: bytes, content: bytes | memoryview, piece: Piece | None = None) -> list[Effect]:
         """
@@ -39,6 +94,8 @@ class Feed:
         running = self._talk.copying or self._next()
         if running is None:
             return []  # outside COPY a server drops it
+        if self._talk.copying is not None:
+            self._talk.syncs = 0  # it reads past those before the data
         running.copy(content)
         if self._opinions.hears_data and running.halting is None:
             running.halting = self._inspection(running).take(content)
@@ -73,13 +130,16 @@ class Feed:
 
     def _fed(self) -> None:
         """The data of a COPY has come to its end."""
-        if self._talk.copying is None:
-            self._talk.awaited[-1].fed += 1
-        self._talk.copying = None
+        talk = self._talk
+        if talk.copying is None:
+            talk.asking.fed += 1
+        else:
+            talk.copying, talk.syncs = None, 0
+            talk.asking = None if talk.asking.kind is Kind.EXECUTE else talk.asking  # a string may copy again
 
     def _next(self) -> Running | None:
         """The command whose COPY a client may already be feeding before the target asked for data."""
-        if self.asker is None or not self._talk.awaited or self._talk.skipping:
+        asking = self._talk.asking
+        if asking is None or (asking.kind is Kind.EXECUTE and asking.fed):
             return None
-        running = self.asker.running
-        return None if running is None or running.ended or running.halted else running
+        return None if asking.running.ended or asking.running.halted else asking.running

@@ -22,10 +22,10 @@ from protocols.postgres import messages
 from protocols.postgres.body import LongName, NotText
 from protocols.postgres.codec import Frame, Run
 from protocols.postgres.conversation import (
-    ENDS_IN_READY, Awaited, Conversation, Kind, Opinions, Portal, Prepared,
+    Awaited, Conversation, Kind, Opinions, Portal, Prepared,
 )
 from protocols.postgres.exchange import asked
-from protocols.postgres.feed import Feed
+from protocols.postgres.feed import Feed, may_ask
 from protocols.postgres.intake import Intake, Piece, TooLarge, about
 from protocols.postgres.long import LongMessage
 from protocols.postgres.names import LONGEST, executes
@@ -73,6 +73,7 @@ class Frontend:
         self.full = False  # it stopped taking messages until the target has answered some
         self._later: Any = None  # a Bind that was taken, and waits for the target's word on its statement
         self._feed = Feed(conversation, opinions)
+        self.due = self._feed.answered  #: as Feed's
         self._texts = MappingProxyType(conversation.texts)
 
     @property
@@ -120,7 +121,7 @@ class Frontend:
     def _bind_at_once(self, data: bytes) -> list[Effect] | None:
         """As `pull` would take the Bind of all that is there, if that is `exchange.asked`; None for all else, of which nothing is taken."""
         talk = self._talk
-        if talk.skipping or self._later is not None or len(talk.awaited) >= IN_FLIGHT_LIMIT or len(talk.portals) >= PREPARED_LIMIT:
+        if talk.skipping or talk.syncs or self._later is not None or len(talk.awaited) >= IN_FLIGHT_LIMIT or len(talk.portals) >= PREPARED_LIMIT:
             return None
         found = asked(talk, data)
         if found is None or (talk.awaited and talk.unclear("S", found.bind.statement)):
@@ -157,7 +158,9 @@ class Frontend:
         return effects
 
     def _unsettled(self, message: Any) -> bool:
-        """Whether it is about a statement or a portal of which nobody can tell yet what it is."""
+        """Whether it is about a statement or a portal of which nobody can tell yet what it is, or comes behind a Sync that is held."""
+        if self._feed.waits(message):
+            return True
         if type(message) is Frame and message.tag == b"Q":
             return executes(message.body) and self._talk.renaming
         kind, name = about(message)
@@ -326,11 +329,13 @@ class Frontend:
         self._talk.closing[close.kind, close.name] = entry
         self._await(entry)
 
-    def _sync(self, frame: Frame) -> None:
+    def _sync(self, frame: Frame) -> list[Effect] | None:
         messages.Sync.parse(frame.body)
         self._talk.skipping = False
-        if self._talk.copying is None:  # a target that copies in ignores Sync
-            self._await(Awaited(Kind.SYNC))
+        held = self._feed.hold()
+        if held is None:
+            self._talk.wait_for(Awaited(Kind.SYNC))
+        return held
 
     def _flush(self, frame: Frame) -> None:
         messages.Flush.parse(frame.body)
@@ -425,14 +430,13 @@ class Frontend:
         """What nearly always follows a Bind, as its messages would be taken one by one: what is sent then. b"" for what else follows."""
         talk = self._talk
         awaited, step = talk.awaited, talk.step
-        known = talk.copying is None and len(awaited) < IN_FLIGHT_LIMIT - 3
+        known = len(awaited) < IN_FLIGHT_LIMIT - 3 and not may_ask(portal.running.decision.sent)
         if not (own := known and self._intake.take_known(DESCRIBE_AND_RUN)) and not (known and self._intake.take_known(RUN)):
             return b""
         portal.described = own or self._opinions.hears_columns
         if portal.described:
             awaited.append(Awaited(_DESCRIBE, None, portal, hidden=not own, step=step))
-        self._feed.asker = Awaited(_EXECUTE, portal.running, portal, step=step)
-        awaited.extend((self._feed.asker, Awaited(_SYNC, step=step)))
+        awaited.extend((Awaited(_EXECUTE, portal.running, portal, step=step), Awaited(_SYNC, step=step)))
         talk.step = step + 1
         return DESCRIBE_AND_RUN if portal.described else RUN
 
@@ -467,13 +471,9 @@ class Frontend:
         return running
 
     def _await(self, entry: Awaited) -> None:
-        talk, kind = self._talk, entry.kind
-        entry.step = talk.step
-        talk.awaited.append(entry)
-        if kind in ENDS_IN_READY:
-            talk.step += 1
-        if kind is not _SYNC:  # a target that copies in ignores Sync
-            self._feed.asker = entry if kind is _EXECUTE or kind is _QUERY else None
+        self._talk.wait_for(entry)
+        if (entry.kind is _EXECUTE or entry.kind is _QUERY) and not entry.running.ended:
+            self._feed.asked(entry)
 
     _takers: ClassVar[dict[bytes, Callable[[Frontend, Frame], list[Effect] | None]]] = {  # of the class: bound methods take memory
         b"Q": _query, b"P": _parse, b"B": _bind, b"D": _describe, b"E": _execute,

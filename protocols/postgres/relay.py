@@ -55,6 +55,7 @@ class PostgresRelay:
         if not self._streams or self._frontend.behind:
             return 0, False
         size = self._talk.copying.copy_run(data, STREAM_OVER)
+        self._talk.syncs = 0 if size else self._talk.syncs  # as `Feed.data`
         self._frontend.intake.passed(size)
         return size, goes_on(data[size:], _COPY_DATA)
 
@@ -73,6 +74,8 @@ class PostgresRelay:
             effects = self._backend.feed(data)
         else:
             effects = [effect for portion in self._backend.portions(data) for effect in self._backend.feed(portion)]
+        if self._talk.asking is not None:
+            effects += self._frontend.due()
         return effects + self._frontend.pull() if self._frontend.full else effects
 
     def cut(self, data: bytes) -> bool:

@@ -31,6 +31,9 @@ CREATE TABLE later (id int UNIQUE DEFERRABLE INITIALLY DEFERRED);
 CREATE SCHEMA a; CREATE TABLE a.x (ssn text); INSERT INTO a.x VALUES ('a');
 CREATE SCHEMA b; CREATE TABLE b.x (ssn text); INSERT INTO b.x VALUES ('b');
 CREATE FUNCTION noisy() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'hm'; RETURN 7; END $$;
+CREATE TABLE guarded (id int);
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON guarded EXECUTE FUNCTION refuse();
 CREATE PROCEDURE out_of(INOUT n int) LANGUAGE plpgsql AS $$ BEGIN n := n + 1; END $$;
 """
 
@@ -140,6 +143,14 @@ SCRIPTS: dict[str, Script] = {
     "copy in, extended, without a Sync in between": [(whole(COPY) + data(b"1\ta\n") + DONE + whole("SELECT 1") + SYNC, "Z")],
     "copy in, extended, failed": [(whole(COPY) + SYNC, "G"), (data(b"x\n") + data(b"2\tb\n") + DONE + SYNC, "Z"), (q("SELECT * FROM t"), "Z")],
     "copy in, extended, refused at once": [(whole("COPY nope FROM STDIN") + SYNC, "Z"), (data(b"1\n") + DONE + SYNC, "Z")],
+    "copy in, a Sync behind data that fails": [(q(COPY), "G"), (data(b"x\n") + SYNC, "ZZ"), (q("SELECT 1"), "Z")],
+    "copy in, extended, a Sync behind data that fails": [(whole(COPY) + SYNC, "G"), (data(b"x\n") + SYNC, "Z"), (q("SELECT 1"), "Z")],
+    "copy in, extended, that fails before it reads": [(whole("COPY guarded FROM STDIN") + SYNC, "GEZ"), (q("SELECT 1"), "Z")],
+    "copy in, Syncs behind what fails at once": [
+        (q("COPY nope FROM STDIN") + SYNC + q("SELECT 1"), "ZZZ"), (whole("COPY nope FROM STDIN") + SYNC + SYNC + q("SELECT 1"), "ZZZ"),
+        (whole("SELECT 1/0") + whole(COPY) + SYNC + SYNC + whole("SELECT 1") + SYNC, "ZZZ"),
+    ],
+    "a copy's words, and none": [(whole("SELECT 'copy stdin'") + SYNC + whole("SELECT 2") + SYNC + q("SELECT 'stdin copy'") + SYNC, "ZZZZ")],
     "copies in one string": [(q(f"{COPY}; SELECT 1; {COPY}"), "G"), (data(b"1\ta\n") + DONE, "CTDCG"), (data(b"2\tb\n") + DONE, "Z")],
     "copies in one breath": [(q(f"{COPY}; {COPY}") + data(b"1\ta\n") + DONE + data(b"2\tb\n") + DONE + q("SELECT * FROM t"), "ZZ")],
     "copy in of large pieces": [(q(COPY), "G"), (data(b"1\t" + b"x" * 700_000 + b"\n") + DONE, "Z"), (q("SELECT length(v) FROM t"), "Z")],

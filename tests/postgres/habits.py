@@ -198,10 +198,7 @@ class House:
     def knows(self) -> Any:
         """What the next message's meaning hangs on; the short way is left for it."""
         self.short.leave()
-        copier = self.relay._frontend._feed.asker
-        found = list(known(self.relay))
-        found[10] = found[10] if copier and not copier.running.ended else None
-        return found, self.relay._frontend.number, sorted(self.adapter._began), len(self.adapter._withheld.unsettled())
+        return known(self.relay), self.relay._frontend.number, sorted(self.adapter._began), len(self.adapter._withheld.unsettled())
 
 
 class Target(Server):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from playbook import (
-    BOUND, COPY_DONE, COPY_IN, PARSED, READY_FAILED, READY_IDLE, SYNC, Playbook, Silent, asks, bind, complete, copy_data, error, execute, intends,
+    BOUND, COPY_DONE, COPY_IN, FLUSH, PARSED, READY_FAILED, READY_IDLE, SYNC, Playbook, Silent, asks, bind, complete, copy_data, error, execute, intends,
     malformed, parse, query, reports, to_client, to_target,
 )
 
@@ -57,7 +57,7 @@ def simple(opinions: Looking) -> Playbook:
 
 def extended(opinions: Looking) -> Playbook:
     play = Playbook(opinions).client(parse(TEXT) + bind() + execute() + SYNC, asks(TEXT, Path.PARSE))
-    return play.verdict(Allow(), intends(1, parse(TEXT)), asks(TEXT, Path.BIND)).verdict(Allow(), intends(2, bind()), to_target(execute() + SYNC))
+    return play.verdict(Allow(), intends(1, parse(TEXT)), asks(TEXT, Path.BIND)).verdict(Allow(), intends(2, bind()), to_target(execute() + FLUSH))
 
 
 def test_clean_data_passes_and_is_asked_about_once() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from playbook import (
     BOUND, CLOSED, COPY_DONE, COPY_IN, COPY_OUT, DROP, EMPTY, FLUSH, HANGS_UP, NO, NO_DATA, ONE, PARSED,
-    READY_IDLE, READY_OPEN, SUSPENDED, SYNC, TERMINATE, TWO, Playbook, Silent, asks, bind, columns, complete,
+    READY_IDLE, READY_OPEN, SUSPENDED, SYNC, TERMINATE, TWO, Playbook, Silent, asks, bind, close, columns, complete,
     copy_data, describe, error, execute, intends, malformed, parse, prepared, query, refuses, reports, row,
     to_client, to_target,
 )
@@ -17,6 +17,7 @@ from protocols.command import Path
 from protocols.postgres import messages, replies
 from protocols.postgres.codec import encode
 from protocols.postgres.conversation import DONE_LIMIT
+from protocols.postgres.feed import SYNCS_LIMIT
 from protocols.postgres.frontend import IN_FLIGHT_LIMIT
 from protocols.postgres.refusal import poison_parse, poison_query
 from protocols.result import Ending
@@ -112,13 +113,13 @@ def test_copy_fail_ends_in_the_targets_error() -> None:
 def extended_copy() -> Playbook:
     play = Playbook().client(parse("COPY t FROM STDIN") + bind() + execute() + SYNC, asks("COPY t FROM STDIN", Path.PARSE))
     play.verdict(Allow(), intends(1, parse("COPY t FROM STDIN")), asks("COPY t FROM STDIN", Path.BIND))
-    return play.verdict(Allow(), intends(2, bind()), to_target(execute() + SYNC))
+    return play.verdict(Allow(), intends(2, bind()), to_target(execute() + FLUSH))
 
 
 def test_a_sync_before_the_copys_end_is_ignored_as_the_target_ignores_it() -> None:
-    """libpq sends one behind Execute and one behind CopyDone; only the second is answered."""
+    """libpq sends one behind Execute and one behind CopyDone; only the second is answered, and only that leaves."""
     play = extended_copy().target(PARSED + BOUND + COPY_IN, to_client(PARSED + BOUND + COPY_IN))
-    play.client(copy_data(b"a") + SYNC + copy_data(b"b"), to_target(copy_data(b"a") + SYNC + copy_data(b"b")))
+    play.client(copy_data(b"a") + SYNC + copy_data(b"b"), to_target(copy_data(b"a") + copy_data(b"b")))
     play.client(COPY_DONE + SYNC + ONE, to_target(COPY_DONE + SYNC), asks("SELECT 1"))
     done = complete("COPY 2")
     play.target(done + READY_IDLE, to_client(done), reports(1), reports(2), to_client(READY_IDLE))
@@ -131,6 +132,53 @@ def test_a_copy_fed_before_it_was_asked_for_is_whole() -> None:
     done = complete("COPY 1")
     play.target(done + READY_IDLE, to_client(done), reports(1), reports(2), to_client(READY_IDLE))
     assert play.outcomes[2].copied_bytes == 1
+
+
+def test_a_sync_before_a_copys_end_never_leaves_while_nobody_can_tell_who_answers_it() -> None:
+    """A target whose COPY has failed answers a Sync that one which copies in reads past; each answer behind it was taken for the next command's."""
+    play = copying_in().client(copy_data(b"zz") + SYNC + COPY_DONE, to_target(copy_data(b"zz") + COPY_DONE))
+    play.client(ONE + TWO, asks("SELECT 1")).verdict(Allow(), intends(2, ONE), asks("SELECT 2")).verdict(Allow(), intends(3, TWO))
+    play.target(error("22P02") + READY_IDLE, to_client(error("22P02")), reports(1, "error"), to_client(READY_IDLE))
+    play.target(error("22012") + READY_IDLE, to_client(error("22012")), reports(2, "error"), to_client(READY_IDLE))
+    play.target(complete("SELECT 0") + READY_IDLE, to_client(complete("SELECT 0")), reports(3), to_client(READY_IDLE))
+
+
+@pytest.mark.parametrize("failed", ["before it asks", "amid the data"])
+def test_a_sync_that_no_copy_reads_past_leaves_when_the_copy_has_failed(failed: str) -> None:
+    """Its client waits for the answer."""
+    play = extended_copy()
+    if failed == "amid the data":
+        play.target(PARSED + BOUND + COPY_IN, to_client(PARSED + BOUND + COPY_IN)).client(copy_data(b"a") + SYNC, to_target(copy_data(b"a")))
+        play.target(error("22P02"), to_client(error("22P02")), to_target(SYNC))
+    else:
+        play.target(PARSED + BOUND + error("42501"), to_client(PARSED + BOUND + error("42501")), to_target(SYNC))
+    play.target(READY_IDLE, reports(1), reports(2, "error"), to_client(READY_IDLE)).client(ONE, asks("SELECT 1"))
+
+
+def test_what_comes_behind_a_sync_that_is_held_waits_with_it() -> None:
+    """Also where the words stand in a statement that copies nothing: its answer is asked for."""
+    play = Playbook().client(parse("SELECT 'copy stdin'") + bind() + execute(), asks("SELECT 'copy stdin'", Path.PARSE))
+    play.verdict(Allow(), intends(1, parse("SELECT 'copy stdin'")), asks("SELECT 'copy stdin'", Path.BIND))
+    play.verdict(Allow(), intends(2, bind()), to_target(execute())).client(SYNC + parse("SELECT 1") + SYNC, to_target(FLUSH))
+    done = PARSED + BOUND + complete("SELECT 0")
+    play.target(done, to_client(done), to_target(SYNC), asks("SELECT 1", Path.PARSE))
+
+
+@pytest.mark.parametrize("message", [query("SELECT 1"), parse("SELECT 1"), bind(), execute(), describe("S"), close("S")], ids=lambda m: chr(m[0]))
+def test_a_message_amid_copy_data_that_is_none_ends_the_session(message: bytes) -> None:
+    """As a server ends it, which cannot read on then; one whose COPY has failed by then is not told of it."""
+    copying_in().client(copy_data(b"a"), to_target(copy_data(b"a"))).client(message, malformed("client"))
+
+
+def test_a_demand_for_data_by_what_copies_none_ends_the_session() -> None:
+    """Whose data it would be nobody could tell."""
+    play = Playbook().client(ONE, asks("SELECT 1")).verdict(Allow(), intends(1, ONE))
+    play.target(COPY_IN, malformed("target"))
+
+
+def test_syncs_that_are_held_are_bounded() -> None:
+    """Five bytes each would else be memory without end."""
+    copying_in().client(SYNC * SYNCS_LIMIT).client(SYNC, malformed("client"))
 
 
 def test_an_error_in_the_middle_of_a_copy_skips_to_sync() -> None:
