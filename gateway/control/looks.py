@@ -33,6 +33,7 @@ class Looks:
         self._told: frozenset[str] | None = frozenset()  # lines of this start; None after a reload, which has told all of them
         self._at: Config | None = None
         self._waiting: list[Deferred[Value]] = []
+        self._looking: Deferred[Any] | None = None
 
     def look(self, config: Config) -> Deferred[Value]:
         """
@@ -46,7 +47,7 @@ class Looks:
         masked = [entry for entry in config.targets.values() if entry.protocol != "ssh" and names(config.addons, entry)]
         self._at, self._waiting = config, [waiting]
         seen: dict[str, Holdings] = {}
-        looking = misfits(masked, lambda entry: self._accounts.fit(entry).addCallback(_kept, entry.name, seen), self._reactor)
+        self._looking = looking = misfits(masked, lambda entry: self._accounts.fit(entry).addCallback(_kept, entry.name, seen), self._reactor)
         looking.addCallback(lambda found: found | {"warnings": self._warnings(config, seen)})
         looking.addBoth(self._found, config)
         return waiting
@@ -69,6 +70,12 @@ class Looks:
             told, self._told = self._told, None
             self.look(config).addCallbacks(self._said, self._failed, [config, told])
 
+    def close(self) -> None:
+        """The office closes: targets are hung up, and nobody is told any more."""
+        looking, self._looking, self._at, self._waiting, self._told = self._looking, None, None, [], None
+        if looking is not None:
+            looking.cancel()
+
     def _warnings(self, config: Config, seen: Mapping[str, Holdings]) -> list[dict[str, Any]]:
         return for_programs(warnings(config, self._known(config), seen, self._began))
 
@@ -80,7 +87,7 @@ class Looks:
         """Whoever has asked about another configuration since waits for that."""
         if self._at is not config:
             return
-        waiting, self._at, self._waiting = self._waiting, None, []
+        waiting, self._at, self._waiting, self._looking = self._waiting, None, [], None
         for one in waiting:
             one.callback(found)
 

@@ -89,6 +89,8 @@ class Control(Service):
         super().stopService()
         if self._grace is not None and self._grace.active():
             self._grace.cancel()
+        if self._looks is not None:
+            self._looks.close()
         for link in list(self._links):
             if link.transport is not None:
                 link.transport.abortConnection()

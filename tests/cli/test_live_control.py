@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +28,13 @@ from gateway.toml import load
 
 ADA, GRACE = "ada@clinic.example", "grace@clinic.example"
 PATIENCE = 20.0
+
+LISTENER = """
+[[listen]]
+protocol = "ssh"
+endpoint = "tcp:0"
+
+"""
 
 STRANGERS = """
 [[addon]]
@@ -246,6 +254,20 @@ def test_a_start_says_in_the_log_what_a_reload_would_say(tool: Any) -> None:
     assert reloaded == [unseen, *begun]
 
 
+def test_who_closes_the_office_waits_for_no_target(tool: Any) -> None:
+    """It is hung up, and nothing is said of it."""
+    tool.config.write_text(tool.config.read_text() + STRANGERS)
+    config = load(tool.config)
+    office = Office.of(config, Clock())
+    looks, answer, hung_up = Looks(office, Clock()), Deferred(lambda _: hung_up.append(True)), []
+    looks._accounts = SimpleNamespace(fit=lambda entry: answer)  # type: ignore[assignment]
+    with capturedLogs() as events:
+        looks.settle(config)
+        looks.close()
+        office.close()
+    assert hung_up == [True] and events == []
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_port_of_the_api_that_another_has_is_said_with_the_line_to_change(tool: Any) -> None:
     """Sessions go on without it, so the log is where it is said."""
@@ -261,11 +283,16 @@ async def test_a_port_of_the_api_that_another_has_is_said_with_the_line_to_chang
 
 @pytest_twisted.ensureDeferred
 async def test_a_mistake_in_the_file_keeps_nobody_from_ending_a_session(live: Live) -> None:
+    """Nor from seeing what is not about the place of the mistake."""
     live.tool.config.write_text(live.tool.config.read_text().replace("drain = 30", "drian = 30"))
     live.worker.on_kill = lambda *said: None
     live.worker.session_opened({"id": "s-1", "subject": ADA})
     await live.worker.count(ADA, 0)
     await live("session", "kill", "s-1")
+    text = live.tool.config.read_text().replace("[control]", LISTENER + "[control]")
+    live.tool.config.write_text(text + '\n[[addon]]\nuse = "site.nowhere.Importable"\n\n[[addon]]\nuse = "addons.policy.Policy"\ndefault = { read = "alow" }\n')
+    assert {one["account"] for one in await live.json("account", "list")} == {"rw", "open"}
+    assert "ssh-ed25519" in (await live("ssh", "known-hosts", "--host", "gw")).stdout
 
 
 @pytest_twisted.ensureDeferred
