@@ -51,6 +51,8 @@ is kinder than a connection that hangs."""
 LAST_WORD = 2.0
 """Seconds that killed sessions and their records get at the end."""
 
+_CONFIGURATION = ""  # in a database's place: what changed is the target's own configuration
+
 LOOK = 0.02  # seconds between looks at what has still to end
 
 RESERVE = 128
@@ -78,9 +80,10 @@ class Worker:
         self.catalogs = Catalogs(self._read_catalog, reactor, tally=tally)
         self.catalogs.on_doubt = self.control.catalog_changed
         self.catalogs.on_commit, self.catalogs.on_committed = self.control.commit_begins, self.control.commit_ended
-        self.control.on_catalog, self.control.on_back = self.catalogs.heard, self.catalogs.back
+        self.control.on_catalog, self.control.on_back = self._catalog_changed, self.catalogs.back
         self.control.on_commit, self.control.on_committed = self.catalogs.begun, self.catalogs.ended
         self.settings = Settings(tally=tally)
+        self.settings.on_reload = lambda target: self.control.catalog_changed(target, _CONFIGURATION)
         self.spools = Spools(config.spool, config.spool_bytes)
         self._estimates = Estimates(self._as_session, self.settings)
         self.analyses = Lanes(reactor, lambda asking: Hired(reactor, asking))
@@ -158,6 +161,13 @@ class Worker:
         return ""
 
     # -- what control says -----------------------------------------------------------------
+
+    def _catalog_changed(self, target: str, database: str) -> None:
+        """Another worker saw it pass."""
+        if database == _CONFIGURATION:
+            self.settings.reloaded(target)
+        else:
+            self.catalogs.heard(target, database)
 
     def _kill(self, session: str, why: str) -> None:
         live = self.sessions.get(session) or self.jumps.get(session)

@@ -72,7 +72,7 @@ class Cover:
         self._parsed: dict[int, Message | None] = {}
         wrong = [why for declaration in declared if (why := self._declare(declaration))]
         if wrong:
-            raise Misdeclared("; ".join(wrong))
+            raise Misdeclared("; ".join(dict.fromkeys(wrong)))
         self.partitions = frozenset(oid for parent in self._split_by_masks() for oid in snapshot.descendants(parent))
         self.answering |= self.partitions
         self._systems()

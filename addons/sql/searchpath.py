@@ -47,6 +47,7 @@ _TURNS = frozenset({"begin", "commit", "rollback", "savepoint"})
 """What sets no path, and takes none back where none was set."""
 
 _CODE = frozenset({"Call", "Do"})
+_RELOADS = frozenset({("", "pg_reload_conf"), ("pg_catalog", "pg_reload_conf")})
 _SETTERS = frozenset({"set", "local", "reset", "local reset", "lost", "haunted", "given"})
 
 
@@ -71,7 +72,7 @@ def steps(parsed: Parsed, findings: Sequence[Finding] | None = None) -> tuple[St
 
 def idle(findings: Sequence[Finding]) -> bool:
     """Whether a string surely does nothing to the path or the transaction, told without its trees."""
-    return not any(f.changes or f.strays or f.kind not in _STAYS or _configures(f) for f in findings)
+    return not any(f.changes or f.strays or f.kind not in _STAYS or _configures(f) or _reloads(f) for f in findings)
 
 
 def moves(todo: Sequence[Step]) -> bool:
@@ -89,6 +90,15 @@ def _configures(finding: Finding) -> bool:
     return any(name == SETTINGS for _schema, name in (finding.relations if finding.kind in ("View", "Rule") else finding.written))
 
 
+def _reloads(finding: Finding) -> bool:
+    return not _RELOADS.isdisjoint(finding.functions)
+
+
+def _alters_system(statement: Message) -> bool:
+    """Whether it writes a search path to the server's own file, or takes it away there."""
+    return isinstance(statement, tree.AlterSystemStmt) and (statement.setstmt.kind == tree.VAR_RESET_ALL or statement.setstmt.name.lower() == "search_path")
+
+
 def _steps(statement: Message, finding: Finding) -> Iterator[Step]:
     if isinstance(statement, tree.TransactionStmt):
         if statement.kind in _KINDS:
@@ -98,6 +108,8 @@ def _steps(statement: Message, finding: Finding) -> Iterator[Step]:
         yield Step("reset")
     for change in finding.changes:
         yield from _moving(finding.kind, _step(change))
+    if _reloads(finding) or _alters_system(statement):
+        yield Step("reload")
     if _configures(finding):
         yield from _moving(finding.kind, (Step("lost"),))
     if finding.kind not in _STAYS:
@@ -194,6 +206,11 @@ class Tracker:
             self._overtake(self._sent)
         if transaction:
             self._worlds = self._worlds.settled(transaction)
+        return self._moved()
+
+    def reloaded(self) -> bool:
+        """The server reads its configuration again: what the session has not set itself may be another. Whether `path` answers otherwise now."""
+        self._initial, self._worlds = None, self._worlds.lost()
         return self._moved()
 
     def path(self) -> Path:

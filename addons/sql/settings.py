@@ -11,7 +11,7 @@ and DBeaver are publicly known to set; names from pg_settings of PostgreSQL 15 a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from protocols.command import Command, FunctionCall, Path as CommandPath, Statement
@@ -57,6 +57,7 @@ HARMLESS = frozenset("""
     transaction_read_only transaction_timeout work_mem xmlbinary xmloption
 """.split())
 
+_RELOAD = 2621  #: the OID of pg_reload_conf() (pg_proc.dat)
 _COMMITTING = frozenset({"may commit", "may end", "more"})  #: what changes nothing where nothing was set
 _MOST = 16384  #: texts of which the catalog says that they set something
 
@@ -170,6 +171,9 @@ class Settings:
             raise ValueError(f"default_search_path: {default_search_path!r} is not a list of schemas")
         self.prepared, self.given, self.underway = Prepared(), Given(), Underway(self.tally)
         self._trackers: dict[str, Tracker] = {}
+        self._targets: dict[str, str] = {}  #: of those sessions that were started here
+        self._reloading: list[Decision] = []  #: that are on their way
+        self.on_reload: Callable[[str], None] = lambda target: None
         self._teller = ""
         self._unseen: dict[str, tuple[Step, ...]] = {}  #: by text, what the catalog said that it does
         self._crowded: tuple[Step, ...] = ()
@@ -182,6 +186,7 @@ class Settings:
     def start(self, session: Session, search_path: str) -> None:
         """The path that a session begins with, when something has read it from the server."""
         self._trackers[session.id] = Tracker(split_identifiers(search_path))
+        self._targets[session.id] = session.target.name
         self.tally.moved()
 
     def search_path(self, session: Session, reported: Mapping[str, str] | None = None) -> Path:
@@ -189,7 +194,15 @@ class Settings:
         tracker = self._trackers.get(session.id)
         if tracker is None:
             return self._first(reported or {})
-        return tracker.path()
+        path = tracker.path()
+        told = (reported or {}).get("search_path")  # by PostgreSQL 18 and later, whatever changed it
+        return path if told is None or split_identifiers(told) == path else None
+
+    def reloaded(self, target: str) -> None:
+        """The target may read its configuration again; what its sessions have not set themselves is not known any more."""
+        for session, name in self._targets.items():
+            if name == target and self._trackers[session].reloaded():
+                self.tally.moved()
 
     def follows(self, session: Session) -> bool:
         """Whether anything is known of a session that what is decided next may be ahead of."""
@@ -229,6 +242,9 @@ class Settings:
         if self._moved_by_name(session.id, command, snapshot):
             todo = (*todo, Step("lost", rows=True))
         todo = (*todo, *self._unseen.get(getattr(command, "text", ""), self._crowded))
+        if self._reloads(session.id, command, todo):
+            self._reloading.append(decision)
+            self._told_reloaded(session.target.name)
         if todo and (session.id in self._trackers or not _COMMITTING.issuperset(step.what for step in todo)):
             begins = session.id not in self._trackers
             tracker = self._trackers.setdefault(session.id, Tracker(self._first(command.settings)))
@@ -245,6 +261,19 @@ class Settings:
             return False
         behind = self.given.behind(session, self.given.used(session, command))
         return behind is None or any(each.text in self._unseen or moves(self._steps_of(each.text, None)) for each in behind)
+
+    def _reloads(self, session: str, command: Command, todo: Sequence[Step]) -> bool:
+        """Whether the server may read its configuration again, by the command itself or by what it runs by name."""
+        if _has_reload(todo) or isinstance(command, FunctionCall) and command.oid == _RELOAD:
+            return True
+        if not isinstance(command, Statement) or not uses(command):
+            return False
+        behind = self.given.behind(session, self.given.used(session, command))
+        return any(_has_reload(self._steps_of(each.text, None)) for each in behind or ())
+
+    def _told_reloaded(self, target: str) -> None:
+        self.reloaded(target)
+        self.on_reload(target)
 
     def learn(self, text: str, findings: Sequence[Finding]) -> None:
         """What `classify` found in a text, so that it is not looked through again when it is decided."""
@@ -299,6 +328,9 @@ class Settings:
 
     def ended(self, session: Session, decision: Decision, outcome: Outcome, teller: str) -> None:
         """A command ended."""
+        if self._reloading and any(one is decision for one in self._reloading):
+            self._reloading = [one for one in self._reloading if one is not decision]
+            self._told_reloaded(session.target.name)
         tracker = self._trackers.get(session.id)
         status = "" if outcome.among == "more" else outcome.transaction
         if tracker is None or self._teller != teller:
@@ -309,6 +341,7 @@ class Settings:
     def closed(self, session: Session) -> None:
         if self._trackers.pop(session.id, None) is not None:
             self.tally.moved()
+        self._targets.pop(session.id, None)
         self.prepared.forget(session.id)
         self.given.forget(session.id)
 
@@ -326,3 +359,7 @@ class Settings:
                 found = (Step("lost"),)
             self._keep(text, found)
         return found
+
+
+def _has_reload(todo: Iterable[Step]) -> bool:
+    return any([step.what == "reload" for step in todo])

@@ -25,7 +25,7 @@ class Step:
     One thing that a text does to the path or to the transaction it lives in.
 
     :ivar what: set, local, reset, local reset, lost (nobody can tell to what, now), haunted (nor when), given (only when a name is
-        used), begin, commit, rollback, savepoint, release, rollback to, may commit (at once, outside of a transaction block),
+        used), reload (what no session has set may be another), begin, commit, rollback, savepoint, release, rollback to, may commit (at once, outside of a transaction block),
         may end (likewise, by either end), more (another statement of the string does none of these).
     :ivar rows: it is done by giving rows, as many times, and when somebody fetches them.
     """

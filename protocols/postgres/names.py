@@ -38,7 +38,7 @@ def too_long(name: str) -> bool:
 
 def deallocates(text: str) -> bool:
     """Whether SQL may take prepared statements away."""
-    return _has(text, ("deallocate", "discard"), _DEALLOCATES) or _has(text, ("deallocate", "discard"), _DOES)
+    return _has(text, ("deallocate", "discard"), _DEALLOCATES, _DOES)
 
 
 def deallocated(text: str) -> str | None:
@@ -74,7 +74,10 @@ def executable(text: str) -> bool:
     return _QUERY.match(low) is not None and not any(word in low for word in _SETS)
 
 
-def _has(text: str, words: tuple[str, ...], where: re.Pattern[str]) -> bool:
+def _has(text: str, words: tuple[str, ...], *where: re.Pattern[str]) -> bool:
     """Whether one of the words stands there; most texts have none, which is quickly seen."""
     low = text.lower()
-    return any([word in low for word in words]) and where.search(low.replace("\r", "\n")) is not None
+    if not any([word in low for word in words]):
+        return False
+    low = low.replace("\r", "\n")
+    return any(each.search(low) for each in where)

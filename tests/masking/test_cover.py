@@ -81,6 +81,12 @@ def test_what_the_catalog_does_not_have_is_an_error(column: str, more: dict, why
         cover(column, **more)
 
 
+def test_a_relation_that_is_not_there_is_said_once_whatever_is_declared_of_it() -> None:
+    with pytest.raises(Misdeclared) as raised:
+        cover("public.nobody.ssn", "public.nobody.mrn")
+    assert str(raised.value).count("public.nobody") == 1
+
+
 def test_sub_selects_name_every_column_and_keep_types() -> None:
     (patients,) = SNAPSHOT.named("public", "patients")
     text = cover("public.patients.ssn", "public.patients.doc").sub_select(patients, only=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from addons.sql.changes import change_of, plain_calls, set_config
 from addons.sql.parse import parse
 from addons.sql.settings import HARMLESS, IDENTITIES, VALUES, Gate, Settings
-from protocols.command import Path, Statement
+from protocols.command import FunctionCall, Path, Statement
 from protocols.effects import Hangup
 from protocols.errors import PeerError
 from protocols.postgres.greeting import ClientLogin
@@ -150,3 +152,46 @@ def test_a_start_that_was_read_from_the_server() -> None:
     assert settings.search_path(SESSION) == ("b", "c")
     with pytest.raises(ValueError, match="default_search_path"):
         Settings("a b")
+
+
+def ran(settings: Settings, command: Statement | FunctionCall, session: Session = SESSION) -> None:
+    made = Decision(command, Allow(), getattr(command, "text", ""))
+    settings.decided(session, made, "Policy")
+    settings.ended(session, made, Outcome(Ending.COMPLETE, transaction="I"), "Policy")
+
+
+RELOADS = ["SELECT pg_reload_conf()", "SELECT pg_catalog.pg_reload_conf() FROM t", "ALTER SYSTEM SET search_path = other", "ALTER SYSTEM RESET ALL", "ALTER SYSTEM RESET search_path"]
+
+
+@pytest.mark.parametrize("command", [*map(Statement, RELOADS), Statement("EXECUTE n"), FunctionCall(2621)], ids=lambda command: getattr(command, "text", "call"))
+def test_no_path_that_sessions_of_a_target_began_with_is_believed_after_its_configuration_was_read_again(command: Statement | FunctionCall) -> None:
+    """Until they set it anew; the other workers are told."""
+    settings, told = Settings(), []
+    settings.on_reload = told.append
+    other, elsewhere = replace(SESSION, id="other"), replace(SESSION, id="elsewhere", target=replace(SESSION.target, name="another"))
+    for session in (SESSION, other, elsewhere):
+        settings.start(session, "public")
+    ran(settings, Statement("ALTER SYSTEM SET work_mem = '1MB'"))
+    assert settings.search_path(SESSION) == ("public",) and not told
+    settings.given.learn(SESSION.id, Statement("PREPARE n AS SELECT pg_reload_conf()"), "", 0)
+    before = settings.standing(other)
+    ran(settings, command)
+    assert [settings.search_path(each) for each in (SESSION, other, elsewhere)] == [None, None, ("public",)]
+    assert told and set(told) == {"clinic"} and settings.standing(other) != before
+    ran(settings, Statement("SET search_path = public"), other)
+    assert settings.search_path(other) == ("public",)
+    ran(settings, Statement("RESET search_path"), other)
+    assert settings.search_path(other) is None
+
+
+def test_where_the_server_reports_the_path_no_other_is_believed() -> None:
+    settings = Settings()
+    settings.start(SESSION, '"$user", public')
+    assert settings.search_path(SESSION, {"search_path": '"$user", public'}) == ("$user", "public")
+    assert settings.search_path(SESSION, {"search_path": "other"}) is None
+    ran(settings, Statement("SELECT pg_reload_conf()", settings={"search_path": "public"}))
+    assert settings.search_path(SESSION, {"search_path": '"$user", public'}) is None, "it says so after the next statement only"
+    for text, reported in (("SET search_path = A, \"B c\"", 'a, "B c"'), ("SET search_path = ''", '""'), ("SELECT set_config('search_path', '', false)", ""), ("SET search_path = 'x,y'", '"x,y"')):
+        ran(settings, Statement(text))
+        assert settings.search_path(SESSION, {"search_path": reported}) is not None
+        assert settings.search_path(SESSION, {"search_path": "other"}) is None
