@@ -220,6 +220,7 @@ def compare(chosen: argparse.Namespace) -> dict[tuple[str, int], list[Run]]:
         runs: dict[tuple[str, int], list[Run]] = {(name, count): [] for count in chosen.clients for name in ways}
 
         def take(case: tuple[str, int]) -> None:
+            print(f"{time.strftime('%H:%M:%S')} load {os.getloadavg()[0]:4.1f}  {case[0]}, {case[1]} clients", file=sys.stderr, flush=True)
             runs[case].append(measured(ways[case[0]], folder / "logs", chosen.mode, case[1], chosen.seconds))
 
         interleaved(list(runs), chosen.rounds, take, random.Random())

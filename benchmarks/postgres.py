@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmarks import measure, peers, tasks
 from benchmarks.peers import BenchHouse, Peer
-from benchmarks.report import point_noise, table
+from benchmarks.report import NOISE, point_noise, table
 from tests.servers import make_certificates
 
 FIGURES = ("point", "bulk", "tls", "connects", "idle", "start", "crowd")
@@ -35,7 +35,6 @@ VAULT = "\\set aid random(1, 1000000)\nselect abalance from vault where aid = :a
 """As pgbench's own, of a table with a masked column: each text is another one and is rewritten."""
 
 MODES, CLIENTS = ("simple", "extended", "prepared"), (1, 8, 32)
-QUIET = 0.10  # spread of the direct point queries above which nothing can be compared
 
 
 class Bench:
@@ -203,7 +202,7 @@ def main() -> int:
         finally:  # what was measured before something failed is worth keeping
             finish(raw, bench, chosen)
     noise = point_noise(raw)
-    if noise > QUIET and not chosen.noisy:
+    if noise > NOISE and not chosen.noisy:
         print(f"the baseline moved by {noise:.0%} between rounds: nothing can be compared (--noisy reports anyway)", file=sys.stderr)
         return 1
     print(table(raw))

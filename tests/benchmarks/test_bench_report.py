@@ -124,11 +124,25 @@ def test_the_floor_is_measured_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_page_gets_the_newest_table_between_its_marks() -> None:
     """What stands around it stays; a page without marks is not written."""
-    page = f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n"
+    page = "above\n<!-- measured -->\nold\n<!-- end of measured -->\nbelow\n"
     once = report.placed(page, "new")
-    assert once == report.placed(once, "new") == f"above\n{report.BEGIN}\n\nnew\n\n{report.END}\nbelow\n"
+    assert once == report.placed(once, "new") == "above\n<!-- measured -->\n\nnew\n\n<!-- end of measured -->\nbelow\n"
     with pytest.raises(ValueError, match="has no"):
         report.placed("nothing", "new")
+
+
+def test_what_comes_first_is_the_gateway_beside_its_peers_and_how_many_bars_are_missed() -> None:
+    """A reader has it in a minute; what was not measured stays empty."""
+    run = raw(*(("point", "prepared/8", peer, {"tps": tps}) for peer, tps in (("direct", 30000), ("pgbouncer", 20000), ("gateway", 5000))))
+    said = report.brief(run)
+    assert "| prepared point queries a second, 8 clients | 30,000 | 20,000 | 5,000 |" in said and "| a million rows selected, s |  |  |  |" in said
+    assert said.endswith("0 of 1 bars are met and 1 missed, of which 1 are point queries'.")
+
+
+def test_a_run_that_was_too_noisy_says_so() -> None:
+    """It is reported only when that is asked for."""
+    run = raw(*(("point", "prepared/8", "direct", {"tps": tps}) for tps in (100, 200, 300)))
+    assert "(over 10 %: reported by --noisy)" in report.table(run) and "--noisy" not in report.table(raw())
 
 
 def grown(*samples: tuple[str, str, int, dict[str, float]]) -> dict[str, Any]:
