@@ -166,6 +166,8 @@ class Journal:
             _short(decision.addon), session.policy_revision,
         ]
         body = [*held.who, text, sent, values, deny.reason, deny.hint, deny.sqlstate, name, oid]
+        if executes := held.prepared.refused(command):
+            body.append(executes)
         return self._add(held, Kind.REFUSAL, _DENY, None, fields, body)
 
     def report(self, session: Session, number: int, decision: Decision, outcome: Outcome, micros: int) -> int:

@@ -9,6 +9,7 @@ Source: PostgreSQL 18 manual, PREPARE, EXECUTE, DEALLOCATE and DISCARD.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from postgast import pg_query_pb2 as tree
@@ -46,21 +47,26 @@ class Preparations:
 
     def intended(self, number: int, command: Command) -> list[Executed]:
         """This is about to be sent: what it executes of what was prepared before."""
-        if type(command) is not Statement or command.path is Path.PARSE or not _concerns(command.text):
-            return []
+        statements = _statements(command)
+        found = self._executed(command, statements)
+        for one in map(_inside, statements):
+            if isinstance(one, tree.PrepareStmt):
+                self._keep(one.name, number, command.text)
+        if len(statements) == 1 and (does := _does(statements[0])):
+            self._running[number] = does
+        return found
+
+    def refused(self, command: Command) -> list[Executed]:
+        """This is not sent: what it would have executed."""
+        return self._executed(command, _statements(command))
+
+    def _executed(self, command: Command, statements: Sequence[Any]) -> list[Executed]:
         found, own = [], set()
-        try:
-            statements = parse(command.text).statements
-        except Unparsable:
-            return []
         for one in map(_inside, statements):
             if isinstance(one, tree.PrepareStmt):
                 own.add(one.name)
-                self._keep(one.name, number, command.text)
             elif isinstance(one, tree.ExecuteStmt) and one.name not in own:
                 found += self._stands(one.name, command)
-        if len(statements) == 1 and (does := _does(statements[0])):
-            self._running[number] = does
         return list(dict.fromkeys(found))
 
     def ended(self, number: int, complete: bool) -> None:
@@ -91,6 +97,16 @@ class Preparations:
         if (text := command.prepared.get(name)) is not None:
             found.append(Executed(name, text, None))
         return found or [Executed(name, None, None)]
+
+
+def _statements(command: Command) -> Sequence[Any]:
+    """Of what runs, where they may be about names."""
+    if type(command) is not Statement or command.path is Path.PARSE or not _concerns(command.text):
+        return ()
+    try:
+        return parse(command.text).statements
+    except Unparsable:
+        return ()
 
 
 def _concerns(text: str) -> bool:

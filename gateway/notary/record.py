@@ -96,7 +96,7 @@ BODY_FIELDS: dict[int, tuple[str, ...]] = {  # the last may be left out: a later
     Kind.CLOSED: ("why",),
     Kind.INTENT: (*_WHO, "text", "sent", "parameters", "columns", "addon", "name", "function_oid", "clear_columns", "executes"),
     Kind.OUTCOME: ("tags", "columns", "alarm", "facts", "copied_sha256"),
-    Kind.REFUSAL: (*_WHO, "text", "sent", "parameters", "reason", "hint", "sqlstate", "name", "function_oid"),
+    Kind.REFUSAL: (*_WHO, "text", "sent", "parameters", "reason", "hint", "sqlstate", "name", "function_oid", "executes"),
     Kind.UNGRANTED: (*_WHO, "text", "sent", "parameters", "columns", "addon", "name", "function_oid", "clear_columns", "executes"),
     Kind.CHUNK: ("events",),
     Kind.RECORDED: ("sha256",),

@@ -120,6 +120,16 @@ def test_an_intent_names_the_columns_that_it_reads_in_the_clear(book: Journal, c
     assert body["clear_columns"] == ["public.patients.ssn"] and body["columns"] == []
 
 
+def test_a_refusal_names_the_text_that_it_would_have_executed(book: Journal, client: Client) -> None:
+    prepare, who = Decision(Statement("PREPARE q AS SELECT 1"), Allow()), session()
+    book.intend(who, 1, prepare, Told())
+    book.refuse(who, 2, denied("EXECUTE q"))
+    book.refuse(who, 3, denied("SELECT 1"))
+    book.flush()
+    [_, (_, body), (_, other)] = client.items()
+    assert body["executes"] == [["q", "PREPARE q AS SELECT 1", 1]] and "executes" not in other
+
+
 @pytest.mark.parametrize("clear", [(), ("public.patients.ssn",)], ids=["masked", "clear"])
 def test_an_intent_names_the_text_that_it_executes(book: Journal, client: Client, clear: tuple[str, ...]) -> None:
     prepare, who = Decision(Statement("PREPARE q AS SELECT 1"), Allow()), session()

@@ -102,3 +102,10 @@ def test_a_session_that_prepares_much_is_remembered_within_bounds(monkeypatch: p
     for number in range(20):
         made.intended(number, Statement(f"PREPARE q AS SELECT {number}"))
     assert [one.command for one in executes(made)] == list(range(12, 20))
+
+
+def test_what_is_refused_executes_what_it_would_have_run_and_prepares_nothing() -> None:
+    made = after(ONE)
+    assert made.refused(Statement("EXECUTE q(1)")) == [Executed("q", ONE, 1)]
+    assert made.refused(Statement("PREPARE r AS SELECT 2; EXECUTE r")) == []
+    assert executes(made, "EXECUTE r") == [Executed("r", None, None)]

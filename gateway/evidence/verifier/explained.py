@@ -25,7 +25,7 @@ A parameter is [type's OID, format (0 text, 1 binary), value], of a long value [
 commands the OID is always 0: of a file operation they are its path and, where it has one, the second path, as bytes; of a command line
 its exact bytes, where `text` does not show them as they are; "on a terminal", where it runs on one; and each variable that came along, NAME=value.
 
-An intent's `executes` says what its EXECUTE runs, or its Bind of a statement that SQL prepared: [name, text, command] for each text that the
+An intent's and a refusal's `executes` says what its EXECUTE runs, or its Bind of a statement that SQL prepared: [name, text, command] for each text that the
 name may stand for, as the client sent it in that command of its session; without a text, see that command; without either, nobody saw it prepared.
 
 Of masking: an intent's `columns` are the declared columns that the statement reads and sees masked, `clear_columns` those that it may

@@ -37,7 +37,7 @@ BODIES = {
     11: ["why"],
     20: COMMAND_BODY,
     21: "tags columns alarm facts copied_sha256".split(),
-    22: WHO + "text sent parameters reason hint sqlstate name function_oid".split(),
+    22: WHO + "text sent parameters reason hint sqlstate name function_oid executes".split(),
     23: COMMAND_BODY,
     24: ["events"],
     25: ["sha256"],
