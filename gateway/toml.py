@@ -100,7 +100,7 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        problem = Problem("", (error.strerror or "cannot be read").lower(), "make a configuration with `ostiary init`")
+        problem = Problem("", (error.strerror or "cannot be read").lower(), "give --config, set OSTIARY_CONFIG, or make one with `ostiary init`")
         raise _wrong(path, [problem]) from None
 
 

@@ -60,7 +60,7 @@ class Reach:
     """What one statement reaches that is masked."""
 
     hits: list[tuple[Reference, Relation]] = field(default_factory=list)
-    unknown: set[str] = field(default_factory=set)
+    unknown: set[tuple[str, str]] = field(default_factory=set)
     answering: list[Relation] = field(default_factory=list)
 
 
@@ -161,8 +161,9 @@ class Statements:
         if call:
             raise Refused(refusals.unlisted(call, vouchable(call)))
         reach = self._reach(named, names)
-        if reach.unknown - made and not getattr(statement, "missing_ok", False):
-            raise UnknownNames(frozenset(reach.unknown - made))
+        unknown = frozenset(f"{schema}.{name}" if schema else name for schema, name in reach.unknown if name not in made)
+        if unknown and not getattr(statement, "missing_ok", False):
+            raise UnknownNames(unknown)
         if reach.answering and kind not in HARMLESS:
             first = reach.answering[0]
             raise Refused((refusals.partition if first.oid in self.cover.partitions else refusals.answers)(first.label))
@@ -307,7 +308,7 @@ class Statements:
                 continue
             found = names.relations(reference.name)
             if not found:
-                reach.unknown.add(reference.name.relname)
+                reach.unknown.add((reference.name.schemaname, reference.name.relname))
             if reference.place[0] in WRITES and reference.place[1] == "relation":
                 self._rules(found)
             reach.answering += [r for r in found if r.oid in self.cover.answering]

@@ -459,4 +459,5 @@ def export(place: Place, query: Query, out: Path, form: str, as_json: bool) -> N
         recorded = chosen.order and f"{chosen.order[0]}/{chosen.order[1]}"
         click.echo(canonical({"bundle": str(out), "query": asked, "records": chosen.records, "bodies": chosen.opened, "recorded": recorded}))
         return
-    click.echo(f"{counted(chosen.records, 'record')} in {out}; whoever gets it checks it with: ostiary audit verify {out} --key PUB")
+    own = " and that of this export" if chosen.order else ""
+    click.echo(f"{counted(chosen.records, 'record')}{own} in {out}; whoever gets it checks it with: ostiary audit verify {out} --key PUB")

@@ -24,7 +24,7 @@ from typing import Any
 import click
 import msgpack
 
-from gateway.cli.left import leave
+from gateway.cli.left import NO_FILE, leave
 from gateway.control.errors import ControlError, from_wire
 from gateway.frame import FRAME_LIMIT, pack, peer_credentials
 
@@ -181,7 +181,7 @@ class Door:
             state = values.get("gateway", {}).get("state", "state")
             return self._config.resolve().parent / state
         except OSError as error:
-            leave(f"{self._config}: {(error.strerror or 'cannot be read').lower()}; give --config, or set OSTIARY_CONFIG")
+            leave(f"{self._config}: {(error.strerror or 'cannot be read').lower()}; {NO_FILE}")
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, TypeError):
             return self._half_written()
 

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from addons.policy import Policy
+from gateway.cli.left import NO_FILE
 from protocols.session import Identity, Session, Target
 
 _POLICY = "addons.policy.Policy"
@@ -28,7 +29,7 @@ def read(config: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(config.read_text("utf-8"))
     except OSError as error:
-        raise click.ClickException(f"{config}: {error.strerror}; name the file with --config or OSTIARY_CONFIG") from None
+        raise click.ClickException(f"{config}: {(error.strerror or 'cannot be read').lower()}; {NO_FILE}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{config}: {error}") from None
 

@@ -12,6 +12,10 @@ from typing import Any, NoReturn
 import click
 
 
+NO_FILE = "give --config, set OSTIARY_CONFIG, or make one with `ostiary init`"
+"""What to do where the configuration is not."""
+
+
 class Left(SystemExit):
     """
     :ivar why: the words.
@@ -26,7 +30,7 @@ class Left(SystemExit):
 
 def leave(why: str, refusal: str | None = None, *, exit_code: int = 1, more: Mapping[str, Any] | None = None) -> NoReturn:
     """Say what is wrong and what to do, with the code behind its first line, and exit."""
-    first, newline, rest = why.partition("\n")
+    first, newline, rest = (why.replace(f" ({refusal})", "") if refusal else why).partition("\n")
     colon = ":" if newline and first.endswith(":") else ""
     click.echo(f"ostiary: {first.removesuffix(colon)}{f' [{refusal}]' if refusal else ''}{colon}{newline}{rest}", err=True)
     raise Left(why, refusal, exit_code, more)

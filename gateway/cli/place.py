@@ -70,11 +70,7 @@ def find(config: Path | None, store: Path | None, state: Path | None) -> Place:
     if store is not None:
         beside = store.resolve().parent
         return Place(store, state or (beside if (beside / keys.FOLDER).is_dir() else None))
-    if config is None:
-        config = Path("ostiary.toml")
-        if not config.exists():
-            leave(USAGE, "which store? Give --config ostiary.toml, --store DIR, or set OSTIARY_CONFIG")
-    read, state = _configured(config, state)
+    read, state = _configured(config or Path("ostiary.toml"), state)
     return Place(read.audit.directory, state, read.audit.anchor_file)
 
 

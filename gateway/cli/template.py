@@ -57,7 +57,7 @@ auth = ["password", "scram"]     # a password is only ever asked for within TLS
 # name = "web1"                  # clients say it in their user name: ssh IDENTITY@web1@gateway
 # protocol = "ssh"
 # address = "web1.example:22"
-# host_keys = ["ssh-ed25519 AAAA..."]  # lines of `ssh-keyscan web1.example`, without the name; compare them there
+# host_keys = ["ssh-ed25519 AAAA..."]  # `ostiary target trust web1` prints the line; compare it at the host
 #
 #   [[target.account]]
 #   name = "deploy"              # IDENTITY@web1+deploy

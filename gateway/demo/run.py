@@ -9,6 +9,7 @@ the database; a second Ctrl-C does not wait.
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
@@ -108,7 +109,7 @@ def _tell(site: Site, tokens: dict[str, str], screen: Screen) -> None:
         screen.say("  The same through `ssh -J`, with the token twice:")
         screen.command(f"{site.ssh_jump()} uname -a")
     screen.head("Approve what waits, as Grace (use the id that the notice shows)")
-    screen.command(f"export OSTIARY_CONFIG={file}")
+    screen.command(f"export OSTIARY_CONFIG={shlex.quote(str(site.file))}")  # whole, since it stays when the directory changes
     screen.command(f"{ostiary} request list")
     screen.command(f"OSTIARY_TOKEN={tokens[GRACE]} {ostiary} request approve ID --as {GRACE}")
     screen.head("Audit: what happened, a bundle of it, and its proof")

@@ -117,8 +117,13 @@ class _Refusal(Exception):
 def fatal(code: str, sqlstate: str, why: str, hint: str = "") -> bytes:
     """A FATAL ErrorResponse in the form of all our refusals: text and code for people, JSON for agents."""
     detail = json.dumps({"code": code})
-    fields = replies.error_fields(sqlstate, f"{why} [{code}]", "FATAL", detail=detail, hint=hint)
+    fields = replies.error_fields(sqlstate, coded(why, code), "FATAL", detail=detail, hint=hint)
     return replies.ErrorResponse(fields).encode()
+
+
+def coded(why: str, code: str) -> str:
+    """Words with their code behind them, once: control's own may name it where they stand alone."""
+    return f"{why.replace(f' ({code})', '')} [{code}]"
 
 
 class ClientLogin:
@@ -389,7 +394,7 @@ class ClientLogin:
         self._state = _State.OVER
         self._reader.take_all()
         message = fatal(refusal.code, refusal.sqlstate, refusal.why, refusal.hint)
-        return [ToClient(message), Hangup(f"{refusal.why} [{refusal.code}]")]
+        return [ToClient(message), Hangup(coded(refusal.why, refusal.code))]
 
     @property
     def _subject(self) -> str:

@@ -22,9 +22,9 @@ def line(text: str) -> bytes:
 
 
 def words(deny: Deny) -> str:
-    """A refusal in one sentence, its code included."""
-    hint = f" {deny.hint}" if deny.hint else ""
-    return _plain(f"{deny.reason.rstrip('.')} [{deny.code}]{'.' if hint else ''}{hint}")
+    """A refusal, its code included; what to do behind it begins as it was written, so a small letter goes on in the same sentence."""
+    joint = "" if not deny.hint else "; " if deny.hint[0].islower() else ". "
+    return _plain(f"{deny.reason.rstrip('.')} [{deny.code}]{joint}{deny.hint}")
 
 
 def waiting(request: str, hold: Hold) -> tuple[str, ...]:

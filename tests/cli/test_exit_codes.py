@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.left import NO_FILE
+
 ADA = "ada@clinic.example"
 
 CODES: dict[str, tuple[tuple[str, ...], int]] = {
@@ -45,6 +47,17 @@ def test_exit_codes_are_the_documented_ones(tool: Any, monkeypatch: pytest.Monke
     said = tool(*words, code=code).stderr
     if code and name not in NO_ERROR:
         assert said.strip().splitlines()[-1].startswith("ostiary: "), said
+
+
+COMMANDS = [("check",), ("audit", "tail"), ("token", "list"), ("target", "list"), ("policy", "replay", "--policy", "x")]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_configuration_that_is_not_there_is_said_alike_by_all(tool: Any, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """With its path, and what to do."""
+    tool.config = tmp_path / "none.toml"
+    said = tool(*words, code=3 if words[0] == "audit" else 1).stderr.removeprefix("ostiary: ")
+    assert said.splitlines()[0] == f"{tool.config}: no such file or directory; {NO_FILE}"
 
 
 @pytest.mark.parametrize("words", [("policy", "replay", "--policy", "ostiary.toml"), ("audit", "tail"), ("audit", "verify")], ids=" ".join)

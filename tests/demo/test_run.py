@@ -78,6 +78,7 @@ def test_its_lines_can_be_pasted(running: Running) -> None:
     asked = running.paste(f'{claude} -X -c "UPDATE providers SET accepting = true WHERE id = 1"')
     request = re.findall(r"r-[0-9a-f]+", asked.stderr)[0]
     export, listing, approve = (running.lines(word)[0] for word in ("OSTIARY_CONFIG", "request list", "request approve"))
+    assert shlex.split(export)[1] == f"OSTIARY_CONFIG={running.directory / 'run' / 'ostiary.toml'}"  # in whichever directory one is later
     answered = running.paste(export, listing, approve.replace(" ID ", f" {request} "))
     assert request in answered.stdout and "approved" in answered.stdout, answered.stderr
     tail, bundle, verify = (running.lines(word)[0] for word in ("audit tail", "audit export", "verify.py"))

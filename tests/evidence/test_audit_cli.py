@@ -266,10 +266,10 @@ async def test_a_live_store_is_searched_verified_and_exported(short: Path, tmp_p
     verified = await live.ostiary("verify", short / "audit", "--anchor", mailed)
     assert verified.returncode == 0 and "SOUND" in verified.stdout, verified.stdout + verified.stderr
     exported = await live.ostiary("export", "--store", short / "audit", "--out", short / "bundle")
-    assert exported.returncode == 0, exported.stderr
+    assert exported.returncode == 0 and " and that of this export in " in exported.stdout, exported.stdout + exported.stderr
     public = short / keys.FOLDER / keys.PUBLIC
-    ran = subprocess.run([sys.executable, short / "bundle" / "verify.py", "--key", public], check=False)
-    assert ran.returncode == 0
+    ran = subprocess.run([sys.executable, short / "bundle" / "verify.py", "--key", public], capture_output=True, check=False)
+    assert ran.returncode == 0 and b", with that of this export, the newest of" in ran.stdout
     await live.stop()
     store = new_store(short, segment_records=60)
     looked = [r.get("what") for n in sorted(store.layout.present()) for r in records(store, n) if r.kind == Kind.ADMIN]

@@ -237,6 +237,13 @@ def test_ddl_that_passed_makes_everybody_wait_for_a_newer_catalog(shelf: Shelf, 
     assert shelf.asked == 1
 
 
+@pytest.mark.parametrize(
+    ("sql", "said"), [("SELECT 1 FROM nowhere", "nowhere"), ("SELECT 1 FROM crm.m", "crm.m"), ("SELECT 1 FROM clinic.crm.m", "crm.m")], ids=["bare", "schema", "database"],
+)  # fmt: skip
+def test_a_relation_that_is_not_there_is_named_as_the_server_names_it(addon: Masking, sql: str, said: str) -> None:
+    assert ask(addon, sql).reason == f'relation "{said}" does not exist'
+
+
 def test_ddl_in_a_transaction_is_looked_at_when_that_ends(shelf: Shelf, addon: Masking) -> None:
     """Until then only its own session sees it, and its locks would hold the reading up."""
     done(addon, "BEGIN", "T")

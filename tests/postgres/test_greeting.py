@@ -13,7 +13,7 @@ from protocols.effects import Hangup, StartTls, ToClient
 from protocols.postgres import messages
 from protocols.postgres import replies as r
 from protocols.postgres.codec import Frame, FrameReader, encode_startup
-from protocols.postgres.greeting import CancelAsked, CheckPassword, ClientLogin, LoggedIn, LoginFailed, NeedVerifier
+from protocols.postgres.greeting import CancelAsked, CheckPassword, ClientLogin, LoggedIn, LoginFailed, NeedVerifier, coded
 from protocols.postgres.messages import VERSION_3_0, VERSION_3_2, GssRequest, SslRequest, Startup
 from protocols.postgres.scram import PLAIN, PLUS, ScramClient, Verifier
 from protocols.selection import Selection
@@ -107,6 +107,15 @@ def test_byte_by_byte() -> None:
     for byte in start() + messages.password(b"s3cret"):
         effects += login.from_client(bytes((byte,)))
     assert effects[-1] == CheckPassword("ada", b"s3cret")
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [("too many (OST-602); try again", "too many; try again [OST-602]"), ("too many; try again", "too many; try again [OST-602]")], ids=["names it", "does not"],
+)  # fmt: skip
+def test_a_refusal_tells_its_code_once(why: str, said: str) -> None:
+    """Control's words may name it already, for where they stand alone."""
+    assert coded(why, "OST-602") == said
 
 
 def test_direct_tls() -> None:

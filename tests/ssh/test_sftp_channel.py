@@ -130,7 +130,7 @@ def test_a_refused_operation_is_answered_and_the_session_lives() -> None:
 
 
 def test_an_operation_that_cannot_be_recorded_is_refused_and_the_session_lives() -> None:
-    words = "the command was not recorded, so it was not sent: the store is full [OST-801]. try again later"
+    words = "the command was not recorded, so it was not sent: the store is full [OST-801]; try again later"
     answer = sftp.status(1, sftp.PERMISSION_DENIED, words)
     (
         Files().asks(removes(1), asks(2, "remove /x")).verdict(2, Allow(), intends(2))

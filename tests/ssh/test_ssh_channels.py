@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from protocols.command import Pty
 from protocols.ssh import messages as m
+from protocols.ssh.refusal import words
 from protocols.verdict import Allow, Deny
 from tests.ssh.channels import (
     CLIENT, GATEWAY, TARGET, Opinions, Playbook, adjust, asks, close, data, env, eof, exit_status, intends, malformed, no, pty, refuses,
@@ -77,8 +80,16 @@ def test_on_a_terminal_a_refusal_is_data() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("hint", "said"),
+    [("write it out", "not here [OST-203]; write it out"), ("Ask.", "not here [OST-203]. Ask."), ("", "not here [OST-203]")], ids=["small", "capital", "none"],
+)  # fmt: skip
+def test_behind_a_full_stop_a_sentence_begins(hint: str, said: str) -> None:
+    assert words(Deny("not here.", "OST-203", hint=hint)) == said
+
+
 def test_a_command_that_cannot_be_recorded_is_refused() -> None:
-    words = b"ostiary: the command was not recorded, so it was not sent: the store is full [OST-801]. try again later\r\n"
+    words = b"ostiary: the command was not recorded, so it was not sent: the store is full [OST-801]; try again later\r\n"
     (
         Playbook().opened().client(runs(b"id"), asks(1, "exec id")).client(data(b"in")).verdict(1, Allow(), intends(1))
         .unrecorded(1, reports(1, "refused"), *refusal(words))
@@ -86,7 +97,7 @@ def test_a_command_that_cannot_be_recorded_is_refused() -> None:
 
 
 def test_a_command_whose_grant_was_spent_meanwhile_is_told_so_and_nothing_of_the_evidence_store() -> None:
-    words = b"ostiary: the command was not sent: the grant is spent [OST-308]. send it again to have it decided anew\r\n"
+    words = b"ostiary: the command was not sent: the grant is spent [OST-308]; send it again to have it decided anew\r\n"
     (
         Playbook().opened().client(runs(b"id"), asks(1, "exec id")).client(data(b"in")).verdict(1, Allow(), intends(1))
         .ungranted(1, reports(1, "refused"), *refusal(words), why="the grant is spent")

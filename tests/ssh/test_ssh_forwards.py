@@ -48,7 +48,7 @@ def test_a_refused_connection_is_an_open_failure_that_says_why() -> None:
 
 
 def test_a_connection_that_cannot_be_recorded_is_not_made() -> None:
-    words = "the command was not recorded, so it was not sent: the store is full [OST-801]. try again later"
+    words = "the command was not recorded, so it was not sent: the store is full [OST-801]; try again later"
     (
         Playbook().client(direct(), asks(1, "direct 10.0.0.1:80")).verdict(1, Allow(), intends(1))
         .unrecorded(1, reports(1, "refused"), to_client(prohibited(CLIENT, words)))
@@ -123,7 +123,7 @@ def test_what_comes_to_a_listener_is_refused_by_a_rule_and_the_listener_stands()
 
 
 def test_what_comes_to_a_listener_and_cannot_be_recorded_goes_no_further() -> None:
-    words = "the command was not recorded, so it was not sent: the store is full [OST-801]. try again later"
+    words = "the command was not recorded, so it was not sent: the store is full [OST-801]; try again later"
     listening().verdict(2, Allow(), intends(2)).unrecorded(2, reports(2, "refused"), to_target(prohibited(TARGET, words)))
 
 

@@ -111,7 +111,8 @@ def judgement(found: Dict[str, Any]) -> Iterator[str]:
 def holdings(found: Dict[str, Any]) -> Iterator[str]:
     """What is in it."""
     yield "log %s: %s, the newest of %s" % (found["log"], counted(found["entries"], "ledger entry", "ledger entries"), found["newest_entry"])
-    yield "%s of %s, the newest of %s" % (counted(found["records"], "record"), counted(found["segments"], "segment"), found["newest_record"])
+    own = ", with that of this export" if found["query_recorded"] else ""
+    yield "%s of %s%s, the newest of %s" % (counted(found["records"], "record"), counted(found["segments"], "segment"), own, found["newest_record"])
     yield "query: %s%s" % (shown_query(found["query"]), "" if found["query_recorded"] else " (only claimed, by MANIFEST.json)")
     for line in covered(found["coverage"], found["query_recorded"] and not found["problems"], found["bodies"]):
         yield line
