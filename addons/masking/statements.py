@@ -230,6 +230,11 @@ class Statements:
         if not cluster.HasField("relation"):
             raise Refused(refusals.opaque_kind("CLUSTER of every table"))
 
+    def _copied(self, copy: tree.CopyStmt) -> None:
+        """A program of the server's does what it likes, also log in there; a file may hold anything, or become what such a program reads."""
+        if copy.is_program or copy.filename:
+            raise Refused(refusals.opaque_kind("COPY with a file or program of the server"))
+
     def _create_function(self, create: tree.CreateFunctionStmt) -> None:
         """Only SQL bodies can be read, and are judged as statements. A listed name is the operator's word for its body."""
         options = {unwrap(n).defname: unwrap(n).arg for n in create.options}
@@ -442,6 +447,7 @@ _QUOTING = "standard_conforming_strings"
 _LOOKED_AT = {
     "ExplainStmt": "_explain",
     "ClusterStmt": "_cluster",
+    "CopyStmt": "_copied",
     "CreateFunctionStmt": "_create_function",
     "RenameStmt": "_rename",
     "AlterObjectSchemaStmt": "_rename",
