@@ -23,11 +23,12 @@ from typing import Any
 import click
 
 from gateway.cli.place import CONFIG, PATH, STATE, STORE, UNREADABLE, USAGE, Place, find, leave, located
+from gateway.cli.show import record
 from gateway.evidence import bundle, hosts, standalone, values
 from gateway.evidence.cast import FORMATS
 from gateway.evidence.order import Chosen, told
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time, search
-from gateway.evidence.readable import CONFIGURATION, HEADING, canonical, clean, counted, printed, table_row
+from gateway.evidence.readable import CONFIGURATION, HEADING, clean, counted, printed, table_row
 from gateway.evidence.verifier.fault import CODES, ending
 from gateway.evidence.view import LiveView, Unreadable, View, open_view
 from gateway.notary import anchor, keys
@@ -151,7 +152,7 @@ def _who() -> str:
 
 def _print(found: Found, as_json: bool) -> None:
     shown = found.shown()
-    click.echo(canonical(printed(shown)) if as_json else table_row(shown, found.identity, found.protocol))
+    record(printed(shown)) if as_json else click.echo(table_row(shown, found.identity, found.protocol))
 
 
 @audit.command()
@@ -272,7 +273,7 @@ def _show(found: Found, as_json: bool, whole: bool) -> None:
     """:param whole: also a configuration's text; a session's records only name the one that it was judged by."""
     shown = printed(found.shown())
     if as_json:
-        click.echo(canonical(shown))
+        record(shown)
         return
     fields, body = shown.pop("fields"), shown.pop("body", {})
     configured = _configuration(fields, body)
@@ -309,7 +310,7 @@ def verifier(digest: bool, as_json: bool) -> None:
     An auditor takes it from an installation of his own, never from the bundle that he checks.
     """
     if as_json:
-        click.echo(canonical({"sha256": standalone.digest(), **({} if digest else {"text": standalone.joined().decode()})}))
+        record({"sha256": standalone.digest(), **({} if digest else {"text": standalone.joined().decode()})})
         return
     click.echo(standalone.digest() if digest else standalone.joined(), nl=digest)
 
@@ -403,7 +404,7 @@ _TOLD = ("problems", "strays", "gaps", "remarks", "anchor", "anchored", "entries
 
 def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
     if as_json:
-        click.echo(canonical({name: getattr(report, name) for name in _TOLD} | {"log": verifier.name}))
+        record({name: getattr(report, name) for name in _TOLD} | {"log": verifier.name})
         return
     counts = (counted(report.segments, "segment"), counted(report.records, "record"), counted(report.entries, "ledger entry", "ledger entries"))
     click.echo(f"log {verifier.name}: {', '.join(counts)}")
@@ -457,7 +458,7 @@ def export(place: Place, query: Query, out: Path, form: str, as_json: bool) -> N
         bundle.export(looking.view, public, chosen, looking.bodies, asked, out, form)
     if as_json:
         recorded = chosen.order and f"{chosen.order[0]}/{chosen.order[1]}"
-        click.echo(canonical({"bundle": str(out), "query": asked, "records": chosen.records, "bodies": chosen.opened, "recorded": recorded}))
+        record({"bundle": str(out), "query": asked, "records": chosen.records, "bodies": chosen.opened, "recorded": recorded})
         return
     own = " and that of this export" if chosen.order else ""
     click.echo(f"{counted(chosen.records, 'record')}{own} in {out}; whoever gets it checks it with: ostiary audit verify {out} --key PUB")

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from gateway.control.when import TIMES, iso, told
+from gateway.evidence.readable import canonical
 
 Row = Mapping[str, Any]
 
@@ -43,9 +44,19 @@ def as_text(name: str, value: Any) -> str:
     return clean(str(value))
 
 
+def inert(written: str) -> str:
+    """JSON with the escape of each character that would do something to a terminal, or not be seen there; it reads the same."""
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in written)
+
+
 def say(value: Any, indent: int | None = 2) -> None:
     """Print it as JSON; every `--json` ends here, but for those of evidence."""
-    click.echo(json.dumps(told(value), ensure_ascii=False, indent=indent))
+    click.echo(inert(json.dumps(told(value), ensure_ascii=False, indent=indent)))
+
+
+def record(shown: dict[str, Any]) -> None:
+    """Print a record, or what else belongs to evidence, as JSON in one line."""
+    click.echo(inert(canonical(shown)))
 
 
 def rows(found: Sequence[Row], columns: Sequence[str], as_json: bool, nothing: str) -> None:

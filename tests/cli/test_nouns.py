@@ -18,7 +18,7 @@ import segno
 from gateway.cli.main import NOUNS, main
 from gateway.cli.otp import _picture
 from gateway.control.sessions import shown as told
-from gateway.cli.show import clean, clean_lines
+from gateway.cli.show import clean, clean_lines, record, say
 from gateway.control.device.answers import opened_by
 from gateway.control.office import Office
 from gateway.rundir import Rundir
@@ -364,3 +364,22 @@ def test_asking_control_and_looking_at_evidence_load_no_twisted() -> None:
 ], ids=["token", "key", "identity provider"])  # fmt: skip
 def test_what_opened_a_session_has_the_name_that_evidence_gives_it(token: str, name: str, value: str) -> None:
     assert told({"id": "s-1", "token": token}) == {"id": "s-1", name: value}
+
+
+STRANGE = "\x1b[31m \x07\r\n\x7f \x9b2J \u202e \u2066 \u200b \ufeff \u2028 \U000e0041 \ud800"
+
+
+@pytest.mark.parametrize("writer", [say, record], ids=["say", "record"])
+def test_what_strangers_wrote_does_nothing_to_a_terminal_as_json_either(writer: Any, capsys: Any) -> None:
+    """Controls, C1 ones too, what turns the direction of text, and what nobody would see. It reads the same; letters stay as they are."""
+    writer({"text": f"grüße {STRANGE} 患者", STRANGE: [STRANGE]})
+    printed = capsys.readouterr().out
+    assert all(c.isprintable() for line in printed.split("\n") for c in line) and "grüße" in printed and "患者" in printed
+    assert json.loads(printed) == {"text": f"grüße {STRANGE} 患者", STRANGE: [STRANGE]}
+
+
+def test_every_command_has_its_json_printed_by_the_same_two() -> None:
+    """So what is said of them is said of every `--json`."""
+    for file in sorted((Path(__file__).parents[2] / "gateway" / "cli").glob("*.py")):
+        if file.name != "show.py":
+            assert not re.search(r"(?:echo|print)\((?:json\.dumps|canonical)", file.read_text()), file

@@ -68,7 +68,8 @@ def tampered(folder: str, what: str, code: int = TAMPERED) -> Dict[str, Any]:
 
 
 def as_json(found: Dict[str, Any]) -> str:
-    return json.dumps(found, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    """For a terminal too: what a bundle says is anybody's."""
+    return json.dumps(found, sort_keys=True, separators=(",", ":"))
 
 
 def words(found: Dict[str, Any]) -> Iterator[str]:
