@@ -138,7 +138,7 @@ class People:
         asked = again()
         now = question if asked is None else (yield from asked)
         if isinstance(now, Decision) and isinstance(now.verdict, Deny):
-            return replace(now, verdict=replace(now.verdict, reason=f"{now.verdict.reason} That has changed while it was held."))
+            return replace(now, verdict=replace(now.verdict, reason=f"{now.verdict.reason.rstrip('.')}; that has changed while it was held"))
         if now != question or (yield from self._under(session, command)) != under:
             raise Changed("what it means has changed")
         return None
