@@ -118,7 +118,7 @@ class Pipeline(Abilities):
         if decision is None:
             return run(self._decide(session, command, held, deque(said)))
         listeners = self._called["on_decided"] if decision.mark is None else decision.mark.decided
-        return run(self._leave(session, decision, listeners)) if listeners or self._lists.known else decision
+        return run(self._leave(session, decision, listeners, held)) if listeners or self._lists.known else decision
 
     def standing(self, session: Session, decision: Decision, memory: Memory) -> tuple[Tally, int] | None:
         """
@@ -189,14 +189,17 @@ class Pipeline(Abilities):
 
     def _decide(self, session: Session, command: Command, held: Held, said: deque[Any]) -> Steps:
         decision = yield from self._phases(session, command, held, said)
-        return (yield from self._leave(session, decision, self._called["on_decided"]))
+        return (yield from self._leave(session, decision, self._called["on_decided"], held))
 
-    def _leave(self, session: Session, decision: Decision, listeners: Called) -> Steps:
+    def _leave(self, session: Session, decision: Decision, listeners: Called, held: Held) -> Steps:
         """Whatever has to be said elsewhere first; then all are told what is decided."""
         if self._lists.known and isinstance(decision.verdict, Allow):
+            rests_on = self._grounds.now(session)
             deny = yield from self._lists.moved(session, decision)
             if deny is not None:
                 decision, listeners = replace(decision, verdict=deny, mark=None), self._called["on_decided"]
+            elif rests_on is None or self._grounds.now(session) != rests_on:  # while control was told
+                decision, listeners = (yield from self._phases(session, decision.command, held, deque())), self._called["on_decided"]
         for name, method in self._called[LeavingHook.method] if isinstance(decision.verdict, Allow) else ():
             hook = LeavingHook(session, decision)
             verdict = yield from self._awaited(name, self._asked(name, method, hook), hook)

@@ -115,6 +115,23 @@ def test_a_client_that_leaves_meanwhile_runs_nothing() -> None:
     assert deciding.result.verdict.code == "OST-304"
 
 
+def test_what_has_changed_while_control_was_told_is_decided_again() -> None:
+    """Its verdict rested on what is otherwise now."""
+
+    class Catalog(Said):
+        revision = 1
+
+        def standing(self, session: Any) -> int:
+            return self.revision
+
+    waits: Deferred[None] = Deferred()
+    catalog = Catalog(judge=lambda _: Allow() if catalog.revision == 1 else Deny("not any more"), decided=None)
+    deciding = decided(Control(answer=waits), catalog)
+    catalog.revision = 2
+    waits.callback(None)
+    assert isinstance(deciding.result.verdict, Deny) and catalog.log == ["judge", "judge", "decided"]
+
+
 def test_nothing_takes_the_short_way_where_a_list_is_in_force() -> None:
     """Control has to hear of each statement that may be its next."""
 
