@@ -442,7 +442,9 @@ class Backend:
 
     def _copy_out(self, frame: Frame) -> list[Effect] | None:
         """Its rows have no description; whether they may come is asked all the same."""
-        self._plan(self._expect(Kind.QUERY, Kind.EXECUTE).running, NO_COLUMNS)
+        running = self._expect(Kind.QUERY, Kind.EXECUTE).running
+        running.copies = True
+        self._plan(running, NO_COLUMNS)
         return None
 
     def _copy_done(self, frame: Frame) -> list[Effect] | None:

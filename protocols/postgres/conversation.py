@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from protocols.command import Path, Statement, Transaction
 from protocols.effects import Effect, Report
 from protocols.encodings import UTF8, codec_of
+from protocols.postgres.ahead import Ahead
 from protocols.postgres.names import deallocated, deallocates, executable, executes, gives_names, moves_cursors
 from protocols.postgres.running import Running
 from protocols.result import Columns, Ending, Inspection, MaskPlan, RowBatch, Search
@@ -125,7 +126,7 @@ class Awaited:
     undo: tuple[dict[str, Any], str, Any] | None = None  #: table, name and what stood there before
     hidden: bool = False  #: ours, so its answer is not the client's
     step: int = 0
-    fed: int = 0  #: CopyDone or CopyFail messages sent for it before the target asked for data
+    ahead: Ahead | None = None  #: of what may ask for COPY data
 
     def forget(self) -> None:
         """A Describe that was not answered: the next Execute must ask again."""
@@ -164,7 +165,6 @@ class Conversation:
     closing: dict[tuple[str, str], Awaited] = field(default_factory=dict)  #: Close messages that are not answered, by kind and name
     skipping: bool = False  #: the target ignores everything until the client's next Sync
     asking: Awaited | None = None  #: it may ask for CopyData, and is not answered
-    syncs: int = 0  #: that came behind that and were not sent
     copying: Running | None = None  #: takes CopyData from the client
     step: int = 0
     done: list[Running] = field(default_factory=list)  #: ended, reported at the next ReadyForQuery
@@ -207,11 +207,10 @@ class Conversation:
         return self.inside if self.within else self.outside
 
     def copies(self, entry: Awaited) -> None:
-        """The target asks for COPY data. Where some was sent ahead it reads past the Syncs before it; of an Execute whose data is whole it asks for no more."""
-        self.copying = None if entry.fed else entry.running
-        self.asking = None if entry.fed and entry.kind is Kind.EXECUTE else entry
-        self.syncs = 0 if entry.fed or entry.running.copied else self.syncs
-        entry.fed -= entry.fed > 0
+        """The target asks for COPY data; of an Execute whose data is whole for no more."""
+        entry.running.copies, whole = True, entry.ahead.ask()
+        self.copying = None if whole else entry.running
+        self.asking = None if whole and entry.kind is Kind.EXECUTE else entry
 
     def wait_for(self, entry: Awaited) -> None:
         """The target will answer this too."""

@@ -16,22 +16,15 @@ from protocols.errors import PeerError
 from protocols.postgres import messages
 from protocols.postgres.codec import Frame
 from protocols.postgres.conversation import Awaited, Conversation, Kind, Opinions
+from protocols.postgres.ahead import Ahead
 from protocols.postgres.intake import Piece, Run
+from protocols.postgres.names import feeds
 from protocols.postgres.running import Running
 from protocols.result import Inspection, Uninspected
-
-SYNCS_LIMIT = 4096
-"""Sync messages that may be held: each is a hundred bytes once it leaves."""
 
 _NOTHING = Uninspected()
 _FLUSH, _SYNC = messages.Flush().encode(), messages.Sync().encode()
 _AMID = b"dcfHSX"  # what may come before a COPY's end
-
-
-def may_ask(text: str) -> bool:
-    """Whether a statement may ask for COPY data: then both words stand in it, keywords being ASCII and never escaped. Others that have them may wait."""
-    lower = text.lower()
-    return "stdin" in lower and "copy" in lower
 
 
 class Feed:
@@ -44,20 +37,21 @@ class Feed:
 
     def asked(self, entry: Awaited) -> None:
         """A command is on its way that was not refused."""
-        if may_ask(entry.running.decision.sent):
-            self._talk.asking = entry
+        if feeds(entry.running.decision.sent):
+            entry.ahead, self._talk.asking = Ahead(), entry
 
     def waits(self, message: Any) -> bool:
         """
-        Whether it must wait behind a Sync for the end of a COPY, or for word that there is none.
+        Whether it must wait for the end of a COPY, or for word that there is none: behind a Sync, and what may want data itself.
 
         :raises PeerError: the target is being fed, and would end the session for it.
         """
-        if self._talk.asking is None or isinstance(message, (Piece, Run)) or (type(message) is Frame and message.tag in _AMID):
+        asking, tag = self._talk.asking, message.tag if type(message) is Frame else b""
+        if asking is None or isinstance(message, (Piece, Run)) or (tag and tag in _AMID):
             return False
         if self._talk.copying is not None:
             raise PeerError("a message that is no COPY data, before the end of the data")
-        return self._talk.syncs > 0
+        return asking.ahead.held > 0 or tag == b"E" or (tag == b"Q" and feeds(message.body.decode("latin-1")))
 
     def hold(self) -> list[Effect] | None:
         """
@@ -65,11 +59,9 @@ class Feed:
         is complete until a Sync, or a Flush.
         """
         asking = self._talk.asking
-        if asking is None or (asking.kind is Kind.EXECUTE and asking.fed):
+        if asking is None or (asking.kind is Kind.EXECUTE and asking.ahead.whole):
             return None
-        if self._talk.syncs >= SYNCS_LIMIT:
-            raise PeerError("too many Syncs before the end of COPY data")
-        self._talk.syncs += 1
+        self._room(asking.ahead).sync()
         return [ToTarget(_FLUSH)] if asking.kind is Kind.EXECUTE and self._talk.copying is None else []
 
     def answered(self) -> list[Effect]:
@@ -77,13 +69,23 @@ class Feed:
         talk = self._talk
         if talk.asking is None or any(entry is talk.asking for entry in talk.awaited):
             return []
-        talk.asking, count, talk.syncs = None, talk.syncs, 0
+        talk.asking, count = None, talk.asking.ahead.held
         if not count:
             return []
         talk.skipping = False
         for _ in range(count):
             talk.wait_for(Awaited(Kind.SYNC))
         return [ToTarget(_SYNC * count)]
+
+    def parting(self) -> bytes:
+        """What its client's goodbye must not overtake."""
+        return b"" if self._talk.asking is None else _SYNC * self._talk.asking.ahead.held
+
+    @staticmethod
+    def _room(ahead: Ahead) -> Ahead:
+        if ahead.full:
+            raise PeerError("too many Syncs before the end of COPY data")
+        return ahead
 
     def data(self, data: bytes, content: bytes | memoryview, piece: Piece | None = None) -> list[Effect]:
         """
@@ -94,8 +96,7 @@ class Feed:
         running = self._talk.copying or self._next()
         if running is None:
             return []  # outside COPY a server drops it
-        if self._talk.copying is not None:
-            self._talk.syncs = 0  # it reads past those before the data
+        self._talk.asking.ahead.data(asked=self._talk.copying is not None)
         running.copy(content)
         if self._opinions.hears_data and running.halting is None:
             running.halting = self._inspection(running).take(content)
@@ -131,15 +132,14 @@ class Feed:
     def _fed(self) -> None:
         """The data of a COPY has come to its end."""
         talk = self._talk
-        if talk.copying is None:
-            talk.asking.fed += 1
-        else:
-            talk.copying, talk.syncs = None, 0
+        self._room(talk.asking.ahead).end(asked=talk.copying is not None)
+        if talk.copying is not None:
+            talk.copying = None
             talk.asking = None if talk.asking.kind is Kind.EXECUTE else talk.asking  # a string may copy again
 
     def _next(self) -> Running | None:
         """The command whose COPY a client may already be feeding before the target asked for data."""
         asking = self._talk.asking
-        if asking is None or (asking.kind is Kind.EXECUTE and asking.fed):
+        if asking is None or (asking.kind is Kind.EXECUTE and asking.ahead.whole):
             return None
         return None if asking.running.ended or asking.running.halted else asking.running

@@ -25,10 +25,10 @@ from protocols.postgres.conversation import (
     Awaited, Conversation, Kind, Opinions, Portal, Prepared,
 )
 from protocols.postgres.exchange import asked
-from protocols.postgres.feed import Feed, may_ask
+from protocols.postgres.feed import Feed
 from protocols.postgres.intake import Intake, Piece, TooLarge, about
 from protocols.postgres.long import LongMessage
-from protocols.postgres.names import LONGEST, executes
+from protocols.postgres.names import LONGEST, executes, feeds
 from protocols.postgres.phrases import DESCRIBE_AND_RUN, RUN, described, executed
 from protocols.postgres.refusal import CHANGED, denial, poison_parse, poison_query
 from protocols.postgres.running import Running
@@ -121,7 +121,7 @@ class Frontend:
     def _bind_at_once(self, data: bytes) -> list[Effect] | None:
         """As `pull` would take the Bind of all that is there, if that is `exchange.asked`; None for all else, of which nothing is taken."""
         talk = self._talk
-        if talk.skipping or talk.syncs or self._later is not None or len(talk.awaited) >= IN_FLIGHT_LIMIT or len(talk.portals) >= PREPARED_LIMIT:
+        if talk.skipping or talk.asking is not None or self._later is not None or len(talk.awaited) >= IN_FLIGHT_LIMIT or len(talk.portals) >= PREPARED_LIMIT:
             return None
         found = asked(talk, data)
         if found is None or (talk.awaited and talk.unclear("S", found.bind.statement)):
@@ -158,7 +158,7 @@ class Frontend:
         return effects
 
     def _unsettled(self, message: Any) -> bool:
-        """Whether it is about a statement or a portal of which nobody can tell yet what it is, or comes behind a Sync that is held."""
+        """Whether it is about a statement or a portal of which nobody can tell yet what it is, or comes behind what may ask for COPY data."""
         if self._feed.waits(message):
             return True
         if type(message) is Frame and message.tag == b"Q":
@@ -353,7 +353,7 @@ class Frontend:
 
     def _terminate(self, frame: Frame) -> list[Effect]:
         self._deaf = True
-        return [ToTarget(_encoded(frame)), Hangup("client said goodbye", drain=True)]
+        return [ToTarget(self._feed.parting() + _encoded(frame)), Hangup("client said goodbye", drain=True)]
 
     # -- questions ---------------------------------------------------------------------
 
@@ -430,7 +430,7 @@ class Frontend:
         """What nearly always follows a Bind, as its messages would be taken one by one: what is sent then. b"" for what else follows."""
         talk = self._talk
         awaited, step = talk.awaited, talk.step
-        known = len(awaited) < IN_FLIGHT_LIMIT - 3 and not may_ask(portal.running.decision.sent)
+        known = len(awaited) < IN_FLIGHT_LIMIT - 3 and talk.asking is None and not feeds(portal.running.decision.sent)
         if not (own := known and self._intake.take_known(DESCRIBE_AND_RUN)) and not (known and self._intake.take_known(RUN)):
             return b""
         portal.described = own or self._opinions.hears_columns

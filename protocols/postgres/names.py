@@ -24,6 +24,7 @@ _DOES = re.compile(rf"{_BEGINS}do(?![a-z0-9_$]))")  # and what it has in its bod
 _DEALLOCATE = re.compile(
     r"""\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!(?:all|prepare)\b)([a-z_][a-z0-9_$]*))\s*;?\s*""", re.IGNORECASE | re.ASCII
 )
+_COPIES = re.compile(rf"{_BEGINS}copy(?![a-z0-9_$]))")
 _CURSORS = re.compile(rf"{_BEGINS}(?:close|declare|commit|end|rollback|abort|prepare\s+transaction)(?![a-z0-9_$]))")
 
 
@@ -53,6 +54,11 @@ def deallocated(text: str) -> str | None:
 def moves_cursors(text: str) -> bool:
     """Whether a cursor may have a portal's name afterwards: a statement in it begins with CLOSE or DECLARE, or ends a transaction or a part of one."""
     return _has(text, ("close", "declare", "commit", "end", "rollback", "abort", "transaction"), _CURSORS)
+
+
+def feeds(text: str) -> bool:
+    """Whether a statement in it may ask for COPY data. The server's grammar takes FROM STDOUT for FROM STDIN (gram.y, copy_file_name)."""
+    return _has(text, ("stdin",), _COPIES) or ("from" in text.lower() and _has(text, ("stdout",), _COPIES))
 
 
 def executes(text: str | bytes) -> bool:

@@ -55,7 +55,7 @@ class PostgresRelay:
         if not self._streams or self._frontend.behind:
             return 0, False
         size = self._talk.copying.copy_run(data, STREAM_OVER)
-        self._talk.syncs = 0 if size else self._talk.syncs  # as `Feed.data`
+        self._talk.asking.ahead.data(asked=True)
         self._frontend.intake.passed(size)
         return size, goes_on(data[size:], _COPY_DATA)
 

@@ -29,6 +29,7 @@ class Running:
     undone: bool = False  #: as its outcome's
     late: bool = False  #: the target had finished it before it could be cancelled
     copied: int = 0
+    copies: bool = False  #: the target said so; what is sent to one that does not is dropped there
     digest: Any = None
     alarm: str = ""
     columns: Columns | None = None
@@ -79,6 +80,6 @@ class Running:
             alarm = "; ".join(filter(None, (alarm, self.search.alarm)))
         return Outcome(
             self.ending, self.tags, self.sqlstate, self.rows, self.bytes, self.cells_masked,
-            self.copied, self.digest.digest() if self.digest else b"", transaction, alarm, tuple(self.masked),
+            *((self.copied, self.digest.digest()) if self.copies and self.digest else (0, b"")), transaction, alarm, tuple(self.masked),
             among=among, undone=self.undone,
         )

@@ -150,7 +150,17 @@ SCRIPTS: dict[str, Script] = {
         (q("COPY nope FROM STDIN") + SYNC + q("SELECT 1"), "ZZZ"), (whole("COPY nope FROM STDIN") + SYNC + SYNC + q("SELECT 1"), "ZZZ"),
         (whole("SELECT 1/0") + whole(COPY) + SYNC + SYNC + whole("SELECT 1") + SYNC, "ZZZ"),
     ],
-    "a copy's words, and none": [(whole("SELECT 'copy stdin'") + SYNC + whole("SELECT 2") + SYNC + q("SELECT 'stdin copy'") + SYNC, "ZZZZ")],
+    "copies in a row": [
+        (whole(COPY) + data(b"1\ta\n") + DONE + SYNC + whole(COPY) + data(b"2\tb\n") + DONE + SYNC, "ZZ"),
+        (whole(COPY) + data(b"3\ta\n") + DONE + whole(COPY) + data(b"4\tb\n") + DONE + SYNC, "Z"),
+        (q(COPY) + data(b"5\ta\n") + DONE + q(COPY) + data(b"6\tb\n") + DONE, "ZZ"), (q("SELECT * FROM t"), "Z"),
+    ],
+    "copy in, Syncs behind data sent ahead": [
+        (q(COPY) + data(b"1\ta\n") + DONE + SYNC, "ZZ"), (q(COPY) + FAIL + SYNC, "ZZ"), (q(f"{COPY}; {COPY}") + data(b"2\tb\n") + DONE + data(b"3\tc\n") + DONE + SYNC, "ZZ"),
+        (whole(COPY) + data(b"x\n") + SYNC, "Z"), (q("SELECT * FROM t"), "Z"),
+    ],
+    "copy from stdout": [(q("COPY t FROM STDOUT"), "G"), (data(b"1\ta\n") + DONE, "Z"), (q("SELECT * FROM t"), "Z")],
+    "a copy's words, and none": [(whole("SELECT '; copy stdin'") + SYNC + whole("SELECT 2") + SYNC + q("SELECT 'stdin copy'") + SYNC, "ZZZZ")],
     "copies in one string": [(q(f"{COPY}; SELECT 1; {COPY}"), "G"), (data(b"1\ta\n") + DONE, "CTDCG"), (data(b"2\tb\n") + DONE, "Z")],
     "copies in one breath": [(q(f"{COPY}; {COPY}") + data(b"1\ta\n") + DONE + data(b"2\tb\n") + DONE + q("SELECT * FROM t"), "ZZ")],
     "copy in of large pieces": [(q(COPY), "G"), (data(b"1\t" + b"x" * 700_000 + b"\n") + DONE, "Z"), (q("SELECT length(v) FROM t"), "Z")],

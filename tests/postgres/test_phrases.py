@@ -101,14 +101,14 @@ def performed(effects: list[Effect]) -> list[Effect]:
 def known(relay: PostgresRelay) -> Any:
     """All that the next message's meaning hangs on."""
     talk = relay._talk
-    waits = [(e.kind, e.hidden, e.step, e.fed, number(e.running), e.portal and portal(e.portal), e.undo and e.undo[1]) for e in talk.awaited]
+    waits = [(e.kind, e.hidden, e.step, e.ahead and e.ahead._copies, number(e.running), e.portal and portal(e.portal), e.undo and e.undo[1]) for e in talk.awaited]
     portals = {name: portal(each) for name, each in talk.portals.items()}
     running = {n: (r.outcome(""), r.ended, r.cut, r.late, r.columns) for n, r in talk.intended.items()}
     copier = talk.asking
     return (
         waits, portals, running, {n: (p.text, p.sent, p.types) for n, p in talk.prepared.items()}, talk.transaction, talk.skipping, talk.step,
         number(talk.copying), [r.number for r in talk.done], talk.dying, copier and (copier.kind, number(copier.running)), relay.behind,
-        talk.syncs, relay._frontend.full, relay._backend.midway, len(relay._backend._reader),
+        relay._frontend.full, relay._backend.midway, len(relay._backend._reader),
     )  # fmt: skip
 
 

@@ -15,9 +15,9 @@ from playbook import (
 
 from protocols.command import Path
 from protocols.postgres import messages, replies
+from protocols.postgres.ahead import LIMIT
 from protocols.postgres.codec import encode
 from protocols.postgres.conversation import DONE_LIMIT
-from protocols.postgres.feed import SYNCS_LIMIT
 from protocols.postgres.frontend import IN_FLIGHT_LIMIT
 from protocols.postgres.refusal import poison_parse, poison_query
 from protocols.result import Ending
@@ -157,8 +157,8 @@ def test_a_sync_that_no_copy_reads_past_leaves_when_the_copy_has_failed(failed: 
 
 def test_what_comes_behind_a_sync_that_is_held_waits_with_it() -> None:
     """Also where the words stand in a statement that copies nothing: its answer is asked for."""
-    play = Playbook().client(parse("SELECT 'copy stdin'") + bind() + execute(), asks("SELECT 'copy stdin'", Path.PARSE))
-    play.verdict(Allow(), intends(1, parse("SELECT 'copy stdin'")), asks("SELECT 'copy stdin'", Path.BIND))
+    play = Playbook().client(parse("SELECT '; copy stdin'") + bind() + execute(), asks("SELECT '; copy stdin'", Path.PARSE))
+    play.verdict(Allow(), intends(1, parse("SELECT '; copy stdin'")), asks("SELECT '; copy stdin'", Path.BIND))
     play.verdict(Allow(), intends(2, bind()), to_target(execute())).client(SYNC + parse("SELECT 1") + SYNC, to_target(FLUSH))
     done = PARSED + BOUND + complete("SELECT 0")
     play.target(done, to_client(done), to_target(SYNC), asks("SELECT 1", Path.PARSE))
@@ -176,9 +176,37 @@ def test_a_demand_for_data_by_what_copies_none_ends_the_session() -> None:
     play.target(COPY_IN, malformed("target"))
 
 
+def test_a_sync_behind_data_sent_ahead_is_answered_when_the_copy_is() -> None:
+    """It came behind the data's end, so no target reads past it."""
+    play = Playbook().client(query("COPY t FROM STDIN") + copy_data(b"a") + COPY_DONE + SYNC, asks("COPY t FROM STDIN"))
+    play.verdict(Allow(), intends(1, query("COPY t FROM STDIN")), to_target(copy_data(b"a") + COPY_DONE))
+    play.target(COPY_IN, to_client(COPY_IN))
+    done = complete("COPY 1") + READY_IDLE
+    play.target(done, to_client(complete("COPY 1")), reports(1), to_client(READY_IDLE), to_target(SYNC)).target(READY_IDLE, to_client(READY_IDLE))
+
+
+def test_what_may_ask_for_data_waits_while_another_command_may() -> None:
+    """Whose data it is that comes would else be the last one's: another statement's record had the COPY's."""
+    play = Playbook().client(query("SELECT '; copy stdin'") + query("COPY t FROM STDOUT") + copy_data(b"a") + COPY_DONE, asks("SELECT '; copy stdin'"))
+    play.verdict(Allow(), intends(1, query("SELECT '; copy stdin'")))
+    done = complete("SELECT 1") + READY_IDLE
+    play.target(done, to_client(complete("SELECT 1")), reports(1), to_client(READY_IDLE), asks("COPY t FROM STDOUT"))
+    play.verdict(Allow(), intends(2, query("COPY t FROM STDOUT")), to_target(copy_data(b"a") + COPY_DONE))
+    play.target(COPY_IN, to_client(COPY_IN))
+    play.target(complete("COPY 1") + READY_IDLE, to_client(complete("COPY 1")), reports(2), to_client(READY_IDLE))
+    assert (play.outcomes[1].copied_bytes, play.outcomes[2].copied_bytes) == (0, 1)
+
+
+def test_a_goodbye_does_not_overtake_a_sync_that_is_held() -> None:
+    """Without it the target would undo what stands before it."""
+    play = Playbook().client(parse("SELECT '; copy stdin'") + bind() + execute() + SYNC + TERMINATE, asks("SELECT '; copy stdin'", Path.PARSE))
+    play.verdict(Allow(), intends(1, parse("SELECT '; copy stdin'")), asks("SELECT '; copy stdin'", Path.BIND))
+    play.verdict(Allow(), intends(2, bind()), to_target(execute() + FLUSH + SYNC + TERMINATE), HANGS_UP)
+
+
 def test_syncs_that_are_held_are_bounded() -> None:
     """Five bytes each would else be memory without end."""
-    copying_in().client(SYNC * SYNCS_LIMIT).client(SYNC, malformed("client"))
+    copying_in().client(SYNC * LIMIT).client(SYNC, malformed("client"))
 
 
 def test_an_error_in_the_middle_of_a_copy_skips_to_sync() -> None:
