@@ -76,7 +76,7 @@ class People:
             if not told and not self._lists.next_is(session, command):  # a list's yes is spent at once, or not at all
                 return denied(*untold(hold))
             bound = binding(session, command, question.sent, under.bound)
-            answer = yield self._approvals.submit(request_for(session, command, question.sent, hold, bound))
+            answer = yield self._approvals.submit(request_for(session, command, question.sent, hold, bound, under.named))
             request = answer["request"]
             if answer["state"] == "pending" and not told:
                 self._withdraw(request, "what it means cannot be told")

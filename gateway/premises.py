@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import Deferred
 
 from addons.sql.catalog import Snapshot
+from addons.sql.given import spoken
 from addons.sql.meaning import digest, meaning
 from addons.sql.settings import Settings
 from gateway.catalog import Catalogs
+from gateway.control.request import trace
 from protocols.command import Command, FunctionCall, Statement
 from protocols.session import Session
 
@@ -27,11 +29,13 @@ class Under(NamedTuple):
     :ivar bound: what a grant is bound to of it; empty for what is no SQL.
     :ivar exact: what it is in this very moment: that differs too where names mean other things that look the same.
     :ivar told: whether all of it is known, so that what is asked later can be told from it.
+    :ivar named: names that it runs or reads on by, each with the `trace` of a text that gave it; None where not just texts say what they stand for.
     """
 
     bound: bytes = b""
     exact: bytes = b""
     told: bool = True
+    named: tuple[tuple[str, bytes], ...] | None = ()
 
 
 class Premises:
@@ -68,7 +72,8 @@ class Premises:
             texts.append(command.text)
         meant = meaning(texts, snapshot, command.oid if isinstance(command, FunctionCall) else 0)
         rest = path, flux, named
-        return Under(digest((meant.shape, rest)), digest((meant.exact, rest)), path is not None and named is not None)
+        told = path is not None and named is not None
+        return Under(digest((meant.shape, rest)), digest((meant.exact, rest)), told, self._spoken(session, command))
 
     def _named(self, session: Session, command: Statement | FunctionCall) -> list[tuple[str, tuple[str, str]]] | None:
         """Names that it runs or reads on by, with the texts that they may stand for and those that were sent; None where some are not known."""
@@ -79,3 +84,15 @@ class Premises:
         if names and given.behind(session.id, names) is None:
             return None
         return sorted((name, (each.statement.text, each.sent)) for name in names for each in given.of(session.id, name) if each.statement is not None)
+
+    def _spoken(self, session: Session, command: Statement | FunctionCall) -> tuple[tuple[str, bytes], ...] | None:
+        """`Under.named`: what a list of texts that people said yes to can be compared with."""
+        if isinstance(command, FunctionCall):
+            return ()
+        given = self._settings.given
+        found = {name: [each.statement for each in given.of(session.id, name)] for name in given.used(session.id, command)}
+        if given.behind(session.id, found) is None:
+            return None
+        if not all(behind and all(each is not None and spoken(each, name) for each in behind) for name, behind in found.items()):
+            return None
+        return tuple(sorted({(name, trace(each.text)) for name, behind in found.items() for each in behind if each is not None}))

@@ -134,8 +134,12 @@ def grant_of(answer: Mapping[str, Any]) -> str:
     return grant
 
 
-def request_for(session: Session, command: Command, sent: str, hold: Hold, bound: bytes) -> dict[str, Any]:
-    """What an approver is shown and what the grant is bound to."""
+def request_for(session: Session, command: Command, sent: str, hold: Hold, bound: bytes, named: Sequence[tuple[str, bytes]] | None = ()) -> dict[str, Any]:
+    """
+    What an approver is shown and what the grant is bound to.
+
+    :param named: `gateway.premises.Under.named`.
+    """
     text, parameters = _read(command)
     return {
         "session": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
@@ -145,5 +149,6 @@ def request_for(session: Session, command: Command, sent: str, hold: Hold, bound
         "parameters": [[p.type_oid, p.format, *_told(p.value)] for p in parameters],
         "approvers": sorted(hold.approvers), "quorum": hold.quorum, "timeout": hold.timeout,
         "lifetime": hold.lifetime, "binding": bound, "floor": session.floor,
+        "named": None if named is None else [list(one) for one in named],
         "path": "" if isinstance(command, (Statement, FunctionCall)) else command.path.value,
     }

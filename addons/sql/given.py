@@ -8,7 +8,8 @@ name asks whether they would be decided so still: the server goes on with what i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -112,7 +113,28 @@ def gives(statement: Statement) -> list[str]:
     if statement.path is Path.PARSE:
         return [statement.name] if statement.name else []
     names = [statement.portal] if statement.path is Path.BIND and statement.portal else []
-    return names + [_name(one) for one in _statements(statement.text) if isinstance(one, _GIVES)]
+    return names + _written(statement.text)
+
+
+def spoken(statement: Statement, name: str) -> bool:
+    """Whether a command's own text gives a name, and nothing beside the text belongs to what that stands for."""
+    return not statement.parameters and name in _written(statement.text)
+
+
+def unsaid(statements: Sequence[str]) -> str | None:
+    """The first name that one of these runs or reads on by, and for which not exactly one text before it says what it stands for."""
+    said: dict[str, set[str]] = defaultdict(set)
+    for text in statements:
+        for name in sorted(uses(Statement(text))):
+            if len(said[name]) != 1:
+                return name
+        for name in _written(text):
+            said[name].add(text)
+    return None
+
+
+def _written(text: str) -> list[str]:
+    return [_name(one) for one in _statements(text) if isinstance(one, _GIVES)]
 
 
 def _prepares(given: As) -> bool:

@@ -129,6 +129,8 @@ def submit(
         found = door.call("request_reveal", subject=subject, token=own_token(subject), asked=asked, columns=list(columns), uses=uses)
     else:
         statements = [*commands, *(_split(file) if file else [])]
+        if entry.protocol == "postgres":
+            _readable(statements)
         found = door.call("request_submit", subject=subject, token=own_token(subject), asked=asked, statements=statements)
     if as_json:
         one(found, True)
@@ -167,6 +169,17 @@ def _split(file: Path) -> list[str]:
     raw = text.encode()
     spans = [(one.stmt_location, one.stmt_len or len(raw)) for one in parsed.result.stmts]
     return [raw[start : start + length].decode().strip() for start, length in spans]
+
+
+def _readable(statements: list[str]) -> None:
+    """Whoever says yes must read in the list itself what each statement of it runs."""
+    from addons.sql.given import unsaid
+
+    if (name := unsaid(statements)) is not None:
+        leave(
+            f"no PREPARE or DECLARE before it, or more than one, says what {clean(name)} stands for, so nobody could tell what they say yes to: "
+            "write the statement itself in place of its EXECUTE or FETCH"
+        )
 
 
 def _tell(told: dict[str, Any], as_json: bool) -> None:

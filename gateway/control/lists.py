@@ -7,7 +7,8 @@ list whose next one it is, so that what follows it finds its turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -18,6 +19,8 @@ from gateway.control.request import same_text, trace
 from gateway.control.store import Value
 
 MODE = "list"
+_GIVING = re.compile(r"prepare|declare")
+_CUT = 56  #: bytes; a server cuts longer names than 63
 _WHERE = ("subject", "target", "account", "database")
 
 
@@ -48,7 +51,7 @@ class Lists:
         """
         if self._identities.live(ran["subject"]) is None:
             return
-        asked = ran | {"parameters": []}
+        asked = ran | {"parameters": [], "named": []}
         for record in [one for one in self._in_force() if self.next_is(one, asked)]:
             self.moved(record, "request.passed", {"session": ran["session"], "text": ran["text"]})
 
@@ -68,4 +71,18 @@ def follows(record: Value, asked: Value) -> bool:
     if record["next"] >= len(record["statements"]) or asked["parameters"]:
         return False
     same = all(record[name] == asked[name] for name in _WHERE)
-    return same and same_text(record["statements"][record["next"]], asked["text"])
+    if not same or not same_text(record["statements"][record["next"]], asked["text"]):
+        return False
+    return _stands(record["statements"][: record["next"]], asked["named"])
+
+
+def _stands(before: Sequence[str], named: Sequence[tuple[str, bytes]] | None) -> bool:
+    """Whether all that a statement runs by name stands for what one statement before it in its list says, and no other one may say otherwise."""
+    return named is not None and all({trace(text) for text in before if _may_give(text, name)} == {behind} for name, behind in named)
+
+
+def _may_give(text: str, name: str) -> bool:
+    """By the words alone: control parses no SQL."""
+    lower, cut = text.lower(), len(name.encode("utf-8", "surrogatepass")) >= _CUT
+    written = re.escape(name.lower().replace('"', '""')) + ("" if cut else r"(?![\w$])")
+    return _GIVING.search(lower) is not None and ('u&"' in lower or re.search(rf"(?<![\w$]){written}", lower) is not None)

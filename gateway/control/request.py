@@ -63,6 +63,7 @@ def read(submitted: Mapping[str, Any]) -> Value:
             raise BadCall(f"request.{name} is missing or of the wrong type")
         value[name] = list(given) if isinstance(given, tuple) else given
     value["floor"] = str(submitted.get("floor", ""))  # the role that the session has at the target, where it is on a floor
+    value["named"] = _pairs(submitted.get("named"))
     value["path"] = str(submitted.get("path", ""))  # of a host's command, by which its parameters have names
     if value["mode"] not in ("hold", "retry") or len(value["binding"]) != BINDING:
         raise BadCall("request.mode must be hold or retry, request.binding 32 bytes")
@@ -73,6 +74,14 @@ def read(submitted: Mapping[str, Any]) -> Value:
     if not value["approvers"] or not all(isinstance(group, str) for group in value["approvers"]):
         raise BadCall("request.approvers must name groups")
     return value
+
+
+def _pairs(given: Any) -> list[list[Any]] | None:
+    """Names that it runs by, each with the `trace` of a text that gave it; None: not known, so nothing that was asked for ahead."""
+    if not isinstance(given, (list, tuple)):
+        return None
+    pairs = [list(one) for one in given if isinstance(one, (list, tuple)) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], bytes)]
+    return pairs if len(pairs) == len(given) else None
 
 
 def answer(record: Value) -> Value:

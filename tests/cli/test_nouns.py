@@ -231,6 +231,14 @@ def test_asking_ahead_and_answering(tool: Any, tmp_path: Path) -> None:
     assert [one["id"] for one in tool.json("request", "list", "--all")] == [asked["id"]]
 
 
+@pytest.mark.parametrize("texts", [("EXECUTE q",), ("PREPARE q AS SELECT 1", "PREPARE q AS SELECT 2", "EXECUTE q"), ("FETCH q",)], ids=["unsaid", "said twice", "a cursor"])
+def test_a_list_is_refused_in_which_nobody_could_read_what_it_runs(tool: Any, texts: tuple[str, ...]) -> None:
+    commands = [word for text in texts for word in ("-c", text)]
+    refused = tool("request", "submit", "--as", ADA, *ASK, *commands, token=tool.token(ADA), code=1)
+    assert "what q stands for" in refused.stderr and "write the statement itself" in refused.stderr
+    assert tool.json("request", "list") == []
+
+
 def test_denying(tool: Any) -> None:
     ada, grace = tool.token(ADA), tool.token(GRACE)
     asked = tool.json("request", "submit", "--as", ADA, *ASK, "-c", "DROP TABLE visits", token=ada)

@@ -105,7 +105,7 @@ def asked(**changes: Any) -> dict[str, Any]:
         "database": "clinicdb", "account": "rw", "peer": "127.0.0.1:5123", "rule": "privileged-writes",
         "why": "writes to everybody", "mode": "hold", "text": text, "sent": text, "parameters": [[25, 0, b"x"]],
         "approvers": ["approvers"], "quorum": 1, "timeout": 300.0, "lifetime": 600.0,
-        "binding": hashlib.sha256(text.encode()).digest(), **changes,
+        "binding": hashlib.sha256(text.encode()).digest(), "named": [], **changes,
     }
 
 

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from gateway.control.caller import Caller
 from gateway.control.errors import BadCall, Conflict, ControlError, NotAllowed, NotFound
 from gateway.control.office import Office
-from gateway.control.request import same_text, shown
+from gateway.control.request import same_text, shown, trace
 from gateway.control.requests import PENDING_PER_SUBJECT
 from tests.fired import got
 
@@ -278,6 +278,35 @@ def test_a_list_is_for_one_identity_and_place(office: Office, asked: Asked, chan
     office.requests.approve(request, MARY)
     asks = asked(text=MIGRATION[0], parameters=[]) | change
     assert got(office.requests.submit(asks))["state"] == "pending"
+
+
+PREPARED = "PREPARE q AS UPDATE visits SET note = 'seen'"
+OTHER = "PREPARE q AS UPDATE visits SET note = 'EVIL'"
+
+
+@pytest.mark.parametrize(
+    ("named", "before", "passes"),
+    [
+        ([["q", trace(f"-- it\n{PREPARED};")]], [PREPARED, "PREPARE q2 AS SELECT 1"], True),
+        ([["q", trace(OTHER)]], [PREPARED], False),
+        ([["q", trace(PREPARED)], ["q", trace(OTHER)]], [PREPARED], False),
+        ([["q", trace(PREPARED)]], [PREPARED, OTHER], False),
+        ([["q", trace(PREPARED)]], [PREPARED, 'PREPARE U&"\\0071" AS SELECT 1'], False),
+        ([["q", trace(PREPARED)]], [], False),
+        (None, [PREPARED], False),
+        ([["q"]], [PREPARED], False),
+    ],
+    ids=["said before", "another text", "also another text", "said twice", "maybe said twice", "not said", "not known", "malformed"],
+)
+def test_a_lists_yes_is_for_what_its_own_statements_say_that_a_name_stands_for(
+    office: Office, asked: Asked, named: Any, before: list[str], passes: bool
+) -> None:
+    """Nobody said yes to what a session prepared under that name otherwise, be it by the protocol."""
+    request = granted_list(office, *before, "EXECUTE q")
+    for text in before:
+        office.requests.lists.passed(ran(text))
+    answered = got(office.requests.submit(asked(text="EXECUTE q", parameters=[], named=named)))
+    assert (answered["request"] == request, answered["state"]) == (passes, "granted" if passes else "pending")
 
 
 def test_a_statement_of_a_list_waits_for_the_notary(office: Office, asked: Asked, notary: Any) -> None:

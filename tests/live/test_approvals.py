@@ -474,6 +474,33 @@ def test_a_migration_that_was_asked_for_ahead_runs_whole_with_what_needed_nobody
     assert moved == [(f"request.{what}", str(n)) for n, what in enumerate(("passed", "released", "passed", "released", "passed"), 1)]
 
 
+def ahead(house: House, *statements: str) -> str:
+    """A list that was asked for and approved."""
+    commands = [word for text in statements for word in ("-c", text)]
+    asked = house.ostiary("request", "submit", "--as", ADA, "--target", TARGET, "--approver", "approvers", "--why", "x", *commands, "--json", token=house.token(ADA))
+    assert asked.returncode == 0, asked.stderr
+    request: str = json.loads(asked.stdout)["id"]
+    house.approve(request)
+    return request
+
+
+@pytest.mark.parametrize("swapped", [False, True], ids=["as it says", "another by the protocol"])
+def test_a_lists_execute_runs_what_the_list_says_and_nothing_else(house15: House, mark: str, swapped: bool) -> None:
+    """A Parse asks nobody, and may give a name that the list's PREPARE gave before to a statement that nobody said yes to."""
+    request = ahead(house15, f"PREPARE q AS {emptying(mark)}", "EXECUTE q")
+    with house15.connect(ADA) as connection:
+        connection.execute(f"PREPARE q AS {emptying(mark)}")
+        if swapped:
+            connection.execute("BEGIN")  # who is in a transaction is told to come back
+            connection.pgconn.exec_(b"DEALLOCATE q")
+            connection.pgconn.prepare(b"q", f"UPDATE wards SET beds = 666 /* {mark} */".encode())
+            assert "OST-301" in refused(connection, "EXECUTE q")
+        else:
+            assert connection.execute("EXECUTE q").rowcount == 3
+    assert house15.call("request_show", request=request)["state"] == ("granted" if swapped else "released")
+    assert house15.server.sql("SELECT count(*) FROM wards WHERE beds = 666", "clinic") == "0"
+
+
 def test_the_evidence_tells_the_whole_story(house15: House, mark: str) -> None:
     """The request, who said yes, the intent with its grant, and the outcome."""
     work, request, connection = held(house15, emptying(mark), mark)

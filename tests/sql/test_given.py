@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from addons.sql.given import Given, gives, names_in, uses
-from protocols.command import Path, Statement
+from addons.sql.given import Given, gives, names_in, spoken, unsaid, uses
+from protocols.command import Parameter, Path, Statement
 
 A = "a session"
 
@@ -104,3 +104,22 @@ def test_a_session_that_was_not_there_from_its_beginning_is_not_whole() -> None:
 ], ids=["all four", "a plan", "a literal", "no SQL"])  # fmt: skip
 def test_names_in_a_text_are_its_own_statements(text: str, names: set[str]) -> None:
     assert names_in(text) == names
+
+
+@pytest.mark.parametrize(("texts", "name"), [
+    (["PREPARE p AS SELECT 1", "EXECUTE p", "SELECT 'EXECUTE q'"], None), (["PREPARE p AS SELECT 1", "PREPARE p AS SELECT 1", "EXECUTE p"], None),
+    (["BEGIN", "DECLARE c CURSOR FOR SELECT 1", "FETCH c", "MOVE 2 FROM c", "CLOSE c"], None), (["EXECUTE p"], "p"),
+    (["EXECUTE p", "PREPARE p AS SELECT 1"], "p"), (["PREPARE p AS SELECT 1", "DEALLOCATE p", "PREPARE p AS SELECT 2", "EXECUTE p"], "p"),
+    (["PREPARE p AS SELECT 1", "CREATE TABLE t AS EXECUTE q"], "q"), (["FETCH c"], "c"), (["SELEC 1"], None),
+], ids=["said before", "said alike twice", "a cursor", "not said", "said too late", "said twice", "of another name", "a stranger's cursor", "no SQL"])  # fmt: skip
+def test_which_name_a_list_does_not_say_what_it_stands_for(texts: list[str], name: str | None) -> None:
+    assert unsaid(texts) == name
+
+
+@pytest.mark.parametrize(("statement", "said"), [
+    (Statement("PREPARE p AS SELECT 1"), True), (Statement("PREPARE p AS SELECT 1", Path.BIND), True), (Statement("SELECT 1", Path.PARSE, name="p"), False),
+    (Statement("SELECT 1", Path.BIND, portal="p"), False), (Statement("PREPARE q AS SELECT 1", Path.PARSE, name="p"), False),
+    (Statement("DECLARE p CURSOR FOR SELECT $1", Path.BIND, (Parameter(25, 0, b"x"),)), False),
+], ids=["prepared", "prepared by extended query", "by Parse", "by Bind", "another's", "with a parameter"])  # fmt: skip
+def test_whether_a_text_alone_says_what_a_name_stands_for(statement: Statement, said: bool) -> None:
+    assert spoken(statement, "p") is said
