@@ -26,6 +26,7 @@ from gateway.cli.place import CONFIG, PATH, STATE, STORE, UNREADABLE, USAGE, Pla
 from gateway.cli.show import record
 from gateway.evidence import bundle, hosts, standalone, values
 from gateway.evidence.cast import FORMATS
+from gateway.evidence.missing import missing
 from gateway.evidence.order import Chosen, told
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time, search
 from gateway.evidence.readable import CONFIGURATION, HEADING, clean, counted, printed, table_row
@@ -37,6 +38,7 @@ from gateway.notary.note import Checkpoint, NoteError, Verifier
 from gateway.notary.record import BadRecord, Kind
 from gateway.notary.verify import Report, verify
 
+DAMAGED = 1
 READ_ENOUGH = 141
 """As shells show SIGPIPE; not 0, which would say sound."""
 
@@ -86,7 +88,7 @@ def failing() -> Iterator[None]:
     except (Unreadable, keys.KeyFileError, bundle.ExportError) as e:
         leave(UNREADABLE, str(e))
     except BadRecord as e:
-        leave(1, f"a record cannot be read ({e}): run `ostiary audit verify`")
+        leave(DAMAGED, f"a record cannot be read ({e}): run `ostiary audit verify`")
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(READ_ENOUGH)
@@ -109,15 +111,22 @@ def audit() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """An open store, and where it ended before somebody began to look; None where nobody writes it."""
+    """
+    An open store.
+
+    :param upto: where it ended before somebody began to look; None where nobody writes it.
+    :param missing: what its ledger names and is not here to be looked at.
+    """
 
     view: View
     bodies: Bodies | None
     upto: tuple[int, int] | None
+    missing: list[str]
 
     def find(self, finder: Search) -> Iterator[Found]:
         """What matches, without the record of this looking."""
-        return search(self.view, finder, upto=self.upto)
+        here = (number for number in sorted(self.view.present()) if self.view.files(number) is not None)  # of the others `missing` tells
+        return search(self.view, finder, list(here), upto=self.upto)
 
 
 @contextmanager
@@ -128,7 +137,10 @@ def opened(place: Place) -> Iterator[Looking]:
         bodies = place.bodies()
         if bodies is None:
             click.echo("bodies stay closed: no body key here (--state DIR)", err=True)
-        yield Looking(view, bodies, view.end())
+        looking = Looking(view, bodies, view.end(), missing(view))
+        for what in looking.missing:
+            click.echo(f"NOT SEARCHED: {what}", err=True)
+        yield looking
     finally:
         view.close()
 
@@ -141,6 +153,8 @@ def viewing(place: Place, how: str, query: dict[str, str]) -> Iterator[Looking]:
         if looking.bodies is not None and not looking.view.record_viewing("viewed", facts):
             click.echo("the store is stopped: this viewing is not recorded in it", err=True)
         yield looking
+    if looking.missing:
+        sys.exit(DAMAGED)
 
 
 def _who() -> str:
@@ -173,6 +187,7 @@ def tail(place: Place, query: Query, lines: int, follow: bool, as_json: bool) ->
             _follow(looking.view, finder, looking.upto, as_json)
         elif not newest:
             _nothing(looking, query)
+        _tell_unsearched(looking, as_json)
 
 
 def _follow(view: LiveView, finder: Search, start: tuple[int, int], as_json: bool) -> None:
@@ -208,6 +223,18 @@ def search_(place: Place, query: Query, limit: int, as_json: bool) -> None:
             click.echo(f"{held} left out here: --kind admin", err=True)
         if finder.unopened:
             click.echo(f"{counted(finder.unopened, 'body is', 'bodies are')} not opened by this key", err=True)
+        _tell_unsearched(looking, as_json)
+
+
+def _unsearched(looking: Looking) -> dict[str, list[str]]:
+    """As programs are told what could not be looked at."""
+    return {"not_searched": looking.missing} if looking.missing else {}
+
+
+def _tell_unsearched(looking: Looking, as_json: bool) -> None:
+    """In the last line."""
+    if as_json and looking.missing:
+        record(_unsearched(looking))
 
 
 def _asked(found: Iterable[Found], query: Query) -> Iterator[Found]:
@@ -254,7 +281,8 @@ def show(place: Place, what: str, as_json: bool) -> None:
             _show(found, as_json, whole=wanted is not None)
             count += 1
         if not count:
-            leave(UNREADABLE, f"there is no {what} in this store")
+            leave(DAMAGED if looking.missing else UNREADABLE, f"there is no {what} in this store", _unsearched(looking))
+        _tell_unsearched(looking, as_json)
 
 
 def _record_and_outcome(looking: Looking, finder: Search, wanted: tuple[int, int]) -> Iterator[Found]:
@@ -443,6 +471,9 @@ def export(place: Place, query: Query, out: Path, form: str, as_json: bool) -> N
     bundle.check_new(out)
     asked = query.described()
     with opened(place) as looking:
+        if looking.missing:
+            leave(DAMAGED, f"{out} was not made: nobody could tell what is missing from what did not match: run `ostiary audit verify`",
+                  _unsearched(looking))
         if looking.bodies is None and not asked:
             leave(UNREADABLE, "a bundle of the whole log without the body key could not be told from one whose bodies were taken out: "
                               "give --state DIR, or ask for less than the whole log")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -20,9 +20,9 @@ NEEDED = ("gateway.state", "audit")
 """What says where evidence lies; nothing else of a configuration is about that."""
 
 
-def leave(code: int, why: str) -> NoReturn:
-    """Say why and exit."""
-    left.leave(why, exit_code=code)
+def leave(code: int, why: str, more: Mapping[str, Any] | None = None) -> NoReturn:
+    """Say why and exit. `more` is for programs, beside that."""
+    left.leave(why, exit_code=code, more=more)
 
 
 @dataclass(frozen=True, slots=True)

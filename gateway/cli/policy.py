@@ -176,7 +176,7 @@ def replay(new: Path, since: str, identity: str, target: str, config: Path, as_j
             for one in replaying.differences(records, since_ns, identity, target):
                 kinds[f"{one.was} to {one.now}"] += 1
                 say(one.shown(), None) if as_json else click.echo(one.told())
-        _counted(replaying.counts, kinds, as_json)
+            _counted(replaying.counts, kinds, as_json)
     raise SystemExit(1 if kinds else 0)
 
 

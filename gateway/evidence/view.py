@@ -20,7 +20,8 @@ from gateway.frame import FRAME_LIMIT, pack
 from gateway.notary import examine
 from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job
-from gateway.notary.layout import Layout
+from gateway.notary.layout import Files, Layout
+from gateway.notary.lives import Life, lives
 from gateway.notary.record import unpack
 from gateway.notary.segment import SealedSegment
 
@@ -50,6 +51,13 @@ class StoppedView:
 
     def ledger(self) -> tuple[list[bytes], str]:
         return examine.read_ledger(self._layout.ledger)
+
+    def lives(self) -> dict[int, Life]:
+        """What its ledger tells of each segment, read in this process as records are. Raises lmdb.Error, and as `examine.read_ledger_file`."""
+        return lives(examine.read_ledger_file(str(self._layout.ledger / "data.mdb"))[0])
+
+    def files(self, number: int) -> Files | None:
+        return self._layout.files(number)
 
     def published(self) -> bytes | None:
         return _published(self._layout)
@@ -88,14 +96,24 @@ class LiveView:
 
     def ledger(self) -> tuple[list[bytes], str]:
         """All entries, and the checkpoint that covers exactly these."""
+        entries, checkpoint = self._entries()
+        self._newest = max((entry[3] for entry in map(unpack, entries) if entry[0] == "seg.open"), default=0)
+        return entries, checkpoint
+
+    def lives(self) -> dict[int, Life]:
+        """As StoppedView's."""
+        return lives(self._entries()[0])
+
+    def files(self, number: int) -> Files | None:
+        return self._layout.files(number)
+
+    def _entries(self) -> tuple[list[bytes], str]:
         entries: list[bytes] = []
         while True:
             more, checkpoint = self._link.ask("ledger", len(entries))
             entries += more
             if int(checkpoint.split("\n")[1]) <= len(entries):
-                break
-        self._newest = max((entry[3] for entry in map(unpack, entries) if entry[0] == "seg.open"), default=0)
-        return entries, checkpoint
+                return entries, checkpoint
 
     def published(self) -> bytes | None:
         return _published(self._layout)

@@ -9,6 +9,9 @@ from gateway.notary.seal import bodies_file, leaves_file
 
 _DIGITS = 12
 
+Files = tuple[Path, Path | None]
+"""A segment's leaves, and its bodies where they are in a file of their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -53,13 +56,15 @@ class Layout:
         """The prefix of both sealed files."""
         return self.root / "sealed" / f"{number:0{_DIGITS}d}"
 
-    def files(self, number: int) -> tuple[Path, Path | None] | None:
+    def files(self, number: int) -> Files | None:
         """Leaves and bodies of a segment, sealed if it is; None when it is nowhere."""
         sealed, opened = leaves_file(self.sealed(number)), self.open(number) / "data.mdb"
-        if sealed.exists():
-            bodies = bodies_file(self.sealed(number))
-            return sealed, bodies if bodies.exists() else None
-        return (opened, None) if opened.exists() else None
+        if not sealed.exists() and opened.exists():
+            return opened, None
+        if not sealed.exists():  # nor in the moment between, when it was sealed and the open one removed
+            return None
+        bodies = bodies_file(self.sealed(number))
+        return sealed, bodies if bodies.exists() else None
 
     def present(self) -> set[int]:
         """Numbers of all segments that have a file."""

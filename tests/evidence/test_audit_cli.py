@@ -27,6 +27,7 @@ from gateway.notary import anchor, keys
 from gateway.notary.client import NotaryClient, connect
 from gateway.notary.process import Notary, init_store
 from gateway.notary.record import Kind
+from gateway.notary.seal import leaves_file
 from tests import warm
 
 ROOT = Path(__file__).parent.parent.parent
@@ -270,11 +271,17 @@ async def test_a_live_store_is_searched_verified_and_exported(short: Path, tmp_p
     public = short / keys.FOLDER / keys.PUBLIC
     ran = subprocess.run([sys.executable, short / "bundle" / "verify.py", "--key", public], capture_output=True, check=False)
     assert ran.returncode == 0 and b", with that of this export, the newest of" in ran.stdout
+    sealed, aside = leaves_file(live.notary.writer.store.layout.sealed(1)), short / "aside"
+    await until(sealed.exists)
+    sealed.rename(aside)
+    looked = await live.ostiary("search", "--store", short / "audit", "--kind", "closed")
+    assert looked.returncode == 1 and "NOT SEARCHED: segment 1 was removed" in looked.stderr, looked.stderr
+    aside.rename(sealed)
     await live.stop()
     store = new_store(short, segment_records=60)
-    looked = [r.get("what") for n in sorted(store.layout.present()) for r in records(store, n) if r.kind == Kind.ADMIN]
+    noted = [r.get("what") for n in sorted(store.layout.present()) for r in records(store, n) if r.kind == Kind.ADMIN]
     store.close()
-    assert looked == ["viewed", "viewed", "viewed", "exported"]
+    assert noted == ["viewed", "viewed", "viewed", "exported", "viewed"]
 
 
 @pytest_twisted.ensureDeferred

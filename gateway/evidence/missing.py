@@ -1,0 +1,37 @@
+"""
+What a ledger names and a store has not: segments, and bodies that nobody let expire. A search cannot have looked there.
+
+Presence alone; whether what is here is what was recorded, `gateway.notary.verify` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import lmdb
+
+from gateway.evidence.view import View
+from gateway.notary.environment import Unfit
+from gateway.notary.ledger import LedgerError
+from gateway.notary.record import BadRecord
+
+
+def missing(view: View) -> list[str]:
+    """A sentence of each. On a live store of what is missing still at a second look: files move while it seals and expires."""
+    return list(_missing(view)) and list(_missing(view))
+
+
+def _missing(view: View) -> Iterator[str]:
+    try:
+        told = view.lives()
+    except (Unfit, lmdb.Error, LedgerError, BadRecord) as e:
+        yield f"ledger: {e}"
+        return
+    for number, life in told.items():
+        if life.opened is None:
+            continue
+        files = view.files(number)
+        if files is None:
+            yield f"segment {number} was removed: it is in the ledger and not here"
+        elif files[1] is None and "seg.seal" in life.events and "body.expire" not in life.events:
+            yield f"segment {number}: its bodies were removed"
