@@ -8,13 +8,11 @@ anchored, 1 tampered or something left out (export: nothing matched), 2 incomple
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import wraps
 from itertools import islice
 from pathlib import Path
@@ -22,23 +20,21 @@ from typing import Any
 
 import click
 
-from gateway.cli.place import CONFIG, PATH, STATE, STORE, UNREADABLE, USAGE, Place, find, leave, located
+from gateway.cli.looking import Looking, opened, viewing, who
+from gateway.cli.place import CONFIG, DAMAGED, PATH, STATE, STORE, UNREADABLE, USAGE, Place, find, leave, located
 from gateway.cli.show import record
 from gateway.evidence import bundle, hosts, standalone, values
 from gateway.evidence.cast import FORMATS
-from gateway.evidence.missing import missing
 from gateway.evidence.order import Chosen, told
-from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time, search
+from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time
 from gateway.evidence.readable import CONFIGURATION, HEADING, clean, counted, printed, table_row
 from gateway.evidence.verifier.fault import CODES, ending
-from gateway.evidence.view import LiveView, Unreadable, View, open_view
+from gateway.evidence.view import Damaged, LiveView, Unreadable, open_view
 from gateway.notary import anchor, keys
-from gateway.notary.body import Bodies
 from gateway.notary.note import Checkpoint, NoteError, Verifier
 from gateway.notary.record import BadRecord, Kind
 from gateway.notary.verify import Report, verify
 
-DAMAGED = 1
 READ_ENOUGH = 141
 """As shells show SIGPIPE; not 0, which would say sound."""
 
@@ -85,6 +81,8 @@ def failing() -> Iterator[None]:
     except click.UsageError as e:
         e.exit_code = USAGE
         raise
+    except Damaged as e:
+        leave(DAMAGED, str(e))
     except (Unreadable, keys.KeyFileError, bundle.ExportError) as e:
         leave(UNREADABLE, str(e))
     except BadRecord as e:
@@ -107,61 +105,6 @@ class _Audit(click.Group):
 @click.group(cls=_Audit)
 def audit() -> None:
     """Look at the evidence, prove it, hand it out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Looking:
-    """
-    An open store.
-
-    :param upto: where it ended before somebody began to look; None where nobody writes it.
-    :param missing: what its ledger names and is not here to be looked at.
-    """
-
-    view: View
-    bodies: Bodies | None
-    upto: tuple[int, int] | None
-    missing: list[str]
-
-    def find(self, finder: Search) -> Iterator[Found]:
-        """What matches, without the record of this looking."""
-        here = (number for number in sorted(self.view.present()) if self.view.files(number) is not None)  # of the others `missing` tells
-        return search(self.view, finder, list(here), upto=self.upto)
-
-
-@contextmanager
-def opened(place: Place) -> Iterator[Looking]:
-    """An open store, of which nothing is shown yet."""
-    view = open_view(place.store)
-    try:
-        bodies = place.bodies()
-        if bodies is None:
-            click.echo("bodies stay closed: no body key here (--state DIR)", err=True)
-        looking = Looking(view, bodies, view.end(), missing(view))
-        for what in looking.missing:
-            click.echo(f"NOT SEARCHED: {what}", err=True)
-        yield looking
-    finally:
-        view.close()
-
-
-@contextmanager
-def viewing(place: Place, how: str, query: dict[str, str]) -> Iterator[Looking]:
-    """An open store; that it is looked at is recorded first, where a notary is there to do so."""
-    with opened(place) as looking:
-        facts = {"by": _who(), "how": how, **({"query": told(query)} if query else {})}
-        if looking.bodies is not None and not looking.view.record_viewing("viewed", facts):
-            click.echo("the store is stopped: this viewing is not recorded in it", err=True)
-        yield looking
-    if looking.missing:
-        sys.exit(DAMAGED)
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def _print(found: Found, as_json: bool) -> None:
@@ -187,7 +130,7 @@ def tail(place: Place, query: Query, lines: int, follow: bool, as_json: bool) ->
             _follow(looking.view, finder, looking.upto, as_json)
         elif not newest:
             _nothing(looking, query)
-        _tell_unsearched(looking, as_json)
+        looking.finish(finder, as_json)
 
 
 def _follow(view: LiveView, finder: Search, start: tuple[int, int], as_json: bool) -> None:
@@ -223,18 +166,7 @@ def search_(place: Place, query: Query, limit: int, as_json: bool) -> None:
             click.echo(f"{held} left out here: --kind admin", err=True)
         if finder.unopened:
             click.echo(f"{counted(finder.unopened, 'body is', 'bodies are')} not opened by this key", err=True)
-        _tell_unsearched(looking, as_json)
-
-
-def _unsearched(looking: Looking) -> dict[str, list[str]]:
-    """As programs are told what could not be looked at."""
-    return {"not_searched": looking.missing} if looking.missing else {}
-
-
-def _tell_unsearched(looking: Looking, as_json: bool) -> None:
-    """In the last line."""
-    if as_json and looking.missing:
-        record(_unsearched(looking))
+        looking.finish(finder, as_json)
 
 
 def _asked(found: Iterable[Found], query: Query) -> Iterator[Found]:
@@ -281,8 +213,8 @@ def show(place: Place, what: str, as_json: bool) -> None:
             _show(found, as_json, whole=wanted is not None)
             count += 1
         if not count:
-            leave(DAMAGED if looking.missing else UNREADABLE, f"there is no {what} in this store", _unsearched(looking))
-        _tell_unsearched(looking, as_json)
+            leave(DAMAGED if looking.unsearched else UNREADABLE, f"there is no {what} in this store", looking.told())
+        looking.finish(finder, as_json)
 
 
 def _record_and_outcome(looking: Looking, finder: Search, wanted: tuple[int, int]) -> Iterator[Found]:
@@ -456,6 +388,13 @@ def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
         click.echo("NOT INDEPENDENTLY ANCHORED: give a checkpoint that somebody else kept (--anchor FILE)")
 
 
+def _exported_whole(looking: Looking, out: Path) -> None:
+    """Leaves where something could not be searched."""
+    if looking.unsearched:
+        leave(DAMAGED, f"{out} was not made: nobody could tell what is missing from what did not match: run `ostiary audit verify`",
+              looking.told())
+
+
 @audit.command()
 @click.option("--out", required=True, type=PATH, help="A new directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -471,18 +410,19 @@ def export(place: Place, query: Query, out: Path, form: str, as_json: bool) -> N
     bundle.check_new(out)
     asked = query.described()
     with opened(place) as looking:
-        if looking.missing:
-            leave(DAMAGED, f"{out} was not made: nobody could tell what is missing from what did not match: run `ostiary audit verify`",
-                  _unsearched(looking))
+        _exported_whole(looking, out)
         if looking.bodies is None and not asked:
             leave(UNREADABLE, "a bundle of the whole log without the body key could not be told from one whose bodies were taken out: "
                               "give --state DIR, or ask for less than the whole log")
-        chosen = Chosen.of(looking.find(Search(query, looking.bodies)))
+        finder = Search(query, looking.bodies)
+        chosen = Chosen.of(looking.find(finder))
+        looking.note_changed(finder)
+        _exported_whole(looking, out)
         if not chosen.records:
-            looking.view.record_viewing("viewed", {"by": _who(), "how": "export", "query": told(asked)})  # that it answered is recorded too
+            looking.view.record_viewing("viewed", {"by": who(), "how": "export", "query": told(asked)})  # that it answered is recorded too
             leave(1, f"nothing matched, so {out} was not made; `ostiary audit search` takes the same filters")
         if looking.upto is not None and looking.bodies is not None:
-            facts = {"by": _who(), "out": out.name, **chosen.facts(looking.upto, asked)}
+            facts = {"by": who(), "out": out.name, **chosen.facts(looking.upto, asked)}
             chosen.ordered(looking.view, looking.bodies, facts, looking.upto)
         else:
             click.echo("this export is not recorded in the log, so the bundle can only claim what was asked for", err=True)

@@ -14,7 +14,7 @@ from gateway.cli import left
 from gateway.notary import keys
 from gateway.notary.body import Bodies
 
-USAGE, UNREADABLE = 3, 4
+DAMAGED, USAGE, UNREADABLE = 1, 3, 4
 
 NEEDED = ("gateway.state", "audit")
 """What says where evidence lies; nothing else of a configuration is about that."""

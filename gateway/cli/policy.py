@@ -159,6 +159,7 @@ def _shown(answer: dict[str, Any]) -> str:
 def replay(new: Path, since: str, identity: str, target: str, config: Path, as_json: bool) -> None:
     """Which recorded statements the policy of NEW would have decided differently; exits with 1 when there are any."""
     from gateway.cli import audit  # only this command opens evidence
+    from gateway.cli.looking import viewing
     from gateway.evidence.query import Query, Search
     from gateway.evidence.replay import Clock, Replay
 
@@ -169,13 +170,15 @@ def replay(new: Path, since: str, identity: str, target: str, config: Path, as_j
     place, kinds = audit.find(config, None, None), Counter[str]()
     with audit.failing():
         since_ns = _since(since)
-        with audit.viewing(place, "policy replay", {name: value for name, value in asked.items() if value}) as looking:
+        with viewing(place, "policy replay", {name: value for name, value in asked.items() if value}) as looking:
             if looking.bodies is None:
                 raise click.ClickException("statements stay closed without the body key; run this where the gateway keeps its state")
-            records = _watched(looking.find(Search(Query(), looking.bodies)), as_json)
+            finder = Search(Query(), looking.bodies)
+            records = _watched(looking.find(finder), as_json)
             for one in replaying.differences(records, since_ns, identity, target):
                 kinds[f"{one.was} to {one.now}"] += 1
                 say(one.shown(), None) if as_json else click.echo(one.told())
+            looking.note_changed(finder)
             _counted(replaying.counts, kinds, as_json)
     raise SystemExit(1 if kinds else 0)
 

@@ -20,7 +20,7 @@ from typing import Any
 from gateway.evidence.readable import CONFIGURATION, readable
 from gateway.evidence.shown import Shown
 from gateway.evidence.view import Row, View, rows
-from gateway.notary.body import Bodies, BodyError
+from gateway.notary.body import Bodies, BodyError, body_hash
 from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, IDENTITY_FACTS, VERDICTS, Kind, Record, parse_leaf, unpack
 
 _AGO = re.compile(r"(\d+)([smhdw])")
@@ -129,6 +129,7 @@ class Search:
     query: Query
     bodies: Bodies | None
     unopened: int = 0  #: bodies that this key does not open
+    changed: list[Place] = field(default_factory=list)  #: whose bodies are not those that were recorded
     unsearched: int = 0  #: configurations that hold the wanted text, which was not looked for there
     _identities: dict[bytes, str] = field(default_factory=dict)
     _protocols: dict[bytes, str] = field(default_factory=dict)
@@ -184,6 +185,9 @@ class Search:
 
     def _open(self, row: Row, record: Record) -> Found:
         found = Found(row, record, self._identities.get(record.session, ""), protocol=self._protocols.get(record.session, ""))
+        if row[2] is not None and body_hash(row[2]) != record.stamp.body_hash:
+            self.changed.append((record.stamp.segment, record.stamp.index))
+            return found
         if self.bodies is None or row[2] is None:
             return found
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Any
 
+import lmdb
 import msgpack
 
 from gateway.frame import FRAME_LIMIT, pack
@@ -22,7 +23,7 @@ from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job
 from gateway.notary.layout import Files, Layout
 from gateway.notary.lives import Life, lives
-from gateway.notary.record import unpack
+from gateway.notary.record import parse_leaf, unpack
 from gateway.notary.segment import SealedSegment
 
 _LENGTH = Struct("!I")
@@ -35,6 +36,13 @@ Row = tuple[int, bytes, bytes | None]
 
 class Unreadable(Exception):
     """The store cannot be read. Says why and what to do."""
+
+
+class Damaged(Unreadable):
+    """What is there is not what was recorded. Says what `verify` does."""
+
+    def __init__(self, number: int, why: str) -> None:
+        super().__init__(f"segment {number}: {why}: run `ostiary audit verify`")
 
 
 class StoppedView:
@@ -271,12 +279,15 @@ def open_view(directory: Path) -> View:
 
 
 def rows(view: View, number: int, start: int = 0) -> Iterator[Row]:
-    """A segment's records in order."""
+    """A segment's records in order. Raises Damaged where they are not its own: another's file has its place."""
     while True:
         page, _ = view.page(number, start)
-        yield from page
         if not page:
             return
+        index, stamp = page[0][0], parse_leaf(page[0][1]).stamp
+        if (stamp.segment, stamp.index) != (number, index):
+            raise Damaged(number, f"record {index} says that it is record {stamp.index} of segment {stamp.segment}: moved, swapped or repeated")
+        yield from page
         start = page[-1][0] + 1
 
 
@@ -312,10 +323,14 @@ def _file_job(layout: Layout, number: int, log: str, key: bytes, heads: tuple[tu
 def _file_page(layout: Layout, number: int, start: int) -> tuple[list[Row], str]:
     files = layout.files(number)
     if files is None:
-        raise Unreadable(f"segment {number} is not here: run `ostiary audit verify`")
+        raise Damaged(number, "it is not here")
     try:
         with closing(SealedSegment(*files)) as segment:
             page = segment.page(start, _PAGE)
+    except (lmdb.Error, UnicodeDecodeError) as e:
+        raise Damaged(number, f"{type(e).__name__}: {e}") from e
     except Unfit as e:
-        raise Unreadable(f"segment {number}: {e}: run `ostiary audit verify`") from e
+        if isinstance(e.__cause__, OSError):
+            raise Unreadable(f"segment {number}: {e}") from e
+        raise Damaged(number, str(e)) from e
     return page.rows, page.head

@@ -12,8 +12,11 @@ from click.testing import CliRunner, Result
 from recorded import fill, new_store, seal_all, session
 
 from gateway.cli.main import main
+from gateway.notary import keys
+from gateway.notary.environment import open_read_only
 from gateway.notary.layout import Layout
 from gateway.notary.seal import bodies_file, leaves_file
+from gateway.notary.segment import row_key
 
 
 def ostiary(*words: str | Path) -> Result:
@@ -85,3 +88,63 @@ def test_bodies_that_the_ledger_let_expire_are_not_missing(folder: Path) -> None
     remove_bodies(Layout(folder / "audit"))
     looked = ostiary("search", "--store", folder / "audit", "--identity", "nobody")
     assert looked.exit_code == 0 and "NOT SEARCHED" not in looked.stderr
+
+
+def damage(file: Path) -> None:
+    """Every page but the two that say what the file is: LMDB meets one that is none."""
+    data = bytearray(file.read_bytes())
+    data[2 * 4096 :] = b"\xff" * (len(data) - 2 * 4096)
+    file.chmod(0o600)
+    file.write_bytes(data)
+
+
+def test_a_damaged_segment_is_said_to_be_and_is_no_traceback(folder: Path) -> None:
+    store = folder / "audit"
+    damage(leaves_file(Layout(store).sealed(1)))
+    for words in (("search", "--text", "none"), ("tail",), ("export", "--out", folder / "bundle")):
+        looked = ostiary(*words, "--store", store)
+        assert looked.exit_code == 1 and "ostiary: segment 1: " in looked.stderr and "audit verify" in looked.stderr, looked.stderr
+        assert "Traceback" not in looked.stderr
+    assert not (folder / "bundle").exists()
+
+
+def test_a_segment_that_has_anothers_place_is_damage(folder: Path) -> None:
+    """Its records would be told twice, and those that were there not at all."""
+    layout = Layout(folder / "audit")
+    for file in (leaves_file, bodies_file):
+        file(layout.sealed(1)).unlink()
+        shutil.copy(file(layout.sealed(2)), file(layout.sealed(1)))
+    looked = ostiary("search", "--store", folder / "audit")
+    assert looked.exit_code == 1 and "segment 1: record 0 says that it is record 0 of segment 2" in looked.stderr
+
+
+def changed_body(folder: Path) -> str:
+    """Change one byte of one body of the first segment; which record that is."""
+    file = bodies_file(Layout(folder / "audit").sealed(1))
+    env = open_read_only(file)
+    with env.begin() as txn:
+        key, stored = next(iter(txn.cursor()))
+        index = next(number for number in range(8) if row_key(number, True) == key)
+    env.close()
+    data = file.read_bytes()
+    assert data.count(stored) == 1
+    file.chmod(0o600)
+    file.write_bytes(data.replace(stored, stored[:-1] + bytes([stored[-1] ^ 1])))
+    return f"segment 1: the body of record {index} was changed"
+
+
+def test_a_body_that_is_not_the_recorded_one_is_no_other_keys(folder: Path) -> None:
+    """Nobody let it expire and the key is right: it was changed."""
+    said = changed_body(folder)
+    looked = ostiary("search", "--json", "--store", folder / "audit", "--text", "no such text")
+    assert looked.exit_code == 1 and f"NOT SEARCHED: {said}\n" in looked.stderr and "by this key" not in looked.stderr
+    assert json.loads(looked.stdout) == {"not_searched": [said]}
+    made = ostiary("export", "--store", folder / "audit", "--out", folder / "bundle")
+    assert made.exit_code == 1 and said in made.stderr and not (folder / "bundle").exists()
+
+
+def test_bodies_of_another_key_are_no_damage(folder: Path) -> None:
+    """They are as they were recorded; who has no key for them is told how many."""
+    (folder / keys.FOLDER / keys.BODY).write_text("00" * 32)
+    looked = ostiary("search", "--store", folder / "audit", "--text", "no such text")
+    assert looked.exit_code == 0 and "not opened by this key" in looked.stderr and "NOT SEARCHED" not in looked.stderr
