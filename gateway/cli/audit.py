@@ -25,6 +25,7 @@ from gateway.cli.place import CONFIG, DAMAGED, PATH, STATE, STORE, UNREADABLE, U
 from gateway.cli.show import record
 from gateway.evidence import bundle, hosts, standalone, values
 from gateway.evidence.cast import FORMATS
+from gateway.evidence.named import unnamed
 from gateway.evidence.order import Chosen, told
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time
 from gateway.evidence.readable import CONFIGURATION, HEADING, clean, counted, printed, table_row
@@ -47,7 +48,7 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--target", default="", help="A target's name."),
             click.option("--since", default="", help="From this time on: 2026-11-22T10:00Z, …+01:00, without a zone UTC; or 90m ago (s, m, h, d, w)."),
             click.option("--until", default="", help="Before this time; as --since."),
-            click.option("--kind", default="", help="intent, outcome, refusal, opened, note, …; or a note's own, such as site.ticket or site.*"),
+            click.option("--kind", default="", help="intent, outcome, refusal, opened, note, …; viewed, exported, watched; or a note's own, such as site.ticket or site.*"),
             click.option("--verdict", default="", help="allow or deny."),
             click.option("--text", default="", help="Part of a statement or of any other text, in any case; of configurations with --kind admin alone."),
             click.option("--session", default="", help="A session's id; with what approved its commands."),
@@ -119,7 +120,7 @@ def _print(found: Found, as_json: bool) -> None:
 @filtered
 @located
 def tail(place: Place, query: Query, lines: int, follow: bool, as_json: bool) -> None:
-    """The newest records. Who looked at evidence is shown by --kind admin alone."""
+    """The newest records. Who looked at evidence is shown by --kind admin or viewed alone."""
     with viewing(place, "tail", query.described()) as looking:
         finder = Search(query, looking.bodies)
         newest = deque(_asked(looking.find(finder), query), maxlen=lines)
@@ -156,7 +157,7 @@ def _follow(view: LiveView, finder: Search, start: tuple[int, int], as_json: boo
 @filtered
 @located
 def search_(place: Place, query: Query, limit: int, as_json: bool) -> None:
-    """Records that match every filter, oldest first. Who looked at evidence is shown by --kind admin alone."""
+    """Records that match every filter, oldest first. Who looked at evidence is shown by --kind admin or viewed alone."""
     with viewing(place, "search", query.described()) as looking:
         finder = Search(query, looking.bodies)
         if not _listing(islice(_asked(looking.find(finder), query), limit or None), as_json):
@@ -171,7 +172,7 @@ def search_(place: Place, query: Query, limit: int, as_json: bool) -> None:
 
 def _asked(found: Iterable[Found], query: Query) -> Iterator[Found]:
     """What matches, without the records of looking, which repeat what was looked for: they are shown to who asks for them."""
-    asks = query.kind == "admin"
+    asks = query.kind in ("admin", "viewed")
     return (one for one in found if asks or one.record.kind != Kind.ADMIN or one.record.get("what") != "viewed")
 
 
@@ -187,10 +188,14 @@ def _listing(found: Iterable[Found], as_json: bool) -> int:
 
 
 def _nothing(looking: Looking, query: Query) -> None:
-    """An empty answer is said to be one; a target that was never recorded is probably mistyped."""
+    """An empty answer is said to be one; what no record names is probably mistyped."""
     click.echo("no records match", err=True)
-    if query.target and not any(True for _ in looking.find(Search(Query(target=query.target), None))):
-        click.echo(f"no record names a target {clean(query.target)}", err=True)
+    _unnamed(looking, query)
+
+
+def _unnamed(looking: Looking, query: Query) -> None:
+    for what in unnamed(query, looking.find, looking.bodies):
+        click.echo(f"no record names {clean(what)}", err=True)
 
 
 @audit.command()
@@ -420,6 +425,7 @@ def export(place: Place, query: Query, out: Path, form: str, as_json: bool) -> N
         _exported_whole(looking, out)
         if not chosen.records:
             looking.view.record_viewing("viewed", {"by": who(), "how": "export", "query": told(asked)})  # that it answered is recorded too
+            _unnamed(looking, query)
             leave(1, f"nothing matched, so {out} was not made; `ostiary audit search` takes the same filters")
         if looking.upto is not None and looking.bodies is not None:
             facts = {"by": who(), "out": out.name, **chosen.facts(looking.upto, asked)}

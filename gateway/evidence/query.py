@@ -26,6 +26,8 @@ from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, IDENTITY_FACTS, V
 _AGO = re.compile(r"(\d+)([smhdw])")
 _FRACTION = re.compile(r"(?<=:\d\d)\.(\d{1,9})")
 _OF_NOTES = re.compile(r"[\w-]+\.[\w.-]*\*?")
+LOOKING = ("exported", "viewed", "watched")
+"""Names of the records that evidence was looked at."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FORMATS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%d%z")
 
@@ -55,8 +57,8 @@ class Query:
     disclosed: str = ""  #: only commands that may have read this declared column in the clear; "*" is any
 
     def __post_init__(self) -> None:
-        if self.kind and self.kind.upper() not in Kind.__members__ and not _OF_NOTES.fullmatch(self.kind):
-            kinds = ", ".join(sorted(k.lower() for k in Kind.__members__))
+        if self.kind and self.kind.upper() not in Kind.__members__ and self.kind not in LOOKING and not _OF_NOTES.fullmatch(self.kind):
+            kinds = ", ".join(sorted([*(k.lower() for k in Kind.__members__), *LOOKING]))
             raise BadQuery(f"no kind {self.kind!r}; there are {kinds}, and those of notes, such as site.ticket, or site.* for all that begin so")
         if self.verdict and self.verdict not in VERDICTS:
             raise BadQuery("a verdict is allow or deny")
@@ -328,6 +330,11 @@ def _is_of_kind(record: Record, wanted: str) -> bool:
 
 def _is_configuration(record: Record) -> bool:
     return record.kind == Kind.ADMIN and str(record.get("what")).startswith(CONFIGURATION)
+
+
+def configuration(found: Found) -> str:
+    """The text of a configuration that a record holds; "" where it holds none, or its body is closed."""
+    return str(_facts(found).get("text", "")) if _is_configuration(found.record) else ""
 
 
 def _names(record: Record) -> tuple[str, str]:

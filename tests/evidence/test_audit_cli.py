@@ -192,6 +192,14 @@ def test_looking_is_no_answer_to_itself_and_an_empty_answer_says_so(stopped: Pat
         result = ostiary("search", "--store", stopped / "audit", *filters)
         assert result.exit_code == 0 and "no records match" in result.stderr
         assert ("no record names a target no-such" in result.stderr) is (filters[0] == "--target")
+    for filters, said in (
+        (("--session", "zzz"), "a session zzz"), (("--request", "r-none"), "a request r-none"), (("--identity", "nobody"), "an identity nobody"),
+        (("--disclosed", "public.patients.snn"), "a column public.patients.snn"),
+    ):
+        result = ostiary("search", "--store", stopped / "audit", "--since", "2020-01-01", *filters)
+        assert result.exit_code == 0 and f"no record names {said}\n" in result.stderr
+    for filters in (("--identity", "ada@clinic.example"), ("--target", "clinic"), ("--disclosed",)):
+        assert "no record names" not in ostiary("search", "--store", stopped / "audit", "--until", "2020-01-01", *filters).stderr
     for count in (("tail", "-n", "-3"), ("search", "--limit", "-1"), ("search", "--since", "1d", "--until", "2d")):
         assert ostiary(*count, "--store", stopped / "audit").exit_code == 3
 
@@ -271,17 +279,20 @@ async def test_a_live_store_is_searched_verified_and_exported(short: Path, tmp_p
     public = short / keys.FOLDER / keys.PUBLIC
     ran = subprocess.run([sys.executable, short / "bundle" / "verify.py", "--key", public], capture_output=True, check=False)
     assert ran.returncode == 0 and b", with that of this export, the newest of" in ran.stdout
-    sealed, aside = leaves_file(live.notary.writer.store.layout.sealed(1)), short / "aside"
-    await until(sealed.exists)
+    layout, aside = live.notary.writer.store.layout, short / "aside"
+    sealed = leaves_file(layout.sealed(1))
+    await until(lambda: sealed.exists() and not layout.open(1).exists())
     sealed.rename(aside)
     looked = await live.ostiary("search", "--store", short / "audit", "--kind", "closed")
     assert looked.returncode == 1 and "NOT SEARCHED: segment 1 was removed" in looked.stderr, looked.stderr
     aside.rename(sealed)
+    shown = await live.ostiary("search", "--store", short / "audit", "--kind", "viewed", "--json")
+    assert {json.loads(line)["fields"]["what"] for line in shown.stdout.splitlines()} == {"viewed"}, shown.stderr
     await live.stop()
     store = new_store(short, segment_records=60)
     noted = [r.get("what") for n in sorted(store.layout.present()) for r in records(store, n) if r.kind == Kind.ADMIN]
     store.close()
-    assert noted == ["viewed", "viewed", "viewed", "exported", "viewed"]
+    assert noted == ["viewed", "viewed", "viewed", "exported", "viewed", "viewed"]
 
 
 @pytest_twisted.ensureDeferred

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from recorded import Told, allowed, denied, fill, journal, new_store, session
 
+from gateway.evidence.named import unnamed
 from gateway.evidence.query import BadQuery, Found, Query, Search, parse_time, search
 from gateway.evidence.readable import clean, summary, table_row
 from gateway.evidence.view import StoppedView, Unreadable, open_view
 from gateway.notary import keys
-from gateway.notary.record import Kind
+from gateway.notary.record import Kind, event, pack
 from protocols.session import Identity
 
 BOB = "bob@clinic.example"
@@ -62,6 +63,21 @@ def test_notes_are_found_by_their_own_kind(folder: Path) -> None:
     for kind in ("intnet", "*", "login failed"):
         with pytest.raises(BadQuery, match="site"):
             Query(kind=kind)
+
+
+def test_what_is_declared_or_configured_and_never_came_is_no_slip_of_the_hand(tmp_path: Path) -> None:
+    """Only what neither a record nor a recorded configuration names is."""
+    store = new_store(tmp_path)
+    declared = 'identity = "eve@clinic.example"\ncolumns = [{ relation = "public.patients", column = "ssn" }]'
+    store.commit([store.own(event(Kind.ADMIN, "config.started", 1, 1), pack([{"text": declared, "revision": "1"}]))])
+    store.close()
+    view, bodies = StoppedView(tmp_path / "audit"), keys.load(tmp_path, "test-gw").bodies
+    asked = {"eve@clinic.example": [], "eva@clinic.example": ["an identity eva@clinic.example"]}
+    for identity, said in asked.items():
+        assert list(unnamed(Query(identity=identity), lambda finder: search(view, finder), bodies)) == said
+    for column, said in {"public.patients.ssn": [], "public.patients.snn": ["a column public.patients.snn"], "ssn": ["a column ssn"]}.items():
+        assert list(unnamed(Query(disclosed=column), lambda finder: search(view, finder), bodies)) == said
+    view.close()
 
 
 def test_filters_are_exact_and_add_up(folder: Path) -> None:

@@ -1,0 +1,45 @@
+"""
+What a question names and no record does: an empty answer to it is probably one to a slip of the hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from gateway.evidence.query import ANY_COLUMN, Found, Query, Search, configuration
+from gateway.notary.body import Bodies
+
+Finder = Callable[[Search], Iterable[Found]]
+
+
+def unnamed(query: Query, find: Finder, bodies: Bodies | None) -> Iterator[str]:
+    """
+    Of each name in a question that nothing recorded has, a sentence. Without the body key only of those that are in clear.
+
+    :param find: goes through all records once.
+    """
+    if query.target and not _any(find(Search(Query(target=query.target), None))):
+        yield f"a target {query.target}"
+    if bodies is None:
+        return
+    if query.session and not _any(find(Search(Query(session=query.session), bodies))):
+        yield f"a session {query.session}"
+    if query.request and not _any(find(Search(Query(request=query.request), bodies))):
+        yield f"a request {query.request}"
+    if query.identity and not _any(find(Search(Query(identity=query.identity), bodies))) and not _configured([query.identity], find, bodies):
+        yield f"an identity {query.identity}"
+    if query.disclosed not in ("", ANY_COLUMN) and not _any(find(Search(Query(disclosed=query.disclosed), bodies))):
+        relation, _, column = query.disclosed.rpartition(".")
+        if not relation or not _configured([relation, column], find, bodies):
+            yield f"a column {query.disclosed}"
+
+
+def _any(found: Iterable[Found]) -> bool:
+    return any(True for _ in found)
+
+
+def _configured(names: Iterable[str], find: Finder, bodies: Bodies) -> bool:
+    """Whether one recorded configuration has all of these, each as a text of its own: who never came, what nobody read."""
+    wanted = [(f'"{name}"', f"'{name}'") for name in names]
+    texts = (configuration(found) for found in find(Search(Query(kind="admin"), bodies)))
+    return any(all(any(form in text for form in forms) for forms in wanted) for text in texts)
