@@ -3,7 +3,7 @@ What the wire tells of sessions and commands, as records on their way to the not
 
 Implements `protocols.journal.Journal` for one worker. Calls of one reactor turn travel
 as one append; the notary's cumulative word wakes those who wait. Nothing here
-blocks, and nothing is kept when it cannot be recorded: it is refused.
+blocks. What begins is refused when it cannot be recorded; what ends then is owed, and recorded when that is possible again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgpack
@@ -18,11 +19,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from gateway.masked import told
 from gateway.notary.client import NotaryClient
-from gateway.notary.record import BODY_FIELDS, NAME_LIMIT, Kind, identity_terms
+from gateway.notary.record import BODY_FIELDS, Kind, identity_terms
+from gateway.owed import Owed
 from gateway.preparations import Preparations
 from gateway.reactor import end_of_turn
-from gateway.values import recorded, recorded_values
-from protocols.command import Command, FunctionCall
+from gateway.values import asked, recorded, short
 from protocols.errors import Unrecordable
 from protocols.journal import Waiter
 from protocols.recording import Chunk, Recorded
@@ -43,6 +44,7 @@ LAZY = 0.005
 that the next intent then waits behind. A worker that dies meanwhile leaves "outcome unknown", as it would anyway."""
 _GLANCE = 0.01  # seconds for the notary's word to be read, when it may lie unread
 _ALLOW, _DENY = 1, 2
+_OPENING = -2  # stands for a command's number with who waits for a session's beginning
 _COUNT = 7  # where the values' count stands among an intent's fields
 _TEXT, _VALUES = 5, 7  # where they and the text stand in its body
 _CLEAR = BODY_FIELDS[Kind.INTENT].index("clear_columns")  # what stands there and behind it is left out where there is nothing
@@ -61,6 +63,7 @@ class _Open:
     intents: dict[int, int] = field(default_factory=dict)  #: command number: sequence of its intent
     withdrawn: set[int] = field(default_factory=set)  #: commands whose waiter was told that they do not run
     prepared: Preparations = field(default_factory=Preparations)
+    lost: bool = False  #: its beginning may not be recorded, so its end is not either
 
 
 class Score(NamedTuple):
@@ -100,6 +103,7 @@ class Journal:
         self._looked = False
         self._heard = 0.0  # when the notary last acknowledged anything
         self._drained: list[Callable[[], None]] = []
+        self._owed = Owed()
         client.listen(self)
 
     # protocols.journal.Journal
@@ -114,7 +118,7 @@ class Journal:
         ]
         terms = identity_terms({"identity": who.subject, "on_behalf_of": who.on_behalf_of or ""})
         sequence = self._add(held, Kind.OPENED, _ALLOW, None, fields, body, terms)
-        self._waiting.append((sequence, waiter, held, -1))
+        self._waiting.append((sequence, waiter, held, _OPENING))
         return sequence
 
     def intend(self, session: Session, number: int, decision: Decision, waiter: Waiter) -> int:
@@ -156,14 +160,16 @@ class Journal:
 
     def refuse(self, session: Session, number: int, decision: Decision) -> int:
         """A command was denied."""
+        if self._owes(partial(self.refuse, session, number, decision), decision):
+            return self._sequence
         self._check()
         held, command, verdict = self._open(session), decision.command, decision.verdict
-        text, name, oid, values = _asked(command)
+        text, name, oid, values = asked(command)
         deny = verdict if isinstance(verdict, Deny) else Deny("")
         sent = None if decision.sent in ("", text) else decision.sent
         fields = [
-            number, command.path.value, _short(decision.rule or deny.rule), _short(deny.code), _short(decision.request),
-            _short(decision.addon), session.policy_revision,
+            number, command.path.value, short(decision.rule or deny.rule), short(deny.code), short(decision.request),
+            short(decision.addon), session.policy_revision,
         ]
         body = [*held.who, text, sent, values, deny.reason, deny.hint, deny.sqlstate, name, oid]
         if executes := held.prepared.refused(command):
@@ -172,6 +178,8 @@ class Journal:
 
     def report(self, session: Session, number: int, decision: Decision, outcome: Outcome, micros: int) -> int:
         """A command ended."""
+        if self._owes(partial(self.report, session, number, decision, outcome, micros), decision):
+            return self._sequence
         self._check()
         held = self._open(session)
         held.prepared.ended(number, outcome.ending is Ending.COMPLETE)
@@ -183,7 +191,9 @@ class Journal:
         return self._outcome(held, number, outcome.ending, outcome, micros)
 
     def report_again(self, score: Score, number: int, tag: str | None, rows: int, size: int, micros: int) -> int:
-        """As `report`, of what was complete and left the transaction as it was; 0 when it cannot be recorded now."""
+        """As `report`, of what was complete and left the transaction as it was; 0 when it cannot be recorded."""
+        if self._owes(partial(self.report_again, score, number, tag, rows, size, micros), score.decision):
+            return self._sequence
         try:
             self._check()
         except Unrecordable:
@@ -221,15 +231,22 @@ class Journal:
 
     def note(self, session: Session | None, kind: str, facts: Mapping[str, str]) -> int:
         """Anything else worth proving."""
+        if self._owes(partial(self.note, session, kind, facts)):
+            return self._sequence
         self._check()
         held = self._open(session) if session is not None else _NOBODY
         terms = identity_terms(facts) if session is None else None
-        return self._add(held, Kind.NOTE, 0, None, [_short(kind)], [dict(sorted(facts.items()))], terms)
+        return self._add(held, Kind.NOTE, 0, None, [short(kind)], [dict(sorted(facts.items()))], terms)
 
     def closed(self, session: Session, why: str) -> int:
         """The session ended; commands without a report have an unknown outcome."""
-        self._check()
         held = self._open(session)
+        if held.lost:
+            del self._sessions[session.id]
+            raise Unrecordable("its beginning is not recorded")
+        if self._owes(partial(self.closed, session, why)):
+            return self._sequence
+        self._check()
         for number, intent in list(held.intents.items()):
             if intent > self._base:  # those of an earlier incarnation were closed by the notary when it ended
                 self._outcome(held, number, "unknown", None, 0)
@@ -279,6 +296,11 @@ class Journal:
         self._worker, self._base, self._acked = number, self._sequence, self._sequence
         self._bases.append((self._base, number))
         self._why = ""
+        calls, missed = self._owed.take()
+        for call in calls:
+            call()
+        if missed:
+            self.note(None, "records.missed", {"count": str(missed)})
 
     def down(self, why: str) -> None:
         """Whatever is not acknowledged is refused."""
@@ -324,12 +346,18 @@ class Journal:
         if self._sequence - self._acked >= most * WINDOW_RECORDS or pending >= most * WINDOW_BYTES:
             raise Unrecordable("too much waits to be recorded")
 
+    def _owes(self, call: Callable[[], int], decision: Decision | None = None) -> bool:
+        """Whether nothing can be recorded now and this is to be done when something can be."""
+        if self._worker is not None or not self._bases:
+            return False
+        return self._owed.add(call, 0 if decision is None else len(decision.sent) + len(getattr(decision.command, "text", "")))
+
     def _open(self, session: Session) -> _Open:
         held = self._sessions.get(session.id)
         if held is None:
             who = session.identity
             held = self._sessions[session.id] = _Open(
-                bytes.fromhex(session.id.replace("-", "")), _short(session.target.name),
+                bytes.fromhex(session.id.replace("-", "")), short(session.target.name),
                 [who.subject, who.on_behalf_of, session.account, session.database, session.peer],
             )
         return held
@@ -389,7 +417,7 @@ class Journal:
             body: list[Any] = [(), (), "", {}, b""]
         else:
             fields = [
-                number, ending, outcome.sqlstate and _short(outcome.sqlstate), outcome.rows, outcome.bytes, outcome.cells_masked,
+                number, ending, outcome.sqlstate and short(outcome.sqlstate), outcome.rows, outcome.bytes, outcome.cells_masked,
                 outcome.copied_bytes, micros, outcome.transaction,
             ]
             facts = dict(sorted(outcome.facts.items())) if outcome.facts else {}
@@ -433,6 +461,7 @@ class Journal:
         """
         waiting, self._waiting = self._waiting, deque()
         for _, _, held, number in waiting:
+            held.lost = held.lost or (number == _OPENING and not recorded)
             if number in held.intents:
                 held.withdrawn.add(number)
                 if recorded:
@@ -456,26 +485,13 @@ _NO_FACTS: Mapping[str, str] = {}
 def _intended(held: _Open, session: Session, number: int, decision: Decision) -> tuple[list[Any], list[Any]]:
     """An intent's fields and body."""
     command = decision.command
-    text, name, oid, values = _asked(command)
+    text, name, oid, values = asked(command)
     sent = None if decision.sent in ("", text) else decision.sent
     fields = [
-        number, command.path, decision.rule and _short(decision.rule), decision.grant and _short(decision.grant),
-        decision.request and _short(decision.request), decision.binding, sent is not None, len(values), len(decision.columns), session.policy_revision,
+        number, command.path, decision.rule and short(decision.rule), decision.grant and short(decision.grant),
+        decision.request and short(decision.request), decision.binding, sent is not None, len(values), len(decision.columns), session.policy_revision,
     ]
     body = [*held.who, text, sent, values, decision.columns, decision.addon, name, oid]
     if decision.seen is not None and decision.seen.clear:
         body.append(decision.seen.clear)
     return fields, body
-
-
-def _asked(command: Command) -> tuple[str, str, int, list[list[Any]]]:
-    """Text, prepared name, function OID and values of a command."""
-    if isinstance(command, FunctionCall):
-        return "", "", command.oid, recorded_values(command.arguments)
-    parameters = command.parameters
-    return command.text, getattr(command, "name", ""), 0, recorded_values(parameters)
-
-
-def _short(text: str) -> str:
-    """A name in clear; names are ours, but a leaf is bounded whatever they are."""
-    return text if len(text) <= NAME_LIMIT else text[:NAME_LIMIT]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from protocols.command import Digest, Parameter
+from gateway.notary.record import NAME_LIMIT
+from protocols.command import Command, Digest, FunctionCall, Parameter
 
 VALUE_LIMIT = 4096
 """Bytes of one parameter's value that are recorded as they are; a longer one by length and SHA-256."""
@@ -46,3 +47,16 @@ def _as_text(value: bytes) -> str | bytes:
         return value.decode()
     except UnicodeDecodeError:
         return value
+
+
+def asked(command: Command) -> tuple[str, str, int, list[list[Any]]]:
+    """Text, prepared name, function OID and values of a command."""
+    if isinstance(command, FunctionCall):
+        return "", "", command.oid, recorded_values(command.arguments)
+    parameters = command.parameters
+    return command.text, getattr(command, "name", ""), 0, recorded_values(parameters)
+
+
+def short(text: str) -> str:
+    """A name in clear; names are ours, but a leaf is bounded whatever they are."""
+    return text if len(text) <= NAME_LIMIT else text[:NAME_LIMIT]

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,28 @@ def test_a_frozen_notary_does_not_hurry_a_refused_command_later(house: House) ->
     late = [(one["worker"], one["sequence"]) for one in records
             if one["kind"] == "intent" and "while it slept" in one["body"]["text"]]
     assert [endings(records)[one] for one in late] == [["refused"]] * len(late)
+
+
+def test_what_ends_during_an_outage_is_recorded_after_it(house: House) -> None:
+    """With its real outcome, and the end of a session whose client left meanwhile."""
+    with psycopg.connect(house.direct(user="postgres"), autocommit=True) as lock, house.connect(ADA) as waits, house.connect(ADA) as plain:
+        lock.execute("SELECT pg_advisory_lock(77)")
+        leaves = house.connect(ADA, application_name="leaves")
+        assert leaves.execute("SELECT 'here'").fetchone() == ("here",)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(lambda: waits.execute("SELECT 'released', pg_advisory_lock(77)").fetchone())
+            until(lambda: lock.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone() == (1,), "it waits")
+            with vanished(house):
+                until(lambda: not goes_on(plain), "nothing is recorded")
+                lock.execute("SELECT pg_advisory_unlock(77)")
+                assert running.result(60)[0] == "released"
+                leaves.close()
+            until(lambda: goes_on(plain), "it recovers by itself")
+    records = house.records()
+    [intent] = [one for one in records if one["kind"] == "intent" and "released" in one["body"]["text"]]
+    assert endings(records)[intent["worker"], intent["sequence"]][-1] == "complete"
+    [opened] = [one for one in records if one["kind"] == "opened" and one["body"]["application"] == "leaves"]
+    assert [one["kind"] for one in records if one.get("session") == opened["session"]][-1] == "closed"
 
 
 def test_without_control_sessions_go_on(house: House) -> None:

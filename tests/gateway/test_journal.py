@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "notary"))
 
 from recorded import DONE, Told, allowed, denied, session  # noqa: E402
 
-from gateway import journal as journals  # noqa: E402
+from gateway import journal as journals, owed  # noqa: E402
 from gateway.journal import WINDOW_RECORDS, Journal  # noqa: E402
 from gateway.values import VALUE_LIMIT, VALUES_LIMIT  # noqa: E402
 from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, LEAF_LIMIT, Kind, parse_event, unpack  # noqa: E402
@@ -296,16 +296,71 @@ def test_down_refuses_whoever_waits_and_whoever_comes(book: Journal, client: Cli
     book.intend(who, 2, allowed("SELECT 2"), told)
     book.down("disk full")
     assert told.told == [("unrecordable", "disk full")]
-    calls = (
-        lambda: book.opened(who, {}, told), lambda: book.intend(who, 3, allowed("x"), told),
-        lambda: book.refuse(who, 3, denied("x")), lambda: book.report(who, 3, allowed("x"), DONE, 1),
-        lambda: book.note(who, "x", {}), lambda: book.closed(who, "x"),
-    )
-    for call in calls:
+    for call in (lambda: book.opened(who, {}, told), lambda: book.intend(who, 3, allowed("x"), told)):
         with pytest.raises(Unrecordable, match="disk full"):
             call()
     clock.advance(10)
     assert len(client.appends) == 1  # what was queued is gone, not sent later
+
+
+def test_what_ends_while_nothing_can_be_recorded_is_recorded_when_it_can_be(book: Journal, client: Client) -> None:
+    """Its real outcome, not an unknown one; refusals, notes and the session's end, in their order."""
+    told, who, other = Told(), session(), session()
+    for one in (who, other):
+        book.opened(one, {}, told)
+    book.intend(who, 1, allowed("SELECT pg_sleep(9)"), told)
+    score = book.score(other, allowed("SELECT 1"))
+    book.intend_again(score, 1, None, (), (), (), told)
+    book.flush()
+    book.acknowledged(4, [])
+    book.down("gone")
+    book.report(who, 1, allowed("SELECT pg_sleep(9)"), DONE, 9)
+    assert book.report_again(score, 1, "SELECT 1", 1, 9, 5)
+    book.refuse(who, 2, denied("DROP"))
+    book.note(None, "login.failed", {"peer": "10.0.0.9"})
+    book.closed(who, "client gone")
+    client.appends.clear()
+    book.up(6)
+    book.flush()
+    found = [fields for fields, _ in client.items()]
+    assert [one["kind"] for one in found] == [Kind.OUTCOME, Kind.OUTCOME, Kind.REFUSAL, Kind.NOTE, Kind.CLOSED]
+    assert [(one["ending"], one["ref"]) for one in found[:2]] == [(Ending.COMPLETE, [5, 3]), (Ending.COMPLETE, [5, 4])]
+
+
+def test_a_session_whose_beginning_was_not_recorded_leaves_no_end(book: Journal, client: Client) -> None:
+    """It was refused, and nothing of it ran."""
+    who, told = session(), Told()
+    book.opened(who, {}, told)
+    book.down("gone")
+    with pytest.raises(Unrecordable, match="beginning"):
+        book.closed(who, "no session can be recorded")
+    book.up(6)
+    book.flush()
+    assert not client.items()
+
+
+def test_what_is_owed_is_bounded_and_what_was_missed_is_counted(book: Journal, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage of hours is no memory without end."""
+    monkeypatch.setattr(owed, "LIMIT", 3)
+    book.down("gone")
+    for _ in range(3):
+        book.note(None, "login.failed", {})
+    for _ in range(2):
+        with pytest.raises(Unrecordable):
+            book.note(None, "login.failed", {})
+    client.appends.clear()
+    book.up(6)
+    book.flush()
+    assert len(client.items()) == 4 and client.items()[-1][1]["facts"] == {"count": "2"}
+
+
+def test_what_is_owed_of_long_texts_is_bounded_by_their_size(book: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owed, "BYTES", 1000)
+    who = session()
+    book.down("gone")
+    book.refuse(who, 1, denied("x" * 400))
+    with pytest.raises(Unrecordable):
+        book.refuse(who, 2, denied("x" * 400))
 
 
 def test_after_an_interruption_sequences_rise_and_references_name_the_old_worker(book: Journal, client: Client) -> None:
