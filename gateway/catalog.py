@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from addons.needs import Clock
 from addons.sql.catalog import Row, Snapshot, build
 from gateway.locked import VIEWS, Reading, Views
+from gateway.states import STATES, SUPPORT
 from protocols.session import Session
 from protocols.tally import Tally
 
@@ -30,7 +31,7 @@ READING = 30.0  #: seconds a reading may take; then whoever waits is refused
 #: locks on its tables, which a session's open ALTER TABLE would hold against us (`gateway.locked`).
 OPENING = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    "SELECT pg_catalog.set_config('search_path', '', true), pg_catalog.set_config('lock_timeout', '2s', true)",
+    "SELECT pg_catalog.set_config('search_path', '', true), pg_catalog.set_config('lock_timeout', '2s', true), pg_catalog.set_config('jit', 'off', true)",  # nothing here is worth compiling
 )
 CLOSING = "COMMIT"
 
@@ -132,6 +133,8 @@ QUERIES: dict[str, str] = {
         ("indrelid", "indpred", "index"),
     ),
     "type_runs": _called(("contypid", "conbin", "constraint"), ("oid", "typdefaultbin", "type")),
+    "states": STATES,
+    "aggregates": SUPPORT,
 }
 
 DIGEST = (
@@ -152,6 +155,9 @@ DIGEST = (
             ("pg_trigger", "oid::text", " WHERE NOT tgisinternal"),
             ("pg_attrdef", "oid::text", ""),
             ("pg_policy", "oid::text", ""),
+            ("pg_enum", "oid::text", ""),
+            ("pg_index", "indexrelid::text", " WHERE indexrelid >= 16384"),
+            ("pg_sequence", "seqrelid::text", ""),
         )
     )
     + "))"

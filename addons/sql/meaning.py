@@ -130,6 +130,7 @@ class _Finding:
             if function is not None and function.schema not in _SYSTEM and key not in self._found:
                 self._found[key] = function
                 self._texts.append(function.body)
+                self._functions(self._snapshot.aggregates.get(oid, ()))
 
     def _type(self, kind: Type) -> None:
         key = ("type", kind.oid)
@@ -137,6 +138,8 @@ class _Finding:
             return
         self._found[key] = kind
         self._functions(self._snapshot.type_runs.get(kind.oid, ()))
+        if kind.relation in self._snapshot.relations:
+            self._relations.append(self._snapshot.relations[kind.relation])
         for inner in (self._snapshot.types[oid] for oid in (kind.base, kind.element) if oid in self._snapshot.types):
             self._type(inner)
 
@@ -144,13 +147,14 @@ class _Finding:
 def _shape(thing: Thing, snapshot: Snapshot) -> Any:
     """It without OIDs that are anybody's choice; a session's own schema for temporary tables has another number each time."""
     if isinstance(thing, Relation):
-        columns = [_column(column) for column in thing.columns]
-        return "relation", _schema(thing), thing.name, thing.kind, columns, thing.definition, thing.rules, snapshot.policies.get(thing.oid, ()), *_kin(thing, snapshot)
+        columns, state = [_column(column) for column in thing.columns], snapshot.states.get(("relation", thing.oid), "")
+        stored = thing.definition, thing.rules, snapshot.policies.get(thing.oid, ()), state
+        return "relation", _schema(thing), thing.name, thing.kind, columns, *stored, *_kin(thing, snapshot)
     if isinstance(thing, Function):
         called = [_named(oid, snapshot) for oid in (thing.returns, *thing.arguments)]
-        facts = thing.kind, thing.volatility, thing.language, thing.definer, thing.returns_set, thing.body, thing.settings
+        facts = thing.kind, thing.volatility, thing.language, thing.definer, thing.returns_set, thing.body, thing.settings, snapshot.states.get(("function", thing.oid), "")
         return "function", thing.schema, thing.name, called, *facts
-    return "type", _schema(thing), thing.name, thing.kind, thing.category, _named(thing.base, snapshot), _named(thing.element, snapshot)
+    return "type", _schema(thing), thing.name, thing.kind, thing.category, _named(thing.base, snapshot), _named(thing.element, snapshot), snapshot.states.get(("type", thing.oid), "")
 
 
 def _column(column: Column) -> tuple[Any, ...]:
