@@ -83,7 +83,8 @@ class Premises:
         names = sorted(given.used(session.id, command))
         if names and given.behind(session.id, names) is None:
             return None
-        return sorted((name, (each.statement.text, each.sent)) for name in names for each in given.of(session.id, name) if each.statement is not None)
+        texts = [(name, (each.statement.text, each.sent)) for name in names for each in given.of(session.id, name) if each.statement is not None]
+        return sorted(texts + [(name, (command.prepared[name] or "", "")) for name in names if name in command.prepared])  # where no addon tells of a Parse
 
     def _spoken(self, session: Session, command: Statement | FunctionCall) -> tuple[tuple[str, bytes], ...] | None:
         """`Under.named`: what a list of texts that people said yes to can be compared with."""
@@ -91,7 +92,7 @@ class Premises:
             return ()
         given = self._settings.given
         found = {name: [each.statement for each in given.of(session.id, name)] for name in given.used(session.id, command)}
-        if given.behind(session.id, found) is None:
+        if given.behind(session.id, found) is None or not found.keys().isdisjoint(command.prepared):
             return None
         if not all(behind and all(each is not None and spoken(each, name) for each in behind) for name, behind in found.items()):
             return None
