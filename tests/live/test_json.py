@@ -31,8 +31,8 @@ EPOCH = re.compile(r"1[6-9]\d{8}(\d{3}){0,3}(\.\d+)?")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 MOMENTS = {"created", "expires", "opened", "last_used", "changed", "at", "until", "shut_until", "time"}
 
-NO_NUMBERS = {"serial", "client_certificate_serial"}
-"""What is counted or drawn, and is no moment whatever it looks like."""
+NO_NUMBERS = {"serial", "client_certificate_serial", "which"}
+"""What is counted or drawn, and is no moment whatever it looks like; `which` is a revoked certificate by its serial."""
 
 DATABASE = "said"
 
