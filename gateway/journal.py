@@ -160,7 +160,7 @@ class Journal:
 
     def refuse(self, session: Session, number: int, decision: Decision) -> int:
         """A command was denied."""
-        if self._owes(partial(self.refuse, session, number, decision), decision):
+        if self._worker is None and self._owes(partial(self.refuse, session, number, decision), decision):
             return self._sequence
         self._check()
         held, command, verdict = self._open(session), decision.command, decision.verdict
@@ -178,7 +178,7 @@ class Journal:
 
     def report(self, session: Session, number: int, decision: Decision, outcome: Outcome, micros: int) -> int:
         """A command ended."""
-        if self._owes(partial(self.report, session, number, decision, outcome, micros), decision):
+        if self._worker is None and self._owes(partial(self.report, session, number, decision, outcome, micros), decision):
             return self._sequence
         self._check()
         held = self._open(session)
@@ -192,7 +192,7 @@ class Journal:
 
     def report_again(self, score: Score, number: int, tag: str | None, rows: int, size: int, micros: int) -> int:
         """As `report`, of what was complete and left the transaction as it was; 0 when it cannot be recorded."""
-        if self._owes(partial(self.report_again, score, number, tag, rows, size, micros), score.decision):
+        if self._worker is None and self._owes(partial(self.report_again, score, number, tag, rows, size, micros), score.decision):
             return self._sequence
         try:
             self._check()
@@ -231,7 +231,7 @@ class Journal:
 
     def note(self, session: Session | None, kind: str, facts: Mapping[str, str]) -> int:
         """Anything else worth proving."""
-        if self._owes(partial(self.note, session, kind, facts)):
+        if self._worker is None and self._owes(partial(self.note, session, kind, facts)):
             return self._sequence
         self._check()
         held = self._open(session) if session is not None else _NOBODY
@@ -244,7 +244,7 @@ class Journal:
         if held.lost:
             del self._sessions[session.id]
             raise Unrecordable("its beginning is not recorded")
-        if self._owes(partial(self.closed, session, why)):
+        if self._worker is None and self._owes(partial(self.closed, session, why)):
             return self._sequence
         self._check()
         for number, intent in list(held.intents.items()):
@@ -347,10 +347,8 @@ class Journal:
             raise Unrecordable("too much waits to be recorded")
 
     def _owes(self, call: Callable[[], int], decision: Decision | None = None) -> bool:
-        """Whether nothing can be recorded now and this is to be done when something can be."""
-        if self._worker is not None or not self._bases:
-            return False
-        return self._owed.add(call, 0 if decision is None else len(decision.sent) + len(getattr(decision.command, "text", "")))
+        """Nothing can be recorded now. Whether this is to be done when something can be again."""
+        return bool(self._bases) and self._owed.add(call, 0 if decision is None else len(decision.sent) + len(getattr(decision.command, "text", "")))
 
     def _open(self, session: Session) -> _Open:
         held = self._sessions.get(session.id)

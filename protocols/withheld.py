@@ -98,18 +98,11 @@ class Withheld:
 
     def durable(self, sequence: int) -> None:
         """Release every byte that waited for records up to `sequence`."""
-        out: list[bytes | Spool] = []
-        count = 0
-        for count, entry in enumerate(self._entries):
-            if not entry.settled and entry.sequence > sequence:
-                break
-            out.append(entry.data)
-            out += entry.behind
-            self._size -= entry.size
-        else:
-            count = len(self._entries)
+        count = next((at for at, entry in enumerate(self._entries) if not entry.settled and entry.sequence > sequence), len(self._entries))
+        gone, self._entries = self._entries[:count], self._entries[count:]
+        out: list[bytes | Spool] = [part for entry in gone for part in (entry.data, *entry.behind)]
+        self._size -= sum(entry.size for entry in gone)
         if out:
-            del self._entries[:count]
             if self._outflow is not None:
                 self._outflow.push(out)
             else:

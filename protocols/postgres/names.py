@@ -58,7 +58,8 @@ def moves_cursors(text: str) -> bool:
 
 def feeds(text: str) -> bool:
     """Whether a statement in it may ask for COPY data. The server's grammar takes FROM STDOUT for FROM STDIN (gram.y, copy_file_name)."""
-    return _has(text, ("stdin",), _COPIES) or ("from" in text.lower() and _has(text, ("stdout",), _COPIES))
+    low = text.lower()
+    return ("stdin" in low or ("stdout" in low and "from" in low)) and _has(low, ("copy",), _COPIES)
 
 
 def executes(text: str | bytes) -> bool:
