@@ -13,6 +13,7 @@ import lmdb
 from gateway.evidence.view import View
 from gateway.notary.environment import Unfit
 from gateway.notary.ledger import LedgerError
+from gateway.notary.lives import absent
 from gateway.notary.record import BadRecord
 
 
@@ -28,10 +29,5 @@ def _missing(view: View) -> Iterator[str]:
         yield f"ledger: {e}"
         return
     for number, life in told.items():
-        if life.opened is None:
-            continue
-        files = view.files(number)
-        if files is None:
-            yield f"segment {number} was removed: it is in the ledger and not here"
-        elif files[1] is None and "seg.seal" in life.events and "body.expire" not in life.events:
-            yield f"segment {number}: its bodies were removed"
+        if life.opened is not None and (why := absent(number, life.events, view.files(number))):
+            yield why

@@ -4,12 +4,17 @@ What a ledger tells of each segment, from birth to expiry: one pass over its ent
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.notary.layout import Files
 from gateway.notary.ledger import named
 from gateway.notary.record import unpack
+
+
+Events = Mapping[str, Mapping[str, Any]]
+"""Of one segment: what happened, by its name, to the entry by its fields' names."""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,24 @@ def lives(packed: Iterable[bytes]) -> dict[int, Life]:
         if event["what"] in _SIZED:
             life.seen.append((place, event["size"], event["root"]))
     return found
+
+
+def by_segment(entries: Iterable[Sequence[Any]]) -> dict[int, dict[str, dict[str, Any]]]:
+    """What happened to each segment that began, of a ledger's entries without its heads."""
+    found: dict[int, dict[str, dict[str, Any]]] = {}
+    for event in map(named, entries):
+        if "segment" in event:
+            found.setdefault(event["segment"], {})[event["what"]] = event
+    return {number: events for number, events in found.items() if "seg.open" in events}
+
+
+def absent(number: int, events: Events, files: Files | None) -> str:
+    """What the ledger names of a segment and is not here, as `verify` says it too; "" for nothing. Of what began alone."""
+    if files is None:
+        return f"segment {number} was removed: it is in the ledger and not here"
+    if files[1] is None and "seg.seal" in events and "body.expire" not in events:
+        return f"segment {number}: its bodies were removed"
+    return ""
 
 
 _SIZED = {"seg.close", "seg.seal"}

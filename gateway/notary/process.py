@@ -38,6 +38,9 @@ from gateway.notary import keys
 from gateway.notary.anchor import FileAnchor
 from gateway.notary.desk import Desk
 from gateway.notary.layout import Layout
+from gateway.notary.record import Kind, event
+from gateway.notary.remark import Remark
+from gateway.notary.rounds import Rounds
 from gateway.notary.store import Store, create
 from gateway.notary.writer import Writer, describe
 
@@ -69,6 +72,8 @@ class Notary(Service):
         self.why_down: str | None = "the notary is starting"
         self._anchor: FileAnchor | None = None
         self.writer = Writer(self._open_store, reactor, reactor.callFromThread, self._up, self._down, self._news)
+        self._unsaid: list[tuple[str, str]] = []
+        self.rounds = Rounds(lambda what, why: reactor.callFromThread(self._remark, what, why))
         self._factory = _Desks(self)
 
     # Service
@@ -90,6 +95,7 @@ class Notary(Service):
         return gatherResults([ended, *closing]).addCallback(lambda _: None)
 
     def _stop_threads(self) -> None:
+        self.rounds.stop()
         self.writer.join()
         if self._anchor is not None:
             self._anchor.close()
@@ -163,6 +169,11 @@ class Notary(Service):
         self._log.info("evidence is recorded in {directory}", directory=str(self._audit.directory))
         for desk in list(self._desks):
             desk.up()
+        unsaid, self._unsaid = self._unsaid, []
+        for what, why in unsaid:
+            self._record(what, why)
+        if self.writer.store is not None:
+            self.rounds.watch(self.writer.store)
 
     def _down(self, why: str) -> None:
         if why != self.why_down and self.running:
@@ -171,12 +182,27 @@ class Notary(Service):
         for desk in list(self._desks):
             desk.down(why)
 
+    def _remark(self, what: str, why: str) -> None:
+        """What the notary noticed of its own store: said in the log at once, and recorded as soon as that can be."""
+        if not self.running:
+            return
+        tell = self._log.error if what in _BAD else self._log.info
+        tell("evidence, {what}: {why}{mend}", what=what, why=why, mend=_BAD.get(what, ""))
+        self._record(what, why)
+
+    def _record(self, what: str, why: str) -> None:
+        self.writer.submit(Remark(event(Kind.NOTARY, what, why), lambda: self._unsaid.append((what, why))))
+
     def _news(self) -> None:
         for desk in self._followers:
             desk.news()
 
     def _anchor_failed(self, error: OSError) -> None:
         self._log.error("the anchor file cannot be written: {why}", why=describe(error))
+
+
+_BAD = {"damaged": "; what is recorded now is not touched by that: `ostiary audit verify` says what is wrong, and a backup may have the file"}
+"""Remarks that somebody must act on, and what to do."""
 
 
 class _Desks(Factory):

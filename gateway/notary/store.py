@@ -147,6 +147,11 @@ class Store:
         return self._ledger
 
     @property
+    def happened(self) -> list[list[Any]]:
+        """What became of segments so far, for another thread."""
+        return list(self.ledger.events)
+
+    @property
     def segment(self) -> Segment:
         assert self._segment is not None
         return self._segment
