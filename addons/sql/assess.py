@@ -20,11 +20,11 @@ from addons.sql.bounds import Columns
 from addons.sql.cascades import cascaded
 from addons.sql.catalog import FIRST_USER_OID, Function, Relation, Snapshot
 from addons.sql.classify import classify, unknown_columns
-from addons.sql.constants import strings
 from addons.sql.extensions import computes
 from addons.sql.finding import Finding, Name
 from addons.sql.flux import Flux, changed, together
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
+from addons.sql.naming import spelt, strings
 from addons.sql.operands import Operands
 from addons.sql.overloads import apart, held, operators, strange
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
@@ -415,7 +415,7 @@ class _Weighing:
 def _used(message: Message, kind: str) -> Iterable[tuple[str, ...]]:
     """Names of functions that it calls, or of operators that it uses."""
     if kind == "FuncCall":
-        return [strings(message.funcname)] if type(message).__name__ == kind else []
+        return [spelt(message.funcname)] if type(message).__name__ == kind else []
     return operators(message)
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
 
 from addons.sql.catalog import FIRST_USER_OID, Function, Snapshot
 from addons.sql.extensions import computes
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
-from addons.sql.naming import strings
+from addons.sql.naming import spelt, strings
 from addons.sql.operands import Operands
 from addons.sql.overloads import OPERATING, apart, held, operators
 from addons.sql.parse import walk
@@ -63,6 +64,7 @@ class Calls:
         self._bad_casts = {t for t, oids in snapshot.casts.items() if any(self.foreign(oid) for oid in oids)}
         shared = (f for f in snapshot.functions.values() if f.schema not in _SERVERS and catalog_class("", f.name) in _SAFE_CLASSES)
         self.crowded = bool(self._bad_operators & OPERATORS) or any(self.foreign(f.oid) for f in shared)
+        self._system_user = any(c.name == "system_user" for r in snapshot.relations.values() for c in r.columns)
         self.asking: frozenset[int] = frozenset()
         self.asking = self._asking()
         self._attributes = {f.name for f in snapshot.functions.values() if self._attribute(f)}
@@ -93,10 +95,10 @@ class Calls:
         """The foreign functions behind a name that is also the server's own; none when it is not only for them that it is refused."""
         kind = type(message).__name__
         if kind == "TypeCast":
-            return self._casting(strings(message.type_name.names))
+            return self._casting(spelt(message.type_name.names))
         if used := operators(message):
             return self._operating([name for names in used for name in names]) if all(len(names) == 1 for names in used) else []
-        names = strings(message.funcname if kind == "FuncCall" else ())
+        names = spelt(message.funcname if kind == "FuncCall" else ())
         if len(names) != 1 or names[0] in _POPULATING:
             return []
         own = catalog_class("", names[0]) in _SAFE_CLASSES
@@ -113,16 +115,18 @@ class Calls:
         if kind not in _LOOKED_AT:
             return ""
         if kind == "FuncCall":
-            names = strings(message.funcname)
+            names = spelt(message.funcname)
             if self.asking and names and names[-1] in _POPULATING:
                 return f"function {names[-1]}"
+            if self._system_user and names[-1:] == ["system_user"] and message.funcformat == tree.COERCE_SQL_SYNTAX:
+                return "system_user, which before PostgreSQL 16 is a column,"
             return "" if self.listed(*_split(names)) else f"function {'.'.join(names)}"
         if kind == "TypeName":
             return self._made(message)
         if used := operators(message):
             return next(filter(None, (self._operator(list(names)) for names in used)), "")
         if kind == "TypeCast":
-            return self._cast(strings(message.type_name.names))
+            return self._cast(spelt(message.type_name.names))
         if kind == "ColumnRef":
             return self._notation(strings(message.fields)[1:]) if len(message.fields) > 1 else ""
         if kind == "A_Indirection":
@@ -176,7 +180,7 @@ class Calls:
 
     def _made(self, kind: Message) -> str:
         """A type's name, wherever it stands."""
-        schema, name = _split(strings(kind.names))
+        schema, name = _split(spelt(kind.names))
         found = [t for t in self._snapshot.by_type_name.get(name, ()) if not schema or t.schema == schema]
         asks = self.asking and kind.pct_type or any(t.oid in self.asking for t in found)
         return f"a cast to {name}" if asks else ""

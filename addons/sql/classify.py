@@ -20,6 +20,7 @@ from addons.sql.constants import strings
 from addons.sql.ctes import NO_CTES, Ctes
 from addons.sql.finding import Finding, Name
 from addons.sql.kinds import ALTER_DESTRUCTIVE, ALTER_PRIVILEGE, CONSTRUCTS, JSON_OPS, PARTS, SECRETS, STATEMENTS, TRUSTED_LANGUAGES
+from addons.sql.naming import spelt
 from addons.sql.parse import Parsed, Unparsable, unwrap
 from addons.sql.upserts import bounded_upsert
 
@@ -339,7 +340,7 @@ def _column(visit: _Visit, node: tree.ColumnRef, scope: Ctes) -> Skip:
 
 
 def _call(visit: _Visit, node: tree.FuncCall, scope: Ctes) -> Skip:
-    names = strings(node.funcname)
+    names = spelt(node.funcname)
     name = (names[-2] if len(names) > 1 else "", names[-1])
     visit.found.functions.add(name)
     if is_set_config(node):
@@ -380,7 +381,7 @@ def _case(visit: _Visit, node: tree.CaseExpr, scope: Ctes) -> Skip:
 
 
 def _cast(visit: _Visit, node: tree.TypeCast, scope: Ctes) -> Skip:
-    names = strings(node.type_name.names)
+    names = spelt(node.type_name.names)
     visit.found.types.add((names[-2] if len(names) > 1 else "", names[-1]))
     return ("type_name",)
 

@@ -46,6 +46,18 @@ def strings(nodes: Iterable[tree.Node]) -> list[str]:
     return [n.string.sval for n in nodes if n.HasField("string")]
 
 
+_LATELY_THE_SERVERS = (["pg_catalog", "json_object"], ["pg_catalog", "json"])
+
+
+def spelt(nodes: Iterable[tree.Node]) -> list[str]:
+    """
+    The names of a function or a type, without the schema that the grammar itself puts before some since PostgreSQL 16 and 17:
+    an older server looks such a name up as any other, and may find a user's.
+    """
+    names = strings(nodes)
+    return names[1:] if names in _LATELY_THE_SERVERS else names
+
+
 def last_name(call: tree.FuncCall) -> str:
     """A called function's name without its schema."""
     names = strings(call.funcname)

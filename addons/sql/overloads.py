@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable
 from google.protobuf.message import Message
 
 from addons.sql.catalog import FIRST_USER_OID, Function, Snapshot
-from addons.sql.naming import strings
+from addons.sql.naming import spelt, strings
 from addons.sql.operands import ANY, Operands
 from addons.sql.parse import unwrap
 
@@ -100,7 +100,7 @@ def _apart(message: Message, function: Function, known: frozenset[int] | None, s
     if kind == "TypeCast":
         return bool(strange(function, known, snapshot))
     used = operators(message)
-    if any(len(names) != 1 for names in used or [strings(message.funcname)]):
+    if any(len(names) != 1 for names in used or [spelt(message.funcname)]):
         return False
     if used:
         given = [getattr(message, side) for side in ("lexpr", "rexpr") if kind == "A_Expr" and message.HasField(side)]

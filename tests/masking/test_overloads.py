@@ -25,6 +25,7 @@ CREATE OPERATOR > (LEFTARG = people, RIGHTARG = int, FUNCTION = whole);
 CREATE FUNCTION step(text, leaky) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM people';
 CREATE AGGREGATE max(leaky) (sfunc = step, stype = text);
 CREATE FUNCTION upper(int) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM people WHERE id = $1';
+CREATE FUNCTION public.json_object(int) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM people WHERE id = $1';
 CREATE FUNCTION told(leaky) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM people WHERE ssn LIKE $1.v';
 CREATE CAST (leaky AS text) WITH FUNCTION told(leaky);
 CREATE FUNCTION told(numeric, int) RETURNS date LANGUAGE sql AS 'SELECT born FROM people WHERE id = $1';
@@ -52,7 +53,7 @@ REFUSED = [
     "SELECT id FROM holds WHERE x IN (SELECT 1)", "SELECT CASE x WHEN 1 THEN 2 END FROM holds", "SELECT 1 FROM holds JOIN (SELECT 1 AS x) q USING (x)",
     "SELECT 1 FROM holds NATURAL JOIN (SELECT 1 AS x) q", "SELECT id FROM holds WHERE x BETWEEN 1 AND 2", "SELECT id FROM people p WHERE p > 5", "SELECT x OPERATOR(public.=) 1 FROM holds",
     "SELECT x::text FROM holds", "SELECT CAST(ROW('9%')::leaky AS text)", "SELECT e::text FROM holds, unnest(xs) e", "SELECT 1.0::date", "SELECT max(v) FROM made", "WITH c AS (SELECT x FROM holds) SELECT max(x) FROM c", "PREPARE p AS SELECT id FROM plain WHERE id = 1",
-    "ALTER TABLE plain ADD z leaky; SELECT max(z) FROM plain",
+    "ALTER TABLE plain ADD z leaky; SELECT max(z) FROM plain", "SELECT json_object(1)", "UPDATE plain SET name = '' WHERE id = 1 RETURNING json_object(id)",
 ]  # fmt: skip
 
 

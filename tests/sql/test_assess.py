@@ -20,7 +20,7 @@ FUNCTIONS = [
     function(3, "hidden", language="plpgsql"), function(4, "outer_one", "SELECT active_patients()"), function(5, "outer_two", "SELECT purge()"),
     function(6, "lower", "SELECT purge()", arguments=1), function(7, "loop", "SELECT loop()"), function(8, "wipe_row", "DELETE FROM t", arguments=1),
     function(9, "runs", "EXECUTE p"), function(10, "broken", "SELEC"), function(11, "sets", "SELECT set_config('work_mem', '1', false)"),
-    function(13, "json_scalar", "DELETE FROM t", arguments=1),
+    function(13, "json_scalar", "DELETE FROM t", arguments=1), function(14, "json_object", "DELETE FROM t", arguments=1),
     function(12, "upper", "", schema="pg_catalog", language="internal", arguments=1),
 ]
 
@@ -91,7 +91,8 @@ def test_what_the_operator_lists(text: str, listed: tuple[str, ...], expected: s
     ("SELECT (1).wipe_row", "read write-unfiltered"), ("SELECT t.wipe_row FROM t", "read write-unfiltered"), ("SELECT (a).b FROM t", "read"),
     ("SELECT ('/x'::text).pg_read_file", "read file"), ("SELECT evil.purge()", "read function-unlisted"), ("CALL purge()", "procedural write-unfiltered"),
     ("DELETE FROM t WHERE id IN (SELECT id FROM t WHERE id = 1)", "read write"),
-    ("SELECT json_scalar(1)", "read write-unfiltered"), ("SELECT json_value('{}', '$.a'), json_object('a': 1)", "read"),
+    ("SELECT json_scalar(1)", "read write-unfiltered"), ("SELECT json_value('{}', '$.a'), json_array('a', 1)", "read"),
+    ("SELECT json_object(1)", "read write-unfiltered"), ("SELECT json_object('a': 1)", "read write-unfiltered"),
 ])
 def test_with_a_catalog(text: str, expected: str) -> None:
     """A SQL function is what its body is, also when it hides behind a field or the name of a server's function."""

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from addons.sql.calls import Calls
+from addons.sql.ties import Check
 from addons.sql.parse import parse
 from tests.sql.little import snapshot
 
@@ -79,6 +80,34 @@ def _renamed(function: object) -> object:
 
 def _with(known: object, names: dict, functions: dict) -> object:
     return dataclasses.replace(known, by_function_name=names, functions=functions)
+
+
+@pytest.mark.parametrize("sql", ["SELECT json_object(1)", "SELECT json_object('a': 1)", "SELECT json_scalar(1)", "SELECT json(1)", "SELECT merge_action()"])
+def test_what_an_older_server_takes_for_a_users_function_is_one(sql: str) -> None:
+    """The grammar is PostgreSQL 18's: it puts pg_catalog before json_object itself, and knows others as syntax."""
+    known = snapshot()
+    name = sql.split()[1].partition("(")[0]
+    made = dataclasses.replace(known.by_function_name["secret_of"][0], name=name)
+    calls = Calls(_with(known, known.by_function_name | {name: (made,)}, known.functions | {made.oid: made}), frozenset())
+    assert name in calls.unlisted(parse(sql).statements[0]) and not CALLS.unlisted(parse(sql).statements[0])
+
+
+def test_what_an_older_server_takes_for_a_users_type_is_one() -> None:
+    """A domain named json, whose check runs its owner's code."""
+    known = snapshot()
+    domain = dataclasses.replace(known.by_type_name["text"][0], oid=30_000, schema="public", name="json", kind="d", base=25)
+    check = Check(domain.oid, parse("SELECT secret_of(1)").statements[0])
+    calls = Calls(dataclasses.replace(known, by_type_name=known.by_type_name | {"json": (domain,)}, types=known.types | {domain.oid: domain}, checks=(check,)), frozenset())
+    assert calls.unlisted(parse("SELECT '1'::json").statements[0]) == "a cast to json" and not CALLS.unlisted(parse("SELECT '1'::json").statements[0])
+
+
+def test_system_user_is_a_column_before_postgresql_16() -> None:
+    known = snapshot()
+    table = known.named("public", "departments")[0]
+    table = dataclasses.replace(table, columns=(*table.columns, dataclasses.replace(table.columns[0], name="system_user")))
+    calls = Calls(dataclasses.replace(known, relations=known.relations | {table.oid: table}), frozenset())
+    assert "system_user" in calls.unlisted(parse("UPDATE departments SET name = system_user").statements[0])
+    assert not CALLS.unlisted(parse("SELECT system_user, current_user").statements[0])
 
 
 @pytest.mark.parametrize(
