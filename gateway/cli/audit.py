@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 
+from gateway.cli.health import status
 from gateway.cli.looking import Looking, opened, viewing, who
 from gateway.cli.place import CONFIG, DAMAGED, PATH, STATE, STORE, UNREADABLE, USAGE, Place, find, leave, located
 from gateway.cli.show import record
@@ -106,6 +107,9 @@ class _Audit(click.Group):
 @click.group(cls=_Audit)
 def audit() -> None:
     """Look at the evidence, prove it, hand it out."""
+
+
+audit.add_command(status)
 
 
 def _print(found: Found, as_json: bool) -> None:

@@ -255,6 +255,14 @@ class NotaryReader:
         return bytes(data)
 
 
+def reach(directory: Path) -> NotaryReader | None:
+    """The notary of a store, whether it records or not; None where none answers."""
+    try:
+        return NotaryReader(Path(Layout(directory).socket_name.read_text()))
+    except (OSError, Unreadable):
+        return None
+
+
 def open_view(directory: Path) -> View:
     """
     Whichever fits the store as it is now.

@@ -30,10 +30,16 @@ class AnchorMismatch(Exception):
 
 
 class FileAnchor:
-    """Appends in its own thread: the file may be on a disk that answers late or never."""
+    """
+    Appends in its own thread: the file may be on a disk that answers late or never.
 
-    def __init__(self, file: Path, failed: Callable[[OSError], None]) -> None:
-        self._file, self._failed = file, failed
+    :param failed: told why it cannot be written. :param lost: told that what was written is not there any more.
+    """
+
+    def __init__(self, file: Path, failed: Callable[[OSError], None], lost: Callable[[str], None]) -> None:
+        self._file, self._failed, self._lost = file, failed, lost
+        self.trouble: OSError | None = None  #: why the newest checkpoint is not in it
+        self._size: int | None = None  # bytes, as we left it
         self._notes: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="anchor", daemon=True)
         self._thread.start()
@@ -49,13 +55,21 @@ class FileAnchor:
     def _run(self) -> None:
         while (note := self._notes.get()) is not None:
             try:
-                append(self._file, note)
+                self._look()
+                self._size, self.trouble = append(self._file, note), None
             except OSError as e:
+                self.trouble = e
                 self._failed(e)
 
+    def _look(self) -> None:
+        """Whether what was written is still there. At a start, recovery looks."""
+        here = self._file.stat().st_size if self._file.exists() else None
+        if self._size is not None and (here is None or here < self._size):
+            self._lost(f"anchor_file was {'removed' if here is None else 'cut short'} while the notary ran, and is begun anew")
 
-def append(file: Path, checkpoint: str) -> None:
-    """One more checkpoint, durable. It does not begin in a line that a crash or a full disk left unfinished."""
+
+def append(file: Path, checkpoint: str) -> int:
+    """One more checkpoint, durable; how many bytes the file has then. It does not begin in a line that a crash or a full disk left unfinished."""
     file.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
     try:
@@ -65,6 +79,7 @@ def append(file: Path, checkpoint: str) -> None:
         while rest:
             rest = rest[os.write(fd, rest):]
         os.fsync(fd)
+        return os.fstat(fd).st_size
     finally:
         os.close(fd)
 

@@ -175,6 +175,9 @@ class Desk(Link):
             return
         self.send("done", ask, store.segment.number, store.segment.size, store.ledger.size)
 
+    def _health(self, ask: int) -> None:
+        self.send("done", ask, self._notary.health())
+
     def _ledger(self, ask: int, start: int) -> None:
         self._read_later(ask, lambda store: _entries(store, start))
 
@@ -218,7 +221,8 @@ _WORKER: dict[str, Callable[..., None]] = {"append": Desk._append}
 _ALLOWED: dict[str, dict[str, Callable[..., None]]] = {
     "control": {"append": Desk._append, "grant": Desk._grant, "admin": Desk._admin},
     "reader": {
-        "admin": Desk._admin, "status": Desk._status, "ledger": Desk._ledger, "read": Desk._read, "follow": Desk._follow,
+        "admin": Desk._admin, "status": Desk._status, "health": Desk._health, "ledger": Desk._ledger, "read": Desk._read,
+        "follow": Desk._follow,
     },
 }  # fmt: skip
 

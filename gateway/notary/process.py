@@ -7,7 +7,7 @@ Frames (`gateway.frame`), first from the other side:
     ["append", worker, first, [[event, body|nil, terms|nil], …]]   -> ["ack", last, [[sequence, why], …]]
     ["grant", id, name, binding, expires_ns, uses, request, facts] -> ["done", id] | ["failed", id, why]     (control)
     ["admin", id, what, facts]                    -> ["done", id] | ["failed", id, why]
-    ["status", id] ["ledger", id, start] ["read", id, segment, start] ["follow", id]                         (readers)
+    ["status", id] ["health", id] ["ledger", id, start] ["read", id, segment, start] ["follow", id]                         (readers)
 
 "down" takes back everything not acknowledged; "up" follows by itself with a new worker
 number, whose sequence starts at 1. A reader shows no token: the kernel says that
@@ -22,6 +22,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ class Notary(Service):
     def startService(self) -> None:
         super().startService()
         if self._audit.anchor_file is not None:
-            self._anchor = FileAnchor(self._audit.anchor_file, self._anchor_failed)
+            lost = partial(self._reactor.callFromThread, self._remark, "anchor")
+            self._anchor = FileAnchor(self._audit.anchor_file, self._anchor_failed, lost)
         self.writer.start()
 
     def stopService(self) -> Deferred[None]:
@@ -172,8 +174,10 @@ class Notary(Service):
         unsaid, self._unsaid = self._unsaid, []
         for what, why in unsaid:
             self._record(what, why)
-        if self.writer.store is not None:
-            self.rounds.watch(self.writer.store)
+        store = self.writer.store
+        if store is not None:
+            self.rounds.watch(store)
+            self._say("anchor", store.begun)  # the store has recorded it
 
     def _down(self, why: str) -> None:
         if why != self.why_down and self.running:
@@ -184,14 +188,27 @@ class Notary(Service):
 
     def _remark(self, what: str, why: str) -> None:
         """What the notary noticed of its own store: said in the log at once, and recorded as soon as that can be."""
-        if not self.running:
-            return
+        if self.running:
+            self._say(what, why)
+            self._record(what, why)
+
+    def _say(self, what: str, why: str) -> None:
         tell = self._log.error if what in _BAD else self._log.info
-        tell("evidence, {what}: {why}{mend}", what=what, why=why, mend=_BAD.get(what, ""))
-        self._record(what, why)
+        if why:
+            tell("evidence, {what}: {why}{mend}", what=what, why=why, mend=_BAD.get(what, ""))
 
     def _record(self, what: str, why: str) -> None:
         self.writer.submit(Remark(event(Kind.NOTARY, what, why), lambda: self._unsaid.append((what, why))))
+
+    def health(self) -> dict[str, Any]:
+        """For operators: what works, and what a person should look after. Empty texts say that nothing is wrong."""
+        store = self.writer.store if self.why_down is None else None
+        told = {"segment": store.segment.number, "records": store.segment.size, "ledger_entries": store.ledger.size} if store is not None else {}
+        trouble = self._anchor.trouble if self._anchor is not None else None
+        return {
+            **told, "why": self.why_down or ("" if store is not None else "starting"), "damaged": list(self.rounds.wrong.values()),
+            "checked_ns": self.rounds.checked_ns, "anchor": describe(trouble) if trouble else "",
+        }
 
     def _news(self) -> None:
         for desk in self._followers:
@@ -201,7 +218,10 @@ class Notary(Service):
         self._log.error("the anchor file cannot be written: {why}", why=describe(error))
 
 
-_BAD = {"damaged": "; what is recorded now is not touched by that: `ostiary audit verify` says what is wrong, and a backup may have the file"}
+_BAD = {
+    "damaged": "; what is recorded now is not touched by that: `ostiary audit verify` says what is wrong, and a backup may have the file",
+    "anchor": "; it proves nothing of what was recorded before: put it back from a backup, or keep ledger/checkpoint elsewhere today",
+}
 """Remarks that somebody must act on, and what to do."""
 
 

@@ -39,6 +39,7 @@ class Last:
     closed: bool
     state: State
     torn: str  #: see `Findings`
+    begun: str  #: that the anchor file is begun anew, and from where on
 
 
 def recover(layout: Layout, verifier: Verifier, anchor_file: Path | None) -> Last | None:
@@ -52,14 +53,14 @@ def recover(layout: Layout, verifier: Verifier, anchor_file: Path | None) -> Las
         ledger.check(packed, checkpoint, verifier)
     except (Unfit, ledger.LedgerError) as e:
         raise Unsound(f"ledger: {e}") from e
-    _check_anchor(packed, verifier, anchor_file)
+    begun = _check_anchor(packed, verifier, anchor_file)
     told = lives(packed)
     newest = max((number for number, life in told.items() if life.opened), default=0)
     _drop_unborn(layout, verifier.name, newest)
-    return _last(layout, verifier.name, newest, told[newest]) if newest else None
+    return _last(layout, verifier.name, newest, told[newest], begun) if newest else None
 
 
-def _last(layout: Layout, log: str, number: int, life: Life) -> Last:
+def _last(layout: Layout, log: str, number: int, life: Life, begun: str) -> Last:
     files = layout.files(number)
     if files is None:
         raise Unsound(f"segment {number} is in the ledger and not on disk")
@@ -74,17 +75,25 @@ def _last(layout: Layout, log: str, number: int, life: Life) -> Last:
         raise Unsound(f"segment {number}: {found.size} records, the ledger closed it with {closed['size']}")
     if closed is None:
         settle(layout.open(number))
-    return Last(number, found.size, found.root, closed is not None, found.state(), found.torn)
+    return Last(number, found.size, found.root, closed is not None, found.state(), found.torn, begun)
 
 
-def _check_anchor(packed: Sequence[bytes], verifier: Verifier, anchor_file: Path | None) -> None:
-    """The newest checkpoint covers all that older ones do; `verify` looks at each of them."""
-    if anchor_file is None or not anchor_file.exists():
-        return
+def _check_anchor(packed: Sequence[bytes], verifier: Verifier, anchor_file: Path | None) -> str:
+    """The newest checkpoint covers all that older ones do; `verify` looks at each of them. Says that there is none where one was to be."""
+    if anchor_file is None:
+        return ""
+    if not anchor_file.exists():
+        return _begun("is not there", len(packed))
     try:
-        anchor.check(anchor.newest(anchor_file, verifier), packed)
+        kept = anchor.newest(anchor_file, verifier)
+        anchor.check(kept, packed)
     except (anchor.AnchorMismatch, NoteError) as e:
         raise Unsound(f"anchor: {e}") from e
+    return "" if kept else _begun("holds no checkpoint", len(packed))
+
+
+def _begun(what: str, entries: int) -> str:
+    return f"anchor_file {what} and is begun anew, behind {entries} ledger entries: it is a new setting, or was removed, or its disk is not mounted"
 
 
 def _drop_unborn(layout: Layout, log: str, newest: int) -> None:

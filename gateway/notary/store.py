@@ -104,6 +104,7 @@ class Store:
         self._segment: Segment | None = None
         self._lock = Lock(self.layout.lock)
         self.unsealed: list[int] = []
+        self.begun = ""  #: that the anchor file is begun anew
         self._reserving, self._reading = threading.Lock(), threading.Lock()
         self._opened: dict[int, Segment] = {}
         try:
@@ -123,9 +124,10 @@ class Store:
         ending = [self._close_entry(last.number, last.size, last.root, "recovered")] if last and cut_short else []
         self._open_segment(last.number + 1 if last else 1, last.root if last else bytes(32), ending)
         why = "; ".join(filter(None, ("recovered", last.torn))) if last and cut_short else ""
-        started = event(Kind.NOTARY, "started", why)
+        self.begun = last.begun if last and self._anchor is not None else ""
+        noticed = [event(Kind.NOTARY, "started", why), *([event(Kind.NOTARY, "anchor", self.begun)] if self.begun else [])]
         lost = self._lost(list(self.state.open_intents))
-        self.commit([self._joined(self.worker, "notary", os.getpid(), os.getuid()), *lost, self.own(started)])
+        self.commit([self._joined(self.worker, "notary", os.getpid(), os.getuid()), *lost, *map(self.own, noticed)])
         self.unsealed = self._leftovers(self.segment.number)
 
     def _make_room(self, last: Last | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,20 @@ def test_what_is_appended_is_read_back_in_order(tmp_path: Path) -> None:
     checkpoints = anchor.parse(file.read_text(), SIGNER.verifier)
     assert [c.size for c in checkpoints] == [1, 5, 9] and anchor.check(checkpoints, ENTRIES) == 9
     assert anchor.parse(kept(7), SIGNER.verifier)[0].size == 7  # a single note is one too
+
+
+@pytest.mark.parametrize("harm, said", [(Path.unlink, "removed"), (lambda file: file.write_bytes(b""), "cut short")], ids=["removed", "cut short"])
+def test_what_is_taken_from_the_file_while_it_is_written_is_said_and_it_is_begun_anew(tmp_path: Path, harm: Callable[[Path], object], said: str) -> None:
+    file, failed, lost = tmp_path / "anchor", list[OSError](), list[str]()
+    held = anchor.FileAnchor(file, failed.append, lost.append)
+    held._size = anchor.append(file, kept(1))
+    held._look()
+    assert lost == []
+    harm(file)
+    held.append(kept(5))
+    held.close(30)
+    assert lost == [f"anchor_file was {said} while the notary ran, and is begun anew"] and failed == []
+    assert [one.size for one in anchor.newest(file, SIGNER.verifier)] == [5]
 
 
 def test_a_torn_last_note_is_left_out_but_a_forged_one_is_not(tmp_path: Path) -> None:
@@ -89,12 +104,12 @@ def test_the_writer_of_anchors_reports_failure_and_goes_on(tmp_path: Path) -> No
     blocked = tmp_path / "file"
     blocked.write_text("")
     failures: list[OSError] = []
-    writer = anchor.FileAnchor(blocked / "anchor", failures.append)
+    writer = anchor.FileAnchor(blocked / "anchor", failures.append, failures.append)
     writer.append(kept(1))
     writer.append(kept(2))
     writer.close()
     assert len(failures) == 2
-    writer = anchor.FileAnchor(tmp_path / "anchor", failures.append)
+    writer = anchor.FileAnchor(tmp_path / "anchor", failures.append, failures.append)
     writer.append(kept(3))
     writer.close()
     assert anchor.parse((tmp_path / "anchor").read_text(), SIGNER.verifier)[0].size == 3

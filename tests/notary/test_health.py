@@ -1,0 +1,96 @@
+"""What a notary says of itself to operators, and that an anchor file which is not there is noticed, said and recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest_twisted
+from click.testing import CliRunner, Result
+from recorded import fill, new_store, records, seal_all
+from test_notary_process import Rig, short, until
+from twisted.internet.threads import deferToThread
+
+from gateway.cli.main import main
+from gateway.notary import anchor, keys
+from gateway.notary.examine import read_ledger
+from gateway.notary.layout import Layout
+from gateway.notary.record import Kind
+from gateway.notary.recovery import _check_anchor
+from gateway.notary.seal import bodies_file, leaves_file
+from gateway.notary.store import Store
+
+__all__ = ["short"]
+
+
+def ostiary(folder: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ["audit", "status", *words, "--store", str(folder / "audit")], catch_exceptions=False)
+
+
+def noticed(store: Store | None) -> list[str]:
+    """What the notary recorded of its anchor file, in the open segment."""
+    found = records(store, store.segment.number) if store is not None else []
+    return [record.get("why") for record in found if record.kind == Kind.NOTARY and record.get("what") == "anchor"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_anchor_file_that_is_not_there_is_not_begun_anew_in_silence(tmp_path: Path) -> None:
+    """A new store begins one, and a restart finds it; who takes it away, or empties it, is in the evidence."""
+    file = tmp_path / "anchor"
+    rig = Rig(tmp_path)
+    await rig.journal()
+    await until(lambda: rig.notary._anchor._size is not None)
+    assert noticed(rig.notary.writer.store) == []
+    await rig.stop()
+    rig.start()
+    await rig.journal()
+    assert noticed(rig.notary.writer.store) == []
+    await rig.stop()
+    file.write_text("")
+    rig.start()
+    await rig.journal()
+    (why,) = noticed(rig.notary.writer.store)
+    assert why.startswith("anchor_file holds no checkpoint and is begun anew, behind ")
+    await until(lambda: rig.notary._anchor._size is not None)
+    file.unlink()
+    rig.notary.writer.store.head()
+    await until(lambda: len(noticed(rig.notary.writer.store)) == 2)
+    assert noticed(rig.notary.writer.store)[1] == "anchor_file was removed while the notary ran, and is begun anew"
+    await until(lambda: file.exists() and bool(anchor.newest(file, keys.load_public(tmp_path))))
+    await rig.stop()
+    file.unlink()
+    packed, _ = read_ledger(tmp_path / "audit" / "ledger")
+    said = _check_anchor(packed, keys.load_public(tmp_path), file)
+    assert said.startswith(f"anchor_file is not there and is begun anew, behind {len(packed)} ledger entries")
+
+
+@pytest_twisted.ensureDeferred
+async def test_status_says_what_a_person_should_look_after_and_exits_with_1(short: Path) -> None:
+    """Damage, an anchor that cannot be written, and that nothing is recorded, by a notary or by none."""
+    store = new_store(short, segment_records=12)
+    fill(store, 6)
+    seal_all(store)
+    store.close()
+    (short / "anchor").mkdir()
+    rig = Rig(short, anchor_file=None)
+    rig.notary.listen(short / "n.sock")
+    await rig.journal()
+    told = await deferToThread(ostiary, short)
+    assert told.exit_code == 0 and told.stdout.splitlines()[0] == "evidence is recorded", told.stdout
+    for file in (leaves_file, bodies_file):
+        file(Layout(short / "audit").sealed(1)).unlink()
+    rig.notary.rounds.look(rig.notary.writer.store)
+    rig.notary._anchor = anchor.FileAnchor(short / "anchor", lambda e: None, lambda why: None)
+    rig.notary._anchor.append("no checkpoint")
+    await until(lambda: rig.notary._anchor.trouble is not None)
+    told = await deferToThread(ostiary, short)
+    lost = "segment 1 was removed: it is in the ledger and not here"
+    assert told.exit_code == 1 and f"DAMAGED: {lost}\n" in told.stdout and "NOT ANCHORED: " in told.stdout
+    rig.notary.writer._give_up(OSError(28, os.strerror(28), "/evidence"))
+    told = await deferToThread(ostiary, short, "--json")
+    found = json.loads(told.stdout)
+    assert told.exit_code == 1 and found["why"] == "/evidence: No space left on device" and found["damaged"] == [lost] and found["checked"] is None
+    await rig.stop()
+    told = await deferToThread(ostiary, short)
+    assert told.exit_code == 1 and told.stdout.splitlines()[:2] == ["NOTHING IS RECORDED: no notary runs on this store", f"DAMAGED: {lost}"]
