@@ -108,8 +108,8 @@ class Child(Link):
         match what:
             case "prepare":
                 return maybeDeferred(lambda: part.prepare(revision, self._reread(text)))
-            case "record":
-                return maybeDeferred(part.record, revision, text.decode())
+            case "record" | "refuse":
+                return maybeDeferred(getattr(part, what), revision, text.decode())
             case "switch" | "look":
                 return maybeDeferred(getattr(part, what), revision)
         return fail(CannotSwitch(f"nobody here knows {what}"))

@@ -41,6 +41,9 @@ class Part(Protocol):
     def record(self, revision: int, by: str) -> Any:
         """Control only: put the new revision, and who asked for it, into the evidence; fires when that is durable."""
 
+    def refuse(self, revision: int, told: str) -> Any:
+        """Control only: put into the evidence that a reload was refused, and this revision stays; `told` is who asked, a newline, and why."""
+
     def look(self, revision: int) -> Any:
         """Control only: have the log say what is hardly meant in the revision in force."""
 

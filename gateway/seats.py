@@ -58,7 +58,7 @@ class Seat(Shape):
         """Fires when its occupant serves."""
 
     def ask(self, what: str, revision: int, text: bytes = b"") -> Deferred[None]:
-        """prepare (text: the file's), record (text: who asked), switch or look. Fails with CannotSwitch."""
+        """prepare (text: the file's), record (text: who asked), refuse (text: who asked, newline, why not), switch or look. Fails with CannotSwitch."""
 
     def peers(self, tokens: Mapping[str, str]) -> None:
         """Who may connect to its occupant from now on."""
@@ -271,8 +271,8 @@ class InlineSeat:
             return fail(CannotSwitch(f"{self.name} is not there"))
         if what == "prepare":
             return maybeDeferred(lambda: part.prepare(revision, parse(text, self._config.file, vetted=True)))
-        if what == "record":
-            return maybeDeferred(part.record, revision, text.decode())
+        if what in ("record", "refuse"):
+            return maybeDeferred(getattr(part, what), revision, text.decode())
         return maybeDeferred(getattr(part, what), revision)
 
     def peers(self, tokens: Mapping[str, str]) -> None:

@@ -37,6 +37,9 @@ PARTS: Mapping[str, str] = MappingProxyType({
 })
 """What sits where, by dotted path: each is called with (boot, config, peers, reactor)."""
 
+SIGNAL = "the system, by SIGHUP"
+"""Who asked for a reload that a signal asked for: it does not say whose process sent it."""
+
 SERVERS = ("notary", "control")
 """In the order they start, and the reverse of the order they stop: control records with the notary."""
 
@@ -229,7 +232,7 @@ class Supervisor(Service):
     # -- reload ----------------------------------------------------------------------------
 
     def _hang_up(self) -> None:
-        self.reload("SIGHUP").addErrback(lambda _: None)  # it was logged
+        self.reload(SIGNAL).addErrback(lambda _: None)  # it was logged
 
     def reload(self, by: str) -> Deferred[int]:
         """
@@ -239,12 +242,14 @@ class Supervisor(Service):
         """
         if self._stopping is not None or self._reload is not None:
             self.log.warn("a reload or the end is under way; another changes nothing")
-            return fail(CannotSwitch("a reload or the end is under way; try again when it is over"))
+            why = "a reload or the end is under way; try again when it is over"
+            self._tell_refused(by, why)
+            return fail(CannotSwitch(why))
         self._reload = Reload(self.revision, self.seats, by, self.reactor)
         number = self.revision.number
         done: Deferred[int] = self._reload.run(self._adopt)
         done.addBoth(lambda result: (setattr(self, "_reload", None), result)[1])
-        return done.addCallbacks(lambda _: self._reloaded(number), self._kept)
+        return done.addCallbacks(lambda _: self._reloaded(number), lambda failure: self._kept(failure, by))
 
     def _adopt(self, revision: Revision) -> None:
         self.revision = revision
@@ -255,10 +260,19 @@ class Supervisor(Service):
         self.log.info("the configuration, revision {number}, {word}", number=self.revision.number, word=word)
         return self.revision.number
 
-    def _kept(self, failure: Failure) -> NoReturn:
+    def _kept(self, failure: Failure, by: str) -> NoReturn:
         number = self.revision.number
         self.log.error("reload refused, revision {number} stays: {why}", number=number, why=shown(failure))
+        self._tell_refused(by, told(failure))
         raise CannotSwitch(told(failure))
+
+    def _tell_refused(self, by: str, why: str) -> None:
+        """Nothing waits for it: where control is not there, the log alone has it."""
+        if "control" in self.seats:
+            self.seats["control"].ask("refuse", self.revision.number, f"{by}\n{why}".encode()).addErrback(self._untold)
+
+    def _untold(self, failure: Failure) -> None:
+        self.log.error("that a reload was refused is not in the evidence: {why}", why=shown(failure))
 
 
 def _leave(code: int) -> None:

@@ -113,6 +113,9 @@ class Worker:
     def record(self, revision: int, by: str) -> None:
         raise CannotSwitch("control records a reload")
 
+    def refuse(self, revision: int, told: str) -> None:
+        raise CannotSwitch("control records a reload")
+
     def look(self, revision: int) -> None:
         raise CannotSwitch("control looks at the configuration")
 

@@ -4,6 +4,7 @@ Control as a part of the house, with its link to the notary: what the supervisor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from gateway.boot import Boot, Peers
 from gateway.config import Config
+from gateway.control.caller import os_user
 from gateway.control.process import Control
 from gateway.notary.client import NotaryClient
 from gateway.parts import CannotSwitch, Reloader, shared
 from gateway.transcript import transcript
+
+
+_WHY = 4096  # characters of a refusal that are recorded
 
 
 class Evidence:
@@ -53,7 +58,8 @@ class ControlPart:
         self._control.startService()
         self._control.office.on_reload = self._reload
         self._control.listen(Path(self._boot.sockets["control"]), self._peers)
-        self._control.office.outbox.tell("config.started", _facts(self._boot.revision, self._config))
+        started = {"by": os_user(os.getuid())}
+        self._control.office.outbox.tell("config.started", _facts(self._boot.revision, self._config) | started)
 
     def prepare(self, revision: int, config: Config) -> None:
         self._next = (revision, config)
@@ -63,6 +69,13 @@ class ControlPart:
         if self._next is None or self._next[0] != revision:
             raise CannotSwitch(f"revision {revision} was not prepared")
         return self._evidence.note("config.reloaded", _facts(revision, self._next[1]) | {"by": by})
+
+    def refuse(self, revision: int, told: str) -> None:
+        """What was asked for and did not come into force is told as well. It waits in control's store while the notary takes nothing."""
+        by, _, why = told.partition("\n")
+        assert self._control.office is not None
+        facts = {"revision": str(revision), "file": str(self._config.file), "by": by, "why": _cut(why)}
+        self._control.office.outbox.tell("config.refused", facts)
 
     def look(self, revision: int) -> None:
         """A reload that changes nothing asks for it: its targets may have changed."""
@@ -81,6 +94,11 @@ class ControlPart:
             self._drained = maybeDeferred(self._control.stopService)
             self._drained.addBoth(lambda result: (self._client.close(), result)[1])
         return shared(self._drained)
+
+
+def _cut(why: str) -> str:
+    """The first of a file's mistakes, however many it has."""
+    return why if len(why) <= _WHY else f"{why[:_WHY]} …"
 
 
 def _facts(revision: int, config: Config) -> dict[str, str]:

@@ -19,8 +19,8 @@ from gateway.evidence import hosts
 from gateway.notary.record import BODY_FIELDS, FIELDS, VERDICTS, Kind, Record
 
 
-CONFIGURATION = "config."
-"""Notes of a configuration in force: `config.started`, `config.reloaded`."""
+CONFIGURATION = ("config.started", "config.reloaded")
+"""Notes of a configuration in force, which hold its text."""
 
 
 def moment(time_ns: int) -> str:

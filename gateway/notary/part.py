@@ -35,6 +35,9 @@ class NotaryPart:
     def record(self, revision: int, by: str) -> None:
         raise CannotSwitch("the notary records what it is told, nothing of its own")
 
+    def refuse(self, revision: int, told: str) -> None:
+        raise CannotSwitch("control records who asked for what")
+
     def look(self, revision: int) -> None:
         raise CannotSwitch("control looks at the configuration")
 

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -300,8 +301,29 @@ def test_a_reload_by_command_says_what_became_of_it(tmp_path: Path, workers: int
         house.heard(f"reload refused, revision 2 stays: {re.escape(problem)}")
         house.write(IDENTITY)
         assert house.ostiary("reload").stdout == "revision 2 is in force\n"
-        found = house.ostiary("audit", "search", "--json", "--text", "config.reloaded")
-        assert f'"by":"{os_user(os.getuid())}"' in found.stdout and '"revision":"2"' in found.stdout, found.stdout
+        house.write("[gateway\n")
+        house.signal(signal.SIGHUP)
+        house.heard("reload refused, revision 2 stays")
+        house.write(IDENTITY)
+        refusals = until_told(house, "config.refused", 4)
+        me = os_user(os.getuid())
+        assert [one["by"] for one in refusals] == [me, me, me, "the system, by SIGHUP"]
+        assert "gatewya: unknown key" in refusals[0]["why"] and "not TOML" in refusals[3]["why"] and {one["revision"] for one in refusals} == {"2"}
+        (started,), (reloaded,) = until_told(house, "config.started", 1), until_told(house, "config.reloaded", 1)
+        assert (started["by"], started["revision"], reloaded["by"], reloaded["revision"]) == (me, "1", me, "2")
+
+
+def until_told(house: Household, kind: str, count: int) -> list[dict[str, Any]]:
+    """Facts of so many notes of control's, once they are in the evidence."""
+    told: list[dict[str, Any]] = []
+
+    def there() -> bool:
+        found = house.ostiary("audit", "search", "--json", "--kind", kind)
+        told[:] = [json.loads(line)["body"]["facts"] for line in found.stdout.splitlines()]
+        return len(told) >= count
+
+    until(there, f"{count} of {kind} in the evidence")
+    return told
 
 
 def test_a_reload_by_command_needs_a_gateway_that_runs(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -110,6 +111,17 @@ def test_control_neither_records_nor_switches_what_it_has_not_prepared(control: 
         with pytest.raises(CannotSwitch, match="9 was not prepared"):
             step(*words)
     assert control._client.said == []
+
+
+def test_a_refused_reload_is_told_with_who_asked_and_why_and_not_at_any_length(control: ControlPart, config: Config) -> None:
+    """A file may have a thousand mistakes; control's store keeps what it is told until the notary has it."""
+    told: list[tuple[str, dict[str, str]]] = []
+    control._control.office = SimpleNamespace(outbox=SimpleNamespace(tell=lambda kind, facts: told.append((kind, facts))))  # type: ignore[attr-defined]
+    control.refuse(7, "ada@clinic.example\ngw.toml:1: no\ngw.toml:2: no")
+    control.refuse(7, "the system, by SIGHUP\n" + "no\n" * 5000)
+    (first, second) = [facts for kind, facts in told if kind == "config.refused"]
+    assert first == {"revision": "7", "file": str(config.file), "by": "ada@clinic.example", "why": "gw.toml:1: no\ngw.toml:2: no"}
+    assert second["by"] == "the system, by SIGHUP" and len(second["why"]) < 4200
 
 
 def test_control_stops_once_however_often_it_is_told(control: ControlPart) -> None:
