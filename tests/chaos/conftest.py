@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from reckoning import ROLE
 
-from tests.servers import POSTGRES_15, PostgresServer
+from tests.servers import POSTGRES, PostgresServer
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     """With the databases `bench`, which pgbench knows, and `clinic`."""
     settings = {"log_line_prefix": "'%m [%p] %q%u@%d/%a '", "max_connections": "200"}
-    made = PostgresServer(POSTGRES_15, settings).start()
+    made = PostgresServer(POSTGRES, settings).start()
     try:
         made.sql(f"CREATE ROLE {ROLE} LOGIN; CREATE DATABASE bench OWNER {ROLE}; CREATE DATABASE clinic OWNER {ROLE}")
         yield made

@@ -17,7 +17,7 @@ import pytest
 
 from gateway.notary.keys import FOLDER
 from tests.house import ADA, BENCH, CLEAR, GRACE, House, until
-from tests.servers import POSTGRES_15, TRUST, PostgresServer
+from tests.servers import POSTGRES, TRUST, PostgresServer
 
 pytestmark = pytest.mark.live
 
@@ -37,7 +37,7 @@ GRANT ALL ON ALL TABLES IN SCHEMA public TO secretive;
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[PostgresServer]:
     """It wants a password of the gateway."""
-    server = PostgresServer(POSTGRES_15, hba=("host all secretive 127.0.0.1/32 scram-sha-256", *TRUST)).start()
+    server = PostgresServer(POSTGRES, hba=("host all secretive 127.0.0.1/32 scram-sha-256", *TRUST)).start()
     try:
         server.sql(f"CREATE ROLE secretive LOGIN PASSWORD '{PASSWORD}'; CREATE DATABASE clinic")
         server.sql(SCHEMA, "clinic")

@@ -13,14 +13,14 @@ import pytest
 from bystanders import Others
 
 from tests.house import BENCH, House
-from tests.servers import POSTGRES_15, PostgresServer
+from tests.servers import POSTGRES, PostgresServer
 
 SPOOL = 64 << 20  #: bytes, of each worker
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
-    made = PostgresServer(POSTGRES_15).start()
+    made = PostgresServer(POSTGRES).start()
     try:
         made.sql("CREATE ROLE app LOGIN; CREATE DATABASE clinic OWNER app")
         yield made

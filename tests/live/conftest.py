@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.house import House
-from tests.servers import POSTGRES_15, TRUST, Certificates, PostgresServer, make_certificates, postgres_18
+from tests.servers import POSTGRES, TRUST, Certificates, PostgresServer, make_certificates, postgres_18
 
 PASSWORD = "correct horse"
 
@@ -49,7 +49,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture(scope="session")
 def postgres15(certificates: Certificates) -> Iterator[PostgresServer]:
     """PostgreSQL 15, TLS on with the certificate `good`."""
-    yield from _running(PostgresServer(POSTGRES_15, EXTRAS, HBA_TLS, certificates))
+    yield from _running(PostgresServer(POSTGRES, EXTRAS, HBA_TLS, certificates))
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,14 @@ import pytest
 from psycopg.pq import DiagnosticField, TransactionStatus
 
 from tests.house import BENCH, House
-from tests.servers import POSTGRES_15, PostgresServer
+from tests.servers import POSTGRES, PostgresServer
 
 pytestmark = pytest.mark.live
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    server = PostgresServer(POSTGRES_15)
+    server = PostgresServer(POSTGRES)
     server.start()
     try:
         with House(Path(tmp_path_factory.mktemp("h")), server, workers=1) as house:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.house import ADA, TARGET, House, mask
-from tests.servers import POSTGRES_15, PostgresServer
+from tests.servers import POSTGRES, PostgresServer
 
 CORPUS = Path(os.environ.get("OSTIARY_CORPUS", Path(__file__).resolve().parents[3] / "shared" / "corpus"))
 STRICT = {"read": "allow", "write": "allow", "transaction": "allow", "session": "allow"}
@@ -36,7 +36,7 @@ def test_nothing_leaks_and_nothing_dangerous_runs(tmp_path: Path) -> None:
         for relation, names in policy["canary_columns"].items() for column in names
     ]  # fmt: skip
     masking = {"use": "addons.masking.Masking", "columns": columns, "lookups_per_minute": PER_MINUTE, **LISTED}
-    server = PostgresServer(POSTGRES_15, {"wal_level": "logical", "shared_preload_libraries": "'pg_stat_statements'"}).start()
+    server = PostgresServer(POSTGRES, {"wal_level": "logical", "shared_preload_libraries": "'pg_stat_statements'"}).start()
     try:
         server.sql("CREATE ROLE app SUPERUSER LOGIN")
         server.sql("CREATE DATABASE clinic OWNER app")

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 
 from tests.house import BENCH, CLEAR, PATIENCE, House, environment
-from tests.servers import POSTGRES_15, postgres_18
+from tests.servers import clients, postgres_18
 
 pytestmark = pytest.mark.live
 
-TOOLS = {"15": POSTGRES_15, "18": postgres_18()}
+TOOLS = {"15": clients(), "18": postgres_18()}
 
 
 def dumped(house: House, version: str, *words: str) -> subprocess.CompletedProcess[bytes]:

@@ -17,7 +17,7 @@ from protocols.command import Statement
 from protocols.hooks import DecidedHook, JudgeHook
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Allow, Decision, Deny
-from tests.servers import POSTGRES_15, PostgresServer, postgres_18
+from tests.servers import POSTGRES, PostgresServer, postgres_18
 
 DEFAULT = {"read": "allow", "write": "allow", "transaction": "allow", "session": "allow", "large-object": "allow"}
 SESSION = Session("s", Identity("ada"), Target("clinic", "postgres", "h", 5432), "rw", "clinic", "p")
@@ -37,7 +37,7 @@ BACKSLASH = r"""\d \d+ \ddepartments \d+:departments \d+:v \d+:part \d:p1 \dt+ \
 
 @pytest.fixture(scope="module", params=["15", "18"])
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    made = PostgresServer(POSTGRES_15 if request.param == "15" else postgres_18())
+    made = PostgresServer(POSTGRES if request.param == "15" else postgres_18())
     try:
         made.start()
         made.sql(SCHEMA)
@@ -64,7 +64,7 @@ def refused(server: PostgresServer, sent_before: int) -> list[tuple[str, str]]:
 
 def run(server: PostgresServer, program: str, *arguments: str, text: str = "") -> None:
     where = ["-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
-    subprocess.run([server.binaries / program, *where, *arguments], input=text.encode(), check=True, capture_output=True, timeout=60)
+    subprocess.run([server.program(program), *where, *arguments], input=text.encode(), check=True, capture_output=True, timeout=60)
 
 
 @pytest.mark.live

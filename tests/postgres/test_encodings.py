@@ -14,14 +14,14 @@ from protocols.encodings import CODECS, codec_of, plain, safe
 from protocols.postgres import replies
 from protocols.postgres.codec import encode
 from protocols.verdict import Allow
-from tests.servers import POSTGRES_15, PostgresServer
+from tests.servers import POSTGRES, PostgresServer
 
 UNSAFE = ("SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "EUC_TW", "EUC_JP", "MULE_INTERNAL", "", "utf7")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[psycopg.Connection]:
-    running = PostgresServer(POSTGRES_15)
+    running = PostgresServer(POSTGRES)
     running.start()
     try:
         with psycopg.connect(host="127.0.0.1", port=running.port, user="postgres", dbname="postgres", autocommit=True) as connection:

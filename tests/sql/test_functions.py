@@ -8,7 +8,7 @@ import pytest
 
 from addons.sql.functions import NAMED, OPERATORS, READ, catalog_class, catalog_names
 from addons.sql.kinds import CLASSES
-from tests.servers import POSTGRES_15, PostgresServer, postgres_18
+from tests.servers import POSTGRES, PostgresServer, postgres_18
 
 VOLATILE_AND_READ = frozenset("""
     array_sample array_shuffle bernoulli clock_timestamp current_query currval gen_random_uuid lastval pg_blocking_pids
@@ -41,7 +41,7 @@ OLDER = frozenset("""
 
 @pytest.fixture(scope="module", params=["15", "18"])
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    made = PostgresServer(POSTGRES_15 if request.param == "15" else postgres_18())
+    made = PostgresServer(POSTGRES if request.param == "15" else postgres_18())
     try:
         made.start()
         yield made

@@ -18,7 +18,7 @@ from protocols.command import Statement
 from protocols.result import Ending, Outcome
 from protocols.session import Identity, Session, Target
 from protocols.verdict import Allow, Decision
-from tests.servers import POSTGRES_15, PostgresServer
+from tests.servers import POSTGRES, PostgresServer
 
 START = ("$user", "public")
 SESSION = Session("s-1", Identity("ada"), Target("clinic", "postgres", "db", 5432), "rw", "clinicdb", "10.0.0.9:5555")
@@ -226,7 +226,7 @@ def test_an_error_that_is_on_its_way_may_take_the_path_back() -> None:
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[psycopg.Connection]:
-    server = PostgresServer(POSTGRES_15)
+    server = PostgresServer(POSTGRES)
     try:
         server.start()
         with psycopg.connect(host="127.0.0.1", port=server.port, user="postgres", dbname="postgres", autocommit=True) as made:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.house import BENCH, House, environment
-from tests.servers import POSTGRES_15, PostgresServer
+from tests.servers import POSTGRES, PostgresServer
 from tests.suites.suite import Suite, expected, source_of, unexplained
 
 pytestmark = pytest.mark.live
@@ -25,7 +25,7 @@ def test_asyncpgs_own_suite(tmp_path: Path) -> None:
     """
     suite = Suite(source_of("asyncpg", Path(sys.prefix) / "suites"))
     known = expected(HERE / "asyncpg.expected")
-    servers = [PostgresServer(POSTGRES_15, {"log_statement": "none"}) for _ in range(2)]
+    servers = [PostgresServer(POSTGRES, {"log_statement": "none"}) for _ in range(2)]
     try:
         alone, behind = (server.start() for server in servers)
         with House(tmp_path / "h", behind, databases=DATABASES) as house:

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from tests.house import ADA, CLEAR, House, environment
-from tests.servers import POSTGRES_15, SUPERUSER, PostgresServer, make_certificates
+from tests.servers import POSTGRES, SUPERUSER, PostgresServer, make_certificates
 
 PACKAGES = Path(os.environ.get("OSTIARY_SUITES", "")) / "node" / "node_modules"
 READY = bool(os.environ.get("OSTIARY_SUITES")) and shutil.which("node") is not None and PACKAGES.exists()
@@ -46,7 +46,7 @@ def logins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Login
     """How to connect: "direct" to a server, and to another through a gateway as "clear" and as "masked"."""
     folder = tmp_path_factory.mktemp("node")
     made = make_certificates(folder / "c")
-    servers = [PostgresServer(POSTGRES_15, {"log_statement": "none"}, certificates=made) for _ in range(2)]
+    servers = [PostgresServer(POSTGRES, {"log_statement": "none"}, certificates=made) for _ in range(2)]
     try:
         for server in servers:
             server.start()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.house import BENCH, House
-from tests.servers import POSTGRES_15, PostgresServer
+from tests.servers import POSTGRES, PostgresServer
 from tests.suites.suite import Suite, expected, unexplained
 
 pytestmark = pytest.mark.live
@@ -33,7 +33,7 @@ def test_psycopgs_own_suite(tmp_path: Path) -> None:
     suite, known = Suite(folder, OPTIONS), expected(HERE / "psycopg.expected")
     ours = {"PSYCOPG_IMPL": "python", "PYTHONPATH": f"{folder / 'psycopg'}{os.pathsep}{folder / 'psycopg_pool'}"}
     settings = {"log_statement": "none", "max_prepared_transactions": "10"}
-    servers = [PostgresServer(POSTGRES_15, settings) for _ in range(2)]
+    servers = [PostgresServer(POSTGRES, settings) for _ in range(2)]
     try:
         alone, behind = (server.start() for server in servers)
         with House(tmp_path / "h", behind) as house:
