@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
@@ -44,6 +44,9 @@ LOGIN_DEADLINE = 30.0
 
 FAREWELL = 2.0
 """Seconds that a client has to take its last words; one that does not read, or not answer the end of TLS, is cut off."""
+
+CANCELLING = 5.0
+"""Seconds that whoever asks for a cancel waits at most until it was heard."""
 
 ENTRANCES = 4096
 """Connections that have not logged in, per worker. One more closes the one that has waited longest."""
@@ -160,13 +163,21 @@ class Entrance(Stranger, Protocol):
                     self._subject = subject
                     self._check(subject, secret)
                 case CancelAsked(pid, secret):
-                    self._worker.control.cancel(pid, secret).addErrback(self._unheard)
+                    self._cancel(pid, secret)
+                    return  # it hangs up itself
                 case LoginFailed(subject, why):
                     self._failed(subject, why)
                 case LoggedIn():
                     self._logged_in(effect)
                 case Hangup(why):
                     self._hang_up(why)
+
+    def _cancel(self, pid: int, secret: bytes) -> None:
+        """As a server, it lets go of who asks when what ran knows of it: what he sends next is not hit."""
+        self._over("cancel request")
+        asked = self._ask(self._worker.control.cancel(pid, secret).addTimeout(CANCELLING, self._worker.reactor))
+        asked.addErrback(lambda failure: failure.trap(ControlError, TimeoutError))
+        asked.addCallbacks(lambda _: self._leave(), lambda failure: failure.trap(CancelledError)).addErrback(self._crashed)
 
     def _wait(self, asked: Deferred[Any], then: Any, otherwise: Any = None) -> None:
         self._ask(asked).addCallbacks(then, otherwise or self._unanswered)
@@ -214,12 +225,16 @@ class Entrance(Stranger, Protocol):
             self._worker.control.scram_result(subject, False, self.peer).addErrback(self._unheard)
 
     def _hang_up(self, why: str) -> None:
+        self._over(why)
+        self._leave()
+
+    def _over(self, why: str) -> None:
+        """Nobody will log in here."""
         if self._login is not None:
             said = _CODED.fullmatch(why)
             self._note("login.refused", **({"code": said[2], "why": said[1]} if said else {"why": why}), **self._whose())
         self._login = None
         self._done_waiting()
-        self._leave()
 
     def _whose(self) -> dict[str, str]:
         """For the record, who it said it was, where it got so far."""

@@ -85,10 +85,10 @@ class Sitting(Seated):
 
     # -- what the worker does --------------------------------------------------------------
 
-    def cancel(self) -> None:
-        """Its client showed the cancel key."""
+    def cancel(self) -> Deferred[None] | None:
+        """Its client showed the cancel key. What comes back fires when the target has taken that, where something ran."""
         Sink(self._worker.journal).note(self.session, "cancel", {})
-        self.adapter.cancel()
+        return self.adapter.cancel()
 
     def reconsider(self) -> None:
         """As every session; and what open portals go on with is decided again when it is asked for."""

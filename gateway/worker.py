@@ -182,9 +182,8 @@ class Worker:
         if observed is not None:
             observed(by, groups)
 
-    def _cancel(self, session: str) -> None:
-        if session in self.sessions:
-            self.sessions[session].cancel()
+    def _cancel(self, session: str) -> Deferred[None] | None:
+        return self.sessions[session].cancel() if session in self.sessions else None
 
     # -- inside ----------------------------------------------------------------------------
 

@@ -268,10 +268,10 @@ class Adapter(SessionAdapter):
         self._shortcut.leave()
         self._relay.reconsider()
 
-    def cancel(self) -> None:
-        """The client asked, on another connection, to cancel what it waits for."""
+    def cancel(self) -> Deferred[None] | None:
+        """The client asked, on another connection, to cancel what it waits for. What comes back fires when the target has taken that."""
         if self._closed:
-            return
+            return None
         self._shortcut.leave()
         waits, runs = bool(self._withheld), bool(self._began)  # before what is held makes way for what is behind it
         if self._asked is not None:
@@ -279,7 +279,8 @@ class Adapter(SessionAdapter):
         if waits:
             self._cancel_wanted = True
         elif runs:
-            self._cancel_target()
+            return self._cancel_target()
+        return None
 
     @property
     def busy(self) -> bool:

@@ -36,7 +36,7 @@ class ControlClient:
     """
     :ivar on_kill: called with (session, why): end it.
     :ivar on_observed: called with (session, who, groups): somebody watches it at this moment.
-    :ivar on_cancel: called with the session whose running command a client wants cancelled.
+    :ivar on_cancel: called with the session whose running command a client wants cancelled; what it gives fires when the target knows.
     :ivar on_catalog: called with (target, database) when another worker saw DDL pass.
     :ivar on_commit: called with (key, target, database) when another worker is about to commit what may change what names mean.
     :ivar on_committed: called with that key when it has ended.
@@ -68,7 +68,7 @@ class ControlClient:
         self.lists = Lists(lambda **ran: self._call("passed", **ran))
         self.on_kill: Callable[[str, str], None] = lambda session, why: None
         self.on_observed: Callable[[str, str, frozenset[str]], None] = lambda session, by, groups: None
-        self.on_cancel: Callable[[str], None] = lambda session: None
+        self.on_cancel: Callable[[str], Deferred[None] | None] = lambda session: None
         self.on_catalog: Callable[[str, str], None] = lambda target, database: None
         self.on_commit: Callable[[str, str, str], None] = lambda key, target, database: None
         self.on_committed: Callable[[str], None] = lambda key: None
@@ -280,7 +280,7 @@ class ControlClient:
         self._tell("cancel_key", session=session, pid=pid, secret=secret)
 
     def cancel(self, pid: int, secret: bytes) -> Deferred[bool]:
-        """A cancel request came to this worker; whoever owns the key gets `on_cancel`."""
+        """A cancel request came to this worker; whoever owns the key gets `on_cancel`. Fires when that is done."""
         return self._call("cancel", pid=pid, secret=secret)
 
     def catalog_changed(self, target: str, database: str) -> None:
@@ -341,8 +341,8 @@ class ControlClient:
 
     def _made(self, greet: bool) -> Rpc:
         begins = {"commit_begins": lambda key, target, database: self.on_commit(key, target, database)}
-        link = _Joining({**begins, "lists": self._lists_are}, {
-            "answered": self._settle, "kill": self._kill, "cancel": lambda s: self.on_cancel(s),
+        link = _Joining({**begins, "lists": self._lists_are, "cancel": lambda session: self.on_cancel(session)}, {
+            "answered": self._settle, "kill": self._kill,
             "observed": lambda told: self.on_observed(told["session"], told["by"], frozenset(told["groups"])),
             "catalog": lambda place: self.on_catalog(*place), "reveals": self._reveals_are,
             "commit_ended": lambda key: self.on_committed(key),

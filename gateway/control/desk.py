@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from gateway.control.badges import Badge, hashed
 from gateway.control.commits import Commits
-from gateway.control.errors import BadCall, NotFound
+from gateway.control.errors import BadCall, ControlUnavailable, NotFound
 from gateway.control.identity.second import BY_RULES
 from gateway.control.office import Office
 from gateway.control.rpc import Methods, Rpc
@@ -49,6 +49,10 @@ class Desk:
         """To the worker."""
         if self.link is not None:
             self.link.push(name, value)
+
+    def ask(self, method: str, **arguments: Any) -> Deferred[Any]:
+        """The worker, for an answer."""
+        return self.link.call(method, **arguments) if self.link is not None else fail(ControlUnavailable("its worker is not there"))
 
     def join(
         self, sessions: Sequence[Value], keys: Sequence[tuple[str, int, bytes]], waiting: Sequence[str],
@@ -182,7 +186,7 @@ class Desk:
             raise BadCall("a cancel key is bytes")
         self._office.sessions.key(self, _text(session), int(pid), secret)
 
-    def cancel(self, pid: int, secret: bytes) -> bool:
+    def cancel(self, pid: int, secret: bytes) -> Deferred[bool]:
         return self._office.sessions.cancel(int(pid), bytes(secret))
 
     def reveals(self, subject: str, target: str, account: str, database: str, rule: Value) -> list[Value]:

@@ -11,6 +11,8 @@ import hmac
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred, DeferredList
+
 from gateway.control.badges import Badge
 from gateway.control.device.answers import opened_by
 from gateway.control.errors import BadCall, NotFound
@@ -46,6 +48,8 @@ class Worker(Protocol):
 
     def push(self, name: str, value: Any) -> None: ...
 
+    def ask(self, method: str, **arguments: Any) -> Deferred[Any]: ...
+
 
 class Sessions:
     """Live sessions of all workers."""
@@ -76,15 +80,17 @@ class Sessions:
         return gone
 
     def key(self, worker: Worker, session: str, pid: int, secret: bytes) -> None:
-        """The key that the session's client was given; `session` gets a `cancel` push when somebody shows it."""
+        """The key that the session's client was given; its worker is asked to `cancel` when somebody shows it."""
         self._keys.setdefault(pid, {})[secret] = (worker, session)
 
-    def cancel(self, pid: int, secret: bytes) -> bool:
-        """Route a cancel to whoever owns the session. Whoever asks learns nothing (PostgreSQL 18 manual, 54.2.8)."""
+    def cancel(self, pid: int, secret: bytes) -> Deferred[bool]:
+        """
+        Route a cancel to whoever owns the session; fires when that has been done, or cannot. Whoever asks learns nothing
+        (PostgreSQL 18 manual, 54.2.8).
+        """
         found = [owner for known, owner in self._keys.get(pid, {}).items() if hmac.compare_digest(known, secret)]
-        for worker, session in found:
-            worker.push("cancel", session)
-        return bool(found)
+        told = DeferredList([worker.ask("cancel", session=session) for worker, session in found], consumeErrors=True)
+        return told.addCallback(lambda _: bool(found))
 
     def end(self, session: str, why: str) -> None:
         """As `kill`, since what let it in is over."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, succeed
 
 from gateway.control.admin import Admin
-from gateway.control.errors import BadCall, NotFound
+from gateway.control.errors import BadCall, ControlUnavailable, NotFound
 from gateway.control.office import Office
 from gateway.control.sessions import Sessions
 from test_process import config_of
@@ -21,9 +22,15 @@ class Worker:
 
     def __init__(self) -> None:
         self.pushed: list[tuple[str, Any]] = []
+        self.asked: list[tuple[str, Any]] = []
+        self.answer: Deferred[None] = succeed(None)
 
     def push(self, name: str, value: Any) -> None:
         self.pushed.append((name, value))
+
+    def ask(self, method: str, **arguments: Any) -> Deferred[None]:
+        self.asked.append((method, arguments))
+        return self.answer
 
 
 @pytest.fixture
@@ -58,8 +65,8 @@ def test_a_lost_worker_loses_its_own_only(two: Two) -> None:
     sessions.key(first, "1", 10, b"a")
     sessions.key(second, "2", 10, b"b")
     assert sessions.lost(first) == ["1"]
-    assert sessions.cancel(10, b"a") is False and sessions.cancel(10, b"b") is True
-    assert second.pushed == [("cancel", "2")] and first.pushed == []
+    assert sessions.cancel(10, b"a").result is False and sessions.cancel(10, b"b").result is True
+    assert second.asked == [("cancel", {"session": "2"})] and first.asked == []
 
 
 def test_keys_of_one_pid_are_told_apart(two: Two) -> None:
@@ -67,15 +74,27 @@ def test_keys_of_one_pid_are_told_apart(two: Two) -> None:
     sessions, first, second = two
     sessions.key(first, "1", 10, b"a")
     sessions.key(second, "2", 10, b"b")
-    assert sessions.cancel(10, b"b") and not sessions.cancel(10, b"c") and not sessions.cancel(11, b"a")
-    assert (first.pushed, second.pushed) == ([], [("cancel", "2")])
+    assert [sessions.cancel(*key).result for key in ((10, b"b"), (10, b"c"), (11, b"a"))] == [True, False, False]
+    assert (first.asked, second.asked) == ([], [("cancel", {"session": "2"})])
+
+
+def test_a_cancel_is_answered_when_its_worker_has_dealt_with_it(two: Two) -> None:
+    """Whoever asked sends his next statement then. A worker that is gone has nothing to cancel."""
+    sessions, first, _ = two
+    sessions.key(first, "1", 10, b"a")
+    for dealt in (lambda answer: answer.callback(None), lambda answer: answer.errback(ControlUnavailable("gone"))):
+        first.answer = Deferred()
+        cancelled = sessions.cancel(10, b"a")
+        assert not cancelled.called
+        dealt(first.answer)
+        assert cancelled.result is True
 
 
 def test_a_key_ends_with_its_session(two: Two) -> None:
     sessions, first, _ = two
     sessions.key(first, "1", 10, b"a")
     sessions.closed(first, "1")
-    assert not sessions.cancel(10, b"a")
+    assert sessions.cancel(10, b"a").result is False
 
 
 def test_killing(two: Two) -> None:

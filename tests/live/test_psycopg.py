@@ -434,10 +434,11 @@ def test_cancel(house: House, safe: bool, more: dict[str, str]) -> None:
 
 
 def test_a_cancel_of_nobody_is_nothing(house15: House) -> None:
-    """When nothing runs, the next statement is not hit; a wrong key ends nothing."""
-    with house15.connect(CLEAR) as connection:
-        connection.cancel()
-        assert connection.execute("SELECT 1").fetchone() == (1,)
+    """When nothing runs, the next statement is not hit, whichever worker heard of it; a wrong key ends nothing."""
+    for _ in range(20):
+        with house15.connect(CLEAR) as connection:
+            connection.cancel()
+            assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 # -- masked elsewhere ---------------------------------------------------------------------------
