@@ -3,13 +3,10 @@ What no worker in Python goes below on this machine, beside the gateway and pgbo
 
     python -m benchmarks.floor [--mode MODE] [--clients 1,8,32] [--seconds N] [--rounds N] [--against CHECKOUT]
 
-The floor is a bare epoll loop between clients and a PostgreSQL with a worker's three wakes for each query, a client's read, a notary's
-word, a target's answer, and their sends. It looks at nothing that passes. Its notary is that of `benchmarks.notary`, which signs, writes
-one block and answers. As a worker's journal does, it sends what a turn brought as one append, and none while one is not acknowledged.
-Processor time is what the scheduler counted in the middle of each run, behind the logins, of the process that is a worker or takes its
-place, and of the notary. Another checkout's gateway takes its turns as well.
-
-    python -m benchmarks.floor --loop PORT TARGET SOCKET        # the loop itself
+The floors are one bare epoll loop between clients and a PostgreSQL (`benchmarks.bare`) that looks at nothing that passes: where another
+process signs, writes and answers before a query leaves, as the gateway's notary does; where a thread of the loop's own writes, and nobody
+signs; and where nothing is made durable. Processor time is what the scheduler counted in the middle of each run, behind the logins, of
+the process that is a worker or takes its place, and of the notary. Another checkout's gateway takes its turns as well.
 """
 
 from __future__ import annotations
@@ -17,15 +14,12 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import select
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -33,93 +27,8 @@ from typing import NamedTuple
 from benchmarks import peers
 from benchmarks.measure import interleaved
 from benchmarks.notary import BARE
-from gateway import link
 from tests import house as houses
 from tests.servers import Certificates, PostgresServer, free_port, make_certificates
-
-_READ = 64 << 10  # bytes
-_RECORD = [bytes(120), bytes(150), None]  # an intent's, and so an outcome's: what they hold is nobody's business here
-
-
-def _ours(connected: socket.socket) -> socket.socket:
-    if connected.family == socket.AF_INET:
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connected
-
-
-class Floor:
-    """The loop."""
-
-    def __init__(self, port: int, target: int, notary: str) -> None:
-        self._target, self._poll = target, select.epoll()
-        self._do: dict[int, Callable[[], None]] = {}
-        self._outgoing: list[tuple[socket.socket, bytes]] = []
-        self._waiting: deque[tuple[socket.socket, bytes]] = deque()
-        self._sequence, self._answers, self._unacknowledged = 0, 0, False
-        self._notary = socket.socket(socket.AF_UNIX)
-        self._notary.connect(notary)
-        self._notary.sendall(link.pack(["hello", "floor"]))
-        self._notary.recv(_READ)
-        self._hear(self._notary, self._durable)
-        self._listening = socket.create_server(("127.0.0.1", port), backlog=64)
-        self._hear(self._listening, self._accept)
-
-    def _hear(self, one: socket.socket, do: Callable[[], None]) -> None:
-        self._do[one.fileno()] = do
-        self._poll.register(one, select.EPOLLIN)
-
-    def _accept(self) -> None:
-        client = _ours(self._listening.accept()[0])
-        target = _ours(socket.create_connection(("127.0.0.1", self._target)))
-        self._hear(client, lambda: self._asked(client, target))
-        self._hear(target, lambda: self._answered(target, client))
-
-    def _asked(self, client: socket.socket, target: socket.socket) -> None:
-        data = client.recv(_READ)
-        if data:
-            self._outgoing.append((target, data))
-        else:
-            self._end(client, target)
-
-    def _answered(self, target: socket.socket, client: socket.socket) -> None:
-        data = target.recv(_READ)
-        if data:
-            self._answers += 1
-            client.send(data)
-        else:
-            self._end(client, target)
-
-    def _end(self, *both: socket.socket) -> None:
-        self._outgoing = [(target, data) for target, data in self._outgoing if target not in both]
-        self._waiting = deque((target, data) for target, data in self._waiting if target not in both)
-        for one in both:
-            del self._do[one.fileno()]
-            one.close()
-
-    def _durable(self) -> None:
-        if not self._notary.recv(_READ):
-            raise SystemExit("the notary is gone")
-        self._unacknowledged = False
-        waiting, self._waiting = self._waiting, deque()
-        for target, data in waiting:
-            target.send(data)
-
-    def _append(self) -> None:
-        """An intent of each, and the outcomes since the last."""
-        count = len(self._outgoing) + self._answers
-        self._notary.send(link.pack(["append", 1, self._sequence + 1, [_RECORD] * count]))
-        self._sequence += count
-        self._waiting.extend(self._outgoing)
-        self._outgoing, self._answers, self._unacknowledged = [], 0, True
-
-    def run(self) -> None:
-        while True:
-            for descriptor, _ in self._poll.poll():
-                if (do := self._do.get(descriptor)) is not None:  # another event of this turn may have closed it
-                    do()
-            if self._outgoing and not self._unacknowledged:
-                self._append()
-
 
 class Way(NamedTuple):
     """To the database. `worker` and `notary`: processes; a pooler has no notary."""
@@ -138,16 +47,19 @@ class Run(NamedTuple):
     notary: float
 
 
-def bare(stack: ExitStack, folder: Path, server: PostgresServer, code: Path) -> Way:
-    """The floor, signing as the gateway does whose code that is."""
+def bare(stack: ExitStack, folder: Path, server: PostgresServer, kind: str, code: Path) -> Way:
+    """A floor. Its notary signs as the gateway does whose code that is."""
     folder.mkdir()
-    notary = subprocess.Popen([sys.executable, "-c", BARE, os.fspath(folder)], cwd=code)
-    stack.callback(peers._end, notary)
-    while not (folder / "socket").exists():
-        time.sleep(0.05)
-    port = free_port()
-    loop = peers._spawn(stack, [sys.executable, "-m", "benchmarks.floor", "--loop", str(port), str(server.port), str(folder / "socket")], port, peers.ROOT)
-    return Way(peers.Peer("floor", peers._facts(port), list), loop.pid, notary.pid)
+    notary, place, port = None, folder / "place", free_port()
+    if kind == "notary":
+        notary = subprocess.Popen([sys.executable, "-c", BARE, os.fspath(folder)], cwd=code)
+        stack.callback(peers._end, notary)
+        place = folder / "socket"
+        while not place.exists():
+            time.sleep(0.05)
+    command = [sys.executable, "-m", "benchmarks.bare", str(port), str(server.port), kind, os.fspath(place)]
+    loop = peers._spawn(stack, command, port, peers.ROOT)
+    return Way(peers.Peer(f"floor, {kind}", peers._facts(port), list), loop.pid, notary and notary.pid)
 
 
 def gateway(stack: ExitStack, folder: Path, server: PostgresServer, checkout: Path) -> Way:
@@ -213,8 +125,9 @@ def compare(chosen: argparse.Namespace) -> dict[tuple[str, int], list[Run]]:
         server = peers.database(stack, certificates, 1000)
         ways = {
             "pgbouncer": pooler(stack, folder / "pgbouncer", server, certificates), "gateway": gateway(stack, folder / "gateway", server, peers.ROOT),
-            "floor": bare(stack, folder / "floor", server, folder / "gateway" / "site"),
         }  # fmt: skip
+        for kind in ("notary", "thread", "nothing"):
+            ways[f"floor, {kind}"] = bare(stack, folder / kind, server, kind, folder / "gateway" / "site")
         if chosen.against:
             ways["other"] = gateway(stack, folder / "other", server, chosen.against.resolve())
         runs: dict[tuple[str, int], list[Run]] = {(name, count): [] for count in chosen.clients for name in ways}
@@ -234,15 +147,11 @@ def options(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="of one run")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--against", type=Path, help="another checkout, measured in the same rounds")
-    parser.add_argument("--loop", nargs=3, metavar=("PORT", "TARGET", "SOCKET"), help=argparse.SUPPRESS)
     return parser.parse_args(given)
 
 
 def main() -> None:
     chosen = options()
-    if chosen.loop:
-        port, target, notary = chosen.loop
-        Floor(int(port), int(target), notary).run()
     runs = compare(chosen)
     print(f"{chosen.mode}, load {os.getloadavg()[0]:.1f}; medians of {chosen.rounds} runs of {chosen.seconds:g} s")
     print("| clients | | tps | p50 µs | worker, CPU µs a query | notary |\n|---|---|---|---|---|---|")
