@@ -12,16 +12,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
+
+import lmdb
 
 from gateway.notary.environment import create_compact, open_read_only, sync_directory
 from gateway.notary.examine import file_sha256
-from gateway.notary.segment import HEAD, read_page, row_key
+from gateway.notary.segment import HEAD, row_key
 
-_PAGE = 4 << 20
+_PORTION = 4 << 20
 _SLACK = 8 << 20
 _ROOT = Path(__file__).parent.parent.parent
+_Row = tuple[bytes, bytes]
 
 
 class SealError(Exception):
@@ -51,27 +55,45 @@ def copy(segment: Path, prefix: Path) -> None:
     """In this process. A file appears under its name when it is whole; leaves last, so that they imply their bodies."""
     source = segment / "data.mdb"
     size = source.stat().st_size + _SLACK
-    scratch = prefix.with_name(prefix.name + ".new")
-    for final, body in ((bodies_file(prefix), True), (leaves_file(prefix), False)):
+    finals = (bodies_file(prefix), leaves_file(prefix))
+    scratches = [final.with_name(final.name + ".new") for final in finals]
+    for scratch in scratches:
         scratch.unlink(missing_ok=True)
-        with closing(open_read_only(source)) as old, closing(create_compact(scratch, size)) as new:
-            start = 0
-            while True:
-                page = read_page(old, start, _PAGE)
-                with new.begin(write=True) as txn:
-                    if not body:
-                        txn.put(HEAD, page.head.encode())
-                    for index, leaf, stored in page.rows:
-                        value = stored if body else leaf
-                        if value is not None:
-                            txn.put(row_key(index, body), value, append=True)
-                if not page.rows:
-                    break
-                start = page.rows[-1][0] + 1
-            new.sync(True)
+    with ExitStack() as stack:
+        old = stack.enter_context(closing(open_read_only(source)))
+        bodies, leaves = (stack.enter_context(closing(create_compact(scratch, size))) for scratch in scratches)
+        with old.begin() as txn:
+            _put(leaves, [(HEAD, txn.get(HEAD, b""))])
+            for some_leaves, some_bodies in _portions(txn):
+                _put(leaves, some_leaves)
+                _put(bodies, some_bodies)
+        for env in (bodies, leaves):
+            env.sync(True)
+    for scratch, final in zip(scratches, finals):
         os.chmod(scratch, 0o400)
         os.replace(scratch, final)
     sync_directory(prefix.parent)
+
+
+def _portions(txn: lmdb.Transaction) -> Iterator[tuple[list[_Row], list[_Row]]]:
+    """Leaves and bodies, keys and values as they are stored, a few MiB at a time."""
+    some: tuple[list[_Row], list[_Row]] = [], []
+    left = _PORTION
+    cursor = txn.cursor()
+    if cursor.set_range(row_key(0, False)):
+        for key, value in cursor:
+            some[key[-1]].append((key, value))
+            left -= len(value)
+            if left <= 0:
+                yield some
+                some, left = ([], []), _PORTION
+    yield some
+
+
+def _put(env: lmdb.Environment, rows: list[_Row]) -> None:
+    with env.begin(write=True) as txn:
+        if txn.cursor().putmulti(rows, append=True)[1] != len(rows):
+            raise lmdb.KeyExistsError("a segment's records are in order")
 
 
 if __name__ == "__main__":
