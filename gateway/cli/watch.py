@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -25,7 +25,7 @@ from gateway.evidence.query import Found
 from gateway.evidence.view import LiveView, Row, Unreadable, View, open_view, rows
 from gateway.notary import keys
 from gateway.notary.body import Bodies, BodyError
-from gateway.notary.record import Kind, parse_leaf, unpack
+from gateway.notary.record import Kind, parse_leaf
 
 _FOREVER = 1 << 62
 FEW = 4  # segments that are read before anybody is told how long it takes
@@ -99,9 +99,9 @@ class Watched:
 
     def recording(self) -> Recording | None:
         """The one that is watched, with every chunk until now."""
-        ledger, _ = self._view.ledger()
+        events = self._view.events()
         numbers = sorted(self._view.present())
-        first = max((number for number in segments_before(ledger, self._session) if number in numbers), default=0)
+        first = max((number for number in segments_before(events, self._session) if number in numbers), default=0)
         self._read([number for number in numbers if number >= first])
         if not self._begun:  # a clock that was set back, or a segment that has expired: it may be anywhere
             place = self._place
@@ -169,11 +169,10 @@ class Watched:
         return list(map(tuple, body[0])) if body is not None and record.kind == Kind.CHUNK else None
 
 
-def segments_before(ledger: list[bytes], session: bytes) -> list[int]:
+def segments_before(events: list[list[Any]], session: bytes) -> list[int]:
     """Segments that were begun before a session's id was made, which has the time in its first 48 bits (RFC 9562, 5.7)."""
     born = (int.from_bytes(session[:6], "big") + 1) * 1_000_000
-    entries = map(unpack, ledger)
-    return [entry[3] for entry in entries if entry[0] == "seg.open" and entry[1] <= born]
+    return [entry[3] for entry in events if entry[0] == "seg.open" and entry[1] <= born]
 
 
 def _progress(count: int, of: int) -> None:

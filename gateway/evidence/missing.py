@@ -13,7 +13,7 @@ import lmdb
 from gateway.evidence.view import View
 from gateway.notary.environment import Unfit
 from gateway.notary.ledger import LedgerError
-from gateway.notary.lives import absent
+from gateway.notary.lives import absent, by_segment
 from gateway.notary.record import BadRecord
 
 
@@ -24,10 +24,10 @@ def missing(view: View) -> list[str]:
 
 def _missing(view: View) -> Iterator[str]:
     try:
-        told = view.lives()
+        told = by_segment(view.events())
     except (Unfit, lmdb.Error, LedgerError, BadRecord) as e:
         yield f"ledger: {e}"
         return
-    for number, life in told.items():
-        if life.opened is not None and (why := absent(number, life.events, view.files(number))):
+    for number, events in told.items():
+        if why := absent(number, events, view.files(number)):
             yield why

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from struct import Struct
@@ -22,7 +22,7 @@ from gateway.notary import examine
 from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job
 from gateway.notary.layout import Files, Layout
-from gateway.notary.lives import Life, lives
+from gateway.notary.ledger import is_head
 from gateway.notary.record import parse_leaf, unpack
 from gateway.notary.segment import SealedSegment
 
@@ -60,9 +60,9 @@ class StoppedView:
     def ledger(self) -> tuple[list[bytes], str]:
         return examine.read_ledger(self._layout.ledger)
 
-    def lives(self) -> dict[int, Life]:
-        """What its ledger tells of each segment, read in this process as records are. Raises lmdb.Error, and as `examine.read_ledger_file`."""
-        return lives(examine.read_ledger_file(str(self._layout.ledger / "data.mdb"))[0])
+    def events(self) -> list[list[Any]]:
+        """Its ledger's entries but for heads, read in this process as records are. Raises lmdb.Error, BadRecord, and as `examine.read_ledger_file`."""
+        return [unpack(leaf) for leaf in examine.read_ledger_file(str(self._layout.ledger / "data.mdb"))[0] if not is_head(leaf)]
 
     def files(self, number: int) -> Files | None:
         return self._layout.files(number)
@@ -104,24 +104,29 @@ class LiveView:
 
     def ledger(self) -> tuple[list[bytes], str]:
         """All entries, and the checkpoint that covers exactly these."""
-        entries, checkpoint = self._entries()
-        self._newest = max((entry[3] for entry in map(unpack, entries) if entry[0] == "seg.open"), default=0)
+        entries: list[bytes] = []
+        checkpoint = ""
+        while not checkpoint or len(entries) < int(checkpoint.split("\n")[1]):
+            more, checkpoint = self._link.ask("ledger", len(entries))
+            entries += more
+        self._limit(unpack(leaf) for leaf in entries if not is_head(leaf))
         return entries, checkpoint
 
-    def lives(self) -> dict[int, Life]:
-        """As StoppedView's."""
-        return lives(self._entries()[0])
+    def events(self) -> list[list[Any]]:
+        """As StoppedView's; of what a year's ledger holds the notary sends a hundredth."""
+        events: list[list[Any]] = []
+        there = 1
+        while len(events) < there:
+            more, there = self._link.ask("events", len(events))
+            events += more
+        self._limit(events)
+        return events
+
+    def _limit(self, entries: Iterable[Sequence[Any]]) -> None:
+        self._newest = max((entry[3] for entry in entries if entry[0] == "seg.open"), default=0)
 
     def files(self, number: int) -> Files | None:
         return self._layout.files(number)
-
-    def _entries(self) -> tuple[list[bytes], str]:
-        entries: list[bytes] = []
-        while True:
-            more, checkpoint = self._link.ask("ledger", len(entries))
-            entries += more
-            if int(checkpoint.split("\n")[1]) <= len(entries):
-                return entries, checkpoint
 
     def published(self) -> bytes | None:
         return _published(self._layout)

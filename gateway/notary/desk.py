@@ -181,6 +181,13 @@ class Desk(Link):
     def _ledger(self, ask: int, start: int) -> None:
         self._read_later(ask, lambda store: _entries(store, start))
 
+    def _events(self, ask: int, start: int) -> None:
+        store = self._notary.writer.store
+        if store is None:
+            self.send("failed", ask, self._notary.why_down or "starting")
+            return
+        self.send("done", ask, *store.ledger.told(start, _ENTRIES))
+
     def _read(self, ask: int, number: int, start: int) -> None:
         self._read_later(ask, lambda store: _page(store, number, start))
 
@@ -221,8 +228,8 @@ _WORKER: dict[str, Callable[..., None]] = {"append": Desk._append}
 _ALLOWED: dict[str, dict[str, Callable[..., None]]] = {
     "control": {"append": Desk._append, "grant": Desk._grant, "admin": Desk._admin},
     "reader": {
-        "admin": Desk._admin, "status": Desk._status, "health": Desk._health, "ledger": Desk._ledger, "read": Desk._read,
-        "follow": Desk._follow,
+        "admin": Desk._admin, "status": Desk._status, "health": Desk._health, "ledger": Desk._ledger,
+        "events": Desk._events, "read": Desk._read, "follow": Desk._follow,
     },
 }  # fmt: skip
 

@@ -33,6 +33,8 @@ _MAP_SIZE = 4 << 30
 _ROOM = 1 << 20
 """Bytes of disk kept written ahead, so that a full disk stops no rotation into a segment that is reserved."""
 
+_HEAD = pack("head")  # behind the array's own byte
+
 ENTRY_FIELDS: dict[str, tuple[str, ...]] = {
     "genesis": ("origin", "verifier_key", "format"),
     "seg.open": ("stream", "segment", "public_key", "previous_root", "boot_id"),
@@ -108,6 +110,10 @@ class Ledger:
         with self._closing:
             return ([], "") if self._env is None else read(self._env, start, most)
 
+    def told(self, start: int, most: int) -> tuple[list[list[Any]], int]:
+        """Of what became of segments from the `start`th on, and how much of it there is; from memory, whoever asks."""
+        return self.events[start : start + most], len(self.events)
+
     def _reserve(self) -> None:
         """Zeroes past the end of the file; LMDB has no page there."""
         assert self._env is not None
@@ -127,10 +133,7 @@ class Ledger:
                 self._env = None
 
     def _remember(self, packed: Sequence[bytes]) -> None:
-        for leaf in packed:
-            entry = unpack(leaf)
-            if entry[0] != "head":
-                self.events.append(entry)
+        self.events += [unpack(leaf) for leaf in packed if not is_head(leaf)]
 
     def _publish(self) -> None:
         """The checkpoint as a text file beside the environment; a copy for people, not the evidence."""
@@ -139,6 +142,11 @@ class Ledger:
             scratch.write_text(self.checkpoint)
             os.replace(scratch, self._path / "checkpoint")
             sync_directory(self._path)
+
+
+def is_head(packed: bytes) -> bool:
+    """Nearly all entries of a ledger that is old are: who asks for the others need not unpack these."""
+    return packed[1:6] == _HEAD
 
 
 def read(env: lmdb.Environment, start: int = 0, most: int | None = None) -> tuple[list[bytes], str]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from gateway.notary.layout import Files
 from gateway.notary.ledger import named
-from gateway.notary.record import unpack
 
 
 Events = Mapping[str, Mapping[str, Any]]
@@ -43,15 +42,10 @@ class Life:
         return next((size for at, size, _ in reversed(self.seen) if at < place), 0)
 
 
-def lives(packed: Iterable[bytes]) -> dict[int, Life]:
-    """
-    By number, in the order in which they are first named.
-
-    :raises BadRecord: an entry is not msgpack.
-    """
+def lives(entries: Iterable[Sequence[Any]]) -> dict[int, Life]:
+    """By number, in the order in which they are first named. Without heads in `entries`, `seen` tells of no place in the ledger."""
     found: dict[int, Life] = {}
-    for place, leaf in enumerate(packed):
-        entry = unpack(leaf)
+    for place, entry in enumerate(entries):
         if entry[0] == "head":  # nearly all of them, in a ledger that is old
             _, _, _, number, size, root, *_ = entry
             found.setdefault(number, Life()).seen.append((place, size, root))

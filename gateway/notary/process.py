@@ -7,7 +7,8 @@ Frames (`gateway.frame`), first from the other side:
     ["append", worker, first, [[event, body|nil, terms|nil], …]]   -> ["ack", last, [[sequence, why], …]]
     ["grant", id, name, binding, expires_ns, uses, request, facts] -> ["done", id] | ["failed", id, why]     (control)
     ["admin", id, what, facts]                    -> ["done", id] | ["failed", id, why]
-    ["status", id] ["health", id] ["ledger", id, start] ["read", id, segment, start] ["follow", id]                         (readers)
+    ["status", id] ["health", id] ["ledger", id, start] ["events", id, start]
+    ["read", id, segment, start] ["follow", id]                                                             (readers)
 
 "down" takes back everything not acknowledged; "up" follows by itself with a new worker
 number, whose sequence starts at 1. A reader shows no token: the kernel says that

@@ -18,7 +18,7 @@ from gateway.notary.examine import Findings, Job, examine, read_ledger
 from gateway.notary.layout import Layout
 from gateway.notary.lives import Life, lives
 from gateway.notary.note import NoteError, Verifier
-from gateway.notary.record import Kind
+from gateway.notary.record import Kind, unpack
 from gateway.notary.segment import settle
 from gateway.notary.state import State
 
@@ -54,7 +54,7 @@ def recover(layout: Layout, verifier: Verifier, anchor_file: Path | None) -> Las
     except (Unfit, ledger.LedgerError) as e:
         raise Unsound(f"ledger: {e}") from e
     begun = _check_anchor(packed, verifier, anchor_file)
-    told = lives(packed)
+    told = lives(map(unpack, packed))
     newest = max((number for number, life in told.items() if life.opened), default=0)
     _drop_unborn(layout, verifier.name, newest)
     return _last(layout, verifier.name, newest, told[newest], begun) if newest else None

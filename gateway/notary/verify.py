@@ -17,7 +17,7 @@ from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job
 from gateway.notary.lives import Life, lives
 from gateway.notary.note import Checkpoint, NoteError, Verifier
-from gateway.notary.record import BadRecord
+from gateway.notary.record import BadRecord, unpack
 from gateway.notary.segment import STREAM
 
 SOUND, TAMPERED, INCOMPLETE = 0, 1, 2
@@ -83,7 +83,7 @@ def verify(
     try:
         packed, report.checkpoint = view.ledger()
         ledger.check(packed, report.checkpoint, verifier)
-        told = lives(packed)
+        told = lives(map(unpack, packed))
     except (Unfit, ledger.LedgerError, BadRecord) as e:
         report.problems.append(f"ledger: {e}")
         return report

@@ -17,13 +17,15 @@ from recorded import DONE, ORIGIN, allowed, audit, checked, denied, session
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 
-from gateway.evidence.view import open_view, rows
+from gateway.evidence.view import LiveView, open_view, rows
 from gateway.journal import Journal
-from gateway.notary import anchor, keys
+from gateway.notary import anchor, desk, keys
 from gateway.notary.client import Denied, NotaryClient, connect
 from gateway.notary.process import Notary, init_store
-from gateway.notary.record import Kind, Record, event, parse_leaf
+from gateway.notary.record import Kind, Record, event, parse_leaf, unpack
+from gateway.notary.segment import STREAM
 from protocols.errors import Unrecordable
 
 TOKENS = {"w": "worker-1", "w2": "worker-2", "c": "control"}
@@ -200,6 +202,29 @@ async def test_a_lost_worker_leaves_unknown_outcomes(tmp_path: Path) -> None:
     ending = [r for r in found if r.kind in (Kind.OUTCOME, Kind.CLOSED, Kind.WORKER)][-3:]
     assert [r.kind for r in ending] == [Kind.OUTCOME, Kind.CLOSED, Kind.WORKER]
     assert ending[0].get("ending") == "unknown" and ending[2].get("what") == "left"
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_became_of_segments_is_told_without_the_heads_between(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live, a few at a time, and stopped."""
+    monkeypatch.setattr(desk, "_ENTRIES", 2)
+    rig = Rig(short, segment_records=8)
+    rig.notary.listen(os.fspath(short / "socket"))
+    book, waiter, who = await rig.journal(), Expecting(), session()
+    for number in range(6):
+        await waiter.durable_to(book.intend(who, number, allowed("SELECT 1"), waiter))
+        ledger = rig.notary.writer.store.ledger
+        ledger.append([["head", 1, STREAM, 1, number, bytes(32)]])
+    view = await deferToThread(open_view, rig.settings.directory)
+    assert isinstance(view, LiveView)
+    told, (packed, _) = await deferToThread(view.events), await deferToThread(view.ledger)
+    view.close()
+    await rig.stop()
+    assert len(packed) >= len(told) + 6 and {entry[0] for entry in told} >= {"genesis", "seg.open", "seg.close"}
+    assert told == [entry for entry in map(unpack, packed) if entry[0] != "head"]
+    view = open_view(rig.settings.directory)
+    assert view.events()[: len(told)] == told
+    view.close()
 
 
 @pytest_twisted.ensureDeferred
