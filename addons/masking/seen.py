@@ -18,7 +18,7 @@ from addons.masking.kinds import CREATES, HARMLESS, REWRITTEN
 from addons.sql.calls import Calls
 from addons.sql.catalog import Relation
 from addons.sql.lineage import Lineage
-from addons.sql.naming import strings
+from addons.sql.naming import returned, strings
 from addons.sql.parse import Parsed, unwrap, walk
 from addons.sql.resolve import Names, Reference, references
 from addons.sql.scope import UNKNOWN, hidden, union
@@ -97,7 +97,9 @@ def _mentioned(statement: Message, reached: Iterable[tuple[Reference, Relation]]
     """None where it takes rows whole, or under other names."""
     tables = {name for reference, _relation in reached for name in (reference.name.relname, reference.name.alias.aliasname)}
     found: set[str] = set()
-    for message in walk(statement):
+    messages = list(walk(statement))
+    tables.update(*(returned(message) for message in messages if isinstance(message, tree.ReturningClause)))
+    for message in messages:
         if isinstance(message, tree.ColumnRef):
             names = strings(message.fields)
             if len(names) < len(message.fields) or names[-1] in tables:

@@ -20,7 +20,7 @@ from addons.sql.constants import strings
 from addons.sql.ctes import NO_CTES, Ctes
 from addons.sql.finding import Finding, Name
 from addons.sql.kinds import ALTER_DESTRUCTIVE, ALTER_PRIVILEGE, CONSTRUCTS, JSON_OPS, PARTS, SECRETS, STATEMENTS, TRUSTED_LANGUAGES
-from addons.sql.naming import spelt
+from addons.sql.naming import returned, spelt
 from addons.sql.parse import Parsed, Unparsable, unwrap
 from addons.sql.upserts import bounded_upsert
 
@@ -492,6 +492,6 @@ _LOOKS: dict[str, Callable[[_Visit, Message, Ctes], Skip]] = {
     "CopyStmt": _copy, "ExplainStmt": _explain, "RangeVar": _range, "ColumnRef": _column, "FuncCall": _call,
     "CallStmt": _procedure, "A_Indirection": _field, "A_Expr": _expression, "TypeCast": _cast, "CaseExpr": _case, "SubLink": _sublink, "SortBy": _sort,
     "RangeTableSample": _sample, "LockStmt": _lock, "AlterTableStmt": _alter_table, "DropStmt": _drop, "RenameStmt": _rename,
-    "RangeSubselect": _subselect, "JoinExpr": _join, "IndexElem": _index_column, **dict.fromkeys(CONSTRUCTS, _construct),
+    "ReturningClause": lambda visit, clause, scope: visit.aliases.update(returned(clause)) or ("options",), "RangeSubselect": _subselect, "JoinExpr": _join, "IndexElem": _index_column, **dict.fromkeys(CONSTRUCTS, _construct),
     "CreateFunctionStmt": _function, "DefineStmt": _define, "AlterObjectSchemaStmt": _move, "DoStmt": _do, "ExecuteStmt": _execute, "VariableSetStmt": _opaque,
 }

@@ -58,6 +58,11 @@ def spelt(nodes: Iterable[tree.Node]) -> list[str]:
     return names[1:] if names in _LATELY_THE_SERVERS else names
 
 
+def returned(clause: tree.ReturningClause) -> set[str]:
+    """What a row may be called in RETURNING besides its table's name, since PostgreSQL 18."""
+    return {"old", "new", *(unwrap(option).value for option in clause.options)}
+
+
 def last_name(call: tree.FuncCall) -> str:
     """A called function's name without its schema."""
     names = strings(call.funcname)

@@ -180,6 +180,8 @@ def test_a_cte_hides_a_relation_only_where_it_is_in_scope() -> None:
     "SELECT p FROM patients p", "SELECT row_to_json(patients) FROM patients", "SELECT a FROM patients AS t(a)", "TABLE patients", "COPY patients TO STDOUT",
     "SELECT 1 FROM patients NATURAL JOIN other", "INSERT INTO patients VALUES (1)", "SELECT (p).* FROM patients p", "SELECT s FROM (SELECT 1) s",
     "UPDATE patients p SET a = 1 WHERE id = 1 RETURNING p", "EXPLAIN SELECT p FROM patients p", "WITH c AS (TABLE patients) SELECT 1 FROM c",
+    "UPDATE patients SET a = 1 WHERE id = 1 RETURNING old", "DELETE FROM patients WHERE id = 1 RETURNING to_json(new)",
+    "UPDATE patients SET a = 1 WHERE id = 1 RETURNING WITH (OLD AS o) o", "EXPLAIN ANALYZE DELETE FROM patients WHERE id = 1 RETURNING old",
 ])
 def test_whole_rows_touch_every_column(text: str) -> None:
     """A rule about a column is not passed by without its name."""
