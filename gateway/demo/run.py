@@ -9,6 +9,7 @@ the database; a second Ctrl-C does not wait.
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 import sys
@@ -18,7 +19,7 @@ from types import FrameType
 
 from gateway.demo.configuration import ADA, CLAUDE, GRACE
 from gateway.demo.place import CannotServe
-from gateway.demo.running import SERVING, Gateway
+from gateway.demo.running import REMARKS, SERVING, Gateway
 from gateway.demo.screen import Screen
 from gateway.demo.site import Site, command, has_psql, shown
 
@@ -52,6 +53,10 @@ def _serve(site: Site, screen: Screen) -> int:
         if gateway.heard(SERVING, PATIENCE) is None:
             print("".join(gateway.lines), end="", file=sys.stderr)
             return gateway.stop() or 1
+        why = gateway.unrecorded(PATIENCE, lambda why: print(f"Nothing can be recorded: {why}. Waiting whether that passes …", flush=True))
+        if why:
+            print(f"ostiary: {refusing(why, site.file)}", file=sys.stderr)
+            return gateway.stop() or 1
         _tell(site, tokens, screen)
         log.show()
         return gateway.wait()
@@ -65,18 +70,30 @@ def _serve(site: Site, screen: Screen) -> int:
 
 
 class Log:
-    """The gateway's lines: kept back until the screen has said what to try, then shown."""
+    """The gateway's lines: kept back until the screen has said what to try, then shown. Of those before, what a person should look after."""
 
     def __init__(self) -> None:
-        self._shown = threading.Event()
+        self._shown, self._kept = threading.Event(), list[str]()
 
     def __call__(self, line: str) -> None:
         if self._shown.is_set():
             print(line, end="", flush=True)
+        elif re.search(REMARKS, line):
+            self._kept.append(line)
 
     def show(self) -> None:
         """From the next one on."""
         self._shown.set()
+        print("".join(self._kept), end="", flush=True)
+
+
+def refusing(why: str, file: Path) -> str:
+    """That the demo is of no use so, and what to do."""
+    return (
+        f"nothing can be recorded, so the gateway would refuse everything: {why}\n"
+        f"A full disk: make room. A store that is damaged: {command()} audit verify --config {shown(file)}. "
+        f"To begin anew, with everything that was recorded gone: make clean, or another directory."
+    )
 
 
 def _tell(site: Site, tokens: dict[str, str], screen: Screen) -> None:

@@ -16,6 +16,12 @@ from time import monotonic
 from gateway.demo.database import environment
 
 SERVING = r"serving revision \d+"
+RECORDING = r"evidence is recorded in "
+REFUSING = r"nothing can be recorded: (.*)"
+REMARKS = r"evidence, (?:damaged|anchor): "
+"""What the notary noticed of the store, and a person should look after."""
+
+AGAIN = 6.0  # seconds in which a store that is refused once may be opened all the same: the notary tries until then five times
 
 
 class Gateway:
@@ -49,6 +55,19 @@ class Gateway:
                 at = len(self.lines)
                 if self._ended or not self._news.wait_for(lambda: len(self.lines) > at or self._ended, end - monotonic()):
                     return None
+
+    def unrecorded(self, patience: float, told: Callable[[str], object]) -> str:
+        """
+        Why nothing can be recorded, and so everything is refused; "" where evidence is recorded.
+
+        :param told: told at once why not, before it is waited for whether that passes.
+        """
+        first = self.heard(f"{RECORDING}|{REFUSING}", patience)
+        if first is None:
+            return "the notary says neither that it records nor why it does not"
+        if first[1] is None or (told(first[1]), self.heard(RECORDING, AGAIN))[1] is not None:
+            return ""
+        return [found[1] for line in list(self.lines) if (found := re.search(REFUSING, line))][-1]
 
     def pids(self) -> dict[str, int]:
         """Its processes by name, as the newest words of its log have it."""

@@ -53,6 +53,9 @@ def tour(directory: Path, screen: Screen, yes: bool) -> int:
                 if gateway.heard(SERVING, PATIENCE) is None:
                     screen.output("".join(gateway.lines), most=40)
                     return 1
+                if why := gateway.unrecorded(PATIENCE, lambda why: None):
+                    screen.say(f"The tour ends here: nothing can be recorded: {why}")
+                    return 1
                 return _chapters(Stage(site, gateway, tokens, screen), yes)
             finally:
                 gateway.stop()

@@ -131,6 +131,20 @@ def test_ctrl_c_ends_everything_and_the_next_start_finds_it_again(open_directory
         assert kept.stdout.startswith("77\n") and "SET beds = 77" in kept.stdout
     finally:
         second.stop()
+    refuses_to_run_over_a_store_that_is_not_its_own(open_directory)
+
+
+def refuses_to_run_over_a_store_that_is_not_its_own(directory: Path) -> None:
+    """It does not say that it runs while it would refuse everything: it says why, what to do, and ends."""
+    ledger = directory / "run" / "state" / "audit" / "ledger" / "data.mdb"
+    with open(ledger, "r+b") as opened:
+        opened.truncate(8192)
+    third = subprocess.run(
+        [sys.executable, "-m", "gateway.demo.run"], cwd=directory, env=environment(), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, timeout=PATIENCE,
+    )  # fmt: skip
+    assert third.returncode == 1 and "is running" not in third.stdout and "Nothing can be recorded: ledger: " in third.stdout
+    assert re.search(r"^ostiary: nothing can be recorded, so .*: ledger: truncated.*\n.* audit verify --config run/ostiary.toml", third.stderr), third.stderr
 
 
 def test_a_second_one_in_the_same_directory_ends(running: Running) -> None:
