@@ -20,8 +20,9 @@ from typing import Any
 
 import click
 
+from gateway.cli.following import Following, Patience, behind
 from gateway.cli.health import status
-from gateway.cli.looking import Looking, opened, viewing, who
+from gateway.cli.looking import Looking, opened, viewed, viewing, who
 from gateway.cli.place import CONFIG, DAMAGED, PATH, STATE, STORE, UNREADABLE, USAGE, Place, find, leave, located
 from gateway.cli.show import record
 from gateway.evidence import bundle, hosts, standalone, values
@@ -31,7 +32,7 @@ from gateway.evidence.order import Chosen, told
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time
 from gateway.evidence.readable import CONFIGURATION, HEADING, clean, counted, printed, table_row
 from gateway.evidence.verifier.fault import CODES, ending
-from gateway.evidence.view import Damaged, LiveView, Unreadable, open_view
+from gateway.evidence.view import Damaged, Unreadable, View, open_view
 from gateway.notary import anchor, keys
 from gateway.notary.note import Checkpoint, NoteError, Verifier
 from gateway.notary.record import BadRecord, Kind
@@ -46,6 +47,8 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option("--identity", default="", help="Who, exactly."),
+            click.option("--identity-kind", default="", help="human, workload or agent: what they did in sessions, and asked for in them."),
+            click.option("--on-behalf-of", default="", help="For whom an agent or a workload did it, exactly."),
             click.option("--target", default="", help="A target's name."),
             click.option("--since", default="", help="From this time on: 2026-11-22T10:00Z, …+01:00, without a zone UTC; or 90m ago (s, m, h, d, w)."),
             click.option("--until", default="", help="Before this time; as --since."),
@@ -65,7 +68,7 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_query(since: str, until: str, **options: Any) -> Any:
-        names = ("identity", "target", "kind", "verdict", "text", "session", "request", "alarm", "disclosed")
+        names = ("identity", "identity_kind", "on_behalf_of", "target", "kind", "verdict", "text", "session", "request", "alarm", "disclosed")
         given = {name: options.pop(name) for name in names}
         times = [parse_time(text) if text else None for text in (since, until)]
         return command(query=Query(since_ns=times[0], until_ns=times[1], **given), **options)
@@ -119,40 +122,55 @@ def _print(found: Found, as_json: bool) -> None:
 
 @audit.command()
 @click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="How many records.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with new ones as they are recorded.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new ones as they are recorded, over restarts of the notary too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 @filtered
 @located
 def tail(place: Place, query: Query, lines: int, follow: bool, as_json: bool) -> None:
     """The newest records. Who looked at evidence is shown by --kind admin or viewed alone."""
+    patience = Patience(_aside)
+    while True:
+        try:
+            _tail(place, query, lines, follow, as_json, patience)
+            return
+        except Unreadable as e:
+            if not follow or isinstance(e, Damaged):
+                raise
+            patience.wait(e)
+
+
+def _tail(place: Place, query: Query, lines: int, follow: bool, as_json: bool, patience: Patience) -> None:
     with viewing(place, "tail", query.described()) as looking:
+        patience.over()
         finder = Search(query, looking.bodies)
         newest = deque(_asked(looking.find(finder), query), maxlen=lines)
         _listing(newest, as_json)
         if follow:
-            if not isinstance(looking.view, LiveView) or looking.upto is None:
-                leave(UNREADABLE, "no notary runs on this store, so there is nothing to follow")
-            _follow(looking.view, finder, looking.upto, as_json)
+            _follow(place, looking, finder, as_json)
         elif not newest:
             _nothing(looking, query)
         looking.finish(finder, as_json)
 
 
-def _follow(view: LiveView, finder: Search, start: tuple[int, int], as_json: bool) -> None:
-    """New records as the notary tells of them, until interrupted."""
-    number, index = start
-    for newest, _ in view.follow():
-        while True:
-            page, _ = view.page(number, index)
-            for row in page:
-                found, index = finder.feed(row), row[0] + 1
-                for asked in _asked([found] if found is not None else [], finder.query):
-                    _print(asked, as_json)
-            if not page and number >= newest:
-                break
-            if not page:
-                number, index = number + 1, 0
+def _follow(place: Place, looking: Looking, finder: Search, as_json: bool) -> None:
+    """New records as a notary tells of them, until interrupted."""
+
+    def show(found: Found) -> None:
+        for asked in _asked([found], finder.query):
+            _print(asked, as_json)
         sys.stdout.flush()
+
+    def began(view: View) -> None:
+        if looking.bodies is not None:
+            view.record_viewing("viewed", viewed("tail", finder.query.described()))
+
+    start = looking.upto or behind(looking.view)
+    looking.view.close()  # an open one keeps a notary from starting
+    Following(place.store, finder, start, show, _aside, began, told=looking.upto is not None).run()
+
+
+def _aside(what: str) -> None:
+    click.echo(f"ostiary: {what}", err=True)
 
 
 @audit.command("search")

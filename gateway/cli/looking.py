@@ -79,12 +79,16 @@ def opened(place: Place) -> Iterator[Looking]:
 def viewing(place: Place, how: str, query: dict[str, str]) -> Iterator[Looking]:
     """An open store; that it is looked at is recorded first, where a notary is there to do so."""
     with opened(place) as looking:
-        facts = {"by": who(), "how": how, **({"query": told(query)} if query else {})}
-        if looking.bodies is not None and not looking.view.record_viewing("viewed", facts):
+        if looking.bodies is not None and not looking.view.record_viewing("viewed", viewed(how, query)):
             click.echo("the store is stopped: this viewing is not recorded in it", err=True)
         yield looking
     if looking.unsearched:
         sys.exit(DAMAGED)
+
+
+def viewed(how: str, query: dict[str, str]) -> dict[str, str]:
+    """What is recorded of a looking."""
+    return {"by": who(), "how": how, **({"query": told(query)} if query else {})}
 
 
 def who() -> str:

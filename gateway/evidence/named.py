@@ -28,6 +28,9 @@ def unnamed(query: Query, find: Finder, bodies: Bodies | None) -> Iterator[str]:
         yield f"a request {query.request}"
     if query.identity and not _any(find(Search(Query(identity=query.identity), bodies))) and not _configured([query.identity], find, bodies):
         yield f"an identity {query.identity}"
+    principal = query.on_behalf_of
+    if principal and not _any(find(Search(Query(on_behalf_of=principal), bodies))) and not _configured([principal], find, bodies):
+        yield f"{principal} as somebody on whose behalf anything was done"
     if query.disclosed not in ("", ANY_COLUMN) and not _any(find(Search(Query(disclosed=query.disclosed), bodies))):
         relation, _, column = query.disclosed.rpartition(".")
         if not relation or not _configured([relation, column], find, bodies):

@@ -22,6 +22,7 @@ from gateway.evidence.shown import Shown
 from gateway.evidence.view import Row, View, rows
 from gateway.notary.body import Bodies, BodyError, body_hash
 from gateway.notary.record import BODY_FIELDS, COMMON, FIELDS, IDENTITY_FACTS, VERDICTS, Kind, Record, parse_leaf, unpack
+from protocols.session import KINDS
 
 _AGO = re.compile(r"(\d+)([smhdw])")
 _FRACTION = re.compile(r"(?<=:\d\d)\.(\d{1,9})")
@@ -54,12 +55,16 @@ class Query:
     session: str = ""
     request: str = ""
     alarm: bool = False  #: only what says that a layer of masking met what another should have
+    identity_kind: str = ""  #: of whom did it, as its session's opening has it
+    on_behalf_of: str = ""  #: for whom an agent or a workload did it
     disclosed: str = ""  #: only commands that may have read this declared column in the clear; "*" is any
 
     def __post_init__(self) -> None:
         if self.kind and self.kind.upper() not in Kind.__members__ and self.kind not in LOOKING and not _OF_NOTES.fullmatch(self.kind):
             kinds = ", ".join(sorted([*(k.lower() for k in Kind.__members__), *LOOKING]))
             raise BadQuery(f"no kind {self.kind!r}; there are {kinds}, and those of notes, such as site.ticket, or site.* for all that begin so")
+        if self.identity_kind and self.identity_kind not in KINDS:
+            raise BadQuery(f"an identity's kind is {', '.join(KINDS[:-1])} or {KINDS[-1]}")
         if self.verdict and self.verdict not in VERDICTS:
             raise BadQuery("a verdict is allow or deny")
         if self.since_ns is not None and self.until_ns is not None and self.since_ns >= self.until_ns:
@@ -135,6 +140,8 @@ class Search:
     unsearched: int = 0  #: configurations that hold the wanted text, which was not looked for there
     _identities: dict[bytes, str] = field(default_factory=dict)
     _protocols: dict[bytes, str] = field(default_factory=dict)
+    _kinds: dict[bytes, str] = field(default_factory=dict)  # of each session's identity
+    _principals: dict[bytes, str] = field(default_factory=dict)  # for whom each session acts
     _sessions: set[bytes] = field(default_factory=set)
     _requests: set[str] = field(default_factory=set)  # that the wanted records name
     _grants: set[str] = field(default_factory=set)
@@ -181,6 +188,8 @@ class Search:
         if record.kind == Kind.OPENED:
             self._identities[record.session] = found.identity
             self._protocols[record.session] = found.protocol = record.get("protocol")
+            if found.body is not None:
+                self._principals[record.session], self._kinds[record.session] = found.body[1] or "", found.body[_IDENTITY_KIND]
             if self._is_of_identity(found):
                 self._sessions.add(record.session)
         return found if self._matches(found) else None
@@ -220,6 +229,8 @@ class Search:
             and (not query.alarm or _alarm(found) != "")
             and (not query.disclosed or _discloses(found, query.disclosed))
             and (not query.identity or self._is_of_identity(found))
+            and (not query.identity_kind or self._kinds.get(_acting(found)) == query.identity_kind)
+            and (not query.on_behalf_of or self._principal(found) == query.on_behalf_of)
             and (not query.text or on_screen or self._tells(found, query.text.casefold()))
         )
 
@@ -290,6 +301,18 @@ class Search:
         return found.identity == wanted
 
 
+    def _principal(self, found: Found) -> str:
+        """For whom it was done: what it tells itself, else its session's opening."""
+        told = found.body[1] if found.body is not None and found.record.kind in _WITH_IDENTITY else _facts(found).get("on_behalf_of")
+        return told or self._principals.get(_acting(found), "")
+
+
+def _acting(found: Found) -> bytes:
+    """The session in which something was done; control's notes of a session's requests name it in their facts."""
+    named = str(_facts(found).get("session", ""))
+    return found.record.session or (uuid.UUID(named).bytes if _UUID.fullmatch(named) else b"")
+
+
 def _alarm(found: Found) -> str:
     """What a record alarms about; "" for nothing, or when its body is not opened."""
     body = found.body
@@ -309,6 +332,8 @@ def _discloses(found: Found, column: str) -> bool:
 
 
 ANY_COLUMN = "*"
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_IDENTITY_KIND = BODY_FIELDS[Kind.OPENED].index("identity_kind")
 _CLEAR = BODY_FIELDS[Kind.INTENT].index("clear_columns")
 _ALARM = BODY_FIELDS[Kind.OUTCOME].index("alarm")
 _JUDGED = {Kind.OPENED, Kind.INTENT, Kind.REFUSAL}

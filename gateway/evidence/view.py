@@ -196,15 +196,17 @@ class NotaryReader:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(_PATIENCE)
         self._asked = 0
+        self._down = ""  # why nothing is recorded
         self._news: list[tuple[int, int]] = []
         try:
             self._socket.connect(str(path))
             self._socket.sendall(pack(["hello", ""]))
             answer = self._receive()
         except OSError as e:
-            raise Unreadable(f"the notary holds the store and does not answer at {path}: {e}") from e
+            raise Unreadable(f"the notary of the store does not answer at {path}: {e}") from e
         if answer[0] == "denied":
             raise Unreadable("the notary answers its own user and root only: run this as one of them")
+        self._heard(answer)
 
     def ask(self, op: str, *arguments: Any) -> list[Any]:
         """
@@ -216,10 +218,8 @@ class NotaryReader:
         try:
             self._socket.sendall(pack([op, self._asked, *arguments]))
             while True:
-                what, *rest = self._receive()
-                if what == "news":
-                    self._news.append((rest[0], rest[1]))
-                elif what in ("done", "failed") and rest[0] == self._asked:
+                what, *rest = self._heard(self._receive())
+                if what in ("done", "failed") and rest[0] == self._asked:
                     break
         except OSError as e:
             raise Unreadable(f"the notary does not answer: {e}") from e
@@ -228,18 +228,29 @@ class NotaryReader:
         return rest[1:]
 
     def news(self) -> tuple[int, int]:
-        """Wait for the next commit."""
+        """Wait for the next commit. Raises Unreadable when there will be none for now."""
         self._socket.settimeout(None)
         try:
-            while not self._news:
-                what, *rest = self._receive()
-                if what == "news":
-                    self._news.append((rest[0], rest[1]))
+            while not (self._news or self._down):
+                self._heard(self._receive())
         except OSError as e:
             raise Unreadable(f"the notary is gone: {e}") from e
         finally:
             self._socket.settimeout(_PATIENCE)
+        if self._down:
+            raise Unreadable(f"the notary: {self._down}")
         return self._news.pop(0)
+
+    def _heard(self, frame: list[Any]) -> list[Any]:
+        """The same frame; what it says of recording, asked for or not, is kept."""
+        match frame:
+            case ["news", number, size]:
+                self._news.append((number, size))
+            case ["down", why]:
+                self._down = why
+            case ["up", *_]:
+                self._down = ""
+        return frame
 
     def close(self) -> None:
         self._socket.close()
@@ -284,10 +295,19 @@ def open_view(directory: Path) -> View:
         pass
     except OSError as e:
         raise Unreadable(f"{directory}: {e.strerror}") from e
+    return live(directory)
+
+
+def live(directory: Path) -> LiveView:
+    """
+    A store as its notary shows it; the store itself is not opened.
+
+    :raises Unreadable: none answers.
+    """
     try:
-        path = Path(layout.socket_name.read_text())
+        path = Path(Layout(directory).socket_name.read_text())
     except OSError as e:
-        raise Unreadable(f"a notary holds {directory} and is not reachable (not listening, or still starting)") from e
+        raise Unreadable(f"no notary of {directory} is reachable (none runs, or it is still starting)") from e
     return LiveView(directory, path)
 
 

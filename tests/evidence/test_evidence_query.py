@@ -89,6 +89,31 @@ def test_filters_are_exact_and_add_up(folder: Path) -> None:
     assert {f.shown()["session"] for f in found(folder, session=one)} == {one}
 
 
+def test_what_agents_did_and_for_whom_is_found_from_their_sessions_opening(folder: Path) -> None:
+    """Records that carry no kind themselves too; not what the person did who is acted for. A bundle says that it was asked for so."""
+    did = [f.record.kind for f in found(folder, identity_kind="agent")]
+    assert did[:2] == [Kind.OPENED, Kind.INTENT] and Kind.REFUSAL not in did
+    assert [f.record.kind for f in found(folder, on_behalf_of=BOB)] == did == [f.record.kind for f in found(folder, identity_kind="agent", on_behalf_of=BOB)]
+    assert [f.record.kind for f in found(folder, identity_kind="human", identity=BOB)] == [Kind.OPENED, Kind.REFUSAL]
+    assert not found(folder, identity_kind="workload") and not found(folder, on_behalf_of="ada@clinic.example")
+    assert Query(identity_kind="agent", on_behalf_of=BOB).described() == {"identity_kind": "agent", "on_behalf_of": BOB}
+    with pytest.raises(BadQuery, match="human, workload or agent"):
+        Query(identity_kind="robot")
+
+
+def test_what_an_agents_session_asked_people_for_is_what_the_agent_did(tmp_path: Path) -> None:
+    """Control's note of the request carries no session, it names it."""
+    store = new_store(tmp_path)
+    agent = replace(session(), identity=Identity("claude", "agent", on_behalf_of=BOB))
+    fill(store, 1, agent)
+    for who in (agent.id, session().id):
+        facts = {"subject": "claude", "session": who, "request": "r-1"}
+        store.commit([store.own(event(Kind.ADMIN, "request.submitted", 1, 1), pack([facts]))])
+    store.close()
+    for query in ({"identity_kind": "agent"}, {"on_behalf_of": BOB}):
+        assert [f.record.kind for f in found(tmp_path, **query)].count(Kind.ADMIN) == 1
+
+
 def test_text_is_found_in_any_case_and_only_in_opened_bodies(folder: Path) -> None:
     assert [f.record.kind for f in found(folder, text="drop table PATIENTS")] == [Kind.REFUSAL]
     assert found(folder, text="secret-2")  # a parameter's value
