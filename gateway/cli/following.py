@@ -19,6 +19,7 @@ from gateway.evidence.query import Found, Place, Search
 from gateway.evidence.view import Damaged, LiveView, Unreadable, View, live
 from gateway.notary.environment import Unfit
 from gateway.notary.ledger import LedgerError
+from gateway.notary.lives import by_segment
 from gateway.notary.record import BadRecord
 
 BEAT = 1.0  # seconds between two looks for a notary
@@ -95,6 +96,6 @@ class Following:
 def behind(view: View) -> Place:
     """Where the next notary of a stopped store will record: in a segment of its own."""
     try:
-        return max((number for number, life in view.lives().items() if life.opened), default=0) + 1, 0
+        return max(by_segment(view.events()), default=0) + 1, 0
     except (Unfit, lmdb.Error, LedgerError, BadRecord) as e:
         leave(DAMAGED, f"ledger: {e}: run `ostiary audit verify`")
