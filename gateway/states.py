@@ -5,7 +5,7 @@ So that it is known whether a write still does what it did: when triggers fire, 
 columns, bounds of partitions, options. Trees are taken as the catalog keeps them: to write them out takes locks. Places in a text that was
 parsed once, and a sequence's OID in its table's default, are left out: what is made anew just as it was has the same digest.
 
-Source: PostgreSQL 18 manual, chapter 52; columns used exist since PostgreSQL 12.
+Source: PostgreSQL 18 manual, chapter 52; columns used exist since PostgreSQL 12, those that are looked up in a row's JSON since 15 or 18.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _RELATION = (
     _all(
         "k.contype, k.condeferrable, k.condeferred, k.convalidated, k.confupdtype, k.confdeltype, k.confmatchtype, k.conexclop,"
         f" {_columns('k.conrelid', 'k.conkey')}, {_columns('k.confrelid', 'k.confkey')}, {_named('regclass', 'k.confrelid')},"
-        " CASE WHEN k.contype = 'f' THEN pg_catalog.to_jsonb(k) -> 'confdelsetcols' END,"
+        " CASE WHEN k.contype IN ('c', 'f') THEN (SELECT pg_catalog.jsonb_build_array(j -> 'confdelsetcols', j -> 'conenforced') FROM pg_catalog.to_jsonb(k) j) END,"
         f" {_tree('k.conbin')}, {_leaned('pg_constraint', 'k.oid', 'k.conbin')}",
         "pg_constraint k WHERE k.conrelid = c.oid", "k.contype, k.conname",
     ),
@@ -68,7 +68,8 @@ _RELATION = (
         "pg_trigger g WHERE g.tgrelid = c.oid", "g.tgisinternal, CASE WHEN g.tgisinternal THEN '' ELSE g.tgname END, g.tgtype, g.tgfoid, g.tgenabled",
     ),
     _all(
-        f"i.indisunique, i.indisexclusion, i.indimmediate, i.indisvalid, i.indclass, i.indcollation, {_columns('i.indrelid', 'i.indkey')}, {_tree('i.indexprs')}, {_tree('i.indpred')}",
+        "CASE WHEN i.indisunique THEN pg_catalog.to_jsonb(i) -> 'indnullsnotdistinct' END,"
+        f" i.indisunique, i.indisexclusion, i.indimmediate, i.indisvalid, i.indclass, i.indcollation, {_columns('i.indrelid', 'i.indkey')}, {_tree('i.indexprs')}, {_tree('i.indpred')}",
         "pg_index i JOIN pg_catalog.pg_class n ON n.oid = i.indexrelid WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion OR i.indexprs IS NOT NULL)", "n.relname",
     ),
     _all("w.rulename, w.ev_enabled, w.is_instead", "pg_rewrite w WHERE w.ev_class = c.oid", "w.rulename"),
