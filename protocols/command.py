@@ -222,8 +222,15 @@ class FileOperation(_Ssh):
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """The flags of an open in words."""
-        return tuple(word for bit, word in OPEN_FLAGS if self.flags & bit)
+        """
+        What an open does, in words. One that does not write reads, whatever its flags: OpenSSH's server has no third way (sftp-server.c,
+        flags_from_portable). Bits that version 3 does not know are a word of their own, as a number.
+        """
+        if self.action is not FileAction.OPEN:
+            return ()
+        flags = self.flags if self.flags & 2 else self.flags | 1
+        other = flags & ~sum(bit for bit, _ in OPEN_FLAGS)
+        return tuple(word for bit, word in OPEN_FLAGS if flags & bit) + ((hex(other),) if other else ())
 
     @property
     def text(self) -> str:

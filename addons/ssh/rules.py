@@ -21,6 +21,7 @@ from addons.ssh.destinations import Destination, destination
 
 KINDS = {Exec: "exec", Shell: "shell", Subsystem: "subsystem", FileOperation: "file", Forward: "forward", AgentForward: "agent", X11Forward: "x11"}
 OPEN_MODES = ("read", "write", "append", "create", "truncate", "exclusive")
+_CHANGES = frozenset({"append", "create", "truncate"})
 _ABOUT = {
     "programs": "exec", "lines": "exec", "transfers": "exec", "redirections": "exec", "scripts": "exec", "terminals": "exec", "subsystems": "subsystem",
     "actions": "file", "modes": "file", "destinations": "forward", "forwards": "forward",
@@ -122,7 +123,7 @@ class Rule(Answering):
         if self._every:
             return (not self.modes or modes <= self.modes) and (
                 not self.paths or all(paths.matches(where, self.paths) for where in places))
-        return (not self.modes or not modes.isdisjoint(self.modes)) and (
+        return (not self.modes or not _perhaps(modes).isdisjoint(self.modes)) and (
             not self.paths or any(where is None or paths.matches(where, self.paths) for where in places))
 
     def _forward(self, command: Forward) -> bool:
@@ -133,12 +134,21 @@ class Rule(Answering):
 
 
 def touched(command: FileOperation) -> tuple[str, ...]:
-    """The modes of an open; what else changes something is a write, and a folder that is listed is read."""
+    """The modes of an open; what else changes something is a write, a size that is set cuts the file, and a folder that is listed is read."""
     if command.action is FileAction.OPEN:
-        return command.modes or ("read",)
+        return command.modes
     if command.action is FileAction.COPY:
         return ("read", "write")
+    if any(name == "size" for name, _ in command.attributes):
+        return ("write", "truncate")
     return ("read",) if command.action is FileAction.LIST else ("write",)
+
+
+def _perhaps(modes: frozenset[str]) -> frozenset[str]:
+    """All that these may be at some server, for rules that refuse: what changes a file or a folder writes, and what is not known is everything."""
+    if not modes <= frozenset(OPEN_MODES):
+        return frozenset(OPEN_MODES)
+    return modes if modes.isdisjoint(_CHANGES) else modes | {"write"}
 
 
 def _floats(command: FileOperation) -> bool:

@@ -7,6 +7,7 @@ import datetime
 import pytest
 
 from addons.ssh import Ssh
+from addons.ssh.rules import OPEN_MODES
 from addons.ssh.typed import Typed
 from protocols.command import (
     AgentForward, Exec, FileAction, FileOperation, Forward, ForwardKind, Shell, SshCommand, Subsystem, X11Forward,
@@ -235,6 +236,38 @@ OPEN, REMOVE, LIST, COPY = FileAction.OPEN, FileAction.REMOVE, FileAction.LIST, 
 def test_files_may_be_read_only(operation: FileOperation, fitting: bool) -> None:
     """What creates, truncates, removes or copies is a write."""
     assert fits(ruled(verdict="allow", modes=["read"], paths=["/srv/**"]), operation) is fitting
+
+
+@pytest.mark.parametrize("flags", range(64))
+def test_an_open_that_does_not_write_reads_whatever_its_flags(flags: int) -> None:
+    """An SFTP server opens it for reading: flags with neither bit keep nobody from what is in the file."""
+    reads = bool(flags & 1) or not flags & 2
+    opened = FileOperation(OPEN, b"/srv/x", 0, flags=flags)
+    for verdict in ("deny", "approve"):
+        assert fits(ruled(verdict=verdict, commands=["file"], paths=["/srv/**"], modes=["read"]), opened) is reads
+    assert fits(ruled(verdict="allow", modes=["write", "append", "create", "truncate", "exclusive"]), opened) is not reads
+    assert fits(ruled(verdict="allow", modes=["read"]), opened) is (flags in (0, 1))
+
+
+@pytest.mark.parametrize("flags", [4, 8, 16, 5, 9, 17])
+def test_an_open_that_changes_a_file_without_the_write_bit_meets_a_rule_that_refuses_writing(flags: int) -> None:
+    """`read, truncate` empties the file."""
+    assert fits(ruled(verdict="deny", modes=["write"]), FileOperation(OPEN, b"/srv/x", 0, flags=flags))
+
+
+@pytest.mark.parametrize("flags", [64, 65, 66, 1 << 31 | 1])
+def test_flags_that_nobody_knows_are_covered_by_no_rule_that_allows_modes_and_by_every_rule_that_refuses_one(flags: int) -> None:
+    assert not fits(ruled(verdict="allow", modes=list(OPEN_MODES)), FileOperation(OPEN, b"/srv/x", 0, flags=flags))
+    assert all(fits(ruled(verdict="deny", modes=[mode]), FileOperation(OPEN, b"/srv/x", 0, flags=flags)) for mode in OPEN_MODES)
+
+
+def test_who_sets_a_size_truncates() -> None:
+    """By SETSTAT, and by FSETSTAT on what was opened."""
+    cut = FileOperation(FileAction.SETSTAT, b"/srv/x", 0, attributes=(("size", 0),))
+    assert fits(ruled(verdict="deny", modes=["truncate"]), cut) and fits(ruled(verdict="deny", modes=["write"]), cut)
+    assert not fits(ruled(verdict="allow", modes=["write"]), cut) and fits(ruled(verdict="allow", modes=["write", "truncate"]), cut)
+    named = FileOperation(FileAction.SETSTAT, b"/srv/x", 0, attributes=(("mode", 0o600),))
+    assert fits(ruled(verdict="allow", modes=["write"]), named) and not fits(ruled(verdict="deny", modes=["truncate"]), named)
 
 
 def test_both_paths_of_an_operation_count() -> None:

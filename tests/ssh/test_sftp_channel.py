@@ -181,6 +181,7 @@ def test_what_is_open_when_the_channel_ends_is_reported() -> None:
 
 @pytest.mark.parametrize(("frames", "text"), [
     (opens(1, b"/a", 26), "open /a for write, create, truncate"),
+    (opens(1, b"/a", 8), "open /a for read, create"), (opens(1, b"/a", 0), "open /a for read"), (opens(1, b"/a", 65), "open /a for read, 0x40"),
     (frame(sftp.OPEN, u32(1) + string(b"/a") + u32(10) + u32(4) + u32(0o600)), "open /a for write, create mode=600"),
     (frame(sftp.RENAME, u32(1) + string(b"/a") + string(b"/b")), "rename /a to /b"),
     (frame(sftp.SYMLINK, u32(1) + string(b"/a") + string(b"/b")), "symlink /a to /b"),
