@@ -1,5 +1,5 @@
 """
-UUIDv7s that rise within one process. Source: RFC 9562, sections 5.7 and 6.2 (method 1 with a 12-bit counter).
+UUIDv7s that rise within one process, and what people mean who write only the beginning of one. Source: RFC 9562, sections 5.7 and 6.2 (method 1 with a 12-bit counter).
 
 Time goes first, so ids sort by birth and evidence searched by id is searched by time.
 """
@@ -8,12 +8,31 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 _COUNTER_LIMIT = 1 << 12  # rand_a: the ids of one millisecond that stay in order
 _VERSION = 0x7 << 76
 _VARIANT = 0b10 << 62
+
+
+WHOLE = 36
+"""Characters of an id."""
+LEAST = 6
+"""Characters of one that are taken for it; fewer are a slip of the hand."""
+
+
+def meant(given: str, ids: Iterable[str]) -> list[str]:
+    """Of these the one that is given, or those that begin so, in any case and sorted."""
+    given = given.lower()
+    found = sorted({one for one in ids if one.startswith(given)}) if len(given) >= LEAST else []
+    return [given] if given in found else found
+
+
+def several(given: str, found: list[str]) -> str:
+    """That more than one is meant, and which; for a person."""
+    shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if found[5:] else "")
+    return f"{len(found)} sessions begin with {given}: {shown}; write more of its id"
 
 
 def milliseconds() -> int:

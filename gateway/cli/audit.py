@@ -55,7 +55,7 @@ def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--kind", default="", help="intent, outcome, refusal, opened, note, …; viewed, exported, watched; or a note's own, such as site.ticket or site.*"),
             click.option("--verdict", default="", help="allow or deny."),
             click.option("--text", default="", help="Part of a statement or of any other text, in any case; of configurations with --kind admin alone."),
-            click.option("--session", default="", help="A session's id; with what approved its commands."),
+            click.option("--session", default="", help="A session's id, or its beginning; with what approved its commands."),
             click.option("--alarm", is_flag=True, help="Only alarms: masking met what it should not have had to mask."),
             click.option("--request", default="", help="A request's id: its asking, answers, grant and commands."),
             click.option(
@@ -142,6 +142,7 @@ def tail(place: Place, query: Query, lines: int, follow: bool, as_json: bool) ->
 def _tail(place: Place, query: Query, lines: int, follow: bool, as_json: bool, patience: Patience) -> None:
     with viewing(place, "tail", query.described()) as looking:
         patience.over()
+        query = looking.meant(query)
         finder = Search(query, looking.bodies)
         newest = deque(_asked(looking.find(finder), query), maxlen=lines)
         _listing(newest, as_json)
@@ -181,6 +182,7 @@ def _aside(what: str) -> None:
 def search_(place: Place, query: Query, limit: int, as_json: bool) -> None:
     """Records that match every filter, oldest first. Who looked at evidence is shown by --kind admin or viewed alone."""
     with viewing(place, "search", query.described()) as looking:
+        query = looking.meant(query)
         finder = Search(query, looking.bodies)
         if not _listing(islice(_asked(looking.find(finder), query), limit or None), as_json):
             _nothing(looking, query)
@@ -225,7 +227,7 @@ def _unnamed(looking: Looking, query: Query) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 @located
 def show(place: Place, what: str, as_json: bool) -> None:
-    """All there is of one record (SEGMENT/INDEX) and its outcome, of a session (its id), or of a request (r-…)."""
+    """All there is of one record (SEGMENT/INDEX) and its outcome, of a session (its id, or its beginning), or of a request (r-…)."""
     number, separator, index = what.partition("/")
     wanted: tuple[int, int] | None = None
     if separator:
@@ -234,7 +236,7 @@ def show(place: Place, what: str, as_json: bool) -> None:
         wanted = int(number), int(index)
     with viewing(place, "show", {"what": what}) as looking:
         asked = Query() if wanted else Query(request=what) if what.startswith("r-") else Query(session=what)
-        finder = Search(asked, looking.bodies)
+        finder = Search(looking.meant(asked), looking.bodies)
         count = 0
         for found in looking.find(finder) if wanted is None else _record_and_outcome(looking, finder, wanted):
             _show(found, as_json, whole=wanted is not None)
@@ -435,9 +437,10 @@ def export(place: Place, query: Query, out: Path, form: str, as_json: bool) -> N
     """Write a bundle that verifies offline: the records that match, and what proves them."""
     public = _verifier("", place)
     bundle.check_new(out)
-    asked = query.described()
     with opened(place) as looking:
         _exported_whole(looking, out)
+        query = looking.meant(query)
+        asked = query.described()
         if looking.bodies is None and not asked:
             leave(UNREADABLE, "a bundle of the whole log without the body key could not be told from one whose bodies were taken out: "
                               "give --state DIR, or ask for less than the whole log")

@@ -9,15 +9,16 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
 from gateway.cli.place import DAMAGED, Place
 from gateway.cli.show import record
 from gateway.evidence.missing import missing
+from gateway.evidence.named import session_meant
 from gateway.evidence.order import told
-from gateway.evidence.query import Found, Search, search
+from gateway.evidence.query import Found, Query, Search, search
 from gateway.evidence.view import View, open_view
 from gateway.notary.body import Bodies
 
@@ -35,6 +36,10 @@ class Looking:
     bodies: Bodies | None
     upto: tuple[int, int] | None
     unsearched: list[str]
+
+    def meant(self, query: Query) -> Query:
+        """The same query with the whole id of the session that it names."""
+        return replace(query, session=session_meant(query.session, self.view)) if query.session else query
 
     def find(self, finder: Search) -> Iterator[Found]:
         """What matches, without the record of this looking."""

@@ -34,7 +34,7 @@ def list_(door: Door, as_json: bool) -> None:
 @click.argument("identifier", metavar="ID")
 @configured
 def show(door: Door, as_json: bool, identifier: str) -> None:
-    """One live session."""
+    """One live session. The beginning of its ID is enough, where no other begins so."""
     one(shown(_running(door).call("session_show", session=identifier)), as_json)
 
 
@@ -43,12 +43,12 @@ def show(door: Door, as_json: bool, identifier: str) -> None:
 @click.option("--why", default="", help="What its client and the evidence are told.")
 @configured
 def kill(door: Door, as_json: bool, identifier: str, why: str) -> None:
-    """End a session."""
+    """End a session. The beginning of its ID is enough, where no other begins so."""
     ended = _running(door).call("session_kill", session=identifier, why=why)
     if as_json:
         one(shown(ended), as_json)
     else:
-        click.echo(f"Ended session {identifier} of {as_text('subject', ended['subject'])} on {as_text('target', ended['target'])}.")
+        click.echo(f"Ended session {ended['id']} of {as_text('subject', ended['subject'])} on {as_text('target', ended['target'])}.")
 
 
 def _running(door: Door) -> Door:

@@ -11,6 +11,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
@@ -20,9 +22,11 @@ from gateway.cli.left import leave
 from gateway.cli.place import NEEDED
 from gateway.cli.show import one
 from gateway.evidence.cast import Event, Recording, Recordings
+from gateway.evidence.named import session_meant
 from gateway.evidence.playing import RESTORED, Harmless, moment, paced
-from gateway.evidence.query import Found
+from gateway.evidence.query import BadQuery, Found
 from gateway.evidence.view import LiveView, Row, Unreadable, View, open_view, rows
+from gateway.ids import WHOLE
 from gateway.notary import keys
 from gateway.notary.body import Bodies, BodyError
 from gateway.notary.record import Kind, parse_leaf
@@ -45,14 +49,11 @@ def watch(
 ) -> None:
     """See a session as its person does: live, or from its recording."""
     try:
-        session = uuid.UUID(identifier)
-    except ValueError:
-        leave(f"{identifier!r} is no session's id; `ostiary session list` has those of now, `ostiary audit search` those of before")
-    try:
         start = moment(at)
     except ValueError as error:
         leave(str(error))
-    config, token = door.config(*NEEDED), own_token(subject)
+    config = door.config(*NEEDED)
+    session, token = _session(config.audit.directory, identifier), own_token(subject)
     door.call("identity_check", subject=subject, token=token, session=str(session))
     try:
         view = open_view(config.audit.directory)
@@ -68,6 +69,19 @@ def watch(
             view.close()
     except (Unreadable, keys.KeyFileError) as error:
         leave(str(error))
+
+
+def _session(store: Path, given: str) -> uuid.UUID:
+    """Of one whose beginning may be given."""
+    try:
+        if len(given) >= WHOLE:
+            return uuid.UUID(given)
+        with closing(open_view(store)) as view:
+            return uuid.UUID(session_meant(given, view))
+    except (BadQuery, Unreadable) as error:
+        leave(str(error))
+    except ValueError:
+        leave(f"{given!r} is no session's id; `ostiary session list` has those of now, `ostiary audit search` those of before")
 
 
 def _observe(door: Door, session: str, subject: str, token: str) -> None:

@@ -380,7 +380,7 @@ class Admin:
 
     def session_kill(self, session: str, why: str = "") -> Value:
         ended = self._office.sessions.kill(session, by_operator(why))
-        self._tell("session.killed", {"session": session, "subject": ended["subject"], "why": why})
+        self._tell("session.killed", {"session": ended["id"], "subject": ended["subject"], "why": why})
         return ended
 
     def session_observe(self, session: str, subject: str, token: str) -> Value:

@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from gateway.control.badges import Badge
 from gateway.control.device.answers import opened_by
-from gateway.control.errors import BadCall, NotFound
+from gateway.control.errors import BadCall, Conflict, NotFound
+from gateway.ids import meant, several
 
 Value = dict[str, Any]
 
@@ -96,17 +97,30 @@ class Sessions:
         """As `kill`, since what let it in is over."""
         self.kill(session, f"this session was ended: {why} [OST-651]")
 
+    def named(self, given: str) -> str:
+        """
+        The id of a live session, of which the beginning may be given.
+
+        :raises NotFound: none lives. :raises Conflict: several begin so.
+        """
+        if given in self._sessions:
+            return given
+        found = meant(given, self._sessions)
+        if len(found) > 1:
+            raise Conflict(several(given, found))
+        if not found:
+            raise NotFound(f"there is no live session {given}: `ostiary session list` has those of now, `ostiary audit search` those of before")
+        return found[0]
+
     def kill(self, session: str, why: str) -> Value:
         """
         Ask its worker to end it.
 
-        :raises NotFound: it does not live.
+        :raises NotFound: it does not live. :raises Conflict: as `named`.
         """
-        known = self._sessions.get(session)
-        if known is None:
-            raise NotFound(f"there is no live session {session}. `ostiary session list` shows them.")
-        known[0].push("kill", {"session": session, "why": why})
-        return known[1]
+        worker, told = self._sessions[self.named(session)]
+        worker.push("kill", {"session": told["id"], "why": why})
+        return told
 
     def observe(self, session: str, by: str, groups: Iterable[str]) -> Value:
         """
@@ -114,8 +128,8 @@ class Sessions:
 
         :raises NotFound: it does not live.
         """
-        told = self.get(session)
-        self._sessions[session][0].push("observed", {"session": session, "by": by, "groups": sorted(groups)})
+        worker, told = self._sessions[self.named(session)]
+        worker.push("observed", {"session": told["id"], "by": by, "groups": sorted(groups)})
         return told
 
     def end_all(self, wanted: Callable[[Value], bool], why: str) -> list[str]:
@@ -127,11 +141,9 @@ class Sessions:
 
     def get(self, session: str) -> Value:
         """
-        :raises NotFound: it does not live.
+        :raises NotFound: it does not live. :raises Conflict: as `named`.
         """
-        if session not in self._sessions:
-            raise NotFound(f"there is no live session {session}; past ones: `ostiary audit search`")
-        return self._sessions[session][1]
+        return self._sessions[self.named(session)][1]
 
     def listed(self) -> list[Value]:
         """Oldest first."""

@@ -1,15 +1,40 @@
 """
-What a question names and no record does: an empty answer to it is probably one to a slip of the hand.
+What a question names: a session by the beginning of its id; and what no record names, so that an empty answer is probably one to a slip of
+the hand.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 
-from gateway.evidence.query import ANY_COLUMN, Found, Query, Search, configuration
+from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, configuration
+from gateway.evidence.view import View, rows
+from gateway.ids import WHOLE, meant, several
 from gateway.notary.body import Bodies
+from gateway.notary.record import parse_leaf
 
 Finder = Callable[[Search], Iterable[Found]]
+
+
+def session_meant(given: str, view: View) -> str:
+    """
+    A session's id, of which the beginning may be given; as it was given where no recorded one begins so.
+
+    :raises BadQuery: several do.
+    """
+    if len(given) >= WHOLE:
+        return given.lower()
+    found = meant(given, (str(uuid.UUID(bytes=session)) for session in _sessions(view)))
+    if len(found) > 1:
+        raise BadQuery(several(given, found))
+    return found[0] if found else given
+
+
+def _sessions(view: View) -> Iterator[bytes]:
+    """Of each segment that is here, those with a record in it."""
+    for number in sorted(number for number in view.present() if view.files(number) is not None):
+        yield from {parse_leaf(leaf).session for _, leaf, _ in rows(view, number)} - {b""}
 
 
 def unnamed(query: Query, find: Finder, bodies: Bodies | None) -> Iterator[str]:

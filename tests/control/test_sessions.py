@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 
 from gateway.control.admin import Admin
-from gateway.control.errors import BadCall, ControlUnavailable, NotFound
+from gateway.control.errors import BadCall, Conflict, ControlUnavailable, NotFound
 from gateway.control.office import Office
 from gateway.control.sessions import Sessions
 from test_process import config_of
@@ -49,6 +49,20 @@ def test_they_are_listed_oldest_first_with_known_fields_only(two: Two) -> None:
     two[0].opened(two[1], {"id": "3", "subject": ADA, "opened": 3.0, "password": "x"})
     assert [one["id"] for one in two[0].listed()] == ["2", "1", "3"]
     assert "password" not in two[0].get("3")
+
+
+def test_the_beginning_of_an_id_ends_that_session_and_none_where_it_begins_several() -> None:
+    sessions, worker = Sessions(), Worker()
+    ids = ["0193a2b4-1000", "0193a2b4-2000"]
+    for one in ids:
+        sessions.opened(worker, {"id": one, "subject": ADA, "opened": 1.0})
+    with pytest.raises(Conflict, match="2 sessions begin with 0193a2b4: 0193a2b4-1000, 0193a2b4-2000"):
+        sessions.kill("0193a2b4", "why")
+    with pytest.raises(NotFound):
+        sessions.kill("0193", "why")
+    assert worker.pushed == [] and sessions.get("0193A2B4-1")["id"] == ids[0]
+    assert sessions.kill("0193a2b4-2", "why")["id"] == ids[1]
+    assert worker.pushed == [("kill", {"session": ids[1], "why": "why"})]
 
 
 def test_a_worker_cannot_close_anothers_session(two: Two) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from recorded import Told, allowed, denied, fill, journal, new_store, session
 
+from gateway.cli.main import main
 from gateway.evidence.named import unnamed
 from gateway.evidence.query import BadQuery, Found, Query, Search, parse_time, search
 from gateway.evidence.readable import clean, summary, table_row
@@ -87,6 +90,23 @@ def test_filters_are_exact_and_add_up(folder: Path) -> None:
     assert not found(folder, target="clin") and found(folder, target="clinic")
     one = found(folder, kind="closed")[0].shown()["session"]
     assert {f.shown()["session"] for f in found(folder, session=one)} == {one}
+
+
+def test_a_session_is_named_by_the_beginning_of_its_id_where_no_other_begins_so(tmp_path: Path) -> None:
+    """Searched, shown and exported so; a bundle is of the whole id. Of several all are said, and nothing is shown."""
+    store = new_store(tmp_path)
+    ids = [f"0193a2b4-{n}000-7000-8000-000000000000" for n in (1, 2)]
+    for one in ids:
+        fill(store, 1, session(id=one))
+    store.close()
+    for words in (("search", "--session", "0193A2B4-1"), ("show", "0193a2b4-1"), ("tail", "--session", "0193a2b4-1")):
+        told = CliRunner().invoke(main, ["audit", *words, "--json", "--store", str(tmp_path / "audit")], catch_exceptions=False)
+        assert told.exit_code == 0 and {json.loads(line)["session"] for line in told.stdout.splitlines()} == {ids[0]}, words
+    several = CliRunner().invoke(main, ["audit", "show", "0193a2b4", "--store", str(tmp_path / "audit")], catch_exceptions=False)
+    assert several.exit_code == 3 and several.stdout == "" and f"2 sessions begin with 0193a2b4: {ids[0]}, {ids[1]}" in several.stderr
+    words = ["export", "--session", "0193a2b4-2", "--out", str(tmp_path / "bundle"), "--store", str(tmp_path / "audit")]
+    assert CliRunner().invoke(main, ["audit", *words], catch_exceptions=False).exit_code == 0
+    assert json.loads((tmp_path / "bundle" / "MANIFEST.json").read_text())["query"] == {"session": ids[1]}
 
 
 def test_what_agents_did_and_for_whom_is_found_from_their_sessions_opening(folder: Path) -> None:

@@ -7,7 +7,7 @@ from uuid import RFC_4122, UUID
 
 from hypothesis import given, strategies as st
 
-from gateway.ids import Ids
+from gateway.ids import LEAST, Ids, meant, several
 
 
 def ticking(*stamps: int) -> Callable[[], int]:
@@ -42,3 +42,13 @@ def test_two_processes_do_not_meet() -> None:
     """Random bits keep ids of the same millisecond apart."""
     here, there = Ids(ticking(5)), Ids(ticking(5))
     assert not {here() for _ in range(500)} & {there() for _ in range(500)}
+
+
+def test_an_id_may_be_begun_and_what_begins_several_ids_names_none() -> None:
+    """In any case; too few characters are a slip of the hand, also where only one begins so."""
+    ids = ["0193a2b4-aaaa", "0193a2b4-bbbb", "0193c000-cccc"]
+    assert meant("0193C0", ids) == ["0193c000-cccc"] and meant("0193a2b4-b", ids) == ["0193a2b4-bbbb"]
+    assert meant("0193a2b4", ids) == ids[:2] and meant("0193a2b4-aaaa", [*ids, "0193a2b4-aaaa-more"]) == ["0193a2b4-aaaa"]
+    assert meant("0193c0"[: LEAST - 1], ids) == meant("", ids) == meant("ffffff", ids) == []
+    assert several("0193a2", ids[:2]) == "2 sessions begin with 0193a2: 0193a2b4-aaaa, 0193a2b4-bbbb; write more of its id"
+    assert "and 3 more" in several("0193a2", ids[:2] * 4)
