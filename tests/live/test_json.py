@@ -180,6 +180,7 @@ def test_every_json_says_moments_alike_and_names_what_it_holds(house: House, tmp
     run("audit", "show", asked)
     run("audit", "verifier")
     run("audit", "export", "--out", str(tmp_path / "bundle"))
+    run("audit", "status")
     run("audit", "verify", code=2)
     run("audit", "verify", str(tmp_path / "bundle"), "--key", str(house.public_key), code=2)
 
