@@ -234,6 +234,11 @@ class PostgresServer:
         ours = self.binaries / name
         return ours if ours.exists() else clients() / name
 
+    @property
+    def restores(self) -> bool:
+        """Whether it takes what `pg_dump` writes: 18's sets a parameter that 16 does not know."""
+        return self.version >= 17 or (self.binaries / "pg_dump").exists()
+
     def sql(self, text: str, database: str = "postgres") -> str:
         """Run it with psql as superuser over the UNIX socket; what it prints, unaligned."""
         done = subprocess.run(
