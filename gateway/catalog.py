@@ -133,6 +133,7 @@ QUERIES: dict[str, str] = {
         ("indrelid", "indpred", "index"),
     ),
     "type_runs": _called(("contypid", "conbin", "constraint"), ("oid", "typdefaultbin", "type")),
+    "defaults": _called(("oid", "proargdefaults", "proc")),
     "states": STATES,
     "aggregates": SUPPORT,
 }

@@ -63,20 +63,20 @@ class People:
 
     def decide(self, session: Session, command: Command, question: Question, held: Held, again: Again) -> Steps:
         """The Decision that their answer comes to."""
-        request, hold = "", question.hold
+        request, hold, sent = "", question.hold, question.sent
 
         def denied(reason: str, code: str, hint: str = "", sqlstate: str = "42501") -> Decision:
             facts = (("request", request),) if request else ()
             deny = Deny(reason, code, hold.rule, hint, sqlstate, facts=facts)
-            return Decision(command, deny, question.sent, question.addon, hold.rule, request=request, columns=question.columns, seen=question.shows)
+            return Decision(command, deny, sent, question.addon, hold.rule, request=request, columns=question.columns, seen=question.shows)
 
         try:
-            under = yield from self._under(session, command)
-            told = under.told or hold.mode != "retry"
+            under = yield from self._under(session, command, question.sent)
+            sent, told = under.sent, under.told or hold.mode != "retry"
             if not told and not self._lists.next_is(session, command):  # a list's yes is spent at once, or not at all
                 return denied(*untold(hold))
-            bound = binding(session, command, question.sent, under.bound)
-            answer = yield self._approvals.submit(request_for(session, command, question.sent, hold, bound, under.named))
+            bound = binding(session, command, sent, under.bound)
+            answer = yield self._approvals.submit(request_for(session, command, sent, hold, bound, under.named))
             request = answer["request"]
             if answer["state"] == "pending" and not told:
                 self._withdraw(request, "what it means cannot be told")
@@ -96,7 +96,7 @@ class People:
                 self._withdraw(request, "it is refused now")
                 return replace(refused, request=request)
             return Decision(
-                command, Allow(hold.rule, remember=False), question.sent, question.addon, hold.rule,
+                command, Allow(hold.rule, remember=False), sent, question.addon, hold.rule,
                 grant=grant, request=request, binding=bound, columns=question.columns, seen=question.shows,
             )
         except CancelledError:
@@ -113,14 +113,14 @@ class People:
             self._withdraw(request, "the gateway could not wait for its answer")
             return denied("approval cannot be asked for now", "OST-305", "try again when the gateway's control is back")
 
-    def _under(self, session: Session, command: Command) -> Steps:
+    def _under(self, session: Session, command: Command, sent: str) -> Steps:
         """
         :raises Changed: it cannot be told what the command's names mean.
         """
         if self._premises is None:
-            return Under()
+            return Under(sent=sent)
         try:
-            return (yield from self._premises.under(session, command))
+            return (yield from self._premises.under(session, command, sent))
         except CancelledError:
             raise
         except Exception as error:  # whatever keeps a catalog from being read
@@ -139,7 +139,7 @@ class People:
         now = question if asked is None else (yield from asked)
         if isinstance(now, Decision) and isinstance(now.verdict, Deny):
             return replace(now, verdict=replace(now.verdict, reason=f"{now.verdict.reason.rstrip('.')}; that has changed while it was held"))
-        if now != question or (yield from self._under(session, command)) != under:
+        if now != question or (yield from self._under(session, command, question.sent)) != under:
             raise Changed("what it means has changed")
         return None
 

@@ -14,11 +14,15 @@ from twisted.internet.defer import Deferred
 
 from addons.sql.catalog import Snapshot
 from addons.sql.given import spoken
+from addons.sql.leaning import leans
 from addons.sql.meaning import digest, meaning
+from addons.sql.pinned import pinned
+from addons.sql.resolve import Names
 from addons.sql.settings import Settings
+from addons.sql.stored import sets_paths
 from gateway.catalog import Catalogs
 from gateway.control.request import trace
-from protocols.command import Command, FunctionCall, Statement
+from protocols.command import Command, FunctionCall, Path, Statement
 from protocols.session import Session
 
 Steps = Generator[Deferred[Any], Any, Any]
@@ -26,6 +30,7 @@ Steps = Generator[Deferred[Any], Any, Any]
 
 class Under(NamedTuple):
     """
+    :ivar sent: the text that it would be sent as, with the schemas of names that only the path tells apart.
     :ivar bound: what a grant is bound to of it; empty for what is no SQL.
     :ivar exact: what it is in this very moment: that differs too where names mean other things that look the same.
     :ivar told: whether all of it is known, so that what is asked later can be told from it.
@@ -36,6 +41,7 @@ class Under(NamedTuple):
     exact: bytes = b""
     told: bool = True
     named: tuple[tuple[str, bytes], ...] | None = ()
+    sent: str = ""
 
 
 class Premises:
@@ -44,18 +50,19 @@ class Premises:
     def __init__(self, catalogs: Catalogs, settings: Settings) -> None:
         self._catalogs, self._settings = catalogs, settings
 
-    def under(self, session: Session, command: Command) -> Steps:
+    def under(self, session: Session, command: Command, sent: str) -> Steps:
         """
         An `Under`, by a catalog that shows all that was heard of.
 
+        :param sent: what the addons made of its text.
         :raises: whatever kept the catalog from being read.
         """
         if not isinstance(command, (Statement, FunctionCall)):
-            return Under()
+            return Under(sent=sent)
         snapshot = None if self._catalogs.stale(session) else self._catalogs.snapshot(session)
         if snapshot is None:
             snapshot = yield self._catalogs.refresh(session)
-        return self._by(session, command, snapshot)
+        return self._by(session, command, sent, snapshot)
 
     def current(self, session: Session, command: Command) -> Steps:
         """Whether the catalog is known to show what the target has now."""
@@ -64,7 +71,7 @@ class Premises:
         yield self._catalogs.over(session)
         return (yield self._catalogs.current(session))
 
-    def _by(self, session: Session, command: Statement | FunctionCall, snapshot: Snapshot) -> Under:
+    def _by(self, session: Session, command: Statement | FunctionCall, sent: str, snapshot: Snapshot) -> Under:
         path, flux = self._settings.search_path(session, command.settings), self._settings.underway.of(session)
         named = self._named(session, command)
         texts = [text for _name, pair in named or () for text in pair]
@@ -72,8 +79,12 @@ class Premises:
             texts.append(command.text)
         meant = meaning(texts, snapshot, command.oid if isinstance(command, FunctionCall) else 0)
         rest = path, flux, named
-        told = path is not None and named is not None
-        return Under(digest((meant.shape, rest)), digest((meant.exact, rest)), told, self._spoken(session, command))
+        if isinstance(command, Statement) and command.path is Path.SIMPLE and not (flux is not None and flux.unseen):
+            sent = pinned(sent, Names(snapshot, path), {one.name for one in flux.relations} if flux is not None else ())
+        moving = sets_paths(snapshot) or flux is not None and flux.calls
+        leaning = moving and any(leans(text, snapshot) for text in (sent, *(then or text for _name, (text, then) in named or ())))
+        told = path is not None and named is not None and not leaning
+        return Under(digest((meant.shape, rest)), digest((meant.exact, rest)), told, self._spoken(session, command), sent)
 
     def _named(self, session: Session, command: Statement | FunctionCall) -> list[tuple[str, tuple[str, str]]] | None:
         """Names that it runs or reads on by, with the texts that they may stand for and those that were sent; None where some are not known."""

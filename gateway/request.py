@@ -102,7 +102,7 @@ def made(request: str, hold: Hold, answer: Mapping[str, Any]) -> tuple[str, str,
 
 def untold(hold: Hold) -> tuple[str, str, str]:
     """Reason, code and hint of a command whose yes could be spent on another: what tells them apart is not known just now."""
-    hint = "send SET search_path = …, or a new PREPARE, by itself, wait for its answer, and send this again"
+    hint = "write the schemas of its names, or send SET search_path = …, or a new PREPARE, by itself, wait for its answer, and send this again"
     return f"{hold.reason.rstrip('.')}; what its names mean cannot be told now, so nobody could be asked about it", "OST-310", hint
 
 

@@ -18,7 +18,6 @@ from postgast import pg_query_pb2 as tree
 from addons.masking.cover import Cover, Misdeclared
 from addons.masking.declared import Declaration
 from addons.masking.freshness import Freshness
-from addons.masking.kinds import CREATES
 from addons.masking.questions import kept_covering
 from addons.masking.seen import WHOLE, read
 from addons.masking.shifting import called, moved
@@ -30,7 +29,7 @@ from addons.sql.flux import Flux, changed, together
 from addons.sql.form import form
 from addons.sql.overloads import ANY
 from addons.sql.parse import Parsed, Unparsable, parse, unwrap, walk
-from addons.sql.resolve import Names, references
+from addons.sql.resolve import CREATES, Names, references
 from protocols.command import Statement
 from protocols.session import Session
 
@@ -56,20 +55,18 @@ class Clear:
         self._known: OrderedDict[tuple[Hashable, ...], tuple[str, ...]] = OrderedDict()
         self._reading: set[tuple[str, str]] = set()
 
-    def columns(
-        self, session: Session, statement: Statement, declared: tuple[Declaration, ...], path: tuple[str, ...] | None
-    ) -> tuple[str, ...]:
+    def columns(self, session: Session, statement: Statement, declared: tuple[Declaration, ...]) -> tuple[str, ...]:
         """Labels of those declared columns that a statement may read, sorted; with "*" where nobody can tell which."""
         statement = form(statement) or statement  # which columns are read rests on no literal
         if self._analysis.long(statement.text):
-            asked = self.question(session, statement, declared, path) if self._catalogs.snapshot(session) is not None else None
+            asked = self.question(session, statement, declared) if self._catalogs.snapshot(session) is not None else None
             return self._analysis.known(session, asked, _any(declared)) if asked is not None else _any(declared)
         snapshot, sure = self._catalogs.snapshot(session), self._sure(session)
         revision = snapshot.revision if snapshot is not None else None
-        key = (statement.text, statement.types, revision, declared, path, self._fresh.flux(session), sure)
+        key = (statement.text, statement.types, revision, declared, self._fresh.flux(session), sure)
         found = self._known.get(key)
         if found is None:
-            found = self._found(session, statement, declared, Names(snapshot, path) if snapshot is not None else None, sure)
+            found = self._found(session, statement, declared, Names(snapshot) if snapshot is not None else None, sure)
             if len(statement.text) <= _KEPT_LENGTH:
                 self._known[key] = found
                 if len(self._known) > _KEPT:
@@ -77,18 +74,16 @@ class Clear:
         return found
 
     def named(self, session: Session, given: Iterable[Statement] | None, declared: tuple[Declaration, ...]) -> tuple[str, ...]:
-        """As `columns`, of what names stand for (None: not known), wherever its own names are looked up by now."""
+        """As `columns`, of what names stand for (None: not known)."""
         if given is None:
             return _any(declared)
-        return tuple(sorted({label for each in given for label in self.columns(session, each, declared, None)}))
+        return tuple(sorted({label for each in given for label in self.columns(session, each, declared)}))
 
-    def question(
-        self, session: Session, statement: Statement, declared: tuple[Declaration, ...], path: tuple[str, ...] | None
-    ) -> Clearing:
+    def question(self, session: Session, statement: Statement, declared: tuple[Declaration, ...]) -> Clearing:
         """What `columns` wants to know of a long text, where there is a catalog."""
         statement, snapshot = form(statement) or statement, self._catalogs.snapshot(session)
         return Clearing(
-            statement.text, snapshot.revision, declared, self._listed, path, statement.types, self._sure(session), bool(session.floor), self._fresh.flux(session)
+            statement.text, snapshot.revision, declared, self._listed, statement.types, self._sure(session), bool(session.floor), self._fresh.flux(session)
         )
 
     def call(self, session: Session, function: int, declared: tuple[Declaration, ...]) -> tuple[str, ...]:
@@ -132,7 +127,6 @@ class Clearing:
     revision: str
     declared: tuple[Declaration, ...]
     listed: frozenset[str]
-    path: tuple[str, ...] | None
     types: tuple[int, ...]
     sure: bool
     floor: bool
@@ -141,7 +135,7 @@ class Clearing:
     def answer(self, snapshot: Snapshot | None) -> tuple[str, ...]:
         try:
             cover, calls = kept_covering(snapshot, self.declared, self.listed, self.floor)
-            return _reads(self.text, self.types, self.declared, Names(snapshot, self.path), cover, calls, self.sure, self.flux)
+            return _reads(self.text, self.types, self.declared, Names(snapshot), cover, calls, self.sure, self.flux)
         except (Unparsable, RecursionError, Misdeclared):
             return _any(self.declared)
 

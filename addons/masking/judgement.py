@@ -4,8 +4,9 @@ What comes of judging one text for somebody who sees masked columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from addons.masking.refusals import RULE
 from protocols.verdict import Allow, Deny, Replace
 
 
@@ -48,6 +49,11 @@ class Judgement:
     def rewritten(self) -> bool:
         """Whether another text is sent, which holds no key, and nothing else is to be counted or remembered."""
         return isinstance(self.verdict, Replace) and self._plain
+
+    def sent(self, text: str) -> Judgement:
+        """Of a text that stands for the client's: it is sent where that would have been."""
+        allowed = isinstance(self.verdict, Allow)
+        return replace(self, verdict=Replace(text, RULE, seen=self.verdict.seen)) if allowed else self
 
     @property
     def _plain(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
-from addons.sql.resolve import Reference, references
+from addons.sql.resolve import CREATES, Reference, references
 
 KNOWN = frozenset(
     """
@@ -51,17 +51,6 @@ HARMLESS = frozenset(
     }
 )
 """They may name a masked relation: they return nothing of it, write nothing of ours into it, and leave its rows where they are."""
-
-CREATES = frozenset(
-    {
-        ("CreateStmt", "relation"),
-        ("IntoClause", "rel"),
-        ("ViewStmt", "view"),
-        ("CreateSeqStmt", "sequence"),
-        ("CompositeTypeStmt", "typevar"),
-    }
-)
-"""Where a RangeVar names what will be, not what is."""
 
 
 def makes(statement: Message, named: Sequence[Reference] | None = None) -> frozenset[str]:

@@ -26,6 +26,7 @@ from addons.masking.freshness import Freshness
 from addons.masking.incoming import Incoming
 from addons.masking.judgement import Judgement, UnknownNames
 from addons.masking.overtaken import ALARM, unknown
+from addons.masking.pins import Pins
 from addons.masking.provenance import Provenance
 from addons.masking.questions import Judging, Reading
 from addons.masking.reveals import hinted, nameless, reads, rule, without
@@ -104,7 +105,7 @@ class Masking:
         self._saves: Saves | None = None
         if refuse_masks:
             self._saves = Saves(catalogs, self._fresh, self._analysis, self._listed, lambda s: self._scope.split(s)[1], self._scope.cover)
-        self._by_name = ByName(settings, self._judged)
+        self._by_name, self._pins = ByName(settings, self._judged), Pins(settings, self._fresh, self._analysis)
         self._decided: OrderedDict[tuple, Judgement] = OrderedDict()
         self.tallies = tallies_of((catalogs, settings, reveals if self._rule is not None else None))
 
@@ -180,7 +181,7 @@ class Masking:
         if self._foreseen.about(hook.statement):
             self._look_ahead(hook, masked, clear)
         if not masked:
-            return Allow(remember=not uses(hook.statement), seen=self._seen(hook, clear)) if clear else _CLEAR
+            return self._shown_clear(hook, clear) if clear else _CLEAR
         if hook.statement.settings.get("standard_conforming_strings", "on").lower() != "on":
             return refusals.settings("standard_conforming_strings")
         snapshot = self._fresh.snapshot(hook.session)
@@ -197,9 +198,12 @@ class Masking:
         """What has to be known when a long text is decided, and with it what will be asked about it before."""
         session, snapshot = hook.session, self._catalogs.snapshot(hook.session)
         sure = masked and self._fresh.snapshot(session) is not None and self._scope.sound(snapshot, session, masked)
-        besides: list[Question] = [self._judging(session, formed(hook.statement), snapshot, masked)] if sure else []
+        besides: list[Question] = []
+        if sure:
+            statement = formed(hook.statement)
+            besides = [self._judging(session, statement, self._pins.text(session, statement, snapshot), snapshot, masked)]
         if clear and snapshot is not None:
-            besides.append(self._clear.question(session, hook.statement, clear, self._path(session, hook.statement)))
+            besides.append(self._clear.question(session, hook.statement, clear))
         self._foreseen.ask(session, hook.statement, snapshot, besides)
 
     def on_data(self, hook: DataHook) -> Incoming | None:
@@ -242,7 +246,8 @@ class Masking:
         verdict = judged.verdict
         clear = self._scope.split(hook.session)[1]
         if clear and not isinstance(verdict, Deny):
-            verdict = replace(verdict, seen=self._seen(hook, clear, verdict.seen))
+            text = self._pins.text(hook.session, hook.statement, self._catalogs.snapshot(hook.session))
+            verdict = replace(verdict, seen=self._seen(hook, text, clear, verdict.seen))
         if isinstance(verdict, Deny) or judged.executes or judged.explains or judged.lookups or judged.keyed or uses(hook.statement):
             return verdict
         if isinstance(verdict, Replace) and (verdict.reveal is not None or self._may_reveal(hook.session)):
@@ -292,12 +297,11 @@ class Masking:
             full, calls = self._scope.cover(snapshot, session, masked)
         except Misdeclared:
             return None
-        path = self._path(session, statement)
-        if self._analysis.long(statement.text):
-            reading = Reading(statement.text, snapshot.revision, masked, rest, self._listed, path)
-            columns = self._analysis.of(session, reading, snapshot)
+        text = self._pins.text(session, statement, snapshot)
+        if self._analysis.long(text):
+            columns = self._analysis.of(session, Reading(text, snapshot.revision, masked, rest, self._listed), snapshot)
         else:
-            columns = reads(statement.text, path, calls, full, self._scope.cover(snapshot, session, rest)[0])
+            columns = reads(text, calls, full, self._scope.cover(snapshot, session, rest)[0])
         judged = self._judged(session, statement, snapshot, rest) if columns else None
         if judged is None or isinstance(judged.verdict, Deny):
             return None
@@ -308,9 +312,19 @@ class Masking:
         shown = Replace(text, refusals.RULE, still, remember=False, reveal=under, seen=Seen(outputs, under.columns))
         return self._counted(hook, replace(judged, verdict=shown))
 
-    def _seen(self, hook: RewriteHook, clear: tuple[Declaration, ...], seen: Seen | None = None) -> Seen | None:
-        """What is known, with what the session reads as it is, because its groups may."""
-        read = self._clear.columns(hook.session, hook.statement, clear, self._path(hook.session, hook.statement))
+    def _shown_clear(self, hook: RewriteHook, clear: tuple[Declaration, ...]) -> Allow | Replace:
+        """Of who sees everything as it is: what the evidence names is what is read."""
+        statement, again = hook.statement, not uses(hook.statement)
+        seen, text = self._seen(hook, statement.text, clear), statement.text
+        if seen is not None:
+            text = self._pins.text(hook.session, statement, self._fresh.snapshot(hook.session))
+        if text == statement.text:
+            return Allow(remember=again, seen=seen)
+        return Replace(text, refusals.RULE, remember=again, seen=self._seen(hook, text, clear))
+
+    def _seen(self, hook: RewriteHook, text: str, clear: tuple[Declaration, ...], seen: Seen | None = None) -> Seen | None:
+        """What is known, with what the session reads as it is, because its groups may. :param text: what is sent but for masks."""
+        read = self._clear.columns(hook.session, replace(hook.statement, text=text), clear)
         if self._by_name.uses(hook):
             read = tuple(sorted({*read, *self._clear.named(hook.session, self._by_name.behind(hook), clear)}))
         if not read:
@@ -343,8 +357,8 @@ class Masking:
     def _judged_as_written(
         self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
     ) -> Judgement:
-        path, made, types, flux = self._under(session, statement)
-        key = (statement.text, snapshot.revision, masked, path, made, bool(session.floor), types, flux)
+        made, types, flux = self._under(session, statement)
+        key = (statement.text, snapshot.revision, masked, self._pins.path(session, statement), made, bool(session.floor), types, flux)
         known = self._decided.get(key)
         if known is not None:
             self._decided.move_to_end(key)
@@ -355,12 +369,15 @@ class Masking:
             return Judgement(refusals.misdeclared(str(error)))
         if not calls.asking.isdisjoint(statement.types):
             return Judgement(refusals.unlisted("a parameter's declared type", vouchable=False))
-        if self._analysis.long(statement.text):
-            found = self._analysis.of(session, self._judging(session, statement, snapshot, masked), snapshot)
+        text = self._pins.text(session, statement, snapshot)
+        if self._analysis.long(text):
+            found = self._analysis.of(session, self._judging(session, statement, text, snapshot, masked), snapshot)
             if isinstance(found, UnknownNames):
                 raise found
-            return found
-        judged = Statements(cover, calls, path, made, types, flux).judgement(statement.text)
+            return found.sent(text) if text != statement.text else found
+        judged = Statements(cover, calls, made, types, flux).judgement(text)
+        if text != statement.text:
+            judged = judged.sent(text)
         if len(statement.text) <= _KEPT_LENGTH:
             self._decided[key] = judged
             if len(self._decided) > _KEPT:
@@ -368,27 +385,15 @@ class Masking:
         return judged
 
     def _judging(
-        self, session: Session, statement: Statement, snapshot: Snapshot, masked: tuple[Declaration, ...]
+        self, session: Session, statement: Statement, text: str, snapshot: Snapshot, masked: tuple[Declaration, ...]
     ) -> Judging:
-        """What `_judged` would find out of a long text."""
-        under = self._under(session, statement)
-        return Judging(statement.text, snapshot.revision, masked, bool(session.floor), self._listed, *under)
+        """What `_judged` would find out of a long text, which stands for the statement's."""
+        return Judging(text, snapshot.revision, masked, bool(session.floor), self._listed, *self._under(session, statement))
 
-    def _under(
-        self, session: Session, statement: Statement
-    ) -> tuple[tuple[str, ...] | None, frozenset[str], tuple[int, ...], Flux | None]:
-        """What a text is judged under: the search path, names that the session made, its parameters' types, what it changed."""
+    def _under(self, session: Session, statement: Statement) -> tuple[frozenset[str], tuple[int, ...], Flux | None]:
+        """What a text is judged under: names that the session made, its parameters' types, what it changed."""
         types = (ANY,) if self._fresh.changing(session) else statement.types
-        return self._path(session, statement), self._fresh.made(session), types, self._fresh.flux(session)
-
-    def _path(self, session: Session, statement: Statement) -> tuple[str, ...] | None:
-        """
-        Known only where it cannot change between now and when the server reads the text: what is
-        prepared is read again under the path of a later moment.
-        """
-        if self._settings is None or statement.path is not Path.SIMPLE:
-            return None
-        return self._settings.search_path(session, statement.settings)
+        return self._fresh.made(session), types, self._fresh.flux(session)
 
     def on_judge(self, hook: JudgeHook) -> Allow | Deny | Deferred | None:
         """The fast path: a function by its OID; and what a statement would write."""

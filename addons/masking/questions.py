@@ -30,7 +30,6 @@ class Judging:
     masked: tuple[Declaration, ...]
     floor: bool
     listed: frozenset[str]
-    path: tuple[str, ...] | None
     made: frozenset[str]
     types: tuple[int, ...]
     flux: Flux | None = None
@@ -38,7 +37,7 @@ class Judging:
     def answer(self, snapshot: Snapshot | None) -> Judgement | UnknownNames:
         cover, calls = kept_covering(snapshot, self.masked, self.listed, self.floor)
         try:
-            return Statements(cover, calls, self.path, self.made, self.types, self.flux).judgement(self.text)
+            return Statements(cover, calls, self.made, self.types, self.flux).judgement(self.text)
         except UnknownNames as unknown:
             return unknown.with_traceback(None)
 
@@ -52,11 +51,10 @@ class Reading:
     masked: tuple[Declaration, ...]
     rest: tuple[Declaration, ...]
     listed: frozenset[str]
-    path: tuple[str, ...] | None
 
     def answer(self, snapshot: Snapshot | None) -> frozenset[str]:
         full, calls = kept_covering(snapshot, self.masked, self.listed, False)
-        return reads(self.text, self.path, calls, full, kept_covering(snapshot, self.rest, self.listed, False)[0])
+        return reads(self.text, calls, full, kept_covering(snapshot, self.rest, self.listed, False)[0])
 
 
 @dataclass(frozen=True, slots=True)

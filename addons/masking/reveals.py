@@ -93,14 +93,14 @@ def without(masked: Sequence[Declaration], reveal: Reveal | None) -> tuple[Decla
     return tuple(masked) if reveal is None else tuple(d for d in masked if d.label not in reveal.declared)
 
 
-def reads(text: str, path: tuple[str, ...] | None, calls: Calls, full: Cover, rest: Cover) -> frozenset[str]:
+def reads(text: str, calls: Calls, full: Cover, rest: Cover) -> frozenset[str]:
     """
     Labels of the columns masked by `full` and not by `rest` that a text reads, if it may show them at all; else none.
 
     Where that cannot be followed it is all of those that its relations have.
     """
     try:
-        query, names = _query(parse(text), path, full)
+        query, names = _query(parse(text), full)
         if query is None:
             return frozenset()
         lineage = Lineage(names, lambda relation: _shown(relation, full, rest), strict=True, opaque=calls.opaque)
@@ -112,9 +112,9 @@ def reads(text: str, path: tuple[str, ...] | None, calls: Calls, full: Cover, re
     return frozenset(reached if found & UNKNOWN else found)
 
 
-def _query(parsed: Parsed, path: tuple[str, ...] | None, full: Cover) -> tuple[tree.SelectStmt | None, Names]:
+def _query(parsed: Parsed, full: Cover) -> tuple[tree.SelectStmt | None, Names]:
     """The one SELECT that it is, or that its COPY TO STDOUT sends."""
-    names = Names(full.snapshot, path)
+    names = Names(full.snapshot)
     if len(parsed.statements) != 1:
         return None, names
     statement: Message = opened(parsed, names, full).statements[0]

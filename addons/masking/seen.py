@@ -14,13 +14,13 @@ from postgast import pg_query_pb2 as tree
 
 from addons.masking.copies import opened
 from addons.masking.cover import Cover
-from addons.masking.kinds import CREATES, HARMLESS, REWRITTEN
+from addons.masking.kinds import HARMLESS, REWRITTEN
 from addons.sql.calls import Calls
 from addons.sql.catalog import Relation
 from addons.sql.lineage import Lineage
 from addons.sql.naming import returned, strings
 from addons.sql.parse import Parsed, unwrap, walk
-from addons.sql.resolve import Names, Reference, references
+from addons.sql.resolve import CREATES, Names, Reference, references
 from addons.sql.scope import UNKNOWN, hidden, union
 
 WHOLE = "*"

@@ -20,7 +20,7 @@ from addons.masking.copies import judge_in, judge_out, opened
 from addons.masking.cover import Cover
 from addons.masking.executed import by_name
 from addons.masking.judgement import Judgement, UnknownNames
-from addons.masking.kinds import CREATES, HARMLESS, KNOWN, REWRITTEN, makes, title
+from addons.masking.kinds import HARMLESS, KNOWN, REWRITTEN, makes, title
 from addons.masking.lookups import Lookup, lookups
 from addons.masking.returning import Targets
 from addons.masking.seen import read
@@ -36,7 +36,7 @@ from addons.sql.lineage import Lineage
 from addons.sql.naming import strings
 from addons.sql.overloads import ANY
 from addons.sql.parse import LEAVES, Parsed, Unparsable, parse, unwrap, walk
-from addons.sql.resolve import WRITES, Names, Reference, references
+from addons.sql.resolve import CREATES, WRITES, Names, Reference, references
 from addons.sql.rewrite import put_sources, rewritten
 from addons.sql.scope import union
 from addons.sql.settings import HARMLESS as HARMLESS_SETTINGS
@@ -99,9 +99,8 @@ def _messages(statement: Message) -> list[Message]:
 @dataclass(frozen=True)
 class Statements:
     """
-    Judges statements for one cover.
+    Judges statements for one cover. A name without a schema is that of every relation that has it: see `addons.sql.pinned`.
 
-    :ivar path: the schemas of the search path, None when it is not known for certain.
     :ivar made: names this session created, perhaps in a transaction that the catalog cannot see into.
     :ivar types: OIDs that the statement's parameters are declared to have.
     :ivar flux: what its open transaction changed.
@@ -109,7 +108,6 @@ class Statements:
 
     cover: Cover
     calls: Calls
-    path: tuple[str, ...] | None = None
     made: frozenset[str] = frozenset()
     types: tuple[int, ...] = ()
     flux: Flux | None = None
@@ -128,7 +126,7 @@ class Statements:
             return Judgement(refusals.unproven("it is nested too deeply"))
 
     def _judgement(self, parsed: Parsed) -> Judgement:
-        names = Names(self.cover.snapshot, self.path if len(parsed.statements) == 1 else None)
+        names = Names(self.cover.snapshot)
         parsed = opened(parsed.own(), names, self.cover)
         found, made, flux = [], self.made, self.flux
         for statement in parsed.statements:
@@ -252,7 +250,7 @@ class Statements:
             raise Refused(refusals.opaque_kind(f"a function in {language or 'no language'}"))
         if "as" in options:
             for body in strings(unwrap(options["as"]).items):
-                judged = Statements(self.cover, self.calls, None, self.made, flux=self.flux).judgement(body)
+                judged = Statements(self.cover, self.calls, self.made, flux=self.flux).judgement(body)
                 verdict = judged.verdict
                 if judged.lookups:
                     raise Refused(refusals.cannot_mask("a function's body", "a column that may be looked up"))

@@ -139,6 +139,7 @@ class Snapshot:
     policies: Mapping[int, tuple[str, ...]]  #: by relation that has row security: its policies' expressions
     runs: Mapping[int, tuple[int, ...]]  #: by relation: functions, set_config() or users', of its defaults, checks, indexes and triggers' conditions
     type_runs: Mapping[int, tuple[int, ...]]  #: likewise by domain
+    defaults: Mapping[int, tuple[int, ...]]  #: likewise by function, of its arguments' defaults
     states: Mapping[tuple[str, int], str]  #: by kind ("relation", "type", "function") and OID: a digest of what the catalog keeps of it besides
     aggregates: Mapping[int, tuple[int, ...]]  #: a user's aggregate to the functions that it calls, by OID
     by_relation_name: Mapping[str, tuple[Relation, ...]] = field(repr=False)
@@ -224,7 +225,7 @@ def build(rows: Mapping[str, Sequence[Row]]) -> Snapshot:
         ranges=MappingProxyType({int(end): int(row[2]) for row in rows.get("ranges", ()) for end in row[:2] if end}),
         triggers=tuple((int(relation), int(function)) for relation, function in rows.get("triggers", ())),
         policies=_grouped((int(relation), text or "") for relation, text in rows.get("policies", ())),
-        **{name: _grouped((int(oid), int(function)) for oid, function in rows.get(name, ())) for name in ("runs", "type_runs", "aggregates")},
+        **{name: _grouped((int(oid), int(function)) for oid, function in rows.get(name, ())) for name in ("runs", "type_runs", "defaults", "aggregates")},
         states=MappingProxyType({(kind or "", int(oid)): state or "" for kind, oid, state in rows.get("states", ())}),
         **indices(*by_oid),
     )

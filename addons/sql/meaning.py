@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from addons.sql.catalog import FIRST_USER_OID, Column, Function, Relation, Snapshot, Type
 
-_WORD = re.compile(r"[\w$]+")
+WORD = re.compile(r"[\w$]+")
 _ESCAPED = re.compile(r"u&[\"']", re.IGNORECASE)
 _LENGTH = 63  #: bytes of a name; the server cuts off the rest
 _SYSTEM = frozenset({"pg_catalog", "information_schema"})
@@ -60,7 +60,7 @@ def _plain(value: Any) -> Any:
 
 def words(text: str) -> set[str]:
     """As the server may read them: folded, and cut."""
-    found = set(_WORD.findall(text))
+    found = set(WORD.findall(text))
     found |= {word.lower() for word in found}
     return found | {word.encode("utf-8", "surrogatepass")[:_LENGTH].decode("utf-8", "ignore") for word in found if len(word) > _LENGTH // 4}
 
@@ -81,7 +81,7 @@ class _Finding:
         self._relations: list[Relation] = []
         self._found: dict[tuple[str, int], Thing] = {}
         self._odd = [
-            name for index in (snapshot.by_relation_name, snapshot.by_function_name, snapshot.by_type_name) for name in index if not _WORD.fullmatch(name)
+            name for index in (snapshot.by_relation_name, snapshot.by_function_name, snapshot.by_type_name) for name in index if not WORD.fullmatch(name)
         ]
         self._behind = _Behind(defaultdict(list), defaultdict(list))
         for relation, called in snapshot.triggers:

@@ -23,6 +23,11 @@ WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _NOT_RELATIONS = frozenset({("LockingClause", "locked_rels")})
 """FOR UPDATE OF names aliases of its own SELECT."""
 
+CREATES = frozenset(
+    {("CreateStmt", "relation"), ("IntoClause", "rel"), ("ViewStmt", "view"), ("CreateSeqStmt", "sequence"), ("CompositeTypeStmt", "typevar")}
+)
+"""Where a RangeVar names what will be, not what is."""
+
 _SOURCES = frozenset(
     {
         ("SelectStmt", "from_clause"),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from addons.sql.catalog import Snapshot
+from addons.sql.catalog import Function, Snapshot
 from addons.sql.changes import Change
 from addons.sql.deeds import NAMES, PATH, deeds
 from addons.sql.finding import Finding
+from addons.sql.flux import words_of
 from addons.sql.spreading import CALL, NOTHING, SET_CONFIG, SETTINGS, Doing, Spreading
+from addons.sql.stirred import SERVERS
 
 HIDDEN = Change("", None, "text", certain=False, once=False)
 """Some setting, to some value; the text does not say that it is one."""
@@ -45,10 +47,28 @@ def _found(snapshot: Snapshot, deed: str) -> Doing:
 
 def _sets_any(snapshot: Snapshot) -> bool:
     """Whether any relation or type does; nearly always none, which is quickly seen."""
-    if any(SET_CONFIG in each for runs in (snapshot.runs, snapshot.type_runs) for each in runs.values()):
+    if any(SET_CONFIG in each for runs in (snapshot.runs, snapshot.type_runs, snapshot.defaults) for each in runs.values()):
         return True
     read = (text for r in snapshot.relations.values() if not r.system for text in (r.definition, *r.rules) if text)
     return any(CALL in text or SETTINGS in text for text in read) or any(CALL in text for each in snapshot.policies.values() for text in each)
+
+
+def sets_paths(snapshot: Snapshot) -> bool:
+    """Whether the catalog has any code that may set the search path, whatever leads to it: where it has none no path moves but by what is sent."""
+    found = _setting.get(snapshot.revision)
+    if found is None:
+        found = _setting[snapshot.revision] = _sets_any(snapshot) or any(map(_may_set, snapshot.functions.values()))
+        if len(_setting) > _KEPT:
+            _setting.popitem(last=False)
+    return found
+
+
+_setting: OrderedDict[str, bool] = OrderedDict()
+
+
+def _may_set(function: Function) -> bool:
+    """Itself, or by what it puts together and executes; what an aggregate runs are other functions."""
+    return function.kind != "a" and (PATH in deeds(function) or function.schema not in SERVERS and "execute" in words_of(function.body))
 
 
 def with_hidden(found: tuple[Finding, ...], snapshot: Snapshot | None) -> tuple[Finding, ...]:

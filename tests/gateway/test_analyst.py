@@ -73,7 +73,7 @@ def process() -> Iterator[Process]:
 
 
 def judging(text: str, *masked: Any) -> Judging:
-    return Judging(text, SNAPSHOT.revision, masked or MASKED, False, frozenset(), ("public",), frozenset(), ())
+    return Judging(text, SNAPSHOT.revision, masked or MASKED, False, frozenset(), frozenset(), ())
 
 
 ASSESSOR = Assessor(["listed"], Gate(), frozenset({"patients"}))
@@ -83,11 +83,11 @@ QUESTIONS = [
     judging(f"SELECT id FROM patients WHERE ssn > 'x' AND id IN ({LONG})"),
     judging(f"SELECT 1 FROM nowhere WHERE id IN ({LONG})"),
     judging("SELEC"),
-    Reading("SELECT ssn FROM patients", SNAPSHOT.revision, MASKED, MASKED[1:], frozenset(), ("public",)),
+    Reading("SELECT ssn FROM patients", SNAPSHOT.revision, MASKED, MASKED[1:], frozenset()),
     Issuing("UPDATE patients SET ssn = '***'", SNAPSHOT.revision, MASKED, frozenset(), (), ()),
     Issuing("EXECUTE p", "", MASKED, frozenset(), (("p", "UPDATE patients SET ssn = $1"),), ((1, b"***"),)),
-    Clearing("SELECT ssn FROM patients", SNAPSHOT.revision, MASKED, frozenset(), ("public",), (), True, False),
-    Clearing("DO 'x'", SNAPSHOT.revision, MASKED, frozenset(), ("public",), (), True, False),
+    Clearing("SELECT ssn FROM patients", SNAPSHOT.revision, MASKED, frozenset(), (), True, False),
+    Clearing("DO 'x'", SNAPSHOT.revision, MASKED, frozenset(), (), True, False),
     Naming("PREPARE p AS SELECT 1; DECLARE c CURSOR FOR SELECT 1"),
     Making("CREATE TABLE fresh (id int)"), Making("SELECT 1"), Changing("ALTER TABLE a RENAME TO b; CREATE VIEW v AS SELECT f() FROM a"),
     Stepping("SET search_path = other; BEGIN", SNAPSHOT.revision), Stepping("SELEC", SNAPSHOT.revision),

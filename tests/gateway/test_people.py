@@ -21,7 +21,7 @@ from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Hold, Replace
 from tests.gateway.test_pipeline import SESSION, Approvers, Said, deny
 from tests.sql import little
-from tests.sql.test_meaning import having, relation
+from tests.sql.test_meaning import function, having, relation
 
 UPDATE = Statement("UPDATE same SET ssn = 'x'")
 HOLD = Hold("rule", "it writes", frozenset({"dba"}))
@@ -199,6 +199,37 @@ def allowed(settings: Settings, text: str) -> Settings:
 def test_a_yes_is_bound_to_the_search_path() -> None:
     assert bound(UPDATE, settings=on("public")) == bound(UPDATE, settings=on("public")) != bound(UPDATE, settings=on("other"))
     assert bound(UPDATE) != binding(SESSION, UPDATE, UPDATE.text)
+
+
+TWIN = Statement("UPDATE twin SET secret = 'x'")
+
+
+def test_what_people_say_yes_to_is_sent_with_the_schemas_of_names_that_only_the_path_tells_apart() -> None:
+    for path in ("public", "other"):
+        approvers = Approvers("granted")
+        decided = Pipeline([Said(judge=HOLD)], approvers, Clock(), premises=Premises(Catalogs(), on(path))).decide(SESSION, TWIN, lambda *_: None)
+        results: list[Decision] = []
+        decided.addBoth(results.append)
+        (asked,) = approvers.submitted
+        assert (asked["text"], asked["sent"]) == (TWIN.text, f"UPDATE {path}.twin SET secret = 'x'") and results[0].sent == asked["sent"]
+
+
+SETTING = having(little.snapshot(), replace(function("listed"), language="plpgsql", body="BEGIN SET search_path = other; END"), revision="setting")
+"""Somebody's code may set the path, and nobody has called it that is known of."""
+
+
+@pytest.mark.parametrize(
+    "command", [replace(TWIN, path=Path.BIND), replace(TWIN, text=f"{TWIN.text}; {TWIN.text}"), Statement("EXECUTE p")], ids=["bind", "string", "execute"]
+)
+def test_what_is_left_to_the_path_is_not_asked_about_to_be_spent_later(command: Statement) -> None:
+    """By names without schemas that several have, where there is any code that may set it; with their schemas it is."""
+    plain = "UPDATE public.twin SET secret = 'x'"
+    for text, known, code in ((TWIN.text, SETTING, "OST-310"), (plain, SETTING, "OST-301"), (TWIN.text, little.snapshot(), "OST-301")):
+        settings = allowed(on("public"), f"PREPARE p AS {text}")
+        asked = replace(command, text=command.text.replace(TWIN.text, text))
+        premises = Premises(Catalogs(known), settings)
+        decided = Pipeline([Said(judge=replace(HOLD, mode="retry"))], Approvers(), Clock(), premises=premises).decide(SESSION, asked, lambda *_: None)
+        assert refused(decided).code == code
 
 
 def test_a_yes_is_bound_to_what_its_names_mean_by_the_newest_catalog() -> None:

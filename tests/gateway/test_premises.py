@@ -23,7 +23,7 @@ def under(text: str, **parsed: str | None) -> Any:
     settings = Settings()
     settings.given.learn(SESSION.id, PREPARED, PREPARED.text, 0)
     catalogs: Any = SimpleNamespace(stale=lambda _session: False, snapshot=lambda _session: little.snapshot())
-    steps = Premises(catalogs, settings).under(SESSION, Statement(text, prepared=MappingProxyType(parsed)))
+    steps = Premises(catalogs, settings).under(SESSION, Statement(text, prepared=MappingProxyType(parsed)), text)
     with pytest.raises(StopIteration) as done:
         next(steps)
     return done.value.value

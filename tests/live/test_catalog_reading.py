@@ -34,6 +34,7 @@ CREATE FUNCTION "Odd Name".i(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 
 CREATE TABLE "Odd Name".runs (k serial, a text DEFAULT set_config('a.b', 'x', false), b int CHECK ((OPERATOR("Odd Name".<+>) b) > 0 AND length('x') > 0), c int);
 CREATE INDEX ON "Odd Name".runs ((c + 1)) WHERE "Odd Name".i(c) > 0;
 CREATE FUNCTION "Odd Name".j(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE FUNCTION "Odd Name".wanting(a text DEFAULT set_config('a.b', 'x', false), b int DEFAULT "Odd Name".g(1)) RETURNS text LANGUAGE sql AS 'SELECT a';
 CREATE TRIGGER t BEFORE UPDATE ON "Odd Name".runs FOR EACH ROW WHEN ("Odd Name".j(2) IS NULL) EXECUTE FUNCTION suppress_redundant_updates_trigger();
 """
 
@@ -108,6 +109,7 @@ def test_what_a_relation_calls_by_itself(snapshot: Snapshot) -> None:
     g, i, j = (snapshot.by_function_name[name][0].oid for name in "gij")
     assert {oid: sorted(found) for oid, found in snapshot.runs.items()} == {runs.oid: sorted([2078, g, i, j])}
     assert {oid: sorted(found) for oid, found in snapshot.type_runs.items()} == {filled.oid: [2078, g]}
+    assert {oid: sorted(found) for oid, found in snapshot.defaults.items()} == {snapshot.by_function_name["wanting"][0].oid: [2078, g]}
 
 
 def test_operators_outside_the_catalog(snapshot: Snapshot) -> None:

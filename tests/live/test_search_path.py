@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +28,31 @@ CREATE TABLE moving.typed (x moving.checked);
 CREATE TABLE moving.held (x text CHECK (x <> set_config('search_path', 'other, public', false)));
 CREATE TABLE moving.watched (x int);
 CREATE TRIGGER t BEFORE INSERT ON moving.watched FOR EACH ROW EXECUTE FUNCTION moving.moved();
-GRANT USAGE ON SCHEMA moving TO elsewhere; GRANT INSERT ON ALL TABLES IN SCHEMA moving TO elsewhere;
+CREATE VIEW moving.by_domain AS SELECT 'x'::text::moving.checked AS d;
+CREATE FUNCTION moving.keyed(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+    'BEGIN PERFORM set_config(''search_path'', ''other, public'', false); RETURN $1; END';
+CREATE TYPE moving.pair AS (a int);
+CREATE FUNCTION moving.paired(int) RETURNS moving.pair LANGUAGE plpgsql AS 'BEGIN PERFORM moving.moves(); RETURN ROW($1); END';
+CREATE CAST (int AS moving.pair) WITH FUNCTION moving.paired(int) AS ASSIGNMENT;
+CREATE VIEW moving.by_cast AS SELECT 1::moving.pair AS c;
+CREATE TABLE moving.of_pairs (c moving.pair);
+CREATE FUNCTION moving.signed(int, int) RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM moving.moves(); RETURN $1; END';
+CREATE OPERATOR moving.@@@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = moving.signed);
+CREATE VIEW moving.by_sign AS SELECT 1 OPERATOR(moving.@@@@) 2 AS o;
+CREATE FUNCTION moving.wanting(a text DEFAULT moving.moves()) RETURNS text LANGUAGE sql AS 'SELECT a';
+CREATE TABLE moving.parted (x int) PARTITION BY RANGE (moving.keyed(x));
+CREATE TABLE moving.part PARTITION OF moving.parted FOR VALUES FROM (0) TO (9);
+CREATE FUNCTION moving.fired() RETURNS event_trigger LANGUAGE plpgsql AS
+    'BEGIN IF current_user = ''elsewhere'' THEN PERFORM moving.moves(); END IF; END';
+CREATE EVENT TRIGGER moving ON ddl_command_end EXECUTE FUNCTION moving.fired();
+CREATE TABLE public.labels (x text); CREATE TABLE other.labels (x text); INSERT INTO public.labels VALUES ('old'); INSERT INTO other.labels VALUES ('old');
+GRANT SELECT, UPDATE ON public.labels, other.labels TO elsewhere;
+GRANT USAGE ON SCHEMA moving TO elsewhere; GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA moving TO elsewhere;
 """
+
+LISTED = ["moving.moves", "moving.wanting", "moving.keyed"]
+
+ASKED = {"name": "asked", "relations": ["labels"], "classes": ["write", "write-unfiltered"], "verdict": "approve", "approvers": ["approvers"], "mode": "retry"}
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +61,10 @@ def astray(postgres15: PostgresServer, house15: House, tmp_path_factory: pytest.
     postgres15.sql(MOVING, "clinic")
     with House(
         tmp_path_factory.mktemp("astray") / "h", postgres15, database="clinic", user="elsewhere", workers=1,
-        masked={"other.wards": ["name"]}, options={"search_paths": ["other, public"], "functions": ["moving.moves"]}, masking={"functions": ["moving.moves"]},
+        masked={"other.wards": ["name"]}, options={"search_paths": ["other, public"], "functions": LISTED}, masking={"functions": LISTED}, rules=[ASKED],
     ) as house:  # fmt: skip
         yield house
-    postgres15.sql("DROP SCHEMA moving CASCADE", "clinic")
+    postgres15.sql("DROP EVENT TRIGGER moving; DROP SCHEMA moving CASCADE; DROP TABLE public.labels, other.labels", "clinic")
 
 
 @pytest.mark.parametrize("path", ["public", '"$user", public', "pg_catalog"])
@@ -170,6 +194,55 @@ def test_whatever_sets_the_path_no_name_is_looked_up_elsewhere_than_it_was_judge
         connection.execute("SET search_path = public")
         if "DECLARE" not in str(behind):  # whenever somebody reads the cursor it may set the path again
             assert connection.execute("SELECT name FROM wards WHERE id = 1").fetchone() == ("north",)
+
+
+UNSEEN = {
+    "domain's check in a view": "SELECT d FROM moving.by_domain",
+    "cast in a view": "SELECT c FROM moving.by_cast",
+    "assignment cast": "INSERT INTO moving.of_pairs VALUES (1)",
+    "operator in a view": "SELECT o FROM moving.by_sign",
+    "argument's default": "SELECT moving.wanting()",
+    "partition's key": "INSERT INTO moving.parted VALUES (1)",
+    "event trigger": "CREATE TEMP TABLE made (x int)",
+}
+"""The path is `other, public` in the end, and nothing that the gateway knows of the catalog says so."""
+
+
+@pytest.mark.parametrize("behind", UNSEEN.values(), ids=UNSEEN)
+def test_what_is_sent_has_the_schema_that_it_was_judged_by(astray: House, behind: str) -> None:
+    """A name that may be a masked relation's does not leave what it means to a path that code may have set where nobody sees it."""
+    with astray.connect(ADA, sslmode="disable") as connection:
+        sent(connection, "SET search_path = public", behind)
+        assert connection.execute("SHOW search_path").fetchone() == ("other, public",)
+        assert rows_or_code(connection, "SELECT name || '' FROM wards WHERE id IN (1, 9)") in ([("north",)], [("***",)], "OST-504")
+
+
+def test_a_yes_is_for_the_relation_that_people_were_asked_about(astray: House, postgres15: PostgresServer) -> None:
+    """Wherever code has led the path since; and where what was prepared leaves that to the path nobody is asked."""
+    text = "UPDATE labels SET x = 'new'"
+    with astray.connect(ADA, sslmode="disable") as connection:
+        connection.execute("SET search_path = public")
+        with pytest.raises(psycopg.Error, match="OST-301") as held:
+            connection.execute(text)
+        (request,) = re.findall(r"r-[\w-]+", held.value.diag.message_primary)
+        assert astray.call("request_show", request=request)["sent"] == "UPDATE public.labels SET x = 'new'"
+        astray.approve(request)
+        sent(connection, UNSEEN["partition's key"])
+        assert connection.execute("SHOW search_path").fetchone() == ("other, public",)
+        assert connection.execute(text).rowcount == 1
+        with pytest.raises(psycopg.Error, match="OST-310"):
+            connection.execute("UPDATE labels SET x = %s", ("newer",))
+        with pytest.raises(psycopg.Error, match="OST-301"):
+            connection.execute("UPDATE public.labels SET x = %s", ("newer",))
+    assert [postgres15.sql(f"SELECT x FROM {schema}.labels", "clinic") for schema in ("public", "other")] == ["new", "old"]
+
+
+def rows_or_code(connection: psycopg.Connection, text: str) -> list[tuple] | str:
+    """What a query gives, or why it is refused."""
+    try:
+        return connection.execute(text).fetchall()
+    except psycopg.Error as error:
+        return found[0] if (found := re.findall("OST-[0-9]+", str(error))) else str(error)
 
 
 def test_sqls_execute_sets_nothing_that_the_protocol_prepared(astray: House) -> None:

@@ -194,3 +194,16 @@ def test_the_fast_path_may_return_anything() -> None:
 def test_a_misdeclared_column_hides_no_reading() -> None:
     columns = [*COLUMNS, {"relation": "public.gone", "column": "x", "clear": ["privacy"]}]
     assert "*" in clear(addon(columns=columns), "SELECT id FROM departments")
+
+
+def test_a_name_that_two_schemas_have_is_sent_as_the_evidence_has_it() -> None:
+    """Or both are said to be read, where the path of a later moment decides."""
+    settings, text = Settings(), "SELECT secret FROM twin"
+    masking = Masking(columns=[{"relation": "public.twin", "column": "secret", "clear": ["privacy"]}], catalogs=Shelf(snapshot()), settings=settings)
+    for path, named in (("public", ("public.twin.secret",)), ("other", ())):
+        settings.start(PRIVACY, path)
+        answer = masking.on_rewrite(RewriteHook(PRIVACY, Statement(text)))
+        assert isinstance(answer, Replace) and (answer.text, answer.columns) == (f"SELECT secret FROM {path}.twin", ())
+        assert clear(masking, text) == named
+        assert clear(masking, text, path=Path.BIND) == clear(masking, f"{text}; {text}") == ("public.twin.secret",)
+    assert masking.on_rewrite(RewriteHook(PRIVACY, Statement("SELECT id FROM twin"))) == Allow(remember=True), "nobody has to know which"

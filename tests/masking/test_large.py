@@ -26,7 +26,7 @@ def test_a_statement_of_too_many_parts_is_refused_before_it_is_looked_through(mo
     """Only the count of its messages was taken: no list of relations, no look at each kind."""
     monkeypatch.setattr(statements, "MESSAGES_LIMIT", 500)
     small, large = (f"SELECT {', '.join(['height_cm'] * count)} FROM patients" for count in (20, 400))
-    assert isinstance(Statements(COVER, CALLS, ("public",)).judgement(small).verdict, Replace)
+    assert isinstance(Statements(COVER, CALLS).judgement(small).verdict, Replace)
 
     def never(*_: object) -> None:
         raise AssertionError("looked through")
@@ -34,7 +34,7 @@ def test_a_statement_of_too_many_parts_is_refused_before_it_is_looked_through(mo
     for name in ("references", "makes"):
         monkeypatch.setattr(statements, name, never)
     monkeypatch.setattr(Calls, "first_unlisted", never)
-    verdict = Statements(COVER, CALLS, ("public",)).judgement(large).verdict
+    verdict = Statements(COVER, CALLS).judgement(large).verdict
     assert isinstance(verdict, Deny) and "larger than the gateway looks into" in verdict.reason
 
 

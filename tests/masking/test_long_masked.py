@@ -109,7 +109,9 @@ def test_a_path_that_came_to_be_known_otherwise_meanwhile_is_asked_about(room: R
     room.later.answer()
     assert answer == [] and room.later.asked[0][1][-1].path == ("other",)
     room.later.answer()
-    assert isinstance(answer[0], Allow)
+    assert answer == [] and "FROM other.twin" in room.later.asked[0][1][-1].text
+    room.later.answer()
+    assert isinstance(answer[0], Replace) and "FROM other.twin" in answer[0].text and not answer[0].columns
 
 
 def test_a_relation_that_is_not_known_has_the_catalog_read_once(room: Room) -> None:

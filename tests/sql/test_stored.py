@@ -11,7 +11,7 @@ from addons.sql.catalog import Snapshot, build
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import parse
 from addons.sql.settings import Settings
-from addons.sql.stored import HIDDEN
+from addons.sql.stored import HIDDEN, sets_paths
 from protocols.command import FunctionCall, Statement
 from protocols.hooks import DecidedHook, JudgeHook, OutcomeHook
 from protocols.result import Ending, Outcome
@@ -142,3 +142,21 @@ def test_a_view_of_settings_is_no_way_around_server_config() -> None:
     policy = Policy(default={"read": "allow", "write": "allow", "write-unfiltered": "allow"}, catalogs=Shelf(), settings=Settings())
     found = policy.on_judge(JudgeHook(SESSION, Statement(SETS[2]), SETS[2]))
     assert isinstance(found, Deny) and "server-config" in found.reason
+
+
+def code(language: str, body: str, kind: str = "f", **more: list[tuple[str, ...]]) -> Snapshot:
+    """A catalog with one function."""
+    return build(ROWS | {"functions": [("50001", "public", "f", kind, "v", language, "f", "f", "25", "", "0", "f", body)], **more})
+
+
+SETTING = {
+    "its body": code("plpgsql", "BEGIN SET search_path = other; END"), "what it executes": code("plpgsql", "BEGIN EXECUTE x; END"), "another language": code("plpython3u", "x"),
+    "an alias": code("internal", "set_config_by_name"), "an argument's default": code("sql", "SELECT 1", defaults=[("50001", "2078")]), "what is stored": SNAPSHOT,
+}
+CALM = {"nothing": build(ROWS), "a body": code("plpgsql", "BEGIN RETURN 1; END"), "an aggregate": code("internal", "aggregate_dummy", "a")}
+
+
+@pytest.mark.parametrize(("known", "sets"), [*((known, True) for known in SETTING.values()), *((known, False) for known in CALM.values())], ids=[*SETTING, *CALM])
+def test_a_path_moves_unseen_only_where_there_is_code_that_may_set_it(known: Snapshot, sets: bool) -> None:
+    """Whatever leads to that code."""
+    assert sets_paths(known) is sets
