@@ -17,19 +17,21 @@ from typing import Any, NamedTuple
 import msgpack
 from twisted.internet.interfaces import IReactorTime
 
+from gateway import contents
 from gateway.masked import told
 from gateway.notary.client import NotaryClient
 from gateway.notary.record import BODY_FIELDS, Kind, identity_terms
 from gateway.owed import Owed
 from gateway.preparations import Preparations
 from gateway.reactor import end_of_turn
-from gateway.values import asked, recorded, short
+from gateway.unacknowledged import Unacknowledged
+from gateway.values import recorded, short
 from protocols.errors import Unrecordable
 from protocols.journal import Waiter
 from protocols.recording import Chunk, Recorded
 from protocols.result import Ending, Outcome
 from protocols.session import Session
-from protocols.verdict import Decision, Deny
+from protocols.verdict import Decision
 
 WINDOW_RECORDS = 4096
 WINDOW_BYTES = 8 << 20
@@ -44,7 +46,6 @@ LAZY = 0.005
 that the next intent then waits behind. A worker that dies meanwhile leaves "outcome unknown", as it would anyway."""
 _GLANCE = 0.01  # seconds for the notary's word to be read, when it may lie unread
 _ALLOW, _DENY = 1, 2
-_OPENING = -2  # stands for a command's number with who waits for a session's beginning
 _COUNT = 7  # where the values' count stands among an intent's fields
 _TEXT, _VALUES = 5, 7  # where they and the text stand in its body
 _CLEAR = BODY_FIELDS[Kind.INTENT].index("clear_columns")  # what stands there and behind it is left out where there is nothing
@@ -63,7 +64,6 @@ class _Open:
     intents: dict[int, int] = field(default_factory=dict)  #: command number: sequence of its intent
     withdrawn: set[int] = field(default_factory=set)  #: commands whose waiter was told that they do not run
     prepared: Preparations = field(default_factory=Preparations)
-    lost: bool = False  #: its beginning may not be recorded, so its end is not either
 
 
 class Score(NamedTuple):
@@ -89,9 +89,9 @@ class Journal:
         self._waiting: deque[tuple[int, Waiter, _Open, int]] = deque()  # sequence, who, session, command (-1: none)
         self._outgoing: list[list[Any]] = []
         self._outgoing_bytes = 0
-        self._unacked: deque[tuple[int, int, float]] = deque()  # per append: last sequence, bytes, when
+        self._unacked: deque[tuple[int, int, float, list[list[Any]]]] = deque()  # per append: last sequence, bytes, when, records
         self._unacked_bytes = 0
-        self._sequence = self._base = self._acked = 0
+        self._sequence = self._base = self._acked = self._known = 0  # `_known`: acknowledged by the last incarnation
         self._bases: list[tuple[int, int]] = []  # (first sequence - 1, worker) of every incarnation
         self._worker: int | None = None
         self._why = client.why_down
@@ -103,7 +103,8 @@ class Journal:
         self._looked = False
         self._heard = 0.0  # when the notary last acknowledged anything
         self._drained: list[Callable[[], None]] = []
-        self._owed = Owed()
+        self._owed, self._kept = Owed(), Unacknowledged()
+        self._stopped: list[tuple[int, _Open, int]] = []  # intents that are not acknowledged and whose commands do not run
         client.listen(self)
 
     # protocols.journal.Journal
@@ -118,14 +119,14 @@ class Journal:
         ]
         terms = identity_terms({"identity": who.subject, "on_behalf_of": who.on_behalf_of or ""})
         sequence = self._add(held, Kind.OPENED, _ALLOW, None, fields, body, terms)
-        self._waiting.append((sequence, waiter, held, _OPENING))
+        self._waiting.append((sequence, waiter, held, -1))
         return sequence
 
     def intend(self, session: Session, number: int, decision: Decision, waiter: Waiter) -> int:
         """A command is about to be forwarded."""
         self._check(begins=True)
         held = self._open(session)
-        fields, body = _intended(held, session, number, decision)
+        fields, body = contents.intent(held.who, number, decision, session.policy_revision)
         if executes := held.prepared.intended(number, decision.command):
             body += [*[()][len(body) - _CLEAR :], executes]
         return self._intent(held, fields, body, waiter)
@@ -133,7 +134,7 @@ class Journal:
     def score(self, session: Session, decision: Decision) -> Score:
         """What the records of a statement's executions have in common."""
         held = self._open(session)
-        return Score(held, decision, *_intended(held, session, 0, decision))
+        return Score(held, decision, *contents.intent(held.who, 0, decision, session.policy_revision))
 
     def intend_again(
         self, score: Score, number: int, text: str | None, types: Sequence[int], formats: Sequence[int], values: Sequence[bytes | None],
@@ -163,16 +164,9 @@ class Journal:
         if self._worker is None and self._owes(partial(self.refuse, session, number, decision), decision):
             return self._sequence
         self._check()
-        held, command, verdict = self._open(session), decision.command, decision.verdict
-        text, name, oid, values = asked(command)
-        deny = verdict if isinstance(verdict, Deny) else Deny("")
-        sent = None if decision.sent in ("", text) else decision.sent
-        fields = [
-            number, command.path.value, short(decision.rule or deny.rule), short(deny.code), short(decision.request),
-            short(decision.addon), session.policy_revision,
-        ]
-        body = [*held.who, text, sent, values, deny.reason, deny.hint, deny.sqlstate, name, oid]
-        if executes := held.prepared.refused(command):
+        held = self._open(session)
+        fields, body = contents.refusal(held.who, number, decision, session.policy_revision)
+        if executes := held.prepared.refused(decision.command):
             body.append(executes)
         return self._add(held, Kind.REFUSAL, _DENY, None, fields, body)
 
@@ -240,9 +234,8 @@ class Journal:
 
     def closed(self, session: Session, why: str) -> int:
         """The session ended; commands without a report have an unknown outcome."""
-        held = self._open(session)
-        if held.lost:
-            del self._sessions[session.id]
+        held = self._sessions.get(session.id)
+        if held is None:
             raise Unrecordable("its beginning is not recorded")
         if self._worker is None and self._owes(partial(self.closed, session, why)):
             return self._sequence
@@ -265,7 +258,7 @@ class Journal:
 
     @property
     def settled(self) -> bool:
-        """Whether everything that was recorded is durable: a worker may leave."""
+        """Whether everything that was recorded is durable: a worker may leave. It may while there is no notary, too."""
         return self._acked == self._sequence
 
     def when_drained(self, call: Callable[[], None]) -> None:
@@ -283,7 +276,7 @@ class Journal:
         items, size = self._outgoing, self._outgoing_bytes
         self._outgoing, self._outgoing_bytes = [], 0
         now = self._clock.seconds()
-        self._unacked.append((self._sequence, size, now))
+        self._unacked.append((self._sequence, size, now, items))
         self._unacked_bytes += size
         self._client.append(self._worker, self._sequence - self._base - len(items) + 1, items)
         if self._watch is None:
@@ -291,11 +284,20 @@ class Journal:
 
     # Listener of the client
 
-    def up(self, number: int) -> None:
-        """A new incarnation: its sequence at the notary starts at 1, ours goes on rising."""
+    def up(self, number: int, last: int = 0) -> None:
+        """A new incarnation: its sequence at the notary starts at 1, ours goes on rising. What the old one did not get is given first."""
+        durable = max(self._known, self._base + last)
+        again = self._kept.take(durable, self._base, self._bases[-1][1] if self._bases else None)
         self._worker, self._base, self._acked = number, self._sequence, self._sequence
         self._bases.append((self._base, number))
         self._why = ""
+        for event, body, terms in again:
+            self._put(event, body, terms)
+        stopped, self._stopped = self._stopped, []
+        for intent, held, command in stopped:
+            if intent <= durable:
+                held.intents[command] = intent
+                self._outcome(held, command, "refused", None, 0)
         calls, missed = self._owed.take()
         for call in calls:
             call()
@@ -303,7 +305,12 @@ class Journal:
             self.note(None, "records.missed", {"count": str(missed)})
 
     def down(self, why: str) -> None:
-        """Whatever is not acknowledged is refused."""
+        """Whoever waits is refused. What is not acknowledged is kept: the next incarnation knows what is recorded of it."""
+        if self._worker is not None:
+            self._known = self._acked
+            for end, _, _, items in self._unacked:
+                self._kept.keep(end, items)
+            self._kept.keep(self._sequence, self._outgoing)
         self._worker, self._why = None, why
         self._outgoing, self._outgoing_bytes, self._unacked_bytes, self._held_back = [], 0, 0, False
         self._unacked.clear()
@@ -368,8 +375,11 @@ class Journal:
         packed = self._pack(body)
         if held is not _NOBODY:
             held.records += 1
-        self._outgoing.append([event, packed, terms])
-        self._outgoing_bytes += len(event) + len(packed)
+        return self._put(event, packed, terms, lazy)
+
+    def _put(self, event: bytes, body: bytes, terms: list[str] | None, lazy: bool = False) -> int:
+        self._outgoing.append([event, body, terms])
+        self._outgoing_bytes += len(event) + len(body)
         self._sequence += 1
         if self._outgoing_bytes >= _FLUSH_BYTES:
             self.flush()
@@ -410,16 +420,7 @@ class Journal:
             self._end_of_turn()
 
     def _outcome(self, held: _Open, number: int, ending: str, outcome: Outcome | None, micros: int) -> int:
-        if outcome is None:
-            fields: list[Any] = [number, ending, "", 0, 0, 0, 0, 0, ""]
-            body: list[Any] = [(), (), "", {}, b""]
-        else:
-            fields = [
-                number, ending, outcome.sqlstate and short(outcome.sqlstate), outcome.rows, outcome.bytes, outcome.cells_masked,
-                outcome.copied_bytes, micros, outcome.transaction,
-            ]
-            facts = dict(sorted(outcome.facts.items())) if outcome.facts else {}
-            body = [outcome.tags, outcome.columns, outcome.alarm, facts, outcome.copied_sha256]
+        fields, body = contents.outcome(number, ending, outcome, micros)
         return self._ended(held, number, fields, body)
 
     def _ended(self, held: _Open, number: int, fields: list[Any], body: list[Any]) -> int:
@@ -455,17 +456,17 @@ class Journal:
     def _refuse_waiting(self, why: str, *, recorded: bool) -> None:
         """
         Tell everyone who waits. Where the intents may still become durable (`recorded`), the
-        outcome that follows each says that it did not run.
+        outcome that follows each says that it did not run; where nobody knows, it does so once somebody does.
         """
         waiting, self._waiting = self._waiting, deque()
-        for _, _, held, number in waiting:
-            held.lost = held.lost or (number == _OPENING and not recorded)
+        for sequence, _, held, number in waiting:
             if number in held.intents:
                 held.withdrawn.add(number)
                 if recorded:
                     self._outcome(held, number, "refused", None, 0)
                 else:
                     del held.intents[number]
+                    self._stopped.append((sequence, held, number))
         for waiter in dict.fromkeys(waiter for _, waiter, _, _ in waiting):
             waiter.unrecordable(why)
 
@@ -478,18 +479,3 @@ class Journal:
 
 _NOBODY = _Open(b"", "", [])
 _NO_FACTS: Mapping[str, str] = {}
-
-
-def _intended(held: _Open, session: Session, number: int, decision: Decision) -> tuple[list[Any], list[Any]]:
-    """An intent's fields and body."""
-    command = decision.command
-    text, name, oid, values = asked(command)
-    sent = None if decision.sent in ("", text) else decision.sent
-    fields = [
-        number, command.path, decision.rule and short(decision.rule), decision.grant and short(decision.grant),
-        decision.request and short(decision.request), decision.binding, sent is not None, len(values), len(decision.columns), session.policy_revision,
-    ]
-    body = [*held.who, text, sent, values, decision.columns, decision.addon, name, oid]
-    if decision.seen is not None and decision.seen.clear:
-        body.append(decision.seen.clear)
-    return fields, body

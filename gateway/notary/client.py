@@ -30,8 +30,12 @@ _BACKOFF = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between attempts to connect
 class Listener(Protocol):
     """Who is told what the notary says of records."""
 
-    def up(self, number: int) -> None:
-        """Records are taken, from sequence 1, under this worker number."""
+    def up(self, number: int, last: int = 0) -> None:
+        """
+        Records are taken, from sequence 1, under this worker number.
+
+        :param last: up to which sequence those are recorded that were given under the number before; 0 where that is not known.
+        """
 
     def down(self, why: str) -> None:
         """Whatever was not acknowledged is refused, and nothing is taken."""
@@ -59,6 +63,7 @@ class NotaryClient:
         self._first: Deferred[NotaryClient] | None = Deferred()
         self._retry: Any = None
         self.worker: int | None = None
+        self._before = 0  # what `worker` was last; 0 for never
         self.why_down = "not connected to the notary"
 
     def listen(self, listener: Listener) -> None:
@@ -140,7 +145,7 @@ class NotaryClient:
 
     def connected(self, link: _ClientLink) -> None:
         self._link = link
-        link.send("hello", self._token)
+        link.send("hello", self._token, self._before)
 
     def lost(self) -> None:
         self._link = None
@@ -153,7 +158,7 @@ class NotaryClient:
                 if self._listener is not None and self.worker is not None:
                     self._listener.acknowledged(rest[0], rest[1])
             case "up":
-                self._set_up(rest[0])
+                self._set_up(*rest)
             case "down":
                 self._set_down(rest[0])
                 self._settled()
@@ -162,11 +167,11 @@ class NotaryClient:
             case "denied":
                 self._denied(rest[0])
 
-    def _set_up(self, number: int) -> None:
+    def _set_up(self, number: int, last: int = 0) -> None:
         self._attempt = 0
-        self.worker = number
+        self.worker = self._before = number
         if self._listener is not None:
-            self._listener.up(number)
+            self._listener.up(number, last)
         self._settled()
 
     def _set_down(self, why: str) -> None:

@@ -48,7 +48,7 @@ class Desk(Link):
         self.role: str | None = None
         self._allowed: dict[str, Callable[..., None]] = {}
         self.number: int | None = None
-        self._expected = 1
+        self._expected, self._before = 1, 0
         self.pid = self.uid = -1
 
     def connectionMade(self) -> None:
@@ -63,6 +63,8 @@ class Desk(Link):
     def leave(self) -> None:
         """What this worker left open has an unknown outcome, and it records nothing more."""
         if self.number is not None:
+            if (store := self._notary.writer.store) is not None:
+                store.state.lasts[self.number] = self._expected - 1  # all of it is in the writer's queue
             self._notary.writer.submit(_Leave(self.number))
             self.number = None
 
@@ -93,13 +95,13 @@ class Desk(Link):
 
     # Coming and going
 
-    def _hello(self, op: str, token: str) -> None:
+    def _hello(self, op: str, token: str, before: int = 0) -> None:
         self.role = self._notary.role(token, self.uid) if op == "hello" else None
         if self.role is None:
             self.send("denied", "this token is not known here")
             self.transport.loseConnection()
             return
-        self._allowed = _ALLOWED.get(self.role, _WORKER)
+        self._allowed, self._before = _ALLOWED.get(self.role, _WORKER), before if type(before) is int else 0
         self._notary.seated(self)
         if self._notary.why_down is None:
             self.up()
@@ -109,7 +111,7 @@ class Desk(Link):
     def up(self) -> None:
         """Evidence is recorded (again): a worker gets its number, a reader just word."""
         if self.role == "reader":
-            self.send("up", 0)
+            self.send("up", 0, 0)
         else:
             self._notary.writer.submit(_Join(self))
 
@@ -118,8 +120,10 @@ class Desk(Link):
         if not self.connected_now:
             self._notary.writer.submit(_Leave(number))
             return
-        self.number, self._expected = number, 1
-        self.send("up", number)
+        store = self._notary.writer.store
+        last = store.state.lasts.get(self._before, 0) if store is not None else 0
+        self.number, self._before, self._expected = number, number, 1
+        self.send("up", number, last)
 
     def down(self, why: str) -> None:
         self.number = None

@@ -3,7 +3,7 @@ The notary as a service: workers append, control grants, readers read. In its ow
 
 Frames (`gateway.frame`), first from the other side:
 
-    ["hello", token]                              -> ["up", worker] | ["down", why] | ["denied", why]
+    ["hello", token, worker before, or 0]         -> ["up", worker, last] | ["down", why] | ["denied", why]
     ["append", worker, first, [[event, body|nil, terms|nil], …]]   -> ["ack", last, [[sequence, why], …]]
     ["grant", id, name, binding, expires_ns, uses, request, facts] -> ["done", id] | ["failed", id, why]     (control)
     ["admin", id, what, facts]                    -> ["done", id] | ["failed", id, why]
@@ -11,7 +11,8 @@ Frames (`gateway.frame`), first from the other side:
     ["read", id, segment, start] ["follow", id]                                                             (readers)
 
 "down" takes back everything not acknowledged; "up" follows by itself with a new worker
-number, whose sequence starts at 1. A reader shows no token: the kernel says that
+number, whose sequence starts at 1, and says up to which sequence the records are here
+that came under the number before (0 where nobody knows). A reader shows no token: the kernel says that
 it is our own user, or root.
 
     python -m gateway.notary.process < one JSON line, then open until the notary is to stop

@@ -56,6 +56,7 @@ class State:
     grants: dict[str, Grant] = field(default_factory=dict)
     open_intents: dict[tuple[int, int], tuple[bytes, str, int]] = field(default_factory=dict)
     sessions: dict[bytes, tuple[int, str]] = field(default_factory=dict)
+    lasts: dict[int, int] = field(default_factory=dict)  #: of workers that are gone, where known: the last of their sequence
 
     def apply(self, record: Record) -> None:
         """One more record is durable."""

@@ -327,16 +327,93 @@ def test_what_ends_while_nothing_can_be_recorded_is_recorded_when_it_can_be(book
     assert [(one["ending"], one["ref"]) for one in found[:2]] == [(Ending.COMPLETE, [5, 3]), (Ending.COMPLETE, [5, 4])]
 
 
-def test_a_session_whose_beginning_was_not_recorded_leaves_no_end(book: Journal, client: Client) -> None:
+def test_a_session_that_could_not_begin_leaves_no_end(book: Journal, client: Client) -> None:
     """It was refused, and nothing of it ran."""
-    who, told = session(), Told()
-    book.opened(who, {}, told)
+    who = session()
     book.down("gone")
+    with pytest.raises(Unrecordable):
+        book.opened(who, {}, Told())
     with pytest.raises(Unrecordable, match="beginning"):
         book.closed(who, "no session can be recorded")
     book.up(6)
     book.flush()
     assert not client.items()
+
+
+def taken(book: Journal, client: Client, last: int) -> list[dict[str, Any]]:
+    """Fields of what the next incarnation gets, the old one having recorded up to `last`."""
+    client.appends.clear()
+    book.up(6, last)
+    book.flush()
+    return [fields for fields, _ in client.items()]
+
+
+def test_a_session_whose_beginning_was_not_acknowledged_begins_in_the_evidence_before_anything_of_it_runs(book: Journal, client: Client) -> None:
+    who, told = session(), Told()
+    book.opened(who, {"tls": "verify"}, told)
+    book.flush()
+    book.down("gone")
+    client.appends.clear()
+    book.up(6, 0)
+    book.intend(who, 1, allowed("SELECT 1"), told)
+    book.closed(who, "bye")
+    book.flush()
+    assert [Kind(fields["kind"]) for fields, _ in client.items()] == [Kind.OPENED, Kind.INTENT, Kind.OUTCOME, Kind.CLOSED]
+    assert client.items()[0][1]["facts"] == {"tls": "verify"} and client.appends[0][:2] == (6, 1)
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["sent", "waiting"])
+def test_what_has_happened_and_is_not_acknowledged_is_given_to_the_next_notary(book: Journal, client: Client, sent: bool) -> None:
+    """Refusals, outcomes, notes and ends; what the old one did record is not given twice."""
+    who, told = session(), Told()
+    book.opened(who, {}, told)
+    book.intend(who, 1, allowed("SELECT 1"), told)
+    book.flush()
+    book.acknowledged(2, [])
+    book.refuse(who, 2, denied("DROP TABLE a"))
+    book.report(who, 1, allowed("SELECT 1"), DONE, 5)
+    book.note(who, "cancel", {})
+    book.closed(who, "bye")
+    if sent:
+        book.flush()
+    book.down("gone")
+    assert [Kind(one["kind"]) for one in taken(book, client, 3)] == [Kind.OUTCOME, Kind.NOTE, Kind.CLOSED]
+    assert client.items()[0][0]["ref"] == [5, 2]
+    book.down("gone again")
+    assert [Kind(one["kind"]) for one in taken(book, client, 3)] == []
+
+
+def test_what_did_not_run_is_not_given_again_nor_what_came_of_it(book: Journal, client: Client, clock: Clock) -> None:
+    """An intent that is recorded all the same is said to have come to nothing, once."""
+    who, told = session(), Told()
+    book.opened(who, {}, told)
+    book.flush()
+    book.acknowledged(1, [])
+    for number in (1, 2):
+        book.intend(who, number, allowed("DROP TABLE t"), told)
+    book.flush()
+    clock.advance(2.1)  # it does not answer: who waits is refused, and the outcomes say so
+    clock.advance(2.1)
+    assert told.told[-1][0] == "unrecordable"
+    book.down("gone")
+    (outcome,) = taken(book, client, 2)
+    assert (outcome["kind"], outcome["command"], outcome["ending"], outcome["ref"]) == (Kind.OUTCOME, 1, "refused", [5, 2])
+
+
+def test_an_intent_that_turns_out_to_be_recorded_is_said_to_have_come_to_nothing(book: Journal, client: Client) -> None:
+    who, told = session(), Told()
+    book.opened(who, {}, told)
+    book.flush()
+    book.acknowledged(1, [])
+    for number in (1, 2):
+        book.intend(who, number, allowed("DROP TABLE t"), told)
+    book.flush()
+    book.down("gone")
+    (outcome,) = taken(book, client, 2)
+    assert (outcome["kind"], outcome["command"], outcome["ending"], outcome["ref"]) == (Kind.OUTCOME, 1, "refused", [5, 2])
+    book.report(who, 1, allowed("DROP TABLE t"), DONE, 5)  # as the relay tells it of what it refused
+    book.flush()
+    assert len(client.items()) == 1
 
 
 def test_what_is_owed_is_bounded_and_what_was_missed_is_counted(book: Journal, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -541,7 +618,7 @@ def test_much_does_not_wait_for_the_notary(book: Journal, client: Client, clock:
 
 
 def test_what_was_held_back_is_not_sent_to_a_notary_that_came_back(book: Journal, client: Client, clock: Clock) -> None:
-    """It was refused when the connection was lost; a new incarnation starts at 1 with what comes then."""
+    """It was refused when the connection was lost; a new incarnation starts at 1, with the session's beginning and what comes then."""
     who, told = session(), Told()
     book.opened(who, {}, told)
     clock.advance(0)
@@ -552,7 +629,8 @@ def test_what_was_held_back_is_not_sent_to_a_notary_that_came_back(book: Journal
     book.up(6)
     book.intend(who, 2, allowed("SELECT 1"), told)
     clock.advance(0)
-    assert [(worker, first, len(items)) for worker, first, items in client.appends] == [(5, 1, 1), (6, 1, 1)]
+    assert [(worker, first, len(items)) for worker, first, items in client.appends] == [(5, 1, 1), (6, 1, 2)]
+    assert [fields["kind"] for fields, _ in client.items()] == [Kind.OPENED, Kind.OPENED, Kind.INTENT]
 
 
 def test_outcomes_alone_are_sent_in_time(book: Journal, client: Client, clock: Clock) -> None:

@@ -41,8 +41,8 @@ class Heard:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
 
-    def up(self, number: int) -> None:
-        self.told.append(("up", number))
+    def up(self, number: int, last: int = 0) -> None:
+        self.told.append(("up", number) if not last else ("up", number, last))
 
     def down(self, why: str) -> None:
         self.told.append(("down", why))
@@ -94,7 +94,7 @@ def result(waiting: Deferred[Any]) -> list[Any]:
 
 
 def test_it_shows_its_token_and_is_ready_when_the_notary_answers(pair: Pair) -> None:
-    assert pair.sent() == [["hello", "token"]] and pair.answers == []
+    assert pair.sent() == [["hello", "token", 0]] and pair.answers == []
     pair.says("up", 4)
     assert pair.answers == [pair.client] and pair.client.worker == 4
 
@@ -126,8 +126,9 @@ def test_a_lost_connection_is_told_and_made_again(pair: Pair) -> None:
     pair.reactor.advance(1)
     assert pair.reactor.connections == 2
     pair.connect()
-    pair.says("up", 7)
-    assert heard.told[-1] == ("up", 7)
+    assert pair.sent() == [["hello", "token", 4]]  # as whom it gave what nobody has acknowledged
+    pair.says("up", 7, 12)
+    assert heard.told[-1] == ("up", 7, 12)
 
 
 def test_a_closed_client_stays_closed(pair: Pair) -> None:

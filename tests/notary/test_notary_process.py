@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from gateway.notary import anchor, desk, keys
 from gateway.notary.client import Denied, NotaryClient, connect
 from gateway.notary.process import Notary, init_store
 from gateway.notary.record import Kind, Record, event, parse_leaf, unpack
-from gateway.notary.segment import STREAM
+from gateway.notary.segment import STREAM, Segment
 from protocols.errors import Unrecordable
 
 TOKENS = {"w": "worker-1", "w2": "worker-2", "c": "control"}
@@ -202,6 +203,45 @@ async def test_a_lost_worker_leaves_unknown_outcomes(tmp_path: Path) -> None:
     ending = [r for r in found if r.kind in (Kind.OUTCOME, Kind.CLOSED, Kind.WORKER)][-3:]
     assert [r.kind for r in ending] == [Kind.OUTCOME, Kind.CLOSED, Kind.WORKER]
     assert ending[0].get("ending") == "unknown" and ending[2].get("what") == "left"
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["written", "not_written"])
+@pytest_twisted.ensureDeferred
+async def test_what_was_on_its_way_when_the_store_failed_is_recorded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool) -> None:
+    """Be it that it failed before it was on the disk, or behind that."""
+    rig = Rig(tmp_path)
+    book, waiter, who = await rig.journal(), Expecting(), session()
+    book.opened(who, {}, waiter)
+    await waiter.durable_to(book.intend(who, 1, allowed("SELECT 1"), waiter))
+    commit = Segment.commit
+
+    def failing(segment: Segment, rows: Any, durable: Any = None) -> None:
+        monkeypatch.setattr(Segment, "commit", commit)
+        if written:
+            commit(segment, rows)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Segment, "commit", failing)
+    late, late_told = session(), Expecting()
+    book.refuse(who, 2, denied("DROP TABLE patients"))
+    book.report(who, 1, allowed("SELECT 1"), DONE, 10)
+    book.opened(late, {}, late_told)
+    book.intend(late, 1, allowed("SELECT 2"), late_told)
+    book.flush()
+    await late_told.heard("unrecordable")
+    await until(lambda: book._worker is not None)
+    for one in (who, late):
+        book.closed(one, "bye")
+    book.flush()
+    await until(lambda: book.settled)
+    found = [(r.session, r.kind, r.get("ending") if r.kind == Kind.OUTCOME else "") for r in await rig.records() if r.session]
+    unknown = [] if written else [(Kind.OUTCOME, "unknown")]
+    assert sorted(one[1:] for one in found if one[0] == uuid.UUID(who.id).bytes) == sorted(
+        [(Kind.OPENED, ""), (Kind.INTENT, ""), (Kind.REFUSAL, ""), (Kind.OUTCOME, "complete"), (Kind.CLOSED, ""), *unknown]
+    )
+    came_to_nothing = [(Kind.INTENT, ""), (Kind.OUTCOME, "refused"), (Kind.OUTCOME, "unknown")] if written else []
+    assert sorted(one[1:] for one in found if one[0] == uuid.UUID(late.id).bytes) == sorted([(Kind.OPENED, ""), (Kind.CLOSED, ""), *came_to_nothing])
+    assert checked(tmp_path).problems == []
 
 
 @pytest_twisted.ensureDeferred
