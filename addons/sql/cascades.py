@@ -57,6 +57,12 @@ def own(statement: tree.DropStmt) -> bool:
     return plain and all(len(name) == 2 and name[0] == "pg_temp" for name in names)
 
 
+def unenforced(command: tree.AlterTableCmd) -> bool:
+    """Whether a constraint does not hold any more, though it stays."""
+    told = unwrap(getattr(command, "def"))
+    return isinstance(told, tree.ATAlterConstraint) and told.alter_enforceability and not told.is_enforced
+
+
 def _parts(item: tree.Node) -> Sequence[tree.Node]:
     """A routine's or a type's name, in parts."""
     inside = unwrap(item)

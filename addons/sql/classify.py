@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
 from addons.sql.bounds import Columns, filtered, finite_query
-from addons.sql.cascades import RELATIONS, own
+from addons.sql.cascades import RELATIONS, own, unenforced
 from addons.sql.changes import change_of, is_set_config, plain_calls, set_config
 from addons.sql.constants import strings
 from addons.sql.ctes import NO_CTES, Ctes
@@ -343,6 +343,8 @@ def _call(visit: _Visit, node: tree.FuncCall, scope: Ctes) -> Skip:
     names = spelt(node.funcname)
     name = (names[-2] if len(names) > 1 else "", names[-1])
     visit.found.functions.add(name)
+    if name[1] == "system_user" and node.funcformat == tree.COERCE_SQL_SYNTAX:
+        visit.found.columns.add("system_user")  # which it is before PostgreSQL 16
     if is_set_config(node):
         visit.found.changes.append(set_config(node))
     return ("funcname",)
@@ -413,7 +415,7 @@ def _alter_table(visit: _Visit, node: tree.AlterTableStmt, scope: Ctes) -> Skip:
     names = {tree.AlterTableType.Name(unwrap(cmd).subtype) for cmd in node.cmds}
     visit.found.columns.update(name for cmd in node.cmds if "Column" in tree.AlterTableType.Name(unwrap(cmd).subtype) and (name := unwrap(cmd).name))
     visit.found.add("ddl", "is ALTER TABLE")
-    if names & ALTER_DESTRUCTIVE:
+    if names & ALTER_DESTRUCTIVE or any(unenforced(unwrap(cmd)) for cmd in node.cmds):
         visit.found.add("ddl-destructive", "drops or rewrites part of a relation")
     if names & ALTER_PRIVILEGE:
         visit.found.add("privilege", "changes an owner, row security, triggers or rules")

@@ -16,7 +16,7 @@ CLASSES = {
     "write": "INSERT, filtered UPDATE, DELETE and MERGE, COPY FROM STDIN, sequences, row locks",
     "write-unfiltered": "UPDATE, DELETE, MERGE or upsert whose filter does not bound the rows it reaches",
     "ddl": "CREATE and ALTER of relations, types, indexes, schemas; CREATE TABLE AS, SELECT INTO, COMMENT; DROP TABLE pg_temp.x",
-    "ddl-destructive": "DROP, TRUNCATE, dropping or retyping a column",
+    "ddl-destructive": "DROP, TRUNCATE, dropping or retyping a column or what generates it, dropping a constraint or enforcing it no longer",
     "privilege": "roles, GRANT, ownership, row security, security labels, password hashes",
     "session-identity": "SET ROLE, SET SESSION AUTHORIZATION",
     "file": "the server's files: COPY with a file name, pg_read_file, lo_import, tablespaces, raw pages",
@@ -106,7 +106,7 @@ SECRETS = {
 """System relations whose reading is more than reading."""
 
 ALTER_DESTRUCTIVE = frozenset("""
-    AT_DropColumn AT_DropConstraint AT_AlterColumnType AT_DropExpression AT_DropIdentity AT_DetachPartition
+    AT_DropColumn AT_DropConstraint AT_AlterColumnType AT_SetExpression AT_DropExpression AT_DropIdentity AT_DetachPartition
     AT_DetachPartitionFinalize AT_DropInherit AT_DropOf
 """.split())
 

@@ -78,7 +78,9 @@ CASES = [
     ("CREATE AGGREGATE a(text) (sfunc = textcat, stype = text)", "procedural ddl"), ("CREATE CAST (int AS text) WITH FUNCTION f(int)", "procedural ddl"),
     ("CREATE EXTENSION file_fdw", "program ddl"), ("LOAD 'x'", "program"), ("CREATE LANGUAGE x", "program ddl"),
     ("DROP TABLE t", "ddl-destructive"), ("DrOp/**/TaBlE/* x */t", "ddl-destructive"), ("TRUNCATE t", "ddl-destructive"),
-    ("ALTER TABLE t ADD c int", "ddl"), ("ALTER TABLE t DROP c", "ddl ddl-destructive"), ("ALTER TABLE t ALTER c TYPE int USING 0", "ddl ddl-destructive"),
+    ("ALTER TABLE t ADD c int", "ddl"), ("ALTER TABLE t DROP c", "ddl ddl-destructive"), ("ALTER TABLE t ALTER c SET EXPRESSION AS (1)", "ddl ddl-destructive"),
+    ("ALTER TABLE t ALTER CONSTRAINT k NOT ENFORCED", "ddl ddl-destructive"), ("ALTER TABLE t ALTER CONSTRAINT k ENFORCED", "ddl"), ("ALTER TABLE t ALTER CONSTRAINT k DEFERRABLE", "ddl"),
+    ("ALTER TABLE t ALTER c TYPE int USING 0", "ddl ddl-destructive"),
     ("ALTER TABLE t DISABLE ROW LEVEL SECURITY", "ddl privilege"), ("ALTER TABLE t DISABLE TRIGGER ALL", "ddl privilege"),
     ("ALTER TABLE t OWNER TO x", "ddl privilege"), ("ALTER TABLE t DETACH PARTITION p", "ddl ddl-destructive"),
     ("DROP OWNED BY x", "privilege ddl-destructive"), ("REASSIGN OWNED BY x TO y", "privilege"), ("DROP ROLE x", "privilege ddl-destructive"),
@@ -195,6 +197,10 @@ def test_whole_rows_touch_every_column(text: str) -> None:
 ])
 def test_every_place_of_a_column_is_seen(text: str) -> None:
     assert "ssn" in classify(parse(text))[0].columns
+
+
+def test_what_an_older_server_takes_for_a_column_is_one() -> None:
+    assert classify(parse("SELECT system_user FROM t"))[0].columns == {"system_user"}
 
 
 def test_a_clean_query_touches_no_star() -> None:
