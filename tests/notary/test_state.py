@@ -105,3 +105,14 @@ def test_expired_grants_are_forgotten_and_spent_ones_are_not() -> None:
     state.forget_grants(10)
     carried = [row[0] for what, rows in state.carry(10) if what == "grants" for row in rows]
     assert list(state.grants) == carried == ["spent"]
+
+
+def test_what_the_notary_remarks_ends_no_session() -> None:
+    """Else a worker that dies after it would leave its sessions open for ever; a notary's own start does end them."""
+    state = State()
+    state.apply(record(Kind.OPENED, "postgres", 1, session=SESSION, target="clinic"))
+    for what in ("damaged", "mended", "checked", "anchor"):
+        state.apply(record(Kind.NOTARY, what, "segment 1 was removed"))
+    assert state.of_worker(2) == ([], [SESSION])
+    state.apply(record(Kind.NOTARY, "started", ""))
+    assert state.of_worker(2) == ([], [])

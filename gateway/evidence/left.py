@@ -1,0 +1,113 @@
+"""
+What is left of a damaged store: the same view without what cannot be read or proved, and what that is.
+
+Every segment is read by a child first, as `verify` does: a damaged file can kill whoever maps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.evidence.view import Row, View
+from gateway.notary import ledger
+from gateway.notary.environment import Unfit
+from gateway.notary.examine import Findings, Job
+from gateway.notary.layout import Files
+from gateway.notary.ledger import LedgerError
+from gateway.notary.lives import absent, lives
+from gateway.notary.note import Verifier
+from gateway.notary.record import BadRecord, unpack
+from gateway.notary.segment import SealedSegment
+from gateway.notary.verify import Report, check_segment
+
+_PAGE = 4 << 20  # bytes per read
+
+
+class NothingLeft(Exception):
+    """The ledger cannot be read or is not signed by the log's key, so nothing can be proved. Says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """
+    As a View, of what is sound.
+
+    :param missing: segment: what is wrong with it.
+    :param gone: segments of which no record is left. :param bare: those whose bodies cannot be read.
+    """
+
+    view: View
+    missing: Mapping[int, str]
+    gone: frozenset[int]
+    bare: frozenset[int]
+
+    def close(self) -> None:
+        self.view.close()
+
+    def ledger(self) -> tuple[list[bytes], str]:
+        return self.view.ledger()
+
+    def events(self) -> list[list[Any]]:
+        return self.view.events()
+
+    def present(self) -> set[int]:
+        return self.view.present() - self.gone
+
+    def files(self, number: int) -> Files | None:
+        files = None if number in self.gone else self.view.files(number)
+        return (files[0], None) if files is not None and number in self.bare else files
+
+    def page(self, number: int, start: int) -> tuple[list[Row], str]:
+        files = self.files(number)
+        if number not in self.bare or files is None:
+            return self.view.page(number, start)
+        with closing(SealedSegment(*files)) as segment:
+            page = segment.page(start, _PAGE)
+        return page.rows, page.head
+
+    def record_viewing(self, what: str, facts: dict[str, str]) -> bool:
+        return self.view.record_viewing(what, facts)
+
+    def end(self) -> tuple[int, int] | None:
+        return self.view.end()
+
+
+def left(view: View, verifier: Verifier) -> Left:
+    """
+    Looks at all of a store.
+
+    :raises NothingLeft: see there.
+    """
+    try:
+        packed, checkpoint = view.ledger()
+        ledger.check(packed, checkpoint, verifier)
+        told = {number: life for number, life in lives(map(unpack, packed)).items() if life.opened}
+    except (Unfit, LedgerError, BadRecord) as e:
+        raise NothingLeft(f"ledger: {e}") from e
+    jobs = {number: view.job(number, verifier.name, life.opened["public_key"], life.promised) for number, life in told.items() if life.opened}
+    here = {number: job for number, job in jobs.items() if job is not None}
+    found = dict(zip(here, view.examine(list(here.values())), strict=True))
+    missing = {number: absent(number, told[number].events, None) for number in told if number not in here}
+    for number, findings in found.items():
+        report = Report()
+        check_segment(report, number, told[number], findings)
+        if report.problems:
+            missing[number] = report.problems[0]
+    bare = _bare(view, {number: here[number] for number, findings in found.items() if not _is_provable(findings)})
+    gone = frozenset(number for number in missing if number not in bare and (number not in found or not _is_provable(found[number])))
+    return Left(view, dict(sorted(missing.items())), gone, bare)
+
+
+def _is_provable(found: Findings) -> bool:
+    """Whether its records can be proved, with all of their bodies but those that were changed one by one."""
+    return all(problem.startswith("the body of record ") for problem in found.problems)
+
+
+def _bare(view: View, jobs: Mapping[int, Job]) -> frozenset[int]:
+    """Of these, segments whose records can be proved once their bodies are not looked at."""
+    without = {number: replace(job, bodies=None, hashed=False) for number, job in jobs.items() if job.bodies is not None}
+    found = zip(without, view.examine(list(without.values())), strict=True)
+    return frozenset(number for number, findings in found if not findings.problems)
