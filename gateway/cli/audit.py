@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from itertools import islice
 from pathlib import Path
@@ -28,7 +29,8 @@ from gateway.cli.show import record
 from gateway.evidence import bundle, hosts, standalone, values
 from gateway.evidence.cast import FORMATS
 from gateway.evidence.named import unnamed
-from gateway.evidence.order import Chosen, told
+from gateway.evidence.left import NothingLeft, left
+from gateway.evidence.order import Chosen, by_number, told
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time
 from gateway.evidence.readable import CONFIGURATION, HEADING, clean, counted, printed, table_row
 from gateway.evidence.verifier.fault import CODES, ending
@@ -420,8 +422,19 @@ def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
 def _exported_whole(looking: Looking, out: Path) -> None:
     """Leaves where something could not be searched."""
     if looking.unsearched:
-        leave(DAMAGED, f"{out} was not made: nobody could tell what is missing from what did not match: run `ostiary audit verify`",
-              looking.told())
+        leave(DAMAGED, f"{out} was not made: nobody could tell what is missing from what did not match: run `ostiary audit verify`; "
+                       "--what-is-left exports the rest, and says in it what is missing", looking.told())
+
+
+def _what_is_left(looking: Looking, public: Verifier) -> tuple[Looking, dict[int, str]]:
+    """The same store without what cannot be proved, and what that is, of each segment."""
+    try:
+        rest = left(looking.view, public)
+    except NothingLeft as e:
+        leave(DAMAGED, f"nothing can be proved of what is left: {e}")
+    for what in rest.missing.values():
+        click.echo(f"MISSING: {what}", err=True)
+    return replace(looking, view=rest, unsearched=[]), dict(rest.missing)
 
 
 @audit.command()
@@ -431,13 +444,15 @@ def _exported_whole(looking: Looking, out: Path) -> None:
     "--format", "form", type=click.Choice(["jsonl", *FORMATS]), default="jsonl", show_default=True,
     help="What to add to the records: asciicast also has recordings of terminals, for `asciinema play`.",
 )
+@click.option("--what-is-left", is_flag=True, help="Of a damaged store the rest; the bundle says what is missing, and is INCOMPLETE to who verifies it.")
 @filtered
 @located
-def export(place: Place, query: Query, out: Path, form: str, as_json: bool) -> None:
+def export(place: Place, query: Query, out: Path, form: str, as_json: bool, what_is_left: bool) -> None:
     """Write a bundle that verifies offline: the records that match, and what proves them."""
     public = _verifier("", place)
     bundle.check_new(out)
     with opened(place) as looking:
+        looking, missing = _what_is_left(looking, public) if what_is_left else (looking, {})
         _exported_whole(looking, out)
         query = looking.meant(query)
         asked = query.described()
@@ -446,21 +461,22 @@ def export(place: Place, query: Query, out: Path, form: str, as_json: bool) -> N
                               "give --state DIR, or ask for less than the whole log")
         finder = Search(query, looking.bodies)
         chosen = Chosen.of(looking.find(finder))
-        looking.note_changed(finder)
+        if not what_is_left:
+            looking.note_changed(finder)
         _exported_whole(looking, out)
         if not chosen.records:
             looking.view.record_viewing("viewed", {"by": who(), "how": "export", "query": told(asked)})  # that it answered is recorded too
             _unnamed(looking, query)
             leave(1, f"nothing matched, so {out} was not made; `ostiary audit search` takes the same filters")
         if looking.upto is not None and looking.bodies is not None:
-            facts = {"by": who(), "out": out.name, **chosen.facts(looking.upto, asked)}
+            facts = {"by": who(), "out": out.name, **chosen.facts(looking.upto, asked, missing)}
             chosen.ordered(looking.view, looking.bodies, facts, looking.upto)
         else:
             click.echo("this export is not recorded in the log, so the bundle can only claim what was asked for", err=True)
-        bundle.export(looking.view, public, chosen, looking.bodies, asked, out, form)
+        bundle.export(looking.view, public, chosen, looking.bodies, asked, out, form, missing)
     if as_json:
         recorded = chosen.order and f"{chosen.order[0]}/{chosen.order[1]}"
-        record({"bundle": str(out), "query": asked, "records": chosen.records, "bodies": chosen.opened, "recorded": recorded})
+        record({"bundle": str(out), "query": asked, "records": chosen.records, "bodies": chosen.opened, "recorded": recorded, **({"missing": by_number(missing)} if missing else {})})
         return
     own = " and that of this export" if chosen.order else ""
     click.echo(f"{counted(chosen.records, 'record')}{own} in {out}; whoever gets it checks it with: ostiary audit verify {out} --key PUB")

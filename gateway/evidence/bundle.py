@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from struct import Struct
+from types import MappingProxyType
 
 from gateway.evidence import standalone
 from gateway.evidence.cast import FORMATS, Recordings, cast
-from gateway.evidence.order import Chosen
+from gateway.evidence.order import Chosen, by_number
 from gateway.evidence.query import Found
 from gateway.evidence.readable import canonical
 from gateway.evidence.verifier.explained import readme
@@ -44,12 +45,14 @@ class ExportError(Exception):
 
 
 def export(
-    view: View, verifier: Verifier, chosen: Chosen, bodies: Bodies | None, query: Mapping[str, str], out: Path, form: str = "jsonl"
+    view: View, verifier: Verifier, chosen: Chosen, bodies: Bodies | None, query: Mapping[str, str], out: Path, form: str = "jsonl",
+    missing: Mapping[int, str] = MappingProxyType({}),
 ) -> None:
     """
     Write a bundle of what was chosen, in the store's order, to the new directory `out`.
 
     :param form: "jsonl", or one of `cast.FORMATS` for recordings beside that.
+    :param missing: segment: what the store has lost of it.
     """
     check_new(out)
     writer = _Writer(out)
@@ -73,6 +76,8 @@ def export(
         "format": FORMAT, "readable": form, "key": str(verifier), "query": dict(query), "records": chosen.records,
         "segments": sorted(chosen.places), "files": dict(sorted(writer.digests.items())),
     }
+    if missing:
+        manifest["missing"] = by_number(missing)
     if chosen.order is not None:
         manifest["export"] = f"{chosen.order[0]}/{chosen.order[1]}"
     (out / "MANIFEST.json").write_text(json.dumps(manifest, sort_keys=True, indent=1, ensure_ascii=False) + "\n")

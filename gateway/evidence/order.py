@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 from gateway.evidence.query import Found, Place
@@ -45,9 +46,14 @@ class Chosen:
             chosen._digest.update(leaf_hash(each.row[1]))
         return chosen
 
-    def facts(self, upto: Place, query: Mapping[str, str]) -> dict[str, str]:
-        """For the record: what was asked for, how far was searched (not including `upto`), and what came of it."""
-        return {
+    def facts(self, upto: Place, query: Mapping[str, str], missing: Mapping[int, str] = MappingProxyType({})) -> dict[str, str]:
+        """
+        For the record: what was asked for, how far was searched (not including `upto`), and what came of it.
+
+        :param missing: segment: what the store has lost of it.
+        """
+        lost = {"missing": json.dumps(by_number(missing), ensure_ascii=False)} if missing else {}
+        return lost | {
             "query": told(query), "upto": f"{upto[0]}/{upto[1]}", "records": str(self.records), "bodies": str(self.opened),
             "leaves": self._digest.hexdigest(),
         }
@@ -65,6 +71,11 @@ class Chosen:
         if self.order is None:
             raise Unreadable("the record of this export is not in the store: run `ostiary audit verify`")
         self.places.setdefault(self.order[0], array("Q")).append(self.order[1])
+
+
+def by_number(missing: Mapping[int, str]) -> dict[str, str]:
+    """As JSON has it."""
+    return {str(number): why for number, why in sorted(missing.items())}
 
 
 def told(query: Mapping[str, str]) -> str:

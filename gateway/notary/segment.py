@@ -253,7 +253,11 @@ class SealedSegment:
         self._tail: list[Batch] = []
         if leaves.name == "data.mdb":
             self._look_ahead(leaves.parent / ahead.NAME)
-        self._bodies = open_read_only(bodies) if bodies is not None and bodies.exists() else None
+        try:
+            self._bodies = open_read_only(bodies) if bodies is not None and bodies.exists() else None
+        except BaseException:
+            self._leaves.close()
+            raise
 
     def page(self, start: int, limit: int) -> Page:
         """As `Segment.page`."""

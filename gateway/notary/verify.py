@@ -150,13 +150,14 @@ def _check_segments(report: Report, view: View, log: str, told: Mapping[int, Lif
         report.problems.append(f"stream s{STREAM} was removed: none of its {len(born)} segments is here")
     findings = dict(zip(jobs, view.examine(list(jobs.values())), strict=True))
     for number, found in findings.items():
-        _check_segment(report, number, told[number], found)
+        check_segment(report, number, told[number], found)
     for number in sorted(view.present() - set(born)):
         report.problems.append(f"segment {number} is not in the ledger")
     report.problems.extend(_gaps_between(list(born.values()), findings))
 
 
-def _check_segment(report: Report, number: int, life: Life, found: Findings) -> None:
+def check_segment(report: Report, number: int, life: Life, found: Findings) -> None:
+    """Add what one segment is, and what is wrong with it by the ledger."""
     report.segments += 1
     report.records += found.size
     report.problems.extend(f"segment {number}: {problem}" for problem in found.problems)

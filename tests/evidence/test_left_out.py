@@ -227,7 +227,7 @@ def test_what_is_left_out_of_a_recorded_bundle_is_named_where_the_tree_or_a_sess
 @pytest.mark.parametrize(("source", "code", "tells"), [
     ("all", 0, ["records of segment 1\n", "records of segment 2\n", " 0 withheld", "query: the whole log\n"]),
     ("early", 0, ["records of segment 2\n"]),
-    ("ada", 0, ['query: {"identity": "ada@clinic.example"}\n', "exactly those that the log recorded as this query's"]),
+    ("ada", 0, ['query: identity ada@clinic.example\n', "exactly those that the log recorded as this query's"]),
     ("one", 0, ["complete, records 0..3"]),
     ("stopped-one", 2, ["INCOMPLETE: what was asked for is only claimed", "complete, records 0..3"]),
     ("stopped-ada", 2, ["INCOMPLETE: what was asked for is only claimed", "what was left out is not proved"]),
@@ -362,9 +362,10 @@ def test_the_verifier_says_for_whom_an_agent_acted_what_floor_was_in_force_and_w
     who, body = b"s" * 16, ["claude", "ada", "", "", ""]
     opened = [10, who, 0, "", 0, None, "postgres", 1], [*body, "agent", [], "", "", {"floor": "verified"}]
     note = [30, who, 1, "", 0, None, "disclosure.revealed"], [{"columns": "public.patients.ssn", "request": "r-1"}]
-    session_line, floor, disclosed = verifier.told_sessions(verifier.sessions_of([opened, note]))
+    place = {"segment": 3, "index": 17, "time": 1764180000 * 10**9}
+    session_line, floor, disclosed = verifier.told_sessions(verifier.sessions_of([opened, note], places=[place, place]))
     assert " of claude for ada: " in session_line
-    assert floor.endswith("the floor in force: verified") and disclosed.endswith("DISCLOSED public.patients.ssn under r-1")
+    assert floor.endswith("the floor in force: verified") and disclosed.endswith("DISCLOSED public.patients.ssn under r-1, at 2025-11-26 18:00:00 UTC (record 3/17)")
     intent = [20, who, 2, "", 1, None, 1, "", "", "g", "r", BINDING_OF_TESTS], body
     for approver, distinct in (("grace", "yes"), ("grace, ada", "NO"), ("claude", "NO")):
         approval = [40, b"", 0, "", 0, None, "g", BINDING_OF_TESTS, 1, 1, "r"], [{"approvers": approver}]

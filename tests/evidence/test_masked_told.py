@@ -40,5 +40,36 @@ def test_how_much_was_masked_and_what_was_in_the_clear_is_one_line(events: list[
 def test_for_programs_all_columns_are_named() -> None:
     found = verifier.masking_of([intent(0, [f"c{number}" for number in range(7)]), outcome(5)])
     assert found == {
-        "cells": 5, "commands": 1, "uncounted": 0, "clear_columns": [f"c{number}" for number in range(7)], "clear_commands": 1, "unopened": 0,
+        "cells": 5, "commands": 1, "uncounted": 0, "outcomes_unknown": 0, "clear_columns": [f"c{number}" for number in range(7)], "clear_commands": 1, "unopened": 0,
     }  # fmt: skip
+
+
+def test_commands_whose_outcome_nobody_knows_are_not_passed_over_as_masking_nothing() -> None:
+    """Of those that read masked columns: their outcome is unknown, never came, or is not in the bundle. One that was known later is counted."""
+    unknown, known = outcome(0)[0], outcome(6)
+    unknown[7] = "unknown"
+    events = [intent(1), (unknown, None), intent(1), intent(0), intent(1), known]
+    keys = [[1, 1], [9, 9], [1, 2], [1, 3], [1, 4], [9, 10]]
+    known[0][5] = [1, 4]
+    (line,) = verifier.told_masking(verifier.masking_of(events, keys))
+    assert line.startswith("masking: 6 cells in 1 command; and of 2 commands that read masked columns the outcome is not known here, so that its cells")
+    later = [*events, (outcome(5)[0], None)]
+    assert verifier.masking_of(later, [*keys, [9, 11]])["outcomes_unknown"] == 1
+
+
+def test_a_query_is_told_in_words_and_utc() -> None:
+    query = {"since_ns": "1764180000000000000", "until_ns": "1764183600000000000", "kind": "intent", "text": "drop table", "alarm": "True"}
+    assert verifier.shown_query(query) == 'alarms only, kind intent, since 2025-11-26 18:00:00 UTC, text "drop table", before 2025-11-26 19:00:00 UTC'
+    assert verifier.shown_query({}) == "the whole log" and "\x1b" not in verifier.shown_query({"text": "\x1b[2J"})
+
+
+@pytest.mark.parametrize(("numbers", "closed", "why", "state", "words"), [
+    ({0, 1}, None, verifier.FILTERED, "filtered", "records 0..1 without a gap; its end, if it had ended by then, was left out by the query, as the log recorded"),
+    ({0, 3}, 3, verifier.FILTERED, "filtered", "2 records of it; the others up to 3 were left out by the query, as the log recorded"),
+    ({0, 3}, 3, verifier.CLAIMED, "incomplete", "INCOMPLETE, without record 1, 2 of 0..3; the query, which is only claimed, may have left that out"),
+    ({0, 1}, None, "", "open", "records 0..1 without a gap, but no close: it went on, or the rest is not in this bundle"),
+], ids=["no end", "a part", "claimed", "no filter"])  # fmt: skip
+def test_what_a_query_left_out_of_a_session_is_told_apart_from_what_is_missing(
+    numbers: set[int], closed: int | None, why: str, state: str, words: str
+) -> None:
+    assert verifier.run_of(numbers, closed, why) == (state, words)

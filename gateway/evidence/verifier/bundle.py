@@ -19,7 +19,7 @@ from gateway.evidence.verifier.tree import leaf_hash, prefix_roots, root_from_pa
 
 
 FORMAT = "ostiary-bundle-1"
-KINDS_OF_FIELDS = {"format": str, "key": str, "query": dict, "records": int, "segments": list, "files": dict, "readable": str, "export": str}
+KINDS_OF_FIELDS = {"format": str, "key": str, "query": dict, "records": int, "segments": list, "files": dict, "readable": str, "export": str, "missing": dict}
 ALWAYS = ("files", "format", "key", "query", "records", "segments")
 WORDS = frozenset({"README.txt", "verify.py"})
 PARTS = re.compile(r"ledger/(?:checkpoint|entries\.bin)|segments/\d+/(?:head\.note|(?:leaves|bodies|level0|proofs)\.bin)|readable/.+", re.DOTALL)
@@ -57,6 +57,8 @@ class Bundle:
         for name, kind in (("files", str), ("query", str), ("segments", int)):
             held = told[name].values() if isinstance(told[name], dict) else told[name]
             require(all(type(value) is kind for value in held), "MANIFEST.json is malformed: %s holds what is no %s" % (name, kind.__name__))
+        for number, why in told.get("missing", {}).items():
+            require(re.fullmatch("[0-9]{1,18}", number) and type(why) is str, "MANIFEST.json is malformed: missing holds what is no segment and a text")
         require(told["format"] == FORMAT, "MANIFEST.json says that this is no %s: if it is a newer bundle, get a newer verifier" % FORMAT)
         return told
 
@@ -194,7 +196,7 @@ class Bundle:
         stamp, event = unpack(leaf)
         require(stamp[:3] == [1, number, index], "record %d/%d says that it is another" % (number, index))
         self.places.append({
-            "segment": number, "index": index, "hash": leaf_hash(leaf), "time": stamp[3], "kind": KINDS.get(event[0], "?"),
+            "segment": number, "index": index, "hash": leaf_hash(leaf), "time": stamp[3], "kind": KINDS.get(event[0], "?"), "key": stamp[5:7],
             "closed": body is None and stamp[8] is not None, "committed": stamp[8] is not None,
         })
         if body is None:

@@ -9,12 +9,12 @@ from typing import Any, Dict, List, Optional, Tuple
 from gateway.evidence.verifier.bundle import Bundle
 from gateway.evidence.verifier.cast import CASTS
 from gateway.evidence.verifier.fault import Tampered, require
-from gateway.evidence.verifier.holdings import session_gaps
+from gateway.evidence.verifier.holdings import CLAIMED, FILTERED, LOST, session_gaps
 from gateway.evidence.verifier.packed import unpack
-from gateway.evidence.verifier.record import clean, counted
+from gateway.evidence.verifier.record import clean, counted, moment, told_moment
 
 
-FIELDS_OF_MANIFEST = frozenset("format readable key query records segments files export".split())
+FIELDS_OF_MANIFEST = frozenset("format readable key query records segments files export missing".split())
 
 
 class Completeness:
@@ -33,13 +33,18 @@ class Completeness:
         self.opened = {entry[3] for entry in map(unpack, bundle.entries) if entry[0] == "seg.open"}
         self.last = bundle.seen(len(bundle.entries))
         self.end: Optional[Tuple[int, int]] = None
+        self.lost = {int(number): why for number, why in bundle.manifest.get("missing", {}).items()}
         self.coverage: List[Dict[str, Any]] = []
         self.bodies: Dict[str, Any] = {}
 
     @property
-    def filtered(self) -> bool:
-        """Whether the log recorded that these are the records that a query chose, which asked for less than whole sessions."""
-        return self.order is not None and not self.bundle.problems and list(self.query) not in ([], ["session"])
+    def filtered(self) -> str:
+        """Why a part of a session may not be here: these are the records that a query chose, which asked for less than whole sessions. Else ""."""
+        if self.bundle.problems or list(self.query) in ([], ["session"]):
+            return ""
+        if self.lost:
+            return LOST
+        return FILTERED if self.order is not None else CLAIMED
 
     @staticmethod
     def place(place: Dict[str, Any]) -> str:
@@ -58,6 +63,7 @@ class Completeness:
     def check(self) -> None:
         if self.order is not None:
             self.check_order(self.order)
+        self.check_lost()
         if not self.query:
             self.check_whole()
         else:
@@ -71,10 +77,20 @@ class Completeness:
                                     "bundle (it was made from a stopped store, or that was taken out)")
         self.check_bodies()
 
+    def check_lost(self) -> None:
+        """What the store had lost when this was exported."""
+        for number, why in sorted(self.lost.items()):
+            require(number in self.opened, "MANIFEST.json says that segment %d was lost, which the ledger has not" % number)
+            by = "as the log recorded" if self.order is not None else "which is only claimed, by MANIFEST.json"
+            self.bundle.gaps.append("the store had lost a part of segment %d when this was exported, %s: %s" % (number, by, clean(why)))
+
     def check_order(self, order: Dict[str, str]) -> None:
         asked = json.loads(order["query"])
         require(asked == self.query, "MANIFEST.json says that the query was %s, the log's record of this export says %s" % (
             shown_query(self.query), shown_query(asked)))
+        lost = json.loads(order.get("missing", "{}"))
+        require(lost == self.bundle.manifest.get("missing", {}), "MANIFEST.json says that a part was lost of %s, the log's record of this export says %s" % (
+            named_segments(self.lost), named_segments(lost)))
         segment, index = order["upto"].split("/")
         self.end = int(segment), int(index)
         count, digest = int(order["records"]), hashlib.sha256(b"".join(place["hash"] for place in self.matched)).hexdigest()
@@ -99,6 +115,8 @@ class Completeness:
             size, count = self.upto(number), len(present[number])
             if self.end is not None and number > self.end[0]:
                 continue
+            if number in self.lost and number not in self.bundle.sizes:
+                continue
             if number not in self.bundle.sizes and self.end != (number, 0):
                 self.bundle.problems.append("segment %d, which the ledger has, is not in this bundle" % number)
                 continue
@@ -115,9 +133,11 @@ class Completeness:
         expired = {entry[3] for entry in map(unpack, self.bundle.entries) if entry[0] == "body.expire"}
         committed = [place for place in self.bundle.places if place["committed"]]
         closed = [place for place in committed if place["closed"]]
-        withheld = [place for place in closed if place["segment"] not in expired]
+        kept_back = [place for place in closed if place["segment"] not in expired]
+        withheld = [place for place in kept_back if place["segment"] not in self.lost]
         self.bodies = {
-            "committed": len(committed), "opened": len(committed) - len(closed), "expired": len(closed) - len(withheld),
+            "committed": len(committed), "opened": len(committed) - len(closed), "expired": len(closed) - len(kept_back),
+            "lost": len(kept_back) - len(withheld),
             "withheld": [{"kind": place["kind"], "record": self.place(place)} for place in withheld],
         }
         opened = sum(1 for place in self.matched if place["committed"] and not place["closed"])
@@ -143,4 +163,19 @@ class Completeness:
 
 
 def shown_query(query: Any) -> str:
-    return clean(json.dumps(query, sort_keys=True, ensure_ascii=False)) if query else "the whole log"
+    """What was asked for, in words; moments in UTC."""
+    if not query:
+        return "the whole log"
+    return ", ".join(asked(name, clean(value)) for name, value in sorted(query.items()))
+
+
+def named_segments(numbers: Any) -> str:
+    return "segment %s" % ", ".join(map(clean, sorted(numbers))) if numbers else "no segment"
+
+
+def asked(name: str, value: str) -> str:
+    if name in ("since_ns", "until_ns") and value.isdigit():
+        return "%s %s" % ("since" if name == "since_ns" else "before", told_moment(moment(int(value))))
+    if name == "alarm":
+        return "alarms only"
+    return "%s %s" % (name.replace("_", " "), '"%s"' % value if " " in value or not value else value)

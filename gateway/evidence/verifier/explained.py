@@ -41,6 +41,9 @@ with what you got elsewhere: Ostiary's docs/evidence.md and `ostiary audit verif
 FILE holds a checkpoint of the log that you kept before; without it, whoever holds the log's signing key could have
 made another log for you.
 
+Where MANIFEST.json has `missing`, the gateway's store was damaged when this was exported: of each segment that is named there a part was lost, its
+records or the bodies of some. What is here is proved all the same; that is INCOMPLETE, and nobody can tell from here what was lost.
+
 What is proved: each record was in the log, at its place, unchanged, and each opened body is the one
 recorded then; of a whole log (a query that is empty), that nothing is missing; otherwise what the log itself recorded of
 this export: what was asked for, and how many records matched. What is not: that the gateway saw everything (compare with

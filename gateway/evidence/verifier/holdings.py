@@ -5,21 +5,24 @@ from __future__ import annotations
 import uuid
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from gateway.evidence.verifier.record import clean, counted
+from gateway.evidence.verifier.record import clean, counted, moment, told_moment
 
 Event = Tuple[List[Any], Optional[List[Any]]]
 NOBODY = "somebody whose name is not opened here"
 FILTERED = "left out by the query, as the log recorded"
+CLAIMED = "the query, which is only claimed, may have left that out"
+LOST = "the query may have left that out, or it was lost with what the store had lost"
+"""Why a bundle has only a part of a session, where it was asked for less."""
 
 
-def sessions_of(events: Sequence[Event], filtered: bool = False) -> List[Dict[str, Any]]:
+def sessions_of(events: Sequence[Event], filtered: str = "", places: Sequence[Dict[str, Any]] = ()) -> List[Dict[str, Any]]:
     """
     Each session: whether its numbers run from its opening to its close without a gap, whose it was, what it was shown.
 
-    :param filtered: the log recorded that a query chose exactly these records, and not whole sessions.
+    :param filtered: why a part of it is not here, where a query chose these records, and not whole sessions. :param places: of each record.
     """
     sessions: Dict[bytes, Dict[str, Any]] = {}
-    for event, body in events:
+    for at, (event, body) in enumerate(events):
         if not event[1]:
             continue
         kept = sessions.setdefault(event[1], {
@@ -29,7 +32,11 @@ def sessions_of(events: Sequence[Event], filtered: bool = False) -> List[Dict[st
         if event[0] == 10 and body:
             kept.update(identity=body[0], on_behalf_of=body[1] or "", floor=(body[9] or {}).get("floor") or "")
         if event[0] == 30 and event[6] == "disclosure.revealed" and body:
-            kept["disclosed"].append({"columns": body[0].get("columns", "?"), "request": body[0].get("request", "?")})
+            place = places[at] if places else {}
+            kept["disclosed"].append({
+                "columns": body[0].get("columns", "?"), "request": body[0].get("request", "?"), "time": moment(place.get("time", 0)),
+                "record": "%s/%s" % (place.get("segment", "?"), place.get("index", "?")),
+            })
         if event[2] or event[0] == 10:  # the notary's own records of a session have no number
             kept["numbers"].add(event[2])
         if event[0] == 11:
@@ -37,7 +44,7 @@ def sessions_of(events: Sequence[Event], filtered: bool = False) -> List[Dict[st
     return [judged(kept, filtered) for kept in sessions.values()]
 
 
-def judged(session: Dict[str, Any], filtered: bool) -> Dict[str, Any]:
+def judged(session: Dict[str, Any], filtered: str) -> Dict[str, Any]:
     numbers, closed = session.pop("numbers"), session.pop("closed")
     state, told = run_of(numbers, closed, filtered)
     return dict(session, records=len(numbers), state=state, told=told)
@@ -50,7 +57,8 @@ def told_sessions(sessions: Sequence[Dict[str, Any]]) -> Iterator[str]:
         if one["floor"]:
             yield "  the floor in force: %s" % clean(one["floor"])
         for shown in one["disclosed"]:
-            yield "  DISCLOSED %s under %s" % (clean(shown["columns"]), clean(shown["request"]))
+            yield "  DISCLOSED %s under %s, at %s (record %s)" % (
+                clean(shown["columns"]), clean(shown["request"]), told_moment(shown["time"]), shown["record"])
 
 
 def session_gaps(events: Sequence[Event], wanted: str, closed: bool) -> Iterator[str]:
@@ -68,34 +76,37 @@ def session_gaps(events: Sequence[Event], wanted: str, closed: bool) -> Iterator
         yield "grant %s, which the session spent, is not in this bundle" % clean(grant)
 
 
-def run_of(numbers: Any, closed: Optional[int], filtered: bool = False) -> Tuple[str, str]:
+def run_of(numbers: Any, closed: Optional[int], filtered: str = "") -> Tuple[str, str]:
     """Of a session's record numbers: "complete", "incomplete", "filtered", "open" or "abandoned"; and the same for people."""
     last = max(numbers | {closed or 0})
     missing = [number for number in range(min(last + 1, len(numbers) + 10)) if number not in numbers]
     if missing:
         more = " and more" if last + 1 - len(numbers) > len(missing[:10]) else ""
-        if filtered:
+        if filtered == FILTERED:
             return "filtered", "%s of it; the others up to %d were %s" % (counted(len(numbers), "record"), last, FILTERED)
-        return "incomplete", "INCOMPLETE, without record %s of 0..%d%s" % (", ".join(map(str, missing[:10])), last, more)
+        why = "; %s" % filtered if filtered else ""
+        return "incomplete", "INCOMPLETE, without record %s of 0..%d%s%s" % (", ".join(map(str, missing[:10])), last, more, why)
     if closed:
         return "complete", "complete, records 0..%d, opened to closed" % last
     if closed == 0:
         return "abandoned", "records 0..%d without a gap, closed by the notary: its worker was gone" % last
+    if filtered == FILTERED:
+        return "filtered", "records 0..%d without a gap; its end, if it had ended by then, was %s" % (last, FILTERED)
     return "open", "records 0..%d without a gap, but no close: it went on, or the rest is not in this bundle" % last
 
 
-def recordings_of(recordings: Dict[Tuple[bytes, int], Dict[str, Any]], filtered: bool = False) -> List[Dict[str, Any]]:
+def recordings_of(recordings: Dict[Tuple[bytes, int], Dict[str, Any]], filtered: str = "") -> List[Dict[str, Any]]:
     """Each recording: whether all of its chunks are here; `of` is None where its end is not here. `filtered`: as of sessions."""
     found = []
     for (session, number), kept in recordings.items():
         chunks, ended = set(kept["chunks"]), kept["ended"]
         count = ended if ended is not None else max(chunks, default=-1) + 1
         missing = [chunk for chunk in range(min(count, len(chunks) + 10)) if chunk not in chunks]
-        lacking = "filtered" if filtered else "incomplete"
+        lacking = "filtered" if filtered == FILTERED else "incomplete"
         state = lacking if missing else "open" if ended is None else "complete"
         found.append({
             "session": str(uuid.UUID(bytes=session)), "recording": number, "state": state, "chunks": len(chunks), "of": ended,
-            "missing": missing[:10], "until": count,
+            "missing": missing[:10], "until": count, "why": filtered,
         })
     return found
 
@@ -103,7 +114,8 @@ def recordings_of(recordings: Dict[Tuple[bytes, int], Dict[str, Any]], filtered:
 def told_recordings(recordings: Sequence[Dict[str, Any]]) -> Iterator[str]:
     for one in recordings:
         told = {
-            "incomplete": "INCOMPLETE, without chunk %s of %d" % (", ".join(map(str, one["missing"])), one["until"]),
+            "incomplete": "INCOMPLETE, without chunk %s of %d%s" % (
+                ", ".join(map(str, one["missing"])), one["until"], "; %s" % one["why"] if one["why"] else ""),
             "filtered": "%s of it; the others up to %d were %s" % (counted(one["chunks"], "chunk"), one["until"] - 1, FILTERED),
             "open": "%s without a gap, but no end: it went on, was cut short, or the rest is not in this bundle" % counted(one["until"], "chunk"),
             "complete": "complete, %s" % counted(one["until"], "chunk"),

@@ -17,6 +17,11 @@ def moment(time_ns: int) -> str:
     return "%s.%09dZ" % (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)), rest)
 
 
+def told_moment(text: str) -> str:
+    """A moment as people read it: without what is below a second."""
+    return "%s %s UTC" % (text[:10], text[11:19])
+
+
 def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}

@@ -13,7 +13,7 @@ from gateway.evidence.verifier.fault import INCOMPLETE, TAMPERED, ending
 from gateway.evidence.verifier.holdings import grants_of, recordings_of, sessions_of, told_grants, told_recordings, told_sessions
 from gateway.evidence.verifier.masking import disclosures_of, masking_of, told_disclosures, told_masking
 from gateway.evidence.verifier.packed import unpack
-from gateway.evidence.verifier.record import counted, moment
+from gateway.evidence.verifier.record import counted, moment, told_moment
 
 
 class Anchors(NamedTuple):
@@ -44,9 +44,9 @@ def examined(folder: str, key: Optional[str], anchors: Anchors, own: Optional[st
         "bundle": folder, "log": name, "trusted_key": key is not None, "entries": len(bundle.entries), "newest_entry": newest_of(bundle.entries),
         "records": len(bundle.lines), "segments": len(bundle.sizes), "newest_record": moment(max([place["time"] for place in bundle.places] or [0])),
         "query": completeness.query, "query_recorded": completeness.order is not None, "coverage": completeness.coverage, "bodies": completeness.bodies,
-        "sessions": sessions_of(bundle.events, completeness.filtered), "recordings": recordings_of(bundle.recordings, completeness.filtered),
+        "sessions": sessions_of(bundle.events, completeness.filtered, bundle.places), "recordings": recordings_of(bundle.recordings, completeness.filtered),
         "grants": grants_of(bundle.events),
-        "disclosures": disclosures_of(bundle.events), "masking": masking_of(bundle.events), "anchor": grade, "anchored": anchored,
+        "disclosures": disclosures_of(bundle.events), "masking": masking_of(bundle.events, [place["key"] for place in bundle.places]), "anchor": grade, "anchored": anchored,
         "unanchored_records": bundle.after(anchored), "problems": bundle.problems, "strays": bundle.strays, "gaps": bundle.gaps, "remarks": [],
     }
     if bundle.manifest["files"].get("verify.py") != own:
@@ -111,9 +111,9 @@ def judgement(found: Dict[str, Any]) -> Iterator[str]:
 
 def holdings(found: Dict[str, Any]) -> Iterator[str]:
     """What is in it."""
-    yield "log %s: %s, the newest of %s" % (found["log"], counted(found["entries"], "ledger entry", "ledger entries"), found["newest_entry"])
+    yield "log %s: %s, the newest of %s" % (found["log"], counted(found["entries"], "ledger entry", "ledger entries"), told_moment(found["newest_entry"]))
     own = ", with that of this export" if found["query_recorded"] else ""
-    yield "%s of %s%s, the newest of %s" % (counted(found["records"], "record"), counted(found["segments"], "segment"), own, found["newest_record"])
+    yield "%s of %s%s, the newest of %s" % (counted(found["records"], "record"), counted(found["segments"], "segment"), own, told_moment(found["newest_record"]))
     yield "query: %s%s" % (shown_query(found["query"]), "" if found["query_recorded"] else " (only claimed, by MANIFEST.json)")
     for line in covered(found["coverage"], found["query_recorded"] and not found["problems"], found["bodies"]):
         yield line
@@ -137,7 +137,8 @@ def covered(coverage: List[Dict[str, Any]], recorded: bool, bodies: Dict[str, An
             rest = "exactly those that the log recorded as this query's; the rest was left out by the query, and is not proved here"
             yield "%d of %s: %s" % (one["here"], of, rest if recorded else "what was left out is not proved")
     expired = ", %d expired" % bodies["expired"] if bodies["expired"] else ""
-    yield "bodies: %d opened of %d committed, %d withheld%s" % (bodies["opened"], bodies["committed"], len(bodies["withheld"]), expired)
+    lost = ", %d lost or kept back with what the store had lost" % bodies["lost"] if bodies["lost"] else ""
+    yield "bodies: %d opened of %d committed, %d withheld%s%s" % (bodies["opened"], bodies["committed"], len(bodies["withheld"]), expired, lost)
     for place in bodies["withheld"][:20]:
         yield "withheld: the body of %s %s" % (place["kind"], place["record"])
     if bodies["withheld"][20:]:
