@@ -29,8 +29,8 @@ _OTHERS = re.compile(r"set_config\s*\(\s*'(?!search_path')[\w.]+'\s*,|current_se
 
 
 def deeds(function: Function) -> frozenset[str]:
-    """Which of these calling it may do, itself."""
-    if function.schema in SERVERS or function.extension and function.language in ("c", "internal"):
+    """Which of these calling it may do, itself: an aggregate nothing, but the functions that it runs."""
+    if function.kind == "a" or function.schema in SERVERS or function.extension and function.language in ("c", "internal"):
         return _NOTHING
     return said(function.body) if function.language in ("sql", "plpgsql") and function.body else _UNREAD
 

@@ -84,7 +84,9 @@ def _put(statement: Message, names: Names, made: Collection[str]) -> None:
 
 
 def _named(statement: Message) -> Iterator[tuple[tree.RangeVar | tree.List, str]]:
-    """Where names of relations stand without a schema; DROP has them in lists."""
+    """Where names of relations stand without a schema; DROP has them in lists. What CREATE SCHEMA makes looks into that schema first."""
+    if isinstance(statement, (tree.CreateSchemaStmt, tree.ImportForeignSchemaStmt)):
+        return
     yield from ((r.name, r.name.relname) for r in references(statement) if r.place not in CREATES and not r.name.schemaname)
     if isinstance(statement, tree.DropStmt) and statement.remove_type in _DROPPED:
         yield from ((listed, listed.items[0].string.sval) for listed in map(unwrap, statement.objects) if len(listed.items) == 1)

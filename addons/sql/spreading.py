@@ -100,6 +100,8 @@ class Spreading:
         self._written |= {self._snapshot.relations[oid].name for oid in self._along() if oid in self._snapshot.relations}
         if self._grows:
             self._functions |= {f.oid for f in self._snapshot.functions.values() if f.body and not names.isdisjoint(words_of(f.body))}
+            called = (*self._snapshot.aggregates.items(), *self._snapshot.defaults.items())
+            self._functions |= {oid for oid, each in called if not (self._functions | self._does).isdisjoint(each)}
 
     def _writes(self, stored: _Stored, names: set[str], does: set[int]) -> bool:
         """Whether it is done when a relation is written."""

@@ -67,8 +67,8 @@ _setting: OrderedDict[str, bool] = OrderedDict()
 
 
 def _may_set(function: Function) -> bool:
-    """Itself, or by what it puts together and executes; what an aggregate runs are other functions."""
-    return function.kind != "a" and (PATH in deeds(function) or function.schema not in SERVERS and "execute" in words_of(function.body))
+    """Itself, or by what it puts together and executes."""
+    return PATH in deeds(function) or function.schema not in SERVERS and "execute" in words_of(function.body)
 
 
 def with_hidden(found: tuple[Finding, ...], snapshot: Snapshot | None) -> tuple[Finding, ...]:

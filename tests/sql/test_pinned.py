@@ -45,7 +45,8 @@ PINNED = {
 AS_IT_CAME = [
     "SELECT 1", "SELECT ssn FROM patients", "SELECT secret FROM public.twin", "WITH twin AS (SELECT 1) SELECT * FROM twin", "SELECT twin FROM patients twin",
     "SELECT 'twin'", "CREATE TABLE twin (id int)", "SELECT FROM WHERE twin",
-    "SET search_path = public; SELECT secret FROM twin",
+    "SET search_path = public; SELECT secret FROM twin", "CREATE SCHEMA s CREATE TABLE twin (id int) CREATE VIEW v AS SELECT * FROM twin",
+    "IMPORT FOREIGN SCHEMA far LIMIT TO (twin) FROM SERVER s INTO public",
 ]  # fmt: skip
 
 

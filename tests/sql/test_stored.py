@@ -153,6 +153,26 @@ SETTING = {
     "its body": code("plpgsql", "BEGIN SET search_path = other; END"), "what it executes": code("plpgsql", "BEGIN EXECUTE x; END"), "another language": code("plpython3u", "x"),
     "an alias": code("internal", "set_config_by_name"), "an argument's default": code("sql", "SELECT 1", defaults=[("50001", "2078")]), "what is stored": SNAPSHOT,
 }
+GATHERS = ("50002", "public", "gathers", "a", "i", "internal", "f", "f", "25", "25", "1", "f", "aggregate_dummy")
+"""A user's aggregate. Its code is that of the functions that it runs."""
+
+
+@pytest.mark.parametrize(("body", "strays"), [("BEGIN RETURN 1; END", False), ("BEGIN SET search_path = other; END", True)], ids=["calm", "setting"])
+def test_an_aggregate_does_what_its_functions_do(body: str, strays: bool) -> None:
+    step = ("50001", "public", "step", "f", "v", "plpgsql", "f", "f", "25", "", "0", "f", body)
+    known = build(ROWS | {"functions": [step, GATHERS], "aggregates": [("50002", "50001")]})
+    (found,) = classified(parse("SELECT gathers(x) FROM t"), known)
+    assert found.strays is strays and sets_paths(known) is strays
+
+
+@pytest.mark.parametrize(("body", "does"), [("BEGIN SET search_path = other; END", (True, False)), ("BEGIN EXECUTE 'DEALLOCATE s'; END", (False, True))], ids=["path", "names"])
+def test_a_function_does_what_its_arguments_defaults_do(body: str, does: tuple[bool, bool]) -> None:
+    step = ("50001", "public", "step", "f", "v", "plpgsql", "f", "f", "25", "", "0", "f", body)
+    wanting = ("50002", "public", "wanting", "f", "v", "sql", "f", "f", "25", "25", "0", "f", "SELECT $1")
+    (found,) = classified(parse("SELECT wanting()"), build(ROWS | {"functions": [step, wanting], "defaults": [("50002", "50001")]}))
+    assert (found.strays, found.renames) == does
+
+
 CALM = {"nothing": build(ROWS), "a body": code("plpgsql", "BEGIN RETURN 1; END"), "an aggregate": code("internal", "aggregate_dummy", "a")}
 
 
