@@ -35,6 +35,7 @@ class Boot:
     :ivar listens: one listening socket per endpoint, in the file's order.
     :ivar floor: a descriptor that ends when nobody is left whom this child serves; -1 for none.
     :ivar options: extra words for the part; tests name their gate here.
+    :ivar first: nobody sat there before in this supervisor's life.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Boot:
     listens: tuple[Inherited, ...] = ()
     floor: int = -1
     options: Mapping[str, str] = field(default_factory=dict)
+    first: bool = False
 
     def frame(self) -> dict[str, Any]:
         """As it travels."""

@@ -131,9 +131,10 @@ class Supervisor(Service):
         return self._boot(name, kind, listens, -1), []
 
     def _boot(self, name: str, kind: str, listens: tuple[Inherited, ...], floor: int) -> Boot:
-        token = self._tokens[name] = new_token()
+        first, token = name not in self._tokens, new_token()
+        self._tokens[name] = token
         boot = Boot(
-            name=name, part=self._parts[kind], token=token, file=str(self.revision.config.file),
+            first=first, name=name, part=self._parts[kind], token=token, file=str(self.revision.config.file),
             text=self.revision.text, revision=self.revision.number, listens=listens, floor=floor,
             sockets={server: str(self._rundir.socket(server)) for server in SERVERS},
             peers=self._peers_of(kind), options=dict(self._options),

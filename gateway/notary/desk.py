@@ -8,7 +8,7 @@ this is cut off, and its open intents get unknown outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -57,15 +57,15 @@ class Desk(Link):
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
-        self._notary.left(self)
         self.leave()
+        self._notary.left(self)
 
     def leave(self) -> None:
         """What this worker left open has an unknown outcome, and it records nothing more."""
         if self.number is not None:
             if (store := self._notary.writer.store) is not None:
                 store.state.lasts[self.number] = self._expected - 1  # all of it is in the writer's queue
-            self._notary.writer.submit(_Leave(self.number))
+            self._notary.writer.submit(_Leave(self.number, self._notary.sessions_of(self)))
             self.number = None
 
     def dataReceived(self, data: bytes) -> None:
@@ -118,7 +118,7 @@ class Desk(Link):
     def joined(self, number: int) -> None:
         """This worker's record 0 is durable."""
         if not self.connected_now:
-            self._notary.writer.submit(_Leave(number))
+            self._notary.writer.submit(_Leave(number, ()))
             return
         store = self._notary.writer.store
         last = store.state.lasts.get(self._before, 0) if store is not None else 0
@@ -293,11 +293,11 @@ class _Leave:
 
     weight, first = (64, 8192), True
 
-    def __init__(self, number: int) -> None:
-        self._number = number
+    def __init__(self, number: int, sessions: Collection[bytes]) -> None:
+        self._number, self._sessions = number, sessions
 
     def entries(self, store: Store) -> Sequence[Entry]:
-        return store.leave(self._number)
+        return store.leave(self._number, self._sessions)
 
     def done(self, refusals: Sequence[str]) -> None:
         """Nobody waits."""

@@ -21,7 +21,7 @@ class NotaryPart:
 
     def __init__(self, boot: Boot, config: Config, peers: Peers, reactor: Any) -> None:
         self._boot, self._peers = boot, peers
-        self._notary = Notary(config.audit, config.name, config.state, peers, reactor)
+        self._notary = Notary(config.audit, config.name, config.state, peers, reactor, first=boot.first)
         self._drained: Deferred[None] | None = None
 
     def start(self) -> None:

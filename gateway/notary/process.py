@@ -61,11 +61,14 @@ class Notary(Service):
     :param origin: the log's name, e.g. "clinic-gw".
     :param state: the gateway's state directory; the keys are in it.
     :param tokens: who may connect as what.
+    :param first: no worker can have lived before it: what the store holds open is over.
     """
 
-    def __init__(self, audit: Audit, origin: str, state: Path, tokens: Tokens, reactor: Any = default_reactor) -> None:
+    def __init__(
+        self, audit: Audit, origin: str, state: Path, tokens: Tokens, reactor: Any = default_reactor, *, first: bool = False
+    ) -> None:
         self._audit, self._origin, self._state, self._reactor = audit, origin, state, reactor
-        self.tokens = tokens
+        self.tokens, self._first = tokens, first
         self._log = Logger()
         self._desks: set[Desk] = set()
         self._followers: set[Desk] = set()
@@ -141,8 +144,12 @@ class Notary(Service):
     def left(self, desk: Desk) -> None:
         self._desks.discard(desk)
         self._followers.discard(desk)
-        for session in [session for session, owner in self.owners.items() if owner is desk]:
+        for session in self.sessions_of(desk):
             del self.owners[session]
+
+    def sessions_of(self, desk: Desk) -> list[bytes]:
+        """Those that it spoke of since this notary began."""
+        return [session for session, owner in self.owners.items() if owner is desk]
 
     def follow(self, desk: Desk) -> None:
         """It hears of what is recorded from now on."""
@@ -159,7 +166,8 @@ class Notary(Service):
     # Word from the writer
 
     def _open_store(self) -> Store:
-        store = Store(self._audit, keys.load(self._state, self._origin), anchor=self._anchor)
+        store = Store(self._audit, keys.load(self._state, self._origin), anchor=self._anchor, alone=self._first)
+        self._first = False  # workers join from here on
         self._say_where()
         return store
 

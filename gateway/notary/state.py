@@ -22,8 +22,6 @@ _CARRY_BYTES = 2048
 _INTENT, _OUTCOME = int(Kind.INTENT), int(Kind.OUTCOME)
 _COMMAND, _GRANT = (len(COMMON) + FIELDS[Kind.INTENT].index(name) for name in ("command", "grant"))
 
-_ENDS = ("started", "stopped")  # a notary; it also remarks what it noticed
-
 UNLIMITED = 0
 """`uses` of a grant that only its expiry ends."""
 
@@ -99,8 +97,6 @@ class State:
                 self.load(own[0], own[1])
             case Kind.HEADER:
                 self.next_worker = max(self.next_worker, own[FIELDS[Kind.HEADER].index("next_worker")])
-            case Kind.NOTARY if own[0] in _ENDS:
-                self.sessions.clear()  # what lived before is over, or unknown
 
     def _intent(self, key: tuple[int, int], fields: list[Any]) -> None:
         command, grant = fields[_COMMAND], fields[_GRANT]

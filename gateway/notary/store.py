@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,9 +92,15 @@ def _nobody_waits(refusals: list[str]) -> None:
 
 
 class Store:
-    """Open for recording. Every method may raise OSError or lmdb.Error: then abandon it."""
+    """
+    Open for recording. Every method may raise OSError or lmdb.Error: then abandon it.
 
-    def __init__(self, audit: Audit, keys: Keys, clock: Clock = Clock(), anchor: FileAnchor | None = None) -> None:
+    :param alone: no worker of before lives any more, so that every session in it is over.
+    """
+
+    def __init__(
+        self, audit: Audit, keys: Keys, clock: Clock = Clock(), anchor: FileAnchor | None = None, *, alone: bool = False
+    ) -> None:
         self._audit, self._keys, self._clock, self._anchor = audit, keys, clock, anchor
         self._bodies = keys.bodies
         self.layout = Layout(audit.directory)
@@ -108,12 +114,12 @@ class Store:
         self._reserving, self._reading = threading.Lock(), threading.Lock()
         self._opened: dict[int, Segment] = {}
         try:
-            self._start(recover(self.layout, keys.identity.verifier, audit.anchor_file))
+            self._start(recover(self.layout, keys.identity.verifier, audit.anchor_file), alone)
         except BaseException:
             self.abandon()
             raise
 
-    def _start(self, last: Last | None) -> None:
+    def _start(self, last: Last | None, alone: bool) -> None:
         self._ledger = Ledger(self.layout.ledger, self._keys.identity)
         self.state = last.state if last else State()
         self._drift = self._clock.wall_ns() - self._clock.boot_ns()
@@ -127,7 +133,8 @@ class Store:
         self.begun = last.begun if last and self._anchor is not None else ""
         noticed = [event(Kind.NOTARY, "started", why), *([event(Kind.NOTARY, "anchor", self.begun)] if self.begun else [])]
         lost = self._lost(list(self.state.open_intents))
-        self.commit([self._joined(self.worker, "notary", os.getpid(), os.getuid()), *lost, *map(self.own, noticed)])
+        over = self._over(list(self.state.sessions)) if alone else []
+        self.commit([self._joined(self.worker, "notary", os.getpid(), os.getuid()), *lost, *over, *map(self.own, noticed)])
         self.unsealed = self._leftovers(self.segment.number)
 
     def _make_room(self, last: Last | None) -> None:
@@ -174,12 +181,20 @@ class Store:
         packed = event(Kind.WORKER, "joined", number, role, pid, uid)
         return Entry.of(number, 0, packed, parse_event(packed))
 
-    def leave(self, number: int) -> list[Entry]:
-        """A worker is gone: what it left open has an unknown outcome."""
-        intents, sessions = self.state.of_worker(number)
-        ended = [event(Kind.CLOSED, 0, session=s, target=self.state.sessions[s][1]) for s in sessions]
+    def leave(self, number: int, sessions: Collection[bytes] = ()) -> list[Entry]:
+        """
+        A worker is gone: what it left open has an unknown outcome, and its sessions are over.
+
+        :param sessions: those that it spoke of; it may have opened them under a number that it had of another notary.
+        """
+        intents, opened = self.state.of_worker(number)
+        spoken = [session for session in sessions if session in self.state.sessions and session not in opened]
         left = event(Kind.WORKER, "left", number, "", 0, 0)
-        return [*self._lost(intents), *map(self.own, ended), self.own(left)]
+        return [*self._lost(intents), *self._over([*opened, *spoken]), self.own(left)]
+
+    def _over(self, sessions: Iterable[bytes]) -> list[Entry]:
+        """Ends of sessions whose worker cannot tell of them any more."""
+        return [self.own(event(Kind.CLOSED, 0, session=s, target=self.state.sessions[s][1])) for s in sessions]
 
     def _lost(self, intents: Iterable[tuple[int, int]]) -> list[Entry]:
         """Outcomes of intents whose worker, or whose notary, went away first."""

@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from recorded import (
@@ -229,6 +230,48 @@ def test_a_worker_that_leaves_has_its_sessions_closed(tmp_path: Path) -> None:
     store.commit(store.leave(store.worker + 1))
     assert kinds(store, 1)[-3:] == [Kind.OUTCOME, Kind.CLOSED, Kind.WORKER]
     assert not store.state.open_intents and not store.state.sessions
+    store.close()
+
+
+def opened(store: Store, count: int) -> list[bytes]:
+    """Sessions of one worker that are not closed."""
+    told, book, said = Told(), journal(store), [session() for _ in range(count)]
+    for who in said:
+        book.opened(who, {}, told)
+    book.flush()
+    return [UUID(who.id).bytes for who in said]
+
+
+def closed(store: Store, number: int) -> list[tuple[bytes, int]]:
+    """Whose ends the notary recorded: the session, and its own number in it, which is none."""
+    return [(r.session, r.fields[2]) for r in records(store, number) if r.kind == Kind.CLOSED]
+
+
+def test_sessions_of_a_gateway_that_was_killed_are_closed_when_it_starts_again(tmp_path: Path) -> None:
+    """All of its workers are gone; a notary that is only replaced under live ones closes none, nor does it forget them."""
+    store = new_store(tmp_path)
+    lives = opened(store, 2)
+    store.abandon()
+    store = new_store(tmp_path)
+    assert closed(store, 2) == [] and set(store.state.sessions) == set(lives)
+    store.abandon()
+    store = Store(audit(tmp_path), keys.load(tmp_path, ORIGIN), alone=True)
+    assert sorted(closed(store, 3)) == sorted((one, 0) for one in lives) and not store.state.sessions
+    store.close()
+    store = Store(audit(tmp_path), keys.load(tmp_path, ORIGIN), alone=True)
+    assert closed(store, 4) == []
+    store.close()
+    assert checked(tmp_path).problems == []
+
+
+def test_a_worker_that_outlived_a_notary_and_dies_has_its_sessions_closed(tmp_path: Path) -> None:
+    """It opened them under the number that it had of the notary before."""
+    store = new_store(tmp_path)
+    spoken, silent = opened(store, 2)
+    store.abandon()
+    store = new_store(tmp_path)
+    store.commit(store.leave(store.join("worker", 1, 1).worker, [spoken, b"never opened 16b"]))
+    assert closed(store, 2) == [(spoken, 0)] and set(store.state.sessions) == {silent}
     store.close()
 
 
