@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import msgpack
@@ -24,7 +23,6 @@ from gateway.notary.record import BODY_FIELDS, Kind, identity_terms
 from gateway.owed import Owed
 from gateway.preparations import Preparations
 from gateway.reactor import end_of_turn
-from gateway.unacknowledged import Unacknowledged
 from gateway.values import recorded, short
 from protocols.errors import Unrecordable
 from protocols.journal import Waiter
@@ -103,7 +101,7 @@ class Journal:
         self._looked = False
         self._heard = 0.0  # when the notary last acknowledged anything
         self._drained: list[Callable[[], None]] = []
-        self._owed, self._kept = Owed(), Unacknowledged()
+        self._owed = Owed()
         self._stopped: list[tuple[int, _Open, int]] = []  # intents that are not acknowledged and whose commands do not run
         client.listen(self)
 
@@ -161,8 +159,6 @@ class Journal:
 
     def refuse(self, session: Session, number: int, decision: Decision) -> int:
         """A command was denied."""
-        if self._worker is None and self._owes(partial(self.refuse, session, number, decision), decision):
-            return self._sequence
         self._check()
         held = self._open(session)
         fields, body = contents.refusal(held.who, number, decision, session.policy_revision)
@@ -172,8 +168,6 @@ class Journal:
 
     def report(self, session: Session, number: int, decision: Decision, outcome: Outcome, micros: int) -> int:
         """A command ended."""
-        if self._worker is None and self._owes(partial(self.report, session, number, decision, outcome, micros), decision):
-            return self._sequence
         self._check()
         held = self._open(session)
         held.prepared.ended(number, outcome.ending is Ending.COMPLETE)
@@ -186,18 +180,16 @@ class Journal:
 
     def report_again(self, score: Score, number: int, tag: str | None, rows: int, size: int, micros: int) -> int:
         """As `report`, of what was complete and left the transaction as it was; 0 when it cannot be recorded."""
-        if self._worker is None and self._owes(partial(self.report_again, score, number, tag, rows, size, micros), score.decision):
-            return self._sequence
+        tags, transaction = () if tag is None else (tag,), score.decision.command.transaction
         try:
             self._check()
+            if score.decision.columns:
+                outcome = Outcome(Ending.COMPLETE, tags, "", rows, size, transaction=transaction)
+                return self._outcome(score.held, number, Ending.COMPLETE, told(score.decision, outcome), micros)
+            fields = [number, Ending.COMPLETE, "", rows, size, 0, 0, micros, transaction]
+            return self._ended(score.held, number, fields, [tags, (), "", _NO_FACTS, b""])
         except Unrecordable:
             return 0
-        tags, transaction = () if tag is None else (tag,), score.decision.command.transaction
-        if score.decision.columns:
-            outcome = Outcome(Ending.COMPLETE, tags, "", rows, size, transaction=transaction)
-            return self._outcome(score.held, number, Ending.COMPLETE, told(score.decision, outcome), micros)
-        fields = [number, Ending.COMPLETE, "", rows, size, 0, 0, micros, transaction]
-        return self._ended(score.held, number, fields, [tags, (), "", _NO_FACTS, b""])
 
     def chunk(self, session: Session, chunk: Chunk, waiter: Waiter) -> int:
         """Part of a recording."""
@@ -220,13 +212,12 @@ class Journal:
     def _awaited(self, session: Session, kind: Kind, fields: list[Any], body: list[Any], waiter: Waiter) -> int:
         held = self._open(session)
         sequence = self._add(held, kind, 0, None, fields, body)
-        self._waiting.append((sequence, waiter, held, -1))
+        if self._worker is not None:
+            self._waiting.append((sequence, waiter, held, -1))
         return sequence
 
     def note(self, session: Session | None, kind: str, facts: Mapping[str, str]) -> int:
         """Anything else worth proving."""
-        if self._worker is None and self._owes(partial(self.note, session, kind, facts)):
-            return self._sequence
         self._check()
         held = self._open(session) if session is not None else _NOBODY
         terms = identity_terms(facts) if session is None else None
@@ -237,11 +228,9 @@ class Journal:
         held = self._sessions.get(session.id)
         if held is None:
             raise Unrecordable("its beginning is not recorded")
-        if self._worker is None and self._owes(partial(self.closed, session, why)):
-            return self._sequence
         self._check()
         for number, intent in list(held.intents.items()):
-            if intent > self._base:  # those of an earlier incarnation were closed by the notary when it ended
+            if intent > self._base and self._worker is not None:  # those of an earlier incarnation were closed by the notary when it ended
                 self._outcome(held, number, "unknown", None, 0)
         sequence = self._add(held, Kind.CLOSED, 0, None, [held.commands], [why])
         del self._sessions[session.id]
@@ -287,30 +276,27 @@ class Journal:
     def up(self, number: int, last: int = 0) -> None:
         """A new incarnation: its sequence at the notary starts at 1, ours goes on rising. What the old one did not get is given first."""
         durable = max(self._known, self._base + last)
-        again = self._kept.take(durable, self._base, self._bases[-1][1] if self._bases else None)
+        owed, missed = self._owed.take(durable, self._base, self._bases[-1][1] if self._bases else 0)
         self._worker, self._base, self._acked = number, self._sequence, self._sequence
         self._bases.append((self._base, number))
         self._why = ""
-        for event, body, terms in again:
-            self._put(event, body, terms)
+        for item in owed:
+            self._put(item)
         stopped, self._stopped = self._stopped, []
         for intent, held, command in stopped:
             if intent <= durable:
                 held.intents[command] = intent
                 self._outcome(held, command, "refused", None, 0)
-        calls, missed = self._owed.take()
-        for call in calls:
-            call()
         if missed:
-            self.note(None, "records.missed", {"count": str(missed)})
+            self._add(_NOBODY, Kind.NOTE, 0, None, ["records.missed"], [{"count": str(missed)}])
 
     def down(self, why: str) -> None:
         """Whoever waits is refused. What is not acknowledged is kept: the next incarnation knows what is recorded of it."""
         if self._worker is not None:
             self._known = self._acked
             for end, _, _, items in self._unacked:
-                self._kept.keep(end, items)
-            self._kept.keep(self._sequence, self._outgoing)
+                self._owed.keep(end, items)
+            self._owed.keep(self._sequence, self._outgoing)
         self._worker, self._why = None, why
         self._outgoing, self._outgoing_bytes, self._unacked_bytes, self._held_back = [], 0, 0, False
         self._unacked.clear()
@@ -345,17 +331,15 @@ class Journal:
     # Inside
 
     def _check(self, *, begins: bool = False) -> None:
-        """While the store is late nothing may begin, but what ends is still told."""
+        """While the store is late nothing may begin, but what ends is still told; while there is no notary it is owed."""
+        if self._worker is None and self._bases and not begins:
+            return
         if self._worker is None or (begins and self._why):
             raise Unrecordable(self._why or "the notary is not connected")
         most = 2 if begins else 4
         pending = self._unacked_bytes + self._outgoing_bytes
         if self._sequence - self._acked >= most * WINDOW_RECORDS or pending >= most * WINDOW_BYTES:
             raise Unrecordable("too much waits to be recorded")
-
-    def _owes(self, call: Callable[[], int], decision: Decision | None = None) -> bool:
-        """Nothing can be recorded now. Whether this is to be done when something can be again."""
-        return bool(self._bases) and self._owed.add(call, 0 if decision is None else len(decision.sent) + len(getattr(decision.command, "text", "")))
 
     def _open(self, session: Session) -> _Open:
         held = self._sessions.get(session.id)
@@ -375,11 +359,15 @@ class Journal:
         packed = self._pack(body)
         if held is not _NOBODY:
             held.records += 1
-        return self._put(event, packed, terms, lazy)
+        if self._worker is not None:
+            return self._put([event, packed, terms], lazy)
+        if not self._owed.add(kind, [event, packed, terms]):
+            raise Unrecordable("too much waits to be recorded")
+        return self._sequence
 
-    def _put(self, event: bytes, body: bytes, terms: list[str] | None, lazy: bool = False) -> int:
-        self._outgoing.append([event, body, terms])
-        self._outgoing_bytes += len(event) + len(body)
+    def _put(self, item: list[Any], lazy: bool = False) -> int:
+        self._outgoing.append(item)
+        self._outgoing_bytes += len(item[0]) + len(item[1])
         self._sequence += 1
         if self._outgoing_bytes >= _FLUSH_BYTES:
             self.flush()

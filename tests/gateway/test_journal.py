@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import uuid
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from protocols.errors import Unrecordable  # noqa: E402
 from protocols.recording import CHUNK_LIMIT, EVENTS_LIMIT, Code, Recorder  # noqa: E402
 from protocols.result import Ending, Outcome  # noqa: E402
 from protocols.session import Identity  # noqa: E402
-from protocols.verdict import Allow, Decision, Seen  # noqa: E402
+from protocols.verdict import Allow, Decision, Deny, Seen  # noqa: E402
 
 
 class Client:
@@ -429,6 +430,38 @@ def test_what_is_owed_is_bounded_and_what_was_missed_is_counted(book: Journal, c
     book.up(6)
     book.flush()
     assert len(client.items()) == 4 and client.items()[-1][1]["facts"] == {"count": "2"}
+
+
+def test_refusals_without_end_take_no_room_from_outcomes_and_ends(book: Journal, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of these there are no more than what ran, and nobody makes more of them while nothing begins."""
+    monkeypatch.setattr(owed, "LIMIT", 3)
+    who, told = session(), Told()
+    book.opened(who, {}, told)
+    book.intend(who, 1, allowed("INSERT"), told)
+    book.flush()
+    book.acknowledged(2, [])
+    book.down("gone")
+    for number in range(2, 10):
+        with contextlib.suppress(Unrecordable):
+            book.refuse(session(), number, denied("x"))
+    book.report(who, 1, allowed("INSERT"), DONE, 9)
+    book.closed(who, "bye")
+    kinds = [Kind(one["kind"]) for one in taken(book, client, 2)]
+    assert kinds == [Kind.REFUSAL] * 3 + [Kind.OUTCOME, Kind.CLOSED, Kind.NOTE]
+
+
+def test_what_is_owed_is_given_whole_when_it_is_more_than_may_wait(book: Journal, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values count as they are recorded; none of them is lost on the way."""
+    monkeypatch.setattr(journals, "WINDOW_BYTES", 1 << 16)
+    book.down("gone")
+    values = tuple(Parameter(25, 0, b"z" * 4000) for _ in range(39))
+    decision = Decision(Statement("INSERT", parameters=values), Deny("masks"), sent="INSERT")
+    for number in range(100):
+        with contextlib.suppress(Unrecordable):
+            book.refuse(session(), number, decision)
+    *refusals, missed = taken(book, client, 0)
+    assert len(refusals) == owed.BYTES // (39 * 4000) and missed["kind"] == Kind.NOTE
+    assert client.items()[-1][1]["facts"] == {"count": str(100 - len(refusals))}
 
 
 def test_what_is_owed_of_long_texts_is_bounded_by_their_size(book: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
