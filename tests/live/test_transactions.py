@@ -107,6 +107,34 @@ def test_a_pipeline_with_a_refusal(tallied: House, place: int, autocommit: bool)
     assert through == direct and "what was to fail" in str(through)
 
 
+PIPELINES: dict[str, tuple[list[str | None], list[int], list[int]]] = {
+    "an error": (["1", "2", "1/0", None], [], [1, 2]),
+    "a refusal": (["1", "2", "!", "3", None], [], [1, 2]),
+    "behind a Sync": (["1", None, "2", "1/0", None], [1], [2]),
+    "committed in front of it": (["BEGIN", "1", "COMMIT", "2", "1/0", None], [1], [2]),
+    "in a transaction": (["BEGIN", None, "1", "1/0", None, "ROLLBACK", None], [], []),
+    "none": (["1", "2", None], [1, 2], []),
+}
+"""What is sent; what is in the table then; which inserts the evidence calls taken back (of a transaction block, its ROLLBACK tells)."""
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_what_an_error_in_its_pipeline_took_back_is_not_told_as_done(tallied: House, name: str) -> None:
+    sent, there, back = PIPELINES[name]
+    tallied.server.sql("TRUNCATE tally", "clinic")
+    mark = f"/* {name} */"
+    spelt = {"!": REFUSED, None: None, "BEGIN": "BEGIN", "COMMIT": "COMMIT", "ROLLBACK": "ROLLBACK"}
+    with psycopg.connect(tallied.dsn(ADA), autocommit=True) as connection:
+        pipelined(connection.pgconn, [spelt.get(one, f"INSERT INTO tally VALUES ({one}) {mark}") for one in sent])
+    assert tallied.server.sql("SELECT coalesce(array_agg(n ORDER BY n), '{}') FROM tally", "clinic") == "{" + ",".join(map(str, there)) + "}"
+    session = tallied.recorded("--text", mark, "--kind", "intent")[0]["session"]
+    tallied.recorded("--session", session, "--kind", "closed")
+    records = tallied.records("--session", session)
+    texts = {one["fields"]["command"]: one["body"]["text"] for one in records if one["kind"] == "intent"}
+    told = [one["fields"]["command"] for one in records if one["kind"] == "outcome" and "taken_back" in one["body"]["facts"]]
+    assert sorted({texts[number] for number in told}) == [f"INSERT INTO tally VALUES ({n}) {mark}" for n in back]
+
+
 def pipelined(connection: psycopg.pq.PGconn, texts: list[str | None]) -> list[str]:
     """Everything is sent before anything is read; None is a Sync."""
     connection.enter_pipeline_mode()
