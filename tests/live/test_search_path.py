@@ -217,6 +217,19 @@ def test_what_is_sent_has_the_schema_that_it_was_judged_by(astray: House, behind
         assert rows_or_code(connection, "SELECT name || '' FROM wards WHERE id IN (1, 9)") in ([("north",)], [("***",)], "OST-504")
 
 
+def test_what_was_prepared_or_declared_means_what_it_meant_whatever_the_path_becomes(astray: House) -> None:
+    """Behind a path that nobody saw; by another that was set it is refused, since the server would have looked there."""
+    query = "SELECT name || '' FROM wards WHERE id IN (1, 9)"
+    with astray.connect(ADA, sslmode="disable") as connection:
+        sent(connection, "SET search_path = public", f"PREPARE p AS {query}", UNSEEN["partition's key"])
+        assert connection.execute("SHOW search_path").fetchone() == ("other, public",)
+        assert rows_or_code(connection, "EXECUTE p") == [("north",)]
+        sent(connection, "BEGIN", f"DECLARE c CURSOR FOR {query}", UNSEEN["partition's key"])
+        assert rows_or_code(connection, "FETCH c") == [("north",)]
+        sent(connection, "COMMIT", "SET search_path = other, public")
+        assert rows_or_code(connection, "EXECUTE p") == "OST-529"
+
+
 def test_a_yes_is_for_the_relation_that_people_were_asked_about(astray: House, postgres15: PostgresServer) -> None:
     """Wherever code has led the path since; and where what was prepared leaves that to the path nobody is asked."""
     text = "UPDATE labels SET x = 'new'"
