@@ -287,8 +287,7 @@ class Journal:
             if intent <= durable:
                 held.intents[command] = intent
                 self._outcome(held, command, "refused", None, 0)
-        if missed:
-            self._add(_NOBODY, Kind.NOTE, 0, None, ["records.missed"], [{"count": str(missed)}])
+        self._tell_missed(missed)
 
     def down(self, why: str) -> None:
         """Whoever waits is refused. What is not acknowledged is kept: the next incarnation knows what is recorded of it."""
@@ -326,9 +325,16 @@ class Journal:
             self._at_end_of_turn(self._end_of_turn)
         for waiter in awake:
             waiter.durable(last)
+        if self._owed.missed and not self.full:
+            missed, self._owed.missed = self._owed.missed, 0
+            self._tell_missed(missed)
         self._wake_drained()
 
     # Inside
+
+    def _tell_missed(self, count: int) -> None:
+        if count:
+            self._add(_NOBODY, Kind.NOTE, 0, None, ["records.missed"], [{"count": str(count)}])
 
     def _check(self, *, begins: bool = False) -> None:
         """While the store is late nothing may begin, but what ends is still told; while there is no notary it is owed."""
@@ -339,6 +345,7 @@ class Journal:
         most = 2 if begins else 4
         pending = self._unacked_bytes + self._outgoing_bytes
         if self._sequence - self._acked >= most * WINDOW_RECORDS or pending >= most * WINDOW_BYTES:
+            self._owed.missed += not begins
             raise Unrecordable("too much waits to be recorded")
 
     def _open(self, session: Session) -> _Open:

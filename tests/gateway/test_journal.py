@@ -464,6 +464,22 @@ def test_what_is_owed_is_given_whole_when_it_is_more_than_may_wait(book: Journal
     assert client.items()[-1][1]["facts"] == {"count": str(100 - len(refusals))}
 
 
+def test_what_a_silent_notary_has_no_room_for_is_counted_when_it_speaks_again(book: Journal, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is stopped, or its disk is slow, and it is not dead."""
+    monkeypatch.setattr(journals, "WINDOW_RECORDS", 2)
+    told = 0
+    for number in range(12):
+        try:
+            book.refuse(session(), number, denied("x"))
+            told += 1
+        except Unrecordable:
+            pass
+    book.flush()
+    book.acknowledged(told, [])
+    book.flush()
+    assert told == 8 and client.items()[-1][1]["facts"] == {"count": "4"} and len(client.items()) == told + 1
+
+
 def test_what_is_owed_of_long_texts_is_bounded_by_their_size(book: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owed, "BYTES", 1000)
     who = session()

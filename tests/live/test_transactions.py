@@ -107,9 +107,13 @@ def test_a_pipeline_with_a_refusal(tallied: House, place: int, autocommit: bool)
     assert through == direct and "what was to fail" in str(through)
 
 
+DESCRIBED = "Describe"
+"""Of a portal that is not there."""
+
 PIPELINES: dict[str, tuple[list[str | None], list[int], list[int]]] = {
     "an error": (["1", "2", "1/0", None], [], [1, 2]),
     "a refusal": (["1", "2", "!", "3", None], [], [1, 2]),
+    "an error that no command has": (["1", "?", None], [], [1]),
     "behind a Sync": (["1", None, "2", "1/0", None], [1], [2]),
     "committed in front of it": (["BEGIN", "1", "COMMIT", "2", "1/0", None], [1], [2]),
     "in a transaction": (["BEGIN", None, "1", "1/0", None, "ROLLBACK", None], [], []),
@@ -123,7 +127,7 @@ def test_what_an_error_in_its_pipeline_took_back_is_not_told_as_done(tallied: Ho
     sent, there, back = PIPELINES[name]
     tallied.server.sql("TRUNCATE tally", "clinic")
     mark = f"/* {name} */"
-    spelt = {"!": REFUSED, None: None, "BEGIN": "BEGIN", "COMMIT": "COMMIT", "ROLLBACK": "ROLLBACK"}
+    spelt = {"!": REFUSED, None: None, "BEGIN": "BEGIN", "COMMIT": "COMMIT", "ROLLBACK": "ROLLBACK", "?": DESCRIBED}
     with psycopg.connect(tallied.dsn(ADA), autocommit=True) as connection:
         pipelined(connection.pgconn, [spelt.get(one, f"INSERT INTO tally VALUES ({one}) {mark}") for one in sent])
     assert tallied.server.sql("SELECT coalesce(array_agg(n ORDER BY n), '{}') FROM tally", "clinic") == "{" + ",".join(map(str, there)) + "}"
@@ -141,6 +145,8 @@ def pipelined(connection: psycopg.pq.PGconn, texts: list[str | None]) -> list[st
     for text in texts:
         if text is None:
             connection.pipeline_sync()
+        elif text == DESCRIBED:
+            connection.send_describe_portal(b"nosuch")
         else:
             connection.send_query_params(text.encode(), None)
     seen, syncs = [], 0
