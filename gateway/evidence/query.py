@@ -172,9 +172,10 @@ class Search:
         if self.follows and self._is_asked_for(record, request):
             self._requests |= {request} - {""}
             self._grants |= {grant} - {""}
+            if self.query.request and record.kind in (Kind.INTENT, Kind.REFUSAL):
+                self._askers.add(record.session)
             if self.query.request and record.kind == Kind.INTENT:
                 self._intents.add(record.key)
-                self._askers.add(record.session)
 
     def _is_asked_for(self, record: Record, request: str) -> bool:
         query = self.query

@@ -166,6 +166,8 @@ def summary(shown: dict[str, Any], protocol: str = "") -> str:
             return f"segment {fields['segment']} of {fields['origin']}"
         case "carry":
             return f"still open when the segment began: {counted(len(fields['rows']), fields['what'].removesuffix('s'))}"
+        case "notary":
+            return ": ".join(filter(None, (fields["what"], fields["why"])))
         case "clock":
             return f"the wall clock moved by {fields['step_ns'] / 1e9:+.3f} s"
         case "worker":

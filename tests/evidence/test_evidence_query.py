@@ -92,6 +92,18 @@ def test_filters_are_exact_and_add_up(folder: Path) -> None:
     assert {f.shown()["session"] for f in found(folder, session=one)} == {one}
 
 
+def test_a_request_tells_also_whose_session_asked_where_nothing_of_it_ever_ran(tmp_path: Path) -> None:
+    """The command was refused until somebody says yes: the opening says who that was, and for whom."""
+    store = new_store(tmp_path)
+    agent, told, book = replace(session(), identity=Identity("claude", "agent", on_behalf_of=BOB)), Told(), journal(store)
+    book.opened(agent, {}, told)
+    book.refuse(agent, 1, replace(denied("UPDATE providers SET accepting = false"), request="r-1"))
+    book.flush()
+    fill(store, 1)
+    store.close()
+    assert [f.record.kind for f in found(tmp_path, request="r-1")] == [Kind.OPENED, Kind.REFUSAL]
+
+
 def test_a_session_is_named_by_the_beginning_of_its_id_where_no_other_begins_so(tmp_path: Path) -> None:
     """Searched, shown and exported so; a bundle is of the whole id. Of several all are said, and nothing is shown."""
     store = new_store(tmp_path)

@@ -244,7 +244,7 @@ def test_an_untouched_bundle_says_how_much_of_the_log_it_is(folder: Path, source
 def test_what_a_recorded_filter_left_out_is_called_that_and_never_incomplete(folder: Path, tmp_path: Path) -> None:
     """The log recorded the query, and that exactly these records are its answer; with one less, they are not."""
     code, text = verdict(folder, folder / "intents", "--anchor", auditors(folder) / "kept")
-    assert code == 0 and f"session {HIDDEN.id}: 1 record of it; the others up to 1 were left out by the query, as the log recorded\n" in text, text
+    assert code == 0 and f"session {HIDDEN.id} of {HIDDEN.identity.subject}: 1 record of it; the others up to 1 were left out by the query, as the log recorded\n" in text, text
     assert "INCOMPLETE" not in text
     copy = Path(shutil.copytree(folder / "intents", tmp_path / "copy"))
     gone = [line["index"] for line in lines(copy) if line["kind"] == "intent" and line["segment"] == 1][1]

@@ -8,6 +8,8 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 from gateway.evidence.verifier.record import clean, counted, moment, told_moment
 
 Event = Tuple[List[Any], Optional[List[Any]]]
+WITH_WHO = (20, 22, 23)
+"""Kinds whose bodies begin with who, and for whom."""
 NOBODY = "somebody whose name is not opened here"
 FILTERED = "left out by the query, as the log recorded"
 CLAIMED = "the query, which is only claimed, may have left that out"
@@ -31,6 +33,8 @@ def sessions_of(events: Sequence[Event], filtered: str = "", places: Sequence[Di
         })
         if event[0] == 10 and body:
             kept.update(identity=body[0], on_behalf_of=body[1] or "", floor=(body[9] or {}).get("floor") or "")
+        elif event[0] in WITH_WHO and body and not kept["identity"]:  # its opening is not here
+            kept.update(identity=body[0], on_behalf_of=body[1] or "")
         if event[0] == 30 and event[6] == "disclosure.revealed" and body:
             place = places[at] if places else {}
             kept["disclosed"].append({
