@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from addons.shell.lexer import Simple
 
-INTERPRETERS = frozenset("sh bash dash ash zsh ksh mksh fish csh tcsh busybox python python2 python3 perl ruby node php lua tclsh".split())
+INTERPRETERS = frozenset("sh bash dash ash zsh ksh mksh fish csh tcsh busybox python perl ruby node php lua tclsh".split())
+_VERSION = re.compile(r"-?[0-9][0-9.]*\Z")
 
 _INPUTS = frozenset({"-", "-s", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 """What an interpreter is told that reads its script from standard input."""
@@ -63,6 +64,11 @@ _SERVERS = {
 }
 
 
+def plain(name: str) -> str:
+    """A program's name without a version behind it: python3.11 is python."""
+    return _VERSION.sub("", name) or name
+
+
 def known(simple: Simple) -> Known:
     """What this command transfers, and nothing besides. An opaque one is nothing known, whatever it looks like."""
     if simple.opaque or not simple.words:
@@ -75,9 +81,15 @@ def known(simple: Simple) -> Known:
         return _rsync(rest)
     if name in _SERVERS:
         return Known(_SERVERS[name], () if _SERVERS[name] is Transfer.SFTP else _paths(rest))
-    if name in INTERPRETERS and _reads_script(rest):
+    if plain(name) in INTERPRETERS and _reads_script(rest):
         return Known(Transfer.SCRIPT)
     return NOTHING
+
+
+def moves(word: str) -> bool:
+    """Whether a program of this name may be a transfer."""
+    name = word.rpartition("/")[2]
+    return name in ("scp", "rsync") or name in _SERVERS or plain(name) in INTERPRETERS
 
 
 def perhaps(words: Sequence[str]) -> frozenset[Transfer]:
@@ -88,7 +100,7 @@ def perhaps(words: Sequence[str]) -> frozenset[Transfer]:
         return frozenset(way for letter, way in (("t", Transfer.SCP_IN), ("f", Transfer.SCP_OUT)) if letter in letters)
     if name == "rsync":
         return _rsync_ways(rest)
-    if name in INTERPRETERS:
+    if plain(name) in INTERPRETERS:
         return frozenset({Transfer.SCRIPT}) if _reads_script(rest) else frozenset()
     return frozenset({_SERVERS[name]}) if name in _SERVERS else frozenset()
 

@@ -9,25 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 
-from addons.shell.known import INTERPRETERS, Known, Transfer, known, perhaps, secluded
+from addons.shell.known import INTERPRETERS, Known, Transfer, known, moves, perhaps, plain, secluded
 from addons.shell.lexer import Opaque, Simple, split
+from addons.shell.starters import TOLD_LIMIT, is_shell, shell_line, starts, told
 
-STARTERS = frozenset(
-    "sudo doas env nohup nice ionice time timeout xargs exec command builtin setsid stdbuf chroot unshare nsenter su runuser watch"
-    " parallel busybox find ssh strace script flock systemd-run at batch taskset ssh-agent eval trap pkexec setpriv chrt numactl prlimit"
-    " unbuffer fakeroot rlwrap dbus-run-session start-stop-daemon toybox ltrace gosu su-exec setarch linux32 linux64 expect screen tmux"
-    " sg runcon cpulimit valgrind gdb perf firejail bwrap proxychains proxychains4 torsocks systemd-inhibit systemd-nspawn machinectl lxc-attach"
-    " choom chpst setuidgid envdir envuidgid softlimit s6-setuidgid faketime eatmydata authbind entr noglob nocorrect emulate repeat - xvfb-run uclampset".split()
-)
-"""Programs that start what their arguments name."""
-STARTED_LIMIT = 64
-"""Words of such a program among which another is looked for."""
-_SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh"})
-_LOADER = re.compile(r"ld(?:-linux.*|-musl.*|)\.so.*|ld-[0-9.]+\.so")
-"""The dynamic linker, which starts what it is told to."""
+AMONG_LIMIT = 1024
+"""Programs in lines among a program's words. A line with more cannot be known."""
+DEPTH_LIMIT = 4
+"""Lines in lines among words: each is read whole and word by word, so that work doubles with each."""
 _EVALUATES = frozenset("eval source . trap alias let enable bind compgen complete hash".split())
 """Builtins whose words are commands, expressions that may hold some, or other meanings of names."""
 _ASSIGNS = frozenset("read mapfile readarray getopts declare typeset local export readonly integer float vared setvar".split())
@@ -39,7 +32,6 @@ _SUBSCRIPTS = frozenset(
 )
 """Builtins that may take a word for a variable or a number. Shells expand what is in brackets behind it, whatever quotes are around."""
 _EXPANDED = frozenset("$`<>(")
-_WITH_VALUE = frozenset({"-o", "+o", "-O", "+O", "--rcfile", "--init-file"})
 _WORDS = re.compile(r"[^\s;|&()<>{}`$=,:@!]+")
 _QUOTES = str.maketrans("", "", "'\"\\")
 _HARMLESS = frozenset({"/dev/null"})
@@ -79,7 +71,7 @@ class Started:
 
     def mentions(self, programs: frozenset[str]) -> bool:
         """Whether it is one of these, or starts others and one of these is among its words, or in one that holds a line."""
-        words = self.words if self._starts or self.name in INTERPRETERS else self.words[:1]
+        words = self.words if self._starts or plain(self.name) in INTERPRETERS else self.words[:1]
         if any(word in programs or word.rpartition("/")[2] in programs for word in words):
             return True
         return self._starts and any(name in programs for word in words[1:] for name in _told(word))
@@ -100,19 +92,15 @@ class Started:
         return any(map(secluded, self._told()))
 
     def _told(self) -> Iterator[Sequence[str]]:
-        """Its words, and what else among them may be a command."""
+        """Its words, and what else among them may be a command. Lines among them are programs of their own."""
         yield self.words
-        if not self._starts:
-            return
-        for at, word in enumerate(self.words[1:STARTED_LIMIT], 1):
-            yield self.words[at:]
-            if len(word.split()) > 1:
-                for each in read(word.encode("utf-8", "backslashreplace"), compound=True).started:
-                    yield from each._told()
+        if self._starts:
+            places = (at for at, word in enumerate(self.words[1:], 1) if moves(word))
+            yield from (self.words[at:] for at in islice(places, TOLD_LIMIT))
 
     @property
     def _starts(self) -> bool:
-        return self.name in STARTERS or _LOADER.fullmatch(self.name) is not None
+        return starts(self.words)
 
     def is_one_of(self, programs: frozenset[str]) -> bool:
         """Whether it is one of these: a name without a slash is found by PATH, a path is that path."""
@@ -124,35 +112,42 @@ class Line:
     """
     :ivar known: whether everything that would run is in `started`.
     :ivar words: of what could not be read, each also as its file's name alone.
+    :ivar every: for rules that refuse: `started`, and what these are or may be told to start by a line among their words.
+    :ivar sure: whether all of that is in `every`.
     """
 
     started: tuple[Started, ...]
     known: bool
     words: frozenset[str] = frozenset()
+    every: tuple[Started, ...] = ()
+    sure: bool = True
 
     def mentions(self, programs: frozenset[str]) -> bool:
         """Whether it starts one of these, as far as it could be read, or has its name where it could not."""
-        return not programs.isdisjoint(self.words) or any(each.mentions(programs) for each in self.started)
+        return not programs.isdisjoint(self.words) or any(each.mentions(programs) for each in self.every)
 
 
 @lru_cache(maxsize=4096)
-def read(line: bytes, *, compound: bool = False) -> Line:
+def read(line: bytes, *, compound: bool = False, depth: int = 0) -> Line:
     """
     What a POSIX shell would start. Never raises: what cannot be read is not known.
 
     :param compound: loops, conditions and groups are looked into, for rules that only refuse.
+    :param depth: in how many lines among other programs' words this one is.
     """
     text = line.decode("utf-8", "backslashreplace")
     try:
         line.decode()
         commands = split(text, compound=compound)
     except (UnicodeDecodeError, Opaque):
-        return Line((), False, frozenset(_named(text)))
+        return Line((), False, frozenset(_named(text)), sure=False)
     started = tuple(_started(command) for command in commands)
-    inside = [_inside(each, compound) for each in started]
+    inside, among = [_inside(each, compound, depth) for each in started], [_among(each, compound, depth) for each in started]
     whole = started + tuple(more for line in inside for more in line.started)
     known = all(not each.opaque for each in started) and all(line.known for line in inside)
-    return Line(whole, known, frozenset().union(*(line.words for line in inside)))
+    every = tuple(more for each, line, maybe in zip(started, inside, among) for more in (each, *line.every, *maybe.every))
+    words = frozenset().union(*(line.words for line in (*inside, *among)))
+    return Line(whole, known, words, every, known and all(line.sure for line in (*inside, *among)))
 
 
 def _named(text: str) -> Iterator[str]:
@@ -186,21 +181,37 @@ def _expands(started: Started) -> bool:
     return started.name in _SUBSCRIPTS and any("[" in word and not _EXPANDED.isdisjoint(word) for word in started.words[1:])
 
 
-def _inside(started: Started, compound: bool) -> Line:
+def _inside(started: Started, compound: bool, depth: int) -> Line:
     """What `sh -c '…'` starts in its turn; nothing for other programs, and for shells that are told no line."""
     if started.name in _EVALUATES or _expands(started):
-        return Line((), False, frozenset(_named(" ".join(started.words))))
-    if started.name not in _SHELLS or started.opaque:
+        return Line((), False, frozenset(_named(" ".join(started.words))), sure=False)
+    if not is_shell(started.name) or started.opaque:
         return Line((), True)
-    told, words = False, iter(started.words[1:])
-    for word in words:
-        if word in _WITH_VALUE:
-            next(words, "")
-        elif word.startswith(("-", "+")) and len(word) > 1:
-            told = told or (not word.startswith("--") and "c" in word)
-        else:
-            return read(word.encode(), compound=compound) if told else Line((), True)
-    return Line((), not told)
+    line = shell_line(started.words)
+    return Line((), False, sure=False) if line is None else read(_bytes(line), compound=compound, depth=depth)
+
+
+def _among(started: Started, compound: bool, depth: int) -> Line:
+    """What other programs are told to start, by lines among their words; it is in `every` alone."""
+    if started.opaque or not started.words:
+        return Line((), True)
+    every: list[Started] = []
+    words, sure = frozenset[str](), True
+    for each in told(started.words):
+        if each is None or depth >= DEPTH_LIMIT:
+            sure = False
+            continue
+        inner = read(_bytes(each.line), compound=compound or not each.sure, depth=depth + 1)
+        every += inner.every if each.sure else (replace(one, files=()) for one in inner.every)
+        if each.sure:
+            words, sure = words | inner.words, sure and inner.sure
+        if len(every) > AMONG_LIMIT:
+            return Line((), True, words, (), False)
+    return Line((), True, words, tuple(every), sure)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def scripts(line: Line) -> bool:

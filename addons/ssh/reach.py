@@ -58,13 +58,13 @@ _HOMES = re.compile(r"/|/root|/home(?:/[^/]*)?|/Users(?:/[^/]*)?")
 def bases(line: Line) -> tuple[str, ...] | None:
     """Where relative words of this line may begin; None for more places than are tried."""
     found = [HOME]
-    for each in line.started:
+    for each in line.every:
         found += [piece for word in each.words for piece in _pieces(word) if piece.startswith(("/", "~/"))]
         for into in _directories(each):
             found += [f"{base}/{into}" for base in found] if not into.startswith(("/", "~")) else []
             if len(found) > BASES_LIMIT:
                 return None
-    count = sum(1 for each in line.started for _ in _named(each))
+    count = sum(1 for each in line.every for _ in _named(each))
     begin = tuple(dict.fromkeys(found))
     return begin if len(begin) <= BASES_LIMIT and count * len(begin) <= TRIALS_LIMIT else None
 

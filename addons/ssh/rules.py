@@ -91,7 +91,7 @@ class Rule(Answering):
             whole = read.known and bool(read.started) and (self.scripts or not lines.scripts(read))
             return whole and all(self._allows(each) for each in read.started)
         begin = reach.bases(read) if self.paths else ()
-        return not read.known or any(self._denies(each, begin) for each in read.started)
+        return not read.sure or any(self._denies(each, begin) for each in read.every)
 
     def _allows(self, each: lines.Started) -> bool:
         moved = each.transfer

@@ -154,5 +154,5 @@ def _deny(found: Rule | None, command: SshCommand, hint: str) -> Deny:
     if found is None:
         return Deny(f"No rule allows this {_NAMES[kind]} here.", "OST-211", hint=hint, facts=facts)
     reason = found.reason or f"Rule {found.name} refuses this {_NAMES[kind]}."
-    unclear = isinstance(command, Exec) and not lines.read(command.line).known
+    unclear = isinstance(command, Exec) and not lines.read(command.line).sure
     return Deny(reason, "OST-203", rule=found.name, hint=found.hint or (_WRITE_OUT if unclear else ""), facts=facts)
