@@ -63,10 +63,15 @@ def lives(entries: Iterable[Sequence[Any]]) -> dict[int, Life]:
 def by_segment(entries: Iterable[Sequence[Any]]) -> dict[int, dict[str, dict[str, Any]]]:
     """What happened to each segment that began, of a ledger's entries without its heads."""
     found: dict[int, dict[str, dict[str, Any]]] = {}
+    tell(found, entries)
+    return found
+
+
+def tell(found: dict[int, dict[str, dict[str, Any]]], entries: Iterable[Sequence[Any]]) -> None:
+    """More of the same, behind what `found` was made of."""
     for event in map(named, entries):
-        if "segment" in event:
+        if "segment" in event and (event["what"] == "seg.open" or event["segment"] in found):
             found.setdefault(event["segment"], {})[event["what"]] = event
-    return {number: events for number, events in found.items() if "seg.open" in events}
 
 
 def absent(number: int, events: Events, files: Files | None) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from gateway.notary import environment
 from gateway.notary.environment import Unfit
 from gateway.notary.layout import Layout
-from gateway.notary.lives import Events, absent, by_segment
+from gateway.notary.lives import Events, absent, tell
 from gateway.notary.seal import bodies_file, leaves_file
 
 LOOK_SECONDS = 300.0
@@ -58,6 +58,7 @@ class Rounds:
         self.checked_ns = 0  #: when the last whole round ended; 0 for not since the start
         self._marks: dict[Path, _Mark] = {}
         self._store: Watched | None = None
+        self._told: tuple[Watched | None, int, dict[int, dict[str, dict[str, Any]]]] = None, 0, {}
         self._wanted, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -77,9 +78,8 @@ class Rounds:
 
     def look(self, store: Watched) -> None:
         """Whether everything is there; what came back since it was missed is hashed."""
-        told = by_segment(store.happened)
-        for number in told:
-            why = self._seen(store, number, told[number])
+        for number, about in list(self._fates(store).items()):
+            why = self._seen(store, number, about)
             if why:
                 self._forget(store.layout.sealed(number))
                 self._found(number, why)
@@ -88,7 +88,7 @@ class Rounds:
 
     def hash(self, store: Watched, number: int) -> None:
         """Whether a segment's files are, byte by byte, those that were sealed."""
-        about = by_segment(store.happened)[number]
+        about = self._fates(store)[number]
         why = self._seen(store, number, about) or self._unlike(store.layout, number, about)
         if not self._ended.is_set():
             self._found(number, why)
@@ -109,7 +109,7 @@ class Rounds:
                 if not left and not self._ended.is_set():
                     self._end(store)
             elif now - began >= ROUND_SECONDS:
-                left.extend(_order(number for number, about in by_segment(store.happened).items() if "seg.seal" in about))
+                left.extend(_order(number for number, about in self._fates(store).items() if "seg.seal" in about))
                 began = now
             else:
                 self._wanted.wait(max(0.0, min(looked + LOOK_SECONDS, began + ROUND_SECONDS) - now))
@@ -117,11 +117,21 @@ class Rounds:
     def _end(self, store: Watched) -> None:
         """Of a round."""
         self.checked_ns = time.time_ns()
-        sealed = sum("seg.seal" in about for about in by_segment(store.happened).values())
+        sealed = sum("seg.seal" in about for about in self._fates(store).values())
         wrong = f"{len(self.wrong)} damaged or missing" if self.wrong else "all as they were sealed"
         self._say("checked", f"{sealed} sealed segments, {wrong}")
 
     # One segment
+
+    def _fates(self, store: Watched) -> dict[int, dict[str, dict[str, Any]]]:
+        """What the ledger tells of each segment. What it told before is not read again: after a year that takes as long as hashing a small segment."""
+        of, read, told = self._told
+        if of is not store:
+            read, told = 0, {}
+        happened = store.happened
+        tell(told, happened[read:])
+        self._told = store, len(happened), told
+        return told
 
     def _found(self, number: int, why: str) -> None:
         """Tell what has changed."""
@@ -137,7 +147,7 @@ class Rounds:
 
     def _seen(self, store: Watched, number: int, about: Events) -> str:
         """What a look shows to be wrong. A second look decides: files move while they are sealed and expire."""
-        return self._wrong(store.layout, number, about) and self._wrong(store.layout, number, by_segment(store.happened)[number])
+        return self._wrong(store.layout, number, about) and self._wrong(store.layout, number, self._fates(store)[number])
 
     def _wrong(self, layout: Layout, number: int, about: Events) -> str:
         files = layout.files(number)
