@@ -253,13 +253,29 @@ class Writer:
                 continue
             try:
                 store.prepare_spare()
-                for number in set(store.unsealed) - self._sealing:
-                    self._sealing.add(number)
-                    self._seals.append((store, number, *seal(store.layout.open(number), store.layout.sealed(number))))
+                self._seal(store)
             except (OSError, lmdb.Error, SealError) as e:
-                self._sealing.clear()
                 self._log.error("evidence: a chore failed and will be tried again: {why}", why=describe(e))
                 self._ended.wait(_CHORE_RETRY)
+
+
+    def _seal(self, store: Store) -> None:
+        """
+        Copies of closed segments; one that cannot be made, of a segment that is damaged, keeps back none of the others.
+
+        :raises SealError: one could not.
+        """
+        failed: SealError | None = None
+        for number in sorted(set(store.unsealed) - self._sealing):
+            try:
+                made = seal(store.layout.open(number), store.layout.sealed(number))
+            except SealError as e:
+                failed = e
+                continue
+            self._sealing.add(number)
+            self._seals.append((store, number, *made))
+        if failed is not None:
+            raise failed
 
 
 def _tell(jobs: list[Job], ends: Sequence[int], refusals: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lmdb
@@ -15,6 +16,7 @@ from recorded import checked, new_store
 
 from gateway.notary.record import Kind, event
 from gateway.notary.entry import Entry
+from gateway.notary.seal import SealError
 from gateway.notary.store import Store, StoreError
 from gateway.notary.writer import Writer
 
@@ -266,3 +268,27 @@ def test_a_bug_of_ours_ends_in_refusal_not_in_silence(tmp_path: Path) -> None:
     assert "failed" in bench.next("failed")
     bench.stop()
     store.abandon()
+
+
+def test_a_closed_segment_that_cannot_be_copied_keeps_back_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is damaged and will not be copied tomorrow either; those behind it would fill the disk."""
+    asked: list[str] = []
+
+    def seal(segment: Path, prefix: Path) -> tuple[bytes, bytes]:
+        asked.append(segment.name)
+        if segment.name == "1":
+            raise SealError("sealing 1 failed with 1")
+        return b"leaves", b"bodies"
+
+    class Closed:
+        unsealed = [3, 1, 2]
+        layout = SimpleNamespace(open=lambda number: Path(str(number)), sealed=lambda number: tmp_path / str(number))
+
+    monkeypatch.setattr("gateway.notary.writer.seal", seal)
+    writer = Writer(lambda: new_store(tmp_path), Clock(), lambda *call: None, lambda: None, lambda why: None, lambda: None)
+    for expected in (["1", "2", "3"], ["1"]):  # what is copied and not yet taken is not copied again
+        asked.clear()
+        with pytest.raises(SealError):
+            writer._seal(Closed())  # type: ignore[arg-type]
+        assert asked == expected
+    assert [number for _, number, *_ in writer._seals] == [2, 3]
