@@ -32,6 +32,8 @@ SHOWN_VALUE = 200  # characters of a parameter in a listing
 _BEFORE = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*(?:(?!/\*|\*/).)*\*/)*", re.DOTALL)
 """Spaces and comments at the start; a block comment with another inside is left, and then does not match."""
 
+_BLANKS, _LINES = re.compile(r"[ \t]+"), re.compile(r"[ \t]*\n[ \t\n]*")
+
 _FIELDS: Mapping[str, tuple[type, ...]] = {
     "session": (str,), "subject": (str,), "target": (str,), "account": (str,), "database": (str,), "peer": (str,),
     "rule": (str,), "why": (str,), "mode": (str,), "text": (str,), "sent": (str,), "parameters": (list, tuple),
@@ -115,9 +117,9 @@ def shown(record: Value) -> Value:
 
 
 def summary(record: Value) -> Value:
-    """One line of a list."""
+    """One of a list. Where a line of its text ends stays: behind it stands another command, and what follows `--` or `#` runs."""
     keys = ("id", "state", "mode", "subject", "target", "rule", "created", "expires")
-    text = " ".join(record["text"].split())
+    text = _BLANKS.sub(" ", _LINES.sub("\n", record["text"].strip(" \t\r\n")))
     return {key: record[key] for key in keys} | {
         "state": state(record), "text": text if len(text) <= SHOWN_VALUE else text[:SHOWN_VALUE] + "…",
         "yes": sum(a["yes"] for a in record["answers"]), "quorum": record["quorum"],

@@ -10,10 +10,11 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from gateway.cli.show import as_text
 from gateway.control.caller import Caller
 from gateway.control.errors import BadCall, Conflict, ControlError, NotAllowed, NotFound
 from gateway.control.office import Office
-from gateway.control.request import same_text, shown, trace
+from gateway.control.request import same_text, shown, summary, trace
 from gateway.control.requests import PENDING_PER_SUBJECT
 from tests.fired import got
 
@@ -554,3 +555,14 @@ def test_a_list_is_recorded_whole_and_each_statement_with_what_it_is_bound_to(of
     assert [(one["statement"], one["text"], one["binding"]) for one in released] == [
         (str(n), one["text"], one["binding"].hex()) for n, one in enumerate(ran, 1)
     ]
+
+
+@pytest.mark.parametrize(("text", "listed"), [
+    ("touch a\ntouch b", r"touch a\ntouch b"), ("select 1 -- no more\n  \n\tdrop  table t;\n", r"select 1 -- no more\ndrop table t;"), ("touch a #\rb", r"touch a #\rb"),
+    ("rm\xa0a\u2028b", r"rm\xa0a\u2028b"), ("  select\t 1 ", "select 1"),
+], ids=["two lines", "behind a comment", "a carriage return", "no blank", "blanks"])  # fmt: skip
+def test_two_commands_are_not_listed_as_one(office: Office, asked: Asked, text: str, listed: str) -> None:
+    """Who skims the list before a yes sees where a line ends."""
+    got(office.requests.submit(asked(text=text)))
+    [record] = office.requests.listed()
+    assert as_text("text", summary(record)["text"]) == listed
