@@ -276,18 +276,20 @@ class Journal:
     def up(self, number: int, last: int = 0) -> None:
         """A new incarnation: its sequence at the notary starts at 1, ours goes on rising. What the old one did not get is given first."""
         durable = max(self._known, self._base + last)
-        owed, missed = self._owed.take(durable, self._base, self._bases[-1][1] if self._bases else 0)
+        due = self._owed.take(durable, self._base, self._bases[-1][1] if self._bases else 0)
         self._worker, self._base, self._acked = number, self._sequence, self._sequence
         self._bases.append((self._base, number))
         self._why = ""
-        for item in owed:
+        for item in due.items:
             self._put(item)
+        for held in self._sessions.values() if due.given_up else ():
+            held.records -= due.given_up.get(held.id, 0)
         stopped, self._stopped = self._stopped, []
         for intent, held, command in stopped:
             if intent <= durable:
                 held.intents[command] = intent
                 self._outcome(held, command, "refused", None, 0)
-        self._tell_missed(missed)
+        self._tell_missed(due.missed)
 
     def down(self, why: str) -> None:
         """Whoever waits is refused. What is not acknowledged is kept: the next incarnation knows what is recorded of it."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
-from gateway.notary.record import COMMON, Kind
+from gateway.notary.record import COMMON, Kind, pack
 
 LIMIT = 4096
 """Refusals and notes that there is room for; of outcomes and ends there are no more than what ran, and each has room."""
@@ -22,7 +22,7 @@ LIMIT = 4096
 BYTES = 8 << 20
 """Of those refusals and notes."""
 
-_KIND, _REF = COMMON.index("kind"), COMMON.index("ref")
+_KIND, _SESSION, _NUMBER, _REF = (COMMON.index(name) for name in ("kind", "session", "number_in_session", "ref"))
 _BOUNDED_BY_THEMSELVES = {Kind.OUTCOME, Kind.CLOSED, Kind.RECORDED}
 
 
@@ -51,22 +51,37 @@ class Owed:
         self._items.append((math.inf, item))
         return True
 
-    def take(self, durable: int, base: int, worker: int) -> tuple[list[list[Any]], int]:
+    def take(self, durable: int, base: int, worker: int) -> Due:
         """
-        What is to be given now, and how many were missed; nothing is owed then.
+        What is to be given now; nothing is owed then.
 
         :param durable: the sequence up to which everything is recorded.
         :param base: what is taken from a sequence to be that of `worker` at the notary, under which they were given.
         """
-        items, missed = self._items, self.missed
+        due = Due([], {}, self.missed)
+        for sequence, (packed, body, terms) in self._items:
+            if sequence > durable:
+                due.take(packed, body, terms, worker, durable - base)
         self._items, self._count, self._size, self.missed = [], 0, 0, 0
-        return [item for sequence, item in items if sequence > durable and _is_due(item[0], worker, durable - base)], missed
+        return due
 
 
-def _is_due(packed: bytes, worker: int, durable: int) -> bool:
-    """An intent is not, and neither is what came of an intent that is not recorded."""
-    fields = msgpack.unpackb(packed, raw=False)
-    if fields[_KIND] == Kind.INTENT:
-        return False
-    ref = fields[_REF]
-    return ref is None or ref[0] != worker or ref[1] <= durable
+class Due(NamedTuple):
+    """`given_up`: how many of each session's records there will not be; the numbers of those behind them close up. `missed`: see `Owed`."""
+
+    items: list[list[Any]]
+    given_up: dict[bytes, int]
+    missed: int
+
+    def take(self, packed: bytes, body: bytes, terms: list[str] | None, worker: int, durable: int) -> None:
+        """An intent is given up, and so is what came of an intent that is not recorded."""
+        fields = msgpack.unpackb(packed, raw=False)
+        ref, session = fields[_REF], fields[_SESSION]
+        given_up = self.given_up.get(session, 0)
+        if fields[_KIND] == Kind.INTENT or (ref is not None and ref[0] == worker and ref[1] > durable):
+            self.given_up[session] = given_up + 1
+            return
+        if given_up:
+            fields[_NUMBER] -= given_up
+            packed = pack(fields)
+        self.items.append([packed, body, terms])
