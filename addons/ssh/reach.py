@@ -25,11 +25,15 @@ _PIECES = re.compile(r"[^\s'\"()<>;|&,=:@{}`]+")
 _DIRECTORY = frozenset({"-C", "-D", "--directory", "--chdir", "--work-tree", "--git-dir", "--cd"})
 _CHANGES = frozenset({"cd", "pushd", "chdir"})
 _WHOLE = frozenset(
-    "rsync tar bsdtar find git mv cpio pax zip 7z du tree rg fd ag ack rclone sftp sshfs restic borg unison star ln link rename mount rmdir"
+    "rsync tar bsdtar gtar gnutar jar genisoimage mkisofs xorrisofs find git mv cpio pax zip 7z du tree rg fd ag ack rclone sftp sshfs restic borg unison star ln link rename mount rmdir"
     " git-shell git-upload-pack git-upload-archive git-receive-pack bfs fdfind rgrep 7za 7zr ncdu mksquashfs bindfs".split()
 )
 """Those that go through a tree, move it, or give it another name."""
-_WHOLE_IF_TOLD = frozenset("cp scp grep egrep fgrep ls rm chmod chown chgrp chcon setfacl getfacl diff zgrep install pscp gzip".split())
+_WHOLE_IF_TOLD = frozenset(
+    "cp scp grep egrep fgrep ls rm chmod chown chgrp chcon setfacl getfacl diff zgrep install pscp gzip gunzip zcat pigz unpigz zstd zstdcat compress"
+    " zegrep zfgrep bzgrep xzgrep zstdgrep pcregrep pcre2grep ugrep ug".split()
+)
+_DEEP = ("--recursive", "--archive", "--dereference-recursive", "--directories")
 _PLAIN = {
     re.compile("-[HLP]"): "find bfs",
     re.compile("-[AFGRSabcdghklmnprstx1]+"): "du ncdu tree ls",
@@ -141,8 +145,14 @@ def _goes_through(each: Started) -> bool:
     if each.transfer.transfer in (Transfer.RSYNC_IN, Transfer.RSYNC_OUT, Transfer.GIT_IN, Transfer.GIT_OUT) or each.mentions(_WHOLE):
         return True
     options = [piece for word in each.words[1:] for piece in (word, *_PIECES.findall(word)) if piece.startswith("-")]
-    told = any(word.startswith(("--rec", "--arch", "--deref")) or not word.startswith("--") and set(word) & set("rRad") for word in options)
+    told = any(_is_deep(word) if word.startswith("--") else set(word) & set("rRad") for word in options)
     return told and each.mentions(_WHOLE_IF_TOLD)
+
+
+def _is_deep(option: str) -> bool:
+    """Whether it may be one of these, cut short too: grep takes `--dir=rec` for `--directories=recurse`."""
+    name = option.partition("=")[0]
+    return len(name) > 2 and any(deep.startswith(name) for deep in _DEEP)
 
 
 def _roots(each: Started, begin: tuple[str, ...]) -> Iterator[str | None]:

@@ -159,6 +159,7 @@ def test_what_goes_through_a_parent_meets_a_rule_about_what_is_under_it(glob: st
 @pytest.mark.parametrize("line", [
     "mv /srv /srv.x", "mv x /srv", "mv -T /srv/home x", "ln -s /srv x", "ln -s /srv/home x", "link /srv/home x", "cd /; mv srv x", "sudo mv /srv x", "sudo -n tar cf - /srv", "env cp -r /srv x", "su -c 'cp -r /srv x'",
     "xargs mv -t /srv", "find . -exec cp -a /srv x ';'", "busybox mv /srv x", "sudo rsync --server --sender -re.i . /srv", "sudo git-upload-pack /srv", "sudo scp -rf /srv", "rmdir /srv/home", "mount --bind /srv x", "cd /srv; sudo find",
+    "grep --directories=recurse x /srv", "grep --dir=rec x /srv", "grep --directories recurse x /srv", "grep --der x /srv", "cp --ar /srv x", "rm --r /srv", "gzip --r -c /srv", "zcat -rf /srv", "gtar cf - /srv", "zstdgrep -r x /srv",
     "tar cf - -C / srv", "scp -r -t /srv", "rsync -a x/ /srv/", "cat /srv/x/../home/secret/a", "cp -R /srv/. x", "sh -c 'mv /srv x'", "nohup sh -c 'cp -r /srv x'",
 ])  # fmt: skip
 def test_a_line_that_moves_copies_or_links_a_parent_meets_a_rule_about_what_is_under_it(line: str) -> None:
@@ -166,7 +167,7 @@ def test_a_line_that_moves_copies_or_links_a_parent_meets_a_rule_about_what_is_u
         assert fits(ruled(verdict=verdict, paths=["/srv/home/secret/**"], commands=["exec"]), ex(line))
 
 
-@pytest.mark.parametrize("line", ["mv /srv/a /srv/b", "sudo mv /srv/home/x y", "sudo ls /srv", "su -c 'ls /srv'", "ln -s /srv/app x", "sudo cp /srv/x y", "sudo tar cf - /srv/app"])
+@pytest.mark.parametrize("line", ["mv /srv/a /srv/b", "sudo mv /srv/home/x y", "sudo ls /srv", "su -c 'ls /srv'", "ln -s /srv/app x", "sudo cp /srv/x y", "sudo tar cf - /srv/app", "grep --color=auto x /srv/app", "ls --directory /srv", "ls --color /srv", "cp --attributes-only /srv/x y", "zcat /srv/x.gz"])
 def test_a_line_that_moves_what_is_beside_it_does_not(line: str) -> None:
     assert not fits(ruled(verdict="deny", paths=["/srv/home/secret/**"], commands=["exec"]), ex(line))
 
