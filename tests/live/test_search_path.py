@@ -267,3 +267,39 @@ def test_sqls_execute_sets_nothing_that_the_protocol_prepared(astray: House) -> 
                 connection.execute(f"EXECUTE {name}")
             connection.rollback()
         assert connection.execute("SHOW search_path").fetchone() == ("public",)
+
+
+# -- event triggers on login, PostgreSQL 17's: they run before a session's first statement, and nobody here is asked about them ------------
+
+ON_LOGIN = """
+CREATE SCHEMA logged; CREATE TABLE logged.patients (id int, ssn text); INSERT INTO logged.patients VALUES (1, 'of another table');
+CREATE FUNCTION logged.on_login() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN
+  IF current_setting('application_name') = 'astray' THEN PERFORM set_config('search_path', 'logged, public', false); END IF;
+  IF current_setting('application_name') = 'unwanted' THEN RAISE EXCEPTION 'CANARY: %', (SELECT ssn FROM public.patients WHERE id = 1); END IF;
+END$$;
+CREATE EVENT TRIGGER logged ON login EXECUTE FUNCTION logged.on_login();
+"""
+
+
+@pytest.fixture
+def triggered(house: House) -> Iterator[House]:
+    if house.server.version < 17:
+        pytest.skip("PostgreSQL 17 has them first")
+    house.server.sql(ON_LOGIN, "clinic")
+    try:
+        yield house
+    finally:
+        house.server.sql("DROP EVENT TRIGGER logged; DROP SCHEMA logged CASCADE", "clinic")
+
+
+def test_a_path_that_one_sets_is_where_names_are_looked_up(triggered: House) -> None:
+    """What the gateway believes is what the server does: the first table is not the masked one."""
+    with triggered.connect(ADA, application_name="astray") as connection:
+        assert connection.execute("SELECT ssn FROM patients").fetchall() == [("of another table",)]
+        assert connection.execute("SELECT ssn FROM public.patients WHERE id = 1").fetchall() == [("***",)]
+
+
+def test_what_one_says_as_it_refuses_a_login_reaches_nobody(triggered: House) -> None:
+    with pytest.raises(psycopg.OperationalError, match="OST-643") as refused:
+        triggered.connect(ADA, application_name="unwanted")
+    assert "CANARY" not in str(refused.value)
