@@ -87,15 +87,15 @@ def check(file: Path) -> None:
     :raises Unfit: it is missing, no LMDB 0.9 file, or shorter than it says.
     """
     try:
-        with open(file, "rb") as opened:
-            head = opened.read(2 << 16)
+        with open(file, "rb", buffering=0) as opened:
+            first = os.pread(opened.fileno(), _PAGE_HEADER + _META.size, 0)
+            page = _page_size(first)
+            second = os.pread(opened.fileno(), _PAGE_HEADER + _META.size, page)
             size = os.fstat(opened.fileno()).st_size
     except OSError as e:
         raise Unfit(f"{e.strerror}") from e
-    page = _page_size(head)
     last = 0
-    for offset in (0, page):
-        meta = head[offset + _PAGE_HEADER : offset + _PAGE_HEADER + _META.size]
+    for meta in (first[_PAGE_HEADER:], second[_PAGE_HEADER:]):
         if len(meta) < _META.size or _META.unpack(meta)[0] != _MAGIC or _META.unpack(meta)[1] != 1:
             raise Unfit("not an LMDB 0.9 file")
         last = max(last, _META.unpack(meta)[5])
