@@ -246,8 +246,7 @@ class Masking:
         verdict = judged.verdict
         clear = self._scope.split(hook.session)[1]
         if clear and not isinstance(verdict, Deny):
-            text = self._pins.text(hook.session, hook.statement, self._catalogs.snapshot(hook.session))
-            verdict = replace(verdict, seen=self._seen(hook, text, clear, verdict.seen))
+            verdict = replace(verdict, seen=self._seen(hook, self._meant(hook), clear, verdict.seen))
         if isinstance(verdict, Deny) or judged.executes or judged.explains or judged.lookups or judged.keyed or uses(hook.statement):
             return verdict
         if isinstance(verdict, Replace) and (verdict.reveal is not None or self._may_reveal(hook.session)):
@@ -314,13 +313,16 @@ class Masking:
 
     def _shown_clear(self, hook: RewriteHook, clear: tuple[Declaration, ...]) -> Allow | Replace:
         """Of who sees everything as it is: what the evidence names is what is read."""
-        statement, again = hook.statement, not uses(hook.statement)
-        seen, text = self._seen(hook, statement.text, clear), statement.text
-        if seen is not None:
-            text = self._pins.text(hook.session, statement, self._fresh.snapshot(hook.session))
-        if text == statement.text:
+        again, seen = not uses(hook.statement), self._seen(hook, hook.statement.text, clear)
+        if seen is None or (text := self._meant(hook)) == hook.statement.text:
             return Allow(remember=again, seen=seen)
         return Replace(text, refusals.RULE, remember=again, seen=self._seen(hook, text, clear))
+
+    def _meant(self, hook: RewriteHook) -> str:
+        """The text by which it is told what is read in the clear; of a long one that is asked beforehand, of every meaning of its names."""
+        if self._analysis.long(hook.statement.text):
+            return hook.statement.text
+        return self._pins.text(hook.session, hook.statement, self._fresh.snapshot(hook.session))
 
     def _seen(self, hook: RewriteHook, text: str, clear: tuple[Declaration, ...], seen: Seen | None = None) -> Seen | None:
         """What is known, with what the session reads as it is, because its groups may. :param text: what is sent but for masks."""

@@ -114,6 +114,17 @@ def test_a_path_that_came_to_be_known_otherwise_meanwhile_is_asked_about(room: R
     assert isinstance(answer[0], Replace) and "FROM other.twin" in answer[0].text and not answer[0].columns
 
 
+def test_of_a_long_text_the_evidence_names_every_meaning_of_a_name_that_several_schemas_have(room: Room) -> None:
+    """It waits for nothing more, and says no less."""
+    columns = [{"relation": "public.twin", "column": "secret", "clear": ["privacy"]}]
+    masking = Masking(columns=columns, catalogs=room.shelf, settings=room.settings, analyses=room.later)
+    room.settings.start(session("privacy"), "other")
+    answer: list = []
+    masking.on_rewrite(RewriteHook(session("privacy"), Statement(f"SELECT secret FROM twin WHERE {LISTED}"))).addCallback(answer.append)
+    room.later.answer()
+    assert isinstance(answer[0], Allow) and answer[0].seen.clear == ("public.twin.secret",)
+
+
 def test_a_relation_that_is_not_known_has_the_catalog_read_once(room: Room) -> None:
     room.shelf.known, room.shelf.next = snapshot(without=("public.twin", "other.twin")), snapshot()
     assert isinstance(room.run(f"SELECT secret FROM other.twin WHERE {LISTED}"), Allow) and room.shelf.asked == 1
