@@ -229,7 +229,7 @@ class Catalogs:
         ]
         self.found = SimpleNamespace(
             revision="1", relations={}, functions={f.oid: f for f in functions}, operators={}, by_function_name={f.name: (f,) for f in functions},
-            named=lambda schema, name: (), runs={}, type_runs={}, defaults={}, policies={},
+            named=lambda schema, name: (), runs={}, type_runs={}, defaults={}, aggregates={}, policies={},
         )
 
     def snapshot(self, session: Session) -> object:

@@ -32,7 +32,7 @@ def snapshot(operators: dict[str, tuple[int, ...]] | None = None) -> SimpleNames
     return SimpleNamespace(
         revision="r", casts={}, types={}, ranges={}, by_type_name={}, implicit=frozenset(), kin=lambda _oid: True, functions={f.oid: f for f in FUNCTIONS}, operators=MappingProxyType(operators or {}),
         by_function_name={n: tuple(f for f in FUNCTIONS if f.name == n) for n in names},
-        named=lambda schema, name: (table,) if name == "t" else (), policies={}, runs={}, type_runs={}, defaults={}, triggers=(), foreign_keys=(), relations={1: table}, ancestors=lambda _oid: set(), descendants=lambda _oid: set(),
+        named=lambda schema, name: (table,) if name == "t" else (), policies={}, runs={}, type_runs={}, defaults={}, aggregates={}, triggers=(), foreign_keys=(), relations={1: table}, ancestors=lambda _oid: set(), descendants=lambda _oid: set(),
     )
 
 
