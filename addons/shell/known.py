@@ -13,8 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from addons.shell.lexer import Simple
+from addons.shell.scripted import INPUT, NAMES, scripted
 
 INTERPRETERS = frozenset("sh bash dash ash zsh ksh mksh fish csh tcsh busybox python perl ruby node php lua tclsh".split())
+_MORE_INTERPRETERS = INTERPRETERS | frozenset(
+    "rbash rzsh rksh lksh oksh loksh pdksh yash posh hush sash pwsh rc es elvish nu xonsh nodejs deno bun pypy ipython expect wish irb guile julia"
+    " Rscript R octave ghci iex erl jshell groovy scala racket sbcl clisp swipl ocaml osascript gnuplot".split()
+)
+"""For who refuses scripts."""
+_VALUED = {"python": "WX", "pypy": "WX", "perl": "I", "ruby": "IrCEKT", "php": "dczS", "node": "rC", "nodejs": "rC", "lua": "l", "fish": "Cdop"}
+"""Letters of options with a value that is no script; shells' are `-o` and `-O`."""
+_LONG_VALUED = frozenset("--rcfile --init-file --emulate -rcfile -init-file --require --import --loader --init-command".split())
 _VERSION = re.compile(r"-?[0-9][0-9.]*\Z")
 
 _INPUTS = frozenset({"-", "-s", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
@@ -92,6 +101,12 @@ def moves(word: str) -> bool:
     return name in ("scp", "rsync") or name in _SERVERS or plain(name) in INTERPRETERS
 
 
+def takes_orders(word: str) -> bool:
+    """Whether a program of this name may do what standard input says. Many of these are names of other things too."""
+    name = word.rpartition("/")[2]
+    return name in NAMES or plain(name) in _MORE_INTERPRETERS
+
+
 def perhaps(words: Sequence[str]) -> frozenset[Transfer]:
     """All that a command of these words may transfer, whatever its options."""
     name, rest = (words[0].rpartition("/")[2] if words else ""), words[1:]
@@ -100,8 +115,8 @@ def perhaps(words: Sequence[str]) -> frozenset[Transfer]:
         return frozenset(way for letter, way in (("t", Transfer.SCP_IN), ("f", Transfer.SCP_OUT)) if letter in letters)
     if name == "rsync":
         return _rsync_ways(rest)
-    if plain(name) in INTERPRETERS:
-        return frozenset({Transfer.SCRIPT}) if _reads_script(rest) else frozenset()
+    if scripted(name, rest) or plain(name) in _MORE_INTERPRETERS and _may_read_script(plain(name), rest):
+        return frozenset({Transfer.SCRIPT})
     return frozenset({_SERVERS[name]}) if name in _SERVERS else frozenset()
 
 
@@ -149,6 +164,22 @@ def _reads_script(rest: Sequence[str]) -> bool:
     """No script is named: nothing but options, or standard input. `-c` and its like name one in place."""
     named = [word for word in rest if not word.startswith("-")]
     return not named or not _INPUTS.isdisjoint(rest)
+
+
+def _may_read_script(name: str, rest: Sequence[str]) -> bool:
+    """As `_reads_script`, where a word that is the value of an option is none, and standard input has more names."""
+    valued, skipped, named = _VALUED.get(name, "oO"), False, False
+    for word in rest:
+        if skipped:
+            skipped = False
+        elif word.startswith(("-", "+")) and len(word) > 1:
+            letters = word[1:]
+            if valued == "oO" and not word.startswith("--") and "s" in letters and "c" not in letters and name.endswith("sh"):
+                return True
+            skipped = word in _LONG_VALUED or not word.startswith("--") and letters[-1] in valued
+        else:
+            named = named or INPUT.fullmatch(word) is None
+    return not named or not _INPUTS.isdisjoint(rest) or any(map(INPUT.fullmatch, rest))
 
 
 def _options(rest: list[str]) -> list[str]:

@@ -36,6 +36,9 @@ _LINE_BEHIND = {"su": "c", "runuser": "c", "script": "c", "flock": "c", "sg": "c
 """Letters of options whose value is a line."""
 _JOINED = frozenset("watch parallel ssh script sg tmux screen".split())
 """Those that put their words together for a shell, or some of them."""
+_OWN = {"runcon": 4, "machinectl": 3, "tmux": 3, "perf": 2, "emulate": 2}
+"""Words that are their own before a program's; one is as many as others have."""
+_EXECUTES = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _OF_THE_SHELL = frozenset("command builtin noglob nocorrect - repeat".split())
 """What a shell does itself, with builtins too."""
 _TOLD = frozenset(_LINE_BEHIND) | _JOINED | _OF_THE_SHELL | {"env", "sudo", "doas", "xargs"}
@@ -110,6 +113,26 @@ def told(words: Sequence[str]) -> Iterator[Told | None]:
 
 def _may_be_told(name: str, *, first: bool) -> bool:
     return is_shell(name) or plain(name) in _OTHER_SHELLS or name in _TOLD and (first or name != "-") or moves(name)
+
+
+def places(words: Sequence[str]) -> Iterator[int]:
+    """Where among these words a program may stand that the first one, or another that starts others, is told; more than do."""
+    if _name(words[0]) == "find":
+        yield from (at for at, word in enumerate(words[1:], 2) if word in _EXECUTES and at < len(words))
+        return
+    left, value = _OWN.get(_name(words[0]), 1), False
+    for at, word in enumerate(words[1:], 1):
+        if word.startswith("-") and word != "-" or _ASSIGNMENT.match(word):
+            value = word != "--" and word.startswith("-")
+            continue
+        yield at
+        if starts(words[at:]):
+            left = _OWN.get(_name(word), 1)
+        elif not value:
+            left -= 1
+        value = False
+        if left < 0:
+            return
 
 
 def _asks(words: Sequence[str]) -> bool:

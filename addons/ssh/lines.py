@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 
-from addons.shell.known import INTERPRETERS, Known, Transfer, known, moves, perhaps, plain, secluded
+from addons.shell.known import INTERPRETERS, Known, Transfer, known, moves, perhaps, plain, secluded, takes_orders
 from addons.shell.lexer import Opaque, Simple, split
-from addons.shell.starters import TOLD_LIMIT, is_shell, shell_line, starts, told
+from addons.shell.starters import TOLD_LIMIT, is_shell, places, shell_line, starts, told
 
 AMONG_LIMIT = 1024
 """Programs in lines among a program's words. A line with more cannot be known."""
@@ -95,8 +95,14 @@ class Started:
         """Its words, and what else among them may be a command. Lines among them are programs of their own."""
         yield self.words
         if self._starts:
-            places = (at for at, word in enumerate(self.words[1:], 1) if moves(word))
-            yield from (self.words[at:] for at in islice(places, TOLD_LIMIT))
+            named = (at for at, word in enumerate(self.words[1:], 1) if moves(word))
+            told_to = (at for at in places(self.words) if takes_orders(self.words[at]))
+            yield from (self._behind(at) for at in (*islice(named, TOLD_LIMIT), *islice(told_to, TOLD_LIMIT)))
+
+    def _behind(self, at: int) -> Sequence[str]:
+        """Words from there on; find's end where it says so."""
+        ends = (end for end, word in enumerate(self.words[at:], at) if word in (";", "+")) if "find" in self.words[:at] or self.name == "find" else ()
+        return self.words[at:next(iter(ends), None)]
 
     @property
     def _starts(self) -> bool:
