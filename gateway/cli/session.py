@@ -8,7 +8,7 @@ from gateway.cli.door import Door, configured
 from gateway.cli.left import leave
 from gateway.cli.show import as_text, one, rows
 from gateway.cli.watch import watch
-from gateway.control.sessions import shown
+from gateway.control.opener import shown
 
 COLUMNS = ("id", "subject", "on_behalf_of", "target", "protocol", "account", "database", "peer", "opened")
 

@@ -36,8 +36,8 @@ from gateway.control.errors import (
     BadCall, Conflict, ControlError, ControlUnavailable, Crashed, LoginRefused, NotAllowed, NotFound, Throttled,
 )
 from gateway.control.office import Office
+from gateway.control.opener import shown
 from gateway.control.rpc import place
-from gateway.control.sessions import shown
 from gateway.control.store import Value
 from gateway.control.tries import Try
 from gateway.control.watched import ANSWERS, REFUSALS

@@ -13,8 +13,6 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
 
-from gateway.control.badges import Badge
-from gateway.control.device.answers import opened_by
 from gateway.control.errors import BadCall, Conflict, NotFound
 from gateway.ids import meant, several
 
@@ -30,18 +28,6 @@ def by_operator(why: str) -> str:
     :param why: the operator's own words; "" for none.
     """
     return f"an operator ended this session{': ' if why else ''}{why} [OST-650]"
-
-
-def shown(session: Value) -> Value:
-    """With what opened it by the names that evidence has for that; here all four are in one place."""
-    told = {name: value for name, value in session.items() if name != "token"}
-    opener = session["token"] or ""
-    badge = Badge.of(opener)
-    if badge is not None:
-        return told | {"client_certificate_serial": badge.serial, "client_certificate_authority": badge.authority}
-    if opener.startswith(opened_by("")):
-        return told | {"client_issuer": opener.removeprefix(opened_by(""))}
-    return told | {"client_key" if opener.startswith("SHA256:") else "client_token": opener}
 
 
 class Worker(Protocol):

@@ -17,7 +17,7 @@ import segno
 
 from gateway.cli.main import NOUNS, main
 from gateway.cli.otp import _picture
-from gateway.control.sessions import shown as told
+from gateway.control.opener import shown as told
 from gateway.cli.show import clean, clean_lines, record, say
 from gateway.control.device.answers import opened_by
 from gateway.control.office import Office
