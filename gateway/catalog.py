@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from addons.needs import Clock
 from addons.sql.catalog import Row, Snapshot, build
 from gateway.locked import VIEWS, Reading, Views
-from gateway.states import STATES, SUPPORT
+from gateway.states import COLLATIONS, STATES, SUPPORT
 from protocols.session import Session
 from protocols.tally import Tally
 
@@ -136,6 +136,7 @@ QUERIES: dict[str, str] = {
     "defaults": _called(("oid", "proargdefaults", "proc")),
     "states": STATES,
     "aggregates": SUPPORT,
+    "collations": COLLATIONS,
 }
 
 DIGEST = (
@@ -159,9 +160,13 @@ DIGEST = (
             ("pg_enum", "oid::text", ""),
             ("pg_index", "indexrelid::text", " WHERE indexrelid >= 16384"),
             ("pg_sequence", "seqrelid::text", ""),
+            ("pg_collation", "oid::text", " WHERE oid >= 16384"),
+            ("pg_foreign_table", "ftrelid::text", ""),
+            ("pg_foreign_server", "oid::text", ""),
+            ("pg_foreign_data_wrapper", "oid::text", ""),
         )
     )
-    + "))"
+    + ", (SELECT pg_catalog.string_agg(pg_catalog.concat(umid, ':', pg_catalog.md5(umoptions::pg_catalog.text)), ',' ORDER BY umid) FROM pg_catalog.pg_user_mappings)))"
 )
 
 

@@ -142,6 +142,7 @@ class Snapshot:
     defaults: Mapping[int, tuple[int, ...]]  #: likewise by function, of its arguments' defaults
     states: Mapping[tuple[str, int], str]  #: by kind ("relation", "type", "function") and OID: a digest of what the catalog keeps of it besides
     aggregates: Mapping[int, tuple[int, ...]]  #: a user's aggregate to the functions that it calls, by OID
+    collations: Mapping[str, tuple[str, ...]]  #: users', by name: a digest of what each is
     by_relation_name: Mapping[str, tuple[Relation, ...]] = field(repr=False)
     by_function_name: Mapping[str, tuple[Function, ...]] = field(repr=False)
     by_type_name: Mapping[str, tuple[Type, ...]] = field(repr=False)
@@ -226,6 +227,7 @@ def build(rows: Mapping[str, Sequence[Row]]) -> Snapshot:
         triggers=tuple((int(relation), int(function)) for relation, function in rows.get("triggers", ())),
         policies=_grouped((int(relation), text or "") for relation, text in rows.get("policies", ())),
         **{name: _grouped((int(oid), int(function)) for oid, function in rows.get(name, ())) for name in ("runs", "type_runs", "defaults", "aggregates")},
+        collations=_grouped((name or "", state or "") for name, state in rows.get("collations", ())),
         states=MappingProxyType({(kind or "", int(oid)): state or "" for kind, oid, state in rows.get("states", ())}),
         **indices(*by_oid),
     )

@@ -39,8 +39,9 @@ def meaning(texts: Iterable[str], snapshot: Snapshot, function: int = 0) -> Mean
     """:param function: the OID of one that is called by it, if any."""
     texts = list(texts)
     whole = [("catalog", snapshot.revision)] if any(_ESCAPED.search(text) for text in texts) else []
-    found = _Finding(snapshot, texts, function).found()
-    shapes = sorted({repr(_shape(thing, snapshot)) for thing in found.values()})
+    finding = _Finding(snapshot, texts, function)
+    found = finding.found()
+    shapes = sorted({repr(_shape(thing, snapshot)) for thing in found.values()}), sorted((name, sorted(snapshot.collations[name])) for name in finding.collations)
     very = sorted((*key, tuple(column.number for column in getattr(thing, "columns", ()))) for key, thing in found.items())
     return Meaning(digest((whole, shapes)), digest((whole, shapes, very)))
 
@@ -74,15 +75,19 @@ class _Behind:
 
 
 class _Finding:
-    """All that texts lead to. Things are keyed by the kind of their catalog and their OID."""
+    """
+    All that texts lead to. Things are keyed by the kind of their catalog and their OID.
+
+    :ivar collations: names of those that the texts name; a column's own is part of its relation.
+    """
 
     def __init__(self, snapshot: Snapshot, texts: list[str], function: int) -> None:
         self._snapshot, self._texts = snapshot, list(texts)
+        self.collations: set[str] = set()
         self._relations: list[Relation] = []
         self._found: dict[tuple[str, int], Thing] = {}
-        self._odd = [
-            name for index in (snapshot.by_relation_name, snapshot.by_function_name, snapshot.by_type_name) for name in index if not WORD.fullmatch(name)
-        ]
+        indices = snapshot.by_relation_name, snapshot.by_function_name, snapshot.by_type_name, snapshot.collations
+        self._odd = [name for index in indices for name in index if not WORD.fullmatch(name)]
         self._behind = _Behind(defaultdict(list), defaultdict(list))
         for relation, called in snapshot.triggers:
             self._behind.triggers[relation].append(called)
@@ -101,6 +106,7 @@ class _Finding:
 
     def _read(self, text: str) -> None:
         named = words(text) | {name for name in self._odd if name in text or name.replace('"', '""') in text}
+        self.collations |= named & self._snapshot.collations.keys()
         for name in named:
             self._relations.extend(self._snapshot.by_relation_name.get(name, ()))
             self._functions(f.oid for f in self._snapshot.by_function_name.get(name, ()))
