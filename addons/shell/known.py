@@ -21,8 +21,9 @@ _MORE_INTERPRETERS = INTERPRETERS | frozenset(
     " Rscript R octave ghci iex erl jshell groovy scala racket sbcl clisp swipl ocaml osascript gnuplot".split()
 )
 """For who refuses scripts."""
-_VALUED = {"python": "WX", "pypy": "WX", "perl": "I", "ruby": "IrCEKT", "php": "dczS", "node": "rC", "nodejs": "rC", "lua": "l", "fish": "Cdop"}
+_VALUED = {"python": "WX", "pypy": "WX", "perl": "I", "ruby": "IrCEKT", "php": "dcz", "node": "rC", "nodejs": "rC", "lua": "l", "fish": "Cdop"}
 """Letters of options with a value that is no script; shells' are `-o` and `-O`."""
+_BASH_WORDS = frozenset({"-noprofile", "-posix", "-verbose", "-version", "-debugger"})
 _LONG_VALUED = frozenset("--rcfile --init-file --emulate -rcfile -init-file --require --import --loader --init-command".split())
 _VERSION = re.compile(r"-?[0-9][0-9.]*\Z")
 
@@ -67,6 +68,8 @@ class Known:
 
 
 NOTHING = Known(Transfer.NONE)
+_OF_GIT = {"upload-pack": Transfer.GIT_OUT, "upload-archive": Transfer.GIT_OUT, "receive-pack": Transfer.GIT_IN}
+"""What git starts as a command of its own."""
 _SERVERS = {
     "git-upload-pack": Transfer.GIT_OUT, "git-upload-archive": Transfer.GIT_OUT, "git-receive-pack": Transfer.GIT_IN,
     "sftp-server": Transfer.SFTP, "internal-sftp": Transfer.SFTP,
@@ -90,7 +93,7 @@ def known(simple: Simple) -> Known:
         return _rsync(rest)
     if name in _SERVERS:
         return Known(_SERVERS[name], () if _SERVERS[name] is Transfer.SFTP else _paths(rest))
-    if plain(name) in INTERPRETERS and _reads_script(rest):
+    if plain(name) in INTERPRETERS and _reads_script(plain(name), rest):
         return Known(Transfer.SCRIPT)
     return NOTHING
 
@@ -98,7 +101,7 @@ def known(simple: Simple) -> Known:
 def moves(word: str) -> bool:
     """Whether a program of this name may be a transfer."""
     name = word.rpartition("/")[2]
-    return name in ("scp", "rsync") or name in _SERVERS or plain(name) in INTERPRETERS
+    return name in ("scp", "rsync", "git", "git-shell") or name in _SERVERS or plain(name) in INTERPRETERS
 
 
 def takes_orders(word: str) -> bool:
@@ -115,7 +118,9 @@ def perhaps(words: Sequence[str]) -> frozenset[Transfer]:
         return frozenset(way for letter, way in (("t", Transfer.SCP_IN), ("f", Transfer.SCP_OUT)) if letter in letters)
     if name == "rsync":
         return _rsync_ways(rest)
-    if scripted(name, rest) or plain(name) in _MORE_INTERPRETERS and _may_read_script(plain(name), rest):
+    if name in ("git", "git-shell"):
+        return frozenset(way for command, way in _OF_GIT.items() if any(command in word for word in rest))
+    if scripted(name, rest) or plain(name) in _MORE_INTERPRETERS and _reads_script(plain(name), rest):
         return frozenset({Transfer.SCRIPT})
     return frozenset({_SERVERS[name]}) if name in _SERVERS else frozenset()
 
@@ -160,26 +165,21 @@ def _harmless(option: str) -> bool:
     return name in _RSYNC_VALUES if equals else option in _RSYNC_OPTIONS or _RSYNC_LETTERS.fullmatch(option) is not None
 
 
-def _reads_script(rest: Sequence[str]) -> bool:
-    """No script is named: nothing but options, or standard input. `-c` and its like name one in place."""
-    named = [word for word in rest if not word.startswith("-")]
-    return not named or not _INPUTS.isdisjoint(rest)
-
-
-def _may_read_script(name: str, rest: Sequence[str]) -> bool:
-    """As `_reads_script`, where a word that is the value of an option is none, and standard input has more names."""
-    valued, skipped, named = _VALUED.get(name, "oO"), False, False
+def _reads_script(name: str, rest: Sequence[str]) -> bool:
+    """No script is named: nothing but options and their values, or standard input. `-c` and its like name one in place."""
+    valued, shell, skipped = _VALUED.get(name, "oO"), name.endswith("sh"), False
+    if not _INPUTS.isdisjoint(rest):
+        return True
     for word in rest:
         if skipped:
             skipped = False
-        elif word.startswith(("-", "+")) and len(word) > 1:
-            letters = word[1:]
-            if valued == "oO" and not word.startswith("--") and "s" in letters and "c" not in letters and name.endswith("sh"):
-                return True
-            skipped = word in _LONG_VALUED or not word.startswith("--") and letters[-1] in valued
-        else:
-            named = named or INPUT.fullmatch(word) is None
-    return not named or not _INPUTS.isdisjoint(rest) or any(map(INPUT.fullmatch, rest))
+        elif not word.startswith(("-", "+")):
+            return INPUT.fullmatch(word) is not None
+        elif word in _LONG_VALUED or not word.startswith("--") and word[-1] in valued:
+            skipped = True
+        elif shell and not word.startswith("--") and word not in _BASH_WORDS and "s" in word and "c" not in word:
+            return True
+    return True
 
 
 def _options(rest: list[str]) -> list[str]:

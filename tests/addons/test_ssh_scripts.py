@@ -51,6 +51,21 @@ def test_what_is_told_a_program_or_a_file_does_not(line: str) -> None:
     assert passes(NO_SCRIPTS, Exec(line.encode(), 0))
 
 
+@pytest.mark.parametrize("line", ["bash -o pipefail", "bash -eo pipefail", "bash -xs a", "bash --rcfile f", "bash /dev/./stdin", "python3 -W ignore", "python3.11", "ruby -r json"])
+def test_a_rule_that_allows_an_interpreter_allows_no_script_behind_options_with_values(line: str) -> None:
+    """It needs `scripts` for that, as it does for `bash -s`."""
+    rule = {"name": "r", "programs": ["bash", "python3", "python3.11", "ruby"], "verdict": "allow"}
+    assert not passes(Ssh(default={}, rules=[rule]), Exec(line.encode(), 0)) and passes(Ssh(default={}, rules=[{**rule, "scripts": True}]), Exec(line.encode(), 0))
+    assert passes(Ssh(default={}, rules=[rule]), Exec(f"{line.partition(' ')[0]} x.sh stdin -xs".encode(), 0))
+
+
+@pytest.mark.parametrize("line", ["git upload-pack /r", "git -C /r upload-pack .", "git-shell -c \"git-upload-pack '/r'\"", "sudo git upload-pack /r", "/usr/bin/git upload-archive /r", "nice sh -c 'git up\"\"load-pack /r'"])
+def test_what_git_serves_as_a_command_of_its_own_is_a_transfer(line: str) -> None:
+    """`git fetch --upload-pack='git upload-pack'` asks for that."""
+    denied = Ssh(default={"exec": "allow"}, rules=[{"name": "no", "transfers": ["git-out"], "verdict": "deny"}])
+    assert not passes(denied, Exec(line.encode(), 0)) and passes(denied, Exec(b"git receive-pack /r", 0)) and passes(denied, Exec(b"git status", 0))
+
+
 def test_a_rule_that_allows_one_of_these_is_as_it_was() -> None:
     """What it is told to start is allowed with it; an interpreter that reads its script needs `scripts`."""
     allowed = Ssh(default={}, rules=[{"name": "r", "programs": ["sudo", "sed", "bash"], "verdict": "allow"}])
