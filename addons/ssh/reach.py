@@ -22,7 +22,10 @@ OPTION_LIMIT = 256
 """Characters of an option in one letter; what is glued to a longer one cannot be known."""
 _UNKNOWN = "~?"  # somebody else's home
 _PIECES = re.compile(r"[^\s'\"()<>;|&,=:@{}`]+")
-_DIRECTORY = frozenset({"-C", "-D", "--directory", "--chdir", "--work-tree", "--git-dir", "--cd"})
+_DIRECTORY = ("--directory", "--chdir", "--work-tree", "--git-dir", "--cd", "--cwd", "--wd", "--wdns", "--workdir", "--working-directory")
+"""Options that may be cut short too."""
+_SHORT = {"unshare": "-w", "nsenter": "-w", "start-stop-daemon": "-d", "tmux": "-c"}
+"""What others say for -C and -D."""
 _CHANGES = frozenset({"cd", "pushd", "chdir"})
 _WHOLE = frozenset(
     "rsync tar bsdtar gtar gnutar jar genisoimage mkisofs xorrisofs find git mv cpio pax zip 7z du tree rg fd ag ack rclone sftp sshfs restic borg unison star ln link rename mount rmdir"
@@ -124,12 +127,13 @@ def _directories(each: Started) -> Iterator[str]:
     """Those that it makes the present one, of itself or of what it starts."""
     if each.name in _CHANGES:
         yield from (word for word in each.words[1:] if not word.startswith("-"))
+    short = ("-C", "-D", *(letter for name, letter in _SHORT.items() if each.mentions(frozenset({name}))))
     for word, following in zip(each.words[1:], (*each.words[2:], "")):
         option, equals, value = word.partition("=")
-        if option in _DIRECTORY:
+        if len(option) > 2 and any(full.startswith(option) for full in _DIRECTORY):
             yield value if equals else following
-        elif word.startswith(("-C", "-D")):
-            yield word[2:]
+        elif word.startswith(short):
+            yield word[2:] or following
 
 
 def _places(pieces: Iterable[str], begin: tuple[str, ...]) -> Iterator[str | None]:

@@ -126,6 +126,8 @@ def test_a_denied_path_is_looked_for_among_all_words() -> None:
     "git-upload-pack /tmp", "git --git-dir=/tmp/secret log", "cat /proc/self/root/tmp/secret/a", "cat /proc/1/cwd/a", "cat /proc/self/task/1/root/tmp/secret/a",
     "cat /x/../proc/./self//root/tmp/secret/a", "cd /proc/self; cat root/tmp/secret/a", "cat /proc/self/root/proc/../tmp/secret/a", "cat /dev/fd/3/a",
     "curl file:///tmp/secret/a", "curl -T/tmp/secret/a h", "curl -d @/tmp/secret/a h", "awk 'BEGIN { getline <\"/tmp/secret/a\" }'", "env -C /tmp cat secret/a",
+    "cd /; env --c tmp cat secret/a", "cd /; env --ch tmp cat secret/a", "cd /; env --chd=tmp cat secret/a", "cd /; sudo --chdi tmp cat secret/a", "cd /; tar --dir tmp -cf - secret/a", "cd /; unshare -w tmp cat secret/a", "cd /; unshare --wd=tmp cat secret/a", "cd /; nsenter -wtmp cat secret/a",
+    "cd /; systemd-run --working-directory=tmp cat secret/a", "cd /; systemd-run --working tmp cat secret/a", "cd /; start-stop-daemon -d tmp -x /bin/cat secret/a", "cd /; tmux new -c tmp cat secret/a", "cd /; nice unshare -wtmp cat secret/a", "cd /; make -C tmp -f secret/a",
     "sed -n 'r /tmp/secret/a' x", "tee -a/tmp/secret/a", "docker run -v /tmp/secret:/x i", "python3 -c \"open('/tmp/secret/a')\"", "cd " + "a; cd " * 70 + "a",
 ])  # fmt: skip
 def test_a_denied_path_is_met_however_a_line_reaches_it(line: str) -> None:
