@@ -138,8 +138,8 @@ def summary(shown: dict[str, Any], protocol: str = "") -> str:
             told = " ".join([fields["ending"], fields["sqlstate"], *body.get("tags", [])]).replace("  ", " ")
             masked = _masked(fields["cells_masked"], body.get("facts") or {})
             alarm = f", ALARM: {body['alarm']}" if body.get("alarm") else ""
-            back = ", taken back" if (body.get("facts") or {}).get("taken_back") else ""
-            return f"{told.strip()}{back}, {counted(fields['rows'], 'row')}{masked}, {fields['micros'] / 1000:.1f} ms{alarm}"
+            followed = ", an error followed before the Sync" if (body.get("facts") or {}).get("error_followed") else ""
+            return f"{told.strip()}{followed}, {counted(fields['rows'], 'row')}{masked}, {fields['micros'] / 1000:.1f} ms{alarm}"
         case "chunk":
             when, first = fields["offset_us"] / 1e6, f"recording {fields['recording']}, chunk {fields['chunk']}"
             return f"{first} from {when:.3f} s: {counted(fields['events'], 'event')}, {counted(fields['bytes'], 'byte')}"

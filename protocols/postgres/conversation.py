@@ -22,7 +22,7 @@ from protocols.effects import Effect, Report
 from protocols.encodings import UTF8, codec_of
 from protocols.postgres.ahead import Ahead
 from protocols.postgres.names import deallocated, deallocates, executable, executes, gives_names, moves_cursors
-from protocols.postgres.running import Running, taken_back
+from protocols.postgres.running import Running, in_front_of_an_error
 from protocols.result import Columns, Ending, Inspection, MaskPlan, RowBatch, Search
 from protocols.verdict import Decision, Deny
 
@@ -426,8 +426,8 @@ class Conversation:
             return []
         status, last = transaction or "", done[-1]
         if transaction == Transaction.IDLE and (last.sqlstate or last.undone or len(done) > 1):
-            for running in taken_back(done):
-                running.taken_back = True
+            for running in in_front_of_an_error(done):
+                running.followed = True
         among = ("", "") if self._alone(done) else ("more", "last")
         return [Report(r.number, r.decision, r.outcome(status, among[r is last])) for r in done]
 

@@ -28,7 +28,7 @@ class Running:
     refusal: dict[str, str] | None = None  #: fields that take the place of the target's error
     cut: bool = False  #: a limit ended it; rows are dropped until the target says so too
     undone: bool = False  #: as its outcome's
-    taken_back: bool = False  #: by an error that came behind it, before the Sync of both
+    followed: bool = False  #: by an error, before the Sync of both
     late: bool = False  #: the target had finished it before it could be cancelled
     copied: int = 0
     copies: bool = False  #: the target said so; what is sent to one that does not is dropped there
@@ -83,23 +83,23 @@ class Running:
         return Outcome(
             self.ending, self.tags, self.sqlstate, self.rows, self.bytes, self.cells_masked,
             *((self.copied, self.digest.digest()) if self.copies and self.digest else (0, b"")), transaction, alarm, tuple(self.masked),
-            _TAKEN_BACK if self.taken_back else {}, among, self.undone,
+            _FOLLOWED if self.followed else {}, among, self.undone,
         )
 
 
-_TAKEN_BACK = MappingProxyType({"taken_back": "an error followed before the Sync"})
+_FOLLOWED = MappingProxyType({"error_followed": "before the Sync"})
 
 
-def taken_back(done: Sequence[Running]) -> Iterator[Running]:
+def in_front_of_an_error(done: Sequence[Running]) -> Iterator[Running]:
     """
-    Of what one ReadyForQuery ended outside of a transaction block, those that were done in the implicit transaction that an error ended
-    (PostgreSQL, "Pipelining": what is between two Syncs is one, but for what a COMMIT in between ends).
+    Of what one ReadyForQuery ended outside of a transaction block, those that were done when an error came before the Sync: what is between two
+    Syncs is one transaction (PostgreSQL, "Pipelining"), but for what commits. That a COMMIT ended it is seen by its tag; that a procedure did is not.
     """
-    end = next((at for at, one in enumerate(done) if one.sqlstate), next((at + 1 for at, one in enumerate(done) if one.undone), 0))
-    begin = next((at + 1 for at in range(end - 1, -1, -1) if _ENDS.intersection(done[at].tags)), 0)
-    for one in done[begin:end]:
-        if one.ending is Ending.COMPLETE and one.decision.command.path is not Path.PARSE:
+    at = next((at for at, one in enumerate(done) if one.sqlstate or one.undone), -1)
+    begin = next((i + 1 for i in range(at, -1, -1) if "COMMIT" in done[i].tags or "PREPARE TRANSACTION" in done[i].tags), 0)
+    for one in done[begin : at + 1]:
+        if not one.sqlstate and one.ending in _DONE and one.decision.command.path is not Path.PARSE:
             yield one
 
 
-_ENDS = {"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"}
+_DONE = (Ending.COMPLETE, Ending.SUSPENDED)

@@ -19,7 +19,7 @@ from protocols.postgres import messages
 from protocols.postgres.codec import Frame, FrameReader, encode
 from protocols.postgres.conversation import Awaited, Conversation, Kind, Portal, Prepared
 from protocols.postgres.relay import PostgresRelay
-from protocols.postgres.running import Running
+from protocols.postgres.running import Running, in_front_of_an_error
 from protocols.result import Column, Columns, Ending, MaskPlan
 from protocols.verdict import Allow, Decision, Deny
 
@@ -297,3 +297,19 @@ def test_settings_are_kept_by_lower_case_name() -> None:
     before = talk.settings
     talk.set("TimeZone", "CET")
     assert talk.settings == {"timezone": "CET"} and before == {"timezone": "UTC"}
+
+
+def test_what_a_failing_string_committed_itself_is_not_denied() -> None:
+    """"INSERT" without a Sync, then "COMMIT; SELECT 1/0": the row stays."""
+
+    def told(*endings: tuple[tuple[str, ...], str]) -> list[int]:
+        done = [Running(number, DECISION) for number in range(len(endings))]
+        for running, (running.tags, sqlstate) in zip(done, endings):
+            if sqlstate:
+                running.failed(sqlstate)
+        return [running.number for running in in_front_of_an_error(done)]
+
+    insert, failed = (("INSERT 0 1",), ""), ((), "22012")
+    assert told(insert, insert, failed, insert) == [0, 1] and told(insert, insert) == []
+    assert told(insert, (("COMMIT",), "22012")) == [] and told(insert, (("COMMIT",), ""), insert, failed) == [2]
+    assert told(insert, (("ROLLBACK",), ""), insert, failed) == [0, 1, 2]  # to a savepoint, for all that is known
