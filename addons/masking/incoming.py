@@ -241,9 +241,16 @@ def incoming(text: str, marks: Marks) -> Incoming | None:
     try:
         copies = [s for s in parse(text).statements if isinstance(s, tree.CopyStmt) and s.is_from and not s.filename]
     except Unparsable:
-        return None
+        return _unread(text, marks.named_in(text))
     found = [_looking(copy, marks.of(copy.relation)) for copy in copies]
     return Incoming(found) if any(found) else None
+
+
+def _unread(text: str, every: Marked) -> Incoming | None:
+    """Of a text that is not read here: wherever a mask stands, in the data of as many as there may be."""
+    lower = text.lower()
+    looking = [Tuples(lambda _place: every) if "binary" in lower else Lines(lambda _place: every, every, b"", b"", b"") for _ in range(lower.count("stdin"))]
+    return Incoming(looking) if every and looking else None
 
 
 def _looking(copy: tree.CopyStmt, written: Written) -> Lines | Tuples | None:

@@ -35,6 +35,10 @@ _LENGTH = 4  # bytes in front of an element of an array in binary
 _SHORT = 64  # bytes of a parameter that may be a part of a mask
 _STARS = len(MASK)
 _ESCAPED = re.compile(r"\\+(?:x2a|[0-7]?52|u?002a|\+00002a|u0000002a|(?=\*))", re.IGNORECASE)  # in a text whose literals nobody decoded
+_STRING = re.compile(
+    r"""--[^\n]*|/\*.*?(?:\*/|\Z)|"(?:[^"]|"")*(?:"|\Z)|(?P<tag>\$\w*\$)(?P<body>.*?)(?:(?P=tag)|\Z)|[eE]'(?P<escaped>(?:[^'\\]|\\.|'')*)'|'(?P<plain>(?:[^']|'')*)'""",
+    re.DOTALL,
+)
 _JSON_STAR = re.compile(r"\\+u002a", re.IGNORECASE)
 _QUOTING = re.compile(r'\\(.)|"', re.DOTALL)
 
@@ -78,7 +82,20 @@ def issued_in(text: str, prepared: Mapping[str, str | None], bound: Bound, marks
     try:
         return _issued(parse(text), prepared, bound, marks)
     except Unparsable:
-        return ""  # the target says so itself
+        return _unread(text, bound, marks)
+
+
+def _unread(text: str, bound: Bound, marks: Marks) -> str:
+    """Of what is not read here, and the target may yet take: each value in it may be for any column of the relations that it names."""
+    meant = marks.every if "execute" in text.lower() else marks.named_in(text)
+    written = (found["body"] or found["escaped"] or found["plain"] or "" for found in _STRING.finditer(text)) if meant else ()
+    values = [_unescaped(each).replace("''", "'").encode("utf-8", "replace") for each in written]
+    return _fitting(meant, (told for value in (*values, *bound.values()) for told in _values(value)))
+
+
+def _unescaped(text: str) -> str:
+    """With asterisks in the place of what may be escapes of such."""
+    return _ESCAPED.sub(lambda found: "" if found[0].endswith("\\") else "*", text) if "\\" in text else text
 
 
 def _issued(parsed: Parsed, prepared: Mapping[str, str | None], bound: Bound, marks: Marks) -> str:
@@ -125,7 +142,7 @@ def _saved(write: _Write, statement: Message, bound: Bound, written: Written, sa
     if not written.columns and not written.hidden:
         return ""
     if sampled:
-        literals = _LITERAL.findall(_ESCAPED.sub(lambda found: "" if found[0].endswith("\\") else "*", sampled) if "\\" in sampled else sampled)
+        literals = _LITERAL.findall(_unescaped(sampled))
         return next((m.label for m in (*written.all, *written.hidden) if any(map(m.fits, literals))), "")
     elsewhere: list[str] | None = None
     for column, node in _assigned(write, written):

@@ -17,6 +17,7 @@ from addons.masking.shifting import moved
 from addons.masking.strategies import MASK
 from addons.sql.catalog import Relation
 from addons.sql.flux import Flux, together
+from addons.sql.meaning import ESCAPED, WORD, words
 from addons.sql.parse import Unparsable, parse, walk
 from addons.sql.resolve import Names
 
@@ -97,6 +98,15 @@ class Marks:
                 columns[name] = (*columns.get(name, ()), Mark(masked.label, masked.strategy))
         order = tuple(c.name for c in found[0].columns if not c.generated) if len(found) == 1 else None
         return Written(columns, self._behind(found, depth), order)
+
+    def named_in(self, text: str) -> Marked:
+        """Of all relations that a text may name which is not read."""
+        if self.flux is not None or ESCAPED.search(text):
+            return self.every
+        said, known = words(text), self._cover.snapshot.by_relation_name if self._cover is not None else {d.relation for d in self.declared}
+        names = [name for name in known if name in said or not WORD.fullmatch(name) and (name in text or name.replace('"', '""') in text)]
+        found = [self.of(tree.RangeVar(relname=name)) for name in names]
+        return tuple(mark for written in found for mark in (*written.all, *written.hidden))
 
     def _named(self, relation: tree.RangeVar) -> Mapping[str, Marked]:
         """Without a schema it may be the declared one."""

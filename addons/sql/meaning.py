@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from addons.sql.catalog import FIRST_USER_OID, Column, Function, Relation, Snapshot, Type
 
 WORD = re.compile(r"[\w$]+")
-_ESCAPED = re.compile(r"u&[\"']", re.IGNORECASE)
+ESCAPED = re.compile(r"u&[\"']", re.IGNORECASE)
 _LENGTH = 63  #: bytes of a name; the server cuts off the rest
 _SYSTEM = frozenset({"pg_catalog", "information_schema"})
 
@@ -38,7 +38,7 @@ class Meaning(NamedTuple):
 def meaning(texts: Iterable[str], snapshot: Snapshot, function: int = 0) -> Meaning:
     """:param function: the OID of one that is called by it, if any."""
     texts = list(texts)
-    whole = [("catalog", snapshot.revision)] if any(_ESCAPED.search(text) for text in texts) else []
+    whole = [("catalog", snapshot.revision)] if any(ESCAPED.search(text) for text in texts) else []
     finding = _Finding(snapshot, texts, function)
     found = finding.found()
     shapes = sorted({repr(_shape(thing, snapshot)) for thing in found.values()}), sorted((name, sorted(snapshot.collations[name])) for name in finding.collations)

@@ -86,6 +86,16 @@ def test_nothing_looks_where_nothing_is_written(text: str) -> None:
     assert incoming(text, MARKS) is None
 
 
+DEEP = " WHERE state = " + "||".join(["'y'"] * 60)
+"""More than the grammar here reads, and the server's takes."""
+
+
+@pytest.mark.parametrize(("text", "data"), [(TEXT + DEEP, b"1\t***\tx\n"), (CSV + DEEP, b'1,"***",x\n'), (TEXT + " (FORMAT binary)" + DEEP, binary((b"1", b"***", b"x")))], ids=["text", "csv", "binary"])
+def test_nor_does_a_mask_pass_in_the_data_of_a_copy_that_nobody_here_can_read(text: str, data: bytes) -> None:
+    assert refused(text, data) == refused(text, data, 3) == "public.patients.ssn" and refused(text, data.replace(b"***", b"abc")) == ""
+    assert incoming(text.replace("patients", "departments"), MARKS) is None
+
+
 def test_of_several_copies_each_is_looked_through_by_its_own_columns() -> None:
     found = looking("COPY departments FROM STDIN; COPY patients (state, ssn) FROM STDIN; COPY departments FROM STDIN")
     assert found.take(b"***\t***\n") is None and found.end() is None

@@ -96,6 +96,35 @@ def test_nor_in_another_spelling(text: str) -> None:
     assert isinstance(answer, Deny) and answer.code == "OST-526"
 
 
+DEEP = "||".join(["'y'"] * 60)
+"""More than the grammar here reads, and the server's takes."""
+UNREAD = [
+    f"INSERT INTO patients (ssn, state) VALUES ('***', {DEEP})", f"INSERT INTO archive (mrn, state) VALUES ('***1234', {DEEP})",
+    f"UPDATE public.same SET ssn = '***' WHERE note = {DEEP}", f"UPDATE patients SET ssn = $x$***$x$ WHERE state = {DEEP} -- it's",
+    f"UPDATE patients SET mrn = E'\\x2a**4865' /* don't */ WHERE state = {DEEP}", f"""INSERT INTO patients SELECT x ->> 'ssn' FROM jsonb_array_elements('[{{"ssn": "***"}}]') x WHERE {DEEP} = ''""",
+    f"EXECUTE z('***', {DEEP})", f"INSERT INTO U&\"patients\" (ssn, state) VALUES ('***', {DEEP})",
+]
+
+
+@pytest.mark.parametrize("text", UNREAD, ids=range(len(UNREAD)))
+def test_nor_in_what_nobody_here_can_read(text: str) -> None:
+    """Policy may let it go to the target all the same."""
+    assert ask(masking(), text, session("privacy")).code == "OST-526"
+
+
+def test_nor_as_a_parameter_of_that() -> None:
+    text = f"INSERT INTO patients (ssn, state) VALUES ($1, {DEEP})"
+    said = [ask(masking(), text, session("privacy"), path=Path.BIND, parameters=(Parameter(25, 0, value),)) for value in (b"***", b"219-09-9998")]
+    assert said[0].code == "OST-526" and isinstance(said[1], Allow)
+
+
+@pytest.mark.parametrize("text", [
+    f"INSERT INTO wards (ssn, note) VALUES ('***', {DEEP})", f"UPDATE patients SET ssn = '****' WHERE state = {DEEP}", f"UPDATE patients SET state = {DEEP} -- '***'",
+], ids=["another relation", "no mask", "a comment"])  # fmt: skip
+def test_what_nobody_can_read_and_holds_no_mask_is_left_to_policy(text: str) -> None:
+    assert isinstance(ask(masking(), text, session("privacy")), Allow)
+
+
 def test_nor_as_an_element_of_what_execute_passes() -> None:
     for write, passed in (("$1[1]", "ARRAY['a', '***4865']"), ("$1[1]", r"'{a,*\**4865}'::text[]"), ("$1", "'**' || '*4865'"), ("$1 || '*' || $2", "'**', '4865'")):
         known = {"prepared": {"z": f"UPDATE patients SET mrn = {write}"}}
