@@ -23,6 +23,9 @@ _pack = msgpack.Packer(use_bin_type=True).pack
 FRAME_LIMIT = 16 << 20
 """Bytes. A batch of records is at most 8 MiB; twice that leaves room and still bounds a broken peer."""
 
+STARTING = "the notary is starting"
+"""Why a notary records nothing that has not opened its store yet. It says so before it says that it does."""
+
 
 def pack(frame: Sequence[Any]) -> bytes:
     """One frame as it travels."""

@@ -17,7 +17,7 @@ from typing import Any
 import lmdb
 import msgpack
 
-from gateway.frame import FRAME_LIMIT, pack
+from gateway.frame import FRAME_LIMIT, STARTING, pack
 from gateway.notary import examine
 from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job
@@ -97,6 +97,7 @@ class LiveView:
     def __init__(self, directory: Path, path: Path) -> None:
         self._layout = Layout(directory)
         self._link = NotaryReader(path)
+        self._link.wait_for_its_start()
         self._newest: int | None = None
 
     def close(self) -> None:
@@ -207,6 +208,18 @@ class NotaryReader:
         if answer[0] == "denied":
             raise Unreadable("the notary answers its own user and root only: run this as one of them")
         self._heard(answer)
+
+    def wait_for_its_start(self) -> None:
+        """
+        One that has not opened its store yet is about to.
+
+        :raises Unreadable: it does not say how that ended.
+        """
+        try:
+            while self._down == STARTING:
+                self._heard(self._receive())
+        except OSError as e:
+            raise Unreadable(f"the notary: {STARTING}, and does not end doing so: {e}") from e
 
     def ask(self, op: str, *arguments: Any) -> list[Any]:
         """

@@ -37,6 +37,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from gateway.config import Audit
+from gateway.frame import STARTING
 from gateway.notary import keys
 from gateway.notary.anchor import FileAnchor
 from gateway.notary.desk import Desk
@@ -75,7 +76,7 @@ class Notary(Service):
         self.owners: dict[bytes, Desk] = {}  #: of sessions; see `claim`
         self._ports: list[Any] = []
         self._where = ""  # the path it listens on; a port that is closed no longer knows it
-        self.why_down: str | None = "the notary is starting"
+        self.why_down: str | None = STARTING
         self._anchor: FileAnchor | None = None
         self.writer = Writer(self._open_store, reactor, reactor.callFromThread, self._up, self._down, self._news)
         self._unsaid: list[tuple[str, str]] = []

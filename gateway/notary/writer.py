@@ -20,6 +20,7 @@ import lmdb
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from gateway.frame import STARTING
 from gateway.notary.entry import Entry
 from gateway.notary.environment import Unfit
 from gateway.notary.keys import KeyFileError
@@ -76,7 +77,7 @@ class Writer:
         self._end_of_turn = end_of_turn(clock)
         self._soon = False  # `_turn` is due
         self._tick: IDelayedCall | None = None
-        self._why = "the notary is starting"
+        self._why = STARTING
         self._working = False
         self._seals: deque[tuple[Store, int, bytes, bytes]] = deque()
         self._sealing: set[int] = set()

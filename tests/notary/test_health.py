@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest_twisted
 from click.testing import CliRunner, Result
-from recorded import fill, new_store, records, seal_all
-from test_notary_process import Rig, short, until
+from recorded import ORIGIN, fill, new_store, records, seal_all
+from test_notary_process import TOKENS, Rig, short, until
 from twisted.internet.threads import deferToThread
 
 from gateway.cli.main import main
+from gateway.evidence.view import live
 from gateway.notary import anchor, keys
 from gateway.notary.examine import read_ledger
 from gateway.notary.layout import Layout
+from gateway.notary.process import Notary
 from gateway.notary.record import Kind
 from gateway.notary.recovery import _check_anchor
 from gateway.notary.seal import bodies_file, leaves_file
@@ -63,6 +66,25 @@ async def test_an_anchor_file_that_is_not_there_is_not_begun_anew_in_silence(tmp
     packed, _ = read_ledger(tmp_path / "audit" / "ledger")
     said = _check_anchor(packed, keys.load_public(tmp_path), file)
     assert said.startswith(f"anchor_file is not there and is begun anew, behind {len(packed)} ledger entries")
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_looks_while_a_notary_starts_waits_for_it(short: Path) -> None:
+    """It is about to open its store; a command that came a moment too early is no failure."""
+    rig, may_open = Rig(short), threading.Event()
+    await rig.stop()
+    rig.notary = Notary(rig.settings, ORIGIN, short, TOKENS)
+    opens = rig.notary.writer._open
+    rig.notary.writer._open = lambda: (may_open.wait(30), opens())[1]
+    rig.notary.startService()
+    rig.notary.listen(short / "n.sock")
+    (short / "audit" / "notary.socket").write_text(str(short / "n.sock"))
+    looking = deferToThread(lambda: live(short / "audit").end())
+    await until(lambda: any(desk.role == "reader" for desk in rig.notary._desks))
+    may_open.set()
+    number, size = await looking
+    assert number >= 1 and size > 0
+    await rig.stop()
 
 
 @pytest_twisted.ensureDeferred
