@@ -246,7 +246,8 @@ class Masking:
         verdict = judged.verdict
         clear = self._scope.split(hook.session)[1]
         if clear and not isinstance(verdict, Deny):
-            verdict = replace(verdict, seen=self._seen(hook, self._meant(hook), clear, verdict.seen))
+            meant = hook.statement.text if isinstance(verdict, Allow) else self._meant(hook)
+            verdict = replace(verdict, seen=self._seen(hook, meant, clear, verdict.seen))
         if isinstance(verdict, Deny) or judged.executes or judged.explains or judged.lookups or judged.keyed or uses(hook.statement):
             return verdict
         if isinstance(verdict, Replace) and (verdict.reveal is not None or self._may_reveal(hook.session)):
@@ -377,9 +378,10 @@ class Masking:
             if isinstance(found, UnknownNames):
                 raise found
             return found.sent(text) if text != statement.text else found
-        judged = Statements(cover, calls, made, types, flux).judgement(text)
-        if text != statement.text:
-            judged = judged.sent(text)
+        statements = Statements(cover, calls, made, types, flux)
+        judged = statements.judgement(statement.text)  # of whatever its names may mean
+        if text != statement.text and not judged.clean:
+            judged = statements.judgement(text).sent(text)
         if len(statement.text) <= _KEPT_LENGTH:
             self._decided[key] = judged
             if len(self._decided) > _KEPT:

@@ -217,6 +217,14 @@ def test_what_is_sent_has_the_schema_that_it_was_judged_by(astray: House, behind
         assert rows_or_code(connection, "SELECT name || '' FROM wards WHERE id IN (1, 9)") in ([("north",)], [("***",)], "OST-504")
 
 
+def test_a_name_that_no_mask_is_about_is_the_servers_to_look_up(astray: House, postgres15: PostgresServer) -> None:
+    """Also where two schemas have it: only the server knows of a temporary table that a function made, and of whom it lets into a schema."""
+    text = "SELECT count(*) FROM labels /* plainly */"
+    with astray.connect(ADA) as connection:
+        connection.execute(text)
+    assert text in postgres15.statements()
+
+
 def test_what_was_prepared_or_declared_means_what_it_meant_whatever_the_path_becomes(astray: House) -> None:
     """Behind a path that nobody saw; by another that was set it is refused, since the server would have looked there."""
     query = "SELECT name || '' FROM wards WHERE id IN (1, 9)"
