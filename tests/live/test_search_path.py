@@ -231,6 +231,9 @@ def test_what_was_prepared_or_declared_means_what_it_meant_whatever_the_path_bec
     with astray.connect(ADA, sslmode="disable") as connection:
         sent(connection, "SET search_path = public", f"PREPARE p AS {query}", UNSEEN["partition's key"])
         assert connection.execute("SHOW search_path").fetchone() == ("other, public",)
+        if astray.server.version >= 18:  # it says that the path moved, and then none is believed
+            assert rows_or_code(connection, "EXECUTE p") == "OST-529"
+            return
         assert rows_or_code(connection, "EXECUTE p") == [("north",)]
         sent(connection, "BEGIN", f"DECLARE c CURSOR FOR {query}", UNSEEN["partition's key"])
         assert rows_or_code(connection, "FETCH c") == [("north",)]
@@ -250,6 +253,9 @@ def test_a_yes_is_for_the_relation_that_people_were_asked_about(astray: House, p
         astray.approve(request)
         sent(connection, UNSEEN["partition's key"])
         assert connection.execute("SHOW search_path").fetchone() == ("other, public",)
+        if astray.server.version >= 18:  # it says that the path moved, and then none is believed
+            assert rows_or_code(connection, text) == "OST-310"
+            return
         assert connection.execute(text).rowcount == 1
         with pytest.raises(psycopg.Error, match="OST-310"):
             connection.execute("UPDATE labels SET x = %s", ("newer",))
