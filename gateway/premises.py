@@ -78,7 +78,7 @@ class Premises:
         if isinstance(command, Statement):
             texts.append(command.text)
         meant = meaning(texts, snapshot, command.oid if isinstance(command, FunctionCall) else 0)
-        rest = path, flux, named
+        rest = path, flux, self._settings.underway.said(session), named
         if isinstance(command, Statement) and command.path is Path.SIMPLE and not (flux is not None and flux.unseen):
             sent = pinned(sent, Names(snapshot, path), {one.name for one in flux.relations} if flux is not None else ())
         moving = sets_paths(snapshot) or flux is not None and flux.calls

@@ -7,6 +7,7 @@ commit and lets nothing through. A pipeline may have sent the next transaction's
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import deque
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ class Underway:
     def __init__(self, tally: Tally | None = None) -> None:
         self._tally = Tally() if tally is None else tally
         self._flux: dict[str, Flux] = {}
+        self._said: dict[str, bytes] = {}  #: of all those texts
         self._sent: dict[str, list[Decision]] = {}  #: what changed something and has not ended, in order
         self._bound: dict[str, dict[str, Decision]] = {}  #: portals that have not ended
         self._known: dict[str, tuple[Decision, bool]] = {}  #: with whose end the catalogs were told, and whether it means something to others
@@ -56,6 +58,10 @@ class Underway:
     def of(self, session: Session) -> Flux | None:
         """What may not be judged by a snapshot; None when nothing was changed."""
         return self._flux.get(session.id)
+
+    def said(self, session: Session) -> bytes:
+        """A digest of the texts that changed what `of` tells, in their order: the same names may be made to mean something else. Empty when nothing was changed."""
+        return self._said.get(session.id, b"")
 
     def changing(self, session: Session) -> bool:
         """Whether it changed anything itself, so that a newer catalog would not show what it did."""
@@ -86,6 +92,8 @@ class Underway:
         sent = self._sent.setdefault(session.id, [])
         if not sent or sent[-1] is not decision:
             sent.append(decision)
+            text = command.text if isinstance(command, Statement) else f"function {command.oid}"
+            self._said[session.id] = hashlib.sha256(self.said(session) + text.encode("utf-8", "surrogatepass")).digest()
 
     def bound(self, session: Session, decision: Decision) -> None:
         """A portal is about to be bound that calls what may be changed, and may run later."""
@@ -120,7 +128,7 @@ class Underway:
             self._known[session.id] = decision, loud
         if not sent and outcome.transaction == Transaction.IDLE:
             self._tally.moved()
-            del self._flux[session.id], self._sent[session.id]
+            del self._flux[session.id], self._sent[session.id], self._said[session.id]
             self._changing.discard(session.id)
             self._loud.discard(session.id)
         return loud if changed else None
@@ -136,7 +144,7 @@ class Underway:
 
     def closed(self, session: Session, catalogs: Catalogs) -> bool | None:
         """The session is over. As `ended`."""
-        for kept in (self._flux, self._sent, self._bound, self._known):
+        for kept in (self._flux, self._said, self._sent, self._bound, self._known):
             kept.pop(session.id, None)
         if session.id not in self._changing:
             return dict(self._gone).get(session.id)

@@ -209,6 +209,24 @@ def test_a_yes_is_not_spent_where_a_temporary_table_stands_in_front(house: House
         assert second.execute(own).rowcount == 1
 
 
+def test_a_yes_in_an_open_transaction_is_for_the_changes_that_stand_there(house: House) -> None:
+    """The same relation may be made to mean something else; made the same again it is the same question."""
+    text = f"INSERT INTO public.asked_where (id) VALUES (1000 + {next(_marks)})"
+
+    def changing(default: str) -> int:
+        with house.connect(ADA) as ada, ada.transaction(force_rollback=True):
+            ada.execute(f"ALTER TABLE public.asked_where ALTER t SET DEFAULT '{default}'")
+            return ada.execute(text).rowcount
+
+    known = waiting(house)
+    with pytest.raises(psycopg.Error, match="OST-301"):
+        changing("one")
+    house.approve(*waiting(house) - known)
+    with pytest.raises(psycopg.Error, match="OST-301"):
+        changing("another")
+    assert changing("one") == 1
+
+
 def test_nobody_is_asked_in_retry_where_the_path_cannot_be_told(house: House) -> None:
     """A yes could be spent under any. Once it is told, people are asked."""
     with house.connect(ADA) as ada:
