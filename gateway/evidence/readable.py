@@ -117,7 +117,7 @@ def counted(count: int, one: str, several: str = "") -> str:
 def summary(shown: dict[str, Any], protocol: str = "") -> str:
     """What happened, in a few words; not cleaned. `protocol`: of its session, as far as it is known."""
     fields, body = shown["fields"], shown.get("body", {})
-    if shown["kind"] == "closed" and not shown.get("number_in_session"):
+    if shown["kind"] == "closed" and not (shown.get("number_in_session") or body.get("why")):
         return "lost: its worker was gone"  # the notary's own word: what a worker closes has a number
     if shown["kind"] == "outcome" and fields["ending"] == "unknown" and not fields["micros"]:
         return "unknown: its worker, or the notary, was gone before anybody heard what came of it"
