@@ -49,3 +49,11 @@ def test_fields_that_only_databases_have_are_left_out_unless_they_say_something(
 ], ids=["variable", "terminal", "file", "a line that is no text", "a database's"])  # fmt: skip
 def test_what_a_command_was_given_has_a_name(path: str, recorded: list[Any], said: tuple[str, str]) -> None:
     assert list(values.fields({"parameters": [recorded]}, path)) == [said]
+
+
+@pytest.mark.parametrize("protocol", ["ssh", "postgres"])
+def test_a_session_whose_worker_is_gone_is_listed_as_lost_and_its_command_as_unknown(protocol: str) -> None:
+    """The notary's own records of them: without a word of the worker's, a number in the session, or a duration."""
+    assert summary({"kind": "closed", "number_in_session": 0, "fields": {"commands": 0}}, protocol) == "lost: its worker was gone"
+    outcome = {"kind": "outcome", "fields": {**OUTCOME, "ending": "unknown", "micros": 0}}
+    assert summary(outcome, protocol) == "unknown: its worker, or the notary, was gone before anybody heard what came of it"
