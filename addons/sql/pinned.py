@@ -65,13 +65,20 @@ def pinned(text: str, names: Names, made: Collection[str] = ()) -> str:
         return text
     try:
         parsed = parse(text)
-        if len(parsed.statements) != 1:
+        if len(parsed.statements) != 1 or _is_its_own(parsed.statements[0]):
             return text  # one of them may set the path for the next
         if not any(_schema(name, names, made) for _holder, name in _named(parsed.statements[0])):
             return text
         return rewritten(parsed.copy(), lambda _index, statement: _put(statement, names, made))
     except (Unparsable, RecursionError):
         return text
+
+
+def _is_its_own(statement: Message) -> bool:
+    """Whether the new table's name is among those that it refers to: a foreign key's is itself then, in no schema yet."""
+    if not isinstance(statement, tree.CreateStmt):
+        return False
+    return any(r.place not in CREATES and not r.name.schemaname and r.name.relname == statement.relation.relname for r in references(statement))
 
 
 def _put(statement: Message, names: Names, made: Collection[str]) -> None:

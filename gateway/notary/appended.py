@@ -39,14 +39,15 @@ TERMS = 8
 _APPEND = b"\x94\xa6append"  # what stands behind a frame's length: an array of four, the operation's name
 
 
-def remember(open_intents: dict, entries: Iterable[Entry], add: Callable[[Entry], object]) -> None:
+def remember(open_intents: dict, lasts: dict, entries: Iterable[Entry], add: Callable[[Entry], object]) -> None:
     """
-    Records are durable: which intents are open now.
+    Records are durable: which intents are open now, and how far each worker has come.
 
     :param add: told of those that may change more, each in its turn.
     """
     for entry in entries:
         worker, sequence, _, _, _, _, fields, opens, ends = entry
+        lasts[worker] = sequence
         if fields is not None:
             add(entry)
         elif opens is not None:

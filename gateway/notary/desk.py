@@ -63,8 +63,6 @@ class Desk(Link):
     def leave(self) -> None:
         """What this worker left open has an unknown outcome, and it records nothing more."""
         if self.number is not None:
-            if (store := self._notary.writer.store) is not None:
-                store.state.lasts[self.number] = self._expected - 1  # all of it is in the writer's queue
             self._notary.writer.submit(_Leave(self.number, self._notary.sessions_of(self)))
             self.number = None
 

@@ -70,7 +70,7 @@ class Findings:
 
     def state(self) -> State:
         """What was open when the segment ended."""
-        state = State(self.next_worker, self.last_ns, lasts={worker: last for worker, (_, last) in self.workers.items()})
+        state = State(self.next_worker, self.last_ns)
         for what, rows in self.carried:
             state.load(what, rows)
         return state

@@ -22,6 +22,9 @@ _CARRY_BYTES = 2048
 _INTENT, _OUTCOME = int(Kind.INTENT), int(Kind.OUTCOME)
 _COMMAND, _GRANT = (len(COMMON) + FIELDS[Kind.INTENT].index(name) for name in ("command", "grant"))
 
+_WORKERS = 64
+"""Of how many a new segment tells how far they came: the newest, who may still ask."""
+
 UNLIMITED = 0
 """`uses` of a grant that only its expiry ends."""
 
@@ -56,7 +59,7 @@ class State:
     grants: dict[str, Grant] = field(default_factory=dict)
     open_intents: dict[tuple[int, int], tuple[bytes, str, int]] = field(default_factory=dict)
     sessions: dict[bytes, tuple[int, str]] = field(default_factory=dict)
-    lasts: dict[int, int] = field(default_factory=dict)  #: of workers that are gone, where known: the last of their sequence
+    lasts: dict[int, int] = field(default_factory=dict)  #: of each worker, also of some that are gone: the last of its sequence
 
     def apply(self, record: Record) -> None:
         """One more record is durable."""
@@ -66,13 +69,13 @@ class State:
     def remember(self, entries: Sequence[Entry], time_ns: int) -> None:
         """Entries are durable, recorded at that time."""
         self.last_ns = time_ns
-        remember(self.open_intents, entries, lambda entry: self.add(entry.worker, entry.sequence, time_ns, entry.fields))
+        remember(self.open_intents, self.lasts, entries, lambda entry: self.add(entry.worker, entry.sequence, time_ns, entry.fields))
 
     def add(self, worker: int, sequence: int, time_ns: int, fields: list[Any]) -> None:
         """The same, in parts: a writer, its number for the record, when, and the event's fields."""
         if worker >= self.next_worker:
             self.next_worker = worker + 1
-        self.last_ns = time_ns
+        self.last_ns, self.lasts[worker] = time_ns, sequence
         kind = fields[0]
         if kind == _INTENT:
             self._intent((worker, sequence), fields)
@@ -118,7 +121,8 @@ class State:
         ]
         intents = [[*key, *value] for key, value in self.open_intents.items()]
         sessions = [[session, *value] for session, value in self.sessions.items()]
-        parts = (("grants", grants), ("intents", intents), ("sessions", sessions))
+        workers = [[number, self.lasts[number]] for number in sorted(self.lasts)[-_WORKERS:]]
+        parts = (("grants", grants), ("intents", intents), ("sessions", sessions), ("workers", workers))
         return [(what, chunk) for what, rows in parts for chunk in _chunks(rows)]
 
     def forget_grants(self, now_ns: int) -> None:
@@ -135,6 +139,8 @@ class State:
             elif what == "intents":
                 worker, sequence, session, target, command = row
                 self.open_intents[worker, sequence] = (session, target, command)
+            elif what == "workers":
+                self.lasts.update([row])
             else:
                 session, worker, target = row
                 self.sessions[session] = (worker, target)
