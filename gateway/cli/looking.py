@@ -43,8 +43,17 @@ class Looking:
 
     def find(self, finder: Search) -> Iterator[Found]:
         """What matches, without the record of this looking."""
-        here = (number for number in sorted(self.view.present()) if self.view.files(number) is not None)  # of the others `missing` tells
-        return search(self.view, finder, list(here), upto=self.upto)
+        here = [number for number in sorted(self.view.present()) if self.view.files(number) is not None]  # of the others `missing` tells
+        return search(self.view, finder, [number for number in here if not self._unfit(number)], upto=self.upto)
+
+    def _unfit(self, number: int) -> bool:
+        """Whether a segment is not what was sealed; said once."""
+        why = self.view.unfit(number)
+        what = f"segment {number}: {why}"
+        if why and what not in self.unsearched:
+            click.echo(f"NOT SEARCHED: {what}", err=True)
+            self.unsearched.append(what)
+        return bool(why)
 
     def told(self) -> dict[str, list[str]]:
         """As programs are told what could not be looked at."""

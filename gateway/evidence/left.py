@@ -68,6 +68,10 @@ class Left:
             page = segment.page(start, _PAGE)
         return page.rows, page.head
 
+    def unfit(self, number: int) -> str:
+        """Of these it was looked at before."""
+        return ""
+
     def record_viewing(self, what: str, facts: dict[str, str]) -> bool:
         return self.view.record_viewing(what, facts)
 

@@ -33,7 +33,7 @@ def session_meant(given: str, view: View) -> str:
 
 def _sessions(view: View) -> Iterator[bytes]:
     """Of each segment that is here, those with a record in it."""
-    for number in sorted(number for number in view.present() if view.files(number) is not None):
+    for number in sorted(number for number in view.present() if view.files(number) is not None and not view.unfit(number)):
         yield from {parse_leaf(leaf).session for _, leaf, _ in rows(view, number)} - {b""}
 
 

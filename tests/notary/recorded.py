@@ -150,6 +150,9 @@ class DirectView:
     def present(self) -> set[int]:
         return self._store.layout.present()
 
+    def unfit(self, number: int) -> str:
+        return ""
+
     def page(self, number: int, start: int) -> tuple[list[Row], str]:
         page = self._store.page(number, start, 1 << 20)
         return page.rows, page.head

@@ -111,6 +111,21 @@ def test_a_statement_of_a_mebibyte_is_recorded_whole(tmp_path: Path) -> None:
     store.close()
 
 
+def test_how_far_a_worker_had_come_is_known_over_several_deaths_and_segments(tmp_path: Path) -> None:
+    """It asks when it comes back, which may be the third notary from there: nothing is recorded twice."""
+    store = new_store(tmp_path)
+    fill(store, 3)
+    worker = max(entry.stamp.worker for entry in records(store, store.segment.number) if entry.kind == Kind.CLOSED)
+    last = store.state.lasts[worker]
+    assert last == max(one.stamp.sequence for one in records(store, store.segment.number) if one.stamp.worker == worker)
+    store.rotate("rotated")
+    for _ in range(2):
+        store.abandon()
+        store = new_store(tmp_path)
+        assert store.state.lasts[worker] == last
+    store.close()
+
+
 def test_the_ledger_names_the_open_segments_size_while_it_grows(tmp_path: Path) -> None:
     times = Times()
     store = store_at(tmp_path, times)
