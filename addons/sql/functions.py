@@ -267,6 +267,9 @@ EXTENSIONS = (
 
 _CATALOG = {name: "read" for names in READ.values() for name in names.split()}
 _CATALOG.update((name, kind) for kind, names in NAMED.items() for name in names.split())
+RUNS_TEXT = frozenset({*NAMED["dynamic"].split(), "crosstab", "connectby", "xpath_table"})
+"""They run SQL that they are given as a value."""
+
 _INFORMATION_SCHEMA = {name: "read" for name in INFORMATION_SCHEMA.split()}
 
 SETTERS = frozenset({("", "set_config"), ("pg_catalog", "set_config")})

@@ -6,12 +6,14 @@ relations that it reads or writes, and by the functions that it calls. Too much 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from addons.sql.catalog import Function, Snapshot
 from addons.sql.changes import Change
 from addons.sql.deeds import NAMES, PATH, deeds
 from addons.sql.finding import Finding
 from addons.sql.flux import words_of
+from addons.sql.functions import RUNS_TEXT
 from addons.sql.spreading import CALL, NOTHING, SET_CONFIG, SETTINGS, Doing, Spreading
 from addons.sql.stirred import SERVERS
 
@@ -49,15 +51,26 @@ def _sets_any(snapshot: Snapshot) -> bool:
     """Whether any relation or type does; nearly always none, which is quickly seen."""
     if any(SET_CONFIG in each for runs in (snapshot.runs, snapshot.type_runs, snapshot.defaults) for each in runs.values()):
         return True
+    read, policies = _texts(snapshot)
+    return any(CALL in text or SETTINGS in text for text in read) or any(CALL in text for text in policies)
+
+
+def _texts(snapshot: Snapshot) -> tuple[Iterator[str], Iterator[str]]:
+    """Of views and rules, and of policies."""
     read = (text for r in snapshot.relations.values() if not r.system for text in (r.definition, *r.rules) if text)
-    return any(CALL in text or SETTINGS in text for text in read) or any(CALL in text for each in snapshot.policies.values() for text in each)
+    return read, (text for each in snapshot.policies.values() for text in each)
+
+
+def _runs_any(snapshot: Snapshot) -> bool:
+    """Whether any relation's text runs SQL that stands in a value."""
+    return any(not RUNS_TEXT.isdisjoint(words_of(text)) for texts in _texts(snapshot) for text in texts)
 
 
 def sets_paths(snapshot: Snapshot) -> bool:
     """Whether the catalog has any code that may set the search path, whatever leads to it: where it has none no path moves but by what is sent."""
     found = _setting.get(snapshot.revision)
     if found is None:
-        found = _setting[snapshot.revision] = _sets_any(snapshot) or any(map(_may_set, snapshot.functions.values()))
+        found = _setting[snapshot.revision] = _sets_any(snapshot) or _runs_any(snapshot) or any(map(_may_set, snapshot.functions.values()))
         if len(_setting) > _KEPT:
             _setting.popitem(last=False)
     return found
@@ -68,7 +81,10 @@ _setting: OrderedDict[str, bool] = OrderedDict()
 
 def _may_set(function: Function) -> bool:
     """Itself, or by what it puts together and executes."""
-    return PATH in deeds(function) or function.schema not in SERVERS and "execute" in words_of(function.body)
+    return PATH in deeds(function) or function.schema not in SERVERS and not _EXECUTES.isdisjoint(words_of(function.body))
+
+
+_EXECUTES = {"execute", *RUNS_TEXT}
 
 
 def with_hidden(found: tuple[Finding, ...], snapshot: Snapshot | None) -> tuple[Finding, ...]:

@@ -151,6 +151,8 @@ def code(language: str, body: str, kind: str = "f", **more: list[tuple[str, ...]
 
 SETTING = {
     "its body": code("plpgsql", "BEGIN SET search_path = other; END"), "what it executes": code("plpgsql", "BEGIN EXECUTE x; END"), "another language": code("plpython3u", "x"),
+    "a view that runs a text": build(ROWS | {"relations": [("30001", "public", "v", "v", "0")], "views": [("30001", "SELECT s.word FROM ts_stat('SELECT x'::text) s")]}),
+    "a server's function that runs a text": code("sql", "SELECT query_to_xml($1, false, false, '')"),
     "an alias": code("internal", "set_config_by_name"), "an argument's default": code("sql", "SELECT 1", defaults=[("50001", "2078")]), "what is stored": SNAPSHOT,
 }
 GATHERS = ("50002", "public", "gathers", "a", "i", "internal", "f", "f", "25", "25", "1", "f", "aggregate_dummy")
