@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, configuration
 from gateway.evidence.view import View, rows
-from gateway.ids import WHOLE, meant, several
+from gateway.ids import LEAST, WHOLE, meant, several
 from gateway.notary.body import Bodies
 from gateway.notary.record import parse_leaf
 
@@ -48,7 +48,7 @@ def unnamed(query: Query, find: Finder, bodies: Bodies | None) -> Iterator[str]:
     if bodies is None:
         return
     if query.session and not _any(find(Search(Query(session=query.session), bodies))):
-        yield f"a session {query.session}"
+        yield f"a session {query.session}" + ("" if len(query.session) >= LEAST else f" (at least {LEAST} characters of an id are needed)")
     if query.request and not _any(find(Search(Query(request=query.request), bodies))):
         yield f"a request {query.request}"
     if query.identity and not _any(find(Search(Query(identity=query.identity), bodies))) and not _configured([query.identity], find, bodies):

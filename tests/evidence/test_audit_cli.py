@@ -19,7 +19,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from gateway.cli.place import Place
+from gateway.cli.place import USAGE, Place
 from gateway.cli.main import main
 from gateway.journal import Journal
 from gateway.evidence.verifier.fault import CODES
@@ -58,6 +58,15 @@ def test_search_filters_and_prints_json(stopped: Path) -> None:
     assert "not recorded" in result.stderr
     assert len(lines(ostiary("search", "--store", stopped / "audit", "--text", "select 2", "--json"))) == 1
     assert len(lines(ostiary("search", "--store", stopped / "audit", "--limit", "2", "--json"))) == 2
+
+
+@pytest.mark.parametrize("option", ["--session", "--identity", "--identity-kind", "--on-behalf-of", "--since", "--text", "--disclosed"])
+def test_an_empty_filter_is_no_wish_for_everything(stopped: Path, tmp_path: Path, option: str) -> None:
+    """A script's variable that was never set would hand out the whole log."""
+    for words in (("search",), ("tail",), ("export", "--out", tmp_path / "bundle")):
+        asked = ostiary(*words, option, "", "--store", stopped / "audit")
+        assert asked.exit_code == USAGE and f"{option} is empty" in asked.stderr
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_tail_prints_the_newest_as_a_table(stopped: Path) -> None:
@@ -192,7 +201,7 @@ def test_looking_is_no_answer_to_itself_and_an_empty_answer_says_so(stopped: Pat
         assert result.exit_code == 0 and "no records match" in result.stderr
         assert ("no record names a target no-such" in result.stderr) is (filters[0] == "--target")
     for filters, said in (
-        (("--session", "zzz"), "a session zzz"), (("--request", "r-none"), "a request r-none"), (("--identity", "nobody"), "an identity nobody"),
+        (("--session", "zzz"), "a session zzz (at least 6 characters of an id are needed)"), (("--session", "zzzzzz"), "a session zzzzzz"), (("--request", "r-none"), "a request r-none"), (("--identity", "nobody"), "an identity nobody"),
         (("--disclosed", "public.patients.snn"), "a column public.patients.snn"),
     ):
         result = ostiary("search", "--store", stopped / "audit", "--since", "2020-01-01", *filters)
