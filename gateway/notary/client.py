@@ -63,7 +63,7 @@ class NotaryClient:
         self._first: Deferred[NotaryClient] | None = Deferred()
         self._retry: Any = None
         self.worker: int | None = None
-        self._before = 0  # what `worker` was last; 0 for never
+        self._numbers: list[int] = []  # all that `worker` ever was
         self.why_down = "not connected to the notary"
 
     def listen(self, listener: Listener) -> None:
@@ -145,7 +145,7 @@ class NotaryClient:
 
     def connected(self, link: _ClientLink) -> None:
         self._link = link
-        link.send("hello", self._token, self._before)
+        link.send("hello", self._token, self._numbers)
 
     def lost(self) -> None:
         self._link = None
@@ -169,7 +169,8 @@ class NotaryClient:
 
     def _set_up(self, number: int, last: int = 0) -> None:
         self._attempt = 0
-        self.worker = self._before = number
+        self.worker = number
+        self._numbers.append(number)
         if self._listener is not None:
             self._listener.up(number, last)
         self._settled()

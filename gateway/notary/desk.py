@@ -48,7 +48,8 @@ class Desk(Link):
         self.role: str | None = None
         self._allowed: dict[str, Callable[..., None]] = {}
         self.number: int | None = None
-        self._expected, self._before = 1, 0
+        self._expected = 1
+        self.numbers: list[int] = []  #: all that this worker ever had, of other notaries too
         self.pid = self.uid = -1
 
     def connectionMade(self) -> None:
@@ -63,7 +64,7 @@ class Desk(Link):
     def leave(self) -> None:
         """What this worker left open has an unknown outcome, and it records nothing more."""
         if self.number is not None:
-            self._notary.writer.submit(_Leave(self.number, self._notary.sessions_of(self)))
+            self._notary.writer.submit(_Leave(self.number, self.numbers))
             self.number = None
 
     def dataReceived(self, data: bytes) -> None:
@@ -93,13 +94,13 @@ class Desk(Link):
 
     # Coming and going
 
-    def _hello(self, op: str, token: str, before: int = 0) -> None:
+    def _hello(self, op: str, token: str, numbers: Sequence[int] = ()) -> None:
         self.role = self._notary.role(token, self.uid) if op == "hello" else None
         if self.role is None:
             self.send("denied", "this token is not known here")
             self.transport.loseConnection()
             return
-        self._allowed, self._before = _ALLOWED.get(self.role, _WORKER), before if type(before) is int else 0
+        self._allowed, self.numbers = _ALLOWED.get(self.role, _WORKER), [number for number in numbers if type(number) is int]
         self._notary.seated(self)
         if self._notary.why_down is None:
             self.up()
@@ -116,11 +117,12 @@ class Desk(Link):
     def joined(self, number: int) -> None:
         """This worker's record 0 is durable."""
         if not self.connected_now:
-            self._notary.writer.submit(_Leave(number, ()))
+            self._notary.writer.submit(_Leave(number, self.numbers))
             return
         store = self._notary.writer.store
-        last = store.state.lasts.get(self._before, 0) if store is not None else 0
-        self.number, self._before, self._expected = number, number, 1
+        last = store.state.lasts.get(self.numbers[-1], 0) if store is not None and self.numbers else 0
+        self.number, self._expected = number, 1
+        self.numbers.append(number)
         self.send("up", number, last)
 
     def down(self, why: str) -> None:
@@ -291,17 +293,35 @@ class _Leave:
 
     weight, first = (64, 8192), True
 
-    def __init__(self, number: int, sessions: Collection[bytes]) -> None:
-        self._number, self._sessions = number, sessions
+    def __init__(self, number: int, numbers: Collection[int]) -> None:
+        self._number, self._numbers = number, numbers
 
     def entries(self, store: Store) -> Sequence[Entry]:
-        return store.leave(self._number, self._sessions)
+        return store.leave(self._number, self._numbers)
 
     def done(self, refusals: Sequence[str]) -> None:
         """Nobody waits."""
 
     def failed(self, why: str) -> None:
         """What it left open is closed when the store is opened again."""
+
+
+class Lost:
+    """Sessions of workers that are gone, and did not say so."""
+
+    weight, first = (64, 8192), True
+
+    def __init__(self, sessions: Collection[bytes]) -> None:
+        self._sessions = sessions
+
+    def entries(self, store: Store) -> Sequence[Entry]:
+        return store.over(session for session in self._sessions if session in store.state.sessions)
+
+    def done(self, refusals: Sequence[str]) -> None:
+        """Nobody waits."""
+
+    def failed(self, why: str) -> None:
+        """The next opening of the store looks again."""
 
 
 class _Own:

@@ -3,7 +3,7 @@ The notary as a service: workers append, control grants, readers read. In its ow
 
 Frames (`gateway.frame`), first from the other side:
 
-    ["hello", token, worker before, or 0]         -> ["up", worker, last] | ["down", why] | ["denied", why]
+    ["hello", token, [worker numbers that it had]] -> ["up", worker, last] | ["down", why] | ["denied", why]
     ["append", worker, first, [[event, body|nil, terms|nil], …]]   -> ["ack", last, [[sequence, why], …]]
     ["grant", id, name, binding, expires_ns, uses, request, facts] -> ["done", id] | ["failed", id, why]     (control)
     ["admin", id, what, facts]                    -> ["done", id] | ["failed", id, why]
@@ -40,7 +40,7 @@ from gateway.config import Audit
 from gateway.frame import STARTING
 from gateway.notary import keys
 from gateway.notary.anchor import FileAnchor
-from gateway.notary.desk import Desk
+from gateway.notary.desk import Desk, Lost
 from gateway.notary.layout import Layout
 from gateway.notary.record import Kind, event
 from gateway.notary.remark import Remark
@@ -80,6 +80,7 @@ class Notary(Service):
         self._anchor: FileAnchor | None = None
         self.writer = Writer(self._open_store, reactor, reactor.callFromThread, self._up, self._down, self._news)
         self._unsaid: list[tuple[str, str]] = []
+        self._burial: Any = None  # when the sessions of workers that did not come back are over
         self.rounds = Rounds(lambda what, why: reactor.callFromThread(self._remark, what, why))
         self._factory = _Desks(self)
 
@@ -95,6 +96,8 @@ class Notary(Service):
     def stopService(self) -> Deferred[None]:
         """Stop listening, commit what is queued, close the store."""
         super().stopService()
+        if self._burial is not None and self._burial.active():
+            self._burial.cancel()
         closing = [maybeDeferred(port.stopListening) for port in self._ports]
         for desk in list(self._desks):
             desk.leave()
@@ -145,12 +148,8 @@ class Notary(Service):
     def left(self, desk: Desk) -> None:
         self._desks.discard(desk)
         self._followers.discard(desk)
-        for session in self.sessions_of(desk):
+        for session in [session for session, owner in self.owners.items() if owner is desk]:
             del self.owners[session]
-
-    def sessions_of(self, desk: Desk) -> list[bytes]:
-        """Those that it spoke of since this notary began."""
-        return [session for session, owner in self.owners.items() if owner is desk]
 
     def follow(self, desk: Desk) -> None:
         """It hears of what is recorded from now on."""
@@ -189,6 +188,15 @@ class Notary(Service):
         if store is not None:
             self.rounds.watch(store)
             self._say("anchor", store.begun)  # the store has recorded it
+            if store.state.sessions:
+                self._burial = self._reactor.callLater(BURIAL, self._bury, store)
+
+    def _bury(self, store: Store) -> None:
+        """A worker that died while there was no notary says nothing of its sessions any more."""
+        here = {number for desk in self._desks for number in desk.numbers}
+        lost = [session for session, (worker, _) in store.state.sessions.items() if worker not in here]
+        if lost and store is self.writer.store:
+            self.writer.submit(Lost(lost))
 
     def _down(self, why: str) -> None:
         if why != self.why_down and self.running:
@@ -228,6 +236,9 @@ class Notary(Service):
     def _anchor_failed(self, error: OSError) -> None:
         self._log.error("the anchor file cannot be written: {why}", why=describe(error))
 
+
+BURIAL = 60.0
+"""Seconds from a notary's start for workers that live to have come to it; they try every second."""
 
 _BAD = {
     "damaged": "; what is recorded now is not touched by that: `ostiary audit verify` says what is wrong, and a backup may have the file",

@@ -133,7 +133,7 @@ class Store:
         self.begun = last.begun if last and self._anchor is not None else ""
         noticed = [event(Kind.NOTARY, "started", why), *([event(Kind.NOTARY, "anchor", self.begun)] if self.begun else [])]
         lost = self._lost(list(self.state.open_intents))
-        over = self._over(list(self.state.sessions)) if alone else []
+        over = self.over(list(self.state.sessions)) if alone else []
         self.commit([self._joined(self.worker, "notary", os.getpid(), os.getuid()), *lost, *over, *map(self.own, noticed)])
         self.unsealed = self._leftovers(self.segment.number)
 
@@ -181,18 +181,18 @@ class Store:
         packed = event(Kind.WORKER, "joined", number, role, pid, uid)
         return Entry.of(number, 0, packed, parse_event(packed))
 
-    def leave(self, number: int, sessions: Collection[bytes] = ()) -> list[Entry]:
+    def leave(self, number: int, numbers: Collection[int] = ()) -> list[Entry]:
         """
         A worker is gone: what it left open has an unknown outcome, and its sessions are over.
 
-        :param sessions: those that it spoke of; it may have opened them under a number that it had of another notary.
+        :param numbers: those that it had of other notaries, under which it may have opened some.
         """
         intents, opened = self.state.of_worker(number)
-        spoken = [session for session in sessions if session in self.state.sessions and session not in opened]
+        older = [session for session, (worker, _) in self.state.sessions.items() if worker in numbers and session not in opened]
         left = event(Kind.WORKER, "left", number, "", 0, 0)
-        return [*self._lost(intents), *self._over([*opened, *spoken]), self.own(left)]
+        return [*self._lost(intents), *self.over([*opened, *older]), self.own(left)]
 
-    def _over(self, sessions: Iterable[bytes]) -> list[Entry]:
+    def over(self, sessions: Iterable[bytes]) -> list[Entry]:
         """Ends of sessions whose worker cannot tell of them any more."""
         return [self.own(event(Kind.CLOSED, 0, session=s, target=self.state.sessions[s][1])) for s in sessions]
 

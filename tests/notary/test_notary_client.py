@@ -94,7 +94,7 @@ def result(waiting: Deferred[Any]) -> list[Any]:
 
 
 def test_it_shows_its_token_and_is_ready_when_the_notary_answers(pair: Pair) -> None:
-    assert pair.sent() == [["hello", "token", 0]] and pair.answers == []
+    assert pair.sent() == [["hello", "token", []]] and pair.answers == []
     pair.says("up", 4)
     assert pair.answers == [pair.client] and pair.client.worker == 4
 
@@ -126,7 +126,7 @@ def test_a_lost_connection_is_told_and_made_again(pair: Pair) -> None:
     pair.reactor.advance(1)
     assert pair.reactor.connections == 2
     pair.connect()
-    assert pair.sent() == [["hello", "token", 4]]  # as whom it gave what nobody has acknowledged
+    assert pair.sent() == [["hello", "token", [4]]]  # as whom it gave what nobody has acknowledged
     pair.says("up", 7, 12)
     assert heard.told[-1] == ("up", 7, 12)
 

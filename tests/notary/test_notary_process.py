@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from recorded import DONE, ORIGIN, allowed, audit, checked, denied, session
+from recorded import DONE, ORIGIN, Told, allowed, audit, checked, denied, journal, new_store, session
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -22,7 +22,7 @@ from twisted.internet.threads import deferToThread
 
 from gateway.evidence.view import LiveView, open_view, rows
 from gateway.journal import Journal
-from gateway.notary import anchor, desk, keys
+from gateway.notary import anchor, desk, keys, process
 from gateway.notary.client import Denied, NotaryClient, connect
 from gateway.notary.process import Notary, init_store
 from gateway.notary.record import Kind, Record, event, parse_leaf, unpack
@@ -203,6 +203,33 @@ async def test_a_lost_worker_leaves_unknown_outcomes(tmp_path: Path) -> None:
     ending = [r for r in found if r.kind in (Kind.OUTCOME, Kind.CLOSED, Kind.WORKER)][-3:]
     assert [r.kind for r in ending] == [Kind.OUTCOME, Kind.CLOSED, Kind.WORKER]
     assert ending[0].get("ending") == "unknown" and ending[2].get("what") == "left"
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_of_a_worker_that_died_while_there_was_no_notary_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one that lives and comes back are not, idle as they are, until it goes too."""
+    monkeypatch.setattr(process, "BURIAL", 0.5)
+    store, told, numbers = new_store(tmp_path), Told(), []
+    gone, idle = session(), session()
+    for who in (gone, idle):
+        book = journal(store)
+        book.opened(who, {}, told)
+        book.flush()
+        numbers.append(store.state.sessions[uuid.UUID(who.id).bytes][0])
+    store.abandon()
+    rig = Rig(tmp_path)
+    client = NotaryClient(reactor, rig.dial, "w")
+    client._numbers = [numbers[1]]
+    rig.clients.append(await client.start())
+    await until(lambda: client.worker is not None)
+    sessions = rig.notary.writer.store.state.sessions
+    assert len(sessions) == 2
+    await until(lambda: len(sessions) == 1)
+    assert set(sessions) == {uuid.UUID(idle.id).bytes}
+    client.close()
+    await until(lambda: not sessions)
+    await rig.stop()
+    assert checked(tmp_path).problems == []
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["written", "not_written"])

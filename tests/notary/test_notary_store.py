@@ -282,11 +282,13 @@ def test_sessions_of_a_gateway_that_was_killed_are_closed_when_it_starts_again(t
 def test_a_worker_that_outlived_a_notary_and_dies_has_its_sessions_closed(tmp_path: Path) -> None:
     """It opened them under the number that it had of the notary before."""
     store = new_store(tmp_path)
-    spoken, silent = opened(store, 2)
+    (its_own,), (anothers,) = opened(store, 1), opened(store, 1)
+    numbers = [store.state.sessions[one][0] for one in (its_own, anothers)]
+    assert numbers[0] != numbers[1]
     store.abandon()
     store = new_store(tmp_path)
-    store.commit(store.leave(store.join("worker", 1, 1).worker, [spoken, b"never opened 16b"]))
-    assert closed(store, 2) == [(spoken, 0)] and set(store.state.sessions) == {silent}
+    store.commit(store.leave(store.join("worker", 1, 1).worker, numbers[:1]))
+    assert closed(store, 2) == [(its_own, 0)] and set(store.state.sessions) == {anothers}
     store.close()
 
 
