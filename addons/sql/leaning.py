@@ -17,7 +17,7 @@ from addons.sql.naming import strings
 from addons.sql.overloads import operators
 from addons.sql.parse import Unparsable, parse, walk
 from addons.sql.pinned import shared
-from addons.sql.resolve import CREATES, references
+from addons.sql.resolve import bare
 
 _SERVERS = frozenset({"pg_catalog", "information_schema"})
 _BY_TEXT = frozenset({"nextval", "setval", "currval"})
@@ -35,7 +35,7 @@ def leans(text: str, snapshot: Snapshot) -> bool:
 def _leaning(statement: Message, snapshot: Snapshot) -> Iterator[str]:
     """Names that lean on the path."""
     names = shared(snapshot).names
-    yield from (r.name.relname for r in references(statement) if r.place not in CREATES and not r.name.schemaname and r.name.relname in names)
+    yield from (name.relname for name in bare(statement) if name.relname in names)
     for message in walk(statement):
         if isinstance(message, tree.FuncCall):
             called = strings(message.funcname)

@@ -20,7 +20,7 @@ from postgast import pg_query_pb2 as tree
 from addons.sql.catalog import Relation, Snapshot
 from addons.sql.meaning import WORD, words
 from addons.sql.parse import Unparsable, parse, unwrap
-from addons.sql.resolve import CREATES, Names, references
+from addons.sql.resolve import Names, bare
 from addons.sql.rewrite import rewritten
 
 _KEPT = 32  # snapshots
@@ -76,9 +76,7 @@ def pinned(text: str, names: Names, made: Collection[str] = ()) -> str:
 
 def _is_its_own(statement: Message) -> bool:
     """Whether the new table's name is among those that it refers to: a foreign key's is itself then, in no schema yet."""
-    if not isinstance(statement, tree.CreateStmt):
-        return False
-    return any(r.place not in CREATES and not r.name.schemaname and r.name.relname == statement.relation.relname for r in references(statement))
+    return isinstance(statement, tree.CreateStmt) and any(name.relname == statement.relation.relname for name in bare(statement))
 
 
 def _put(statement: Message, names: Names, made: Collection[str]) -> None:
@@ -94,7 +92,7 @@ def _named(statement: Message) -> Iterator[tuple[tree.RangeVar | tree.List, str]
     """Where names of relations stand without a schema; DROP has them in lists. What CREATE SCHEMA makes looks into that schema first."""
     if isinstance(statement, (tree.CreateSchemaStmt, tree.ImportForeignSchemaStmt)):
         return
-    yield from ((r.name, r.name.relname) for r in references(statement) if r.place not in CREATES and not r.name.schemaname)
+    yield from ((name, name.relname) for name in bare(statement))
     if isinstance(statement, tree.DropStmt) and statement.remove_type in _DROPPED:
         yield from ((listed, listed.items[0].string.sval) for listed in map(unwrap, statement.objects) if len(listed.items) == 1)
 

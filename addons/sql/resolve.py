@@ -68,6 +68,11 @@ def references(statement: Message) -> list[Reference]:
     return found
 
 
+def bare(statement: Message) -> list[tree.RangeVar]:
+    """Those of them that are there already, and are named without a schema: the search path says which they are."""
+    return [r.name for r in references(statement) if r.place not in CREATES and not r.name.schemaname]
+
+
 def _visit(
     message: Message,
     place: tuple[str, str],

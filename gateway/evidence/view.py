@@ -94,6 +94,7 @@ class StoppedView(_Sealed):
         super().__init__()
         self._layout = Layout(directory)
         self._lock = _lock(self._layout)
+        self._events: list[list[Any]] | None = None  # nobody adds to them
 
     def close(self) -> None:
         if self._lock is not None:
@@ -105,7 +106,10 @@ class StoppedView(_Sealed):
 
     def events(self) -> list[list[Any]]:
         """Its ledger's entries but for heads, read in this process as records are. Raises lmdb.Error, BadRecord, and as `examine.read_ledger_file`."""
-        return [unpack(leaf) for leaf in examine.read_ledger_file(str(self._layout.ledger / "data.mdb"))[0] if not is_head(leaf)]
+        if self._events is None:
+            packed, _ = examine.read_ledger_file(str(self._layout.ledger / "data.mdb"))
+            self._events = [unpack(leaf) for leaf in packed if not is_head(leaf)]
+        return self._events
 
     def published(self) -> bytes | None:
         return _published(self._layout)

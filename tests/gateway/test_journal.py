@@ -25,7 +25,7 @@ from protocols.command import FunctionCall, Parameter, Statement  # noqa: E402
 from protocols.errors import Unrecordable  # noqa: E402
 from protocols.recording import CHUNK_LIMIT, EVENTS_LIMIT, Code, Recorder  # noqa: E402
 from protocols.result import Ending, Outcome  # noqa: E402
-from protocols.session import Identity  # noqa: E402
+from protocols.session import Identity, Session  # noqa: E402
 from protocols.verdict import Allow, Decision, Deny, Seen  # noqa: E402
 
 
@@ -384,8 +384,8 @@ def test_what_has_happened_and_is_not_acknowledged_is_given_to_the_next_notary(b
     assert [Kind(one["kind"]) for one in taken(book, client, 3)] == []
 
 
-def test_what_did_not_run_is_not_given_again_nor_what_came_of_it(book: Journal, client: Client, clock: Clock) -> None:
-    """An intent that is recorded all the same is said to have come to nothing, once."""
+def two_on_their_way(book: Journal) -> tuple[Session, Told]:
+    """A session's first two intents, and who waits for them."""
     who, told = session(), Told()
     book.opened(who, {}, told)
     book.flush()
@@ -393,6 +393,12 @@ def test_what_did_not_run_is_not_given_again_nor_what_came_of_it(book: Journal, 
     for number in (1, 2):
         book.intend(who, number, allowed("DROP TABLE t"), told)
     book.flush()
+    return who, told
+
+
+def test_what_did_not_run_is_not_given_again_nor_what_came_of_it(book: Journal, client: Client, clock: Clock) -> None:
+    """An intent that is recorded all the same is said to have come to nothing, once."""
+    who, told = two_on_their_way(book)
     clock.advance(2.1)  # it does not answer: who waits is refused, and the outcomes say so
     clock.advance(2.1)
     assert told.told[-1][0] == "unrecordable"
@@ -402,13 +408,7 @@ def test_what_did_not_run_is_not_given_again_nor_what_came_of_it(book: Journal, 
 
 
 def test_an_intent_that_turns_out_to_be_recorded_is_said_to_have_come_to_nothing(book: Journal, client: Client) -> None:
-    who, told = session(), Told()
-    book.opened(who, {}, told)
-    book.flush()
-    book.acknowledged(1, [])
-    for number in (1, 2):
-        book.intend(who, number, allowed("DROP TABLE t"), told)
-    book.flush()
+    who, told = two_on_their_way(book)
     book.down("gone")
     (outcome,) = taken(book, client, 2)
     assert (outcome["kind"], outcome["command"], outcome["ending"], outcome["ref"]) == (Kind.OUTCOME, 1, "refused", [5, 2])
