@@ -16,6 +16,7 @@ from protocols.recording import Settings
 
 
 MASKING = "addons.masking.Masking"
+SSH = "addons.ssh.Ssh"
 
 
 @dataclass(frozen=True, slots=True)

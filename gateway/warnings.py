@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import Any
 
 from addons.sql.conditions import near
-from gateway.config import MASKING, Config
+from gateway.config import MASKING, SSH, Config
 from gateway.edited import edited
-from gateway.nowhere import Holdings, nowhere
+from gateway.nowhere import OWN, Holdings, nowhere
 from gateway.section import Problem
 from gateway.toml import placed
 
@@ -73,8 +73,8 @@ def warnings(config: Config, known: Known, seen: Mapping[str, Holdings] = Mappin
     """
     named = list(_named(config))
     found = [
-        *_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_closed(config, known), *_misspelt(config),
-        *nowhere(config, seen), *edited(config, began),
+        *_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_unruled(config), *_closed(config, known),
+        *_misspelt(config), *nowhere(config, seen), *edited(config, began),
     ]
     return placed(found, tomllib.loads(config.text.decode()), config.text)
 
@@ -91,12 +91,14 @@ def for_people(file: Path, told: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{file}{f':{shown.line}' if shown.line else ''}: warning: {shown}"
 
 
-def in_words(file: Path, found: Mapping[str, Any]) -> Iterator[str]:
-    """A line each of what `gateway.control.looks` found of that file; the worst first."""
+def in_words(file: Path, found: Mapping[str, Any], now: bool = True) -> Iterator[str]:
+    """A line each of what `gateway.control.looks` found of that file, in force now or not; the worst first."""
+    refuses = "NOW REFUSES" if now else "WOULD REFUSE"
     for name, wrong in found["refusing"].items():
-        yield from (f"{name} NOW REFUSES EVERYBODY who sees a column masked (OST-520): {why}" for why in wrong)
+        yield from (f"{name} {refuses} EVERYBODY who sees a column masked (OST-520): {why}" for why in wrong)
     for name in found["not_looked_at"]:
-        yield f"{name}: whether it has the columns that masking names was not seen; ostiary target check {name} says why"
+        why = f"ostiary target check {name} says why" + ("" if now else ", unless the file changes that target: a reload looks at it then")
+        yield f"{name}: whether it has the columns that masking names was not seen; {why}"
     yield from for_people(file, found["warnings"])
 
 
@@ -159,6 +161,17 @@ def _unanswered(config: Config) -> Iterator[Problem]:
                 f"target {entry.name} has a floor for {', '.join(floored)}, where nothing is looked up by a masked column: `lookup` of "
                 f"{', '.join(sought)} serves only sessions without a floor", "whoever looks up needs an account without one",
             )
+
+
+def _unruled(config: Config) -> Iterator[Problem]:
+    """Hosts of which nothing decides what may be asked; said once. A site's own addon may, which only it knows."""
+    hosts = [(index, entry.name) for index, entry in enumerate(config.targets.values()) if entry.protocol == "ssh"]
+    if hosts and not any(addon.use == SSH or not addon.use.startswith(OWN) for addon in config.addons):
+        names = ", ".join(name for _, name in hosts)
+        yield Problem(
+            f"target[{hosts[0][0]}]", f"no addon decides what may be asked of {names}: whoever may log in may run anything, copy files and forward ports",
+            f'add an [[addon]] with use = "{SSH}" and a `default`, as docs/ssh-policy.md shows',
+        )
 
 
 def _misspelt(config: Config) -> Iterator[Problem]:

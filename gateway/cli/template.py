@@ -47,7 +47,7 @@ auth = ["password", "scram"]     # a password is only ever asked for within TLS
 #   user = "clinic_app"          # the role at the database
 #   auth = "password"            # or "certificate", "trust"
 
-# A host. Take the # away, correct it, then: ostiary account secret web1 deploy < id_ed25519
+# A host. Take the # away, here and of addons.ssh.Ssh below, correct it, then: ostiary account secret web1 deploy < id_ed25519
 #
 # [[listen]]
 # protocol = "ssh"
@@ -90,8 +90,17 @@ rules = [
   { name = "privileged-writes", classes = ["write-unfiltered", "ddl"], verdict = "approve", approvers = ["approvers"] },
 ]
 
+# What may be asked of a host: without it, whoever Access lets in may run anything there. docs/ssh-policy.md has the rules.
+#
+# [[addon]]
+# use = "addons.ssh.Ssh"
+# default = { exec = "allow", shell = "allow", subsystem = "allow", file = "allow" }  # forwards, agent, x11 are not named: refused
+# rules = [
+#   { name = "reboots", programs = ["reboot", "shutdown", "systemctl"], verdict = "approve", approvers = ["approvers"] },
+# ]
+
 # What is shown masked, and to whom in clear. `ostiary target discover clinic` proposes columns. Take the # away and correct it;
-# then `ostiary target check clinic` says whether they are there.
+# then `ostiary check --targets` says whether they are there.
 #
 # [[addon]]
 # use = "addons.masking.Masking"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
 from gateway import upstream
-from gateway.config import MASKING, Account, TargetEntry
-from gateway.control.errors import NotFound
+from gateway.config import MASKING, Account, AddonEntry, TargetEntry
+from gateway.control.errors import Conflict, NotFound
 from gateway.control.office import Office
 
 if TYPE_CHECKING:
@@ -64,18 +65,20 @@ class Accounts:
                 return below.user
         return ""
 
-    def fit(self, entry: TargetEntry) -> Deferred[Fit]:
+    def fit(self, entry: TargetEntry, addons: Sequence[AddonEntry]) -> Deferred[Fit]:
         """
-        Whether masking's declarations fit a target; as `fitting.fitted`.
+        Whether the declarations of these addons' masking fit a target; as `fitting.fitted`.
 
-        :raises NotFound: as `login`.
+        :raises NotFound: as `login`. :raises Conflict: the target in force is another, and its secrets are not this one's.
         """
         from gateway.control.fitting import fitted
 
+        if self._office.targets.get(entry.name, entry) != entry:
+            raise Conflict(f"target {entry.name} is not in force as the file has it: run ostiary reload first")
         _entry, reader, password = self.login(entry.name, self.reader(entry.name))
 
         def dial(database: str) -> Deferred[Any]:
             return upstream.dial(self._reactor, entry, reader, password, database, READER)
 
-        found: Deferred[Fit] = fitted(self._office.addons, entry, dial)
+        found: Deferred[Fit] = fitted(addons, entry, dial)
         return found

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -51,7 +52,7 @@ METHODS = (
     "request_list", "request_expired", "request_show", "request_approve", "request_deny", "request_submit", "request_reveal", "request_revoke",
     "session_list", "session_show", "session_kill", "session_observe", "identity_check", "target_check",
     "ssh_ca", "ssh_sign", "ssh_revoke", "ssh_revoked", "ssh_rotate", "target_host_key",
-    "target_relations", "target_sample", "target_floor", "config_reload",
+    "target_relations", "target_sample", "target_floor", "config_reload", "config_look",
 )
 
 TTL_LIMIT = 366 * 86400.0  # seconds; a token for longer is a password nobody changes
@@ -78,6 +79,19 @@ class Admin:
     def config_reload(self) -> Deferred[Value]:
         """As `Office.reload_file`."""
         return self._office.reload_file(os_user(self._uid()))
+
+    def config_look(self, file: str) -> Deferred[Value]:
+        """What a reload would say of a file that is right, were it read now; nothing changes. As `Looks.look`, but for what only a start can tell."""
+        from gateway.control.looks import known, looked
+        from gateway.toml import WrongConfig, load
+        from gateway.warnings import for_programs, warnings
+
+        try:
+            config = load(Path(file), vetted=True)
+        except WrongConfig as error:
+            raise Conflict(str(error)) from None
+        found = looked(config, self._accounts, self._reactor)
+        return found.addCallback(lambda one: one[0] | {"warnings": for_programs(warnings(config, known(config, self._office), one[1]))})
 
     # -- identities --------------------------------------------------------------------
 
@@ -256,7 +270,7 @@ class Admin:
                 raise Conflict(f"the login works, but everybody who sees a column masked is refused there (OST-520): {why}; mend masking's `columns`")
             return facts | {"masked_columns": fit.columns}
 
-        return self._accounts.fit(entry).addCallback(said)
+        return self._accounts.fit(entry, self._office.addons).addCallback(said)
 
     def _certified(self, entry: TargetEntry, account: Account) -> Any:
         """As a session has it; whose it is in the target's log is the operator."""

@@ -44,11 +44,9 @@ class Looks:
         if self._at is config:
             self._waiting.append(waiting)
             return waiting
-        masked = [entry for entry in config.targets.values() if entry.protocol != "ssh" and names(config.addons, entry)]
         self._at, self._waiting = config, [waiting]
-        seen: dict[str, Holdings] = {}
-        self._looking = looking = misfits(masked, lambda entry: self._accounts.fit(entry).addCallback(_kept, entry.name, seen), self._reactor)
-        looking.addCallback(lambda found: found | {"warnings": self._warnings(config, seen)})
+        self._looking = looking = looked(config, self._accounts, self._reactor)
+        looking.addCallback(lambda found: found[0] | {"warnings": self._warnings(config, found[1])})
         looking.addBoth(self._found, config)
         return waiting
 
@@ -77,11 +75,7 @@ class Looks:
             looking.cancel()
 
     def _warnings(self, config: Config, seen: Mapping[str, Holdings]) -> list[dict[str, Any]]:
-        return for_programs(warnings(config, self._known(config), seen, self._began))
-
-    def _known(self, config: Config) -> Known:
-        with self._office.store.read() as txn:
-            return Known.of(config, self._office.identities.listed(txn), self._office.vault.listed(txn))
+        return for_programs(warnings(config, known(config, self._office), seen, self._began))
 
     def _found(self, found: Value | Failure, config: Config) -> None:
         """Whoever has asked about another configuration since waits for that."""
@@ -98,6 +92,24 @@ class Looks:
         for line in in_words(config.file, found):
             if line not in told:
                 self._log.warn("{line}", line=line)
+
+
+def looked(config: Config, accounts: Accounts, reactor: Any) -> Deferred[tuple[dict[str, Any], dict[str, Holdings]]]:
+    """
+    Dial the targets for which a configuration names masked columns. Fires with what `misfits` does, and what the targets were seen to
+    have; never fails. A target that is not in force as this configuration has it is not looked at: no secret goes to where nobody
+    was asked to send it.
+    """
+    masked = [entry for entry in config.targets.values() if entry.protocol != "ssh" and names(config.addons, entry)]
+    seen: dict[str, Holdings] = {}
+    found = misfits(masked, lambda entry: accounts.fit(entry, config.addons).addCallback(_kept, entry.name, seen), reactor)
+    return found.addCallback(lambda told: (told, seen))
+
+
+def known(config: Config, office: Office) -> Known:
+    """The people and secrets there are under a configuration."""
+    with office.store.read() as txn:
+        return Known.of(config, office.identities.listed(txn), office.vault.listed(txn))
 
 
 def _kept(fit: Fit, name: str, seen: dict[str, Holdings]) -> Fit:

@@ -195,13 +195,14 @@ def test_what_init_makes_is_kept_out_of_the_repository_around_it(tmp_path: Path)
     assert subprocess.run(["git", "-C", str(tmp_path), "ls-files"], check=True, capture_output=True, text=True).stdout == "other\n"
 
 
-def test_the_template_masks_once_its_marks_are_taken_away(tmp_path: Path) -> None:
-    """The commented block is one that the gateway takes."""
+def test_the_template_rules_hosts_and_masks_once_its_marks_are_taken_away(tmp_path: Path) -> None:
+    """The commented blocks are ones that the gateway takes."""
     init(str(tmp_path / "gw"))
     file = tmp_path / "gw" / "ostiary.toml"
-    above, mark, block = file.read_text().partition("# [[addon]]")
-    file.write_text(above + "".join(line.removeprefix("# ") for line in (mark + block).splitlines(keepends=True)))
-    assert [addon.use for addon in load(file).addons][-1] == "addons.masking.Masking"
+    above, *blocks = file.read_text().split("# [[addon]]")
+    bare = ["".join(line.removeprefix("# ") for line in f"# [[addon]]{block}".partition("\n\n")[0].splitlines(keepends=True)) for block in blocks]
+    file.write_text(above + "\n\n".join(bare))
+    assert [addon.use for addon in load(file).addons][-2:] == ["addons.ssh.Ssh", "addons.masking.Masking"]
 
 
 def test_the_line_to_connect_with_is_one_that_connects(tmp_path: Path) -> None:

@@ -232,6 +232,22 @@ async def test_a_reload_warns_of_misspelt_people_and_of_a_floor_that_nobody_can_
     assert {"line", "in", "key", "wrong", "mend"} == set(told[0])
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_check_of_targets_dials_none_that_is_not_in_force_as_the_file_has_it(live: Live) -> None:
+    """A secret goes only where the gateway was told to send it, by a file that it took."""
+    live.tool.config.write_text(live.tool.config.read_text() + STRANGERS)
+    await live("account", "secret", "clinic", "rw", stdin="pa55\n")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        text = live.tool.config.read_text()
+        live.tool.config.write_text(text.replace("127.0.0.1:1\"", f"127.0.0.1:{listening.getsockname()[1]}\""))
+        told = await live("check", "--targets")
+        assert "clinic: whether it has the columns that masking names was not seen" in told.stderr and "a reload looks at it then" in told.stderr
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+    assert "nobody has the group 'enginers'" in told.stderr and not live.notary.refused
+
+
 def test_a_start_says_in_the_log_what_a_reload_would_say(tool: Any) -> None:
     """What the file shows at once; what targets show when they were looked at, and nothing twice."""
     tool.config.write_text(tool.config.read_text() + STRANGERS)
@@ -260,7 +276,7 @@ def test_who_closes_the_office_waits_for_no_target(tool: Any) -> None:
     config = load(tool.config)
     office = Office.of(config, Clock())
     looks, answer, hung_up = Looks(office, Clock()), Deferred(lambda _: hung_up.append(True)), []
-    looks._accounts = SimpleNamespace(fit=lambda entry: answer)  # type: ignore[assignment]
+    looks._accounts = SimpleNamespace(fit=lambda entry, addons: answer)  # type: ignore[assignment]
     with capturedLogs() as events:
         looks.settle(config)
         looks.close()

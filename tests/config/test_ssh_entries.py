@@ -9,6 +9,7 @@ import pytest
 from gateway.config import Device, SecondStep
 from gateway.ssh.keys import make_host_keys
 from gateway.toml import WrongConfig, load
+from gateway.warnings import Known, warnings
 from tests.config.conftest import Write
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPwJEnFvp6FMPL9sVPiX3uQfJz5pYB7b6jFJmBv1cAwq"
@@ -168,3 +169,15 @@ def test_host_keys_that_others_can_read_are_refused(write: Write, keyed: Path) -
 
 def test_a_state_without_host_keys_says_how_to_make_them(write: Write, tmp_path: Path) -> None:
     assert "ssh-keygen" in problems(write(RIGHT))["listen[0].host_keys"]
+
+
+def test_a_host_of_which_nothing_decides_what_may_be_asked_is_warned_of(write: Write, keyed: Path) -> None:
+    """Each gets in whole there; a rule of that addon, or a site's own which only it knows, is believed."""
+    def said(more: str = "") -> list[str]:
+        config = load(write(RIGHT + more))
+        return [str(one) for one in warnings(config, Known.of(config, None, None))]
+
+    access, ours = '\n[[addon]]\nuse = "addons.access.Access"\nrules = []\n', '\n[[addon]]\nuse = "addons.ssh.Ssh"\ndefault = { exec = "allow" }\n'
+    [warned] = said(access)
+    assert warned.startswith("web1: target[0]: no addon decides what may be asked of web1") and 'use = "addons.ssh.Ssh"' in warned
+    assert said(access + ours) == []

@@ -122,6 +122,9 @@ def test_a_misspelt_column_is_named_to_who_would_be_on_the_floor(house: House) -
     masking = next(one for one in house.addons if one["use"].endswith("Masking"))
     kept = masking["columns"]
     masking["columns"] = [*kept, {"relation": "public.people", "column": "crad"}]
+    house.write()
+    beforehand = house.ostiary("check", "--targets")
+    assert beforehand.returncode == 1 and f"{TARGET} WOULD REFUSE EVERYBODY" in beforehand.stderr and "public.people.crad, which is no column there" in beforehand.stderr, beforehand
     house.reload()
     try:
         with pytest.raises(psycopg.OperationalError, match="public.people.crad, which is no column there.*OST-520"):
@@ -137,7 +140,7 @@ def test_a_misspelt_column_is_named_to_who_would_be_on_the_floor(house: House) -
         house.reload()
     checked = house.ostiary("target", "check", TARGET, "--json")
     assert checked.returncode == 0 and json.loads(checked.stdout)["masked_columns"] == len(kept), checked
-    assert house.ostiary("reload").returncode == 0
+    assert house.ostiary("reload").returncode == house.ostiary("check", "--targets").returncode == 0
 
 
 def test_a_rule_about_a_relation_that_no_database_has_is_warned_of(house: House) -> None:
@@ -152,6 +155,7 @@ def test_a_rule_about_a_relation_that_no_database_has_is_warned_of(house: House)
         wrong = [one["wrong"] for one in told["warnings"] if "has no relation" in one["wrong"]]
         assert wrong[0] == f"{TARGET} has no relation 'poeple' (did you mean 'people'?)" and len(wrong) == 2 and "elsewhere.people" in wrong[1]
         assert "has no relation" not in house.ostiary("check").stderr, "which reads no catalog"
+        assert json.loads(house.ostiary("check", "--targets", "--json").stdout)["warnings"] == told["warnings"]
     finally:
         policy["rules"] = []
         house.reload()
