@@ -110,7 +110,7 @@ class Admin:
         entry = IdentityEntry(subject, kind, frozenset(groups), on_behalf_of)
         with self._office.store.write() as txn:
             self._office.identities.add(txn, entry)
-            facts = {"subject": subject, "identity_kind": kind, "groups": " ".join(sorted(groups))}
+            facts = {"subject": subject, "identity_kind": kind, "groups": " ".join(sorted(groups)), "on_behalf_of": on_behalf_of or ""}
             self._put(txn, "identity.added", facts)
         self._office.outbox.deliver()
         return self.identity_show(subject)

@@ -7,7 +7,7 @@ the answer and does not count. Neither does a job or an agent: approval is a per
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gateway.config import IdentityEntry
 from gateway.control.errors import NotAllowed
@@ -46,12 +46,29 @@ def check_answerable(identities: Identities, requester: IdentityEntry, groups: f
         )
 
 
-def satisfies(record: Value, asked: Value, find: Callable[[str], IdentityEntry | None]) -> bool:
+def counting(record: Value, approvers: Collection[str], live: Callable[[str], IdentityEntry | None]) -> list[str]:
     """
-    Whether those who said yes to a list, whose asker chose whom to ask, are those whom the rule wants.
+    Those who said yes and could say it now. Whom somebody revoked, or took out of the groups, said it for nothing.
+
+    :param approvers: the groups that are to answer: the request's own, or a rule's where its asker chose whom to ask.
+    :param live: who may come in.
     """
-    said = [find(answer["who"]) for answer in record["answers"] if answer["yes"]]
-    return sum(bool(who and who.groups & set(asked["approvers"])) for who in said) >= asked["quorum"]
+    return [answer["who"] for answer in record["answers"] if answer["yes"] and _counts(record, approvers, answer["who"], live)]
+
+
+def _counts(record: Value, approvers: Collection[str], who: str, live: Callable[[str], IdentityEntry | None]) -> bool:
+    entry = live(who)
+    try:
+        if entry is not None:
+            check_approver(record | {"approvers": approvers}, entry, live)
+    except NotAllowed:
+        return False
+    return entry is not None
+
+
+def satisfies(record: Value, asked: Value, live: Callable[[str], IdentityEntry | None]) -> bool:
+    """Whether those who said yes are, today still, as many as a rule wants, of those whom it wants: `asked` has its quorum and approvers."""
+    return len(counting(record, asked["approvers"], live)) >= asked["quorum"]
 
 
 def too_late(record: Value) -> str:

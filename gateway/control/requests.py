@@ -26,7 +26,7 @@ from gateway.control.identity.local import Identities
 from gateway.control.lists import MODE as LIST
 from gateway.control.lists import Lists, follows
 from gateway.control.outbox import RETRY, Notary, Outbox
-from gateway.control.quorum import check_answerable, check_approver, satisfies, too_late
+from gateway.control.quorum import check_answerable, check_approver, counting, satisfies, too_late
 from gateway.control.reveals import MODE as REVEAL
 from gateway.control.reveals import Reveals
 from gateway.control.rpc import place
@@ -88,7 +88,7 @@ class Requests:
             if self.lists.next_is(record, asked) and satisfies(record, asked, self._identities.live):
                 return self._release_next(record, asked)
         known = self._identical(asked)
-        if known is not None and known["state"] == "granted":
+        if known is not None and known["state"] == "granted" and self._recount(known):
             return succeed(self._release(known))
         if known is not None:
             return succeed(shape.answer(known) | ({"state": "pending"} if known["state"] == "granting" else {}))
@@ -218,8 +218,20 @@ class Requests:
 
     # -- granting ----------------------------------------------------------------------
 
+    def _recount(self, record: Value) -> bool:
+        """Whether there are enough who said yes and could say it now. What others said is forgotten, and who is missing is waited for."""
+        still = counting(record, record["approvers"], self._identities.live)
+        stays = [said for said in record["answers"] if said["who"] in still]
+        gone = [said["who"] for said in record["answers"] if said not in stays]
+        if gone:
+            over = {} if record["state"] == "pending" else {"expires": self._clock.seconds() + record["timeout"]}
+            self._book.change(record, "request.recounted", {"no_longer": " ".join(gone)}, answers=stays, state="pending", grant="", **over)
+        return len(stays) >= record["quorum"]
+
     def _grant(self, record: Value) -> Deferred[None]:
-        """Have the notary record it; only then does anybody get it. Tried again until the request is too old."""
+        """Have the notary record it; only then does anybody get it. Tried again until the request is too old, or somebody's yes counts no more."""
+        if not self._recount(record):
+            return succeed(None)
         lifetime = self._clock.seconds() + record["lifetime"]
         if record["mode"] == LIST:
             # Nothing to bind yet: each statement is bound, and told to the notary, as it comes.
@@ -240,7 +252,7 @@ class Requests:
         return self._notary.grant(record["id"], grant, binding, expires, record.get("uses", 1), approvers)
 
     def _granted(self, record: Value, grant: str, expires: float) -> None:
-        if record["state"] != "granting":  # withdrawn or expired meanwhile: nobody is ever told this grant's name
+        if record["state"] != "granting" or not self._recount(record):  # over, or revoked, meanwhile: nobody is ever told this grant's name
             return
         held = record["mode"] == "hold"
         state = "released" if held else "granted"
@@ -319,6 +331,7 @@ class Requests:
         check_approver(record, entry, self._identities.get)
         if record["state"] != "pending" or record["expires"] <= self._clock.seconds():
             raise Conflict(too_late(record))
+        self._recount(record)
         if any(said["who"] == approver for said in record["answers"]):
             missing = record["quorum"] - len(record["answers"])
             raise Conflict(f"you answered {request} already; {missing} more of {', '.join(record['approvers'])} must")

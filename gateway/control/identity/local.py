@@ -35,10 +35,9 @@ class Identities:
         """The identity if it, and whoever it acts for, may still come in."""
         with self._store.read() as txn:
             entry = self._find(txn, subject)
-            if entry is None or self._is_revoked(txn, subject):
+            if entry is None or self._is_revoked(txn, subject) or self._astray(txn, entry):
                 return None
-            person = entry.on_behalf_of
-            if person and (self._find(txn, person) is None or self._is_revoked(txn, person)):
+            if entry.on_behalf_of and self._is_revoked(txn, entry.on_behalf_of):
                 return None
         return entry
 
@@ -66,15 +65,16 @@ class Identities:
     def add(self, txn: Transaction, entry: IdentityEntry) -> None:
         """
         :raises Conflict: the name is taken.
-        :raises NotAllowed: the kind is none of ours, or it would act for somebody unknown.
+        :raises NotAllowed: the kind is none of ours, or it would act for somebody for whom it cannot.
         """
         if self._find(txn, entry.subject) is not None:
             where = f"{'the file' if entry.subject in self._file else 'the store'}"
             raise Conflict(f"identity {entry.subject} exists already, in {where}")
         if entry.kind not in KINDS:
             raise NotAllowed(f"kind must be one of {', '.join(KINDS)}")
-        if entry.on_behalf_of and self._find(txn, entry.on_behalf_of) is None:
-            raise NotAllowed(f"there is no identity {entry.on_behalf_of} to act for")
+        astray = self._astray(txn, entry)
+        if astray:
+            raise NotAllowed(astray)
         self._added.put(txn, entry.subject, {
             "kind": entry.kind, "groups": sorted(entry.groups), "on_behalf_of": entry.on_behalf_of,
             "added": self._clock.seconds(),
@@ -116,6 +116,22 @@ class Identities:
 
     def _is_revoked(self, txn: Transaction, subject: str) -> bool:
         return self._revoked.get(txn, subject) is not None
+
+    def _astray(self, txn: Transaction, entry: IdentityEntry) -> str:
+        """
+        Why nobody of this kind acts for whom it names, by the rules that the file has; "" where it may.
+
+        One step behind an agent stands a person: who may answer requests, and whose revocation ends what, goes by that. Looked at
+        with each login too, since the store outlives the file that it was made beside.
+        """
+        if entry.on_behalf_of is None:
+            return ""
+        if entry.kind == "human":
+            return "a person acts for nobody else"
+        person = self._find(txn, entry.on_behalf_of)
+        if person is None:
+            return f"there is no identity {entry.on_behalf_of} to act for"
+        return "" if person.kind == "human" else f"{entry.on_behalf_of} is no person; name the person behind it"
 
     def _find(self, txn: Transaction, subject: str) -> IdentityEntry | None:
         if subject in self._file:
