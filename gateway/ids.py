@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from uuid import UUID
 
 _COUNTER_LIMIT = 1 << 12  # rand_a: the ids of one millisecond that stay in order
@@ -29,10 +30,15 @@ def meant(given: str, ids: Iterable[str]) -> list[str]:
     return [given] if given in found else found
 
 
-def several(given: str, found: list[str]) -> str:
-    """That more than one is meant, and which; for a person."""
-    shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if found[5:] else "")
+def several(given: str, found: list[str], about: Mapping[str, str] = MappingProxyType({})) -> str:
+    """That more than one is meant, and which; for a person. `about`: what tells them apart, by id."""
+    shown = ", ".join(f"{one} ({about[one]})" if about.get(one) else one for one in found[:5]) + (f" and {len(found) - 5} more" if found[5:] else "")
     return f"{len(found)} sessions begin with {given}: {shown}; write more of its id"
+
+
+def born(one: str) -> int:
+    """When an id was minted, in Unix milliseconds."""
+    return UUID(one).int >> 80
 
 
 def milliseconds() -> int:

@@ -25,7 +25,7 @@ from gateway.cli.following import Following, Patience, behind
 from gateway.cli.health import status
 from gateway.cli.looking import Looking, opened, viewed, viewing, who
 from gateway.cli.place import CONFIG, DAMAGED, PATH, STATE, STORE, UNREADABLE, USAGE, Place, find, leave, located
-from gateway.cli.show import record
+from gateway.cli.show import record, terminal
 from gateway.evidence import bundle, hosts, standalone, values
 from gateway.evidence.cast import FORMATS
 from gateway.evidence.named import unnamed
@@ -126,7 +126,7 @@ audit.add_command(status)
 
 def _print(found: Found, as_json: bool) -> None:
     shown = found.shown()
-    record(printed(shown)) if as_json else click.echo(table_row(shown, found.identity, found.protocol))
+    record(printed(shown)) if as_json else click.echo(table_row(shown, found.identity, found.protocol, terminal()))
 
 
 @audit.command()

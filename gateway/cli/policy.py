@@ -21,7 +21,7 @@ from addons.policy import Policy
 from addons.sql.parse import Unparsable, parse
 from addons.sql.rules import Ruling, strictest
 from gateway.cli import draft
-from gateway.cli.show import say
+from gateway.cli.show import say, terminal
 from protocols.command import Statement
 from protocols.hooks import DecidedHook
 from protocols.session import Session
@@ -177,7 +177,7 @@ def replay(new: Path, since: str, identity: str, target: str, config: Path, as_j
             records = _watched(looking.find(finder), as_json)
             for one in replaying.differences(records, since_ns, identity, target):
                 kinds[f"{one.was} to {one.now}"] += 1
-                say(one.shown(), None) if as_json else click.echo(one.told())
+                say(one.shown(), None) if as_json else click.echo(one.told(terminal()))
             looking.note_changed(finder)
             _counted(replaying.counts, kinds, as_json)
     raise SystemExit(1 if kinds else 0)

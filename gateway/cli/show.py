@@ -8,17 +8,19 @@ approver's screen.
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from gateway.control.when import TIMES, iso, told
-from gateway.evidence.readable import canonical
+from gateway.evidence.readable import canonical, cut
 
 Row = Mapping[str, Any]
 
-WIDEST = 72  # characters of a column; the whole is in --json and in `show`
+WIDEST = 72  # characters of a column on a terminal; the whole is in --json, in `show` and in a pipe
 
 
 def clean(text: str) -> str:
@@ -68,7 +70,8 @@ def rows(found: Sequence[Row], columns: Sequence[str], as_json: bool, nothing: s
         click.echo(nothing, err=True)
         return
     cells = [[column.replace("_", " ").upper() for column in columns]]
-    cells += [[_cut(as_text(column, row.get(column))) for column in columns] for row in found]
+    most = WIDEST if terminal() else sys.maxsize
+    cells += [[cut(as_text(column, row.get(column)), most) for column in columns] for row in found]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -85,5 +88,6 @@ def one(value: Row, as_json: bool, columns: Sequence[str] = ()) -> None:
         click.echo(f"{name.replace('_', ' ').ljust(width)}  {as_text(name, value.get(name))}")
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+def terminal() -> int:
+    """How many characters wide the terminal is that a person reads this on; 0 where a program or a file gets it, which gets all of it."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, DeferredList
 
 from gateway.control.errors import BadCall, Conflict, NotFound
+from gateway.control.when import iso
 from gateway.ids import meant, several
 
 Value = dict[str, Any]
@@ -93,7 +94,7 @@ class Sessions:
             return given
         found = meant(given, self._sessions)
         if len(found) > 1:
-            raise Conflict(several(given, found))
+            raise Conflict(several(given, found, {one: _about(self._sessions[one][1]) for one in found}))
         if not found:
             raise NotFound(f"there is no live session {given}: `ostiary session list` has those of now, `ostiary audit search` those of before")
         return found[0]
@@ -137,6 +138,11 @@ class Sessions:
 
     def _forget_keys(self, gone: Callable[[Worker, str], bool]) -> None:
         self._keys = {pid: left for pid, owners in self._keys.items() if (left := _without(owners.items(), gone))}
+
+
+def _about(session: Value) -> str:
+    """When it began, whose it is and where."""
+    return " ".join([*([iso(session["opened"])] if session.get("opened") else []), session["subject"], *(["on", session["target"]] if session.get("target") else [])])
 
 
 def _without(

@@ -9,10 +9,13 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 
 from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, configuration
+from gateway.evidence.readable import moment
 from gateway.evidence.view import View, rows
-from gateway.ids import LEAST, WHOLE, meant, several
+from gateway.ids import LEAST, WHOLE, born, meant, several
 from gateway.notary.body import Bodies
-from gateway.notary.record import parse_leaf
+from gateway.notary.record import COMMON, parse_leaf
+
+_TARGET = COMMON.index("target")
 
 Finder = Callable[[Search], Iterable[Found]]
 
@@ -25,16 +28,18 @@ def session_meant(given: str, view: View) -> str:
     """
     if len(given) >= WHOLE:
         return given.lower()
-    found = meant(given, (str(uuid.UUID(bytes=session)) for session in _sessions(view)))
-    if len(found) > 1:
-        raise BadQuery(several(given, found))
+    targets = {str(uuid.UUID(bytes=session)): target for session, target in _sessions(view)}
+    found = meant(given, targets)
+    if len(found) > 1:  # whose they are is in their bodies, which nobody opens before it is recorded
+        raise BadQuery(several(given, found, {one: f"{moment(born(one) * 1_000_000)[:19]}Z on {targets[one]}" for one in found}))
     return found[0] if found else given
 
 
-def _sessions(view: View) -> Iterator[bytes]:
-    """Of each segment that is here, those with a record in it."""
+def _sessions(view: View) -> Iterator[tuple[bytes, str]]:
+    """Of each segment that is here, those with a record in it, and their targets."""
     for number in sorted(number for number in view.present() if view.files(number) is not None and not view.unfit(number)):
-        yield from {parse_leaf(leaf).session for _, leaf, _ in rows(view, number)} - {b""}
+        records = (parse_leaf(leaf) for _, leaf, _ in rows(view, number))
+        yield from {record.session: record.fields[_TARGET] for record in records if record.session}.items()
 
 
 def unnamed(query: Query, find: Finder, bodies: Bodies | None) -> Iterator[str]:

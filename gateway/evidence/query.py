@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -212,8 +212,7 @@ class Search:
         elif record.kind == Kind.APPROVAL:
             found.identity = (found.body or [{}])[0].get("approvers", "")
         elif record.kind in (Kind.NOTE, Kind.ADMIN) and not record.session:
-            facts = (found.body or [{}])[0]
-            found.identity = next((facts[name] for name in IDENTITY_FACTS if facts.get(name)), "")
+            found.identity = doer((found.body or [{}])[0])
         return found
 
     def _matches(self, found: Found) -> bool:
@@ -334,6 +333,12 @@ def _discloses(found: Found, column: str) -> bool:
 
 ANY_COLUMN = "*"
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+def doer(facts: Mapping[str, str]) -> str:
+    """Who did what these facts of control tell, which is not on whom: without a token it was a user of this machine."""
+    operator = facts.get("os_user", "") if not facts.get("with_token") else ""
+    return facts.get("by") or operator or next((facts[name] for name in IDENTITY_FACTS if facts.get(name)), "")
+
+
 _IDENTITY_KIND = BODY_FIELDS[Kind.OPENED].index("identity_kind")
 _CLEAR = BODY_FIELDS[Kind.INTENT].index("clear_columns")
 _ALARM = BODY_FIELDS[Kind.OUTCOME].index("alarm")

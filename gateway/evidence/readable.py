@@ -207,14 +207,25 @@ def _executed(stands: Sequence[Any]) -> str:
     return f'; "{name}" is: {known if text is None else text}'
 
 
-def table_row(shown: dict[str, Any], identity: str, protocol: str = "") -> str:
-    """One line of a listing."""
-    where = f"{shown['segment']}/{shown['index']}"
-    verdict, text = shown.get("verdict", ""), clean(summary(shown, protocol))
-    return (
-        f"{shown['time'][:23]}Z  {where:>10}  {shown['kind']:<9}  {clean(identity)[:28]:<28}  "
-        f"{clean(shown.get('target', ''))[:16]:<16}  {verdict:<5}  {text[:160]}"
-    ).rstrip()
+def table_row(shown: dict[str, Any], identity: str, protocol: str = "", width: int = 0) -> str:
+    """One line of a listing. `width`: of the terminal that shows it, which more is cut for; 0 where all of it is wanted."""
+    where, who, target = f"{shown['segment']}/{shown['index']}", clean(identity), clean(shown.get("target", ""))
+    if width:
+        who, target = cut(who, 28), cut(target, 16)
+    row = f"{shown['time'][:23]}Z  {where:>10}  {shown['kind']:<9}  {who:<28}  {target:<16}  {shown.get('verdict', ''):<5}  "
+    text = clean(summary(shown, protocol))
+    if width:
+        left = -len(row) % width  # of the terminal's line in which it begins; where that is little, another one
+        text = cut(text, left if left >= _LEGIBLE else left + width)
+    return (row + text).rstrip()
+
+
+_LEGIBLE = 40  # characters of what happened that tell something
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many characters, the last of them a sign that there were more."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 HEADING = f"{'TIME':<24}  {'RECORD':>10}  {'KIND':<9}  {'IDENTITY':<28}  {'TARGET':<16}  {'WHAT':<5}"

@@ -17,7 +17,7 @@ from addons.policy import Policy
 from addons.sql.rules import Ruling, strictest
 from gateway.control.errors import BadCall, NotAllowed
 from gateway.evidence.query import Found
-from gateway.evidence.readable import clean, counted, moment
+from gateway.evidence.readable import clean, counted, cut, moment
 from gateway.notary.record import Kind
 from protocols.command import Path, Statement
 from protocols.hooks import ClosedHook, DecidedHook
@@ -65,11 +65,12 @@ class Difference:
         known = asdict(self)
         return {"time": moment(known.pop("time_ns")), **known}
 
-    def told(self) -> str:
-        """For a person: two lines."""
+    def told(self, width: int = 0) -> str:
+        """For a person: two lines. `width`: as of `table_row`."""
         doubt = "; unsure: the database's catalog had a say" if self.unsure else ""
+        asked = f"{moment(self.time_ns)[:19]}Z  {self.record:>10}  {clean(self.identity)} on {clean(self.target)}: {clean(self.text)}"
         return (
-            f"{moment(self.time_ns)[:19]}Z  {self.record:>10}  {clean(self.identity)} on {clean(self.target)}: {clean(self.text)[:160]}\n"
+            f"{cut(asked, 2 * width) if width else asked}\n"
             f"  {self.was} -> {self.now} by {self.rule}: it {self.why}{doubt}"
         )
 

@@ -55,8 +55,9 @@ def test_the_beginning_of_an_id_ends_that_session_and_none_where_it_begins_sever
     sessions, worker = Sessions(), Worker()
     ids = ["0193a2b4-1000", "0193a2b4-2000"]
     for one in ids:
-        sessions.opened(worker, {"id": one, "subject": ADA, "opened": 1.0})
-    with pytest.raises(Conflict, match="2 sessions begin with 0193a2b4: 0193a2b4-1000, 0193a2b4-2000"):
+        sessions.opened(worker, {"id": one, "subject": ADA, "target": "clinic", "opened": 1.0})
+    told = rf"1970-01-01T00:00:01Z {ADA} on clinic"
+    with pytest.raises(Conflict, match=rf"2 sessions begin with 0193a2b4: 0193a2b4-1000 \({told}\), 0193a2b4-2000 \({told}\)"):
         sessions.kill("0193a2b4", "why")
     with pytest.raises(NotFound):
         sessions.kill("0193", "why")

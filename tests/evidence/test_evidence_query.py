@@ -13,7 +13,7 @@ from recorded import Told, allowed, denied, fill, journal, new_store, session
 
 from gateway.cli.main import main
 from gateway.evidence.named import unnamed
-from gateway.evidence.query import BadQuery, Found, Query, Search, parse_time, search
+from gateway.evidence.query import BadQuery, Found, Query, Search, doer, parse_time, search
 from gateway.evidence.readable import clean, summary, table_row
 from gateway.evidence.view import StoppedView, Unreadable, open_view
 from gateway.notary import keys
@@ -115,7 +115,8 @@ def test_a_session_is_named_by_the_beginning_of_its_id_where_no_other_begins_so(
         told = CliRunner().invoke(main, ["audit", *words, "--json", "--store", str(tmp_path / "audit")], catch_exceptions=False)
         assert told.exit_code == 0 and {json.loads(line)["session"] for line in told.stdout.splitlines()} == {ids[0]}, words
     several = CliRunner().invoke(main, ["audit", "show", "0193a2b4", "--store", str(tmp_path / "audit")], catch_exceptions=False)
-    assert several.exit_code == 3 and several.stdout == "" and f"2 sessions begin with 0193a2b4: {ids[0]}, {ids[1]}" in several.stderr
+    when = "2024-12-07T19:58:49Z on clinic"
+    assert several.exit_code == 3 and several.stdout == "" and f"2 sessions begin with 0193a2b4: {ids[0]} ({when}" in several.stderr, several.stderr
     words = ["export", "--session", "0193a2b4-2", "--out", str(tmp_path / "bundle"), "--store", str(tmp_path / "audit")]
     assert CliRunner().invoke(main, ["audit", *words], catch_exceptions=False).exit_code == 0
     assert json.loads((tmp_path / "bundle" / "MANIFEST.json").read_text())["query"] == {"session": ids[1]}
@@ -200,6 +201,31 @@ def test_a_terminal_gets_no_control_characters(folder: Path) -> None:
     for one in found(folder):
         row = table_row(one.shown(), one.identity)
         assert row.isprintable() and summary(one.shown()) is not None
+
+
+def test_a_listing_is_cut_for_a_terminal_alone(folder: Path) -> None:
+    """To its width, with a sign that there was more; a file and a program get all of it."""
+    long = {"time": "2026-11-22T10:00:00.123456789Z", "segment": 1, "index": 2, "kind": "intent", "verdict": "allow", "target": "t" * 30,
+            "fields": {}, "body": {"text": "SELECT " + "x, " * 200}}  # fmt: skip
+    whole = table_row(long, "a" * 40)
+    assert "a" * 40 in whole and "t" * 30 in whole and whole.endswith("x,") and "…" not in whole
+    for width in (80, 120, 150, 200):
+        row = table_row(long, "a" * 40, width=width)
+        assert len(row) % width == 0 and len(row) <= 104 + 40 + width and row.endswith("…") and "t" * 15 + "…" in row
+        assert "…" not in table_row({**long, "target": "clinic", "body": {"text": "SELECT 1"}}, "ada", width=width)
+
+
+@pytest.mark.parametrize(
+    ("facts", "who"),
+    [
+        ({"subject": "ada", "os_user": "root (uid 0)", "channel": "cli"}, "root (uid 0)"),  # session kill, token revoke: ada is on whom
+        ({"subject": "ada", "with_token": "t-1", "os_user": "root (uid 0)"}, "ada"),  # request submit: her token proved her
+        ({"by": "grace", "subject": "ada", "os_user": "root (uid 0)"}, "grace"),
+        ({"subject": "ada"}, "ada"),
+    ],
+)
+def test_who_did_something_is_not_on_whom_it_was_done(facts: dict[str, str], who: str) -> None:
+    assert doer(facts) == who
 
 
 def test_what_is_no_store_says_so(tmp_path: Path) -> None:

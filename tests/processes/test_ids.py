@@ -51,4 +51,5 @@ def test_an_id_may_be_begun_and_what_begins_several_ids_names_none() -> None:
     assert meant("0193a2b4", ids) == ids[:2] and meant("0193a2b4-aaaa", [*ids, "0193a2b4-aaaa-more"]) == ["0193a2b4-aaaa"]
     assert meant("0193c0"[: LEAST - 1], ids) == meant("", ids) == meant("ffffff", ids) == []
     assert several("0193a2", ids[:2]) == "2 sessions begin with 0193a2: 0193a2b4-aaaa, 0193a2b4-bbbb; write more of its id"
+    assert "0193a2b4-aaaa (ada), 0193a2b4-bbbb;" in several("0193a2", ids[:2], {ids[0]: "ada"})
     assert "and 3 more" in several("0193a2", ids[:2] * 4)
