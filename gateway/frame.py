@@ -26,6 +26,9 @@ FRAME_LIMIT = 16 << 20
 STARTING = "the notary is starting"
 """Why a notary records nothing that has not opened its store yet. It says so before it says that it does."""
 
+DAMAGED = "damaged"
+"""Behind why a question failed: because what it is about is not what was recorded."""
+
 
 def pack(frame: Sequence[Any]) -> bytes:
     """One frame as it travels."""

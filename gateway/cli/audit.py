@@ -11,27 +11,23 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import wraps
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gateway.cli.export import export
+from gateway.cli.filters import filtered
 from gateway.cli.following import Following, Patience, behind
 from gateway.cli.health import status
-from gateway.cli.looking import Looking, opened, viewed, viewing, who
-from gateway.cli.place import CONFIG, DAMAGED, PATH, STATE, STORE, UNREADABLE, USAGE, Place, find, leave, located
+from gateway.cli.looking import Looking, viewed, viewing
+from gateway.cli.place import CONFIG, DAMAGED, PATH, STATE, STORE, UNREADABLE, USAGE, Place, find, leave, located, trusted
 from gateway.cli.show import record, terminal
 from gateway.evidence import bundle, hosts, standalone, values
-from gateway.evidence.cast import FORMATS
-from gateway.evidence.named import unnamed
-from gateway.evidence.left import NothingLeft, left
-from gateway.evidence.order import Chosen, by_number, told
-from gateway.evidence.query import ANY_COLUMN, BadQuery, Found, Query, Search, parse_time
+from gateway.evidence.query import BadQuery, Found, Query, Search
 from gateway.evidence.readable import CONFIGURATION, HEADING, clean, counted, printed, table_row
 from gateway.evidence.verifier.fault import CODES, ending
 from gateway.evidence.view import Damaged, Unreadable, View, open_view
@@ -42,47 +38,6 @@ from gateway.notary.verify import Report, verify
 
 READ_ENOUGH = 141
 """As shells show SIGPIPE; not 0, which would say sound."""
-
-
-def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the filters, and hands the command a Query."""
-    for option in reversed(
-        (
-            click.option("--identity", default=None, help="Who, exactly."),
-            click.option("--identity-kind", default=None, help="human, workload or agent: what they did in sessions, and asked for in them."),
-            click.option("--on-behalf-of", default=None, help="For whom an agent or a workload did it, exactly."),
-            click.option("--target", default=None, help="A target's name."),
-            click.option("--since", default=None, help="From this time on: 2026-11-22T10:00Z, …+01:00, without a zone UTC; or 90m ago (s, m, h, d, w)."),
-            click.option("--until", default=None, help="Before this time; as --since."),
-            click.option("--kind", default=None, help="intent, outcome, refusal, opened, note, …; viewed, exported, watched; or a note's own, such as site.ticket or site.*"),
-            click.option("--verdict", default=None, help="allow or deny."),
-            click.option("--text", default=None, help="Part of a statement or of any other text, in any case; of configurations with --kind admin alone."),
-            click.option("--session", default=None, help="A session's id, or its beginning; with what approved its commands."),
-            click.option("--alarm", is_flag=True, help="Only alarms: masking met what it should not have had to mask."),
-            click.option("--request", default=None, help="A request's id: its asking, answers, grant and commands."),
-            click.option(
-                "--disclosed", default=None, is_flag=False, flag_value=ANY_COLUMN, metavar="[COLUMN]",
-                help='Only commands that may have read a declared column in the clear: "schema.relation.column", or any.',
-            ),
-        )
-    ):
-        command = option(command)
-
-    @wraps(command)
-    def with_query(**options: Any) -> Any:
-        names = ("since", "until", "identity", "identity_kind", "on_behalf_of", "target", "kind", "verdict", "text", "session", "request", "alarm", "disclosed")
-        given = {name: _filled(name, options.pop(name)) for name in names}
-        times = [parse_time(text) if text else None for text in (given.pop("since"), given.pop("until"))]
-        return command(query=Query(since_ns=times[0], until_ns=times[1], **given), **options)
-
-    return with_query
-
-
-def _filled(name: str, value: Any) -> Any:
-    """A filter's value; a script's variable that was never set is no wish for everything."""
-    if value == "":
-        raise click.UsageError(f"--{name.replace('_', '-')} is empty: leave it out to look at everything")
-    return "" if value is None else value
 
 
 @contextmanager
@@ -122,6 +77,7 @@ def audit() -> None:
 
 
 audit.add_command(status)
+audit.add_command(export)
 
 
 def _print(found: Found, as_json: bool) -> None:
@@ -223,12 +179,7 @@ def _listing(found: Iterable[Found], as_json: bool) -> int:
 def _nothing(looking: Looking, query: Query) -> None:
     """An empty answer is said to be one; what no record names is probably mistyped."""
     click.echo("no records match", err=True)
-    _unnamed(looking, query)
-
-
-def _unnamed(looking: Looking, query: Query) -> None:
-    for what in unnamed(query, looking.find, looking.bodies):
-        click.echo(f"no record names {clean(what)}", err=True)
+    looking.unnamed(query)
 
 
 @audit.command()
@@ -332,7 +283,7 @@ def verify_(
     if where is not None and (where / "MANIFEST.json").exists():
         sys.exit(_verify_bundle(where, key, kept, as_json))
     place = find(config, where or store, state)
-    public = _verifier(key, place)
+    public = trusted(key, place)
     strays: list[str] = []
     for file in kept:
         _anchor_text(file)
@@ -357,20 +308,6 @@ def _verify_bundle(where: Path, key: str, kept: tuple[Path, ...], as_json: bool)
     """As the bundle's own verifier, but an anchor is asked for, as it is of a store."""
     options = [str(where), *(("--key", key) if key else ()), *(word for file in kept for word in ("--anchor", str(file)))]
     return standalone.main([*options, *(["--json"] if as_json else [])], wants_anchor=True)
-
-
-def _verifier(key: str, place: Place) -> Verifier:
-    """The trusted key: given, else the one that this administration keeps."""
-    try:
-        if key:
-            if "+" not in key and not Path(key).exists():
-                leave(USAGE, f"--key: {key}: no such file")
-            return Verifier.parse(Path(key).read_text() if Path(key).exists() else key)
-        if place.state is not None:
-            return keys.load_public(place.state)
-    except NoteError as e:
-        leave(USAGE, f"--key: {e}")
-    leave(USAGE, "with which key? Give --key PUB, the log's public key or a file that holds it")
 
 
 def _anchor_text(file: Path) -> str:
@@ -424,66 +361,3 @@ def _tell(report: Report, verifier: Verifier, as_json: bool) -> None:
         click.echo(f"anchored by: {report.anchor}; {later} came after the newest checkpoint")
     if report.anchor == "same administration":
         click.echo("NOT INDEPENDENTLY ANCHORED: give a checkpoint that somebody else kept (--anchor FILE)")
-
-
-def _exported_whole(looking: Looking, out: Path) -> None:
-    """Leaves where something could not be searched."""
-    if looking.unsearched:
-        leave(DAMAGED, f"{out} was not made: nobody could tell what is missing from what did not match: run `ostiary audit verify`; "
-                       "--what-is-left exports the rest, and says in it what is missing", looking.told())
-
-
-def _what_is_left(looking: Looking, public: Verifier) -> tuple[Looking, dict[int, str]]:
-    """The same store without what cannot be proved, and what that is, of each segment."""
-    try:
-        rest = left(looking.view, public)
-    except NothingLeft as e:
-        leave(DAMAGED, f"nothing can be proved of what is left: {e}")
-    for what in rest.missing.values():
-        click.echo(f"MISSING: {what}", err=True)
-    return replace(looking, view=rest, unsearched=[]), dict(rest.missing)
-
-
-@audit.command()
-@click.option("--out", required=True, type=PATH, help="A new directory.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "--format", "form", type=click.Choice(["jsonl", *FORMATS]), default="jsonl", show_default=True,
-    help="What to add to the records: asciicast also has recordings of terminals, for `asciinema play`.",
-)
-@click.option("--what-is-left", is_flag=True, help="Of a damaged store the rest; the bundle says what is missing, and is INCOMPLETE to who verifies it.")
-@filtered
-@located
-def export(place: Place, query: Query, out: Path, form: str, as_json: bool, what_is_left: bool) -> None:
-    """Write a bundle that verifies offline: the records that match, and what proves them."""
-    public = _verifier("", place)
-    bundle.check_new(out)
-    with opened(place) as looking:
-        looking, missing = _what_is_left(looking, public) if what_is_left else (looking, {})
-        _exported_whole(looking, out)
-        query = looking.meant(query)
-        asked = query.described()
-        if looking.bodies is None and not asked:
-            leave(UNREADABLE, "a bundle of the whole log without the body key could not be told from one whose bodies were taken out: "
-                              "give --state DIR, or ask for less than the whole log")
-        finder = Search(query, looking.bodies)
-        chosen = Chosen.of(looking.find(finder))
-        if not what_is_left:
-            looking.note_changed(finder)
-        _exported_whole(looking, out)
-        if not chosen.records:
-            looking.view.record_viewing("viewed", {"by": who(), "how": "export", "query": told(asked)})  # that it answered is recorded too
-            _unnamed(looking, query)
-            leave(1, f"nothing matched, so {out} was not made; `ostiary audit search` takes the same filters")
-        if looking.upto is not None and looking.bodies is not None:
-            facts = {"by": who(), "out": out.name, **chosen.facts(looking.upto, asked, missing)}
-            chosen.ordered(looking.view, looking.bodies, facts, looking.upto)
-        else:
-            click.echo("this export is not recorded in the log, so the bundle can only claim what was asked for", err=True)
-        bundle.export(looking.view, public, chosen, looking.bodies, asked, out, form, missing)
-    if as_json:
-        recorded = chosen.order and f"{chosen.order[0]}/{chosen.order[1]}"
-        record({"bundle": str(out), "query": asked, "records": chosen.records, "bodies": chosen.opened, "recorded": recorded, **({"missing": by_number(missing)} if missing else {})})
-        return
-    own = " and that of this export" if chosen.order else ""
-    click.echo(f"{counted(chosen.records, 'record')}{own} in {out}; whoever gets it checks it with: ostiary audit verify {out} --key PUB")

@@ -16,9 +16,10 @@ import click
 from gateway.cli.place import DAMAGED, Place
 from gateway.cli.show import record
 from gateway.evidence.missing import missing
-from gateway.evidence.named import session_meant
+from gateway.evidence.named import session_meant, unnamed
 from gateway.evidence.order import told
 from gateway.evidence.query import Found, Query, Search, search
+from gateway.evidence.readable import clean
 from gateway.evidence.view import View, open_view
 from gateway.notary.body import Bodies
 
@@ -54,6 +55,11 @@ class Looking:
             click.echo(f"NOT SEARCHED: {what}", err=True)
             self.unsearched.append(what)
         return bool(why)
+
+    def unnamed(self, query: Query) -> None:
+        """Say what no record names: it is mistyped, probably."""
+        for what in unnamed(query, self.find, self.bodies):
+            click.echo(f"no record names {clean(what)}", err=True)
 
     def told(self) -> dict[str, list[str]]:
         """As programs are told what could not be looked at."""

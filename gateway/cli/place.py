@@ -13,6 +13,7 @@ import click
 from gateway.cli import left
 from gateway.notary import keys
 from gateway.notary.body import Bodies
+from gateway.notary.note import NoteError, Verifier
 
 DAMAGED, USAGE, UNREADABLE = 1, 3, 4
 
@@ -85,3 +86,17 @@ def _configured(config: Path, state: Path | None) -> tuple[Any, Path]:
         leave(USAGE, f"{e}\n(--store DIR --state DIR say where evidence lies without the file)")
     elsewhere(config, others)
     return read, state or read.state
+
+
+def trusted(key: str, place: Place) -> Verifier:
+    """The trusted key: given, else the one that this administration keeps."""
+    try:
+        if key:
+            if "+" not in key and not Path(key).exists():
+                leave(USAGE, f"--key: {key}: no such file")
+            return Verifier.parse(Path(key).read_text() if Path(key).exists() else key)
+        if place.state is not None:
+            return keys.load_public(place.state)
+    except NoteError as e:
+        leave(USAGE, f"--key: {e}")
+    leave(USAGE, "with which key? Give --key PUB, the log's public key or a file that holds it")

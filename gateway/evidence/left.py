@@ -6,28 +6,20 @@ Every segment is read by a child first, as `verify` does: a damaged file can kil
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.evidence.view import Row, View
-from gateway.notary import ledger
-from gateway.notary.environment import Unfit
 from gateway.notary.examine import Findings, Job
 from gateway.notary.layout import Files
-from gateway.notary.ledger import LedgerError
 from gateway.notary.lives import absent, lives
-from gateway.notary.note import Verifier
-from gateway.notary.record import BadRecord, unpack
+from gateway.notary.record import unpack
 from gateway.notary.segment import SealedSegment
 from gateway.notary.verify import Report, check_segment
 
 _PAGE = 4 << 20  # bytes per read
-
-
-class NothingLeft(Exception):
-    """The ledger cannot be read or is not signed by the log's key, so nothing can be proved. Says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +71,14 @@ class Left:
         return self.view.end()
 
 
-def left(view: View, verifier: Verifier) -> Left:
+def left(view: View, packed: Sequence[bytes], log: str) -> Left:
     """
     Looks at all of a store.
 
-    :raises NothingLeft: see there.
+    :param packed: its ledger's entries, proved: they say what there must be.
     """
-    try:
-        packed, checkpoint = view.ledger()
-        ledger.check(packed, checkpoint, verifier)
-        told = {number: life for number, life in lives(map(unpack, packed)).items() if life.opened}
-    except (Unfit, LedgerError, BadRecord) as e:
-        raise NothingLeft(f"ledger: {e}") from e
-    jobs = {number: view.job(number, verifier.name, life.opened["public_key"], life.promised) for number, life in told.items() if life.opened}
+    told = {number: life for number, life in lives(map(unpack, packed)).items() if life.opened}
+    jobs = {number: view.job(number, log, life.opened["public_key"], life.promised) for number, life in told.items() if life.opened}
     here = {number: job for number, job in jobs.items() if job is not None}
     found = dict(zip(here, view.examine(list(here.values())), strict=True))
     missing = {number: absent(number, told[number].events, None) for number in told if number not in here}

@@ -17,7 +17,7 @@ from typing import Any
 import lmdb
 import msgpack
 
-from gateway.frame import FRAME_LIMIT, STARTING, pack
+from gateway.frame import DAMAGED, FRAME_LIMIT, STARTING, pack
 from gateway.notary import examine
 from gateway.notary.environment import Unfit, check
 from gateway.notary.examine import Findings, Job
@@ -39,10 +39,14 @@ class Unreadable(Exception):
 
 
 class Damaged(Unreadable):
-    """What is there is not what was recorded. Says what `verify` does."""
+    """
+    What is there is not what was recorded. Says what `verify` does.
 
-    def __init__(self, number: int, why: str) -> None:
-        super().__init__(f"segment {number}: {why}: run `ostiary audit verify`")
+    :param where: a segment's number; or what else it is.
+    """
+
+    def __init__(self, where: int | str, why: str) -> None:
+        super().__init__(f"{f'segment {where}' if isinstance(where, int) else where}: {why}: run `ostiary audit verify`")
 
 
 class _Sealed:
@@ -151,10 +155,14 @@ class LiveView(_Sealed):
     def ledger(self) -> tuple[list[bytes], str]:
         """All entries, and the checkpoint that covers exactly these."""
         entries: list[bytes] = []
-        checkpoint = ""
-        while not checkpoint or len(entries) < int(checkpoint.split("\n")[1]):
-            more, checkpoint = self._link.ask("ledger", len(entries))
+        more, checkpoint = self._link.ask("ledger", 0)
+        while more:
             entries += more
+            if len(entries) >= _covered(checkpoint):
+                break
+            more, checkpoint = self._link.ask("ledger", len(entries))
+        if not checkpoint:
+            raise Unreadable("the notary has closed its ledger")
         self._limit(unpack(leaf) for leaf in entries if not is_head(leaf))
         return entries, checkpoint
 
@@ -267,7 +275,7 @@ class NotaryReader:
         """
         One question, its answer.
 
-        :raises Unreadable: the notary refuses, or is gone.
+        :raises Unreadable: the notary refuses, or is gone. :raises Damaged: it cannot read what is asked for.
         """
         self._asked += 1
         try:
@@ -278,6 +286,8 @@ class NotaryReader:
                     break
         except OSError as e:
             raise Unreadable(f"the notary does not answer: {e}") from e
+        if what == "failed" and DAMAGED in rest[2:]:
+            raise Damaged("the notary", rest[1])
         if what == "failed":
             raise Unreadable(f"the notary: {rest[1]}")
         return rest[1:]
@@ -379,6 +389,12 @@ def rows(view: View, number: int, start: int = 0) -> Iterator[Row]:
             raise Damaged(number, f"record {index} says that it is record {stamp.index} of segment {stamp.segment}: moved, swapped or repeated")
         yield from page
         start = page[-1][0] + 1
+
+
+def _covered(checkpoint: str) -> int:
+    """How many entries; 0 of what is no checkpoint: whoever checks it says so."""
+    lines = checkpoint.split("\n")
+    return int(lines[1]) if len(lines) > 1 and lines[1].isdecimal() else 0
 
 
 def _published(layout: Layout) -> bytes | None:

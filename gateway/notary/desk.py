@@ -17,11 +17,12 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.frame import peer_credentials
+from gateway.frame import DAMAGED, peer_credentials
 from gateway.link import Link
 from gateway.notary.appended import STAMP_ROOM, TERMS, plain
 from gateway.notary.entry import Entry
 from gateway.notary.environment import Unfit
+from gateway.notary.ledger import LedgerError
 from gateway.notary.record import COMMON, FIELDS, LEAF_LIMIT, WORKER_KINDS, BadRecord, Kind, checked, event, identity_terms, pack
 from gateway.notary.store import Store
 
@@ -216,8 +217,9 @@ class Desk(Link):
         reading.addErrback(self._unread, ask)
 
     def _unread(self, failure: Failure, ask: int) -> None:
-        failure.trap(lmdb.Error, Unfit, OSError)
-        self.send("failed", ask, failure.getErrorMessage())
+        failure.trap(lmdb.Error, Unfit, LedgerError, UnicodeDecodeError, OSError)
+        gone = failure.check(OSError) or isinstance(failure.value.__cause__, OSError)  # the disk's answer, and nothing of what is on it
+        self.send("failed", ask, failure.getErrorMessage(), *(() if gone else (DAMAGED,)))
 
 
 def _is_sound(kind: int, fields: list[Any]) -> bool:

@@ -26,14 +26,18 @@ _MAKER = 0  # the worker number of headers; its sequence starts again in every s
 _COPY = "ledger/checkpoint"
 
 
-class View(Protocol):
-    """Evidence to be read, of a live or a stopped store."""
+class Published(Protocol):
+    """What of evidence goes on to others."""
 
     def ledger(self) -> tuple[list[bytes], str]:
         """Entries and checkpoint. Raises Unfit."""
 
     def published(self) -> bytes | None:
         """The checkpoint's copy that people mail, None when there is none. Asked before the ledger, which may grow. Raises OSError."""
+
+
+class View(Published, Protocol):
+    """Evidence to be read, of a live or a stopped store."""
 
     def job(self, number: int, log: str, key: bytes, heads: tuple[tuple[int, bytes], ...]) -> Job | None:
         """What to examine; None when the segment is nowhere."""
@@ -79,7 +83,7 @@ def verify(
     :param independent: checkpoints that somebody else kept.
     """
     report = Report()
-    copy = _read_published(report, view)
+    copy = read_copy(report, view)
     try:
         packed, report.checkpoint = view.ledger()
         ledger.check(packed, report.checkpoint, verifier)
@@ -90,13 +94,14 @@ def verify(
     report.entries = len(packed)
     _check_anchors(report, packed, ours, independent)
     if copy is not None:
-        _check_published(report, copy, packed, verifier)
+        check_copy(report, copy, packed, verifier)
     _check_segments(report, view, verifier.name, told)
     report.unanchored_records = report.records - sum(life.size_at(report.anchored) for life in told.values())
     return report
 
 
-def _read_published(report: Report, view: View) -> bytes | None:
+def read_copy(report: Report, view: Published) -> bytes | None:
+    """The checkpoint's copy that people mail, to be checked once the ledger is read; what keeps it from being read is in the report."""
     try:
         copy = view.published()
     except OSError as e:
@@ -107,7 +112,7 @@ def _read_published(report: Report, view: View) -> bytes | None:
     return copy
 
 
-def _check_published(report: Report, copy: bytes, packed: Sequence[bytes], verifier: Verifier) -> None:
+def check_copy(report: Report, copy: bytes, packed: Sequence[bytes], verifier: Verifier) -> None:
     """A notary that is killed, or meets a full disk, leaves an older copy behind; never another one."""
     try:
         signed = Checkpoint.parse(verifier.open(copy.decode()))

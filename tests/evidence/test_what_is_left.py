@@ -101,12 +101,6 @@ def test_of_a_sound_store_what_is_left_is_all_of_it(whole: Path, folder: Path, c
     assert verdict(whole, folder, capsys)[0] == 0
 
 
-def test_of_a_ledger_that_cannot_be_read_nothing_is_left(whole: Path, folder: Path) -> None:
-    cut(folder / "audit" / "ledger" / "data.mdb")
-    made = ostiary(whole, folder, "--what-is-left")
-    assert made.exit_code == 1 and "nothing can be proved of what is left: ledger: " in made.stderr and not (folder / "bundle").exists()
-
-
 @pytest.mark.parametrize(("claimed", "code", "finding"), [
     ({"1": "segment 1 was removed"}, 2, "lost a part of segment 1 when this was exported, as the log recorded: segment 1 was removed"),
     ({}, 1, "MANIFEST.json says that a part was lost of no segment, the log's record of this export says segment 1"),
