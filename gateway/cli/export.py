@@ -16,7 +16,7 @@ from gateway.cli.place import DAMAGED, PATH, UNREADABLE, Place, leave, located, 
 from gateway.cli.show import record
 from gateway.evidence import bundle
 from gateway.evidence.cast import FORMATS
-from gateway.evidence.left import left
+from gateway.evidence.left import left, unproved
 from gateway.evidence.order import Chosen, by_number, told
 from gateway.evidence.query import Query, Search
 from gateway.evidence.readable import counted
@@ -79,7 +79,11 @@ def export(place: Place, query: Query, out: Path, form: str, as_json: bool, what
     bundle.check_new(out)
     with opened(place) as looking:
         packed = _ledger(looking.view, public, out)
-        looking, missing = _what_is_left(looking, packed, public) if what_is_left else (looking, {})
+        missing: dict[int, str] = {}
+        if what_is_left:
+            looking, missing = _what_is_left(looking, packed, public)
+        else:
+            looking.note(unproved(looking.view, packed, public.name))
         _exported_whole(looking, out)
         query = looking.meant(query)
         asked = query.described()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -50,11 +50,16 @@ class Looking:
     def _unfit(self, number: int) -> bool:
         """Whether a segment is not what was sealed; said once."""
         why = self.view.unfit(number)
-        what = f"segment {number}: {why}"
-        if why and what not in self.unsearched:
-            click.echo(f"NOT SEARCHED: {what}", err=True)
-            self.unsearched.append(what)
+        if why:
+            self.note([f"segment {number}: {why}"])
         return bool(why)
+
+    def note(self, unsearched: Iterable[str]) -> None:
+        """Say what could not be looked at, each once."""
+        for what in unsearched:
+            if what not in self.unsearched:
+                click.echo(f"NOT SEARCHED: {what}", err=True)
+                self.unsearched.append(what)
 
     def unnamed(self, query: Query) -> None:
         """Say what no record names: it is mistyped, probably."""
@@ -73,10 +78,7 @@ class Looking:
 
     def note_changed(self, finder: Search) -> None:
         """Bodies that are not those that were recorded, said as `verify` says it."""
-        found = [f"segment {number}: the body of record {index} was changed" for number, index in dict.fromkeys(finder.changed)]
-        for what in found:
-            click.echo(f"NOT SEARCHED: {what}", err=True)
-        self.unsearched.extend(found)
+        self.note(f"segment {number}: the body of record {index} was changed" for number, index in finder.changed)
 
 
 @contextmanager
@@ -87,9 +89,8 @@ def opened(place: Place) -> Iterator[Looking]:
         bodies = place.bodies()
         if bodies is None:
             click.echo("bodies stay closed: no body key here (--state DIR)", err=True)
-        looking = Looking(view, bodies, view.end(), missing(view))
-        for what in looking.unsearched:
-            click.echo(f"NOT SEARCHED: {what}", err=True)
+        looking = Looking(view, bodies, view.end(), [])
+        looking.note(missing(view))
         yield looking
     finally:
         view.close()

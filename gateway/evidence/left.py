@@ -14,7 +14,7 @@ from typing import Any
 from gateway.evidence.view import Row, View
 from gateway.notary.examine import Findings, Job
 from gateway.notary.layout import Files
-from gateway.notary.lives import absent, lives
+from gateway.notary.lives import Life, absent, lives
 from gateway.notary.record import unpack
 from gateway.notary.segment import SealedSegment
 from gateway.notary.verify import Report, check_segment
@@ -77,19 +77,42 @@ def left(view: View, packed: Sequence[bytes], log: str) -> Left:
 
     :param packed: its ledger's entries, proved: they say what there must be.
     """
-    told = {number: life for number, life in lives(map(unpack, packed)).items() if life.opened}
-    jobs = {number: view.job(number, log, life.opened["public_key"], life.promised) for number, life in told.items() if life.opened}
-    here = {number: job for number, job in jobs.items() if job is not None}
+    told = _begun(packed)
+    here = _jobs(view, told, log)
     found = dict(zip(here, view.examine(list(here.values())), strict=True))
     missing = {number: absent(number, told[number].events, None) for number in told if number not in here}
+    missing |= _wrong(told, found)
+    bare = _bare(view, {number: here[number] for number, findings in found.items() if not _is_provable(findings)})
+    gone = frozenset(number for number in missing if number not in bare and (number not in found or not _is_provable(found[number])))
+    return Left(view, dict(sorted(missing.items())), gone, bare)
+
+
+def unproved(view: View, packed: Sequence[bytes], log: str) -> list[str]:
+    """What is wrong with segments that are not sealed yet: those have no hash in the ledger that a search could compare, and are few."""
+    told = {number: life for number, life in _begun(packed).items() if "seg.seal" not in life.events}
+    here = _jobs(view, told, log)
+    return list(_wrong(told, dict(zip(here, view.examine(list(here.values())), strict=True))).values())
+
+
+def _begun(packed: Sequence[bytes]) -> dict[int, Life]:
+    return {number: life for number, life in lives(map(unpack, packed)).items() if life.opened}
+
+
+def _jobs(view: View, told: Mapping[int, Life], log: str) -> dict[int, Job]:
+    """Of the segments that are here."""
+    jobs = {number: view.job(number, log, life.opened["public_key"], life.promised) for number, life in told.items() if life.opened}
+    return {number: job for number, job in jobs.items() if job is not None}
+
+
+def _wrong(told: Mapping[int, Life], found: Mapping[int, Findings]) -> dict[int, str]:
+    """The first of what is wrong with each segment."""
+    wrong = {}
     for number, findings in found.items():
         report = Report()
         check_segment(report, number, told[number], findings)
         if report.problems:
-            missing[number] = report.problems[0]
-    bare = _bare(view, {number: here[number] for number, findings in found.items() if not _is_provable(findings)})
-    gone = frozenset(number for number in missing if number not in bare and (number not in found or not _is_provable(found[number])))
-    return Left(view, dict(sorted(missing.items())), gone, bare)
+            wrong[number] = report.problems[0]
+    return wrong
 
 
 def _is_provable(found: Findings) -> bool:

@@ -7,8 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -251,15 +249,6 @@ async def until(holds: object) -> None:
             return
         await deferLater(reactor, 0.005)
     raise AssertionError("waited in vain")
-
-
-@pytest.fixture
-def short() -> Iterator[Path]:
-    """A folder whose paths fit into a UNIX socket's name."""
-    folder = Path(f"/tmp/ost-cli-{os.getpid()}-{time.monotonic_ns() % 10**9}")
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest_twisted.ensureDeferred

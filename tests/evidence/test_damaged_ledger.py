@@ -11,7 +11,7 @@ import pytest
 import pytest_twisted
 from click.testing import CliRunner, Result
 from recorded import Told, allowed, fill, new_store, seal_all, session
-from test_audit_cli import Live, short, until  # noqa: F401  (a fixture)
+from test_audit_cli import Live, until
 
 from gateway.cli.main import main
 from gateway.notary import keys
@@ -95,6 +95,21 @@ def test_no_bundle_is_made_on_a_ledger_that_its_key_did_not_sign(store: Path, na
     assert said in json.loads(export(store, "--json").stdout)["error"]["text"]
 
 
+@pytest.mark.parametrize("old, new, said", [
+    (b"clinic", b"clinik", "records are not those that the ledger has seen"), (b"\xe2\x80\x94 test-gw/s0", b"\xe2\x80\x94 test-gv/s0", "the head is not signed by the key that the ledger names"),
+], ids=["record", "head"])  # fmt: skip
+def test_no_bundle_is_made_of_an_open_segment_that_its_head_does_not_prove(tmp_path: Path, old: bytes, new: bytes, said: str) -> None:
+    """Nothing in the ledger tells of its file; its own head does, of which the bundle has a copy."""
+    store = new_store(tmp_path)
+    fill(store, 4)
+    store.close()
+    for file in store.layout.open(1).iterdir():
+        file.write_bytes(file.read_bytes().replace(old, new))
+    made = export(tmp_path / "audit")
+    assert made.exit_code == 1 and "NOT SEARCHED: segment 1: " in made.stderr and said in made.stderr, made.stderr
+    assert not (tmp_path / "bundle").exists()
+
+
 @pytest.mark.parametrize("harm, said", [
     (lambda copy: copy.write_text(copy.read_text()[:-9]), "ledger/checkpoint was changed, or is of another log: "),
     (lambda copy: copy.write_bytes(b"\xff\n"), "ledger/checkpoint was changed, or is of another log: "), (Path.unlink, "ledger/checkpoint is missing: "),
@@ -109,7 +124,7 @@ def test_a_damaged_copy_of_the_checkpoint_is_said_and_is_in_no_bundle(store: Pat
 
 
 @pytest_twisted.ensureDeferred
-async def test_so_it_is_under_a_running_notary(short: Path) -> None:  # noqa: F811
+async def test_so_it_is_under_a_running_notary(short: Path) -> None:
     """It read its ledger when it started, and answers with what is on the disk now; a question that it cannot answer is answered too, at once."""
     live = Live(short)
     book, told, who = await live.journal(), Told(), session()
