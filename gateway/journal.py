@@ -9,7 +9,7 @@ blocks. What begins is refused when it cannot be recorded; what ends then is owe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from gateway import contents
 from gateway.masked import told
 from gateway.notary.client import NotaryClient
-from gateway.notary.record import BODY_FIELDS, Kind, identity_terms
+from gateway.notary.record import BODY_FIELDS, RESUMED, Kind, identity_terms
 from gateway.owed import Owed
 from gateway.preparations import Preparations
 from gateway.reactor import end_of_turn
@@ -50,6 +50,15 @@ _CLEAR = BODY_FIELDS[Kind.INTENT].index("clear_columns")  # what stands there an
 _NO_REASONS: Mapping[int, str] = {}
 
 
+class _Opening(NamedTuple):
+    """Of a session, what was recorded of its beginning, and the sequence of that."""
+
+    sequence: int
+    fields: list[Any]
+    body: list[Any]
+    terms: list[str]
+
+
 @dataclass(slots=True)
 class _Open:
     """A session as the journal knows it."""
@@ -62,6 +71,7 @@ class _Open:
     intents: dict[int, int] = field(default_factory=dict)  #: command number: sequence of its intent
     withdrawn: set[int] = field(default_factory=set)  #: commands whose waiter was told that they do not run
     prepared: Preparations = field(default_factory=Preparations)
+    opening: _Opening | None = None
 
 
 class Score(NamedTuple):
@@ -116,7 +126,7 @@ class Journal:
             *held.who, who.kind, sorted(who.groups), who.proof, session.application, dict(sorted(facts.items())),
         ]
         terms = identity_terms({"identity": who.subject, "on_behalf_of": who.on_behalf_of or ""})
-        sequence = self._add(held, Kind.OPENED, _ALLOW, None, fields, body, terms)
+        sequence = self._begin(held, fields, body, terms)
         self._waiting.append((sequence, waiter, held, -1))
         return sequence
 
@@ -273,8 +283,11 @@ class Journal:
 
     # Listener of the client
 
-    def up(self, number: int, last: int = 0) -> None:
-        """A new incarnation: its sequence at the notary starts at 1, ours goes on rising. What the old one did not get is given first."""
+    def up(self, number: int, last: int = 0, there: Collection[bytes] | None = None) -> None:
+        """
+        A new incarnation: its sequence at the notary starts at 1, ours goes on rising. What the old one did not get is given first.
+        Sessions that were taken for lost, and are not, begin again in the evidence: their close is no longer the last of them.
+        """
         durable = max(self._known, self._base + last)
         due = self._owed.take(durable, self._base, self._bases[-1][1] if self._bases else 0)
         self._worker, self._base, self._acked = number, self._sequence, self._sequence
@@ -284,6 +297,10 @@ class Journal:
             self._put(item)
         for held in self._sessions.values() if due.given_up else ():
             held.records -= due.given_up.get(held.id, 0)
+        for held in list(self._sessions.values()) if there is not None else ():
+            if held.opening is not None and held.opening.sequence <= durable and held.id not in there:
+                _, fields, body, terms = held.opening
+                self._begin(held, fields, [*body[:-1], {**body[-1], RESUMED: "its worker was taken for gone"}], terms)
         stopped, self._stopped = self._stopped, []
         for intent, held, command in stopped:
             if intent <= durable:
@@ -349,6 +366,11 @@ class Journal:
         if self._sequence - self._acked >= most * WINDOW_RECORDS or pending >= most * WINDOW_BYTES:
             self._owed.missed += not begins
             raise Unrecordable("too much waits to be recorded")
+
+    def _begin(self, held: _Open, fields: list[Any], body: list[Any], terms: list[str]) -> int:
+        sequence = self._add(held, Kind.OPENED, _ALLOW, None, fields, body, terms)
+        held.opening = _Opening(sequence, fields, body, terms)
+        return sequence
 
     def _open(self, session: Session) -> _Open:
         held = self._sessions.get(session.id)

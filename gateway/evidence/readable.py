@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.evidence import hosts
-from gateway.notary.record import BODY_FIELDS, FIELDS, VERDICTS, Kind, Record
+from gateway.notary.record import BODY_FIELDS, FIELDS, RESUMED, VERDICTS, Kind, Record
 
 
 CONFIGURATION = ("config.started", "config.reloaded")
@@ -148,9 +148,10 @@ def summary(shown: dict[str, Any], protocol: str = "") -> str:
             return f"recording {fields['recording']} ended: {total}"
         case "opened":
             where = f" on {body['database']}" if body.get("database") else ""
-            floor = (body.get("facts") or {}).get("floor", "")
-            floored = f", floor {floor}" if floor else ""
-            return f"from {body['peer']} as {body['account']}{where}{floored}" if body else ""
+            facts = body.get("facts") or {}
+            floored = f", floor {facts['floor']}" if facts.get("floor") else ""
+            again = f"goes on: {facts[RESUMED]}; " if RESUMED in facts else ""
+            return f"{again}from {body['peer']} as {body['account']}{where}{floored}" if body else ""
         case "closed":
             return body.get("why") or ""
         case "note" | "admin":

@@ -7,7 +7,7 @@ Knows frames and numbers, not what records mean; `gateway.journal` does.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,11 +30,12 @@ _BACKOFF = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between attempts to connect
 class Listener(Protocol):
     """Who is told what the notary says of records."""
 
-    def up(self, number: int, last: int = 0) -> None:
+    def up(self, number: int, last: int = 0, there: Collection[bytes] | None = None) -> None:
         """
         Records are taken, from sequence 1, under this worker number.
 
         :param last: up to which sequence those are recorded that were given under the number before; 0 where that is not known.
+        :param there: this worker's sessions that have not ended by the evidence; None where that is not known.
         """
 
     def down(self, why: str) -> None:
@@ -167,12 +168,12 @@ class NotaryClient:
             case "denied":
                 self._denied(rest[0])
 
-    def _set_up(self, number: int, last: int = 0) -> None:
+    def _set_up(self, number: int, last: int = 0, there: Collection[bytes] | None = None) -> None:
         self._attempt = 0
         self.worker = number
         self._numbers.append(number)
         if self._listener is not None:
-            self._listener.up(number, last)
+            self._listener.up(number, last, there)
         self._settled()
 
     def _set_down(self, why: str) -> None:

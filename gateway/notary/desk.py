@@ -123,8 +123,9 @@ class Desk(Link):
         store = self._notary.writer.store
         last = store.state.lasts.get(self.numbers[-1], 0) if store is not None and self.numbers else 0
         self.number, self._expected = number, 1
+        there = [session for session, (worker, _) in list(store.state.sessions.items()) if worker in self.numbers] if store is not None else None
         self.numbers.append(number)
-        self.send("up", number, last)
+        self.send("up", number, last, there)
 
     def down(self, why: str) -> None:
         self.number = None

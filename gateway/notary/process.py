@@ -3,7 +3,7 @@ The notary as a service: workers append, control grants, readers read. In its ow
 
 Frames (`gateway.frame`), first from the other side:
 
-    ["hello", token, [worker numbers that it had]] -> ["up", worker, last] | ["down", why] | ["denied", why]
+    ["hello", token, [worker numbers that it had]] -> ["up", worker, last, sessions] | ["down", why] | ["denied", why]
     ["append", worker, first, [[event, body|nil, terms|nil], …]]   -> ["ack", last, [[sequence, why], …]]
     ["grant", id, name, binding, expires_ns, uses, request, facts] -> ["done", id] | ["failed", id, why]     (control)
     ["admin", id, what, facts]                    -> ["done", id] | ["failed", id, why]
@@ -12,7 +12,8 @@ Frames (`gateway.frame`), first from the other side:
 
 "down" takes back everything not acknowledged; "up" follows by itself with a new worker
 number, whose sequence starts at 1, and says up to which sequence the records are here
-that came under the number before (0 where nobody knows). A reader shows no token: the kernel says that
+that came under the number before (0 where nobody knows), and which sessions that came under any
+of its numbers have not ended here: those that it has beside them were taken for lost with it, and go on. A reader shows no token: the kernel says that
 it is our own user, or root.
 
     python -m gateway.notary.process < one JSON line, then open until the notary is to stop

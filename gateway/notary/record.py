@@ -55,6 +55,9 @@ WORKER_KINDS = frozenset(
 )
 """What a worker may send; the rest is the notary's own word."""
 
+RESUMED = "resumed"
+"""A fact of a session's further OPENED: it had been taken for lost with its worker, wrongly, and goes on."""
+
 VERDICTS = ("", "allow", "deny")
 
 COMMON = ("kind", "session", "number_in_session", "target", "verdict", "ref")

@@ -41,7 +41,7 @@ class Heard:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
 
-    def up(self, number: int, last: int = 0) -> None:
+    def up(self, number: int, last: int = 0, there: Any = None) -> None:
         self.told.append(("up", number) if not last else ("up", number, last))
 
     def down(self, why: str) -> None:

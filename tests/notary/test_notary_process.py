@@ -20,6 +20,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from gateway.evidence import readable
+from gateway.evidence.query import Query, Search, search
 from gateway.evidence.view import LiveView, open_view, rows
 from gateway.journal import Journal
 from gateway.notary import anchor, desk, keys, process
@@ -229,6 +231,35 @@ async def test_sessions_of_a_worker_that_died_while_there_was_no_notary_are_clos
     client.close()
     await until(lambda: not sessions)
     await rig.stop()
+    assert checked(tmp_path).problems == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_session_that_was_taken_for_lost_and_goes_on_begins_again_in_the_evidence(tmp_path: Path) -> None:
+    """Its worker had lost the notary alone. One that ended meanwhile does not; and when the worker is gone after all, the session is lost again."""
+    rig = Rig(tmp_path)
+    client = await rig.client()
+    book, waiter, who, short_lived = Journal(client, reactor), Expecting(), session(), session("bob@clinic.example")
+    book.opened(short_lived, {}, waiter)
+    await waiter.durable_to(book.opened(who, {"floor": "verified"}, waiter))
+    before, sessions = client.worker, rig.notary.writer.store.state.sessions
+    client._link.transport.loseConnection()
+    await until(lambda: client.worker is None)
+    book.closed(short_lived, "bye")
+    await until(lambda: client.worker not in (None, before))
+    assert set(sessions) == {uuid.UUID(who.id).bytes} or not book.settled
+    await waiter.durable_to(book.intend(who, 1, allowed("SELECT 1"), waiter))
+    assert set(sessions) == {uuid.UUID(who.id).bytes} and sessions[uuid.UUID(who.id).bytes][0] == client.worker
+    client.close()
+    await until(lambda: not sessions)
+    found = [(r.kind, r.fields[2]) for r in await rig.records() if r.session == uuid.UUID(who.id).bytes]
+    lost = (Kind.CLOSED, 0)
+    assert found == [(Kind.OPENED, 0), lost, (Kind.OPENED, 1), (Kind.INTENT, 2), (Kind.OUTCOME, 0), lost]
+    view = open_view(rig.settings.directory)
+    finder = Search(Query(kind="opened", session=who.id), keys.load(tmp_path, ORIGIN).bodies)
+    said = [readable.summary(one.shown()) for one in search(view, finder)]
+    view.close()
+    assert len(said) == 2 and said[1].startswith("goes on: its worker was taken for gone; from ") and said[1].endswith(", floor verified")
     assert checked(tmp_path).problems == []
 
 

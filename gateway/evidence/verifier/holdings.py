@@ -45,6 +45,8 @@ def sessions_of(events: Sequence[Event], filtered: str = "", places: Sequence[Di
             kept["numbers"].add(event[2])
         if event[0] == 11:
             kept["closed"] = event[2]
+        elif event[0] == 10:  # also of one that was taken for lost, and was not
+            kept["closed"] = None
     return [judged(kept, filtered) for kept in sessions.values()]
 
 
@@ -71,7 +73,7 @@ def session_gaps(events: Sequence[Event], wanted: str, closed: bool) -> Iterator
     for event, _ in events:
         if event[1] and str(uuid.UUID(bytes=event[1])) == wanted and (event[2] or event[0] in (10, 11)):
             numbers |= {event[2]} if event[2] or event[0] == 10 else set()
-            last = event[2] if event[0] == 11 else last
+            last = event[2] if event[0] == 11 else None if event[0] == 10 else last
     state, told = run_of(numbers, last) if numbers else ("incomplete", "none of its records is in this bundle")
     if state == "incomplete" or (state == "open" and closed):
         yield "session %s: %s" % (clean(wanted), told)
