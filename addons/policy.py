@@ -15,26 +15,29 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from protocols.command import Command, FunctionCall, Path, Statement
-from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook
+from protocols.hooks import ClosedHook, DecidedHook, JudgeHook, OutcomeHook, RewriteHook
 from protocols.session import Session
 from protocols.tally import tallies_of
-from protocols.verdict import Allow, Decision, Deny, Hold, Verdict
+from protocols.verdict import Allow, Decision, Deny, Hold, Replace, Verdict
 
 from addons.needs import Analyses, Catalogs
 from addons.sql.analysis import Analysis, Wanted
 from addons.sql.answers import ALLOW, DENY, defaults, hold_mode, texts
 from addons.sql.assess import UNSETTLED, Assessed, Assessor, with_prepared
+from addons.sql.bearers import fired
 from addons.sql.catalog import Snapshot
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import Now, all_of
+from addons.sql.denials import BLINDS, CLOSED, LOST, MOVED, OVERTAKES, VAGUE, denied
 from addons.sql.flux import Flux, together
 from addons.sql.given import uses
 from addons.sql.form import form
 from addons.sql.kinds import CLASSES
 from addons.sql.parse import Unparsable
-from addons.sql.prepared import STRANGER, UNTOLD
+from addons.sql.pinned import shared
+from addons.sql.placing import Placing
 from addons.sql.questions import Assessing, Stepping
-from addons.sql.rules import Rule, Rules, Ruling, rule, strictest
+from addons.sql.rules import Rule, Rules, Ruling, rule, sought, strictest
 from addons.sql.samples import WHY
 from addons.sql.searchpath import idle
 from addons.sql.settings import Gate, Settings
@@ -42,37 +45,8 @@ from addons.sql.settings import Gate, Settings
 _KEPT = 8192  #: analysed texts
 _KEPT_LENGTH = 64 << 10  #: characters; longer texts are analysed again
 
-_CODES = {
-    "unparsable": "OST-201", "unknown": "OST-202", "write-unfiltered": "OST-204", "function-unlisted": "OST-205",
-    "server-config": "OST-206", "dynamic": "OST-209",
-}
-_HINTS = {
-    "write-unfiltered": "Compare a key of the written table with constants: WHERE id = …, or id IN (…).",
-    "function-unlisted": "Ask the gateway's operator to add the function to Policy's `functions`.",
-    "unparsable": "Correct the statement; PostgreSQL's own grammar refuses it.",
-    "dynamic": "Prepare the statement in this session with PREPARE, and run it as it is written.",
-}
-_SETTLE = "Commit first, or change it outside of this transaction: what it means now is not in the catalog yet."
-
-_OVERTAKES = Deny(
-    "The statement changes what a portal may call that is still open in this session.", "OST-217",
-    hint="Read the portal to its end or close it, and send it again.",
-)  # fmt: skip
-
-_UNTOLD = Deny(f"EXECUTE is refused: {UNTOLD}.", "OST-209", hint="Prepare it again.", sqlstate="26000")
-_BLINDS = Deny(
-    "The statement sets what would make text ambiguous (standard_conforming_strings, client_encoding): no other could be judged.",
-    "OST-207", hint="Leave standard_conforming_strings on, and client_encoding at UTF8 or a single-byte one.",
-)  # fmt: skip
-
-_CLOSED = Deny(
-    "What the cursor was opened for is not simply allowed any more.", "OST-218", hint="Open it again.", sqlstate="0A000",
-)  # fmt: skip
-
-_Under = tuple[str, str, Flux | None]
-"""What an analysis rests on: the text, the catalog's revision, and what the session's transaction changed of it."""
-
-_ASK = "Ask the gateway's operator for a rule about this class, or do without."
+_Under = tuple[str, str, Flux | None, frozenset[str] | None]
+"""What an analysis rests on: the text, the catalog's revision, what the session's transaction changed of it, and names of its temporary relations."""
 
 
 class Policy:
@@ -112,14 +86,16 @@ class Policy:
         made = tuple(faults.of(lambda: all_of(rule, rules, "rules"), []))
         listed = faults.of(lambda: texts(functions, "functions"), ())
         faults.end()
-        self._rules, self._assessor = Rules(by_default, made, now), Assessor(listed, self.gate, _sought(made))
+        self._rules, self._assessor = Rules(by_default, made, now), Assessor(listed, self.gate, sought(made), any(each.places for each in made))
         self._catalogs, self._analysis = catalogs, Analysis(analyses)
         self._analysed: OrderedDict[_Under, tuple[Assessed, ...] | Unparsable] = OrderedDict()
-        self._latest: tuple[_Under, tuple[Assessed, ...] | Unparsable] = (("", "", None), ())
+        self._latest: tuple[_Under, tuple[Assessed, ...] | Unparsable] = (("", "", None, None), ())
         self._ruled: OrderedDict[tuple[_Under, int], Ruling] = OrderedDict()
         self._formed: OrderedDict[tuple, Ruling | None] = OrderedDict()
         self._idle: set[_Under] = set()
         self._rule_sets: list[tuple[Rule, ...]] = []
+        self._places_by: list[bool] = []  #: of each, whether it allows by relations' schemas
+        self._placing = Placing(self._settings, self._analysis)
         self._fitting: dict[str, int] = {}
         self._given: dict[str, Snapshot | None] = {}
         self.tallies = tallies_of((catalogs, self._settings))
@@ -139,13 +115,46 @@ class Policy:
             return None
         if self._catalogs.stale(session):
             return object()  # nothing is remembered: another change may be on its way
-        return self._catalogs.standing(session), self._settings.underway.of(session)
+        return self._catalogs.standing(session), self._settings.underway.of(session), self._temporary(session)
 
     def untold(self, session: Session, decision: Decision) -> bool:
         """Whether it learns nothing from hearing of this again; see `protocols.verdict`."""
         command = decision.command
         known = command.path is Path.PARSE or self._under(session, command.text) in self._idle
         return known and not self._analysis.long(command.text)
+
+    def on_rewrite(self, hook: RewriteHook) -> Allow | Replace | Deferred[Verdict]:
+        """
+        Where a rule allows by relations' schemas, and a name may be several relations' of which it does not allow every one, the search path
+        says which is meant. Then that is written into the text, since the path may be another one when the server reads it.
+        """
+        session = hook.session
+        if not self._places(session):
+            return Allow(remember=True, formed=True)
+        if not self._known(session):
+            return self._read(session).addCallback(lambda snapshot: self._going_by(session, snapshot, lambda: self._rewritten(hook)))
+        return self._rewritten(hook)
+
+    def _rewritten(self, hook: RewriteHook) -> Allow | Replace | Deferred[Verdict]:
+        session, text = hook.session, hook.statement.text
+        try:
+            leans = self._leans(session, hook.statement)
+            sent = self._placed(session, hook.statement) if leans else text
+        except Wanted as wanted:
+            return self._analysis.wait(session, wanted, lambda: self.on_rewrite(hook))
+        self._placing.sent(session, hook.statement.settings)
+        return Allow(remember=not leans) if sent == text else Replace(sent)
+
+    def _leans(self, session: Session, statement: Statement) -> bool:
+        """Whether it is not simply allowed whatever its names mean, and the path may say what they do."""
+        snapshot = self._snapshot(session)
+        if snapshot is None or not shared(snapshot).within(statement.text):
+            return snapshot is None
+        return not all(ruling.verdict == ALLOW and not ruling.timed for ruling in self.explain(session, statement))
+
+    def _placed(self, session: Session, statement: Statement) -> str:
+        """The text with the schemas that the path says."""
+        return self._placing.text(session, statement, self._snapshot(session), self._settings.underway.of(session), self._temporary(session))
 
     def on_judge(self, hook: JudgeHook) -> Verdict | Deferred[Verdict]:
         session, command = hook.session, hook.command
@@ -172,10 +181,21 @@ class Policy:
         """At once, or asked again when its long texts are analysed: by then the catalog may have to be read again."""
         try:
             if self._overtakes(hook.session, hook.command):
-                return _OVERTAKES
-            return self._stale(hook.session, hook.command) or self._judged(hook.session, hook.command)
+                return OVERTAKES
+            return self._stale(hook.session, hook.command) or self._judged_as_meant(hook.session, hook.command)
         except Wanted as wanted:
             return self._analysis.wait(hook.session, wanted, lambda: self.on_judge(hook))
+
+    def _judged_as_meant(self, session: Session, command: Statement) -> Verdict:
+        if not self._places(session):
+            return self._judged(session, command)
+        text = command.text
+        if self._leans(session, command):
+            if self._placing.moved(session, command.settings):  # while others were asked
+                return MOVED
+            text = self._placed(session, command)
+        self._placing.judged(session, command.text, text)
+        return self._judged(session, command if text == command.text else replace(command, text=text))
 
     def _stale(self, session: Session, command: Statement) -> Deny | None:
         """A cursor that was opened by another revision is read on where its text is still allowed. What EXECUTE runs is judged anyhow."""
@@ -184,7 +204,7 @@ class Policy:
                 if each.revision != session.policy_revision and (
                     each.statement is None or type(self._judged(session, each.statement)) is not Allow
                 ):
-                    return _CLOSED
+                    return CLOSED
         return None
 
     def _judged(self, session: Session, command: Statement) -> Verdict:
@@ -201,9 +221,9 @@ class Policy:
         rulings = self.explain(session, command)
         ruling, parts = strictest(rulings), self._parts(session, command.text)
         if ruling.verdict != DENY and any(self.gate.blinds(change) for part in parts for change in part.finding.changes):
-            return _BLINDS
+            return BLINDS
         if any(command.untold(part.finding.executes) for part in parts):
-            return _UNTOLD
+            return LOST
         by_name = any(p.finding.executes or p.finding.prepares for p in parts)
         alike = not by_name and not any(r.timed for r in rulings) and not self._alters(session, command)
         if alike and len(command.text) <= _KEPT_LENGTH:
@@ -253,6 +273,8 @@ class Policy:
         ruling = self._rules.decide(fitting, kind, why, part.finding)
         if ruling.verdict != ALLOW and ruling.rule is not None and part.finding.samples and (ruling.rule.relations or ruling.rule.columns):
             return replace(ruling, why=f"reads {'.'.join(filter(None, min(part.finding.samples)))}, {WHY}")
+        if ruling.verdict == DENY and ruling.rule is None and (name := self._rules.vague(fitting, kind, part.finding)):
+            return replace(ruling, why=f"{why} and names {name}, {VAGUE}")
         if ruling.verdict == ALLOW or ruling.rule is None or part.finding.reached is not None or not part.finding.unsettled:
             return ruling
         return replace(ruling, why=next((one for one in part.classes.values() if UNSETTLED in one), why))
@@ -274,7 +296,7 @@ class Policy:
         found = self._latest[1] if self._latest[0] == key else self._analysed.get(key)
         if found is None:
             try:
-                found = self._assessor.assess(text, snapshot, unread=self._catalogs is not None and snapshot is None, flux=key[2])
+                found = self._assessor.assess(text, snapshot, unread=self._catalogs is not None and snapshot is None, flux=key[2], temporary=key[3])
                 self._settings.learn(text, [part.finding for part in found])
             except Unparsable as error:
                 found = error.with_traceback(None)
@@ -286,8 +308,8 @@ class Policy:
         return found
 
     def _assessing(self, session: Session, text: str) -> Assessing:
-        _text, revision, flux = self._under(session, text)
-        return Assessing(text, revision, self._assessor, self._catalogs is not None and not revision, flux)
+        _text, revision, flux, temporary = self._under(session, text)
+        return Assessing(text, revision, self._assessor, self._catalogs is not None and not revision, flux, temporary)
 
     def on_decided(self, hook: DecidedHook) -> None:
         """Learn what was prepared and which settings are on their way."""
@@ -314,13 +336,16 @@ class Policy:
         self._settings.decided(session, decision, "Policy", findings, steps)
         for finding in findings or ():
             if finding.prepares:
-                self._settings.prepared.learn(session.id, finding.prepares, command.text)
+                self._settings.prepared.learn(session.id, finding.prepares, self._placing.meant(session, command.text))
         changed, called = self._changes(session, command, analysed if isinstance(analysed, tuple) else ())
         self._settings.underway.decided(session, decision, changed, called)
         runs = any(part.runs for part in analysed) if isinstance(analysed, tuple) else False
         if runs and command.path is Path.BIND:
             self._settings.underway.bound(session, decision)
-        quiet = changed is None and called is None and not runs
+        shadows = fired(findings or (), self._snapshot(session)) if self._places(session) else frozenset()
+        if shadows:
+            self._settings.underway.shadowed(session, shadows)
+        quiet = changed is None and called is None and not runs and not shadows
         if findings is not None and quiet and idle(findings) and not any(f.prepares or f.executes for f in findings):
             self._idles(known)
             if (by_form := self._by_form(session, command)) is not None:
@@ -363,6 +388,7 @@ class Policy:
             self._settings.underway.closed(hook.session, self._catalogs)
         self._analysis.settle(hook.session)
         self._fitting.pop(hook.session.id, None)
+        self._placing.forget(hook.session)
 
     def _rule_set(self, session: Session) -> int:
         """The number of the set of rules that can ever be about a session; many sessions share one."""
@@ -371,11 +397,19 @@ class Policy:
             rules = self._rules.fitting(session)
             if rules not in self._rule_sets:
                 self._rule_sets.append(rules)
+                self._places_by.append(self._catalogs is not None and any(each.places for each in rules))
             found = self._fitting[session.id] = self._rule_sets.index(rules)
         return found
 
     def _fitting_rules(self, session: Session) -> tuple[Rule, ...]:
         return self._rule_sets[self._rule_set(session)]
+
+    def _places(self, session: Session) -> bool:
+        return self._places_by[self._rule_set(session)]
+
+    def _temporary(self, session: Session) -> frozenset[str] | None:
+        """As `Underway.temporary`, where it matters."""
+        return self._settings.underway.temporary(session) if self._places(session) else None
 
     def _snapshot(self, session: Session) -> Snapshot | None:
         if self._catalogs is None:
@@ -389,7 +423,9 @@ class Policy:
         return snapshot.revision if snapshot is not None else ""
 
     def _under(self, session: Session, text: str) -> _Under:
-        return text, self._revision(session), self._settings.underway.of(session) if self._catalogs is not None else None
+        if self._catalogs is None:
+            return text, "", None, None
+        return text, self._revision(session), self._settings.underway.of(session), self._temporary(session)
 
     def _whole(self, session: Session, command: Statement, part: Assessed, whole: tuple[Assessed, ...]) -> Assessed:
         """A statement with what it executes by name."""
@@ -439,7 +475,8 @@ class Policy:
                 "The function of this call is not known to the gateway.", "OST-208",
                 hint="Call it by name with SELECT.", facts=(("oid", str(command.oid)),),
             )
-        called = self._assessor.function((function.schema, function.name), snapshot, self._settings.underway.of(session))
+        flux, temporary = self._settings.underway.of(session), self._temporary(session)
+        called = self._assessor.function((function.schema, function.name), snapshot, flux, temporary)
         fitting = self._fitting_rules(session)
         found = strictest(self._rules.decide(fitting, kind, why, called.finding) for kind, why in called.classes.items())
         return self._verdict(found, session, command)
@@ -447,7 +484,7 @@ class Policy:
     def _verdict(self, ruling: Ruling, session: Session, command: Command, remember: bool = False) -> Verdict:
         name = ruling.rule.name if ruling.rule else ""
         if ruling.verdict == DENY:
-            return _deny(ruling, name)
+            return denied(ruling, name)
         if ruling.verdict == ALLOW:
             return Allow(name, remember=remember)
         if command.path is Path.PARSE:
@@ -460,27 +497,3 @@ class Policy:
         if found is None:
             return Hold(f"default.{ruling.kind}", reason, self._approvers, mode=hold_mode("", session, command))
         return found.hold(reason, hold_mode(found.mode, session, command))
-
-
-def _sought(rules: Iterable[Rule]) -> frozenset[str] | None:
-    """The relations that rules deny or ask about; None when no such rule is about what a statement reaches."""
-    asking = [r for r in rules if r.verdict != ALLOW and (r.relations or r.columns)]
-    return frozenset(name for r in asking for name in r.relations) if asking else None
-
-
-def _deny(ruling: Ruling, name: str) -> Deny:
-    code = _CODES.get(ruling.kind, "OST-200")
-    if ruling.rule is not None:
-        code = "OST-203"
-        own = ruling.rule.reason and WHY in ruling.why and f"{ruling.rule.reason} (the statement {ruling.why})"
-        reason = own or ruling.rule.reason or f"Rule {name} refuses it: the statement {ruling.why}."
-    else:
-        reason = f"Policy refuses class {ruling.kind}: the statement {ruling.why}."
-    hint = (ruling.rule.hint if ruling.rule else "") or _HINTS.get(ruling.kind, _ASK if code == "OST-200" else "")
-    if UNSETTLED in ruling.why:
-        code, hint = code if ruling.rule is not None else "OST-217", _SETTLE
-    unknown = code == "OST-209" and ruling.why == STRANGER
-    return Deny(
-        reason, code, rule=name, hint=hint, sqlstate="42601" if code == "OST-201" else "26000" if unknown else "42501",
-        facts=(("class", ruling.kind),),
-    )

@@ -20,13 +20,14 @@ from addons.needs import Analyses, Catalogs, Estimates
 from addons.sql.about import KINDS, About, Asking, Calling, Guarding, Planning, about_of
 from addons.sql.analysis import Analysis, Wanted
 from addons.sql.answers import hold_mode, texts
-from addons.sql.assess import Assessor, Listed
+from addons.sql.assess import Assessor
 from addons.sql.catalog import Snapshot
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import Conditions, Table, all_of, conditions
 from addons.sql.finding import Name
 from addons.sql.flux import Flux, changed_by, together
 from addons.sql.guard import SQLSTATE, Uncountable
+from addons.sql.listed import Listed
 from addons.sql.reach import reach
 from addons.sql.settings import Gate, Settings
 from protocols.command import Path, Statement

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg_query
 
 from addons.sql.analysis import LONG
+from addons.sql.bearers import place
 from addons.sql.bodies import Body, body, text_of_body
 from addons.sql.bounds import Columns
 from addons.sql.cascades import cascaded
@@ -24,6 +25,7 @@ from addons.sql.extensions import computes
 from addons.sql.finding import Finding, Name
 from addons.sql.flux import Flux, changed, together
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
+from addons.sql.listed import Listed
 from addons.sql.naming import spelt, strings
 from addons.sql.operands import Operands
 from addons.sql.overloads import apart, held, operators, strange
@@ -65,39 +67,28 @@ class Assessed:
     runs: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """Functions, procedures and operators that the gateway's operator vouches for, as "name" or "schema.name"."""
-
-    names: frozenset[str] = field(default_factory=frozenset)
-
-    def __contains__(self, name: Name) -> bool:
-        schema, last = name
-        if schema:
-            return f"{schema}.{last}" in self.names or last in self.names
-        return last in self.names or any(n.partition(".")[2] == last for n in self.names)
-
-
 class Assessor:
     """
     :param functions: what the operator vouches for.
     :param gate: for SET and set_config().
     :param relations: what rules name, to be found under other names; None when no rule asks.
+    :param placed: rules allow by relations' schemas, so that names without one are told apart.
     """
 
-    def __init__(self, functions: Iterable[str], gate: Gate, relations: frozenset[str] | None = None) -> None:
-        self._listed, self._gate = Listed(frozenset(functions)), gate
+    def __init__(self, functions: Iterable[str], gate: Gate, relations: frozenset[str] | None = None, placed: bool = False) -> None:
+        self._listed, self._gate, self._placed = Listed(frozenset(functions)), gate, placed
         self._sought = None if relations is None else Listed(relations)
         self._showing: OrderedDict[str, tuple[frozenset[str], frozenset[str]]] = OrderedDict()
 
     def assess(
-        self, text: str, snapshot: Snapshot | None = None, *, unread: bool = False, flux: Flux | None = None
+        self, text: str, snapshot: Snapshot | None = None, *, unread: bool = False, flux: Flux | None = None, temporary: frozenset[str] | None = None
     ) -> tuple[Assessed, ...]:
         """
         Every statement of a string.
 
         :param unread: there is a catalog, and it is not known: a name without a schema may be a user's.
         :param flux: what the session's open transaction changed; each statement adds its own for those behind it.
+        :param temporary: names of its temporary relations, as `Underway.temporary`.
         :raises Unparsable: the grammar refuses it.
         """
         parsed = parse(text)
@@ -106,14 +97,15 @@ class Assessor:
         along = [cascaded(statement, snapshot) for statement in parsed.statements] if self._sought is not None else ()
         for finding, statement, names in zip(found, parsed.statements, along):
             finding.relations |= _moved(statement, self._sought) | (names or frozenset())
-        assessed, before = [], flux
+        assessed, before, under = [], flux, []
         for finding, statement, change in zip(found, parsed.statements, changes, strict=True):
             part = self._assessed(finding, statement, snapshot, before, change)
             assessed.append(part)
+            under.append(before)
             before = together((before, part.changed, part.called))
         for at, finding in enumerate(found):
             if finding.kind in _LATER and before is not flux:
-                assessed[at] = self._assessed(finding, parsed.statements[at], snapshot, before, changes[at])
+                assessed[at], under[at] = self._assessed(finding, parsed.statements[at], snapshot, before, changes[at]), before
         for part in assessed if unread else ():
             self._shadowed(part)
         if self._sought is not None and (unread or snapshot is not None):
@@ -124,6 +116,8 @@ class Assessor:
                 part.finding.reached = None
         for part in assessed if self._sought is not None else ():
             self._samples(part.finding, snapshot, before)
+        for part, statement, known in zip(assessed, parsed.statements, under) if self._placed and (unread or snapshot is not None) else ():
+            place(part.finding, statement, snapshot, known, temporary)
         return tuple(assessed)
 
     def _samples(self, finding: Finding, snapshot: Snapshot | None, flux: Flux | None) -> None:
@@ -145,7 +139,7 @@ class Assessor:
             why = f"calls {foreign}, which may be anybody's while the target's catalog cannot be read"
             part.classes.setdefault("function-unlisted", why)
 
-    def function(self, name: Name, snapshot: Snapshot | None, flux: Flux | None = None) -> Assessed:
+    def function(self, name: Name, snapshot: Snapshot | None, flux: Flux | None = None, temporary: frozenset[str] | None = None) -> Assessed:
         """One function called by itself (the fast path)."""
         weighing = self._weighing(Finding("FunctionCall", functions={name}), snapshot, flux)
         weighing.call(name)
@@ -153,6 +147,8 @@ class Assessor:
         if self._sought is not None and snapshot is not None:
             _reach(part.finding, snapshot, self._sought, flux)
             self._samples(part.finding, snapshot, flux)
+        if self._placed:
+            place(part.finding, None, snapshot, flux, temporary)
         return part
 
     def changes(self, oid: int, snapshot: Snapshot | None) -> Flux | None:

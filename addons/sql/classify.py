@@ -20,7 +20,7 @@ from addons.sql.constants import strings
 from addons.sql.ctes import NO_CTES, Ctes
 from addons.sql.finding import Finding, Name
 from addons.sql.kinds import ALTER_DESTRUCTIVE, ALTER_PRIVILEGE, CONSTRUCTS, JSON_OPS, PARTS, SECRETS, STATEMENTS, TRUSTED_LANGUAGES
-from addons.sql.naming import returned, spelt
+from addons.sql.naming import name_of, returned, spelt
 from addons.sql.parse import Parsed, Unparsable, unwrap
 from addons.sql.upserts import bounded_upsert
 
@@ -151,7 +151,7 @@ class _Visit:
 
     def write(self, relation: tree.RangeVar, kind: str, why: str, *, touches: bool = False) -> None:
         """A statement writes a relation, and `touches` rows that are there; in the server's catalogs that is configuring the server."""
-        name = (relation.schemaname, relation.relname)
+        name = name_of(relation)
         if touches:
             self.found.touched.add(name)
         self.found.relations.add(name)
@@ -289,7 +289,7 @@ def _analyze(option: tree.DefElem) -> bool:
 def _range(visit: _Visit, node: tree.RangeVar, scope: Ctes) -> Skip:
     _alias(visit, node.alias, node.relname)
     if node.schemaname or scope.get(node.relname) is None:
-        name = (node.schemaname, node.relname)
+        name = name_of(node)
         visit.found.relations.add(name)
         if node.relname in SECRETS and _system(name):
             visit.found.add(SECRETS[node.relname], f"reads {node.relname}")

@@ -20,6 +20,7 @@ class Finding:
     :ivar classes: class to one clause that says why; no value is in it.
     :ivar kinds: of the statements inside it other than queries.
     :ivar relations: every relation named, CTE names left out; `written` is the part that it writes, `touched` that whose rows it changes.
+    :ivar bearers: names without a schema to the schemas whose relations they may be (`addons.sql.bearers`); None where the text alone counts.
     :ivar inside: relations whose rows are changed by functions that it calls.
     :ivar reached: relations whose rows it reaches under another name, as the catalog has it; None when that is not known.
     :ivar samples: what it reads or calls that may show values of any relation (`addons.sql.samples`).
@@ -38,6 +39,7 @@ class Finding:
     relations: set[Name] = field(default_factory=set)
     written: set[Name] = field(default_factory=set)
     touched: set[Name] = field(default_factory=set)
+    bearers: dict[str, frozenset[str]] | None = None
     inside: set[Name] = field(default_factory=set)
     reached: frozenset[Name] | None = frozenset()
     samples: set[Name] = field(default_factory=set)
@@ -70,6 +72,9 @@ class Finding:
         for name in ("relations", "written", "touched", "columns", "functions", "samples"):
             getattr(self, name).update(getattr(other, name))
         self.inside |= other.inside | other.touched
+        if other.bearers is not None:
+            before = self.bearers or {}
+            self.bearers = {**before, **{last: schemas | before.get(last, frozenset()) for last, schemas in other.bearers.items()}}
         self.reached = None if self.reached is None or other.reached is None else self.reached | other.reached
         self.renamed = self.renamed or other.renamed
         self.unsettled = self.unsettled or other.unsettled

@@ -46,6 +46,11 @@ def strings(nodes: Iterable[tree.Node]) -> list[str]:
     return [n.string.sval for n in nodes if n.HasField("string")]
 
 
+def name_of(relation: tree.RangeVar) -> tuple[str, str]:
+    """The schema that it is written with, "" where it is not, and the name; TEMP says the schema."""
+    return relation.schemaname or ("pg_temp" if relation.relpersistence == "t" else ""), relation.relname
+
+
 _LATELY_THE_SERVERS = (["pg_catalog", "json_object"], ["pg_catalog", "json"])
 
 

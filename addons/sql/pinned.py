@@ -17,6 +17,7 @@ from typing import NamedTuple
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as tree
 
+from addons.sql.bearers import ANY
 from addons.sql.catalog import Relation, Snapshot
 from addons.sql.meaning import WORD, words
 from addons.sql.parse import Unparsable, parse, unwrap
@@ -59,7 +60,7 @@ def pinned(text: str, names: Names, made: Collection[str] = ()) -> str:
     """
     The text to send; the very same where nothing is to be told, or cannot be: there names stay that may mean several relations.
 
-    :param made: names that the session made: a temporary relation may stand behind them that the catalog does not show.
+    :param made: names that the session made, `ANY` for all: a temporary relation may stand behind them that the catalog does not show.
     """
     if names.path is None or not shared(names.snapshot).within(text):
         return text
@@ -104,7 +105,7 @@ _DROPPED = frozenset(
 
 def _schema(name: str, names: Names, made: Collection[str]) -> str:
     """The one that a name is looked up in; "" where it exists in one only, or may mean several."""
-    if name in made or name not in shared(names.snapshot).names:
+    if name in made or ANY in made or name not in shared(names.snapshot).names:
         return ""
     found = names.relations(tree.RangeVar(relname=name))
     return found[0].schema if len(found) == 1 else ""
@@ -118,6 +119,7 @@ class Pinning:
     revision: str
     path: tuple[str, ...]
     made: frozenset[str]
+    temporary: bool = True  #: as `Names`
 
     def answer(self, snapshot: Snapshot | None) -> str:
-        return pinned(self.text, Names(snapshot, self.path), self.made)
+        return pinned(self.text, Names(snapshot, self.path, self.temporary), self.made)

@@ -21,6 +21,7 @@ class Assessing:
 
     :ivar assessor: an object of its own: two policies that differ ask two questions.
     :ivar unread: there is a catalog, and it is not known. :ivar flux: what the session's transaction changed of it.
+    :ivar temporary: as `Underway.temporary`.
     """
 
     text: str
@@ -28,10 +29,11 @@ class Assessing:
     assessor: Assessor
     unread: bool
     flux: Flux | None = None
+    temporary: frozenset[str] | None = None
 
     def answer(self, snapshot: Snapshot | None) -> tuple[Assessed, ...] | Unparsable:
         try:
-            return self.assessor.assess(self.text, snapshot, unread=self.unread, flux=self.flux)
+            return self.assessor.assess(self.text, snapshot, unread=self.unread, flux=self.flux, temporary=self.temporary)
         except Unparsable as error:
             return error.with_traceback(None)
 

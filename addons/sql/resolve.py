@@ -139,19 +139,21 @@ class Names:
 
     :ivar path: schemas in search order when known for certain, None when not. pg_catalog
         comes first unless it is listed, as the server has it.
+    :ivar temporary: the session may have temporary relations; those of others mean nothing to it.
     """
 
     snapshot: Snapshot
     path: tuple[str, ...] | None = None
+    temporary: bool = True
 
     def relations(self, name: tree.RangeVar) -> tuple[Relation, ...]:
         """
         What a RangeVar may mean, most likely first: none when the catalog does not know it, several
         when it depends on a search path that is not known.
         """
-        known = [r for r in self.snapshot.named(name.schemaname, name.relname) if r.kind != "c"]
+        known = [r for r in self.snapshot.named(name.schemaname, name.relname) if r.kind != "c" and (self.temporary or not _temporary(r))]
         if name.schemaname == "pg_temp":
-            return tuple(r for r in self.snapshot.named("", name.relname) if r.schema.startswith("pg_temp_"))
+            return tuple(r for r in self.snapshot.named("", name.relname) if _temporary(r))
         if name.schemaname or len(known) < 2:
             return tuple(known)
         return self._ordered(known)
@@ -161,7 +163,7 @@ class Names:
         first = next((r for r in known if r.schema == "pg_catalog"), None)
         if self.path is None:
             return tuple(known)
-        temporary = [r for r in known if r.schema.startswith("pg_temp_")]
+        temporary = [r for r in known if _temporary(r)]
         if "pg_catalog" not in self.path and first is not None:
             return (first, *temporary)
         for schema in self.path:
@@ -171,3 +173,8 @@ class Names:
             if here:
                 return (*here, *temporary)
         return tuple(known)
+
+
+def _temporary(relation: Relation) -> bool:
+    """Whether it is some session's."""
+    return relation.schema.startswith("pg_temp_")

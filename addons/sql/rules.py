@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocols.session import Session
 
 from addons.sql.answers import ALLOW, DENY, VERDICTS, Answering, answer, clock_for, whole
-from addons.sql.assess import Listed
+from addons.sql.bearers import UNTOLD
 from addons.sql.conditions import Now, Table, near
 from addons.sql.finding import Finding, Name
 from addons.sql.kinds import CLASSES, STATEMENTS
+from addons.sql.listed import Listed
 
 _KINDS = {name.removesuffix("Stmt").lower(): name.removesuffix("Stmt") for name in STATEMENTS}
 
@@ -32,6 +33,11 @@ class Rule(Answering):
     relations: frozenset[str] = frozenset()
     columns: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
+
+    @property
+    def places(self) -> bool:
+        """Whether it allows by the schemas of relations."""
+        return self.verdict == ALLOW and any("." in name for name in self.relations)
 
     def fits(self, kind: str, finding: Finding | None) -> bool:
         """Whether it is about one class of one statement. Without a finding (text that does not parse) only classes count."""
@@ -55,10 +61,17 @@ def _covers(names: frozenset[str], touched: Iterable[Name], every: bool) -> bool
 
 
 def _relations(names: frozenset[str], finding: Finding, every: bool) -> bool:
-    """What holds the rows under another name is touched too; to be allowed it has to be named itself."""
+    """What holds the rows under another name is touched too; to be allowed it has to be named itself, whichever relation of its name is meant."""
     if every:
-        return _covers(names, finding.relations, every)
+        return bool(finding.relations) and all(_surely(name, names, finding.bearers) for name in finding.relations)
     return finding.reached is None or bool(finding.samples) or _covers(names, finding.relations | finding.reached, every)
+
+
+def _surely(name: Name, names: frozenset[str], bearers: dict[str, frozenset[str]] | None) -> bool:
+    schema, last = name
+    if schema or bearers is None or last in names:
+        return name in Listed(names)
+    return all(f"{each}.{last}" in names for each in bearers.get(last, UNTOLD))
 
 
 def _columns(names: frozenset[str], finding: Finding, every: bool) -> bool:
@@ -145,6 +158,14 @@ class Rules:
             return Ruling(candidate.verdict, kind, why, candidate, timed)
         return Ruling(self._default.get(kind, DENY), kind, why, None, timed)
 
+    def vague(self, rules: tuple[Rule, ...], kind: str, finding: Finding) -> str:
+        """A name without a schema, for the lack of which a rule does not allow what it otherwise would; "" where that is not why."""
+        by_text = replace(finding, bearers=None)
+        for each in rules:
+            if each.places and not each.fits(kind, finding) and each.fits(kind, by_text):
+                return next((last for schema, last in sorted(finding.relations) if not _surely((schema, last), each.relations, finding.bearers)), "")
+        return ""
+
     def _clock(self) -> datetime.datetime:
         if self._now is None:
             raise RuntimeError("a rule names hours and there is no clock")
@@ -154,3 +175,9 @@ class Rules:
 def strictest(rulings: Iterable[Ruling]) -> Ruling:
     """The most restrictive of several; of two alike the first, which names the earlier statement."""
     return max(rulings, key=lambda r: VERDICTS.index(r.verdict))
+
+
+def sought(rules: Iterable[Rule]) -> frozenset[str] | None:
+    """The relations that rules deny or ask about; None when no such rule is about what a statement reaches."""
+    asking = [r for r in rules if r.verdict != ALLOW and (r.relations or r.columns)]
+    return frozenset(name for r in asking for name in r.relations) if asking else None

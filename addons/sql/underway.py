@@ -12,6 +12,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING
 
+from addons.sql.bearers import spoken_of
 from addons.sql.committing import may_commit
 from addons.sql.flux import Flux
 from addons.sql.overtaken import Overtaken
@@ -46,6 +47,7 @@ class Underway:
         self._known: dict[str, tuple[Decision, bool]] = {}  #: with whose end the catalogs were told, and whether it means something to others
         self._changing: set[str] = set()  #: those that changed something themselves, not only by what they called
         self._loud: set[str] = set()  #: those of them that did more than make temporary tables
+        self._temporary: dict[str, frozenset[str]] = {}
         self._gone: deque[tuple[str, bool]] = deque(maxlen=_GONE)
         self._overtaken: Overtaken | None = None
 
@@ -71,6 +73,20 @@ class Underway:
         """Whether what it changed may mean something to others."""
         return session.id in self._loud
 
+    def temporary(self, session: Session) -> frozenset[str] | None:
+        """
+        Names that a temporary relation of the session's may have that no catalog may show (`bearers.ANY` for all), whose code made it;
+        those that it made itself are in the catalog when `of` is None. None where it has no temporary relation at all.
+        """
+        return self._temporary.get(session.id)
+
+    def shadowed(self, session: Session, names: frozenset[str]) -> None:
+        """Code that a command runs may make temporary relations of these names."""
+        before = self._temporary.get(session.id)
+        if before is None or not before >= names:
+            self._tally.moved()
+            self._temporary[session.id] = (before or frozenset()) | names
+
     def decided(self, session: Session, decision: Decision, changed: Flux | None, called: Flux | None = None) -> None:
         """
         A command is about to be sent.
@@ -84,6 +100,7 @@ class Underway:
         if changed is None and called is None:
             return
         self._tally.moved()
+        self.shadowed(session, spoken_of(called))
         if changed is not None:
             self._changing.add(session.id)
             if not _TEMPORARY.fullmatch(command.text):
@@ -144,7 +161,7 @@ class Underway:
 
     def closed(self, session: Session, catalogs: Catalogs) -> bool | None:
         """The session is over. As `ended`."""
-        for kept in (self._flux, self._said, self._sent, self._bound, self._known):
+        for kept in (self._flux, self._said, self._sent, self._bound, self._known, self._temporary):
             kept.pop(session.id, None)
         if session.id not in self._changing:
             return dict(self._gone).get(session.id)

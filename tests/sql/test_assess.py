@@ -6,8 +6,9 @@ from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
-from addons.sql.assess import Assessor, Listed, columns_of, with_prepared
+from addons.sql.assess import Assessor, columns_of, with_prepared
 from addons.sql.catalog import Column, Function, Relation
+from addons.sql.listed import Listed
 from addons.sql.settings import Gate
 
 
