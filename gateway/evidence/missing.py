@@ -19,15 +19,20 @@ from gateway.notary.record import BadRecord
 
 def missing(view: View) -> list[str]:
     """A sentence of each. On a live store of what is missing still at a second look: files move while it seals and expires."""
-    return list(_missing(view)) and list(_missing(view))
+    return [why for _, why in lacking(view)]
 
 
-def _missing(view: View) -> Iterator[str]:
+def lacking(view: View) -> list[tuple[int | None, str]]:
+    """The same, each with the number of its segment; None of the ledger itself."""
+    return list(_lacking(view)) and list(_lacking(view))
+
+
+def _lacking(view: View) -> Iterator[tuple[int | None, str]]:
     try:
         told = by_segment(view.events())
     except (Unfit, lmdb.Error, LedgerError, BadRecord) as e:
-        yield f"ledger: {e}"
+        yield None, f"ledger: {e}"
         return
     for number, events in told.items():
         if why := absent(number, events, view.files(number)):
-            yield why
+            yield number, why

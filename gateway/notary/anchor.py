@@ -34,10 +34,13 @@ class FileAnchor:
     Appends in its own thread: the file may be on a disk that answers late or never.
 
     :param failed: told why it cannot be written. :param lost: told that what was written is not there any more.
+    :param written: told that it is written again, after it could not be.
     """
 
-    def __init__(self, file: Path, failed: Callable[[OSError], None], lost: Callable[[str], None]) -> None:
-        self._file, self._failed, self._lost = file, failed, lost
+    def __init__(
+        self, file: Path, failed: Callable[[OSError], None], lost: Callable[[str], None], written: Callable[[], None] = lambda: None
+    ) -> None:
+        self._file, self._failed, self._lost, self._written = file, failed, lost, written
         self.trouble: OSError | None = None  #: why the newest checkpoint is not in it
         self._size: int | None = None  # bytes, as we left it
         self._notes: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -56,7 +59,10 @@ class FileAnchor:
         while (note := self._notes.get()) is not None:
             try:
                 self._look()
-                self._size, self.trouble = append(self._file, note), None
+                self._size = append(self._file, note)
+                before, self.trouble = self.trouble, None
+                if before is not None:
+                    self._written()
             except OSError as e:
                 self.trouble = e
                 self._failed(e)

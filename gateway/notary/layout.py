@@ -24,6 +24,7 @@ class Layout:
         open/000000000042/      the active segment, and closed ones that are not sealed yet
         open/spare/             the next one, its space reserved
         sealed/000000000041.mdb and .bodies.mdb
+        damaged                 what the last notary knew to be damaged, so that the next one looks there first; no evidence
     """
 
     root: Path
@@ -44,6 +45,10 @@ class Layout:
     def checkpoint(self) -> Path:
         """What people keep elsewhere; written after each append to the ledger."""
         return self.ledger / "checkpoint"
+
+    @property
+    def damaged(self) -> Path:
+        return self.root / "damaged"
 
     @property
     def spare(self) -> Path:

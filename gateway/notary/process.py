@@ -91,7 +91,7 @@ class Notary(Service):
         super().startService()
         if self._audit.anchor_file is not None:
             lost = partial(self._reactor.callFromThread, self._remark, "anchor")
-            self._anchor = FileAnchor(self._audit.anchor_file, self._anchor_failed, lost)
+            self._anchor = FileAnchor(self._audit.anchor_file, self._anchor_failed, lost, self._anchor_written)
         self.writer.start()
 
     def stopService(self) -> Deferred[None]:
@@ -226,8 +226,8 @@ class Notary(Service):
         told = {"segment": store.segment.number, "records": store.segment.size, "ledger_entries": store.ledger.size} if store is not None else {}
         trouble = self._anchor.trouble if self._anchor is not None else None
         return {
-            **told, "why": self.why_down or ("" if store is not None else "starting"), "damaged": list(self.rounds.wrong.values()),
-            "checked_ns": self.rounds.checked_ns, "anchor": describe(trouble) if trouble else "",
+            **told, **self.rounds.health(), "why": self.why_down or ("" if store is not None else "starting"),
+            "last_ns": store.state.last_ns if store is not None else 0, "anchor": describe(trouble) if trouble else "",
         }
 
     def _news(self) -> None:
@@ -236,6 +236,9 @@ class Notary(Service):
 
     def _anchor_failed(self, error: OSError) -> None:
         self._log.error("the anchor file cannot be written: {why}", why=describe(error))
+
+    def _anchor_written(self) -> None:
+        self._log.info("the anchor file is written again, with the newest checkpoint, which covers those that it missed")
 
 
 BURIAL = 60.0

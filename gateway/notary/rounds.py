@@ -4,16 +4,20 @@ A watchman's rounds over what is sealed: whether every segment is there, and is 
 A look at all of them at the start and every few minutes: there, and as long as their own first pages promise. Between looks one
 after the other is hashed, slowly, so that what a disk lost, or somebody took, is known while a backup still has it. Files are read
 as bytes: LMDB, which trusts them, has no part in it. Nothing waits for this and nothing stops because of it: it tells.
+
+What was found damaged is kept beside the store, so that a restart forgets none of it: the next one looks there first.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,6 +59,8 @@ class Rounds:
     def __init__(self, say: Callable[[str, str], None], pace: float = _PACE) -> None:
         self._say, self._pace = say, pace
         self.wrong: dict[int, str] = {}  #: what is wrong now, by segment
+        self._noticed: dict[int, int] = {}  # when that was, in ns of the epoch
+        self._read, self._sealed = set[int](), 0  # segments read whole since the start, of so many
         self.checked_ns = 0  #: when the last whole round ended; 0 for not since the start
         self._marks: dict[Path, _Mark] = {}
         self._store: Watched | None = None
@@ -76,9 +82,24 @@ class Rounds:
         if self._thread is not None:
             self._thread.join(patience)
 
+    def health(self) -> dict[str, Any]:
+        """What is wrong, since when it is known, and how much was looked at; for operators."""
+        damaged = [{"segment": number, "what": why, "noticed_ns": self._noticed.get(number, 0)} for number, why in list(self.wrong.items())]
+        return {"damaged": damaged, "checked_ns": self.checked_ns, "sealed": self._sealed, "read": len(self._read)}
+
+    def recall(self, store: Watched) -> None:
+        """What was known before this start. It is read again by the first look, which says so where it is whole now."""
+        fates = self._fates(store)
+        for number, noticed, why in kept(store.layout.damaged):
+            if number in fates and number not in self.wrong:
+                self.wrong[number], self._noticed[number] = why, noticed
+                self._say("damaged", why)  # whoever reads this start's log, or its records, hears of it
+
     def look(self, store: Watched) -> None:
         """Whether everything is there; what came back since it was missed is hashed."""
-        for number, about in list(self._fates(store).items()):
+        fates = self._fates(store)
+        self._sealed = sum("seg.seal" in about for about in fates.values())
+        for number, about in list(fates.items()):
             why = self._seen(store, number, about)
             if why:
                 self._forget(store.layout.sealed(number))
@@ -91,11 +112,14 @@ class Rounds:
         about = self._fates(store)[number]
         why = self._seen(store, number, about) or self._unlike(store.layout, number, about)
         if not self._ended.is_set():
+            self._read.add(number)
             self._found(number, why)
 
     # The thread
 
     def _run(self) -> None:
+        assert self._store is not None
+        self.recall(self._store)
         looked, began, left = -LOOK_SECONDS, time.monotonic() + _SETTLED - ROUND_SECONDS, deque[int]()
         while not self._ended.is_set():
             store, now = self._store, time.monotonic()
@@ -139,11 +163,23 @@ class Rounds:
         if why == before:
             return
         if why:
-            self.wrong[number] = why
+            self.wrong[number], self._noticed[number] = why, time.time_ns()
             self._say("damaged", why)
         else:
-            del self.wrong[number]
+            del self.wrong[number], self._noticed[number]
             self._say("mended", f"segment {number} is as it was sealed again")
+        self._keep()
+
+    def _keep(self) -> None:
+        """For the next start. Where that cannot be written, the next one finds it again by its own rounds."""
+        store = self._store
+        if store is None:
+            return
+        file = store.layout.damaged
+        beside = file.with_suffix(".new")
+        with suppress(OSError):
+            beside.write_text("".join(f"{json.dumps([number, self._noticed[number], why])}\n" for number, why in self.wrong.items()))
+            os.replace(beside, file)
 
     def _seen(self, store: Watched, number: int, about: Events) -> str:
         """What a look shows to be wrong. A second look decides: files move while they are sealed and expire."""
@@ -200,6 +236,19 @@ class Rounds:
         except OSError:
             return b""
         return digest.digest()
+
+
+def kept(file: Path) -> Iterator[tuple[int, int, str]]:
+    """Segment, when that was noticed, and what is wrong. Nobody vouches for this file: what is none of it is passed over."""
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    for line in lines:
+        with suppress(ValueError):
+            match json.loads(line):
+                case [int(number), int(noticed), str(why)]:
+                    yield number, noticed, why
 
 
 def _order(numbers: Iterable[int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,3 +114,18 @@ def test_the_writer_of_anchors_reports_failure_and_goes_on(tmp_path: Path) -> No
     writer.append(kept(3))
     writer.close()
     assert anchor.parse((tmp_path / "anchor").read_text(), SIGNER.verifier)[0].size == 3
+
+
+def test_that_an_anchor_is_written_again_is_said_once(tmp_path: Path) -> None:
+    """After a failure, not after each checkpoint; else nobody knows whether the trouble that was said is over."""
+    blocked, said = tmp_path / "disk", list[str]()
+    blocked.write_text("")
+    failed = threading.Event()
+    writer = anchor.FileAnchor(blocked / "anchor", lambda e: failed.set(), said.append, lambda: said.append("written"))
+    writer.append(kept(1))
+    assert failed.wait(30)
+    blocked.unlink()
+    writer.append(kept(5))
+    writer.append(kept(9))
+    writer.close(30)
+    assert said == ["written"] and writer.trouble is None

@@ -108,11 +108,13 @@ async def test_status_says_what_a_person_should_look_after_and_exits_with_1(shor
     await until(lambda: rig.notary._anchor.trouble is not None)
     told = await deferToThread(ostiary, short)
     lost = "segment 1 was removed: it is in the ledger and not here"
-    assert told.exit_code == 1 and f"DAMAGED: {lost}\n" in told.stdout and "NOT ANCHORED: " in told.stdout
+    assert told.exit_code == 1 and f"DAMAGED: {lost} (noticed 20" in told.stdout and "NOT ANCHORED: " in told.stdout
     rig.notary.writer._give_up(OSError(28, os.strerror(28), "/evidence"))
     told = await deferToThread(ostiary, short, "--json")
     found = json.loads(told.stdout)
-    assert told.exit_code == 1 and found["why"] == "/evidence: No space left on device" and found["damaged"] == [lost] and found["checked"] is None
+    assert told.exit_code == 1 and found["why"] == "/evidence: No space left on device" and found["checked"] is None and found["code"] == "OST-802"
+    assert [(one["segment"], one["what"]) for one in found["damaged"]] == [(1, lost)] and found["damaged"][0]["noticed"].startswith("20")
+    assert found["sealed"] > found["read"] == 0
     await rig.stop()
     told = await deferToThread(ostiary, short)
-    assert told.exit_code == 1 and told.stdout.splitlines()[:2] == ["NOTHING IS RECORDED: no notary runs on this store", f"DAMAGED: {lost}"]
+    assert told.exit_code == 1 and told.stdout.splitlines()[:2] == ["NOTHING IS RECORDED: no notary runs on this store: everything is refused (OST-802)", f"DAMAGED: {lost}"]

@@ -147,6 +147,28 @@ def test_a_file_that_was_away_and_came_back_changed_is_still_damaged(store: Made
     assert heard.look() == [("damaged", "segment 1: its file is not the one that was sealed")]
 
 
+def test_a_restart_forgets_no_damage(store: Made, made: Made) -> None:
+    """What only reading shows too. The next start says it from the beginning, reads it first, and says when it is whole again."""
+    first = Heard(store)
+    first.rounds._store = store
+    flip(leaves_file(store.layout.sealed(1)))
+    ((_, why),) = first.hash(1)
+    [known] = first.rounds.health()["damaged"]
+    again = Heard(store)
+    again.rounds._store = store
+    with store.layout.damaged.open("a") as file:
+        file.write('no line of ours\n[2, "x"]\n[999999, 5, "no such segment"]\n')
+    again.rounds.recall(store)
+    assert again.said == [("damaged", why)] and again.rounds.health()["damaged"] == [known] and known["noticed_ns"] > 0 and known["what"] == why
+    assert again.look() == [], "read again, and as bad"
+    shutil.copyfile(leaves_file(made.layout.sealed(1)), leaves_file(store.layout.sealed(1)))
+    third = Heard(store)
+    third.rounds._store = store
+    third.rounds.recall(store)
+    assert third.look() == [("mended", "segment 1 is as it was sealed again")] and third.rounds.health()["damaged"] == []
+    assert store.layout.damaged.read_text() == ""
+
+
 def test_bodies_that_were_let_expire_are_not_missed(store: Made) -> None:
     heard = Heard(store)
     store.happened.append(["body.expire", 1, 0, 1, "ada"])
