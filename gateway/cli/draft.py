@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from addons.policy import Policy
+from gateway.cli.door import Door
 from gateway.cli.left import NO_FILE
 from protocols.session import Identity, Session, Target
 
@@ -51,12 +52,12 @@ def policy_of(config: Path, entries: dict[str, Any], now: Callable[[], datetime.
 
 def session_of(config: Path, entries: dict[str, Any], subject: str, target: str) -> Session:
     name, _, account = target.partition("+")
-    who = _entry(config, entries, "identity", "subject", subject)
+    who = _person(config, entries, subject)
     where = _entry(config, entries, "target", "name", name)
     accounts = [a["name"] for a in where.get("account", [])] or [""]
     if account and account not in accounts:
         raise click.ClickException(f"{config}: target {name} has no account {account!r}; it has {', '.join(accounts)}")
-    identity = Identity(subject, who.get("kind", "human"), frozenset(who.get("groups", ())), on_behalf_of=who.get("on_behalf_of"))
+    identity = Identity(subject, who.get("kind", "human"), frozenset(who.get("groups", ())), on_behalf_of=who.get("on_behalf_of") or None)
     host, _, port = where.get("address", "localhost:5432").rpartition(":")
     return Session(
         "policy-test", identity, Target(name, where.get("protocol", "postgres"), host, int(port)),
@@ -64,10 +65,21 @@ def session_of(config: Path, entries: dict[str, Any], subject: str, target: str)
     )
 
 
-def _entry(config: Path, entries: dict[str, Any], table: str, key: str, value: str) -> dict[str, Any]:
+def _person(config: Path, entries: dict[str, Any], subject: str) -> dict[str, Any]:
+    """The file's, which wins, or one that `ostiary identity add` made; that only a running gateway tells, since nothing else of the file may be right."""
+    named = entries.get("identity", [])
+    if any(entry.get("subject") == subject for entry in named):
+        return _entry(config, entries, "identity", "subject", subject)
+    listed = Door(config).heard("identity_list")
+    people = {"identity": [*named, *(one for one in listed or () if one["from"] == "store")]}
+    more = "" if listed is not None else "; whom `ostiary identity add` added is known only while the gateway runs"
+    return _entry(config, people, "identity", "subject", subject, more)
+
+
+def _entry(config: Path, entries: dict[str, Any], table: str, key: str, value: str, more: str = "") -> dict[str, Any]:
     known = entries.get(table, [])
     found = next((e for e in known if e.get(key) == value), None)
     if found is None:
         names = ", ".join(sorted(e.get(key, "?") for e in known))
-        raise click.ClickException(f"{config}: no [[{table}]] with {key} = {value!r}; there are: {names}")
+        raise click.ClickException(f"{config}: no [[{table}]] with {key} = {value!r}; there are: {names}{more}")
     return found

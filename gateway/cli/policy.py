@@ -37,7 +37,7 @@ def policy() -> None:
 
 @policy.command()
 @click.argument("file", type=click.File("r", encoding="utf-8"))
-@click.option("--as", "subject", required=True, metavar="IDENTITY", help="An identity of the configuration.")
+@click.option("--as", "subject", required=True, metavar="IDENTITY", help="An identity of the configuration, or while the gateway runs one that was added.")
 @click.option("--target", required=True, help="A target of the configuration, NAME or NAME+ACCOUNT.")
 @click.option(
     "--config", type=_FILE, envvar="OSTIARY_CONFIG",

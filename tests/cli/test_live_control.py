@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -246,6 +247,29 @@ async def test_a_check_of_targets_dials_none_that_is_not_in_force_as_the_file_ha
         with pytest.raises(BlockingIOError):
             listening.accept()
     assert "nobody has the group 'enginers'" in told.stderr and not live.notary.refused
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_policy_is_tested_as_somebody_whom_the_store_has(live: Live) -> None:
+    """Her groups and her kind are what the rules go by; who is nowhere is said with all who are."""
+    rules = '[{ name = "jobs-stop", groups = ["jobs"], classes = ["write"], verdict = "deny", reason = "no" }]'
+    template = live.tool.config.read_text()
+    head, _, rest = template.partition('rules = [\n  { name = "privileged-writes"')
+    live.tool.config.write_text(f"{head}rules = {rules}{rest.partition(chr(10) + ']')[2]}")
+    words = ("policy", "test", "-", "--target", "clinic", "--json", "--as")
+    await live("identity", "add", "night", "--kind", "workload", "--group", "jobs")
+    told = await live(*words, "night", stdin="INSERT INTO t VALUES (1)")
+    assert json.loads(told.stdout.splitlines()[0])["rule"] == "jobs-stop"
+    told = await live(*words, ADA, stdin="INSERT INTO t VALUES (1)")
+    assert json.loads(told.stdout.splitlines()[0])["rule"] != "jobs-stop"
+    told = await live(*words, "nigth", code=1)
+    assert "no [[identity]] with subject = 'nigth'; there are: " in told.stderr and "night" in told.stderr and "only while" not in told.stderr
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_policy_is_tested_by_the_file_alone_while_the_gateway_is_down(tool: Any) -> None:
+    told = await deferToThread(tool, "policy", "test", "-", "--target", "clinic", "--as", "night", code=1)
+    assert "whom `ostiary identity add` added is known only while the gateway runs" in told.stderr
 
 
 def test_a_start_says_in_the_log_what_a_reload_would_say(tool: Any) -> None:
