@@ -54,7 +54,7 @@ class NotAllowed(ControlError):
 
 
 class Conflict(ControlError):
-    """It is too late, or was done before; the text says what was done."""
+    """What is there does not go with what is asked: too late, done before, or in a state that the text says, with what to do."""
 
     code = "OST-606"
 
