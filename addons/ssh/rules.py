@@ -73,7 +73,7 @@ class Rule(Answering):
         return self.verdict == ALLOW
 
     def _line(self, line: bytes, *, terminal: bool) -> bool:
-        asked = any((self.programs, self.transfers, self.paths, self.redirections, self.scripts))
+        asked = self._about_words
         if not self._suits(terminal, listed=asked or bool(self.lines)):
             return False
         if any(line == each.encode() for each in self.lines):
@@ -92,6 +92,18 @@ class Rule(Answering):
             return whole and all(self._allows(each) for each in read.started)
         begin = reach.bases(read) if self.paths else ()
         return not read.sure or any(self._denies(each, begin) for each in read.every)
+
+    def perhaps(self, line: bytes) -> bool:
+        """Whether a rule that covers a line does so only because of what nobody but the shell knows of it."""
+        read = lines.read(line)
+        if read.sure or not self._about_words or any(line == each.encode() for each in self.lines):
+            return False
+        begin = reach.bases(read) if self.paths else ()
+        return not any(self._denies(each, begin) for each in read.every)
+
+    @property
+    def _about_words(self) -> bool:
+        return any((self.programs, self.transfers, self.paths, self.redirections, self.scripts))
 
     def _allows(self, each: lines.Started) -> bool:
         moved = each.transfer

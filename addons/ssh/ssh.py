@@ -23,7 +23,6 @@ from addons.needs import Names
 from addons.sql.answers import ALLOW, APPROVE, DENY, clock_for, defaults, hold_mode, texts
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import Now, all_of
-from addons.ssh import lines
 from addons.ssh.around import Around
 from addons.ssh.rules import KINDS, Rule, rule
 from addons.ssh.typed import typed as typed_rule
@@ -154,5 +153,5 @@ def _deny(found: Rule | None, command: SshCommand, hint: str) -> Deny:
     if found is None:
         return Deny(f"No rule allows this {_NAMES[kind]} here.", "OST-211", hint=hint, facts=facts)
     reason = found.reason or f"Rule {found.name} refuses this {_NAMES[kind]}."
-    unclear = isinstance(command, Exec) and not lines.read(command.line).sure
-    return Deny(reason, "OST-203", rule=found.name, hint=found.hint or (_WRITE_OUT if unclear else ""), facts=facts)
+    perhaps = isinstance(command, Exec) and found.perhaps(command.line)
+    return Deny(reason, "OST-203", rule=found.name, hint=_WRITE_OUT if perhaps else found.hint, facts=facts)

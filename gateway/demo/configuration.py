@@ -79,7 +79,7 @@ _POLICY = '''\
 use = "addons.ssh.Ssh"
 default = { exec = "allow", shell = "allow", subsystem = "allow", file = "allow" }
 rules = [
-  { name = "no-deleting", programs = ["rm", "shred", "dd"], verdict = "deny", reason = "Nothing is deleted here by hand, nor by what only the shell can know.", hint = "Write names out, without $, * and loops." },
+  { name = "no-deleting", programs = ["rm", "shred", "dd"], verdict = "deny", reason = "Nothing is deleted here by hand." },
   { name = "no-deleting-files", actions = ["remove", "rmdir"], verdict = "deny", reason = "Nothing is deleted here by hand, nor by sftp." },
   { name = "no-secrets", commands = ["exec", "file"], paths = ["/etc/shadow", "~/.ssh/**"], verdict = "deny", reason = "Keys and passwords are not read here." },
   { name = "services-ask", programs = ["systemctl", "service", "reboot"], verdict = "approve", approvers = ["approvers"], reason = "It stops what others use." },

@@ -146,6 +146,20 @@ def test_who_is_refused_for_what_only_the_shell_knows_is_told_so() -> None:
         assert isinstance(verdict, Deny) and ("write it out" in verdict.hint) is told
 
 
+@pytest.mark.parametrize("hint", ["", "Use trash."])
+def test_a_line_that_names_what_is_refused_is_not_told_to_be_written_out(hint: str) -> None:
+    """It is, and would be refused all the same: what it is told is the rule's own hint. What may be meant by a variable is another matter."""
+    no_rm = Ssh(default={"exec": "allow"}, rules=[{"name": "r", "programs": ["rm"], "verdict": "deny", "hint": hint}])
+    for line in ("rm x", "rm -rf reports", 'rm "$X"', "rm *.log", "sudo rm $(cat x)"):
+        verdict = no_rm.on_command(CommandHook(ADA, Exec(line.encode(), 0)))
+        assert isinstance(verdict, Deny) and verdict.hint == hint, line
+    for line in ("$X x", "eval $X", "sudo $X y"):
+        verdict = no_rm.on_command(CommandHook(ADA, Exec(line.encode(), 0)))
+        assert isinstance(verdict, Deny) and "write it out" in verdict.hint, line
+    everything = Ssh(default={}, rules=[{"name": "r", "commands": ["exec"], "verdict": "deny", "hint": hint}])
+    assert everything.on_command(CommandHook(ADA, Exec(b"$X x", 0))).hint == hint
+
+
 @pytest.mark.parametrize("line", ["scp -t /srv/x", "rsync --server -re.i . /srv", "bash x.sh", "sudo id", "python3 x.py", "scp a b:", "rsync -a x h:", "env bash x.sh", "sudo rsync --server -re.i . /srv", "sed 1r/etc/hostname x", "cat backup/secret/a", "ln -s /srv/a /srv/b", "ls /dev/shm", "cat /proc/cpuinfo"])
 def test_a_rule_that_refuses_leaves_the_rest_alone(line: str) -> None:
     assert passes(LAX, Exec(line.encode(), 0))
