@@ -58,8 +58,9 @@ def _one(index: int, entry: AddonEntry, needs: Mapping[str, Any]) -> object:
     faults = [(key, f"{entry.use} has no such option; it has: {known}") for key in unknown]
     meant = {near: entry.options[key] for key in unknown for near in difflib.get_close_matches(key, taken, 1) if near not in needs}
     options = meant | {key: value for key, value in entry.options.items() if key not in unknown}
-    faults += [(key, MISSING) for key in _missing(taken, options, needs)]
-    if any(why == MISSING for _, why in faults):
+    missing = _missing(taken, options, needs)
+    faults += [(key, MISSING + _handed(key, needs)) for key in missing]
+    if missing:
         raise WrongAddon(index, *faults)
     given = {name: needs[name] for name in taken if name in needs}
     try:
@@ -69,6 +70,15 @@ def _one(index: int, entry: AddonEntry, needs: Mapping[str, Any]) -> object:
     if faults:
         raise WrongAddon(index, *faults)
     return made
+
+
+def _handed(key: str, needs: Mapping[str, Any]) -> str:
+    """What the gateway hands out under nearly that name, where a constructor may have meant it."""
+    meant = difflib.get_close_matches(key, needs, 1, _ALIKE)
+    return f"; the gateway hands out {meant[0]!r} to a constructor that asks for it by that name" if meant else ""
+
+
+_ALIKE = 0.8  # of difflib's ratio: `catalog` and `catalogs` are, `columns` and `counts` are not
 
 
 def _missing(taken: Mapping[str, inspect.Parameter], options: Mapping[str, Any], needs: Mapping[str, Any]) -> list[str]:

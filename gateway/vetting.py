@@ -98,8 +98,8 @@ def _explain(section: Section, entry: AddonEntry, error: chain.WrongAddon) -> No
     for key, why in error.faults:
         if key == "use":
             section.wrong("use", why, 'write a class by its dotted path, such as "addons.access.Access"; it must be on the Python path')
-        elif key and why == chain.MISSING:
-            section.wrong(key, why, f"{entry.use} cannot do without it")
+        elif key and why.startswith(chain.MISSING):
+            section.wrong(key, chain.MISSING, f"{entry.use} cannot do without it{why.removeprefix(chain.MISSING)}")
         elif key:
             near = difflib.get_close_matches(key, _options(why), 1)
             section.wrong(key, why, f"did you mean {near[0]!r}?" if near else "take it out, or correct its name")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,15 @@ def test_every_hook_is_there_in_its_order() -> None:
     assert [row[0].strip("`") for row in rows("method")] == list(HOOKS)
 
 
+def test_every_hooks_class_and_fields_are_those_of_the_code() -> None:
+    """Whoever writes an addon imports the one and reads the others."""
+    said = {row[0].strip("`"): re.findall(r"`(\w+)`", row[1]) for row in rows("method")}
+    assert said == {method: [hook.__name__, *(one.name for one in fields(hook))] for method, hook in HOOKS.items()}
+
+
 def test_answers_are_those_that_the_pipeline_takes() -> None:
     """For the hooks that ask."""
-    said = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[2])) for row in rows("method")}
+    said = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[3])) for row in rows("method")}
     for method, kinds in ANSWERS.items():
         assert said[method] == {kind.__name__ for kind in kinds}
 

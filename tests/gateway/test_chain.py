@@ -25,6 +25,13 @@ class Wants:
         self.clock, self.limit, self.names = clock, limit, names
 
 
+class Slipped:
+    """Asks for `clock` by another name."""
+
+    def __init__(self, clocks: Any) -> None:
+        self.clock = clocks
+
+
 class Needy:
     """Cannot do without an option."""
 
@@ -65,6 +72,7 @@ def test_an_addon_is_handed_what_it_asks_for_and_nothing_else() -> None:
         (entry("Wants", limit="many"), "", "not supported"),
         (entry("Needy"), "default", r"addon\[1\].default: is missing"),
         (entry("Needy", defalt="x"), "defalt", "has no such option; it has: default$"),  # that it is missing only follows from that
+        (entry("Slipped"), "clocks", "is missing; the gateway hands out 'clock' to a constructor that asks for it by that name"),
         (entry("Missing"), "use", "cannot be imported"),
         (entry("function"), "use", "is no class"),
         (AddonEntry("no.such.module.Addon", {}), "use", "cannot be imported"),
