@@ -389,7 +389,7 @@ class Pipeline(Abilities):
         if as_ever and memory is not None and self._grounds.unmoved(known, memory):
             listeners = known.ended  # whoever was not told that it was decided needs no word of such an end
         else:
-            revealing.ended(decision, self._approvals)
+            revealing.ended(decision, outcome, self._approvals)
             listeners = self._called["on_outcome"]
         if listeners:
             self._tell(OutcomeHook(session, decision, outcome), listeners)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from protocols.command import Command, Path
+from protocols.result import Outcome
 from protocols.verdict import Allow, Decision, Deny, Reveal, Seen
 
 TWICE = Deny(
@@ -24,8 +25,8 @@ class Reveals(Protocol):
     def revealing(self, request: str) -> bool:
         """Whether a reveal is still in force."""
 
-    def revealed(self, request: str) -> None:
-        """A command ran that showed something of it."""
+    def revealed(self, request: str, shown: bool) -> None:
+        """A command under it is over; whether it can have shown anything."""
 
 
 def allowed(command: Command, rule: str, sent: str, columns: tuple[str, ...], reveal: Reveal | None, seen: Seen | None) -> Decision:
@@ -44,7 +45,7 @@ def over(decision: Decision, reveals: Reveals, now: float) -> Deny | None:
     return None if reveal is None or (now < reveal.until and reveals.revealing(reveal.request)) else OVER
 
 
-def ended(decision: Decision, reveals: Reveals) -> None:
-    """It ran."""
+def ended(decision: Decision, outcome: Outcome, reveals: Reveals) -> None:
+    """It ran, or was refused when it was recorded: the notary knows best whether a grant is spent."""
     if decision.reveal is not None:
-        reveals.revealed(decision.reveal.request)
+        reveals.revealed(decision.reveal.request, outcome.ending.ran)

@@ -124,6 +124,11 @@ class Ending(enum.StrEnum):
     LIMIT = "limit"  #: cut by a limit, ended in an error
     UNKNOWN = "unknown"  #: the session ended before the target answered
 
+    @property
+    def ran(self) -> bool:
+        """Whether the target can have done any of it."""
+        return self not in (Ending.SKIPPED, Ending.REFUSED)
+
 
 @value
 class Outcome:

@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from addons.masking import refusals
+from addons.masking import disclosure, refusals
 from addons.masking.byname import ByName
 from addons.masking.clear import Clear
 from addons.masking.cover import Misdeclared
@@ -460,11 +460,7 @@ class Masking:
         return self._fresh.leaving(hook.session, hook.decision, self._foreseen.told(hook.session, hook.decision)[0])
 
     def on_decided(self, hook: DecidedHook) -> None:
-        """What is shown under a reveal is disclosed: its record goes before the command's own."""
-        reveal = hook.decision.reveal
-        if reveal is not None:
-            facts = {"request": reveal.request, "grant": reveal.grant, "columns": ", ".join(reveal.columns)}
-            self._sink.note(hook.session, "disclosure.revealed", facts)
+        disclosure.decided(self._sink, hook.session, hook.decision)
         (made, steps), names = self._foreseen.told(hook.session, hook.decision), self._foreseen.names(hook.session, hook.decision)
         self._analysis.settle(hook.session)
         self._fresh.decided(hook.session, hook.decision, made)
@@ -476,6 +472,7 @@ class Masking:
             self._settings.decided(hook.session, hook.decision, "Masking", known=steps, snapshot=self._catalogs.snapshot(hook.session))
 
     def on_outcome(self, hook: OutcomeHook) -> None:
+        disclosure.ended(self._sink, hook.session, hook.decision, hook.outcome)
         self._fresh.ended(hook.session, hook.decision, hook.outcome)
         if self._settings is not None:
             self._settings.ended(hook.session, hook.decision, hook.outcome, "Masking")

@@ -249,9 +249,9 @@ class ControlClient:
         """[{"request", "grant", "columns", "left"}] of the reveals in force there by the rule's terms."""
         return self._call("reveals", subject=subject, target=target, account=account, database=database, rule=rule)
 
-    def revealed(self, request: str) -> None:
-        """A statement ran that showed something of it; the notary has counted it."""
-        self._tell("revealed", request=request)
+    def revealed(self, request: str, shown: bool) -> None:
+        """A statement ran that may have shown something of it, and the notary has counted it; or it was refused, and that may be why."""
+        self._tell("revealed", request=request, shown=shown)
 
     def _reveals_are(self, live: list[list[str]]) -> None:
         self._reveals = {request: tuple(where) for request, *where in live}

@@ -193,9 +193,9 @@ class Desk:
         """What an identity may see there now, by what the rule wants."""
         return self._office.requests.reveals.found(_text(subject), _text(target), _text(account), _text(database), rule)
 
-    def revealed(self, request: str) -> None:
-        """A statement ran that showed something of it."""
-        self._office.requests.reveals.used(_text(request))
+    def revealed(self, request: str, shown: bool) -> None:
+        """A statement under it is over, and may have shown something."""
+        self._office.requests.reveals.used(_text(request), shown is True)
 
     def passed(self, subject: str, target: str, account: str, database: str, session: str, text: str) -> None:
         """A statement is about to run that is allowed as it is: lists whose next one it is go on."""

@@ -116,11 +116,15 @@ class Reveals:
             and _left(record) and self._allowed(record, rule)
         ]  # fmt: skip
 
-    def used(self, request: str) -> None:
-        """One statement showed something of it."""
+    def used(self, request: str, shown: bool = True) -> None:
+        """
+        One statement showed something of it; or not, as it was refused when it was recorded. That counts too: the notary may hold the
+        grant for spent, and what it refuses must not be offered again.
+        """
         record = self._book.find(request)
         if record is not None and self._in_force(record):
-            self._book.change(record, "reveal.used", {"grant": record["grant"]}, used=record["used"] + 1)
+            what = "reveal.used" if shown else "reveal.withheld"
+            self._book.change(record, what, {"grant": record["grant"]}, used=record["used"] + _left(record))
             if not _left(record):
                 self.changed()
 

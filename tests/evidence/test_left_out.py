@@ -366,6 +366,8 @@ def test_the_verifier_says_for_whom_an_agent_acted_what_floor_was_in_force_and_w
     session_line, floor, disclosed = verifier.told_sessions(verifier.sessions_of([opened, note], places=[place, place]))
     assert " of claude for ada: " in session_line
     assert floor.endswith("the floor in force: verified") and disclosed.endswith("DISCLOSED public.patients.ssn under r-1, at 2025-11-26 18:00:00 UTC (record 3/17)")
+    withheld = [30, who, 2, "", 0, None, "disclosure.withheld"], note[1]
+    assert [len(verifier.sessions_of([opened, *notes])[0]["disclosed"]) for notes in ([note, withheld], [note, note, withheld], [note])] == [0, 1, 1]
     intent = [20, who, 2, "", 1, None, 1, "", "", "g", "r", BINDING_OF_TESTS], body
     for approver, distinct in (("grace", "yes"), ("grace, ada", "NO"), ("claude", "NO")):
         approval = [40, b"", 0, "", 0, None, "g", BINDING_OF_TESTS, 1, 1, "r"], [{"approvers": approver}]

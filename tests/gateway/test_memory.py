@@ -268,7 +268,7 @@ class House:
     def ask(self, _session: Session, _rule: Any) -> Deferred[list[Reveal]]:
         return succeed([Reveal("r", "g", b"x" * 32, frozenset({"public.patients.ssn"}), 1e12)] if self.revealing else [])
 
-    def revealed(self, request: str) -> None:
+    def revealed(self, request: str, shown: bool) -> None:
         """Counted elsewhere."""
 
     def note(self, *_: Any) -> None:

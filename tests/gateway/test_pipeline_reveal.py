@@ -27,6 +27,7 @@ class Control(Approvers):
 
     live: set[str] = field(default_factory=lambda: {"r-1"})
     used: list[str] = field(default_factory=list)
+    withheld: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -34,8 +35,8 @@ class Control(Approvers):
     def revealing(self, request: str) -> bool:
         return request in self.live
 
-    def revealed(self, request: str) -> None:
-        self.used.append(request)
+    def revealed(self, request: str, shown: bool) -> None:
+        (self.used if shown else self.withheld).append(request)
 
 
 def decided(*addons: object, command: Statement = SELECT) -> Decision:
@@ -88,4 +89,13 @@ def test_control_is_told_of_what_ran() -> None:
     assert control.used == []
     pipeline.ended(SESSION, decision, Outcome(Ending.COMPLETE))
     pipeline.ended(SESSION, Decision(SELECT, Allow()), Outcome(Ending.COMPLETE))
-    assert control.used == ["r-1"]
+    assert control.used == ["r-1"] and not control.withheld
+
+
+def test_a_command_that_was_refused_when_it_was_recorded_is_no_use() -> None:
+    """Control hears of it all the same: why it was refused may be that the grant is spent."""
+    control = Control()
+    pipeline = Pipeline([SHOW], control, Clock())
+    for ending in (Ending.REFUSED, Ending.SKIPPED):
+        pipeline.ended(SESSION, pipeline.decide(SESSION, SELECT, lambda *_: None), Outcome(ending))
+    assert control.withheld == ["r-1", "r-1"] and not control.used

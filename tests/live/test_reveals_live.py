@@ -74,6 +74,21 @@ def test_a_reveal_is_used_as_often_as_it_was_granted_and_each_use_is_recorded(ho
     assert [one["fields"]["uses"] for one in records if one["kind"] == "approval"] == [2]
 
 
+def test_a_reveal_that_is_refused_as_spent_is_recorded_as_withheld(house: House) -> None:
+    """Two statements of one pipeline are decided while one use is left; one of them runs."""
+    with house.connect(ADA) as connection:
+        request = granted(house, "--uses", "2")
+        revealed(connection)
+        with pytest.raises(psycopg.Error, match="spent"), connection.pipeline():
+            for _ in range(2):
+                connection.execute(QUERY)
+        until(lambda: house.call("request_show", request=request)["used"] == 2, "both uses")
+        until(lambda: shown(connection) == MASKED, "that none is left")
+    told = [one["fields"].get("what") for one in house.records("--request", request)]
+    assert (told.count("disclosure.revealed"), told.count("disclosure.withheld")) == (3, 1), told
+    assert (told.count("reveal.used"), told.count("reveal.withheld")) == (2, 1), told
+
+
 def test_who_read_a_column_in_the_clear_is_listed_without_reading_sql(house: House) -> None:
     """By privilege or by a reveal, and nobody who saw masks; a bundle of it verifies."""
     with house.connect(ADA) as masked, house.connect(PRIVILEGED) as clear:

@@ -15,8 +15,8 @@ from addons.masking import Masking
 from addons.masking.floor import Floor
 from gateway.control.errors import ControlUnavailable
 from protocols.command import Path, Statement
-from protocols.hooks import ColumnsHook, DecidedHook, RewriteHook
-from protocols.result import Column, Columns
+from protocols.hooks import ColumnsHook, DecidedHook, OutcomeHook, RewriteHook
+from protocols.result import Column, Columns, Ending, Outcome
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Replace, Reveal
 from tests.masking.gate import Catalogs, session
@@ -235,6 +235,17 @@ def test_each_use_is_a_disclosure_that_names_its_columns(masking: Masking, kept:
     decision = Decision(Statement("SELECT ssn, mrn FROM patients"), Allow(), verdict.text, reveal=verdict.reveal)
     masking.on_decided(DecidedHook(session(), decision))
     assert kept.notes == [("disclosure.revealed", {"request": "r-1", "grant": "g-1", "columns": SSN})]
+
+
+def test_a_disclosure_that_did_not_come_about_is_said_to_be_none(masking: Masking, kept: Kept) -> None:
+    """It is announced before the notary spends the grant, which may be spent by then."""
+    verdict = decided(masking, "SELECT ssn, mrn FROM patients")
+    decision = Decision(Statement("SELECT ssn, mrn FROM patients"), Allow(), verdict.text, reveal=verdict.reveal)
+    for ending in Ending:
+        masking.on_decided(DecidedHook(session(), decision))
+        masking.on_outcome(OutcomeHook(session(), decision, Outcome(ending)))
+    facts = {"request": "r-1", "grant": "g-1", "columns": SSN}
+    assert kept.notes.count(("disclosure.withheld", facts)) == 2 and kept.notes[-2:] == [("disclosure.revealed", facts)] * 2
 
 
 def test_a_refusal_says_how_to_ask(masking: Masking, kept: Kept) -> None:

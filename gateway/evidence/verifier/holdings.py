@@ -41,6 +41,11 @@ def sessions_of(events: Sequence[Event], filtered: str = "", places: Sequence[Di
                 "columns": body[0].get("columns", "?"), "request": body[0].get("request", "?"), "time": moment(place.get("time", 0)),
                 "record": "%s/%s" % (place.get("segment", "?"), place.get("index", "?")),
             })
+        elif event[0] == 30 and event[6] == "disclosure.withheld" and body:  # it was announced, and the command did not run
+            said = body[0].get("columns", "?"), body[0].get("request", "?")
+            announced = [one for one in kept["disclosed"] if (one["columns"], one["request"]) == said]
+            if announced:
+                kept["disclosed"].remove(announced[-1])
         if event[2] or event[0] == 10:  # the notary's own records of a session have no number
             kept["numbers"].add(event[2])
         if event[0] == 11:
