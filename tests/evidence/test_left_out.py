@@ -375,6 +375,25 @@ def test_the_verifier_says_for_whom_an_agent_acted_what_floor_was_in_force_and_w
         assert line.endswith(f"spent 1 time: asked by claude for ada; approved by {approver}; distinct: {distinct}")
 
 
+@pytest.mark.parametrize(("numbers", "said"), [
+    ((0, 1, 1, 2, 3), "more than one record has the number 1, and so it was recorded"),
+    ((0, 1, 3), "INCOMPLETE, without record 2 of 0..3; all of the log is here, so it was never recorded"), ((0, 1, 2, 3), ""),
+], ids=["twice", "a gap", "as ever"])  # fmt: skip
+def test_a_number_of_a_session_s_that_two_records_have_or_none_is_told(tmp_path: Path, numbers: tuple[int, ...], said: str) -> None:
+    """No gateway records so; the log was not changed, so a bundle of it is sound. One of a part of the log may have a gap."""
+    store, who = new_store(tmp_path), b"s" * 16
+    opening = ["ada@clinic.example", "", "rw", "clinicdb", "10.0.0.9", "human", [], "token", "", {}]
+    kinds = [(Kind.OPENED, ("postgres", 1), opening), *[(Kind.NOTE, ("login",), [{}])] * (len(numbers) - 2), (Kind.CLOSED, (1,), ["bye"])]
+    for number, (kind, fields, body) in zip(numbers, kinds, strict=True):
+        store.commit([store.own(event(kind, *fields, session=who, number=number), pack(body))])
+    whole, part = export(tmp_path, DirectView(store), tmp_path / "whole"), export(tmp_path, DirectView(store), tmp_path / "part", Query(kind="note"))
+    store.close()
+    found = [verifier.examined(str(out), (tmp_path / keys.FOLDER / keys.PUBLIC).read_text(), verifier.Anchors(), standalone.digest()) for out in (whole, part)]
+    remarks = [remark for remark in found[0]["remarks"] if remark.startswith("session ")]
+    assert found[0]["problems"] == [] and (said in remarks[0] if said else not remarks), found[0]
+    assert not [remark for remark in found[1]["remarks"] if "never recorded" in remark]
+
+
 def test_a_verifier_that_came_with_the_bundle_and_is_another_is_told(folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folder / "all", tmp_path / "copy"))
     assert "NOTE" not in verdict(folder, copy, "--anchor", auditors(folder) / "kept")[1]

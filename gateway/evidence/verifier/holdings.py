@@ -29,7 +29,7 @@ def sessions_of(events: Sequence[Event], filtered: str = "", places: Sequence[Di
             continue
         kept = sessions.setdefault(event[1], {
             "session": str(uuid.UUID(bytes=event[1])), "identity": "", "on_behalf_of": "", "floor": "", "disclosed": [],
-            "numbers": set(), "closed": None,
+            "numbers": set(), "closed": None, "twice": set(),
         })
         if event[0] == 10 and body:
             kept.update(identity=body[0], on_behalf_of=body[1] or "", floor=(body[9] or {}).get("floor") or "")
@@ -47,7 +47,7 @@ def sessions_of(events: Sequence[Event], filtered: str = "", places: Sequence[Di
             if announced:
                 kept["disclosed"].remove(announced[-1])
         if event[2] or event[0] == 10:  # the notary's own records of a session have no number
-            kept["numbers"].add(event[2])
+            kept["twice" if event[2] in kept["numbers"] else "numbers"].add(event[2])
         if event[0] == 11:
             kept["closed"] = event[2]
         elif event[0] == 10:  # also of one that was taken for lost, and was not
@@ -56,9 +56,22 @@ def sessions_of(events: Sequence[Event], filtered: str = "", places: Sequence[Di
 
 
 def judged(session: Dict[str, Any], filtered: str) -> Dict[str, Any]:
-    numbers, closed = session.pop("numbers"), session.pop("closed")
+    numbers, closed, twice = session.pop("numbers"), session.pop("closed"), sorted(session.pop("twice"))
     state, told = run_of(numbers, closed, filtered)
-    return dict(session, records=len(numbers), state=state, told=told)
+    again = "; MORE THAN ONE record %s" % ", ".join(map(str, twice[:10])) if twice else ""
+    return dict(session, records=len(numbers), state=state, told=told + again, twice=twice)
+
+
+def odd_sessions(sessions: Sequence[Dict[str, Any]], whole: bool) -> Iterator[str]:
+    """
+    What a gateway that works does not record: a session's number given to two records, or to none. These are in the log as they were recorded, so
+    it is nobody's tampering with the log; a worker that was taken over leaves out what it wants. :param whole: every record of the log is here.
+    """
+    for one in sessions:
+        if one["twice"]:
+            yield "session %s: more than one record has the number %s, and so it was recorded" % (one["session"], ", ".join(map(str, one["twice"][:10])))
+        if whole and one["state"] == "incomplete":
+            yield "session %s: %s; all of the log is here, so it was never recorded" % (one["session"], one["told"])
 
 
 def told_sessions(sessions: Sequence[Dict[str, Any]]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from gateway.evidence.verifier.checkpoint import parse_key
 from gateway.evidence.verifier.completeness import Completeness, shown_query
 from gateway.evidence.verifier.explained import readme
 from gateway.evidence.verifier.fault import INCOMPLETE, TAMPERED, ending
-from gateway.evidence.verifier.holdings import grants_of, recordings_of, sessions_of, told_grants, told_recordings, told_sessions
+from gateway.evidence.verifier.holdings import grants_of, odd_sessions, recordings_of, sessions_of, told_grants, told_recordings, told_sessions
 from gateway.evidence.verifier.masking import disclosures_of, masking_of, told_disclosures, told_masking
 from gateway.evidence.verifier.packed import unpack
 from gateway.evidence.verifier.record import counted, moment, told_moment
@@ -53,6 +53,7 @@ def examined(folder: str, key: Optional[str], anchors: Anchors, own: Optional[st
         found["remarks"].append("the bundle's own verify.py is not this one: another version, or somebody else's")
     if bundle.read("README.txt") != readme(name, own):
         found["remarks"].append("the bundle's README.txt is not the one that this verifier knows: another version's, or somebody else's; nothing proves it")
+    found["remarks"] += odd_sessions(found["sessions"], whole=not completeness.query and not completeness.lost and not bundle.problems)
     tampered = found["problems"] or found["strays"]
     found["code"] = TAMPERED if tampered else INCOMPLETE if found["gaps"] or key is None else 0
     return found
