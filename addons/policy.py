@@ -28,7 +28,7 @@ from addons.sql.bearers import fired
 from addons.sql.catalog import Snapshot
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import Now, all_of
-from addons.sql.denials import BLINDS, CLOSED, LOST, MOVED, OVERTAKES, VAGUE, denied
+from addons.sql.denials import BLINDS, CLOSED, LOST, MOVED, OVERTAKES, VAGUE, denied, naming
 from addons.sql.flux import Flux, together
 from addons.sql.given import uses
 from addons.sql.form import form
@@ -484,7 +484,7 @@ class Policy:
     def _verdict(self, ruling: Ruling, session: Session, command: Command, remember: bool = False) -> Verdict:
         name = ruling.rule.name if ruling.rule else ""
         if ruling.verdict == DENY:
-            return denied(ruling, name)
+            return denied(ruling, name, command)
         if ruling.verdict == ALLOW:
             return Allow(name, remember=remember)
         if command.path is Path.PARSE:
@@ -492,7 +492,7 @@ class Policy:
         return self._hold(ruling, session, command)
 
     def _hold(self, ruling: Ruling, session: Session, command: Command) -> Hold:
-        reason = f"The statement {ruling.why}."
+        reason = f"The statement {ruling.why}{naming(ruling, command)}."
         found = ruling.rule
         if found is None:
             return Hold(f"default.{ruling.kind}", reason, self._approvers, mode=hold_mode("", session, command))

@@ -4,6 +4,7 @@ What policy says to whom it refuses something: stable codes, reasons and what to
 
 from __future__ import annotations
 
+from protocols.command import Command, Statement
 from protocols.verdict import Deny
 
 from addons.sql.assess import UNSETTLED
@@ -49,7 +50,20 @@ _ASK = "Ask the gateway's operator for a rule about this class, or do without."
 _PLACE = "Write the schema before the relation's name: a rule allows it by that, and only the search path says which one the name alone is."
 
 
-def denied(ruling: Ruling, name: str) -> Deny:
+def named(ruling: Ruling, command: Command) -> tuple[tuple[str, str], ...]:
+    """What of a rule's relations and columns the command's text has, which its client so knows already: key, names. What is only behind them is not told."""
+    text = command.text.lower() if isinstance(command, Statement) else ""
+    known = ((key, [name for name in sorted(names) if name.rpartition(".")[2].lower() in text]) for key, names in ruling.names)
+    return tuple((key, ", ".join(names)) for key, names in known if names)
+
+
+def naming(ruling: Ruling, command: Command) -> str:
+    """The same as words behind a reason; "" for none."""
+    found = ", ".join(names for _, names in named(ruling, command))
+    return f" (it names {found})" if found else ""
+
+
+def denied(ruling: Ruling, name: str, command: Command) -> Deny:
     """What is said where a rule refuses, or nothing allows. :param name: the rule's, "" for none."""
     code = _CODES.get(ruling.kind, "OST-200")
     if ruling.rule is not None:
@@ -65,6 +79,6 @@ def denied(ruling: Ruling, name: str) -> Deny:
         code, hint = code if ruling.rule is not None else "OST-217", _SETTLE
     unknown = code == "OST-209" and ruling.why == STRANGER
     return Deny(
-        reason, code, rule=name, hint=hint, sqlstate="42601" if code == "OST-201" else "26000" if unknown else "42501",
-        facts=(("class", ruling.kind),),
+        reason + naming(ruling, command), code, rule=name, hint=hint, sqlstate="42601" if code == "OST-201" else "26000" if unknown else "42501",
+        facts=(("class", ruling.kind), *named(ruling, command)),
     )

@@ -39,6 +39,15 @@ class Rule(Answering):
         """Whether it allows by the schemas of relations."""
         return self.verdict == ALLOW and any("." in name for name in self.relations)
 
+    def named(self, finding: Finding | None) -> tuple[tuple[str, frozenset[str]], ...]:
+        """What of its relations and columns a statement names; a star is any column."""
+        if self.verdict == ALLOW or finding is None:
+            return ()
+        listed, star = Listed(self.relations), frozenset({"*"}) if self.columns else frozenset()
+        relations = frozenset(".".join(filter(None, one)) for one in finding.relations if one in listed)
+        columns = finding.columns & self.columns or finding.columns & star
+        return tuple((key, names) for key, names in (("relations", relations), ("columns", columns)) if names)
+
     def fits(self, kind: str, finding: Finding | None) -> bool:
         """Whether it is about one class of one statement. Without a finding (text that does not parse) only classes count."""
         if self.classes and kind not in self.classes:
@@ -118,6 +127,7 @@ class Ruling:
     :ivar kind: the class.
     :ivar why: one clause about the statement; holds no value.
     :ivar timed: another answer may hold at another hour.
+    :ivar names: relations and columns of the rule that the statement names, as it has them: key, names.
     """
 
     verdict: str
@@ -125,6 +135,7 @@ class Ruling:
     why: str
     rule: Rule | None = None
     timed: bool = False
+    names: tuple[tuple[str, frozenset[str]], ...] = ()
 
 
 class Rules:
@@ -155,7 +166,7 @@ class Rules:
                 timed, now = True, now or self._clock()
                 if not candidate.conditions.holds(now):
                     continue
-            return Ruling(candidate.verdict, kind, why, candidate, timed)
+            return Ruling(candidate.verdict, kind, why, candidate, timed, candidate.named(finding))
         return Ruling(self._default.get(kind, DENY), kind, why, None, timed)
 
     def vague(self, rules: tuple[Rule, ...], kind: str, finding: Finding) -> str:

@@ -69,6 +69,20 @@ def test_refusals_say_what_to_do_and_hold_no_value() -> None:
     assert ask(policy, "SELECT f()").facts == (("class", "function-unlisted"),)
 
 
+def test_who_is_refused_is_told_which_of_the_rules_names_the_statement_has() -> None:
+    """As it has them; of what else is in the rule nothing."""
+    rule = {"name": "r", "relations": ["salaries", "hr.bonus"], "columns": ["iban", "ssn"], "reason": "not here"}
+    policy = Policy(default=STRICT, rules=[{**rule, "verdict": "deny"}])
+    for text, said, facts in (
+        ("SELECT ssn, name FROM Salaries", "not here (it names salaries, ssn)", (("relations", "salaries"), ("columns", "ssn"))),
+        ("SELECT * FROM hr.bonus b JOIN t ON true", "not here (it names hr.bonus, *)", (("relations", "hr.bonus"), ("columns", "*"))),
+    ):
+        refused = ask(policy, text)
+        assert (refused.reason, refused.facts) == (said, (("class", "read"), *facts)), text
+    held = ask(Policy(default=STRICT, rules=[{**rule, "reason": "", "verdict": "approve", "approvers": ["hr"]}]), "SELECT iban FROM salaries")
+    assert "(it names salaries, iban)." in held.reason
+
+
 def test_approve_becomes_a_hold_for_people() -> None:
     """The mode fits who asks and where: a person at a prompt waits, everybody else comes back."""
     policy = Policy(default=STRICT, rules=CLINIC)
