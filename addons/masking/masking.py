@@ -320,8 +320,11 @@ class Masking:
         return Replace(text, refusals.RULE, remember=again, seen=self._seen(hook, text, clear))
 
     def _meant(self, hook: RewriteHook) -> str:
-        """The text by which it is told what is read in the clear; of a long one that is asked beforehand, of every meaning of its names."""
-        if self._analysis.long(hook.statement.text):
+        """
+        The text by which it is told what is read in the clear; of a long one that is asked beforehand, and of what is prepared, which may go on by
+        another path, of every meaning of its names.
+        """
+        if self._analysis.long(hook.statement.text) or hook.statement.path is not Path.SIMPLE:
             return hook.statement.text
         return self._pins.text(hook.session, hook.statement, self._fresh.snapshot(hook.session))
 
@@ -372,15 +375,15 @@ class Masking:
             return Judgement(refusals.misdeclared(str(error)))
         if not calls.asking.isdisjoint(statement.types):
             return Judgement(refusals.unlisted("a parameter's declared type", vouchable=False))
-        text = self._pins.text(session, statement, snapshot)
-        if self._analysis.long(text):
+        if self._analysis.long(statement.text):
+            text = self._pins.text(session, statement, snapshot)
             found = self._analysis.of(session, self._judging(session, statement, text, snapshot, masked), snapshot)
             if isinstance(found, UnknownNames):
                 raise found
             return found.sent(text) if text != statement.text else found
         statements = Statements(cover, calls, made, types, flux)
         judged = statements.judgement(statement.text)  # of whatever its names may mean
-        if text != statement.text and not judged.clean:
+        if not judged.clean and (text := self._pins.text(session, statement, snapshot)) != statement.text:
             judged = statements.judgement(text).sent(text)
         if len(statement.text) <= _KEPT_LENGTH:
             self._decided[key] = judged

@@ -10,7 +10,7 @@ from addons.sql.analysis import Analysis
 from addons.sql.catalog import Snapshot
 from addons.sql.pinned import Pinning, pinned, shared
 from addons.sql.resolve import Names
-from protocols.command import Path, Statement
+from protocols.command import Statement
 from protocols.session import Session
 
 
@@ -22,10 +22,10 @@ class Pins:
 
     def path(self, session: Session, statement: Statement) -> tuple[str, ...] | None:
         """
-        Known only where it cannot change between now and when the server reads the text: what is
-        prepared is read again under the path of a later moment.
+        By which its names are written out, also of what the protocol prepares: what it means with its schemas no path changes. Whoever binds it
+        under another path would have it sent otherwise, and is told to prepare it again (the relay compares what Parse sent).
         """
-        if self._settings is None or statement.path is not Path.SIMPLE:
+        if self._settings is None:
             return None
         return self._settings.search_path(session, statement.settings)
 

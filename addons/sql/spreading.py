@@ -63,11 +63,15 @@ class _Stored(NamedTuple):
 
 
 class Spreading:
-    """One search. :param functions: OIDs of those that do it themselves; none where set_config() alone counts. :param relations: whether they count."""
+    """
+    One search. :param functions: OIDs of those that do it themselves; none where set_config() alone counts. :param relations: whether they count.
+    :param settings: whether to call set_config() is to do it, too.
+    """
 
-    def __init__(self, snapshot: Snapshot, functions: set[int], *, relations: bool = True) -> None:
+    def __init__(self, snapshot: Snapshot, functions: set[int], *, relations: bool = True, settings: bool = True) -> None:
         self._snapshot, self._functions, self._grows = snapshot, set(functions), bool(functions)
-        self._calls, self._does = ({CALL}, {SET_CONFIG}) if relations else (set[str](), set[int]())
+        self._calls, self._does = ({CALL}, {SET_CONFIG}) if settings else (set[str](), set[int]())
+        self._views = {SETTINGS} if settings else set[str]()  #: that do it when they are written
         self._read, self._written, self._types = set[str](), set[str](), set[int]()
         self._stored = list(self._relations()) if relations else []
 
@@ -96,7 +100,7 @@ class Spreading:
         self._types |= set(self._of_types(does))
         self._read |= {each.relation.name for each in self._stored if not each.read.isdisjoint(own | self._calls | self._read)}
         names = own | self._read | self._written
-        self._written |= {each.relation.name for each in self._stored if self._writes(each, names | self._calls | {SETTINGS}, does)}
+        self._written |= {each.relation.name for each in self._stored if self._writes(each, names | self._calls | self._views, does)}
         self._written |= {self._snapshot.relations[oid].name for oid in self._along() if oid in self._snapshot.relations}
         if self._grows:
             self._functions |= {f.oid for f in self._snapshot.functions.values() if f.body and not names.isdisjoint(words_of(f.body))}

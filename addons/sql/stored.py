@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from addons.sql.catalog import Function, Snapshot
 from addons.sql.changes import Change
-from addons.sql.deeds import NAMES, PATH, deeds
+from addons.sql.deeds import CURSORS, NAMES, PATH, deeds
 from addons.sql.finding import Finding
 from addons.sql.flux import words_of
 from addons.sql.functions import RUNS_TEXT
@@ -28,7 +28,7 @@ _known: OrderedDict[tuple[str, str], Doing] = OrderedDict()
 
 
 def doing(snapshot: Snapshot, deed: str) -> Doing:
-    """What does it. :param deed: SETS, or one of `deeds`: what may be done to portals and names is followed through functions only."""
+    """What does it. :param deed: SETS, or one of `deeds`: what may be done to portals is followed through functions only."""
     key = snapshot.revision, deed
     found = _known.get(key)
     if found is None:
@@ -44,7 +44,7 @@ def _found(snapshot: Snapshot, deed: str) -> Doing:
     functions = {f.oid for f in snapshot.functions.values() if deed in deeds(f)}
     if not functions:
         return doing(snapshot, SETS) if deed == PATH else NOTHING
-    return Spreading(snapshot, functions, relations=deed == PATH).found()
+    return Spreading(snapshot, functions, relations=deed != CURSORS, settings=deed == PATH).found()
 
 
 def _sets_any(snapshot: Snapshot) -> bool:

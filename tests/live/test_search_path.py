@@ -317,3 +317,35 @@ def test_what_one_says_as_it_refuses_a_login_reaches_nobody(triggered: House) ->
     with pytest.raises(psycopg.OperationalError, match="OST-643") as refused:
         triggered.connect(ADA, application_name="unwanted")
     assert "CANARY" not in str(refused.value)
+
+
+def test_what_is_prepared_is_masked_as_what_its_names_meant_and_nothing_else_by_another_path(astray: House) -> None:
+    """A driver that prepares need not write schemas; whoever changes the path has to prepare again."""
+    text = "SELECT name FROM wards WHERE id = %s"
+    with astray.connect(ADA, options="-csearch_path=public", autocommit=True) as connection:
+        assert connection.execute(text, (1,), prepare=True).fetchone() == ("north",)
+        connection.execute("SET search_path = other, public")
+        with pytest.raises(psycopg.Error, match="OST-704") as refused:
+            connection.execute(text, (1,), prepare=True)
+        assert refused.value.sqlstate == "0A000"
+        connection.execute("DEALLOCATE ALL")
+        assert {row for (row,) in connection.execute("SELECT name FROM wards WHERE id > %s", (0,), prepare=True)} == {"***"}
+        connection.execute("SET search_path = public")
+        assert connection.execute("SELECT name FROM wards WHERE id = 1 AND 1 = %s", (1,)).fetchone() == ("north",)
+
+
+def test_what_is_prepared_while_the_path_is_on_its_way_is_refused_without_its_schema(astray: House) -> None:
+    with astray.connect(ADA, options="-csearch_path=public", autocommit=True) as connection:
+        with pytest.raises(psycopg.Error, match="OST-504"), connection.pipeline():
+            connection.execute("SET search_path = other, public")
+            connection.execute("SELECT name FROM wards WHERE 1 = %s", (1,))
+        assert rows_or_code(connection, "SELECT name FROM other.wards WHERE id > 0") == [("***",)]
+
+
+def test_code_that_moves_the_path_behind_a_prepared_name_moves_nothing(astray: House) -> None:
+    with astray.connect(ADA, options="-csearch_path=public", autocommit=True) as connection:
+        text = "SELECT name FROM wards WHERE id = %s"
+        assert connection.execute(text, (1,), prepare=True).fetchone() == ("north",)
+        connection.execute("SELECT moving.moves()")
+        with pytest.raises(psycopg.Error, match="OST-(704|504)"):
+            connection.execute(text, (1,), prepare=True)

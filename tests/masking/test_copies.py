@@ -111,7 +111,7 @@ def test_several_copies_in_one_string(gate: Gate, corpus: Any) -> None:
 
 
 def test_a_prepared_copy_names_its_schema(masking: Masking, gate: Gate) -> None:
-    """What the path will be when it runs is not known: `charts` is in two schemas."""
+    """Where nobody can tell which path it is: `charts` is in two schemas."""
     assert gate.run("COPY charts TO STDOUT", mode="extended")[0].refused.code == "OST-504"
     assert not gate.run("COPY public.charts TO STDOUT", mode="extended")[0].refused
 

@@ -28,6 +28,13 @@ SNAPSHOT = build(ROWS | {
         ("50021", "public", "compiled", "f", "i", "c", "f", "f", "25", "", "0", "f", None),
     ],
     "operators": [("@@@", "50004"), ("&&&", "50020")],
+    "relations": [(str(30000 + at), "public", name, kind, "0") for at, (name, kind) in enumerate([("watched", "r"), ("shown", "v"), ("filled", "r"), ("typed", "r"), ("tuned", "v")])],
+    "columns": [("30003", "1", "x", "40001", "label", "f", None, "f", "f")],
+    "types": [("40001", "public", "label", "d", "S", "0", "0", "25")],
+    "type_runs": [("40001", "50003")],
+    "runs": [("30002", "50003")],
+    "triggers": [("30000", "50003")],
+    "views": [("30001", "SELECT forgets() AS f"), ("30004", "SELECT set_config('a.b'::text, 'c'::text, false) AS c FROM pg_settings")],
 })  # fmt: skip
 
 CLOSES, DEALLOCATES, NOTHING = Moves(portals=True), Moves(statements=True), Moves()
@@ -42,6 +49,15 @@ CLOSES, DEALLOCATES, NOTHING = Moves(portals=True), Moves(statements=True), Move
 ])  # fmt: skip
 def test_what_may_be_closed_or_taken_away_is_known_by_the_bodies_of_what_is_called(text: str, found: Moves) -> None:
     assert moves(text, SNAPSHOT, portals=True) == moves(text, SNAPSHOT, portals=True) == found
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ("INSERT INTO watched VALUES (1)", DEALLOCATES), ("SELECT 1 FROM public.shown", DEALLOCATES), ("UPDATE filled SET x = 1", DEALLOCATES), ("SELECT 'x'::label", DEALLOCATES),
+    ("COPY typed FROM STDIN", DEALLOCATES), ("SELECT 1 FROM watched, filled, typed", NOTHING), ("SELECT 1 FROM tuned", NOTHING), ("UPDATE tuned SET c = 'x'", NOTHING),
+])  # fmt: skip
+def test_what_a_view_a_trigger_a_default_or_a_domain_takes_away_is_known_by_what_is_read_and_written(text: str, found: Moves) -> None:
+    """Else EXECUTE would run what such code prepared under the name, judged and masked as what the client did."""
+    assert moves(text, SNAPSHOT, portals=False) == found
 
 
 def test_without_a_catalog_every_function_but_the_servers_may_close_a_portal() -> None:
