@@ -186,7 +186,8 @@ def _misspelt(config: Config) -> Iterator[Problem]:
         ranked = sorted(times, key=lambda name: -times[name])  # stable: of the same rank, the earlier
         for place, name in enumerate(ranked):
             for other in (one for one in ranked[:place] if slipped(name, one)):
-                yield Problem(first[name], f"{name!r} is written {other!r} elsewhere in this file", "correct it, if the same is meant")
+                said = f"{name!r} is written {other!r} elsewhere in this file, at {first[other]}"
+                yield Problem(first[name], said, "correct whichever is wrong, if the same is meant")
 
 
 def slipped(one: str, other: str) -> bool:

@@ -37,15 +37,15 @@ def test_a_name_that_the_file_spells_otherwise_elsewhere_is_warned_of(write: Wri
     text = EXAMPLE.read_text() + HOSTS
     index = text[: text.index("addons.ssh.Ssh")].count("[[addon]]") - 1
     assert found(write(text)) == {
-        f"addon[{index}].rules[1].programs": "'sytsemctl' is written 'systemctl' elsewhere in this file",
-        f"addon[{index}].typed[0].programs": "'shredd' is written 'shred' elsewhere in this file",
+        f"addon[{index}].rules[1].programs": f"'sytsemctl' is written 'systemctl' elsewhere in this file, at addon[{index}].rules[0].programs",
+        f"addon[{index}].typed[0].programs": f"'shredd' is written 'shred' elsewhere in this file, at addon[{index}].rules[1].programs",
     }
 
 
 def test_a_relation_of_a_rule_is_held_against_those_that_are_masked(write: Write) -> None:
     rule = '  { name = "privileged-writes"'
     file = write(EXAMPLE.read_text().replace(rule, f'  {{ name = "look", relations = ["public.pateints"], verdict = "deny" }},\n{rule}'))
-    assert list(found(file).values()) == ["'public.pateints' is written 'public.patients' elsewhere in this file"]
+    assert list(found(file).values()) == ["'public.pateints' is written 'public.patients' elsewhere in this file, at addon[1].columns[0].relation"]
 
 
 @pytest.mark.parametrize(("one", "other", "same"), [
