@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -79,7 +80,9 @@ class Notary(Service):
         self._where = ""  # the path it listens on; a port that is closed no longer knows it
         self.why_down: str | None = STARTING
         self._anchor: FileAnchor | None = None
-        self.writer = Writer(self._open_store, reactor, reactor.callFromThread, self._up, self._down, self._news)
+        unsealable = partial(reactor.callFromThread, self._sealing)
+        self.writer = Writer(self._open_store, reactor, reactor.callFromThread, self._up, self._down, self._news, unsealable)
+        self._unsealable: dict[int, tuple[str, int]] = {}  # closed segments that are damaged, how, and when that was noticed
         self._unsaid: list[tuple[str, str]] = []
         self._burial: Any = None  # when the sessions of workers that did not come back are over
         self.rounds = Rounds(lambda what, why: reactor.callFromThread(self._remark, what, why))
@@ -212,6 +215,17 @@ class Notary(Service):
             self._say(what, why)
             self._record(what, why)
 
+    def _sealing(self, number: int, why: str) -> None:
+        """A closed segment cannot be sealed, or could be. It is tried every few seconds; what changes is told."""
+        what, noticed = self._unsealable.pop(number, ("", time.time_ns()))
+        if why:
+            now = f"segment {number} is closed and cannot be sealed: {why}"
+            self._unsealable[number] = now, noticed
+            if now != what:
+                self._remark("damaged", now)
+        elif what:
+            self._remark("mended", f"segment {number} could be sealed")
+
     def _say(self, what: str, why: str) -> None:
         tell = self._log.error if what in _BAD else self._log.info
         if why:
@@ -225,8 +239,10 @@ class Notary(Service):
         store = self.writer.store if self.why_down is None else None
         told = {"segment": store.segment.number, "records": store.segment.size, "ledger_entries": store.ledger.size} if store is not None else {}
         trouble = self._anchor.trouble if self._anchor is not None else None
+        sealed = self.rounds.health()
+        closed = [{"segment": number, "what": what, "noticed_ns": noticed} for number, (what, noticed) in self._unsealable.items()]
         return {
-            **told, **self.rounds.health(), "why": self.why_down or ("" if store is not None else "starting"),
+            **told, **sealed, "damaged": [*sealed["damaged"], *closed], "why": self.why_down or ("" if store is not None else "starting"),
             "last_ns": store.state.last_ns if store is not None else 0, "anchor": describe(trouble) if trouble else "",
         }
 

@@ -26,7 +26,7 @@ from gateway.notary.environment import Unfit
 from gateway.notary.keys import KeyFileError
 from gateway.notary.ledger import LedgerError
 from gateway.notary.recovery import Unsound
-from gateway.notary.seal import SealError, seal
+from gateway.notary.seal import SealError, Unsealable, seal
 from gateway.notary.store import Store, StoreError
 from gateway.reactor import end_of_turn
 
@@ -65,12 +65,15 @@ class Writer:
     :param up: told when recording works (again).
     :param down: told why it does not.
     :param news: told after each commit.
+    :param unsealable: told of a closed segment why it cannot be sealed, being damaged; "" once it could be. In the chores' thread.
     """
 
     def __init__(
         self, open_store: Callable[[], Store], clock: IReactorTime, deliver: Callable[..., Any],
         up: Callable[[], None], down: Callable[[str], None], news: Callable[[], None],
+        unsealable: Callable[[int, str], None] = lambda number, why: None,
     ) -> None:
+        self._unsealable = unsealable
         self._open, self._clock, self._deliver, self._up, self._down, self._news = open_store, clock, deliver, up, down, news
         self._log = Logger()
         self._jobs: deque[Job] = deque()
@@ -272,7 +275,10 @@ class Writer:
                 made = seal(store.layout.open(number), store.layout.sealed(number))
             except SealError as e:
                 failed = e
+                if isinstance(e, Unsealable):
+                    self._unsealable(number, str(e))
                 continue
+            self._unsealable(number, "")
             self._sealing.add(number)
             self._seals.append((store, number, *made))
         if failed is not None:

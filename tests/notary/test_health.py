@@ -88,6 +88,36 @@ async def test_who_looks_while_a_notary_starts_waits_for_it(short: Path) -> None
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_closed_segment_that_is_damaged_before_it_is_sealed_is_in_the_status_and_in_the_evidence(short: Path) -> None:
+    """Be it that LMDB cannot read it, or that it is not what its head covers; back as it was, it is sealed."""
+    store = new_store(short, segment_records=12)
+    fill(store, 12)
+    store.close()
+    closed, kept = {}, {}
+    for number in (1, 2):
+        file = closed[number] = Layout(short / "audit").open(number) / "data.mdb"
+        kept[number] = file.read_bytes()
+    assert b"clinic" in kept[1]
+    closed[1].write_bytes(kept[1].replace(b"clinic", b"clinik"))
+    closed[2].write_bytes(kept[2][:8192] + b"\xff" * (len(kept[2]) - 8192))
+    rig = Rig(short)
+    rig.notary.listen(short / "n.sock")
+    await rig.journal()
+    await until(lambda: len(rig.notary._unsealable) == 2)
+    told = await deferToThread(ostiary, short)
+    assert told.exit_code == 1 and "DAMAGED: segment 1 is closed and cannot be sealed: its records are not those that its head covers (noticed " in told.stdout, told.stdout
+    assert "DAMAGED: segment 2 is closed and cannot be sealed: " in told.stdout and not Layout(short / "audit").sealed(1).with_suffix(".mdb").exists()
+    for number, file in closed.items():
+        file.write_bytes(kept[number])
+    await until(lambda: not rig.notary._unsealable)
+    number = rig.notary.writer.store.segment.number
+    said = [(r.get("what"), r.get("why")[:9]) for r in records(rig.notary.writer.store, number) if r.kind == Kind.NOTARY and r.get("what") in ("damaged", "mended")]
+    assert sorted(said) == [("damaged", "segment 1"), ("damaged", "segment 2"), ("mended", "segment 1"), ("mended", "segment 2")]
+    await rig.stop()
+    assert "DAMAGED" not in ostiary(short).stdout
+
+
+@pytest_twisted.ensureDeferred
 async def test_status_says_what_a_person_should_look_after_and_exits_with_1(short: Path) -> None:
     """Damage, an anchor that cannot be written, and that nothing is recorded, by a notary or by none."""
     store = new_store(short, segment_records=12)
