@@ -12,15 +12,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import lmdb
-
-from gateway.cli.place import DAMAGED, leave
 from gateway.evidence.query import Found, Place, Search
 from gateway.evidence.view import Damaged, LiveView, Unreadable, View, live
-from gateway.notary.environment import Unfit
-from gateway.notary.ledger import LedgerError
 from gateway.notary.lives import by_segment
-from gateway.notary.record import BadRecord
 
 BEAT = 1.0  # seconds between two looks for a notary
 
@@ -94,8 +88,5 @@ class Following:
 
 
 def behind(view: View) -> Place:
-    """Where the next notary of a stopped store will record: in a segment of its own."""
-    try:
-        return max(by_segment(view.events()), default=0) + 1, 0
-    except (Unfit, lmdb.Error, LedgerError, BadRecord) as e:
-        leave(DAMAGED, f"ledger: {e}: run `ostiary audit verify`")
+    """Where the next notary of a stopped store will record: in a segment of its own. Raises Damaged."""
+    return max(by_segment(view.events()), default=0) + 1, 0

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,9 +19,10 @@ import click
 
 from gateway.cli.door import Door, Said, configured, own_token
 from gateway.cli.left import leave
-from gateway.cli.place import NEEDED
+from gateway.cli.place import DAMAGED, NEEDED
 from gateway.cli.show import one
 from gateway.evidence.cast import Event, Recording, Recordings
+from gateway.evidence.missing import missing, unread
 from gateway.evidence.named import session_meant
 from gateway.evidence.playing import RESTORED, Harmless, moment, paced
 from gateway.evidence.query import BadQuery, Found
@@ -61,12 +62,16 @@ def watch(
             facts = {"by": subject, "session": str(session), "recording": str(recording or "")}
             if not view.record_viewing("watched", facts):
                 click.echo("the store is stopped: this viewing is not recorded in it", err=True)
+            for what in (lost := missing(view)):
+                click.echo(f"NOT SEARCHED: {what}", err=True)
             if door.runs:
                 threading.Thread(target=_observe, args=(door, str(session), subject, token), daemon=True).start()
             watched = Watched(view, Bodies(keys.load_body(config.state)), session.bytes, recording, _progress)
-            _show(watched, speed, start, _FOREVER if idle is None else int(idle * 1e6), as_json)
+            _show(watched, speed, start, _FOREVER if idle is None else int(idle * 1e6), as_json, lost)
         finally:
             view.close()
+        if lost:
+            sys.exit(DAMAGED)
     except (Unreadable, keys.KeyFileError) as error:
         leave(str(error))
 
@@ -77,7 +82,11 @@ def _session(store: Path, given: str) -> uuid.UUID:
         if len(given) >= WHOLE:
             return uuid.UUID(given)
         with closing(open_view(store)) as view:
-            return uuid.UUID(session_meant(given, view))
+            whole = session_meant(given, view)
+            lost = unread(view) if len(whole) < WHOLE else []
+        if lost:
+            leave(f"no session that begins with {given!r} is in what can be read of the evidence, and not all can:\n" + "\n".join(lost))
+        return uuid.UUID(whole)
     except (BadQuery, Unreadable) as error:
         leave(str(error))
     except ValueError:
@@ -195,8 +204,11 @@ def _progress(count: int, of: int) -> None:
         click.echo(f"\rreading the evidence, {count} of {of} segments{chr(10) if count == of else ''}", err=True, nl=False)
 
 
-def _show(watched: Watched, speed: float, start: int, idle: int, as_json: bool) -> None:
+def _show(watched: Watched, speed: float, start: int, idle: int, as_json: bool, lost: Sequence[str]) -> None:
+    """:param lost: what is not there of the evidence, and may have been this recording's."""
     recording = watched.recording()
+    if lost and (recording is None or not any(recording.events())):
+        leave("there is no such recording in what is left of the evidence: run `ostiary audit verify`")
     if recording is None or not recording.chunks:
         leave("there is no such recording in the evidence: its session has no terminal, or its target records none")
     events = list(recording.events())

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import lmdb
-
-from gateway.evidence.view import View
-from gateway.notary.environment import Unfit
-from gateway.notary.ledger import LedgerError
+from gateway.evidence.view import Damaged, View
 from gateway.notary.lives import absent, by_segment
-from gateway.notary.record import BadRecord
 
 
 def missing(view: View) -> list[str]:
     """A sentence of each. On a live store of what is missing still at a second look: files move while it seals and expires."""
     return [why for _, why in lacking(view)]
+
+
+def unread(view: View) -> list[str]:
+    """The same, and what is here and not as it was sealed: all of it is read for that."""
+    here = [number for number in sorted(view.present()) if view.files(number) is not None]
+    return [*missing(view), *(f"segment {number}: {why}" for number in here if (why := view.unfit(number)))]
 
 
 def lacking(view: View) -> list[tuple[int | None, str]]:
@@ -30,8 +31,8 @@ def lacking(view: View) -> list[tuple[int | None, str]]:
 def _lacking(view: View) -> Iterator[tuple[int | None, str]]:
     try:
         told = by_segment(view.events())
-    except (Unfit, lmdb.Error, LedgerError, BadRecord) as e:
-        yield None, f"ledger: {e}"
+    except Damaged as e:
+        yield None, e.what
         return
     for number, events in told.items():
         if why := absent(number, events, view.files(number)):

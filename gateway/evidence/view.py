@@ -43,10 +43,12 @@ class Damaged(Unreadable):
     What is there is not what was recorded. Says what `verify` does.
 
     :param where: a segment's number; or what else it is.
+    :ivar what: the same without what to do.
     """
 
     def __init__(self, where: int | str, why: str) -> None:
-        super().__init__(f"{f'segment {where}' if isinstance(where, int) else where}: {why}: run `ostiary audit verify`")
+        self.what = f"{f'segment {where}' if isinstance(where, int) else where}: {why}"
+        super().__init__(f"{self.what}: run `ostiary audit verify`")
 
 
 class _Sealed:
@@ -82,12 +84,12 @@ class _Sealed:
         if self._seals is None:
             try:
                 self._seals = {entry[3]: entry[6] for entry in self.events() if entry[0] == "seg.seal"}
-            except (Unfit, lmdb.Error, LedgerError, BadRecord):
+            except Damaged:
                 self._seals = {}  # who looks is told of such a ledger elsewhere
         return self._seals
 
     def events(self) -> list[list[Any]]:
-        """The ledger's entries but for heads."""
+        """The ledger's entries but for heads. Raises Damaged."""
         raise NotImplementedError
 
 
@@ -109,10 +111,13 @@ class StoppedView(_Sealed):
         return examine.read_ledger(self._layout.ledger)
 
     def events(self) -> list[list[Any]]:
-        """Its ledger's entries but for heads, read in this process as records are. Raises lmdb.Error, BadRecord, and as `examine.read_ledger_file`."""
+        """Its ledger's entries but for heads, read in this process as records are. Raises Damaged."""
         if self._events is None:
-            packed, _ = examine.read_ledger_file(str(self._layout.ledger / "data.mdb"))
-            self._events = [unpack(leaf) for leaf in packed if not is_head(leaf)]
+            try:
+                packed, _ = examine.read_ledger_file(str(self._layout.ledger / "data.mdb"))
+                self._events = [unpack(leaf) for leaf in packed if not is_head(leaf)]
+            except (Unfit, lmdb.Error, LedgerError, BadRecord, UnicodeDecodeError) as e:
+                raise Damaged("ledger", str(e)) from e
         return self._events
 
     def published(self) -> bytes | None:

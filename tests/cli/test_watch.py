@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from twisted.internet.task import deferLater
 
 sys.path[:0] = [str(Path(__file__).parent.parent / "terminal"), str(Path(__file__).parent.parent / "notary")]
 
-from recorded import Told, session  # noqa: E402
+from recorded import Told, seal_all, session  # noqa: E402
 from theatre import Stage  # noqa: E402
 
 from gateway.cli.watch import Watched  # noqa: E402
@@ -27,8 +28,10 @@ from gateway.ids import Ids  # noqa: E402
 from gateway.journal import Journal  # noqa: E402
 from gateway.notary import keys  # noqa: E402
 from gateway.notary.client import connect  # noqa: E402
+from gateway.notary.layout import Layout  # noqa: E402
 from gateway.notary.process import Notary  # noqa: E402
 from gateway.notary.record import Kind, parse_leaf, unpack  # noqa: E402
+from gateway.notary.seal import bodies_file, leaves_file  # noqa: E402
 from gateway.notary.store import Store  # noqa: E402
 from gateway.toml import load  # noqa: E402
 from protocols.recording import Code, Recorder  # noqa: E402
@@ -216,3 +219,44 @@ async def until(holds: Any) -> None:
             return
         await deferLater(reactor, 0.005)
     raise AssertionError("waited in vain")
+
+
+def remove(layout: Layout) -> None:
+    for file in (leaves_file, bodies_file):
+        file(layout.sealed(1)).unlink()
+
+
+def change(layout: Layout) -> None:
+    file = leaves_file(layout.sealed(1))
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes().replace(b"clinic", b"clinik"))
+
+
+def spoil(layout: Layout) -> None:
+    """Pages of the ledger."""
+    file = layout.ledger / "data.mdb"
+    data = file.read_bytes()
+    file.write_bytes(data[:8192] + b"\xff" * (len(data) - 8192))
+
+
+@pytest.mark.parametrize("harm, said, in_short", [
+    (remove, "NOT SEARCHED: segment 1 was removed", "segment 1 was removed"),
+    (lambda layout: bodies_file(layout.sealed(1)).unlink(), "NOT SEARCHED: segment 1: its bodies were removed", "segment 1: its bodies were removed"),
+    (change, "segment 1: its file is not the one that was sealed", "segment 1: its file is not the one that was sealed"),
+    (spoil, "ledger: mdb_", "ledger: mdb_"),
+    (lambda layout: os.truncate(layout.ledger / "data.mdb", 5000), "ledger: truncated: ", "ledger: truncated: "),
+], ids=["removed", "bodies", "changed", "ledger", "ledger cut"])  # fmt: skip
+def test_what_is_damaged_of_the_evidence_is_said_and_is_no_session_without_a_recording(
+    tool: Any, staged: Stage, harm: Callable[[Layout], object], said: str, in_short: str
+) -> None:
+    """By its whole id and by the beginning of it; never a traceback, which the tool would not catch."""
+    config = load(tool.config)
+    store = Store(config.audit, keys.load(config.state, config.name))
+    seal_all(store)
+    store.close()
+    harm(store.layout)
+    told = watched(tool, staged, code=1).stderr
+    assert said in told and "its session has no terminal" not in told, told
+    staged.session = SimpleNamespace(id=staged.session.id[:13])
+    told = watched(tool, staged, code=1).stderr
+    assert in_short in told and "is no session's id" not in told and "its session has no terminal" not in told, told
