@@ -153,6 +153,7 @@ class LiveView(_Sealed):
         self._link = NotaryReader(path)
         self._link.wait_for_its_start()
         self._newest: int | None = None
+        self._events: list[list[Any]] = []  # as far as the notary has told them
 
     def close(self) -> None:
         self._link.close()
@@ -172,14 +173,13 @@ class LiveView(_Sealed):
         return entries, checkpoint
 
     def events(self) -> list[list[Any]]:
-        """As StoppedView's; of what a year's ledger holds the notary sends a hundredth."""
-        events: list[list[Any]] = []
-        there = 1
-        while len(events) < there:
-            more, there = self._link.ask("events", len(events))
-            events += more
-        self._limit(events)
-        return events
+        """As StoppedView's; of what a year's ledger holds the notary sends a hundredth, and of what it sent before nothing again."""
+        there = len(self._events) + 1
+        while len(self._events) < there:
+            more, there = self._link.ask("events", len(self._events))
+            self._events += more
+        self._limit(self._events)
+        return self._events
 
     def _limit(self, entries: Iterable[Sequence[Any]]) -> None:
         self._newest = max((entry[3] for entry in entries if entry[0] == "seg.open"), default=0)

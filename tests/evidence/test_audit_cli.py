@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from gateway.cli.place import USAGE, Place
 from gateway.cli.main import main
 from gateway.journal import Journal
 from gateway.evidence.verifier.fault import CODES
+from gateway.evidence.view import open_view
 from gateway.notary import anchor, keys
 from gateway.notary.client import NotaryClient, connect
 from gateway.notary.process import Notary, init_store
@@ -290,6 +292,24 @@ async def test_a_live_store_is_searched_verified_and_exported(short: Path, tmp_p
     noted = [r.get("what") for n in sorted(store.layout.present()) for r in records(store, n) if r.kind == Kind.ADMIN]
     store.close()
     assert noted == ["viewed", "viewed", "viewed", "exported", "viewed", "viewed"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_became_of_segments_is_told_once_to_who_looks(short: Path) -> None:
+    """A look asks several times, and hears of what is new."""
+    live = Live(short)
+    await live.journal()
+    store = live.notary.writer.store
+    told, seen = store.ledger.told, []
+    store.ledger.told = lambda start, most: (seen.append(start), told(start, most))[1]
+
+    def look() -> tuple[int, int]:
+        with closing(open_view(short / "audit")) as view:
+            return len(view.events()), len(view.events())
+
+    count, again = await deferToThread(look)
+    assert count == again == store.ledger.told(0, 1)[1] and seen[:2] == [0, count]
+    await live.stop()
 
 
 @pytest_twisted.ensureDeferred
