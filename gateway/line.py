@@ -334,6 +334,13 @@ class Line(Connection):
 
     # -- the end -----------------------------------------------------------------------------
 
+    def _closeWriteConnection(self) -> None:
+        """The socket's own, also under TLS: as from a peer that is gone, and what comes is read on."""
+        try:
+            socket.socket.shutdown(self.socket, socket.SHUT_WR)
+        except OSError:
+            pass  # gone already, and whoever reads meets it
+
     def _postLoseConnection(self) -> Exception | None:
         """All has left. Under TLS that is said, and the peer's end awaited: closing on its bytes would destroy our last ones."""
         if not self._secure:

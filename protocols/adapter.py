@@ -9,7 +9,7 @@ client that goes away while its command is held takes the question with it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -26,6 +26,7 @@ from protocols.command import Command
 from protocols.gathering import Gathering
 from protocols.journal import Journal
 from protocols.outflow import Tap
+from protocols.parting import Nobody, Parting
 from protocols.pauses import Pauses
 from protocols.relay import Addons, Relay
 from protocols.session import Session
@@ -74,7 +75,7 @@ class Adapter(SessionAdapter):
         self._withheld = Withheld(self._to_target, self._soon, self._pause_client, released=self._released, failed=self._crashed)
         self._gathering = Gathering(clock.callLater, relay.cut, self._target_said, self._wait_for)
         self._backlog = Backlog(journal, self._shown_again, self._pauses.put)
-        self._closing = ""
+        self._parting: Parting | None = None  # the client is going, or gone, while something runs
         self._linger: Any = None
         self._cancel_wanted = False
         self._crowded = False  # the client is paused since much of what it said was not looked at yet
@@ -114,6 +115,8 @@ class Adapter(SessionAdapter):
 
     def client_data(self, data: bytes | memoryview) -> None:
         """Bytes from the client; a view where it was asked to `lend` them."""
+        if self._parting is not None:  # its last word was said
+            return
         try:
             if type(data) is bytes and self._shortcut.asked(data):
                 return
@@ -164,7 +167,7 @@ class Adapter(SessionAdapter):
 
     def _clear(self) -> bool:
         """Whether nothing was read that the relay has not seen, and nothing is left to do: a target may answer what it was not sent yet."""
-        return not (self._closed or self._backlog or self._todo or self._withheld) and self._gathering.idle
+        return not (self._closed or self._parting or self._backlog or self._todo or self._withheld) and self._gathering.idle
 
     def _hand_over(self, intends: list[Intend], last: int, began: float, sent: bool) -> None:
         """What was on the short way goes on here."""
@@ -184,19 +187,42 @@ class Adapter(SessionAdapter):
             (self.client_data if side == "client" else self._target_said)(data)
 
     def client_lost(self) -> None:
-        """The client is gone. What it said goodbye after still leaves; what was held never runs."""
+        """The client is gone. What it said goodbye after still leaves; what was held never runs; what runs is waited for."""
         self._shortcut.leave()
         while self._rest is not None:  # its goodbye may be among what waits for a turn
             self._go_on()
         self._lost("client")
-        if not (self._closing and self._withheld):
-            self.close("client gone")
+        if self._parting is None:
+            self._leave("client gone")
+        if self._parting is not None and not self._closed:
+            self._client = Nobody(lambda: self.close("client gone"))
+            self._pause_target(False)
+            self._look_whether_answered()
+
+    def _leave(self, why: str) -> None:
+        """Nothing more goes to the target: it hears what it would from a client that is gone, and says what became of what it had."""
+        unsent = self._withheld.numbers
+        if self._closed or unsent.issuperset(self._began):
+            self.close(why)
+            return
+        self._parting = Parting(why, unsent, self._clock.callLater, self.close, over=True)
+        if self._asked is not None:
+            self._asked.cancel()
+        self._forget()
+        self._target.loseWriteConnection()
+
+    def _look_whether_answered(self) -> None:
+        if self._parting is not None and not (self._closed or self._withheld):
+            self._parting.answered(self._began, heard="client" in self._transports)
 
     def target_lost(self) -> None:
         """The target is gone: the client gets its protocol's own connection error."""
         self._gathering.flush()
         self._lost("target")
-        self.close("target gone", "the target closed the connection")
+        if self._parting is not None and (self._parting.over or not self._began):
+            self.close(self._parting.why)
+        else:
+            self.close("target gone", "the target closed the connection")
 
     def close(self, why: str, farewell: str = "") -> None:
         if self._closed:
@@ -206,9 +232,14 @@ class Adapter(SessionAdapter):
         stops = bool(farewell and self._began) and "target" in self._transports
         if self._asked is not None:
             self._asked.cancel()
+        unsent = self._withheld.numbers
+        if self._parting is not None:
+            self._parting.end()
+            unsent |= self._parting.unsent
+        self._gathering.discard()
         self._forget()
         try:
-            self._last_effects(why, farewell)
+            self._last_effects(why, farewell, unsent)
         except Exception as error:  # the adapter's edge: never half open, whatever fails here
             self._record_bug(error)
         finally:
@@ -218,7 +249,6 @@ class Adapter(SessionAdapter):
 
     def _forget(self) -> None:
         """What was decided and has not left never will; what was not looked at is dropped."""
-        self._gathering.discard()
         self._withheld.discard()
         for effect in self._todo:
             if isinstance(effect, Intend) and not isinstance(effect.data, bytes):
@@ -228,8 +258,8 @@ class Adapter(SessionAdapter):
             self._rest.cancel()
         self._rest = None
 
-    def _last_effects(self, why: str, farewell: str) -> None:
-        for effect in self._relay.close(why):
+    def _last_effects(self, why: str, farewell: str, unsent: Collection[int]) -> None:
+        for effect in self._relay.close(why, unsent):
             if isinstance(effect, Report):
                 self._report(effect)
         words = self._relay.farewell(farewell) if farewell else b""
@@ -320,8 +350,7 @@ class Adapter(SessionAdapter):
         if self._cancel_wanted:
             self._cancel_wanted = False
             self._cancel_target()
-        if self._closing:
-            self.close(self._closing)
+        self._look_whether_answered()
 
     # -- effects -----------------------------------------------------------------------
 
@@ -330,13 +359,16 @@ class Adapter(SessionAdapter):
         if self._closed:
             return
         try:
-            self._todo.extend(tell(*what))
+            effects = tell(*what)
+            self._todo.extend(effects if self._parting is None else self._parting.left(effects))
             if not self._working and self._rest is None:  # else an answer came before ask() returned
                 self._work()
         except Exception as error:  # the adapter's edge: a bug of ours ends one session, not the worker
             self._crashed(error)
         if self._crowded:
             self._crowd()
+        if self._parting is not None:
+            self._look_whether_answered()
 
     def _crowd(self) -> None:
         """Much that the client said is not looked at yet, or it is again; more of it comes from the client only."""
@@ -416,8 +448,10 @@ class Adapter(SessionAdapter):
         self._withheld.wait(Waiting(sequence, effect.number, effect.data, effect.poison))
 
     def _hang_up(self, why: str, drain: bool) -> None:
-        if drain and self._withheld:
-            self._closing = why
+        if self._parting is not None:
+            self.close(self._parting.why)
+        elif drain and (self._withheld or self._began):
+            self._parting = Parting(why, (), self._clock.callLater, self.close, over=False)
         else:
             self.close(why)
 
@@ -441,17 +475,18 @@ class Adapter(SessionAdapter):
 
     def _answered(self, decision: Decision) -> None:
         self._asked = None
-        self._drive(self._relay.answer, decision)
-        self._pauses.steer("client")
+        if self._parting is None:
+            self._drive(self._relay.answer, decision)
+            self._pauses.steer("client")
 
     def _unanswered(self, failure: Failure) -> None:
         """Cancelled with the session, or a bug: either way nothing runs."""
         self._asked = None
-        if not self._closed:
+        if not self._closed and self._parting is None:
             self._crashed(failure.value)
 
     def _listen_while_held(self) -> None:
         if self._relay.withdrawn():
-            self.close("client left while its command was held")
+            self._leave("client left while its command was held")
         elif self._relay.behind > HELD_LIMIT:
             self._asked.cancel()

@@ -4,7 +4,7 @@ What an adapter joins: a protocol's relay, and the addons as one session sees th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Protocol
 
 from protocols.command import Command
@@ -49,7 +49,8 @@ class Relay(Protocol):
         """The grant it was to spend is spent, expired or another's by now."""
     def withdrawn(self) -> bool:
         """Whether what came behind a held command says that the client no longer wants it."""
-    def close(self, why: str) -> list[Effect]: ...
+    def close(self, why: str, unsent: Collection[int]) -> list[Effect]:
+        """The session is over: the reports of what has not ended. `unsent` never left, so that it did not run."""
     def farewell(self, why: str) -> bytes:
         """The protocol's own last words to a client; b"" where none fit."""
     @property

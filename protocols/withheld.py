@@ -73,6 +73,11 @@ class Withheld:
         """Whether a record is waited for."""
         return bool(self._entries)
 
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Of the commands whose record is waited for."""
+        return frozenset(entry.number for entry in self._entries)
+
     def wait(self, entry: Waiting) -> None:
         """It may leave when its record is durable, behind what waits already."""
         self._entries.append(entry)

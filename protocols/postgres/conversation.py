@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -471,10 +471,11 @@ class Conversation:
         for name in [n for n, p in self.portals.items() if n and p.bound]:
             self.drop(self.portals.pop(name))
 
-    def abandon(self) -> list[Effect]:
-        """The session is over: what has not ended is unknown."""
-        for running in list(self.intended.values()):
-            self.end(running, Ending.UNKNOWN)
+    def abandon(self, unsent: Collection[int] = ()) -> list[Effect]:
+        """The session is over: what has not ended is unknown, or did not run where it was refused, or the target never had it."""
+        for number, running in list(self.intended.items()):
+            ran = running.refusal is None and number not in unsent
+            self.end(running, Ending.UNKNOWN if ran else Ending.REFUSED)
         return self.reports(None)
 
     def set(self, name: str, value: str) -> bool:

@@ -7,7 +7,7 @@ Joins the client's half (`frontend`) and the target's half (`backend`) over one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from protocols.effects import Effect, ToClient
@@ -113,10 +113,10 @@ class PostgresRelay:
         """Whether Terminate came behind a held command."""
         return self._frontend.terminates()
 
-    def close(self, why: str) -> list[Effect]:
-        """The session is over: report what has not ended."""
+    def close(self, why: str, unsent: Collection[int] = ()) -> list[Effect]:
+        """As Relay's."""
         self._frontend.discard()
-        return self._talk.abandon()
+        return self._talk.abandon(unsent)
 
     def farewell(self, why: str) -> bytes:
         """

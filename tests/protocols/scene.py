@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -44,7 +44,7 @@ class Wire(StringTransport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.closed, self.aborted, self.least = 0, False, 1
+        self.closed, self.aborted, self.half_closed, self.least = 0, False, False, 1
         self.before: bytes | None = None
 
     def write(self, data: bytes | memoryview) -> None:
@@ -62,6 +62,9 @@ class Wire(StringTransport):
 
     def abortConnection(self) -> None:
         self.aborted = True
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
 
     @property
     def paused(self) -> bool:
@@ -242,7 +245,7 @@ class Scripted:
     def withdrawn(self) -> bool:
         return False
 
-    def close(self, why: str) -> list[Effect]:
+    def close(self, why: str, unsent: Collection[int]) -> list[Effect]:
         if self.close_bug:
             raise ValueError("078-05-1120")
         return []

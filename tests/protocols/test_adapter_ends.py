@@ -101,14 +101,15 @@ def test_nonsense_behind_a_held_command_is_the_clients_fault() -> None:
 
 
 def test_goodbye_lets_what_was_decided_leave() -> None:
-    """`psql -c INSERT` and gone: the record becomes durable, then command and Terminate leave, then both sides close."""
+    """`psql -c INSERT` and gone: the record becomes durable, then command and Terminate leave; with the answer both sides close."""
     scene = Scene()
     scene.adapter.client_data(query("INSERT") + TERMINATE)
     scene.adapter.client_lost()
     assert not scene.endings and scene.sent() == b""
     scene.durable()
-    assert scene.sent() == query("INSERT") + TERMINATE and scene.endings == ["client said goodbye"]
-    assert scene.target.closed == 1 and scene.ledger.of("report")[0][1] == "unknown"
+    assert scene.sent() == query("INSERT") + TERMINATE and not scene.endings
+    scene.adapter.target_data(replies.CommandComplete("INSERT 0 1").encode() + READY)
+    assert scene.endings == ["client said goodbye"] and scene.target.closed == 1 and scene.ledger.of("report")[0][1] == "complete"
 
 
 def test_goodbye_without_durability_runs_nothing() -> None:
@@ -116,7 +117,10 @@ def test_goodbye_without_durability_runs_nothing() -> None:
     scene = Scene()
     scene.adapter.client_data(query("INSERT") + TERMINATE)
     scene.adapter.unrecordable("notary gone")
-    assert scene.sent() == poison_query(1) + TERMINATE and len(scene.endings) == 1
+    assert scene.sent() == poison_query(1) + TERMINATE
+    scene.adapter.target_data(REFUSED)
+    scene.adapter.target_lost()
+    assert scene.endings == ["client said goodbye"]
 
 
 def test_a_client_that_vanishes_runs_nothing_that_waits() -> None:
@@ -125,7 +129,7 @@ def test_a_client_that_vanishes_runs_nothing_that_waits() -> None:
     scene.adapter.client_data(query("INSERT"))
     scene.adapter.client_lost()
     scene.durable()
-    assert scene.sent() == b"" and scene.endings == ["client gone"] and scene.ledger.of("report")[0][1] == "unknown"
+    assert scene.sent() == b"" and scene.endings == ["client gone"] and scene.ledger.of("report")[0][1] == "refused"
 
 
 def test_a_lost_target_is_told_in_the_protocols_own_words() -> None:
@@ -257,4 +261,5 @@ def test_nothing_is_cancelled_where_nothing_runs_or_somebody_else_left(ended: st
         scene.adapter.client_data(query("SELECT 1"))
         scene.durable()
     {"idle": lambda: scene.adapter.close("killed", "killed"), "client": scene.adapter.client_lost, "target": scene.adapter.target_lost}[ended]()
+    scene.adapter.target_lost()
     assert scene.cancels == 0 and len(scene.endings) == 1

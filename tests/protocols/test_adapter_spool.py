@@ -181,7 +181,9 @@ def test_however_a_session_ends_nothing_stays_spooled(end: str) -> None:
         scene.adapter.target_lost()
     else:
         scene.adapter.client_lost()
-    assert scene.spools.open_now == 0 and scene.endings
+    assert scene.spools.open_now == 0
+    scene.adapter.target_lost()
+    assert scene.endings
 
 
 def test_what_was_said_before_goodbye_still_leaves() -> None:
@@ -192,7 +194,9 @@ def test_what_was_said_before_goodbye_still_leaves() -> None:
     scene.adapter.client_lost()
     assert not scene.endings
     scene.adapter._target_full(False)
-    assert scene.sent() == PARSE + BIND + EXECUTE + SYNC + TERMINATE and scene.endings
+    assert scene.sent() == PARSE + BIND + EXECUTE + SYNC + TERMINATE
+    scene.adapter.target_lost()
+    assert scene.endings
 
 
 def test_a_cancel_waits_until_the_values_have_left() -> None:
