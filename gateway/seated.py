@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
@@ -10,11 +11,18 @@ from twisted.logger import Logger
 from gateway.house import Worker
 from gateway.opinions import Opinions
 from protocols.errors import Unrecordable
-from protocols.session import Session
+from protocols.session import Identity, Session
 from protocols.session_adapter import SessionAdapter
 from protocols.verdict import Deny, Verdict
 
 NOT_ANY_MORE = "a reload took your access away [OST-651]"
+
+
+def told_of(identity: Identity) -> dict[str, Any]:
+    """Who somebody is, as control is told with a session of theirs."""
+    return {
+        "subject": identity.subject, "kind": identity.kind, "groups": sorted(identity.groups), "on_behalf_of": identity.on_behalf_of,
+    }
 
 
 class Seated:
@@ -36,7 +44,7 @@ class Seated:
         session = self.session
         self._worker.sessions[session.id] = self
         self._worker.control.session_opened({
-            "id": session.id, "subject": session.identity.subject, "on_behalf_of": session.identity.on_behalf_of,
+            "id": session.id, **told_of(session.identity),
             "target": session.target.name, "protocol": session.target.protocol, "account": session.account, "database": session.database,
             "peer": session.peer, "application": session.application, "token": self._token, "opened": time.time(),
         })

@@ -73,7 +73,7 @@ def warnings(config: Config, known: Known, seen: Mapping[str, Holdings] = Mappin
     """
     named = list(_named(config))
     found = [
-        *_strangers(named, known), *_lonely(named, known), *_unanswered(config), *_unruled(config), *_closed(config, known),
+        *_strangers(named, known), *_shared(config), *_lonely(named, known), *_unanswered(config), *_unruled(config), *_closed(config, known),
         *_misspelt(config), *nowhere(config, seen), *edited(config, began),
     ]
     return placed(found, tomllib.loads(config.text.decode()), config.text)
@@ -131,6 +131,18 @@ def _strangers(named: Collection[tuple[str, str, str]], known: Known) -> Iterato
         elif key == "identities" and name not in known.people:
             mend = "correct it, or add it here or with `ostiary identity add`"
             yield Problem(at, f"there is no identity {name!r}{known.here}{near(name, known.people)}", mend)
+
+
+def _shared(config: Config) -> Iterator[Problem]:
+    """Who holds a key may be any of those that it is of, and two people of one key are one."""
+    first: dict[bytes, str] = {}
+    for index, (subject, entry) in enumerate(config.identities.items()):
+        for key in entry.ssh_keys:
+            if first.setdefault(key, subject) != subject:
+                yield Problem(
+                    f"identity[{index}].ssh_keys", f"{first[key]} has the same key, so whoever holds it is both, and approves what the other one asks for",
+                    "give each their own",
+                )  # fmt: skip
 
 
 def _lonely(named: Collection[tuple[str, str, str]], known: Known) -> Iterator[Problem]:

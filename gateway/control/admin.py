@@ -400,6 +400,8 @@ class Admin:
     def session_observe(self, session: str, subject: str, token: str) -> Value:
         """Somebody watches a session, and says so again while they do."""
         proved = self._prove(subject, token)
+        if proved["kind"] != "human":
+            raise NotAllowed(f"{subject} is no person; sessions are observed by people")
         return self._office.sessions.observe(session, subject, proved["groups"])
 
     def _prove(self, subject: str, token: str) -> Any:

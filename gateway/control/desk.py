@@ -15,6 +15,7 @@ from gateway.control.errors import BadCall, ControlUnavailable, NotFound
 from gateway.control.identity.second import BY_RULES
 from gateway.control.office import Office
 from gateway.control.rpc import Methods, Rpc
+from gateway.control.sessions import CHANGED
 from gateway.control.store import Value
 from gateway.ssh.doors import PROTOCOL, names
 from gateway.ssh.lines import fingerprint
@@ -175,8 +176,11 @@ class Desk:
 
     def session_opened(self, session: Value) -> None:
         self._office.sessions.opened(self, session)
-        if not self._office.may_go_on(self._office.sessions.get(session["id"])):
+        known = self._office.sessions.get(session["id"])
+        if not self._office.may_go_on(known):
             self._office.sessions.end(session["id"], "the identity or its token was revoked")
+        elif not self._office.is_same(known):  # it came in while a reload was on its way
+            self._office.sessions.end(session["id"], CHANGED)
 
     def session_closed(self, session: str) -> None:
         self._office.sessions.closed(self, _text(session))

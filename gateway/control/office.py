@@ -33,7 +33,7 @@ from gateway.control.limits import Limits
 from gateway.control.outbox import Notary, Outbox
 from gateway.control.requests import Requests
 from gateway.control.seal import Seal, read_key
-from gateway.control.sessions import Sessions
+from gateway.control.sessions import CHANGED, Sessions
 from gateway.control.store import Store, Value
 from gateway.control.tries import Tries
 from gateway.control.vault import Vault
@@ -141,6 +141,7 @@ class Office:
         self.flows.reload(config.device)
         why = "a reload of the configuration ended it"
         gone = self.sessions.end_all(lambda session: not self.may_go_on(session), why)
+        gone += self.sessions.end_all(lambda session: session["id"] not in gone and not self.is_same(session), CHANGED)
         if gone:
             self.outbox.tell("session.ended", {"sessions": " ".join(gone)[:1000], "why": why})
         return gone
@@ -172,6 +173,11 @@ class Office:
     def end_certified(self, why: str) -> list[str]:
         """Sessions whose certificate would not let them in now; their ids."""
         return self.sessions.end_all(lambda s: Badge.of(s["token"] or "") is not None and not self.may_go_on(s), why)
+
+    def is_same(self, session: Value) -> bool:
+        """Whether whoever opened a session would come in as the same today: in the same groups, for the same person."""
+        entry = self.identities.live(session["subject"])
+        return entry is not None and (entry.kind, sorted(entry.groups), entry.on_behalf_of) == tuple(session[name] for name in ("kind", "groups", "on_behalf_of"))
 
     def may_go_on(self, session: Value) -> bool:
         """Whether the identity and the token that opened a session would be let in now."""

@@ -19,7 +19,10 @@ from gateway.ids import meant, several
 
 Value = dict[str, Any]
 
-FIELDS = ("id", "subject", "on_behalf_of", "token", "target", "protocol", "account", "database", "peer", "application", "opened")
+FIELDS = ("id", "subject", "kind", "groups", "on_behalf_of", "token", "target", "protocol", "account", "database", "peer", "application", "opened")
+
+CHANGED = "a reload changed who you are here; log in again"
+"""Why a session ends whose identity is another one now, of the same name."""
 
 
 def by_operator(why: str) -> str:

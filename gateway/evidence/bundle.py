@@ -55,6 +55,8 @@ def export(
     :param missing: segment: what the store has lost of it.
     """
     check_new(out)
+    if not out.exists():
+        out.mkdir(mode=0o700)  # statements and values are opened in it; whom it is for, whoever made it decides
     writer = _Writer(out)
     entries, checkpoint = view.ledger()  # before the segments, whose heads must cover what it has seen of them
     writer.write("ledger/checkpoint", checkpoint.encode())

@@ -23,6 +23,7 @@ from gateway.config import Account
 from gateway.control.errors import ControlError
 from gateway.control.rpc import place
 from gateway.house import Worker
+from gateway.seated import told_of
 from gateway.ssh.doors import Door, door
 from gateway.ssh.leg import BY_APPLICATION, PROTOCOL_ERROR
 from gateway.ssh.passage import Passage
@@ -103,8 +104,7 @@ class Jump:
         """Control knows of it from here on, and ends it with what proved the identity, as it does with sessions."""
         self._worker.jumps[self._id] = self
         self._worker.control.session_opened({
-            "id": self._id, "subject": self._identity.subject, "on_behalf_of": self._identity.on_behalf_of, "target": "", "protocol": "ssh",
-            "account": "", "database": "", "peer": self._peer, "application": "jump", "token": self._token, "opened": time.time(),
+            "id": self._id, **told_of(self._identity), "target": "", "protocol": "ssh", "account": "", "database": "", "peer": self._peer, "application": "jump", "token": self._token, "opened": time.time(),
         })
 
     # -- what the client says ------------------------------------------------------------

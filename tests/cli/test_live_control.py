@@ -154,12 +154,18 @@ async def test_what_expired_is_listed_below_what_waits(live: Live) -> None:
     assert await live.json("request", "list") == []
 
 
+async def opened(live: Live, **more: Any) -> None:
+    """A session of Ada's, as its worker tells of it."""
+    ada = await live.json("identity", "show", ADA)
+    live.worker.session_opened({"id": "s-1", **{name: ada[name] for name in ("subject", "kind", "groups", "on_behalf_of")}, **more})
+
+
 @pytest_twisted.ensureDeferred
 async def test_sessions_are_listed_shown_and_killed(live: Live) -> None:
     killed: Deferred[Any] = Deferred()
     live.worker.on_kill = lambda *said: killed.callback(said)
     assert await live.json("session", "list") == []
-    live.worker.session_opened({"id": "s-1", "subject": ADA, "target": "clinic", "opened": 1.7e9})
+    await opened(live, target="clinic", opened=1.7e9)
     await live.worker.count(ADA, 0)
     assert [one["id"] for one in await live.json("session", "list")] == ["s-1"]
     assert "2023-11" in (await live("session", "list")).output
@@ -175,7 +181,7 @@ async def test_revoking_a_token_ends_its_session(live: Live) -> None:
     live.worker.on_kill = lambda *said: killed.callback(said)
     token = (await live.json("token", "issue", ADA))["token"]
     proved = await live.worker.authenticate(ADA, token, "127.0.0.1:1")
-    live.worker.session_opened({"id": "s-1", "subject": ADA, "token": proved["token"]})
+    await opened(live, token=proved["token"])
     await live.worker.count(ADA, 0)
     assert (await live.json("token", "revoke", proved["token"]))["ended"] == ["s-1"]
     assert (await killed.addTimeout(PATIENCE, reactor))[0] == "s-1"
@@ -326,7 +332,7 @@ async def test_a_mistake_in_the_file_keeps_nobody_from_ending_a_session(live: Li
     """Nor from seeing what is not about the place of the mistake."""
     live.tool.config.write_text(live.tool.config.read_text().replace("drain = 30", "drian = 30"))
     live.worker.on_kill = lambda *said: None
-    live.worker.session_opened({"id": "s-1", "subject": ADA})
+    await opened(live)
     await live.worker.count(ADA, 0)
     await live("session", "kill", "s-1")
     text = live.tool.config.read_text().replace("[control]", LISTENER + "[control]")

@@ -181,3 +181,11 @@ def test_a_host_of_which_nothing_decides_what_may_be_asked_is_warned_of(write: W
     [warned] = said(access)
     assert warned.startswith("web1: target[0]: no addon decides what may be asked of web1") and 'use = "addons.ssh.Ssh"' in warned
     assert said(access + ours) == []
+
+
+def test_two_identities_of_one_key_are_warned_of(write: Write, keyed: Path) -> None:
+    """Whoever holds it is both, and would answer their own requests."""
+    file = write(f'{RIGHT}\n[[identity]]\nsubject = "grace"\nssh_keys = ["{KEY} grace@desk"]\n')
+    config = load(file)
+    [found] = [one for one in warnings(config, Known.of(config, None, None)) if one.key == "identity[1].ssh_keys"]
+    assert found.wrong.startswith("ada has the same key") and found.line is not None

@@ -18,6 +18,8 @@ from gateway.control.caller import os_user
 from gateway.control.client import ControlClient, _Dialled, _Joining
 from gateway.control.errors import BadCall, ControlUnavailable, LoginRefused, NotAllowed, NotFound
 from gateway.control.process import Control, admin_socket
+from gateway.seated import told_of
+from protocols.session import Identity
 from tests_people import ADA, GRACE, PEOPLE
 
 Asked = Callable[..., dict[str, Any]]
@@ -167,10 +169,15 @@ async def test_a_question_cancelled_before_its_id_is_known_is_withdrawn(house: H
     assert record["state"] == "withdrawn"
 
 
+def of(subject: str, session: str) -> dict[str, Any]:
+    """What a worker says of a session."""
+    return {"id": session, **told_of(Identity(subject, PEOPLE[subject].kind, PEOPLE[subject].groups, on_behalf_of=PEOPLE[subject].on_behalf_of))}
+
+
 @pytest_twisted.ensureDeferred
 async def test_cancel_is_routed_to_the_worker_that_owns_the_key(house: House) -> None:
     first, second = await house.worker(), await house.worker("also")
-    first.session_opened({"id": "s-1", "subject": ADA})
+    first.session_opened(of(ADA, "s-1"))
     first.cancel_key("s-1", 4711, b"secret")
     cancelled, happened = event()
     first.on_cancel = happened
@@ -187,8 +194,8 @@ async def test_cancel_is_routed_to_the_worker_that_owns_the_key(house: House) ->
 @pytest_twisted.ensureDeferred
 async def test_a_session_is_killed_by_its_own_worker(house: House) -> None:
     first, second = await house.worker(), await house.worker("also")
-    first.session_opened({"id": "s-1", "subject": ADA})
-    second.session_opened({"id": "s-2", "subject": GRACE})
+    first.session_opened(of(ADA, "s-1"))
+    second.session_opened(of(GRACE, "s-2"))
     killed, happened = event()
     first.on_kill, second.on_kill = happened, lambda *said: pytest.fail("the wrong worker")
     await DeferredList([first.count("x", 0), second.count("x", 0)])
@@ -207,7 +214,7 @@ async def test_counts_are_shared_by_workers(house: House) -> None:
 async def test_an_answer_given_while_control_was_away_arrives(house: House, asked: Asked) -> None:
     """Control dies with a held request and comes back; the session still waits and gets its answer."""
     worker = await house.worker()
-    worker.session_opened({"id": "s-1", "subject": ADA})
+    worker.session_opened(of(ADA, "s-1"))
     worker.cancel_key("s-1", 7, b"key")
     pending = await worker.submit(asked())
     waiting = worker.answer(pending["request"])
@@ -317,7 +324,7 @@ async def test_revoked_while_control_was_away_ends_at_joining(house: House) -> N
     worker = await house.worker()
     killed, happened = event()
     worker.on_kill = happened
-    worker.session_opened({"id": "s-1", "subject": ADA})
+    worker.session_opened(of(ADA, "s-1"))
     await worker.count("x", 0)
     await house.control.stopService()
     house.start()

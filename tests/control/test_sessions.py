@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
+from gateway.config import IdentityEntry
 from gateway.control.admin import Admin
 from gateway.control.errors import BadCall, Conflict, ControlUnavailable, NotFound
 from gateway.control.office import Office
 from gateway.control.sessions import Sessions
-from test_process import config_of
+from test_process import config_of, of
 from tests_people import ADA, GRACE, PEOPLE
 
 
@@ -150,8 +151,8 @@ def test_a_reload_ends_whom_it_removes(office: Office, tmp_path: Path, notary: A
     """The identity, and agents that act for it; nobody else. Coming back needs a login."""
     worker, admin = Worker(), Admin(office, None)
     token = admin.token_issue(ADA, 60.0)["token"]
-    for name, subject, person in (("1", ADA, None), ("2", "claude", ADA), ("3", GRACE, None)):
-        office.sessions.opened(worker, {"id": name, "subject": subject, "on_behalf_of": person})
+    for name, subject in (("1", ADA), ("2", "claude"), ("3", GRACE)):
+        office.sessions.opened(worker, of(subject, name))
     without = {subject: entry for subject, entry in PEOPLE.items() if subject != ADA}
     assert office.reload(replace(config_of(tmp_path), identities=without)) == ["1", "2"]
     assert [value["session"] for _, value in worker.pushed] == ["1", "2"]
@@ -163,5 +164,19 @@ def test_a_reload_ends_whom_it_removes(office: Office, tmp_path: Path, notary: A
 
 def test_a_reload_that_removes_nobody_ends_nothing(office: Office, tmp_path: Path) -> None:
     worker = Worker()
-    office.sessions.opened(worker, {"id": "1", "subject": ADA})
+    office.sessions.opened(worker, of(ADA, "1"))
     assert office.reload(config_of(tmp_path)) == [] and worker.pushed == []
+
+
+def test_whom_a_reload_makes_somebody_else_of_the_same_name_logs_in_again(office: Office, tmp_path: Path) -> None:
+    """The store has had her all along, in other groups; while the file had her, the file's counted."""
+    worker, admin = Worker(), Admin(office, None)
+    admin.identity_add("carol", "human", ["temps"])
+    named = IdentityEntry("carol", "human", frozenset({"privacy"}))
+    office.reload(replace(config_of(tmp_path), identities={**PEOPLE, "carol": named}))
+    as_file, as_store = ({"id": group, "subject": "carol", "kind": "human", "groups": [group], "on_behalf_of": None} for group in ("privacy", "temps"))
+    office.sessions.opened(worker, as_file)
+    assert office.reload(config_of(tmp_path)) == ["privacy"]
+    office.sessions.closed(worker, "privacy")
+    office.sessions.opened(worker, as_store)
+    assert office.reload(config_of(tmp_path)) == [] and len(worker.pushed) == 1

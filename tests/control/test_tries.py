@@ -148,6 +148,12 @@ def test_watching_a_session_without_its_right_is_recorded(person: Person, notary
     assert new(notary)["tried"] == "session observe"
 
 
+def test_sessions_are_observed_by_people(person: Person, notary: Any) -> None:
+    """Whoever acts for the person that is watched has that person's interest, and a job watches nothing."""
+    for name in ("bot", "claude"):
+        assert person("session_observe", name, person.token(name), session="s-1") == "OST-605"
+
+
 def test_a_token_in_the_wrong_place_is_not_recorded(person: Person, held: Callable[..., str], notary: Any) -> None:
     """As a name, as a request, in the middle of either; whole or cut."""
     good, request = person.token(GRACE), held()

@@ -501,3 +501,15 @@ def test_bundles_hold_no_key_and_no_ciphertext(folder: Path, whole: Path) -> Non
         if file.is_file():
             assert body not in file.read_bytes() and body.hex().encode() not in file.read_bytes()
     assert os.listdir(whole / "segments" / "1")
+
+
+def test_a_bundle_is_its_makers_alone_unless_he_made_the_folder(folder: Path, tmp_path: Path) -> None:
+    """What is encrypted in the store lies open in it."""
+    before = os.umask(0o022)
+    try:
+        own = tmp_path / "own"
+        own.mkdir(0o750)
+        modes = [exported(folder, out).stat().st_mode & 0o777 for out in (tmp_path / "new", own)]
+    finally:
+        os.umask(before)
+    assert modes == [0o700, 0o750]
