@@ -55,7 +55,7 @@ class AheadFile:
     """Written by one thread, past the page cache where the file system can: that takes a fifth of a write's processor time."""
 
     def __init__(self, path: Path) -> None:
-        self._place = Place(path)
+        self._place = Place(path, 2 * HALF)
         self._fd = opened(path)
         self._room = memoryview(mmap.mmap(-1, HALF))  # at a page's beginning, and shared: a child that is forked meanwhile moves none
         self._half, self._at = 0, 0

@@ -14,7 +14,7 @@ from struct import Struct
 
 import lmdb
 
-from gateway.notary.kernel import named
+from gateway.notary.kernel import placed
 
 _META = Struct("=IIQQI92xQQ")  # magic, version, address, map size, page size, (two dbs), last page, transaction
 _PAGE_HEADER = 16
@@ -141,14 +141,19 @@ def sync_directory(path: Path) -> None:
 class Place:
     """
     The file that a path named when we opened it. A directory that is moved away or
-    unmounted leaves us writing to a file that no path leads to; that must not count as recorded.
+    unmounted leaves us writing to a file that no path leads to, and of one that was cut only what was written since is
+    left; that must not count as recorded.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = os.fsencode(file)
-        self._identity = named(self._file)
+    def __init__(self, file: Path, least: int = 0) -> None:
+        """:param least: bytes that it always has."""
+        self._file, self._least = os.fsencode(file), least
+        self._inode, _, *self._device = placed(self._file)
 
     def check(self) -> None:
-        """:raises OSError: the path is gone, or leads elsewhere."""
-        if named(self._file) != self._identity:
+        """:raises OSError: the path is gone, or leads elsewhere, or the file is shorter than it may be."""
+        inode, size, *device = placed(self._file)
+        if inode != self._inode or device != self._device:
             raise FileNotFoundError(f"{os.fsdecode(self._file)} is no longer the file that was opened")
+        if size < self._least:
+            raise OSError(f"{os.fsdecode(self._file)} was cut: {size} bytes of {self._least}")

@@ -73,8 +73,8 @@ _FACTS = Struct("!QII")  # index of the first record, records, bytes of payload
 _HEADER = cython.declare(cython.int, 56)  # the two, and the SHA-256 of what follows the first of them
 _LIMIT = cython.declare(cython.longlong, LEAF_LIMIT)
 _pack_facts = _FACTS.pack
-_AT_FDCWD, _STATX_INO = -100, 0x100
-_FOUND = Struct("=32xQ96xII112x")  # struct statx: inode; major and minor number of its device
+_AT_FDCWD, _STATX_INO_SIZE = -100, 0x100 | 0x200
+_FOUND = Struct("=32xQQ88xII112x")  # struct statx: inode; size; major and minor number of its device
 
 
 def padded(key: bytes) -> tuple[bytes, bytes]:
@@ -195,9 +195,9 @@ def _footprint(value: bytes) -> cython.longlong:
     return size if size < _PAGE // 2 else (size + _PAGE - 1) // _PAGE * _PAGE
 
 
-def named(file: bytes) -> tuple[int, int, int]:
+def placed(file: bytes) -> tuple[int, int, int, int]:
     """
-    (inode, major, minor) of what a path names, without asking for its times: from Linux 6.13 on, a file whose times somebody
+    (inode, size, major, minor) of what a path names, without asking for its times: from Linux 6.13 on, a file whose times somebody
     has looked at gets new ones by its next write, and its inode is then written along, which takes as long as the write itself.
 
     :raises OSError: it names nothing.
@@ -206,7 +206,7 @@ def named(file: bytes) -> tuple[int, int, int]:
     if found is not None:
         return found
     usual = os.stat(file)  # a system without statx
-    return usual.st_ino, os.major(usual.st_dev), os.minor(usual.st_dev)
+    return usual.st_ino, usual.st_size, os.major(usual.st_dev), os.minor(usual.st_dev)
 
 
 if cython.compiled:
@@ -425,15 +425,15 @@ if cython.compiled:
     @cython.cfunc
     def _status(file: bytes) -> object:
         room = cython.declare(cython.uchar[256])
-        inode = cython.declare(uint64_t)
+        inode = cython.declare(uint64_t[2])  # and the size
         device = cython.declare(uint32_t[2])
-        if _statx(_AT_FDCWD, cython.cast(cython.p_const_char, file), 0, _STATX_INO, cython.address(room[0])) != 0:
+        if _statx(_AT_FDCWD, cython.cast(cython.p_const_char, file), 0, _STATX_INO_SIZE, cython.address(room[0])) != 0:
             if last_error == errno.ENOSYS:
                 return None
             raise OSError(last_error, os.strerror(last_error), os.fsdecode(file))
-        memcpy(cython.address(inode), cython.address(room[32]), 8)
+        memcpy(cython.address(inode[0]), cython.address(room[32]), 16)
         memcpy(cython.address(device[0]), cython.address(room[136]), 8)
-        return inode, device[0], device[1]
+        return inode[0], inode[1], device[0], device[1]
 
 else:
     _pack = msgpack.Packer(use_bin_type=True).pack
@@ -460,11 +460,11 @@ else:
     def _encrypted(key: bytes, salt: bytes, plain: bytes) -> bytes:
         return salt + AESGCM(key).encrypt(_NONCE, plain, None)
 
-    def _status(file: bytes) -> tuple[int, int, int] | None:
+    def _status(file: bytes) -> tuple[int, int, int, int] | None:
         room = ctypes.create_string_buffer(_FOUND.size)
         if _statx is None:
             return None
-        if _statx(_AT_FDCWD, file, 0, _STATX_INO, room) == 0:
+        if _statx(_AT_FDCWD, file, 0, _STATX_INO_SIZE, room) == 0:
             return _FOUND.unpack_from(room)
         if ctypes.get_errno() == errno.ENOSYS:
             return None
@@ -477,6 +477,6 @@ else:
             pass
         else:
             names = (
-                "climb", "crown", "digest", "framed", "grown", "mac", "named", "opening", "padded", "record_key", "room", "rows", "sealed",
+                "climb", "crown", "digest", "framed", "grown", "mac", "opening", "padded", "placed", "record_key", "room", "rows", "sealed",
             )  # fmt: skip
             globals().update({name: getattr(_kernel, name) for name in names if hasattr(_kernel, name)})  # an older build has fewer

@@ -82,6 +82,15 @@ def test_it_is_written_past_the_page_cache_and_just_as_well_where_that_cannot_be
     assert asked[-1] & os.O_DSYNC == os.O_DSYNC and not (refuses and asked[-1] & os.O_DIRECT)
 
 
+def test_what_is_written_to_a_file_that_somebody_cut_does_not_count(tmp_path: Path) -> None:
+    """What was there before is gone with it."""
+    path, file = made(tmp_path)
+    file.append(batch(0), never)
+    os.truncate(path, 0)
+    with pytest.raises(OSError, match="was cut"):
+        file.append(batch(1), never)
+
+
 def test_a_closed_file_gives_its_memory_back(tmp_path: Path) -> None:
     """Each segment has one, and something may hold it a while longer."""
 

@@ -86,6 +86,17 @@ def test_looking_whether_a_file_is_in_its_place_does_not_make_the_next_write_dea
         place.check()
 
 
+def test_a_place_notices_that_its_file_was_cut(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(bytes(100))
+    place, larger = Place(file, 100), Place(file)
+    place.check()
+    os.truncate(file, 99)
+    larger.check()
+    with pytest.raises(OSError, match="was cut: 99 bytes of 100"):
+        place.check()
+
+
 def test_a_place_notices_that_its_file_was_moved_or_replaced(tmp_path: Path) -> None:
     """Writing goes on without error into a file that no path leads to; it must not count."""
     file = tmp_path / "f"

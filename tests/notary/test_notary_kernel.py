@@ -205,7 +205,7 @@ def test_only_bytes_are_sealed(twins: Twins, wrong: object) -> None:
         arguments[place] = wrong
         with pytest.raises(TypeError):
             twins.compiled.sealed(*arguments)
-    for call in (twins.compiled.opening, twins.compiled.named):
+    for call in (twins.compiled.opening, twins.compiled.placed):
         with pytest.raises((TypeError, AttributeError)):
             call(wrong)
     with pytest.raises(TypeError):
@@ -221,12 +221,12 @@ def test_only_bytes_are_sealed(twins: Twins, wrong: object) -> None:
 def test_a_file_is_told_apart_as_stat_does(kernel: ModuleType, tmp_path: Path) -> None:
     for path in (tmp_path, Path("/dev/null"), Path(__file__)):
         found = os.stat(path)
-        assert kernel.named(os.fsencode(path)) == (found.st_ino, os.major(found.st_dev), os.minor(found.st_dev))
+        assert kernel.placed(os.fsencode(path)) == (found.st_ino, found.st_size, os.major(found.st_dev), os.minor(found.st_dev))
 
 
 def test_a_file_that_is_not_there_is_named_in_the_refusal(kernel: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as refused:
-        kernel.named(os.fsencode(tmp_path / "gone"))
+        kernel.placed(os.fsencode(tmp_path / "gone"))
     assert refused.value.filename == str(tmp_path / "gone")
 
 
@@ -239,15 +239,15 @@ def test_without_statx_files_are_told_apart_by_stat(missing: str, tmp_path: Path
     kernel = interpreted(NAME)
     monkeypatch.setattr(kernel, "_statx", refuses if "kernel" in missing else None)
     found = os.stat(tmp_path)
-    assert kernel.named(os.fsencode(tmp_path)) == (found.st_ino, os.major(found.st_dev), os.minor(found.st_dev))
+    assert kernel.placed(os.fsencode(tmp_path)) == (found.st_ino, found.st_size, os.major(found.st_dev), os.minor(found.st_dev))
 
 
 def test_an_older_build_does_what_it_can_and_the_text_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkout may be newer than what is installed: it starts all the same."""
     newer, older = beside(monkeypatch, NAME, "sealed", "mac")
     assert newer.sealed is older.sealed and newer.mac is older.mac
-    assert newer.named.__module__ == newer.opening.__module__ == "newer_kernel"
-    assert newer.named(b"/dev/null") == interpreted(NAME).named(b"/dev/null")
+    assert newer.placed.__module__ == newer.opening.__module__ == "newer_kernel"
+    assert newer.placed(b"/dev/null") == interpreted(NAME).placed(b"/dev/null")
 
 
 @pytest.mark.parametrize(("pure", "chosen"), [("", "gateway.notary._kernel"), ("1", "gateway.notary.kernel")], ids=["", "pure"])
