@@ -41,10 +41,10 @@ class Looks:
         dialled for it: whoever comes while that is under way hears what it finds.
         """
         waiting: Deferred[Value] = Deferred()
+        self._waiting.append(waiting)
         if self._at is config:
-            self._waiting.append(waiting)
             return waiting
-        self._at, self._waiting = config, [waiting]
+        self._at = config
         self._looking = looking = looked(config, self._accounts, self._reactor)
         looking.addCallback(lambda found: found[0] | {"warnings": self._warnings(config, found[1])})
         looking.addBoth(self._found, config)
@@ -78,7 +78,7 @@ class Looks:
         return for_programs(warnings(config, known(config, self._office), seen, self._began))
 
     def _found(self, found: Value | Failure, config: Config) -> None:
-        """Whoever has asked about another configuration since waits for that."""
+        """Where another configuration was asked about since, all that wait hear of that one, which is in force."""
         if self._at is not config:
             return
         waiting, self._at, self._waiting, self._looking = self._waiting, None, [], None

@@ -26,6 +26,7 @@ from gateway.control.process import Control, admin_socket
 from gateway.parts import CannotSwitch
 from gateway.revision import WrongConfig, first
 from gateway.toml import load
+from tests.fired import got
 
 ADA, GRACE = "ada@clinic.example", "grace@clinic.example"
 PATIENCE = 20.0
@@ -298,6 +299,23 @@ def test_a_start_says_in_the_log_what_a_reload_would_say(tool: Any) -> None:
     [unseen] = settled
     assert unseen.startswith("clinic: whether it has the columns that masking names was not seen") and again == []
     assert reloaded == [unseen, *begun]
+
+
+def test_who_asked_about_a_configuration_that_another_one_overtook_hears_of_that(tool: Any) -> None:
+    """A reload whose answer never came would seem to have failed."""
+    tool.config.write_text(tool.config.read_text() + STRANGERS)
+    older, newer = load(tool.config), load(tool.config)
+    office = Office.of(older, Clock())
+    looks, dialled = Looks(office, Clock()), []
+    looks._accounts = SimpleNamespace(fit=lambda entry, addons: dialled.append(Deferred()) or dialled[-1])  # type: ignore[assignment]
+    try:
+        told = [looks.look(one) for one in (older, newer, newer)]
+        dialled[0].errback(ConnectionError())
+        assert not any(one.called for one in told)
+        dialled[1].errback(ConnectionError())
+        assert [got(one)["not_looked_at"] for one in told] == [["clinic"]] * 3
+    finally:
+        office.close()
 
 
 def test_who_closes_the_office_waits_for_no_target(tool: Any) -> None:
