@@ -24,7 +24,6 @@ from addons.needs import Analyses, Catalogs
 from addons.sql.analysis import Analysis, Wanted
 from addons.sql.answers import ALLOW, DENY, defaults, hold_mode, texts
 from addons.sql.assess import UNSETTLED, Assessed, Assessor, with_prepared
-from addons.sql.bearers import fired
 from addons.sql.catalog import Snapshot
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import Now, all_of
@@ -33,6 +32,7 @@ from addons.sql.flux import Flux, together
 from addons.sql.given import uses
 from addons.sql.form import form
 from addons.sql.kinds import CLASSES
+from addons.sql.makers import made
 from addons.sql.parse import Unparsable
 from addons.sql.pinned import shared
 from addons.sql.placing import Placing
@@ -238,7 +238,8 @@ class Policy:
 
     def _alters(self, session: Session, command: Statement) -> bool:
         """Whether it changes what may be called; which portals are open is asked about each time then."""
-        return any(flux is not None and flux.calls for flux in self._changes(session, command, self._parts(session, command.text)))
+        whole = self._executing(session, command, self._parts(session, command.text))
+        return any(flux is not None and flux.calls for part in whole for flux in (part.changed, part.called))
 
     def _by_form(self, session: Session, command: Statement) -> tuple[Statement, Ruling] | None:
         """A query's form, and the ruling that allows it whatever its literals are; None where its own text is to be judged."""
@@ -265,7 +266,7 @@ class Policy:
         analysed = self.analyse(session, command.text)
         if isinstance(analysed, Unparsable):
             return [(None, [self._rules.decide(fitting, "unparsable", "is not what PostgreSQL's grammar accepts", None)])]
-        whole = [self._whole(session, command, part, analysed) for part in analysed]
+        whole = self._executing(session, command, analysed)
         return [(part, [self._decide(fitting, kind, why, part) for kind, why in part.classes.items()]) for part in whole]
 
     def _decide(self, fitting: tuple[Rule, ...], kind: str, why: str, part: Assessed) -> Ruling:
@@ -337,24 +338,19 @@ class Policy:
         for finding in findings or ():
             if finding.prepares:
                 self._settings.prepared.learn(session.id, finding.prepares, self._placing.meant(session, command.text))
-        changed, called = self._changes(session, command, analysed if isinstance(analysed, tuple) else ())
+        whole = self._executing(session, command, analysed) if isinstance(analysed, tuple) else []
+        changed, called = together(part.changed for part in whole), together(part.called for part in whole)
         self._settings.underway.decided(session, decision, changed, called)
-        runs = any(part.runs for part in analysed) if isinstance(analysed, tuple) else False
-        if runs and command.path is Path.BIND:
+        if (runs := any(part.runs for part in whole)) and command.path is Path.BIND:
             self._settings.underway.bound(session, decision)
-        shadows = fired(findings or (), self._snapshot(session)) if self._places(session) else frozenset()
-        if shadows:
+        shadows = frozenset().union(*(made(part.finding, part.classes, self._snapshot(session)) for part in whole))
+        if new := not shadows <= (self._settings.underway.temporary(session) or frozenset()):
             self._settings.underway.shadowed(session, shadows)
-        quiet = changed is None and called is None and not runs and not shadows
+        quiet = changed is None and called is None and not runs and not new
         if findings is not None and quiet and idle(findings) and not any(f.prepares or f.executes for f in findings):
             self._idles(known)
             if (by_form := self._by_form(session, command)) is not None:
                 self._idles(self._under(session, by_form[0].text))
-
-    def _changes(self, session: Session, command: Statement, parts: tuple[Assessed, ...]) -> tuple[Flux | None, Flux | None]:
-        """What a command changes of the catalog, and what the code may change that it calls, also by what it executes by name."""
-        whole = [self._whole(session, command, part, parts) if part.finding.executes else part for part in parts]
-        return together(part.changed for part in whole), together(part.called for part in whole)
 
     def _idles(self, known: _Under) -> None:
         """Nothing is learnt from a text, whoever sends it, unless settings of its session are followed."""
@@ -426,6 +422,10 @@ class Policy:
         if self._catalogs is None:
             return text, "", None, None
         return text, self._revision(session), self._settings.underway.of(session), self._temporary(session)
+
+    def _executing(self, session: Session, command: Statement, parts: tuple[Assessed, ...]) -> list[Assessed]:
+        """All of a command's statements, each with what it executes by name."""
+        return [self._whole(session, command, part, parts) for part in parts]
 
     def _whole(self, session: Session, command: Statement, part: Assessed, whole: tuple[Assessed, ...]) -> Assessed:
         """A statement with what it executes by name."""

@@ -70,6 +70,7 @@ class Adapter(SessionAdapter):
         self._turn_began = 0.0
         self._rest: Any = None  # while others have their turn; what is to be done waits in _todo
         self._asked: Deferred[Decision] | None = None
+        self._people = False  # whether it is people who are asked
         self._transports: dict[str, Any] = {}
         self._pauses = Pauses(self._transports, self._holds)
         self._withheld = Withheld(self._to_target, self._soon, self._pause_client, released=self._released, failed=self._crashed)
@@ -219,7 +220,7 @@ class Adapter(SessionAdapter):
         """The target is gone: the client gets its protocol's own connection error."""
         self._gathering.flush()
         self._lost("target")
-        if self._parting is not None and (self._parting.over or not self._began):
+        if self._parting is not None:  # it ends a session that it was told the end of, also one with an open portal
             self.close(self._parting.why)
         else:
             self.close("target gone", "the target closed the connection")
@@ -458,6 +459,7 @@ class Adapter(SessionAdapter):
     # -- questions ---------------------------------------------------------------------
 
     def _ask(self, command: Command) -> None:
+        self._people = False
         answer = self._addons.decide(command, self._held)
         if not isinstance(answer, Deferred):
             self._todo.extend(self._relay.answer(answer))
@@ -470,8 +472,11 @@ class Adapter(SessionAdapter):
 
     def _held(self, request: str, hold: Hold) -> None:
         if not self._closed:
+            self._people = True
             self._note("request.held", request=request, rule=hold.rule)
             self._drive(self._relay.held, request, hold)
+            if self._asked is not None:
+                self._listen_while_held()
 
     def _answered(self, decision: Decision) -> None:
         self._asked = None
@@ -486,7 +491,7 @@ class Adapter(SessionAdapter):
             self._crashed(failure.value)
 
     def _listen_while_held(self) -> None:
-        if self._relay.withdrawn():
+        if self._people and self._relay.withdrawn():  # whoever waits for the gateway's own looking has its commands decided
             self._leave("client left while its command was held")
         elif self._relay.behind > HELD_LIMIT:
             self._asked.cancel()

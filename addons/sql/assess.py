@@ -26,6 +26,7 @@ from addons.sql.finding import Finding, Name
 from addons.sql.flux import Flux, changed, together
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.listed import Listed
+from addons.sql.makers import made
 from addons.sql.naming import spelt, strings
 from addons.sql.operands import Operands
 from addons.sql.overloads import apart, held, operators, strange
@@ -118,6 +119,8 @@ class Assessor:
             self._samples(part.finding, snapshot, before)
         for part, statement, known in zip(assessed, parsed.statements, under) if self._placed and (unread or snapshot is not None) else ():
             place(part.finding, statement, snapshot, known, temporary)
+            if names := made(part.finding, part.classes, snapshot):
+                temporary = (temporary or frozenset()) | names
         return tuple(assessed)
 
     def _samples(self, finding: Finding, snapshot: Snapshot | None, flux: Flux | None) -> None:

@@ -9,15 +9,12 @@ Source: PostgreSQL 18 manual, 20.11.1 "search_path": pg_temp is searched first, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from google.protobuf.message import Message
 
 from addons.sql.catalog import Snapshot
 from addons.sql.finding import Finding
-from addons.sql.flux import Flux, together
+from addons.sql.flux import Flux
 from addons.sql.resolve import CREATES, references
-from addons.sql.stirred import changing
 
 ANY = "*"  #: among names of temporary relations: any may be one
 TEMPORARY = "pg_temp"
@@ -52,14 +49,3 @@ def spoken_of(flux: Flux | None) -> frozenset[str]:
     if flux is None:
         return frozenset()
     return frozenset({ANY}) if flux.unseen else frozenset(one.name for one in flux.relations)
-
-
-def fired(findings: Iterable[Finding], snapshot: Snapshot | None) -> frozenset[str]:
-    """Likewise, by triggers of what is written."""
-    written = {last for finding in findings for _schema, last in finding.written}
-    if snapshot is None or not snapshot.triggers or not written:
-        return frozenset()
-    named = {r.oid for last in written for r in snapshot.by_relation_name.get(last, ())}
-    oids = named.union(*(snapshot.descendants(oid) | snapshot.ancestors(oid) for oid in named))
-    called = {function for relation, function in snapshot.triggers if relation in oids}
-    return spoken_of(together(changing(snapshot.functions[oid], snapshot) for oid in called if oid in snapshot.functions))

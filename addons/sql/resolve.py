@@ -167,8 +167,8 @@ class Names:
         if "pg_catalog" not in self.path and first is not None:
             return (first, *temporary)
         for schema in self.path:
-            if schema == "$user" and any(r.schema not in self.path and r not in temporary for r in known):
-                return tuple(known)  # one of them may be the account's own
+            if schema == "$user" and len(known) - len(temporary) > 1:
+                return tuple(known)  # one of them may be the account's own, also one whose schema comes again behind it
             here = [r for r in known if r.schema == schema]
             if here:
                 return (*here, *temporary)

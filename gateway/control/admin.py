@@ -121,6 +121,7 @@ class Admin:
             self._office.identities.revoke(txn, subject, HERE, why)
             self._put(txn, "identity.revoked", {"subject": subject, "why": why})
         self._office.outbox.deliver()
+        self._office.requests.recount()
         ended = self._office.end_sessions_of(subject, "the identity was revoked")
         return self.identity_show(subject) | {"ended": ended}
 
@@ -140,6 +141,8 @@ class Admin:
     def token_issue(self, subject: str, ttl: float, note: str = "") -> Value:
         """The only answer that ever holds the token."""
         self._office.identities.need(subject)
+        if self._office.identities.live(subject) is None:
+            raise Conflict(f"{subject} may not come in, so a token would be for nothing: `ostiary identity show {subject}` says whether it was revoked, `identity restore` undoes that")
         if not 0 < ttl <= TTL_LIMIT:
             raise BadCall("a token lives for at most 366 days, and more than nothing")
         with self._office.store.write() as txn:

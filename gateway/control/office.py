@@ -137,6 +137,7 @@ class Office:
         """The file was read again: sessions of those it no longer lets in end. Their ids."""
         self.targets, self._user_ca, self.requests.reveals.addons = config.targets, config.user_ca, config.addons
         self.identities.reload(config.identities)
+        self.requests.recount()
         self.second.rule = config.second_step
         self.flows.reload(config.device)
         why = "a reload of the configuration ended it"

@@ -182,6 +182,11 @@ class Requests:
         """Those that a live session must be waiting for."""
         return [record for record in self._book if record["mode"] == "hold" and record["state"] in shape.OPEN]
 
+    def recount(self) -> None:
+        """Somebody may not answer any more, who may have: what waits, or is not used yet, shows and counts those who still may."""
+        for record in [one for one in self._book if one["state"] == "pending" or one["state"] == "granted" and one["mode"] == "retry"]:
+            self._recount(record)
+
     # -- asking ------------------------------------------------------------------------
 
     def _ask(self, asked: Value, text: str, statements: list[str], mode: str, via: Caller = ITSELF, **more: Any) -> Value:

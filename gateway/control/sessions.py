@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from gateway.control.errors import BadCall, Conflict, NotFound
 from gateway.control.when import iso
-from gateway.ids import meant, several
+from gateway.ids import LEAST, meant, several
 
 Value = dict[str, Any]
 
@@ -98,6 +98,8 @@ class Sessions:
         found = meant(given, self._sessions)
         if len(found) > 1:
             raise Conflict(several(given, found, {one: _about(self._sessions[one][1]) for one in found}))
+        if not found and len(given) < LEAST:
+            raise NotFound(f"there is no session {given}; of an id at least {LEAST} characters are given: `ostiary session list` has those of now")
         if not found:
             raise NotFound(f"there is no live session {given}: `ostiary session list` has those of now, `ostiary audit search` those of before")
         return found[0]

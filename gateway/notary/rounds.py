@@ -33,6 +33,7 @@ LOOK_SECONDS = 300.0
 ROUND_SECONDS = 86400.0
 """Between the beginnings of two rounds in which every file is hashed."""
 _SETTLED = 60.0  # seconds after a start: whoever starts has more to do
+_MOST = 1 << 63  # beyond any number that a segment or a time has, and the most that the notary's answers carry
 _STEP = 1 << 20  # bytes that are read at once
 _PACE = 0.25  # seconds of rest after each of them: 4 MiB/s, some percent of a disk and of a processor
 
@@ -245,9 +246,9 @@ def kept(file: Path) -> Iterator[tuple[int, int, str]]:
     except (OSError, UnicodeDecodeError):
         return
     for line in lines:
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             match json.loads(line):
-                case [int(number), int(noticed), str(why)]:
+                case [int(number), int(noticed), str(why)] if 0 <= number < _MOST and 0 <= noticed < _MOST:
                     yield number, noticed, why
 
 

@@ -23,15 +23,34 @@ CREATE TABLE public.watched (x text);
 CREATE FUNCTION public.shadows() RETURNS trigger LANGUAGE plpgsql AS
     'BEGIN CREATE TEMP VIEW staging AS SELECT x FROM public.patients; RETURN NEW; END';
 CREATE TRIGGER t BEFORE INSERT ON public.watched FOR EACH ROW EXECUTE FUNCTION public.shadows();
+CREATE TRIGGER u BEFORE TRUNCATE ON public.watched FOR EACH STATEMENT EXECUTE FUNCTION public.shadows();
+CREATE FUNCTION public.makes() RETURNS bool LANGUAGE plpgsql AS
+    'BEGIN CREATE TEMP VIEW staging AS SELECT x FROM public.patients; RETURN true; EXCEPTION WHEN duplicate_table THEN RETURN true; END';
+CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE VIEW public.over_watched AS SELECT x FROM public.watched;
+CREATE VIEW public.making AS SELECT public.makes();
+CREATE VIEW public.over_making AS SELECT * FROM public.making;
+CREATE TABLE public.by_default (x text, y bool DEFAULT public.makes());
+CREATE TABLE public.by_check (x text CHECK (public.makes()));
+CREATE DOMAIN public.made AS text CHECK (public.makes());
+CREATE TABLE public.by_domain (x public.made);
+CREATE TABLE public.by_policy (x text); INSERT INTO public.by_policy VALUES ('p');
+ALTER TABLE public.by_policy ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON public.by_policy USING (public.makes());
+CREATE TABLE public.by_when (x text);
+CREATE TRIGGER t BEFORE INSERT ON public.by_when FOR EACH ROW WHEN (public.makes()) EXECUTE FUNCTION public.nothing();
+CREATE TABLE public.later (x text);
 CREATE FUNCTION public.moves() RETURNS text LANGUAGE plpgsql AS 'BEGIN SET search_path = secret, public; RETURN ''x''; END';
 CREATE ROLE reporter LOGIN; GRANT ALL ON SCHEMA public, secret TO reporter;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO reporter; GRANT ALL ON ALL TABLES IN SCHEMA secret TO reporter;
 """
 
 RULES = [
-    {"name": "reads", "classes": ["read"], "relations": ["public.reports", "public.staging", "pg_catalog.pg_class"], "verdict": "allow"},
-    {"name": "loads", "classes": ["write", "write-unfiltered"], "relations": ["public.staging", "public.watched", "pg_temp.mine"], "verdict": "allow"},
+    {"name": "reads", "classes": ["read"], "relations": ["public.reports", "public.staging", "pg_catalog.pg_class", "public.making", "public.over_making", "public.by_policy"], "verdict": "allow"},
+    {"name": "loads", "classes": ["write", "write-unfiltered"], "verdict": "allow", "relations": [
+        "public.staging", "public.watched", "pg_temp.mine", *(f"public.{name}" for name in ("over_watched", "by_default", "by_check", "by_domain", "by_when", "later")),
+    ]},
     {"name": "mine", "classes": ["ddl", "read"], "relations": ["pg_temp.mine", "pg_temp.staging", "public.patients"], "verdict": "allow"},
+    {"name": "empties", "classes": ["ddl-destructive"], "relations": ["public.watched"], "verdict": "allow"},
     {"name": "calls", "classes": ["read", "function-unlisted"], "functions": ["moves"], "verdict": "allow"},
 ]
 DEFAULT = dict.fromkeys(("transaction", "session"), "allow")
@@ -109,6 +128,44 @@ def test_no_temporary_relation_that_a_trigger_makes_is_one_either(session: psyco
     for ask in ({}, {"prepare": True}):
         assert str(answer(session, "SELECT x FROM staging", **ask)).startswith("OST-")
     assert answer(session, "SELECT x FROM public.staging") == [("s1",)]
+
+
+@pytest.mark.parametrize("way", [
+    "INSERT INTO public.over_watched VALUES ('x')", "SELECT * FROM public.making", "SELECT * FROM public.over_making", "INSERT INTO public.by_default (x) VALUES ('x')",
+    "TRUNCATE public.watched", "INSERT INTO public.by_check VALUES ('x')", "INSERT INTO public.by_domain VALUES ('x')", "SELECT x FROM public.by_policy", "INSERT INTO public.by_when VALUES ('x')",
+])  # fmt: skip
+def test_nor_one_that_other_code_makes_which_a_statement_does_not_name(session: psycopg.Connection, way: str) -> None:
+    """Views, defaults, checks, domains, row policies, a trigger's condition; and triggers behind a view."""
+    assert answer(session, "SELECT x FROM staging") == [("s1",)]
+    assert not str(answer(session, way)).startswith("OST-")
+    assert str(answer(session, "SELECT x FROM staging")).startswith("OST-")
+    assert answer(session, "SELECT x FROM public.staging") == [("s1",)]
+
+
+@pytest.mark.parametrize("first", ["INSERT INTO public.watched VALUES ('x')", "SELECT * FROM public.making", "PREPARE w AS INSERT INTO public.watched VALUES ('x'); EXECUTE w"])
+def test_nor_in_the_string_that_has_it_made(session: psycopg.Connection, first: str) -> None:
+    for begin in ("", "SAVEPOINT s; "):
+        assert str(answer(session, f"BEGIN; {begin}{first}; SELECT x FROM staging")).startswith("OST-")
+        session.execute("ROLLBACK")
+    assert str(answer(session, f"{first}; SELECT x FROM staging")).startswith("OST-")
+    assert answer(session, "SELECT x FROM staging") == [("s1",)]
+
+
+def test_nor_where_a_rule_that_allows_by_schemas_comes_after_it_was_made(placed: House) -> None:
+    """A reload."""
+    rules, policy = placed.addons[-1]["rules"], placed.addons[-1]
+    policy["rules"] = [{"name": "all", "classes": ["read", "write", "write-unfiltered"], "verdict": "allow"}]
+    placed.reload()
+    try:
+        with placed.connect(ADA, options="-csearch_path=public", autocommit=True) as connection:
+            assert answer(connection, "INSERT INTO public.watched VALUES ('x')") == "INSERT 0 1"
+            policy["rules"] = rules
+            placed.reload()
+            assert str(answer(connection, "SELECT x FROM staging")).startswith("OST-")
+            assert answer(connection, "SELECT x FROM public.staging") == [("s1",)]
+    finally:
+        policy["rules"] = rules
+        placed.reload()
 
 
 def test_no_permanent_relation_is_what_a_rule_allows_of_a_temporary_one(session: psycopg.Connection) -> None:

@@ -157,7 +157,7 @@ def test_a_restart_forgets_no_damage(store: Made, made: Made) -> None:
     again = Heard(store)
     again.rounds._store = store
     with store.layout.damaged.open("a") as file:
-        file.write('no line of ours\n[2, "x"]\n[999999, 5, "no such segment"]\n')
+        file.write('no line of ours\n[2, "x"]\n[999999, 5, "no such segment"]\n' + "[" * 200_000 + f'\n[1, {10**30}, "x"]\n[{10**30}, 1, "x"]\n[1, -1, "x"]\n')
     again.rounds.recall(store)
     assert again.said == [("damaged", why)] and again.rounds.health()["damaged"] == [known] and known["noticed_ns"] > 0 and known["what"] == why
     assert again.look() == [], "read again, and as bad"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-from scene import READY, REFUSED, TERMINATE, Scene, query
+from collections.abc import Callable
 
+import pytest
+from scene import READY, REFUSED, TERMINATE, Scene, allowed, query
+from twisted.internet.defer import Deferred
+
+from protocols.command import Command, Statement
 from protocols.parting import PATIENCE, UNHEARD
 from protocols.postgres import replies
 from protocols.postgres.codec import encode
+from protocols.verdict import Decision, Hold
 
 DONE = replies.CommandComplete("DELETE 7").encode() + READY
 SHAPE = encode(b"T", b"\0\1x\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0")
@@ -107,11 +112,44 @@ def test_a_target_that_ends_with_its_clients_end_is_not_lost() -> None:
     assert scene.endings == ["client gone"] and scene.ledger.of("report")[0][1] == "unknown"
 
 
-def test_a_target_that_is_lost_behind_a_goodbye_says_so() -> None:
+def test_a_target_that_ends_behind_a_goodbye_ends_silently() -> None:
+    """It was told to; an open portal, or what had no Sync, is not answered any more."""
     scene = running("DELETE 1")
     scene.adapter.client_data(TERMINATE)
     scene.adapter.target_lost()
-    assert scene.endings == ["target gone"] and b"08006" in scene.client.value()
+    assert scene.endings == ["client said goodbye"] and not scene.client.value() and scene.ledger.of("report")[0][1] == "unknown"
+
+
+def test_a_goodbye_behind_what_the_gateway_itself_looks_up_takes_nothing_along() -> None:
+    """Only people are not asked for somebody who left: all before the goodbye runs, and is answered."""
+    scene = Scene()
+    waiting: list[Deferred[Decision]] = []
+
+    def decide(command: Command, held: object) -> Decision | Deferred[Decision]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    scene.addons.decide = decide  # type: ignore[method-assign]
+    scene.adapter.client_data(query("CREATE 1") + query("INSERT 2") + TERMINATE)
+    for text in ("CREATE 1", "INSERT 2"):
+        assert not scene.endings
+        waiting[-1].callback(allowed(Statement(text)))
+    scene.durable()
+    assert scene.sent() == query("CREATE 1") + query("INSERT 2") + TERMINATE
+    scene.adapter.target_data(2 * DONE)
+    scene.adapter.target_lost()
+    assert scene.client.value() == 2 * DONE and scene.endings == ["client said goodbye"]
+
+
+def test_a_command_that_people_are_asked_about_only_then_is_withdrawn_all_the_same() -> None:
+    scene = Scene()
+    waiting: Deferred[Decision] = Deferred(lambda _: None)
+    said: list[Callable[[str, Hold], None]] = []
+    scene.addons.decide = lambda command, held: (said.append(held), waiting)[1]  # type: ignore[method-assign]
+    scene.adapter.client_data(query("DELETE 1") + TERMINATE)
+    assert not scene.endings
+    said[0]("r-1", Hold("rule", "why", frozenset({"approvers"})))
+    assert scene.endings == ["client left while its command was held"] and scene.sent() == b""
 
 
 def test_rows_for_nobody_are_not_read_for_ever() -> None:

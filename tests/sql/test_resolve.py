@@ -94,3 +94,5 @@ def test_a_known_path_decides() -> None:
 def test_a_path_with_the_users_own_schema_does_not() -> None:
     """Nobody here knows the account's name at the target."""
     assert found("twin", ("$user", "public")) == ["public.twin", "other.twin"]
+    assert found("twin", ("$user", "public", "other")) == ["public.twin", "other.twin"]  # which the account may be called, and then comes first
+    assert found("twin", ("public", "$user", "other")) == ["public.twin"]
