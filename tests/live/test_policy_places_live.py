@@ -51,6 +51,7 @@ RULES = [
     ]},
     {"name": "mine", "classes": ["ddl", "read"], "relations": ["pg_temp.mine", "pg_temp.staging", "public.patients"], "verdict": "allow"},
     {"name": "empties", "classes": ["ddl-destructive"], "relations": ["public.watched"], "verdict": "allow"},
+    {"name": "cursors", "classes": ["read"], "statements": ["fetch"], "verdict": "allow"},
     {"name": "calls", "classes": ["read", "function-unlisted"], "functions": ["moves"], "verdict": "allow"},
 ]
 DEFAULT = dict.fromkeys(("transaction", "session"), "allow")
@@ -112,6 +113,14 @@ def test_code_that_moves_the_path_unseen_moves_no_decision(session: psycopg.Conn
     assert str(answer(session, "SELECT x FROM reports")).startswith("OST-")
     session.execute("SET search_path = public")
     assert answer(session, "SELECT x FROM reports") == [("open",)]
+
+
+def test_a_cursor_is_read_by_a_rule_of_its_own(placed: House, session: psycopg.Connection) -> None:
+    """As docs/policy.md has it: what it may show was decided when it was declared."""
+    session.execute("BEGIN")
+    assert answer(session, "DECLARE c CURSOR FOR SELECT x FROM public.reports") == "DECLARE CURSOR"
+    assert answer(session, "FETCH ALL FROM c") == [("open",)]
+    assert str(answer(session, "DECLARE d CURSOR FOR SELECT x FROM secret.reports")).startswith("OST-")
 
 
 def test_no_temporary_relation_is_what_a_rule_allows_of_a_permanent_one(session: psycopg.Connection) -> None:

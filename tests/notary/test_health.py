@@ -109,10 +109,14 @@ async def test_a_closed_segment_that_is_damaged_before_it_is_sealed_is_in_the_st
     assert "DAMAGED: segment 2 is closed and cannot be sealed: " in told.stdout and not Layout(short / "audit").sealed(1).with_suffix(".mdb").exists()
     for number, file in closed.items():
         file.write_bytes(kept[number])
-    await until(lambda: not rig.notary._unsealable)
-    number = rig.notary.writer.store.segment.number
-    said = [(r.get("what"), r.get("why")[:9]) for r in records(rig.notary.writer.store, number) if r.kind == Kind.NOTARY and r.get("what") in ("damaged", "mended")]
-    assert sorted(said) == [("damaged", "segment 1"), ("damaged", "segment 2"), ("mended", "segment 1"), ("mended", "segment 2")]
+
+    def said() -> list[tuple[str, str]]:
+        store = rig.notary.writer.store
+        noted = [r for r in records(store, store.segment.number) if r.kind == Kind.NOTARY]
+        return sorted((r.get("what"), r.get("why")[:9]) for r in noted if r.get("what") in ("damaged", "mended"))
+
+    await until(lambda: not rig.notary._unsealable and len(said()) == 4)
+    assert said() == [("damaged", "segment 1"), ("damaged", "segment 2"), ("mended", "segment 1"), ("mended", "segment 2")]
     await rig.stop()
     assert "DAMAGED" not in ostiary(short).stdout
 
