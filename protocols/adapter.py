@@ -168,7 +168,7 @@ class Adapter(SessionAdapter):
 
     def _clear(self) -> bool:
         """Whether nothing was read that the relay has not seen, and nothing is left to do: a target may answer what it was not sent yet."""
-        return not (self._closed or self._parting or self._backlog or self._todo or self._withheld) and self._gathering.idle
+        return not (self._closed or self._backlog or self._todo or self._withheld) and self._gathering.idle
 
     def _hand_over(self, intends: list[Intend], last: int, began: float, sent: bool) -> None:
         """What was on the short way goes on here."""

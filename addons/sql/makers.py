@@ -11,9 +11,8 @@ from collections.abc import Collection
 from addons.sql.bearers import spoken_of
 from addons.sql.catalog import Function, Snapshot
 from addons.sql.finding import Finding
-from addons.sql.flux import Flux, spoken
 from addons.sql.spreading import NOTHING, Doing, Spreading
-from addons.sql.stirred import SERVERS
+from addons.sql.stirred import SERVERS, own
 
 _KEPT = 32  #: snapshots
 _known: OrderedDict[str, tuple[Doing, frozenset[str]]] = OrderedDict()
@@ -35,7 +34,7 @@ def made(finding: Finding, classes: Collection[str], snapshot: Snapshot | None) 
 def _makers(snapshot: Snapshot) -> tuple[Doing, frozenset[str]]:
     found = _known.get(snapshot.revision)
     if found is None:
-        said = {oid: names for oid, function in snapshot.functions.items() if (names := spoken_of(_own(function)))}
+        said = {oid: names for oid, function in snapshot.functions.items() if _users(function) and (names := spoken_of(own(function)))}
         doing = Spreading(snapshot, set(said), settings=False).found() if said else NOTHING
         found = _known[snapshot.revision] = doing, frozenset().union(*said.values())
         if len(_known) > _KEPT:
@@ -43,8 +42,6 @@ def _makers(snapshot: Snapshot) -> tuple[Doing, frozenset[str]]:
     return found
 
 
-def _own(function: Function) -> Flux | None:
-    """What its own code may change: what it calls is another function's."""
-    if function.schema in SERVERS or function.kind == "a" or function.language in ("c", "internal") and function.extension or function.atomic:
-        return None
-    return spoken(function.body) if function.language in ("sql", "plpgsql") and function.body else Flux(unseen=True)
+def _users(function: Function) -> bool:
+    """Whether it is none of the server's; an aggregate does nothing itself."""
+    return function.schema not in SERVERS and function.kind != "a"

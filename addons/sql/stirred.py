@@ -22,14 +22,22 @@ def user_functions(snapshot: Snapshot | None, name: Name) -> list[Function]:
     return [f for f in found if f.schema not in SERVERS and (not schema or f.schema == schema)]
 
 
-def changing(function: Function, snapshot: Snapshot, seen: frozenset[int] = frozenset()) -> Flux | None:
-    """What calling it may change. Extensions' compiled code changes nothing that is judged."""
+def own(function: Function) -> Flux | None:
+    """What its own code may change: what it calls is another function's. Extensions' compiled code changes nothing that is judged."""
     if function.language in ("c", "internal"):
         return None if function.extension else Flux(unseen=True)
-    if function.language not in ("sql", "plpgsql") or not function.body or len(seen) > _MOST:
+    if function.language not in ("sql", "plpgsql") or not function.body:
         return Flux(unseen=True)
-    said = None if function.atomic else spoken(function.body)
-    return together((said, called(function.body, snapshot, seen | {function.oid})))
+    return None if function.atomic else spoken(function.body)
+
+
+def changing(function: Function, snapshot: Snapshot, seen: frozenset[int] = frozenset()) -> Flux | None:
+    """What calling it may change."""
+    if function.language not in ("sql", "plpgsql") or not function.body:
+        return own(function)
+    if len(seen) > _MOST:
+        return Flux(unseen=True)
+    return together((own(function), called(function.body, snapshot, seen | {function.oid})))
 
 
 def called(code: str, snapshot: Snapshot, seen: frozenset[int] = frozenset()) -> Flux | None:
