@@ -224,8 +224,8 @@ class Store:
             boot = self._clock.boot_ns()
         wall = self._clock.wall_ns()
         entries, refusals = self._judged(entries, wall)
-        stepped = self._clock_step(wall - boot)
-        self._write([*stepped, *entries] if stepped else entries, wall, boot, partial(durable, refusals))
+        stepped = self._clock_step(wall - boot)  # behind the notary's own among these: it is the later one in their sequence
+        self._write([*entries, *stepped] if stepped else entries, wall, boot, partial(durable, refusals))
         return refusals
 
     def _judged(self, entries: Sequence[Entry], now_ns: int) -> tuple[Sequence[Entry], list[str]]:

@@ -17,7 +17,7 @@ from recorded import (
 from gateway.notary import keys, segment
 from gateway.notary.ledger import named
 from gateway.notary.process import init_store
-from gateway.notary.record import Kind, unpack
+from gateway.notary.record import Kind, event, pack, unpack
 from gateway.notary.segment import Segment
 from gateway.notary.store import HEAD_SECONDS, Clock, Store, StoreError
 
@@ -153,6 +153,21 @@ def test_a_step_of_the_wall_clock_is_recorded(tmp_path: Path) -> None:
     fill(store, 1)
     steps = [r.get("step_ns") for r in records(store, 1) if r.kind == Kind.CLOCK]
     assert steps == [-3600 * 10**9]
+    store.close()
+    assert checked(tmp_path).problems == []
+
+
+def test_a_step_of_the_clock_leaves_no_gap_among_what_the_notary_records_with_it(tmp_path: Path) -> None:
+    """A batch that asks for records of the notary's own has numbered them before the step is noticed."""
+    times = Times()
+    store = store_at(tmp_path, times)
+    times.wall += 3600 * 10**9
+    store.commit([store.own(event(Kind.ADMIN, "viewed", 1, 1), pack([{}])), store.own(event(Kind.ADMIN, "exported", 1, 1), pack([{}]))])
+    times.wall -= 3600 * 10**9
+    approve(store, "g", BINDING, FAR)
+    own = [r for r in records(store, 1) if r.stamp.worker == store.worker]
+    assert [r.stamp.sequence for r in own] == list(range(len(own)))
+    assert [r.kind for r in own][-5:] == [Kind.ADMIN, Kind.ADMIN, Kind.CLOCK, Kind.APPROVAL, Kind.CLOCK]
     store.close()
     assert checked(tmp_path).problems == []
 
