@@ -100,7 +100,7 @@ class People:
                 grant=grant, request=request, binding=bound, columns=question.columns, seen=question.shows,
             )
         except CancelledError:
-            self._withdraw(request, "the policy has changed" if self.retired else "the client is gone")
+            self._withdraw(request, "the policy has changed" if self.retired else "its client cancelled it, or its session ended")
             return denied("cancelled while it waited for approval", "OST-304", sqlstate="57014")
         except Changed as error:
             self._withdraw(request, error.why)

@@ -12,21 +12,14 @@ from typing import Any
 from twisted.internet.defer import Deferred, FirstError, TimeoutError as TwistedTimeout, gatherResults, inlineCallbacks
 from twisted.python.failure import Failure
 
-from gateway.config import Config
+from gateway.lasting import lasting
 from gateway.parts import CannotSwitch
 from gateway.revision import Revision, WrongConfig, reread
 from gateway.seats import Seat
+from gateway.toml import told, within
 
 DEADLINE = 15.0
 """Seconds for one step; a part that takes longer keeps the old revision in force."""
-
-FIXED = ("name", "state", "workers", "audit", "control_listen", "listens", "certificate", "key")
-"""Settings that a running house is built on: changing them takes a restart."""
-
-
-def needs_restart(old: Config, new: Config) -> str:
-    """The first key that a reload cannot change; "" when it can change all that differs."""
-    return next((key for key in FIXED if getattr(old, key) != getattr(new, key)), "")
 
 
 class Reload:
@@ -52,9 +45,9 @@ class Reload:
         if new.text == self._old.text:
             yield self._within(self._seats["control"].ask("look", self._old.number)).addErrback(lambda _: None)  # nothing rests on it
             return
-        key = needs_restart(self._old.config, new.config)
-        if key:
-            raise CannotSwitch(f"{key} differs, and takes a restart")
+        fixed = within(new.config, lasting(self._old.config, new.config))
+        if fixed:
+            raise CannotSwitch("\n".join(told(new.config.file, one) for one in fixed))
         asked = [self._within(seat.ask("prepare", new.number, new.text)) for seat in self._seats.values()]
         yield gatherResults(asked, consumeErrors=True).addErrback(_first)
         yield self._within(self._seats["control"].ask("record", new.number, self._by.encode()))

@@ -12,7 +12,7 @@ import hashlib
 import re
 import stat
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from os.path import isdir, isfile  # false where a path cannot even be one
 from pathlib import Path
@@ -256,6 +256,11 @@ def _file_mode(file: Path, problems: Problems) -> None:
         return
     if stat.S_IMODE(mode) & 0o022:
         problems.append(Problem("", "others can write this file, and it decides who may do what", f"run: chmod go-w {file}"))
+
+
+def within(config: Config, problems: Iterable[Problem]) -> list[Problem]:
+    """Of a file that is right: as `placed`."""
+    return placed(list(problems), tomllib.loads(config.text.decode()), config.text)
 
 
 def placed(problems: Problems, values: Mapping[str, Any], text: bytes) -> list[Problem]:

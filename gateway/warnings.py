@@ -7,7 +7,6 @@ People and secrets are also in control's store. Where that is not known, only th
 from __future__ import annotations
 
 import math
-import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ from typing import Any
 from addons.sql.conditions import near
 from gateway.config import MASKING, SSH, Config
 from gateway.edited import edited
+from gateway.lasting import lasting
 from gateway.nowhere import OWN, Holdings, nowhere
 from gateway.section import Problem
-from gateway.toml import placed
+from gateway.toml import within
 
 _NAMING = ("groups", "identities", "approvers", "clear")
 """Keys under which rules of any addon name people."""
@@ -65,18 +65,22 @@ class Known:
         return frozenset(group for _, groups in self.people.values() for group in groups)
 
 
-def warnings(config: Config, known: Known, seen: Mapping[str, Holdings] = MappingProxyType({}), began: float = math.inf) -> list[Problem]:
+def warnings(
+    config: Config, known: Known, seen: Mapping[str, Holdings] = MappingProxyType({}), began: float = math.inf, runs: Config | None = None,
+) -> list[Problem]:
     """
     All of them, in the file's order.
 
     :param seen: by target, of those whose catalog was read. :param began: when the gateway did, in seconds of the epoch.
+    :param runs: what the gateway runs with, where that may be another configuration.
     """
     named = list(_named(config))
     found = [
         *_strangers(named, known), *_shared(config), *_lonely(named, known), *_unanswered(config), *_unruled(config), *_closed(config, known),
         *_misspelt(config), *nowhere(config, seen), *edited(config, began),
+        *(lasting(runs, config) if runs is not None else ()),
     ]
-    return placed(found, tomllib.loads(config.text.decode()), config.text)
+    return within(config, found)
 
 
 def for_programs(found: Sequence[Problem]) -> list[dict[str, Any]]:

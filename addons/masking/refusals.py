@@ -100,7 +100,7 @@ def holds_values(relation: str) -> Deny:
 def changed(name: str) -> Deny:
     return _deny(
         "OST-529",
-        f'what "{name}" stands for would be masked in another way now than when it was given that name',
+        f'what "{name}" stands for may be masked in another way now than when it was given that name: masks, views or the search path changed',
         "prepare or declare it again, under another name",
         sqlstate="0A000",
     )

@@ -25,6 +25,7 @@ _HINTS = {
     "unparsable": "Correct the statement; PostgreSQL's own grammar refuses it.",
     "dynamic": "Prepare the statement in this session with PREPARE, and run it as it is written.",
 }
+_SETTING = "Do without, or ask the gateway's operator to allow it: `search_paths` names search paths, `session_settings` other settings."
 _SETTLE = "Commit first, or change it outside of this transaction: what it means now is not in the catalog yet."
 
 OVERTAKES = Deny(
@@ -72,7 +73,8 @@ def denied(ruling: Ruling, name: str, command: Command) -> Deny:
         reason = own or ruling.rule.reason or f"Rule {name} refuses it: the statement {ruling.why}."
     else:
         reason = f"Policy refuses class {ruling.kind}: the statement {ruling.why}."
-    hint = (ruling.rule.hint if ruling.rule else "") or _HINTS.get(ruling.kind, _ASK if code == "OST-200" else "")
+    usual = _SETTING if ruling.kind == "server-config" and ruling.why.startswith("sets ") else _HINTS.get(ruling.kind, _ASK if code == "OST-200" else "")
+    hint = (ruling.rule.hint if ruling.rule else "") or usual
     if VAGUE in ruling.why:
         hint = _PLACE
     if UNSETTLED in ruling.why:

@@ -121,7 +121,7 @@ Next:
        ostiary check $config
        ostiary account secret clinic rw --config $config
   3. Run the gateway:
-       twistd -n ostiary --config $config
+       twistd -n --pidfile= ostiary --config $config
   4. Connect, with the token as the password:
        psql "host=localhost port=6432 user=$admin@clinic dbname=clinicdb sslmode=verify-full sslrootcert=$ca"
 $elsewhere  5. Issue tokens to others, and see what was recorded:

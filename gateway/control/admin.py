@@ -81,17 +81,15 @@ class Admin:
         return self._office.reload_file(os_user(self._uid()))
 
     def config_look(self, file: str) -> Deferred[Value]:
-        """What a reload would say of a file that is right, were it read now; nothing changes. As `Looks.look`, but for what only a start can tell."""
-        from gateway.control.looks import known, looked
+        """What a reload would say of a file that is right, were it read now; nothing changes."""
+        from gateway.control.looks import foreseen
         from gateway.toml import WrongConfig, load
-        from gateway.warnings import for_programs, warnings
 
         try:
             config = load(Path(file), vetted=True)
         except WrongConfig as error:
             raise Conflict(str(error)) from None
-        found = looked(config, self._accounts, self._reactor)
-        return found.addCallback(lambda one: one[0] | {"warnings": for_programs(warnings(config, known(config, self._office), one[1]))})
+        return foreseen(config, self._office, self._accounts, self._reactor)
 
     # -- identities --------------------------------------------------------------------
 

@@ -204,7 +204,7 @@ class ControlClient:
 
         def arrived(answer: Value) -> None:
             if outcome.called:
-                self.withdraw(answer["request"], "the client is gone")
+                self.withdraw(answer["request"], "its client cancelled it, or its session ended")
                 return
             if answer["state"] == "pending" and request["mode"] == "hold":
                 self._wait(answer["request"], float(request["timeout"]))

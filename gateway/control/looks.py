@@ -5,6 +5,7 @@ masking names. Whoever asked for it hears of it in the answer; everybody else re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,7 +47,7 @@ class Looks:
             return waiting
         self._at = config
         self._looking = looking = looked(config, self._accounts, self._reactor)
-        looking.addCallback(lambda found: found[0] | {"warnings": self._warnings(config, found[1])})
+        looking.addCallback(lambda found: found[0] | {"warnings": warned(config, self._office, found[1], self._began)})
         looking.addBoth(self._found, config)
         return waiting
 
@@ -57,7 +58,7 @@ class Looks:
 
     def begin(self, config: Config) -> None:
         """At a start the log has at once what the file alone shows: nobody waits for a target to be there."""
-        lines = list(in_words(config.file, {"refusing": {}, "not_looked_at": [], "warnings": self._warnings(config, {})}))
+        lines = list(in_words(config.file, {"refusing": {}, "not_looked_at": [], "warnings": warned(config, self._office, {}, self._began)}))
         self._told = frozenset(lines)
         for line in lines:
             self._log.warn("{line}", line=line)
@@ -73,9 +74,6 @@ class Looks:
         looking, self._looking, self._at, self._waiting, self._told = self._looking, None, None, [], None
         if looking is not None:
             looking.cancel()
-
-    def _warnings(self, config: Config, seen: Mapping[str, Holdings]) -> list[dict[str, Any]]:
-        return for_programs(warnings(config, known(config, self._office), seen, self._began))
 
     def _found(self, found: Value | Failure, config: Config) -> None:
         """Where another configuration was asked about since, all that wait hear of that one, which is in force."""
@@ -106,10 +104,19 @@ def looked(config: Config, accounts: Accounts, reactor: Any) -> Deferred[tuple[d
     return found.addCallback(lambda told: (told, seen))
 
 
-def known(config: Config, office: Office) -> Known:
-    """The people and secrets there are under a configuration."""
+def foreseen(config: Config, office: Office, accounts: Accounts, reactor: Any) -> Deferred[Value]:
+    """As `Looks.look`, of a configuration that is not in force: what a reload would say, but for what only a start can tell."""
+    found = looked(config, accounts, reactor)
+    return found.addCallback(lambda one: one[0] | {"warnings": warned(config, office, one[1], runs=office.config)})
+
+
+def warned(
+    config: Config, office: Office, seen: Mapping[str, Holdings], began: float = math.inf, runs: Config | None = None,
+) -> list[dict[str, Any]]:
+    """`warnings`, with the people and secrets there are under a configuration."""
     with office.store.read() as txn:
-        return Known.of(config, office.identities.listed(txn), office.vault.listed(txn))
+        known = Known.of(config, office.identities.listed(txn), office.vault.listed(txn))
+    return for_programs(warnings(config, known, seen, began, runs))
 
 
 def _kept(fit: Fit, name: str, seen: dict[str, Holdings]) -> Fit:

@@ -324,7 +324,8 @@ class ClientLogin:
             if not self._accepts(name.lower(), value):
                 raise _Refusal(
                     "OST-626", "42501", f"the setting {name[:64]!r} may not be brought with this value",
-                    "leave it out of the connection's options",
+                    "leave it out of the connection's options, or ask the gateway's operator to allow it: "
+                    + ("`search_paths`" if name.lower() == "search_path" else "`session_settings`"),
                 )
         return settings
 

@@ -83,5 +83,5 @@ def waiting(request: str, hold: Hold) -> dict[str, str]:
     return error_fields(
         "00000", f"held for approval: {hold.reason} [OST-300]", "NOTICE",
         detail=json.dumps({"code": "OST-300", "rule": hold.rule, "request": request, "timeout": hold.timeout}),
-        hint=f"someone in {groups} runs: ostiary request approve {request} --as NAME  (waits for {span(hold.timeout)} at most; Ctrl-C gives up)",
+        hint=f"{f'{hold.quorum} people' if hold.quorum > 1 else 'someone'} in {groups} {'run' if hold.quorum > 1 else 'runs'}: ostiary request approve {request} --as NAME  (waits for {span(hold.timeout)} at most; Ctrl-C gives up)",
     )

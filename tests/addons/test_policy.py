@@ -338,7 +338,8 @@ def test_the_search_path_is_followed_for_masking() -> None:
     policy = Policy(default=STRICT, settings=settings)
     run(policy, "SET search_path = ''")
     assert settings.search_path(session()) == ("",)
-    assert run(policy, "SET search_path = clinic").code == "OST-206"
+    refused = run(policy, "SET search_path = clinic")
+    assert refused.code == "OST-206" and "`search_paths`" in refused.hint
     wider = Policy(default=STRICT, settings=settings, search_paths=["clinic"], session_settings=["app.tenant"])
     assert isinstance(run(wider, "SET search_path = clinic"), Allow) and settings.search_path(session()) == ("clinic",)
     assert isinstance(run(wider, "SET app.tenant = 'x'"), Allow)

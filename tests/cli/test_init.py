@@ -25,7 +25,7 @@ def init(*words: str) -> object:
 def test_what_init_makes_is_right_and_says_what_to_do_next(tmp_path: Path) -> None:
     result = init(str(tmp_path / "gw"), "--host", "gw.example", "--admin", "ada@clinic.example")
     assert result.exit_code == 0
-    for said in ("ost_", "ostiary check", "ostiary account secret", "twistd -n ostiary", "psql", "host=gw.example", "ostiary token issue"):
+    for said in ("ost_", "ostiary check", "ostiary account secret", "twistd -n --pidfile= ostiary", "psql", "host=gw.example", "ostiary token issue"):
         assert said in result.stdout
     config = load(tmp_path / "gw" / "ostiary.toml")
     assert config.identities["ada@clinic.example"].groups == {"admins", "approvers"}

@@ -257,6 +257,16 @@ async def test_a_check_of_targets_dials_none_that_is_not_in_force_as_the_file_ha
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_only_a_restart_takes_is_foreseen(live: Live) -> None:
+    """A reload would refuse the file for it."""
+    assert "takes a restart" not in (await live("check", "--targets")).stderr
+    text = live.tool.config.read_text()
+    live.tool.config.write_text(f"{text}\n[[listen]]\nprotocol = \"postgres\"\nendpoint = \"tcp:5999:interface=127.0.0.1\"\n")
+    told = await live("check", "--targets")
+    assert f"{live.tool.config}:{text.count(chr(10)) + 2}: warning: listen[1]: listeners differ from those that are open, and take a restart; " in told.stderr
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_policy_is_tested_as_somebody_whom_the_store_has(live: Live) -> None:
     """Her groups and her kind are what the rules go by; who is nowhere is said with all who are."""
     rules = '[{ name = "jobs-stop", groups = ["jobs"], classes = ["write"], verdict = "deny", reason = "no" }]'

@@ -241,7 +241,7 @@ def test_a_question_given_up_before_it_was_answered(wire: Wire, asked: Asked) ->
     assert out[0].check(CancelledError)
     later.callback({"state": "granted", "request": "r-7", "grant": "g", "by": "", "reason": ""})
     wire.carry()
-    assert wire.desk.said("withdraw") == [{"request": "r-7", "why": "the client is gone"}]
+    assert wire.desk.said("withdraw") == [{"request": "r-7", "why": "its client cancelled it, or its session ended"}]
 
 
 def test_stopping_cancels_what_waits_and_dials_no_more(wire: Wire, asked: Asked) -> None:

@@ -69,7 +69,9 @@ def test_a_held_client_is_told_whom_to_ask() -> None:
     fields = waiting("r1", Hold("rule", "it is privileged", frozenset({"ops", "dba"})))
     assert fields["S"] == "NOTICE" and "dba, ops" in fields["H"] and "r1" in fields["H"]
     assert json.loads(fields["D"]) == {"code": "OST-300", "rule": "rule", "request": "r1", "timeout": 300.0}
-    assert "waits for 5 minutes at most" in fields["H"]
+    assert "waits for 5 minutes at most" in fields["H"] and fields["H"].startswith("someone in dba, ops runs: ")
+    two = waiting("r1", Hold("rule", "it is privileged", frozenset({"dba"}), quorum=2))
+    assert two["H"].startswith("2 people in dba run: ")
 
 
 def test_accepted_poison_is_the_targets_fault() -> None:

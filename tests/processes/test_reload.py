@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from gateway.config import Config
+from gateway.lasting import KEYS, lasting
 from gateway.parts import CannotSwitch
-from gateway.reload import DEADLINE, Reload, needs_restart
+from gateway.reload import DEADLINE, Reload
 from gateway.revision import Revision, first
 
 IDENTITY = '[[identity]]\nsubject = "ada@clinic.example"\n'
@@ -135,11 +137,27 @@ def test_a_file_that_is_gone(trial: Trial) -> None:
 
 
 def test_what_the_house_is_built_on_takes_a_restart(trial: Trial) -> None:
-    """Each such key by name; anything else may change."""
+    """Each such key as the file has it; anything else may change."""
     config = trial.old.config
-    assert needs_restart(config, replace(config, state=Path("/elsewhere"))) == "state"
-    assert needs_restart(config, replace(config, listens=())) == "listens"
-    assert needs_restart(config, replace(config, addons=(), targets={}, identities={}, drain=1.0)) == ""
+    assert {field.name for field in fields(Config)} >= {*KEYS, "listens"}
+    assert [one.key for one in lasting(config, replace(config, state=Path("/elsewhere"), workers=7))] == ["gateway.state", "gateway.workers"]
+    assert [one.key for one in lasting(config, replace(config, listens=()))] == ["listen"]
+    more = replace(config, listens=(*config.listens, replace(config.listens[0], endpoint="tcp:1")))
+    assert [one.key for one in lasting(config, more)] == [f"listen[{len(config.listens)}]"]
+    assert [one.key for one in lasting(more, config)] == ["listen"]
+    assert [*lasting(config, replace(config, addons=(), targets={}, identities={}, drain=1.0))] == []
+
+
+def test_a_reload_that_takes_a_restart_is_refused_with_the_files_line(trial: Trial) -> None:
+    """Every such key, not the first alone."""
+    file = trial.files.file
+    text = file.read_text().replace("workers = 2", "workers = 9").replace(f"tcp:{trial.files.port}", "tcp:1")
+    file.write_text(text)
+    trial.run()
+    listen = text[: text.index("[[listen]]")].count("\n") + 1
+    assert f"{file}:4: gateway.workers: differs from what the gateway runs with, and takes a restart; " in trial.why
+    assert f"\n{file}:{listen}: listen[0]: listeners differ from those that are open, and take a restart; " in trial.why
+    assert trial.told == [] and trial.adopted == []
 
 
 def test_numbers_go_on_across_restarts(trial: Trial) -> None:
