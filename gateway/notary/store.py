@@ -254,6 +254,8 @@ class Store:
 
     def _clock_step(self, drift: int) -> list[Entry]:
         """A record when the wall clock moved against the monotonic one by more than a second."""
+        if abs(drift - self._drift) > _CLOCK_STEP_NS:  # or this process was kept waiting between its looks at the two
+            drift = self._clock.wall_ns() - self._clock.boot_ns()
         step, self._drift = drift - self._drift, drift
         return [self.own(event(Kind.CLOCK, step))] if abs(step) > _CLOCK_STEP_NS else []
 

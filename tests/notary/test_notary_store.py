@@ -157,6 +157,24 @@ def test_a_step_of_the_wall_clock_is_recorded(tmp_path: Path) -> None:
     assert checked(tmp_path).problems == []
 
 
+def test_a_notary_that_is_stopped_between_two_clocks_tells_of_no_step(tmp_path: Path) -> None:
+    """It looks at one after the other, and whatever stops it there stops no clock."""
+    times, stops = Times(), [0]
+
+    def boot_ns() -> int:
+        seen = times.boot
+        times.pass_(stops.pop() if stops else 0)
+        return seen
+
+    settings = audit(tmp_path)
+    init_store(settings, ORIGIN, tmp_path)
+    store = Store(settings, keys.load(tmp_path, ORIGIN), Clock(lambda: times.wall, boot_ns))
+    stops.append(5)
+    store.commit([store.own(event(Kind.ADMIN, "viewed", 1, 1), pack([{}]))])
+    assert not stops and Kind.CLOCK not in kinds(store, 1)
+    store.close()
+
+
 def test_a_step_of_the_clock_leaves_no_gap_among_what_the_notary_records_with_it(tmp_path: Path) -> None:
     """A batch that asks for records of the notary's own has numbered them before the step is noticed."""
     times = Times()
