@@ -151,8 +151,10 @@ class Search:
     _askers: set[bytes] = field(default_factory=set)  # sessions of these: their opening tells who that was, and under what floor
     _on_target: set[str] = field(default_factory=set)  # requests about the wanted target
     _shown: Shown | None = None
+    _session: bytes = b""  # the wanted one; empty for any
 
     def __post_init__(self) -> None:
+        self._session = _packed(self.query.session)
         self._shown = Shown(self.query.text) if self.query.text else None
         self._requests |= {self.query.request} - {""}
 
@@ -166,7 +168,7 @@ class Search:
         request, grant = _names(record)
         if record.kind == Kind.APPROVAL:
             self._approvals[grant] = request
-        if self.query.session and record.kind in _JUDGED and _session(record) == self.query.session:
+        if self.query.session and record.kind in _JUDGED and record.session == self._session:
             self._revisions.add(str(record.get("policy_revision")))
         request = request or self._approvals.get(grant, "")
         if self.follows and self._is_asked_for(record, request):
@@ -178,13 +180,14 @@ class Search:
                 self._intents.add(record.key)
 
     def _is_asked_for(self, record: Record, request: str) -> bool:
-        query = self.query
-        return query.session in ("", _session(record)) and query.request in ("", request)
+        return self._session in (b"", record.session) and self.query.request in ("", request)
 
     def feed(self, row: Row) -> Found | None:
         """The next record; what it is when it matches."""
         record = parse_leaf(row[1])
         self.learn(record)
+        if self._is_another(record):
+            return None
         found = self._open(row, record)
         if record.kind == Kind.OPENED:
             self._identities[record.session] = found.identity
@@ -194,6 +197,22 @@ class Search:
             if self._is_of_identity(found):
                 self._sessions.add(record.session)
         return found if self._matches(found) else None
+
+    def _is_another(self, record: Record) -> bool:
+        """Whether what is in clear shows that it does not match, and its body tells nothing of what does: it stays closed, which is half of a search."""
+        if record.session and self._session not in (b"", record.session):
+            return record.kind != Kind.OPENED
+        return record.kind in _ONLY_OF_THEMSELVES and not self._is_wanted(record)
+
+    def _is_wanted(self, record: Record) -> bool:
+        """Its time, kind and verdict."""
+        query, at = self.query, record.stamp.time_ns
+        return (
+            (query.since_ns is None or at >= query.since_ns)
+            and (query.until_ns is None or at < query.until_ns)
+            and (not query.kind or _is_of_kind(record, query.kind))
+            and (not query.verdict or VERDICTS[record.fields[4]] == query.verdict)
+        )
 
     def _open(self, row: Row, record: Record) -> Found:
         found = Found(row, record, self._identities.get(record.session, ""), protocol=self._protocols.get(record.session, ""))
@@ -216,13 +235,9 @@ class Search:
         return found
 
     def _matches(self, found: Found) -> bool:
-        query, record = self.query, found.record
-        at, on_screen, on_target = record.stamp.time_ns, self._is_on_screen(found), self._is_on_target(found)
+        query, on_screen, on_target = self.query, self._is_on_screen(found), self._is_on_target(found)
         return (
-            (query.since_ns is None or at >= query.since_ns)
-            and (query.until_ns is None or at < query.until_ns)
-            and (not query.kind or _is_of_kind(record, query.kind))
-            and (not query.verdict or VERDICTS[record.fields[4]] == query.verdict)
+            self._is_wanted(found.record)
             and (not query.target or on_target)
             and (not query.session or self._is_of_session(found))
             and (not query.request or self._is_referred_to(found))
@@ -264,7 +279,7 @@ class Search:
     def _is_of_session(self, found: Found) -> bool:
         """Its own record, or what tells of it or of its requests: who ended it, who watched it. Another session's command is that session's."""
         if found.record.session:
-            return _session(found.record) == self.query.session
+            return found.record.session == self._session
         told = _facts(found)
         if _is_configuration(found.record):
             return self._is_first_of(str(told.get("revision", "")))
@@ -343,12 +358,14 @@ _IDENTITY_KIND = BODY_FIELDS[Kind.OPENED].index("identity_kind")
 _CLEAR = BODY_FIELDS[Kind.INTENT].index("clear_columns")
 _ALARM = BODY_FIELDS[Kind.OUTCOME].index("alarm")
 _JUDGED = {Kind.OPENED, Kind.INTENT, Kind.REFUSAL}
+_ONLY_OF_THEMSELVES = {Kind.INTENT, Kind.OUTCOME, Kind.REFUSAL, Kind.UNGRANTED}
 _WITH_IDENTITY = {Kind.OPENED, Kind.INTENT, Kind.REFUSAL, Kind.UNGRANTED}
 _WITH_FACTS = {Kind.NOTE, Kind.ADMIN, Kind.APPROVAL}
 
 
-def _session(record: Record) -> str:
-    return str(uuid.UUID(bytes=record.session)) if record.session else ""
+def _packed(session: str) -> bytes:
+    """As records have it; of what is no id something that none has, and nothing of nothing."""
+    return uuid.UUID(session).bytes if _UUID.fullmatch(session) else session.encode("utf-8", "replace")[:8]
 
 
 def _is_of_kind(record: Record, wanted: str) -> bool:

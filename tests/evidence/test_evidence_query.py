@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
@@ -15,9 +18,9 @@ from gateway.cli.main import main
 from gateway.evidence.named import unnamed
 from gateway.evidence.query import BadQuery, Found, Query, Search, doer, parse_time, search
 from gateway.evidence.readable import clean, summary, table_row
-from gateway.evidence.view import StoppedView, Unreadable, open_view
+from gateway.evidence.view import StoppedView, Unreadable, open_view, rows
 from gateway.notary import keys
-from gateway.notary.record import Kind, event, pack
+from gateway.notary.record import Kind, event, pack, parse_leaf
 from protocols.session import Identity
 
 BOB = "bob@clinic.example"
@@ -158,6 +161,35 @@ def test_what_was_done_to_settings_is_found_by_its_name(folder: Path) -> None:
     named = {f.record.fields[6] for f in found(folder, kind="notary")}
     assert named and all(found(folder, text=one, opened=False) for one in named)
     assert not found(folder, text="clinic", kind="intent", opened=False)
+
+
+def test_bodies_that_stay_closed_change_no_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in clear shows that a record does not match: each filter alone, and with each other."""
+    bodies = keys.load(folder, "test-gw").bodies
+    with closing(StoppedView(folder / "audit")) as view:
+        every = [row for number in sorted(view.present()) for row in rows(view, number)]
+
+    def answered(filters: dict[str, Any]) -> list[tuple[object, ...]]:
+        finder = Search(Query(**filters), bodies)
+        if finder.follows:
+            for row in every:
+                finder.learn(parse_leaf(row[1]))
+        matches = filter(None, map(finder.feed, every))
+        return [(one.record, one.identity, one.plain, one.protocol) for one in matches]
+
+    sessions = {str(UUID(bytes=record.session)) for record in (parse_leaf(row[1]) for row in every) if record.session}
+    kinds = ("opened", "intent", "refusal", "outcome", "closed", "note", "admin", "login.*")
+    filters = [
+        *({"session": one} for one in sorted(sessions)), {"session": "0" * 8}, *({"kind": kind} for kind in kinds),
+        {"verdict": "deny"}, {"since_ns": 1}, {"until_ns": 2}, {"identity": BOB}, {"identity_kind": "agent"}, {"on_behalf_of": BOB}, {"target": "clinic"},
+        {"text": "patients"}, {"text": "select"}, {"request": "r1"}, {"alarm": True}, {"disclosed": "*"},
+    ]
+    asked = [a | b for a in filters for b in filters if a is b or not set(a) & set(b)]
+    answers = [answered(both) for both in asked]
+    monkeypatch.setattr(Search, "_is_another", lambda self, record: False)
+    for both, answer in zip(asked, answers, strict=True):
+        assert answer == answered(both), both
+    assert sum(map(bool, answers)) > 50 < len(asked) - sum(map(bool, answers))
 
 
 def test_without_the_body_key_what_is_in_clear_is_still_there(folder: Path) -> None:
