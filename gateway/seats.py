@@ -218,6 +218,7 @@ class _Life(ProcessProtocol):
         self._lines.feed(data)
 
     def processExited(self, reason: Failure) -> None:
+        self.ready = False
         if self._kill is not None and self._kill.active():
             self._kill.cancel()
         asked, self._asked = self._asked, {}

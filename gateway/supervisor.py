@@ -40,6 +40,7 @@ PARTS: Mapping[str, str] = MappingProxyType({
 SIGNAL = "the system, by SIGHUP"
 """Who asked for a reload that a signal asked for: it does not say whose process sent it."""
 
+_MOST_UNTOLD = 64  # reloads that were refused while there was no control
 SERVERS = ("notary", "control")
 """In the order they start, and the reverse of the order they stop: control records with the notary."""
 
@@ -69,6 +70,7 @@ class Supervisor(Service):
         self.seats: dict[str, Seat] = {}
         self._stopping: Deferred[Any] | None = None
         self._reload: Reload | None = None
+        self._untold = 0  # refused reloads that wait for a control to be told of them
 
     # -- service ---------------------------------------------------------------------------
 
@@ -268,11 +270,22 @@ class Supervisor(Service):
         raise CannotSwitch(told(failure))
 
     def _tell_refused(self, by: str, why: str) -> None:
-        """Nothing waits for it: where control is not there, the log alone has it."""
-        if "control" in self.seats:
-            self.seats["control"].ask("refuse", self.revision.number, f"{by}\n{why}".encode()).addErrback(self._untold)
+        """Nothing waits for it. Where control is not there, it is told when one is again."""
+        if "control" not in self.seats:
+            return
+        seat, said = self.seats["control"], (self.revision.number, f"{by}\n{why}".encode())
+        seat.ask("refuse", *said).addErrback(self._tell_later, seat, said).addErrback(self._lost)
 
-    def _untold(self, failure: Failure) -> None:
+    def _tell_later(self, failure: Failure, seat: Seat, said: tuple[int, bytes]) -> Failure | Deferred[None]:
+        """Once; of very many, while there is none for long, the log alone has the last ones."""
+        if self._untold >= _MOST_UNTOLD:
+            return failure
+        self._untold += 1
+        self.log.warn("that a reload was refused is not in the evidence yet: {why}", why=shown(failure))
+        telling = seat.ready().addCallback(lambda _: seat.ask("refuse", *said))
+        return telling.addBoth(lambda result: (setattr(self, "_untold", self._untold - 1), result)[1])
+
+    def _lost(self, failure: Failure) -> None:
         self.log.error("that a reload was refused is not in the evidence: {why}", why=shown(failure))
 
 

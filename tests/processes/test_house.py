@@ -313,6 +313,23 @@ def test_a_reload_by_command_says_what_became_of_it(tmp_path: Path, workers: int
         assert (started["by"], started["revision"], reloaded["by"], reloaded["revision"]) == (me, "1", me, "2")
 
 
+def test_a_reload_that_is_refused_while_there_is_no_control_is_told_when_there_is_one(tmp_path: Path) -> None:
+    """It ends while it is asked, and the next one is about to start."""
+    with Household(tmp_path) as house:
+        house.write("[gateway\n")
+        control = house.pids()["control"]
+        os.kill(control, signal.SIGSTOP)
+        house.signal(signal.SIGHUP)
+        house.heard("reload refused, revision 1 stays")
+        os.kill(control, signal.SIGKILL)
+        house.heard("that a reload was refused is not in the evidence yet: control ended before it answered")
+        house.signal(signal.SIGHUP)
+        house.heard("reload refused, revision 1 stays")
+        house.write(IDENTITY)
+        refusals = until_told(house, "config.refused", 2)
+        assert [one["by"] for one in refusals] == ["the system, by SIGHUP"] * 2
+
+
 def until_told(house: Household, kind: str, count: int) -> list[dict[str, Any]]:
     """Facts of so many notes of control's, once they are in the evidence."""
     told: list[dict[str, Any]] = []
