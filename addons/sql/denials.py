@@ -61,7 +61,7 @@ def named(ruling: Ruling, command: Command) -> tuple[tuple[str, str], ...]:
 def naming(ruling: Ruling, command: Command) -> str:
     """The same as words behind a reason; "" for none."""
     found = ", ".join(names for _, names in named(ruling, command))
-    return f" (it names {found})" if found else ""
+    return f" ({'it names' if ruling.rule is not None else 'no rule allows'} {found})" if found else ""
 
 
 def denied(ruling: Ruling, name: str, command: Command) -> Deny:

@@ -83,6 +83,13 @@ def _surely(name: Name, names: frozenset[str], bearers: dict[str, frozenset[str]
     return all(f"{each}.{last}" in names for each in bearers.get(last, UNTOLD))
 
 
+def _unlisted(rules: Iterable[Rule], kind: str, finding: Finding) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Of a statement's relations those that no rule lists which allows its class by relations; nothing where there is no such rule."""
+    listing = [one.relations for one in rules if one.verdict == ALLOW and kind in one.classes and one.relations]
+    names = frozenset(".".join(filter(None, one)) for one in finding.relations if not any(one in Listed(names) for names in listing))
+    return (("relations", names),) if listing and names else ()
+
+
 def _columns(names: frozenset[str], finding: Finding, every: bool) -> bool:
     """A star may be any column, so it is covered by no list and touches every one; so does a column of a view that renames."""
     touched = finding.columns
@@ -127,7 +134,7 @@ class Ruling:
     :ivar kind: the class.
     :ivar why: one clause about the statement; holds no value.
     :ivar timed: another answer may hold at another hour.
-    :ivar names: relations and columns of the rule that the statement names, as it has them: key, names.
+    :ivar names: relations and columns of the rule that the statement names, as it has them: key, names. Of the default relations that no rule allows.
     """
 
     verdict: str
@@ -167,7 +174,8 @@ class Rules:
                 if not candidate.conditions.holds(now):
                     continue
             return Ruling(candidate.verdict, kind, why, candidate, timed, candidate.named(finding))
-        return Ruling(self._default.get(kind, DENY), kind, why, None, timed)
+        verdict = self._default.get(kind, DENY)
+        return Ruling(verdict, kind, why, None, timed, () if verdict == ALLOW or finding is None else _unlisted(rules, kind, finding))
 
     def vague(self, rules: tuple[Rule, ...], kind: str, finding: Finding) -> str:
         """A name without a schema, for the lack of which a rule does not allow what it otherwise would; "" where that is not why."""

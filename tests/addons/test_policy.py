@@ -83,6 +83,17 @@ def test_who_is_refused_is_told_which_of_the_rules_names_the_statement_has() -> 
     assert "(it names salaries, iban)." in held.reason
 
 
+def test_where_rules_allow_relations_who_is_refused_is_told_which_of_the_statements_none_of_them_has() -> None:
+    """Nothing where each is allowed by some rule, and none by one rule alone; nor where nothing is allowed by its relations."""
+    allows = [{"name": name, "classes": ["read"], "relations": [name], "verdict": "allow"} for name in ("reports", "public.visits")]
+    policy = Policy(default={"read": "deny"}, rules=allows)
+    refused = ask(policy, "SELECT * FROM reports, Payroll, hr.visits")
+    assert refused.reason.endswith(" (no rule allows hr.visits, payroll)") and refused.facts == (("class", "read"), ("relations", "hr.visits, payroll"))
+    assert "no rule allows" not in ask(policy, "SELECT * FROM reports, public.visits").reason
+    assert "no rule allows" not in ask(policy, "DELETE FROM payroll WHERE id = 1").reason
+    assert "no rule allows" not in ask(Policy(default={"read": "deny"}), "SELECT * FROM payroll").reason
+
+
 def test_approve_becomes_a_hold_for_people() -> None:
     """The mode fits who asks and where: a person at a prompt waits, everybody else comes back."""
     policy = Policy(default=STRICT, rules=CLINIC)
