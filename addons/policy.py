@@ -28,6 +28,7 @@ from addons.sql.catalog import Snapshot
 from addons.sql.complaints import Gathering
 from addons.sql.conditions import Now, all_of
 from addons.sql.denials import BLINDS, CLOSED, LOST, MOVED, OVERTAKES, VAGUE, denied, naming
+from addons.sql.finding import dotted
 from addons.sql.flux import Flux, together
 from addons.sql.given import uses
 from addons.sql.form import form
@@ -273,7 +274,7 @@ class Policy:
         """A rule that is met because nobody can tell says so."""
         ruling = self._rules.decide(fitting, kind, why, part.finding)
         if ruling.verdict != ALLOW and ruling.rule is not None and part.finding.samples and (ruling.rule.relations or ruling.rule.columns):
-            return replace(ruling, why=f"reads {'.'.join(filter(None, min(part.finding.samples)))}, {WHY}")
+            return replace(ruling, why=f"reads {dotted(min(part.finding.samples))}, {WHY}")
         if ruling.verdict == DENY and ruling.rule is None and (name := self._rules.vague(fitting, kind, part.finding)):
             return replace(ruling, why=f"{why} and names {name}, {VAGUE}")
         if ruling.verdict == ALLOW or ruling.rule is None or part.finding.reached is not None or not part.finding.unsettled:

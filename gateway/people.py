@@ -19,7 +19,7 @@ from gateway.abilities import safely
 from gateway.control.errors import BadCall, NotAllowed
 from gateway.lists import Lists
 from gateway.premises import Premises, Under
-from gateway.request import Approvals, Changed, binding, changed, grant_of, made, request_for, unaskable, unfavourable, untold
+from gateway.request import GIVEN_UP, Approvals, Changed, binding, changed, grant_of, made, request_for, unaskable, unfavourable, untold
 from protocols.command import Command
 from protocols.session import Session
 from protocols.verdict import Allow, Decision, Deny, Hold, Seen
@@ -100,7 +100,7 @@ class People:
                 grant=grant, request=request, binding=bound, columns=question.columns, seen=question.shows,
             )
         except CancelledError:
-            self._withdraw(request, "the policy has changed" if self.retired else "its client cancelled it, or its session ended")
+            self._withdraw(request, "the policy has changed" if self.retired else GIVEN_UP)
             return denied("cancelled while it waited for approval", "OST-304", sqlstate="57014")
         except Changed as error:
             self._withdraw(request, error.why)

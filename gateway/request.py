@@ -19,6 +19,10 @@ from protocols.session import Session
 from protocols.verdict import Deny, Hold
 
 
+GIVEN_UP = "its client cancelled it, or its session ended"
+"""Why a request is withdrawn that nobody waits for any more."""
+
+
 class Approvals(Reveals, Protocol):
     """Where requests go; `gateway.control` behind it."""
 

@@ -22,7 +22,7 @@ from addons.sql.cascades import cascaded
 from addons.sql.catalog import FIRST_USER_OID, Function, Relation, Snapshot
 from addons.sql.classify import classify, unknown_columns
 from addons.sql.extensions import computes
-from addons.sql.finding import Finding, Name
+from addons.sql.finding import Finding, Name, dotted
 from addons.sql.flux import Flux, changed, together
 from addons.sql.functions import OPERATORS, SETTERS, catalog_class
 from addons.sql.listed import Listed
@@ -137,7 +137,7 @@ class Assessor:
         """A call that may be another's than its name says."""
         found = part.finding
         names = [*found.functions, *found.operators, *(("", name) for name in (*found.fields, *found.constructs))]
-        foreign = next((_label(n) for n in sorted(names) if n[0] != "pg_catalog" and n not in self._listed and n not in SETTERS), None)
+        foreign = next((dotted(n) for n in sorted(names) if n[0] != "pg_catalog" and n not in self._listed and n not in SETTERS), None)
         if foreign is not None:
             why = f"calls {foreign}, which may be anybody's while the target's catalog cannot be read"
             part.classes.setdefault("function-unlisted", why)
@@ -146,7 +146,7 @@ class Assessor:
         """One function called by itself (the fast path)."""
         weighing = self._weighing(Finding("FunctionCall", functions={name}), snapshot, flux)
         weighing.call(name)
-        part = Assessed(weighing.finding, weighing.classes or {"read": f"calls {_label(name)}"}, called=weighing.changed)
+        part = Assessed(weighing.finding, weighing.classes or {"read": f"calls {dotted(name)}"}, called=weighing.changed)
         if self._sought is not None and snapshot is not None:
             _reach(part.finding, snapshot, self._sought, flux)
             self._samples(part.finding, snapshot, flux)
@@ -255,12 +255,12 @@ class _Weighing:
         others = user_functions(self.snapshot, name)
         if known is not None:
             if known != "read":
-                self._add(known, f"calls {_label(name)}")
+                self._add(known, f"calls {dotted(name)}")
             if known == "dynamic":
                 self._changes(Flux(unseen=True))
             others = self._meant("FuncCall", name, [f for f in others if not f.extension], tree)
         if known is None and not others:
-            self._add("function-unlisted", f"calls {_label(name)}, which is not on the list of functions")
+            self._add("function-unlisted", f"calls {dotted(name)}, which is not on the list of functions")
         self._bodies(others)
 
     def _shifts(self, name: Name) -> bool:
@@ -270,7 +270,7 @@ class _Weighing:
             return False
         shifts = last in self.flux.routines or self.flux.unseen and bool(user_functions(self.snapshot, name))
         if shifts:
-            self._unsettled(f"calls {_label(name)}")
+            self._unsettled(f"calls {dotted(name)}")
         return shifts
 
     def _unsettled(self, does: str) -> None:
@@ -373,7 +373,7 @@ class _Weighing:
         """
         schema, last = name
         if self.flux is not None and schema != "pg_catalog" and last in self.flux.types:
-            self._unsettled(f"converts to {_label(name)}")
+            self._unsettled(f"converts to {dotted(name)}")
         for base in {base for domain, base in (self.flux.domains if self.flux is not None else ()) if domain == last}:
             self._cast(("", base), tree, last)
         if self.snapshot is None or not self.snapshot.casts:
@@ -440,10 +440,6 @@ def _parts(text: str) -> tuple[Finding, ...]:
         return classify(parse(text))
     except Unparsable:
         return ()
-
-
-def _label(name: Name) -> str:
-    return ".".join(filter(None, name))
 
 
 def columns_of(snapshot: Snapshot | None, flux: Flux | None = None) -> Columns:

@@ -12,6 +12,11 @@ Name = tuple[str, str]
 """(schema or "", name)."""
 
 
+def dotted(name: Name) -> str:
+    """As people write it."""
+    return ".".join(filter(None, name))
+
+
 @dataclass(slots=True)
 class Finding:
     """

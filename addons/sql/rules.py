@@ -17,7 +17,7 @@ from protocols.session import Session
 from addons.sql.answers import ALLOW, DENY, VERDICTS, Answering, answer, clock_for, whole
 from addons.sql.bearers import UNTOLD
 from addons.sql.conditions import Now, Table, near
-from addons.sql.finding import Finding, Name
+from addons.sql.finding import Finding, Name, dotted
 from addons.sql.kinds import CLASSES, STATEMENTS
 from addons.sql.listed import Listed
 
@@ -44,7 +44,7 @@ class Rule(Answering):
         if self.verdict == ALLOW or finding is None:
             return ()
         listed, star = Listed(self.relations), frozenset({"*"}) if self.columns else frozenset()
-        relations = frozenset(".".join(filter(None, one)) for one in finding.relations if one in listed)
+        relations = frozenset(dotted(one) for one in finding.relations if one in listed)
         columns = finding.columns & self.columns or finding.columns & star
         return tuple((key, names) for key, names in (("relations", relations), ("columns", columns)) if names)
 
@@ -85,9 +85,9 @@ def _surely(name: Name, names: frozenset[str], bearers: dict[str, frozenset[str]
 
 def _unlisted(rules: Iterable[Rule], kind: str, finding: Finding) -> tuple[tuple[str, frozenset[str]], ...]:
     """Of a statement's relations those that no rule lists which allows its class by relations; nothing where there is no such rule."""
-    listing = [one.relations for one in rules if one.verdict == ALLOW and kind in one.classes and one.relations]
-    names = frozenset(".".join(filter(None, one)) for one in finding.relations if not any(one in Listed(names) for names in listing))
-    return (("relations", names),) if listing and names else ()
+    listed = Listed(frozenset().union(*(one.relations for one in rules if one.verdict == ALLOW and kind in one.classes)))
+    names = frozenset(dotted(one) for one in finding.relations if one not in listed)
+    return (("relations", names),) if listed.names and names else ()
 
 
 def _columns(names: frozenset[str], finding: Finding, every: bool) -> bool:

@@ -18,6 +18,7 @@ import click
 import postgast
 
 from addons.policy import Policy
+from addons.sql.finding import dotted
 from addons.sql.parse import Unparsable, parse
 from addons.sql.rules import Ruling, strictest
 from gateway.cli import draft
@@ -69,9 +70,9 @@ def examine(judge: Policy, session: Session, text: str) -> Iterator[dict[str, An
                 "line": line,
                 "statement": found.kind if found else "?",
                 "classes": [r.kind for r in rulings],
-                "relations": sorted(".".join(filter(None, n)) for n in found.relations) if found else [],
+                "relations": sorted(map(dotted, found.relations)) if found else [],
                 "columns": sorted(found.columns) if found else [],
-                "functions": sorted(".".join(filter(None, n)) for n in found.functions) if found else [],
+                "functions": sorted(map(dotted, found.functions)) if found else [],
                 **_ruled(rulings),
                 **_fault(line, one),
             }

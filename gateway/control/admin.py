@@ -82,14 +82,13 @@ class Admin:
 
     def config_look(self, file: str) -> Deferred[Value]:
         """What a reload would say of a file that is right, were it read now; nothing changes."""
-        from gateway.control.looks import foreseen
         from gateway.toml import WrongConfig, load
 
         try:
             config = load(Path(file), vetted=True)
         except WrongConfig as error:
             raise Conflict(str(error)) from None
-        return foreseen(config, self._office, self._accounts, self._reactor)
+        return self._office.on_foresee(config)
 
     # -- identities --------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from gateway.control.errors import ControlUnavailable
 from gateway.control.rpc import Rpc, place
 from gateway.control.store import Value
 from gateway.lists import Lists
+from gateway.request import GIVEN_UP
 from protocols.tally import Tally
 
 PING = 1.0  # seconds between signs of life
@@ -204,7 +205,7 @@ class ControlClient:
 
         def arrived(answer: Value) -> None:
             if outcome.called:
-                self.withdraw(answer["request"], "its client cancelled it, or its session ended")
+                self.withdraw(answer["request"], GIVEN_UP)
                 return
             if answer["state"] == "pending" and request["mode"] == "hold":
                 self._wait(answer["request"], float(request["timeout"]))

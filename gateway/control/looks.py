@@ -47,18 +47,23 @@ class Looks:
             return waiting
         self._at = config
         self._looking = looking = looked(config, self._accounts, self._reactor)
-        looking.addCallback(lambda found: found[0] | {"warnings": warned(config, self._office, found[1], self._began)})
+        looking.addCallback(lambda found: found[0] | {"warnings": self._warnings(config, found[1], self._began)})
         looking.addBoth(self._found, config)
         return waiting
 
+    def foresee(self, config: Config, runs: Config) -> Deferred[Value]:
+        """The same of a configuration that is not in force: what a reload would say, but for what only a start can tell."""
+        found = looked(config, self._accounts, self._reactor)
+        return found.addCallback(lambda one: one[0] | {"warnings": self._warnings(config, one[1], math.inf, runs)})
+
     def log(self, config: Config) -> None:
-        """The same, for whoever reads the log."""
+        """As `look`, for whoever reads the log."""
         self._told = None
         self.look(config).addCallbacks(self._said, self._failed, [config])
 
     def begin(self, config: Config) -> None:
         """At a start the log has at once what the file alone shows: nobody waits for a target to be there."""
-        lines = list(in_words(config.file, {"refusing": {}, "not_looked_at": [], "warnings": warned(config, self._office, {}, self._began)}))
+        lines = list(in_words(config.file, {"refusing": {}, "not_looked_at": [], "warnings": self._warnings(config, {}, self._began)}))
         self._told = frozenset(lines)
         for line in lines:
             self._log.warn("{line}", line=line)
@@ -74,6 +79,12 @@ class Looks:
         looking, self._looking, self._at, self._waiting, self._told = self._looking, None, None, [], None
         if looking is not None:
             looking.cancel()
+
+    def _warnings(self, config: Config, seen: Mapping[str, Holdings], began: float, runs: Config | None = None) -> list[dict[str, Any]]:
+        """With the people and secrets there are under it."""
+        with self._office.store.read() as txn:
+            known = Known.of(config, self._office.identities.listed(txn), self._office.vault.listed(txn))
+        return for_programs(warnings(config, known, seen, began, runs))
 
     def _found(self, found: Value | Failure, config: Config) -> None:
         """Where another configuration was asked about since, all that wait hear of that one, which is in force."""
@@ -102,21 +113,6 @@ def looked(config: Config, accounts: Accounts, reactor: Any) -> Deferred[tuple[d
     seen: dict[str, Holdings] = {}
     found = misfits(masked, lambda entry: accounts.fit(entry, config.addons).addCallback(_kept, entry.name, seen), reactor)
     return found.addCallback(lambda told: (told, seen))
-
-
-def foreseen(config: Config, office: Office, accounts: Accounts, reactor: Any) -> Deferred[Value]:
-    """As `Looks.look`, of a configuration that is not in force: what a reload would say, but for what only a start can tell."""
-    found = looked(config, accounts, reactor)
-    return found.addCallback(lambda one: one[0] | {"warnings": warned(config, office, one[1], runs=office.config)})
-
-
-def warned(
-    config: Config, office: Office, seen: Mapping[str, Holdings], began: float = math.inf, runs: Config | None = None,
-) -> list[dict[str, Any]]:
-    """`warnings`, with the people and secrets there are under a configuration."""
-    with office.store.read() as txn:
-        known = Known.of(config, office.identities.listed(txn), office.vault.listed(txn))
-    return for_programs(warnings(config, known, seen, began, runs))
 
 
 def _kept(fit: Fit, name: str, seen: dict[str, Holdings]) -> Fit:

@@ -80,17 +80,15 @@ class Office:
         self.requests.reveals.addons = addons
         self.on_answered: Callable[[Value], None] = lambda answer: None
         self.on_reload: Callable[[str], Deferred[int]] = _nobody_reloads
-        self.config: Config | None = None  #: what it was made of, and is in force
         self.on_look: Callable[[], Deferred[Value]] = lambda: succeed({})
+        self.on_foresee: Callable[[Config], Deferred[Value]] = lambda config: succeed({})
         self._flushing = LoopingCall(self.flush)
         self._flushing.clock = clock
 
     @classmethod
     def of(cls, config: Config, clock: Clock) -> Office:
         """The one that a configuration names."""
-        made = cls(config.state, config.identities, clock, config.targets, config.user_ca, config.addons, config.second_step, config.name, config.device)
-        made.config = config
-        return made
+        return cls(config.state, config.identities, clock, config.targets, config.user_ca, config.addons, config.second_step, config.name, config.device)
 
     @property
     def addons(self) -> Sequence[AddonEntry]:
@@ -138,7 +136,7 @@ class Office:
 
     def reload(self, config: Config) -> list[str]:
         """The file was read again: sessions of those it no longer lets in end. Their ids."""
-        self.config, self.targets, self._user_ca, self.requests.reveals.addons = config, config.targets, config.user_ca, config.addons
+        self.targets, self._user_ca, self.requests.reveals.addons = config.targets, config.user_ca, config.addons
         self.identities.reload(config.identities)
         self.requests.recount()
         self.second.rule = config.second_step

@@ -77,6 +77,7 @@ class Control(Service):
         self.office.requests.lists.changed = self._tell_lists
         self._looks = looks = Looks(self.office, self._reactor)
         self.office.on_look = lambda: looks.look(self._config)
+        self.office.on_foresee = lambda config: looks.foresee(config, self._config)
         self.office.start(self._notary)
         self._grace = self._clock.callLater(GRACE, self._settled)
         self.listen_for_people(admin_socket(self._config))

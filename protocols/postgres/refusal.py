@@ -80,8 +80,9 @@ def ending(why: str) -> dict[str, str]:
 def waiting(request: str, hold: Hold) -> dict[str, str]:
     """The NOTICE of a held command."""
     groups = ", ".join(sorted(hold.approvers))
+    who = f"{hold.quorum} people in {groups} run" if hold.quorum > 1 else f"someone in {groups} runs"
     return error_fields(
         "00000", f"held for approval: {hold.reason} [OST-300]", "NOTICE",
         detail=json.dumps({"code": "OST-300", "rule": hold.rule, "request": request, "timeout": hold.timeout}),
-        hint=f"{f'{hold.quorum} people' if hold.quorum > 1 else 'someone'} in {groups} {'run' if hold.quorum > 1 else 'runs'}: ostiary request approve {request} --as NAME  (waits for {span(hold.timeout)} at most; Ctrl-C gives up)",
+        hint=f"{who}: ostiary request approve {request} --as NAME  (waits for {span(hold.timeout)} at most; Ctrl-C gives up)",
     )
