@@ -236,10 +236,11 @@ class Search:
 
     def _matches(self, found: Found) -> bool:
         query, on_screen, on_target = self.query, self._is_on_screen(found), self._is_on_target(found)
+        of_session = not query.session or self._is_of_session(found)  # what it tells of others counts also where it does not match itself
         return (
             self._is_wanted(found.record)
             and (not query.target or on_target)
-            and (not query.session or self._is_of_session(found))
+            and of_session
             and (not query.request or self._is_referred_to(found))
             and (not query.alarm or _alarm(found) != "")
             and (not query.disclosed or _discloses(found, query.disclosed))

@@ -150,6 +150,20 @@ def test_what_an_agents_session_asked_people_for_is_what_the_agent_did(tmp_path:
         assert [f.record.kind for f in found(tmp_path, **query)].count(Kind.ADMIN) == 1
 
 
+def test_what_became_of_a_sessions_request_is_found_by_its_kind_and_time_too(tmp_path: Path) -> None:
+    """Only the note of its submission says whose it is, and that one is of another kind, and from before."""
+    store, who = new_store(tmp_path), session()
+    fill(store, 1, who)
+    for what, facts in (("request.submitted", {"session": who.id, "request": "r-1"}), ("request.withdrawn", {"request": "r-1"}), ("request.withdrawn", {"request": "r-2"})):
+        store.commit([store.own(event(Kind.ADMIN, what, 1, 1), pack([facts]))])
+    store.close()
+    whole = found(tmp_path, session=who.id)
+    assert [one.record.get("what") for one in whole[-2:]] == ["request.submitted", "request.withdrawn"]
+    last = [whole[-1].record]
+    assert [one.record for one in found(tmp_path, session=who.id, kind="request.withdrawn")] == last
+    assert [one.record for one in found(tmp_path, session=who.id, since_ns=last[0].stamp.time_ns)] == last
+
+
 def test_text_is_found_in_any_case_and_only_in_opened_bodies(folder: Path) -> None:
     assert [f.record.kind for f in found(folder, text="drop table PATIENTS")] == [Kind.REFUSAL]
     assert found(folder, text="secret-2")  # a parameter's value
